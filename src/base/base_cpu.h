@@ -1,0 +1,21 @@
+/* What the machine offers: instruction sets that both the processor and the operating system allow,
+ * and how many workers make sense. Feature bits only, never model names. Also time. */
+#ifndef BASE_CPU_H
+#define BASE_CPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cpu_features {
+    bool avx2_fma; /* AVX2 and FMA */
+    bool avx512;   /* AVX-512 F, BW, DQ, VL */
+};
+struct cpu_features cpu_features_get(void);
+
+/* min(CPUs in the affinity mask, cgroup quota rounded up), at least 1; cgroup v1 and v2. */
+int cpu_worker_count(void);
+
+/* Nanoseconds since some fixed point; never goes back. */
+int64_t clock_ns(void);
+
+#endif

@@ -1,0 +1,56 @@
+/* SHA-256 and base64 by GnuTLS. */
+#include "base_crypto.h"
+
+#include "base_file.h"
+
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+#include <limits.h>
+#include <stdint.h>
+#include <string.h>
+
+static void to_hex(const unsigned char digest[32], char out[SHA256_HEX_SIZE])
+{
+    static const char digits[] = "0123456789abcdef";
+    for (int i = 0; i < 32; i++) {
+        out[2 * i] = digits[digest[i] >> 4];
+        out[2 * i + 1] = digits[digest[i] & 15];
+    }
+    out[64] = 0;
+}
+
+int sha256_hex(const void *data, size_t length, char out[SHA256_HEX_SIZE], struct err *e)
+{
+    unsigned char digest[32];
+    int code = gnutls_hash_fast(GNUTLS_DIG_SHA256, data, length, digest);
+    if (code < 0)
+        return err_fail(e, ERR_INTERNAL, "", "SHA-256 failed: %s", gnutls_strerror(code));
+    to_hex(digest, out);
+    return 0;
+}
+
+int sha256_file_hex(const char *path, char out[SHA256_HEX_SIZE], struct err *e)
+{
+    struct file_map map;
+    if (file_map_open(&map, path, e) != 0)
+        return -1;
+    int result = sha256_hex(map.data ? (const void *)map.data : "", map.length, out, e);
+    file_map_close(&map);
+    return result;
+}
+
+int base64_append(struct buf *out, const void *data, size_t length, struct err *e)
+{
+    if (length == 0)
+        return 0;
+    if (length > UINT_MAX)
+        return err_fail(e, ERR_LIMIT, "", "%zu bytes are too many for base64", length);
+    const gnutls_datum_t in = {(unsigned char *)(uintptr_t)data, (unsigned)length};
+    gnutls_datum_t text;
+    int code = gnutls_base64_encode2(&in, &text);
+    if (code < 0)
+        return err_fail(e, ERR_MEMORY, "", "base64 failed: %s", gnutls_strerror(code));
+    int result = buf_append(out, text.data, text.size, e);
+    gnutls_free(text.data);
+    return result;
+}

@@ -1,0 +1,68 @@
+/* Filling and showing errors. No state, no locks: an error belongs to the caller that passed it. */
+#include "base_err.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Names and paths come from outside; a terminal must not obey what is in them. */
+static void make_printable(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c; c++)
+        if (*c < 0x20 || *c == 0x7f)
+            *c = '?';
+}
+
+int err_fail(struct err *e, enum err_code code, const char *at, const char *format, ...)
+{
+    if (!e)
+        return -1;
+    struct err filled = {.code = code};
+    snprintf(filled.at, sizeof filled.at, "%s", at ? at : "");
+    va_list args;
+    va_start(args, format);
+    vsnprintf(filled.text, sizeof filled.text, format, args);
+    va_end(args);
+    make_printable(filled.at);
+    make_printable(filled.text);
+    *e = filled; /* last, so that `at` and the arguments may point into *e */
+    return -1;
+}
+
+int err_fail_errno(struct err *e, int errno_value, const char *at, const char *doing)
+{
+    char text[128];
+    const char *why = strerror_r(errno_value, text, sizeof text);
+    if (errno_value == ENOMEM)
+        return err_fail(e, ERR_MEMORY, at, "cannot %s: out of memory", doing);
+    if (errno_value == ENOSPC)
+        return err_fail(e, ERR_IO, at, "cannot %s: no space left on the device", doing);
+    return err_fail(e, ERR_IO, at, "cannot %s: %s", doing, why);
+}
+
+int err_fail_memory(struct err *e, size_t bytes)
+{
+    return err_fail(e, ERR_MEMORY, "", "out of memory: %zu bytes were asked for", bytes);
+}
+
+const char *err_line(const struct err *e, char *out, size_t size)
+{
+    if (e->at[0])
+        snprintf(out, size, "%s: %s", e->at, e->text);
+    else
+        snprintf(out, size, "%s", e->text);
+    return out;
+}
+
+int err_exit_code(const struct err *e)
+{
+    switch (e->code) {
+    case ERR_INPUT:
+    case ERR_UNSUPPORTED:
+    case ERR_LIMIT:
+        return 2;
+    default:
+        return 1;
+    }
+}

@@ -1,0 +1,211 @@
+/* Reading and atomic writing of files.
+ *
+ * A write goes to a temporary name in the same folder, is flushed and fsynced, renamed over the
+ * final name, and the folder is fsynced: a crash at any moment leaves the old file or the new one.
+ * Every result is looked at, fclose's too, since a full disk may show only there. */
+#include "base_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int open_regular(const char *path, struct stat *st, struct err *e)
+{
+    /* O_NONBLOCK: a FIFO must not make the open wait for a writer. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return err_fail_errno(e, errno, path, "open the file");
+    if (fstat(fd, st) < 0) {
+        err_fail_errno(e, errno, path, "examine the file");
+        close(fd);
+        return -1;
+    }
+    if (!S_ISREG(st->st_mode)) {
+        close(fd);
+        return err_fail(e, ERR_INPUT, path, "is not a regular file");
+    }
+    return fd;
+}
+
+int file_map_open(struct file_map *m, const char *path, struct err *e)
+{
+    *m = (struct file_map){0};
+    struct stat st;
+    int fd = open_regular(path, &st, e);
+    if (fd < 0)
+        return -1;
+    if (st.st_size > 0) {
+        void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data == MAP_FAILED) {
+            err_fail_errno(e, errno, path, "map the file");
+            close(fd);
+            return -1;
+        }
+        m->data = data;
+        m->length = (size_t)st.st_size;
+    }
+    close(fd);
+    return 0;
+}
+
+void file_map_close(struct file_map *m)
+{
+    if (m->data)
+        munmap((void *)(uintptr_t)m->data, m->length);
+    *m = (struct file_map){0};
+}
+
+int file_read(const char *path, struct buf *out, struct err *e)
+{
+    struct stat st;
+    int fd = open_regular(path, &st, e);
+    if (fd < 0)
+        return -1;
+    for (;;) {
+        struct err full;
+        unsigned char *to = buf_reserve(out, 1, &full);
+        size_t room = out->max - out->length < 65536 ? out->max - out->length : 65536;
+        if (to && room)
+            to = buf_reserve(out, room, &full);
+        unsigned char past;
+        ssize_t got = to && room ? read(fd, to, room) : read(fd, &past, 1);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            err_fail_errno(e, errno, path, "read the file");
+            break;
+        }
+        if (got == 0) {
+            close(fd);
+            return 0;
+        }
+        if (!to || !room) {
+            err_fail(e, ERR_LIMIT, path, "is larger than the limit of %zu bytes", out->max);
+            break;
+        }
+        out->length += (size_t)got;
+        out->data[out->length] = 0;
+    }
+    close(fd);
+    return -1;
+}
+
+/* The folder of a path, to be freed. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return strdup(".");
+    return strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+static char *temporary_name(const char *path)
+{
+    static _Atomic unsigned serial;
+    const char *slash = strrchr(path, '/');
+    const char *base = slash ? slash + 1 : path;
+    char *name = NULL;
+    /* 200 bytes of the name leave room for the rest under the limit of 255. */
+    if (asprintf(&name, "%.*s.%.200s.%ld.%u.tmp", (int)(base - path), path, base, (long)getpid(),
+                 serial++) < 0)
+        return NULL;
+    return name;
+}
+
+int file_writer_open(struct file_writer *w, const char *path, struct err *e)
+{
+    *w = (struct file_writer){0};
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return err_fail(e, ERR_INPUT, path, "exists and is not a regular file; name another");
+    w->path = strdup(path);
+    w->temporary = temporary_name(path);
+    if (!w->path || !w->temporary) {
+        file_writer_abort(w);
+        return err_fail_memory(e, strlen(path) + 64);
+    }
+    int fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd >= 0)
+        w->stream = fdopen(fd, "wb");
+    if (!w->stream) {
+        int why = errno;
+        if (fd >= 0) {
+            close(fd);
+            unlink(w->temporary);
+        }
+        free(w->temporary);
+        w->temporary = NULL;
+        file_writer_abort(w);
+        return err_fail_errno(e, why, path, "create the file");
+    }
+    return 0;
+}
+
+static int sync_folder(const char *path, struct err *e)
+{
+    char *folder = folder_of(path);
+    if (!folder)
+        return err_fail_memory(e, strlen(path));
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    /* Some file systems cannot sync a folder and say EINVAL: there is nothing to lose then. */
+    int result = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL)
+                     ? 0
+                     : err_fail_errno(e, errno, folder, "sync the folder");
+    if (fd >= 0)
+        close(fd);
+    free(folder);
+    return result;
+}
+
+int file_writer_commit(struct file_writer *w, struct err *e)
+{
+    /* A failed write may have been reported long ago and left only the stream's error flag. */
+    errno = 0;
+    bool written = fflush(w->stream) == 0 && !ferror(w->stream) && fsync(fileno(w->stream)) == 0;
+    int why = errno ? errno : EIO;
+    if (fclose(w->stream) != 0 && written) {
+        why = errno;
+        written = false;
+    }
+    w->stream = NULL;
+    int result;
+    if (!written) {
+        result = err_fail_errno(e, why, w->path, "write the file");
+    } else if (rename(w->temporary, w->path) != 0) {
+        result = err_fail_errno(e, errno, w->path, "rename the finished file");
+    } else {
+        free(w->temporary);
+        w->temporary = NULL;
+        result = sync_folder(w->path, e);
+    }
+    file_writer_abort(w);
+    return result;
+}
+
+void file_writer_abort(struct file_writer *w)
+{
+    if (w->stream)
+        fclose(w->stream);
+    if (w->temporary)
+        unlink(w->temporary);
+    free(w->temporary);
+    free(w->path);
+    *w = (struct file_writer){0};
+}
+
+int file_write_atomic(const char *path, const void *data, size_t length, struct err *e)
+{
+    struct file_writer w;
+    if (file_writer_open(&w, path, e) != 0)
+        return -1;
+    if (length && fwrite(data, 1, length, w.stream) != length) {
+        err_fail_errno(e, errno, path, "write the file");
+        file_writer_abort(&w);
+        return -1;
+    }
+    return file_writer_commit(&w, e);
+}

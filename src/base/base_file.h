@@ -1,0 +1,42 @@
+/* Files: read whole with a limit, mapped read-only, or written so that a crash leaves either the
+ * old file or the new one, never a part. */
+#ifndef BASE_FILE_H
+#define BASE_FILE_H
+
+#include "base_buf.h"
+#include <stdint.h>
+#include <stdio.h>
+
+/* A whole regular file, mapped read-only. A file that another process shortens while it is mapped
+ * ends the reader by SIGBUS; nothing here can prevent that, and operation.md says to replace
+ * checkpoints by rename. */
+struct file_map {
+    const unsigned char *data; /* NULL when the file is empty */
+    size_t length;
+};
+/* 0, or -1 when the path is not a readable regular file. */
+int file_map_open(struct file_map *m, const char *path, struct err *e);
+void file_map_close(struct file_map *m);
+
+/* Reads the whole file into `out` (initialised, its max is the limit). */
+int file_read(const char *path, struct buf *out, struct err *e);
+
+/* A file being written beside its final name as ".NAME.PID.N.tmp". */
+struct file_writer {
+    FILE *stream; /* write here; write errors are caught at commit too */
+    char *path;
+    char *temporary;
+};
+/* Creates the temporary file with mode 0666 less the umask. */
+int file_writer_open(struct file_writer *w, const char *path, struct err *e);
+/* Flushes, fsyncs, renames over the final name and fsyncs the folder; looks at every result.
+ * A path that exists and is no regular file (/dev/full, a pipe) is refused at open. On failure the
+ * temporary file is removed and what was there stays. The writer is closed either way. */
+int file_writer_commit(struct file_writer *w, struct err *e);
+/* Removes the temporary file. Harmless after commit and on a zeroed writer. */
+void file_writer_abort(struct file_writer *w);
+
+/* The three steps for bytes in memory. */
+int file_write_atomic(const char *path, const void *data, size_t length, struct err *e);
+
+#endif

@@ -1,0 +1,254 @@
+/* JSON by jansson under stricter rules. The depth is counted before the parser runs, because the
+ * parser descends by recursion and worker threads have small stacks. */
+#include "base_json.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Deepest nesting of brackets outside strings. Whether the text is JSON is the parser's affair. */
+static size_t nesting(const unsigned char *text, size_t length)
+{
+    size_t depth = 0, deepest = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < length; i++) {
+        if (in_string) {
+            if (text[i] == '\\')
+                i++;
+            else if (text[i] == '"')
+                in_string = false;
+        } else if (text[i] == '"') {
+            in_string = true;
+        } else if (text[i] == '[' || text[i] == '{') {
+            if (++depth > deepest)
+                deepest = depth;
+        } else if ((text[i] == ']' || text[i] == '}') && depth) {
+            depth--;
+        }
+    }
+    return deepest;
+}
+
+json_t *json_parse(const void *data, size_t length, const char *what, struct err *e)
+{
+    if (length == 0) {
+        err_fail(e, ERR_INPUT, what, "is empty where JSON was expected");
+        return NULL;
+    }
+    if (nesting(data, length) > JSON_DEPTH_MAX) {
+        err_fail(e, ERR_INPUT, what, "JSON is nested deeper than %d levels", JSON_DEPTH_MAX);
+        return NULL;
+    }
+    json_error_t error;
+    json_t *value = json_loadb(data, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    if (value)
+        return value;
+    enum json_error_code code = json_error_code(&error);
+    if (code == json_error_out_of_memory)
+        err_fail_memory(e, length);
+    else if (code == json_error_duplicate_key)
+        err_fail(e, ERR_INPUT, what, "not accepted as JSON: %s (line %d, column %d)", error.text,
+                 error.line, error.column);
+    else
+        err_fail(e, ERR_INPUT, what, "not JSON: %s (line %d, column %d)", error.text, error.line,
+                 error.column);
+    return NULL;
+}
+
+struct writer {
+    struct buf *out;
+    size_t flags;
+    struct err *e;
+};
+
+static int write_piece(const char *data, size_t length, void *context)
+{
+    struct writer *w = context;
+    return buf_append(w->out, data, length, w->e);
+}
+
+static int append_scalar(struct writer *w, const json_t *value)
+{
+    if (!json_is_real(value)) {
+        size_t flags = JSON_ENCODE_ANY | JSON_COMPACT;
+        if (json_dump_callback(value, write_piece, w, flags) != 0)
+            return w->e && w->e->code ? -1 : err_fail(w->e, ERR_INTERNAL, "", "cannot write JSON");
+        return 0;
+    }
+    double x = json_real_value(value);
+    char text[40];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, x);
+        if (strtod(text, NULL) == x)
+            break;
+    }
+    /* A host program may have set a locale; JSON has one decimal sign. */
+    for (char *c = text; *c; c++)
+        if (*c == ',')
+            *c = '.';
+    if (!strpbrk(text, ".e"))
+        strcat(text, ".0");
+    return buf_string(w->out, text, w->e);
+}
+
+static int new_line(struct writer *w, int depth)
+{
+    size_t indent = w->flags & JSON_MAX_INDENT;
+    if (!indent)
+        return 0;
+    if (buf_append(w->out, "\n", 1, w->e) != 0)
+        return -1;
+    for (size_t i = 0; i < indent * (size_t)depth; i++)
+        if (buf_append(w->out, " ", 1, w->e) != 0)
+            return -1;
+    return 0;
+}
+
+static int append_value(struct writer *w, const json_t *value, int depth);
+
+static int append_object(struct writer *w, const json_t *object, int depth)
+{
+    int bad = buf_string(w->out, "{", w->e);
+    bool first = true;
+    for (void *at = json_object_iter((json_t *)(uintptr_t)object); at && !bad;
+         at = json_object_iter_next((json_t *)(uintptr_t)object, at)) {
+        bad |= first ? 0 : buf_string(w->out, ",", w->e);
+        bad |= new_line(w, depth + 1);
+        json_t *key = json_string(json_object_iter_key(at));
+        bad |= key ? append_scalar(w, key) : err_fail_memory(w->e, 64);
+        json_decref(key);
+        bad |= buf_string(w->out, w->flags & JSON_MAX_INDENT ? ": " : ":", w->e);
+        bad |= append_value(w, json_object_iter_value(at), depth + 1);
+        first = false;
+    }
+    bad |= first ? 0 : new_line(w, depth);
+    return bad | buf_string(w->out, "}", w->e);
+}
+
+static int append_array(struct writer *w, const json_t *array, int depth)
+{
+    /* Rows of numbers stay on one line. */
+    bool flat = true;
+    for (size_t i = 0; i < json_array_size(array); i++)
+        flat = flat && !json_is_object(json_array_get(array, i)) &&
+               !json_is_array(json_array_get(array, i));
+    int bad = buf_string(w->out, "[", w->e);
+    for (size_t i = 0; i < json_array_size(array) && !bad; i++) {
+        if (i)
+            bad |= buf_string(w->out, flat && w->flags & JSON_MAX_INDENT ? ", " : ",", w->e);
+        bad |= flat ? 0 : new_line(w, depth + 1);
+        bad |= append_value(w, json_array_get(array, i), depth + 1);
+    }
+    bad |= flat ? 0 : new_line(w, depth);
+    return bad | buf_string(w->out, "]", w->e);
+}
+
+static int append_value(struct writer *w, const json_t *value, int depth)
+{
+    if (depth > JSON_DEPTH_MAX)
+        return err_fail(w->e, ERR_INTERNAL, "", "JSON to write is nested too deep");
+    if (json_is_object(value))
+        return append_object(w, value, depth) ? -1 : 0;
+    if (json_is_array(value))
+        return append_array(w, value, depth) ? -1 : 0;
+    return append_scalar(w, value);
+}
+
+int json_append(struct buf *out, const json_t *value, size_t flags, struct err *e)
+{
+    struct err own = {0};
+    struct writer w = {out, flags, &own};
+    size_t before = out->length;
+    if (append_value(&w, value, 0) == 0)
+        return 0;
+    out->length = before;
+    if (e)
+        *e = own;
+    return -1;
+}
+
+/* 1 when the member is there, 0 when it may be absent and is, -1 when it must not be. */
+static int find(const json_t *object, const char *key, bool required, const json_t **value,
+                const char *what, struct err *e)
+{
+    *value = json_object_get(object, key);
+    if (*value)
+        return 1;
+    return required ? err_fail(e, ERR_INPUT, what, "\"%s\" is missing", key) : 0;
+}
+
+int json_get_int(const json_t *object, const char *key, bool required, int64_t min, int64_t max,
+                 int64_t *out, const char *what, struct err *e)
+{
+    const json_t *value;
+    int found = find(object, key, required, &value, what, e);
+    if (found <= 0)
+        return found;
+    if (!json_is_integer(value))
+        return err_fail(e, ERR_INPUT, what, "\"%s\" must be an integer", key);
+    int64_t n = json_integer_value(value);
+    if (n < min || n > max)
+        return err_fail(e, ERR_INPUT, what, "\"%s\" is %lld; it must lie from %lld to %lld", key,
+                        (long long)n, (long long)min, (long long)max);
+    *out = n;
+    return 0;
+}
+
+int json_get_real(const json_t *object, const char *key, bool required, double min, double max,
+                  double *out, const char *what, struct err *e)
+{
+    const json_t *value;
+    int found = find(object, key, required, &value, what, e);
+    if (found <= 0)
+        return found;
+    if (!json_is_number(value))
+        return err_fail(e, ERR_INPUT, what, "\"%s\" must be a number", key);
+    double x = json_number_value(value);
+    if (!isfinite(x) || x < min || x > max)
+        return err_fail(e, ERR_INPUT, what, "\"%s\" is %g; it must lie from %g to %g", key, x, min,
+                        max);
+    *out = x;
+    return 0;
+}
+
+int json_get_bool(const json_t *object, const char *key, bool required, bool *out, const char *what,
+                  struct err *e)
+{
+    const json_t *value;
+    int found = find(object, key, required, &value, what, e);
+    if (found <= 0)
+        return found;
+    if (!json_is_boolean(value))
+        return err_fail(e, ERR_INPUT, what, "\"%s\" must be true or false", key);
+    *out = json_is_true(value);
+    return 0;
+}
+
+int json_get_string(const json_t *object, const char *key, bool required, const char **out,
+                    const char *what, struct err *e)
+{
+    const json_t *value;
+    int found = find(object, key, required, &value, what, e);
+    if (found <= 0)
+        return found;
+    if (!json_is_string(value))
+        return err_fail(e, ERR_INPUT, what, "\"%s\" must be a string", key);
+    *out = json_string_value(value);
+    return 0;
+}
+
+int json_only_keys(const json_t *object, const char *const *keys, size_t n, const char *what,
+                   struct err *e)
+{
+    for (void *at = json_object_iter((json_t *)(uintptr_t)object); at;
+         at = json_object_iter_next((json_t *)(uintptr_t)object, at)) {
+        const char *key = json_object_iter_key(at);
+        bool known = false;
+        for (size_t i = 0; i < n && !known; i++)
+            known = strcmp(key, keys[i]) == 0;
+        if (!known)
+            return err_fail(e, ERR_INPUT, what, "unknown key \"%s\"", key);
+    }
+    return 0;
+}

@@ -1,0 +1,37 @@
+/* JSON, by jansson, with one set of rules for everybody: duplicate keys, NUL and trailing bytes are
+ * refused, depth and size are limited, and 64-bit integers never pass through a double.
+ * The only header that includes jansson's; use json_t through it. */
+#ifndef BASE_JSON_H
+#define BASE_JSON_H
+
+#include "base_buf.h"
+#include <jansson.h>
+#include <stdint.h>
+
+#define JSON_DEPTH_MAX 64
+
+/* Parses exactly one value of any type from `length` bytes. `what` names the source in errors
+ * (ERR_INPUT; the text has line and column). Duplicate keys are an error that names the key.
+ * The depth is checked before parsing. Returns a new reference or NULL. */
+json_t *json_parse(const void *data, size_t length, const char *what, struct err *e);
+
+/* Appends the compact text of `value`; real numbers as the shortest text that reads back the same,
+ * independent of locale. Non-finite numbers cannot occur in a json_t. */
+int json_append(struct buf *out, const json_t *value, size_t flags, struct err *e);
+
+/* Members of an object by key. Absent: returns 0 and leaves *out alone when `required` is false.
+ * Wrong type, not integral, non-finite or out of [min, max]: -1, the error names `what` and key. */
+int json_get_int(const json_t *object, const char *key, bool required, int64_t min, int64_t max,
+                 int64_t *out, const char *what, struct err *e);
+int json_get_real(const json_t *object, const char *key, bool required, double min, double max,
+                  double *out, const char *what, struct err *e);
+int json_get_bool(const json_t *object, const char *key, bool required, bool *out, const char *what,
+                  struct err *e);
+/* The string stays owned by the object. */
+int json_get_string(const json_t *object, const char *key, bool required, const char **out,
+                    const char *what, struct err *e);
+/* Refuses members that are not among the `n` known keys. */
+int json_only_keys(const json_t *object, const char *const *keys, size_t n, const char *what,
+                   struct err *e);
+
+#endif

@@ -1,0 +1,86 @@
+/* Philox4x32-10 and what is drawn from it. Pure functions; any thread. */
+#include "base_rng.h"
+
+#include "base_math.h"
+
+#include <math.h>
+
+#define PHILOX_M0 0xD2511F53u
+#define PHILOX_M1 0xCD9E8D57u
+#define PHILOX_W0 0x9E3779B9u
+#define PHILOX_W1 0xBB67AE85u
+#define PHILOX_ROUNDS 10
+
+void rng_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
+{
+    uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
+    uint32_t k0 = key[0], k1 = key[1];
+    for (int round = 0; round < PHILOX_ROUNDS; round++) {
+        uint64_t p0 = (uint64_t)PHILOX_M0 * c0;
+        uint64_t p1 = (uint64_t)PHILOX_M1 * c2;
+        uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
+        uint32_t n2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+        c0 = n0;
+        c1 = (uint32_t)p1;
+        c2 = n2;
+        c3 = (uint32_t)p0;
+        k0 += PHILOX_W0;
+        k1 += PHILOX_W1;
+    }
+    out[0] = c0;
+    out[1] = c1;
+    out[2] = c2;
+    out[3] = c3;
+}
+
+double rng_unit(uint64_t bits)
+{
+    /* The half keeps both ends out: log(0) and an angle of exactly a quarter turn cannot occur. */
+    return ((double)(bits >> 12) + 0.5) * 0x1p-52;
+}
+
+void rng_normal_pair(uint64_t a, uint64_t b, double out[2])
+{
+    double radius = sqrt(-2.0 * math_log(rng_unit(a)));
+    double sine, cosine;
+    math_sincos_turn(rng_unit(b), &sine, &cosine);
+    out[0] = radius * cosine;
+    out[1] = radius * sine;
+}
+
+/* The two 64-bit words of a block. */
+static void stream_block(uint64_t seed, uint64_t index, enum rng_purpose purpose, uint32_t block,
+                         uint64_t words[2])
+{
+    const uint32_t counter[4] = {(uint32_t)index, (uint32_t)(index >> 32), (uint32_t)purpose,
+                                 block};
+    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+    uint32_t out[4];
+    rng_philox(counter, key, out);
+    words[0] = (uint64_t)out[1] << 32 | out[0];
+    words[1] = (uint64_t)out[3] << 32 | out[2];
+}
+
+void rng_normals(uint64_t seed, uint64_t index, enum rng_purpose purpose, size_t n, double *out)
+{
+    for (size_t i = 0; i < n; i += 2) {
+        uint64_t words[2];
+        double pair[2];
+        stream_block(seed, index, purpose, (uint32_t)(i / 2), words);
+        rng_normal_pair(words[0], words[1], pair);
+        out[i] = pair[0];
+        if (i + 1 < n)
+            out[i + 1] = pair[1];
+    }
+}
+
+void rng_uniforms(uint64_t seed, uint64_t index, enum rng_purpose purpose, size_t n, double *out)
+{
+    for (size_t i = 0; i < n; i += 2) {
+        uint64_t words[2];
+        stream_block(seed, index, purpose, (uint32_t)(i / 2), words);
+        out[i] = rng_unit(words[0]);
+        if (i + 1 < n)
+            out[i + 1] = rng_unit(words[1]);
+    }
+}

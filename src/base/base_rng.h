@@ -1,0 +1,34 @@
+/* Counter-based random numbers: Philox4x32-10 (Salmon et al., SC'11, "Parallel random numbers: as
+ * easy as 1, 2, 3"). A value is a pure function of (seed, index, purpose, block): no state, no
+ * order, so any image can be drawn alone and in any thread.
+ *
+ * key = (seed low, seed high); counter = (index low, index high, purpose, block). */
+#ifndef BASE_RNG_H
+#define BASE_RNG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a stream is for. Numbers are part of the seed rule: never reuse or renumber one. */
+enum rng_purpose {
+    RNG_PRIOR_DIRECTION = 1, /* the d normals of the start on t = T */
+    RNG_PRIOR_RADIUS = 2,    /* the normal under the start's radius */
+    RNG_TEST = 1000          /* tests only */
+};
+
+/* One block of the generator: four words from counter[4] and key[2]. */
+void rng_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+
+/* Uniform in the open interval (0, 1), 52 bits and a half: never 0, never 1. */
+double rng_unit(uint64_t bits);
+
+/* Two independent standard normals from two 64-bit words, by Box and Muller; finite for any. */
+void rng_normal_pair(uint64_t a, uint64_t b, double out[2]);
+
+/* n standard normals of one stream; number j is always the same whatever n. n < 2^33. */
+void rng_normals(uint64_t seed, uint64_t index, enum rng_purpose purpose, size_t n, double *out);
+
+/* n uniforms in (0, 1) of one stream. */
+void rng_uniforms(uint64_t seed, uint64_t index, enum rng_purpose purpose, size_t n, double *out);
+
+#endif

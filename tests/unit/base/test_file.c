@@ -1,0 +1,145 @@
+/* Atomic writes, bounded reads, digests. */
+#include "base_crypto.h"
+#include "base_file.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static char folder[] = "/tmp/pfgm-test-file-XXXXXX";
+
+static const char *in_folder(const char *name)
+{
+    static char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static int files_in_folder(void)
+{
+    int n = 0;
+    DIR *d = opendir(folder);
+    assert_non_null(d);
+    for (struct dirent *entry; (entry = readdir(d));)
+        n += entry->d_name[0] != '.' || entry->d_name[1] > '.';
+    closedir(d);
+    return n;
+}
+
+static void a_write_replaces_the_file_whole(void **state)
+{
+    (void)state;
+    const char *path = in_folder("a");
+    assert_int_equal(file_write_atomic(path, "first", 5, NULL), 0);
+    assert_int_equal(file_write_atomic(path, "second!", 7, NULL), 0);
+    struct buf b;
+    buf_init(&b, 100);
+    assert_int_equal(file_read(path, &b, NULL), 0);
+    assert_string_equal((char *)b.data, "second!");
+    buf_free(&b);
+    assert_int_equal(files_in_folder(), 1);
+}
+
+static void a_failed_write_leaves_the_old_file_dddd_trainer_36(void **state)
+{
+    (void)state;
+    const char *path = in_folder("a");
+    assert_int_equal(file_write_atomic(path, "kept", 4, NULL), 0);
+    /* A limit on the file size stands for the full disk. */
+    struct rlimit old, small;
+    getrlimit(RLIMIT_FSIZE, &old);
+    small = old;
+    small.rlim_cur = 1000;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    char *big = calloc(1, 1 << 20);
+    assert_non_null(big);
+    struct err e = {0};
+    int result = file_write_atomic(path, big, 1 << 20, &e);
+    setrlimit(RLIMIT_FSIZE, &old);
+    free(big);
+    assert_int_equal(result, -1);
+    assert_int_equal(e.code, ERR_IO);
+    assert_int_equal(files_in_folder(), 1);
+    struct buf b;
+    buf_init(&b, 100);
+    assert_int_equal(file_read(path, &b, NULL), 0);
+    assert_string_equal((char *)b.data, "kept");
+    buf_free(&b);
+}
+
+static void odd_paths_are_refused(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct file_map m;
+    assert_int_equal(file_write_atomic("/dev/full", "x", 1, &e), -1);
+    assert_int_equal(file_write_atomic(in_folder("none/x"), "x", 1, &e), -1);
+    assert_int_equal(file_map_open(&m, folder, &e), -1);
+    assert_int_equal(file_map_open(&m, in_folder("absent"), &e), -1);
+    struct buf b;
+    buf_init(&b, 3);
+    assert_int_equal(file_write_atomic(in_folder("b"), "1234", 4, NULL), 0);
+    assert_int_equal(file_read(in_folder("b"), &b, &e), -1);
+    assert_int_equal(e.code, ERR_LIMIT);
+    buf_free(&b);
+    buf_init(&b, 4);
+    assert_int_equal(file_read(in_folder("b"), &b, &e), 0);
+    assert_int_equal(b.length, 4);
+    buf_free(&b);
+    assert_int_equal(file_write_atomic(in_folder("empty"), "", 0, NULL), 0);
+    assert_int_equal(file_map_open(&m, in_folder("empty"), &e), 0);
+    assert_int_equal(m.length, 0);
+    file_map_close(&m);
+}
+
+static void digests_and_base64(void **state)
+{
+    (void)state;
+    char hex[SHA256_HEX_SIZE];
+    assert_int_equal(sha256_hex("abc", 3, hex, NULL), 0);
+    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    assert_int_equal(file_write_atomic(in_folder("c"), "abc", 3, NULL), 0);
+    assert_int_equal(sha256_file_hex(in_folder("c"), hex, NULL), 0);
+    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    struct buf b;
+    buf_init(&b, 100);
+    assert_int_equal(base64_append(&b, "any carnal pleas", 16, NULL), 0);
+    assert_string_equal((char *)b.data, "YW55IGNhcm5hbCBwbGVhcw==");
+    buf_free(&b);
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    const char *names[] = {"a", "b", "c", "empty"};
+    for (int i = 0; i < 4; i++)
+        unlink(in_folder(names[i]));
+    return rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_write_replaces_the_file_whole),
+        cmocka_unit_test(a_failed_write_leaves_the_old_file_dddd_trainer_36),
+        cmocka_unit_test(odd_paths_are_refused),
+        cmocka_unit_test(digests_and_base64),
+    };
+    return cmocka_run_group_tests_name("base: files", tests, make_folder, remove_folder);
+}

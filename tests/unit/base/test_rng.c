@@ -1,0 +1,102 @@
+/* Philox against its authors' known answers, and the normals that are made from it. */
+#include "base_rng.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+static void philox_gives_the_published_answers(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t counter[4], key[2], answer[4];
+    } known[] = {
+        {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+        {{~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+        {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+         {0xa4093822, 0x299f31d0},
+         {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        uint32_t out[4];
+        rng_philox(known[i].counter, known[i].key, out);
+        assert_memory_equal(out, known[i].answer, sizeof out);
+    }
+}
+
+static void normals_are_finite_for_any_words_gpuocean_37(void **state)
+{
+    (void)state;
+    const uint64_t words[] = {0, 1, UINT64_MAX, UINT64_MAX - 1, UINT64_C(1) << 63, 0xfff};
+    for (size_t i = 0; i < 6; i++)
+        for (size_t j = 0; j < 6; j++) {
+            double pair[2];
+            rng_normal_pair(words[i], words[j], pair);
+            assert_true(isfinite(pair[0]) && isfinite(pair[1]));
+            assert_true(pair[0] != 0.0 && pair[1] != 0.0);
+        }
+    assert_true(rng_unit(0) > 0.0);
+    assert_true(rng_unit(UINT64_MAX) < 1.0);
+}
+
+static void a_number_does_not_depend_on_how_many_are_drawn(void **state)
+{
+    (void)state;
+    double all[101], some[101];
+    rng_normals(UINT64_MAX, UINT64_MAX - 3, RNG_PRIOR_DIRECTION, 101, all);
+    for (size_t n = 1; n <= 101; n++) {
+        memset(some, 0, sizeof some);
+        rng_normals(UINT64_MAX, UINT64_MAX - 3, RNG_PRIOR_DIRECTION, n, some);
+        assert_memory_equal(some, all, n * sizeof *all);
+    }
+}
+
+static void normals_have_the_moments_of_normals(void **state)
+{
+    (void)state;
+    enum { N = 400000 };
+    static double x[N];
+    rng_normals(1871412062, 0, RNG_TEST, N, x);
+    double m1 = 0, m2 = 0, m3 = 0, m4 = 0;
+    for (int i = 0; i < N; i++) {
+        m1 += x[i];
+        m2 += x[i] * x[i];
+        m3 += x[i] * x[i] * x[i];
+        m4 += x[i] * x[i] * x[i] * x[i];
+    }
+    printf("moments: %.4f %.4f %.4f %.4f\n", m1 / N, m2 / N, m3 / N, m4 / N);
+    /* Within five standard errors. */
+    assert_true(fabs(m1 / N) < 5 * sqrt(1.0 / N));
+    assert_true(fabs(m2 / N - 1) < 5 * sqrt(2.0 / N));
+    assert_true(fabs(m3 / N) < 5 * sqrt(15.0 / N));
+    assert_true(fabs(m4 / N - 3) < 5 * sqrt(96.0 / N));
+}
+
+static void streams_differ_by_seed_index_and_purpose(void **state)
+{
+    (void)state;
+    double a, b, c, d, e;
+    rng_normals(1, 1, RNG_TEST, 1, &a);
+    rng_normals(2, 1, RNG_TEST, 1, &b);
+    rng_normals(1, 2, RNG_TEST, 1, &c);
+    rng_normals(1, 1, RNG_PRIOR_RADIUS, 1, &d);
+    rng_normals(UINT64_C(1) | UINT64_C(1) << 32, 1, RNG_TEST, 1, &e);
+    assert_true(a != b && a != c && a != d && a != e && b != c && c != d && d != e);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(philox_gives_the_published_answers),
+        cmocka_unit_test(normals_are_finite_for_any_words_gpuocean_37),
+        cmocka_unit_test(a_number_does_not_depend_on_how_many_are_drawn),
+        cmocka_unit_test(normals_have_the_moments_of_normals),
+        cmocka_unit_test(streams_differ_by_seed_index_and_purpose),
+    };
+    return cmocka_run_group_tests_name("base: random numbers", tests, NULL, NULL);
+}

@@ -1,0 +1,281 @@
+/* The part that all solvers share: options, memory, finite checks, the evaluation budget, and the
+ * dispatch to the method's table.
+ *
+ * One allocation a solver, made in ode_solver_new: the struct, the method's private struct and its
+ * vectors; so a slot of a worker has its memory for good and nothing is allocated while it runs.
+ * A solver belongs to one thread at a time; there are no locks and no global state. */
+#include "ode_internal.h"
+#include "base_math.h"
+#include "base_size.h"
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct ode_ops *const METHODS[] = {
+    [ODE_RK45] = &ode_rk45_ops,
+    [ODE_EULER] = &ode_euler_ops,
+    [ODE_IMPROVED_EULER] = &ode_improved_euler_ops,
+    [ODE_HEUN] = &ode_heun_ops,
+};
+#define METHOD_COUNT (sizeof METHODS / sizeof METHODS[0])
+
+int ode_method_parse(const char *word, enum ode_method *out)
+{
+    for (size_t k = 0; k < METHOD_COUNT; k++) {
+        if (strcmp(word, METHODS[k]->name) == 0) {
+            *out = (enum ode_method)k;
+            return 0;
+        }
+    }
+    return -1;
+}
+
+const char *ode_method_name(enum ode_method method)
+{
+    return METHODS[method]->name;
+}
+
+bool ode_method_is_fixed_step(enum ode_method method)
+{
+    return METHODS[method]->fixed_step;
+}
+
+static int64_t budget(const struct ode_options *options)
+{
+    return options->max_nfe == 0 ? ODE_NFE_MAX : options->max_nfe;
+}
+
+static int check_fixed(const struct ode_options *o, struct err *e)
+{
+    const struct ode_ops *ops = METHODS[o->method];
+    if (o->steps < 1 || o->steps > ODE_STEPS_MAX)
+        return err_fail(e, ERR_INPUT, "steps", "%d is not in 1 to %d", o->steps, ODE_STEPS_MAX);
+    int64_t needed = ops->evaluations(o->steps);
+    if (needed > budget(o))
+        return err_fail(e, ERR_LIMIT, "max_nfe",
+                        "%s with %d steps takes %lld evaluations, more than max_nfe = %lld: raise "
+                        "max_nfe or take fewer steps",
+                        ops->name, o->steps, (long long)needed, (long long)budget(o));
+    return 0;
+}
+
+static int check_adaptive(const struct ode_options *o, struct err *e)
+{
+    if (!(o->rtol >= ODE_RTOL_MIN) || !(o->rtol < 1.0))
+        return err_fail(e, ERR_INPUT, "rtol", "%g is not in [%g, 1)", o->rtol, ODE_RTOL_MIN);
+    if (!(o->atol >= 0.0) || !isfinite(o->atol))
+        return err_fail(e, ERR_INPUT, "atol", "%g is not a finite number of at least 0", o->atol);
+    if (o->clock != ODE_CLOCK_LOG && o->time_components != 0)
+        return err_fail(e, ERR_INPUT, "time_components",
+                        "time components need the logarithmic clock");
+    return 0;
+}
+
+int ode_options_check(const struct ode_options *options, struct err *e)
+{
+    if ((size_t)options->method >= METHOD_COUNT)
+        return err_fail(e, ERR_INPUT, "method", "there is no method number %d",
+                        (int)options->method);
+    if (options->max_nfe < 0 || options->max_nfe > ODE_NFE_MAX)
+        return err_fail(e, ERR_INPUT, "max_nfe", "%lld is not in 0 to %d",
+                        (long long)options->max_nfe, ODE_NFE_MAX);
+    if (ode_method_is_fixed_step(options->method))
+        return check_fixed(options, e);
+    return check_adaptive(options, e);
+}
+
+size_t ode_solver_scratch(enum ode_method method, size_t n)
+{
+    size_t doubles;
+    return size_mul(METHODS[method]->vectors, n, &doubles) ? doubles : SIZE_MAX;
+}
+
+struct ode_solver *ode_solver_new(const struct ode_options *options, size_t n, struct err *e)
+{
+    if (ode_options_check(options, e) != 0)
+        return NULL;
+    if (n == 0) {
+        err_fail(e, ERR_INPUT, "n", "a state needs at least one component");
+        return NULL;
+    }
+    const struct ode_ops *ops = METHODS[options->method];
+    size_t head, own, vectors, total;
+    if (!size_round_up(sizeof(struct ode_solver), 64, &head) ||
+        !size_round_up(ops->private_size, 64, &own) || !size_mul(ops->vectors, n, &vectors) ||
+        !size_mul(vectors, sizeof(double), &vectors) || !size_add(head, own, &total) ||
+        !size_add(total, vectors, &total)) {
+        err_fail_memory(e, SIZE_MAX);
+        return NULL;
+    }
+    unsigned char *memory = calloc(1, total);
+    if (memory == NULL) {
+        err_fail_memory(e, total);
+        return NULL;
+    }
+    struct ode_solver *s = (void *)memory;
+    s->options = *options;
+    s->ops = ops;
+    s->n = n;
+    s->own = memory + head;
+    s->vectors = (void *)(memory + head + own);
+    s->form = ops->form(options);
+    s->state = s->vectors;
+    s->point = s->state;
+    ode_fail(s, ERR_INTERNAL, "the solver was not started");
+    return s;
+}
+
+void ode_solver_free(struct ode_solver *s)
+{
+    free(s);
+}
+
+static bool all_finite(const double *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(values[i]))
+            return false;
+    }
+    return true;
+}
+
+/* Puts the failure into the solver and into the caller's struct. */
+static int refuse(struct ode_solver *s, struct err *e)
+{
+    s->status = ODE_FAILED;
+    return err_fail(e, s->error.code, s->error.at, "%s", s->error.text);
+}
+
+int ode_solver_start(struct ode_solver *s, const double *x0, double t0, double t1, struct err *e)
+{
+    bool positive = s->form == ODE_SLOPE_DLNT;
+    s->counts = (struct ode_counts){0};
+    s->error = (struct err){0};
+    s->t0 = t0;
+    s->t1 = t1;
+    s->state = ode_vector(s, 0);
+    s->point = s->state;
+    s->time = s->state_time = t0;
+    if (!isfinite(t0) || !isfinite(t1) || (positive && (t0 <= 0.0 || t1 <= 0.0))) {
+        err_fail(&s->error, ERR_INPUT, "t",
+                 "cannot go from t = %g to t = %g: both must be finite%s", t0, t1,
+                 positive ? " and above 0" : "");
+        return refuse(s, e);
+    }
+    if (positive ? math_log(t0) == math_log(t1) : t0 == t1) {
+        err_fail(&s->error, ERR_INPUT, "t", "t = %.17g and t = %.17g are no way apart", t0, t1);
+        return refuse(s, e);
+    }
+    if (!all_finite(x0, s->n)) {
+        err_fail(&s->error, ERR_NUMERIC, "", "non-finite start at t = %g", t0);
+        return refuse(s, e);
+    }
+    memmove(s->state, x0, s->n * sizeof(double));
+    s->ops->start(s);
+    return s->status == ODE_FAILED ? refuse(s, e) : 0;
+}
+
+enum ode_status ode_solver_status(const struct ode_solver *s)
+{
+    return s->status;
+}
+
+const double *ode_solver_point(const struct ode_solver *s)
+{
+    return s->point;
+}
+
+double ode_solver_time(const struct ode_solver *s)
+{
+    return s->time;
+}
+
+enum ode_form ode_solver_form(const struct ode_solver *s)
+{
+    return s->form;
+}
+
+void ode_solver_feed(struct ode_solver *s, const double *slope)
+{
+    if (s->status != ODE_WANTS_SLOPE)
+        return;
+    s->counts.nfe++;
+    if (!all_finite(slope, s->n)) {
+        ode_fail(s, ERR_NUMERIC, "non-finite slope at t = %g", s->time);
+        return;
+    }
+    s->ops->feed(s, slope);
+}
+
+const double *ode_solver_state(const struct ode_solver *s)
+{
+    return s->state;
+}
+
+double ode_solver_state_time(const struct ode_solver *s)
+{
+    return s->state_time;
+}
+
+struct ode_counts ode_solver_counts(const struct ode_solver *s)
+{
+    return s->counts;
+}
+
+double ode_solver_progress(const struct ode_solver *s)
+{
+    return s->status == ODE_DONE ? 1.0 : s->ops->progress(s);
+}
+
+const struct err *ode_solver_error(const struct ode_solver *s)
+{
+    return &s->error;
+}
+
+void ode_want(struct ode_solver *s, const double *point, double time)
+{
+    if (!all_finite(point, s->n)) {
+        ode_fail(s, ERR_NUMERIC, "non-finite state at t = %g", time);
+        return;
+    }
+    if (s->counts.nfe >= budget(&s->options)) {
+        ode_fail(s, ERR_LIMIT,
+                 "gave up at t = %g after %lld evaluations, max_nfe is %lld: raise max_nfe or the "
+                 "tolerance",
+                 s->state_time, (long long)s->counts.nfe, (long long)budget(&s->options));
+        return;
+    }
+    s->point = point;
+    s->time = time;
+    s->status = ODE_WANTS_SLOPE;
+}
+
+bool ode_advance(struct ode_solver *s, double *state, double time)
+{
+    if (!all_finite(state, s->n)) {
+        ode_fail(s, ERR_NUMERIC, "non-finite state at t = %g", time);
+        return false;
+    }
+    s->state = state;
+    s->state_time = time;
+    s->counts.accepted++;
+    return true;
+}
+
+void ode_finish(struct ode_solver *s)
+{
+    s->status = ODE_DONE;
+}
+
+void ode_fail(struct ode_solver *s, enum err_code code, const char *format, ...)
+{
+    char text[sizeof s->error.text];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    err_fail(&s->error, code, code == ERR_LIMIT ? "max_nfe" : "", "%s", text);
+    s->status = ODE_FAILED;
+}

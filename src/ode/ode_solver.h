@@ -1,0 +1,103 @@
+/* Solvers as per-image state machines.
+ *
+ * A solver never calls the field. It says where it wants the slope (a point x and a time t), is fed
+ * the answer, and either asks again or is done; so a worker can evaluate the points of many images
+ * in one call and any image may stand at any step. Everything is double; all sums run over the
+ * state in order, so the result depends on the image alone.
+ *
+ *     ode_solver_start(s, …, x, …);
+ *     while (ode_solver_status(s) == ODE_WANTS_SLOPE)
+ *         → slope of the field at (ode_solver_point(s), ode_solver_time(s)), in the form
+ *           ode_solver_form(s) → ode_solver_feed(s, slope);
+ *
+ * Independent variable: the added dimension t itself or ln t (`clock`). In ln t the slope asked for
+ * is dx/d ln t = t·dx/dt, which for the Poisson flow is x minus the data prediction and stays
+ * regular as t → 0; in t it is dx/dt. Threads: one solver, one thread at a time; no locks, no
+ * global state. */
+#ifndef ODE_SOLVER_H
+#define ODE_SOLVER_H
+
+#include "base_err.h"
+#include <stdint.h>
+
+enum ode_method { ODE_RK45, ODE_EULER, ODE_IMPROVED_EULER, ODE_HEUN };
+/* The methods by the words of the interface: "rk45", "euler", "improved-euler", "heun". */
+int ode_method_parse(const char *word, enum ode_method *out); /* -1 for another word */
+const char *ode_method_name(enum ode_method method);
+/* Whether it takes a number of steps (else tolerances). */
+bool ode_method_is_fixed_step(enum ode_method method);
+
+enum ode_clock { ODE_CLOCK_LOG, ODE_CLOCK_LINEAR };
+enum ode_form { ODE_SLOPE_DLNT, ODE_SLOPE_DT };
+
+#define ODE_STEPS_MAX 100000
+#define ODE_NFE_MAX 10000000
+#define ODE_RTOL_MIN 1e-12
+
+struct ode_options {
+    enum ode_method method;
+    enum ode_clock clock; /* of rk45 only; the fixed-step methods have grids of their own */
+    int steps;            /* fixed-step methods: 1 to ODE_STEPS_MAX */
+    double rtol, atol;    /* rk45 */
+    int64_t max_nfe;      /* evaluations after which it gives up; 0 = ODE_NFE_MAX */
+    /* The reference integrates the added dimension along with the image, as one more channel that
+     * holds t everywhere; its error is next to nothing but it counts in the norm of the step
+     * control. This many components of that kind (H·W for the reference's norm, 0 for the plain
+     * one). Only with ODE_CLOCK_LOG. */
+    size_t time_components;
+};
+
+/* Checks ranges (finite, steps, rtol in [ODE_RTOL_MIN, 1), atol ≥ 0 …): ERR_INPUT. A max_nfe that a
+ * fixed-step method's number of steps is bound to exceed is ERR_LIMIT here, before any work. The
+ * error's `at` is the name of the option: "method", "steps", "rtol", "atol", "max_nfe",
+ * "time_components". */
+int ode_options_check(const struct ode_options *options, struct err *e);
+
+enum ode_status {
+    ODE_WANTS_SLOPE, /* evaluate and feed */
+    ODE_DONE,        /* ode_solver_state is the result */
+    ODE_FAILED       /* ode_solver_error tells why */
+};
+
+struct ode_counts {
+    int64_t nfe;      /* slopes fed */
+    int64_t accepted; /* steps taken */
+    int64_t rejected; /* steps tried again with a smaller size */
+};
+
+struct ode_solver;
+
+/* Doubles of memory that a solver of this method needs for a state of n (rk45 8 n, heun and
+ * improved-euler 3 n, euler 1 n); SIZE_MAX when that overflows. */
+size_t ode_solver_scratch(enum ode_method method, size_t n);
+
+/* A solver for states of n doubles; all memory it will ever need is taken here. NULL: ERR_MEMORY or
+ * the options' error. Free with ode_solver_free. */
+struct ode_solver *ode_solver_new(const struct ode_options *options, size_t n, struct err *e);
+void ode_solver_free(struct ode_solver *s);
+
+/* Begins at (x0 [n], t0), to end at t1. t0 ≠ t1, either direction; both > 0 unless the clock is
+ * linear. x0 is copied. May be called again to reuse the solver. Bad times (ERR_INPUT, at "t") and
+ * a non-finite x0 (ERR_NUMERIC) return -1 at once and leave the status ODE_FAILED. */
+int ode_solver_start(struct ode_solver *s, const double *x0, double t0, double t1, struct err *e);
+
+enum ode_status ode_solver_status(const struct ode_solver *s);
+const double *ode_solver_point(const struct ode_solver *s); /* [n], where the slope is wanted */
+double ode_solver_time(const struct ode_solver *s);         /* t there */
+enum ode_form ode_solver_form(const struct ode_solver *s);
+
+/* Takes the slope [n] and moves on; call it only while the status is ODE_WANTS_SLOPE (else it does
+ * nothing). A non-finite slope or state, step underflow or the end of max_nfe make the status
+ * ODE_FAILED. The slope may not lie in the solver's own vectors. Allocates nothing. */
+void ode_solver_feed(struct ode_solver *s, const double *slope);
+
+/* The state [n] and t after the last taken step; the pointer is good until the next feed. */
+const double *ode_solver_state(const struct ode_solver *s);
+double ode_solver_state_time(const struct ode_solver *s);
+struct ode_counts ode_solver_counts(const struct ode_solver *s);
+/* 0 to 1: how far in the solver's own clock (ln t or steps). */
+double ode_solver_progress(const struct ode_solver *s);
+/* Filled after ODE_FAILED: ERR_NUMERIC, or ERR_LIMIT for max_nfe. */
+const struct err *ode_solver_error(const struct ode_solver *s);
+
+#endif

@@ -1,0 +1,59 @@
+/* The architecture of a field network and the list of its parameters.
+ *
+ * One network class covers DDPM++ and NCSN++ (they are settings of it). An nn_arch is plain data;
+ * the list of parameters, with the names that the reference gives them, follows from it alone, so
+ * import, census, loading and (later) training all walk the same list in the same order. */
+#ifndef NN_ARCH_H
+#define NN_ARCH_H
+
+#include "base_err.h"
+#include <stdint.h>
+
+#define NN_LEVELS_MAX 8
+#define NN_NAME_MAX 96
+#define NN_SIDE_MAX 1024
+#define NN_CHANNELS_MAX 4096 /* of any hidden layer */
+
+enum nn_embedding { NN_EMBEDDING_POSITIONAL, NN_EMBEDDING_FOURIER };
+enum nn_input_pyramid { NN_PYRAMID_NONE, NN_PYRAMID_RESIDUAL };
+
+struct nn_arch {
+    int image_size;             /* pixels a side; images are square */
+    int channels;               /* of the image: 1 to 16 */
+    int nf;                     /* base width */
+    int levels;                 /* resolutions */
+    int ch_mult[NN_LEVELS_MAX]; /* width of a level = nf * ch_mult */
+    int num_res_blocks;         /* a level, on the way down */
+    int attn_count;
+    int attn_resolutions[NN_LEVELS_MAX]; /* in pixels a side */
+    bool fir;                            /* resample with the [1,3,3,1] filter instead of box */
+    enum nn_input_pyramid pyramid;
+    enum nn_embedding embedding;
+};
+
+struct nn_param {
+    char name[NN_NAME_MAX]; /* as the reference names it, without "module.":
+                               all_modules.3.Conv_0.weight */
+    int rank;               /* 1, 2 or 4 */
+    size_t shape[4]; /* PyTorch order: conv [out,in,kh,kw], linear [out,in], NIN W [in,out] */
+    size_t count;    /* product of shape */
+    bool trainable;  /* false only for the Fourier projection */
+};
+
+/* Checks every range and that the levels divide the image size, that group norms divide their
+ * channels, and that no size overflows. The error names the setting by its configuration key. */
+int nn_arch_check(const struct nn_arch *arch, struct err *e);
+
+/* All parameters in the reference's registration order, in an array that the caller frees; NULL on
+ * failure. `arch` is checked first. */
+struct nn_param *nn_arch_params(const struct nn_arch *arch, size_t *count, struct err *e);
+
+/* Total number of scalars in the parameters; the multiply-adds of one evaluation of one image. */
+size_t nn_arch_scalars(const struct nn_arch *arch);
+uint64_t nn_arch_macs(const struct nn_arch *arch);
+
+/* The published settings by the names of `pfgm convert --preset`: cifar10-ddpmpp,
+ * cifar10-ddpmpp-deep, cifar10-ncsnpp, celeba64-ddpmpp, bedroom-ddpmpp. NULL for another name. */
+const struct nn_arch *nn_arch_preset(const char *name);
+
+#endif

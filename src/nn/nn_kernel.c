@@ -1,0 +1,83 @@
+/* Which instruction sets this build holds and this machine runs: the one place of the dispatch; and
+ * the resampling filters, which all of them share. */
+#include "base_cpu.h"
+#include "nn_kernels.h"
+#include <string.h>
+
+static const char *const words[] = {"auto", "c", "avx2", "avx512"};
+
+int nn_kernel_parse(const char *word, enum nn_kernel *out, struct err *e)
+{
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(word, words[i]) == 0) {
+            *out = (enum nn_kernel)i;
+            return 0;
+        }
+    return err_fail(e, ERR_INPUT, "kernel", "is auto, c, avx2 or avx512, not \"%s\"", word);
+}
+
+bool nn_kernel_available(enum nn_kernel kernel)
+{
+#ifdef NN_HAVE_X86
+    if (kernel == NN_KERNEL_AVX2)
+        return cpu_features_get().avx2_fma;
+    if (kernel == NN_KERNEL_AVX512)
+        return cpu_features_get().avx512;
+#endif
+    return kernel == NN_KERNEL_AUTO || kernel == NN_KERNEL_C;
+}
+
+enum nn_kernel nn_kernel_resolve(enum nn_kernel kernel)
+{
+    if (kernel != NN_KERNEL_AUTO)
+        return kernel;
+    if (nn_kernel_available(NN_KERNEL_AVX512))
+        return NN_KERNEL_AVX512;
+    return nn_kernel_available(NN_KERNEL_AVX2) ? NN_KERNEL_AVX2 : NN_KERNEL_C;
+}
+
+const struct nn_kernels *nn_kernels_get(enum nn_kernel kernel)
+{
+    switch (nn_kernel_resolve(kernel)) {
+#ifdef NN_HAVE_X86
+    case NN_KERNEL_AVX2:
+        return &nn_kernels_avx2;
+    case NN_KERNEL_AVX512:
+        return &nn_kernels_avx512;
+#endif
+    default:
+        return &nn_kernels_c;
+    }
+}
+
+const char *nn_kernel_id(enum nn_kernel kernel)
+{
+    return nn_kernels_get(kernel)->id;
+}
+
+int nn_resample_taps(enum nn_resample_kind kind, size_t at, long *start, float weight[4])
+{
+    static const float down[4] = {0.125f, 0.375f, 0.375f, 0.125f};
+    long o = (long)at;
+    switch (kind) {
+    case NN_BOX_UP:
+        *start = o / 2;
+        weight[0] = 1.0f;
+        return 1;
+    case NN_BOX_DOWN:
+        *start = 2 * o;
+        weight[0] = weight[1] = 0.5f;
+        return 2;
+    case NN_FIR_UP: /* of 0,x,0,x,… only every second number counts */
+        *start = o % 2 ? o / 2 : o / 2 - 1;
+        weight[0] = o % 2 ? 0.75f : 0.25f;
+        weight[1] = o % 2 ? 0.25f : 0.75f;
+        return 2;
+    case NN_FIR_DOWN:
+    case NN_FIR_BLUR:
+        break;
+    }
+    *start = kind == NN_FIR_DOWN ? 2 * o - 1 : o - 2;
+    memcpy(weight, down, sizeof down);
+    return 4;
+}

@@ -1,0 +1,180 @@
+/* The table of operations that an instruction set implements, and the layouts they agree on.
+ *
+ * nn_kernels_c.c is plain C and the oracle; nn_vector_*.c are one source compiled for AVX2 and for
+ * AVX-512. Functions of a table keep no state and may run in any thread.
+ *
+ * The promise behind an image's bits: an element of an output is made by the same operations in the
+ * same order whatever the number of images and whichever tile the element falls into.
+ *
+ * Layouts: pixels × channels, each pixel's channels padded with zeros to a multiple of NN_LANES.
+ * All channel counts here are padded ("lanes"). A 3×3 convolution reads a bordered image of pitch
+ * side + 1: one zero column before each row, which is also the zero column after the row above, and
+ * a zero row above each image, which is also the one below the image before. So a tap is a constant
+ * distance, and the three taps of a row are one run of 3 · lanes numbers: the convolution is a
+ * matrix product with three long segments a pixel. Arrays are aligned to 64 bytes at their start,
+ * pixels to 32 bytes (except in the stem's input, whose pixels are not padded). */
+#ifndef NN_KERNELS_H
+#define NN_KERNELS_H
+
+#include "nn_net.h"
+#include "nn_plan.h"
+
+#define NN_ALIGN 64
+#define NN_SEGMENTS_MAX 3
+#define NN_NORM_EPSILON 1e-6
+
+/* A product's kind decides how its weights are packed (a kernel may transform 3×3 ones). */
+enum nn_product_kind { NN_PRODUCT_POINT, NN_PRODUCT_3X3 };
+
+struct nn_product_shape {
+    enum nn_product_kind kind;
+    size_t inputs;  /* summed over the segments */
+    size_t outputs; /* a multiple of NN_LANES */
+};
+
+/* `length` numbers of each pixel at base + position · stride, in floats. */
+struct nn_segment {
+    const float *base;
+    size_t stride;
+    size_t length;
+};
+
+/* out[b,y,x][o] = (bias[b][o] + Σ_k in[position(b,y,x)][k] · w[k][o] (+ residual[b,y,x][o])) ·
+ * scale where k runs through the segments in order and position = b · in_image + y · in_row + x ·
+ * in_step. The scale is applied only with a residual. */
+struct nn_product {
+    struct nn_product_shape shape;
+    const float *packed;
+    const float *bias;
+    size_t bias_step; /* floats between images' biases; 0 for one bias for all */
+    int segments;
+    struct nn_segment segment[NN_SEGMENTS_MAX];
+    size_t in_image, in_row, in_step; /* in pixels */
+    size_t images, height, width;     /* of the output */
+    const float *residual;            /* [pixels][outputs], may be `out` itself; or NULL */
+    float scale;
+    float *out; /* [pixels][outputs] */
+};
+
+/* Where an operation puts pixel (b,y,x): at out + (first + b · image + y · row + x) · lanes. */
+struct nn_target {
+    float *out;
+    size_t first, row, image; /* in pixels */
+    size_t lanes;
+};
+
+struct nn_norm_weights {
+    size_t lanes; /* of all parts together */
+    int groups;
+    int group_size; /* channels in a group, without padding */
+    float *gamma;   /* [lanes], 0 in the padding */
+    float *beta;    /* [lanes], 0 in the padding */
+    int32_t *group; /* [lanes], -1 in the padding */
+};
+
+struct nn_norm_part {
+    const float *src; /* [images][pixels][lanes] */
+    size_t lanes;
+};
+
+/* y = (x - mean) / sqrt(variance + eps) · gamma + beta over each group of channels and all pixels
+ * of an image, then SiLU if asked; the parts are concatenated by channel. */
+struct nn_norm {
+    const struct nn_norm_weights *weights;
+    int parts;
+    struct nn_norm_part part[2];
+    size_t images, side;
+    bool silu;
+    struct nn_target target;
+    double *scratch; /* 2 · lanes doubles */
+};
+
+/* BOX_UP repeats a pixel 2×2, BOX_DOWN takes the mean of 2×2. The FIR ones filter with the outer
+ * product of (1,3,3,1), zeros outside: FIR_UP after zero stuffing, gain 4, padded (2,1); FIR_DOWN
+ * padded 1 a side, every second; FIR_BLUR padded 2 a side, all side + 1 places. */
+enum nn_resample_kind { NN_BOX_UP, NN_BOX_DOWN, NN_FIR_UP, NN_FIR_DOWN, NN_FIR_BLUR };
+
+struct nn_resample {
+    enum nn_resample_kind kind;
+    const float *src; /* [images][side][side][target.lanes] */
+    size_t images, side;
+    struct nn_target target;
+};
+
+/* out[q] = Σ_k softmax_k(query[q] · key[k] / sqrt(channels)) value[k] for each image. */
+struct nn_attention {
+    const float *qkv; /* [images][pixels][3 · lanes] */
+    size_t images, pixels;
+    size_t channels; /* without padding */
+    size_t lanes;
+    float *out;     /* [images][pixels][lanes] */
+    float *scratch; /* nn_attention_scratch floats, aligned */
+};
+
+struct nn_kernels {
+    const char *id;
+    /* Floats that the packed weights take. */
+    size_t (*pack_size)(const struct nn_product_shape *shape);
+    /* From canonical order [inputs][outputs] (padding included, zero) to the packed one. */
+    void (*pack)(const struct nn_product_shape *shape, const float *canonical, float *packed);
+    void (*product)(const struct nn_product *p);
+    void (*norm)(const struct nn_norm *p);
+    void (*resample)(const struct nn_resample *p);
+    void (*attention)(const struct nn_attention *p);
+    void (*silu)(size_t count, const float *in, float *out); /* count a multiple of NN_LANES */
+};
+
+/* Queries that share one block of scores. */
+#define NN_ATTENTION_BLOCK 64
+
+/* Floats of a row of scores, a multiple of the widest vector. */
+static inline size_t nn_attention_row(size_t pixels)
+{
+    return (pixels + 15) / 16 * 16;
+}
+
+static inline size_t nn_attention_bias(size_t pixels, size_t lanes)
+{
+    size_t row = nn_attention_row(pixels), wide = (lanes + 15) / 16 * 16;
+    return row > wide ? row : wide;
+}
+
+/* A bias of zeros, the keys transposed [lanes][row], and a block of scores [block][row]. */
+static inline size_t nn_attention_scratch(size_t pixels, size_t lanes)
+{
+    return nn_attention_bias(pixels, lanes) +
+           nn_attention_row(pixels) * (lanes + NN_ATTENTION_BLOCK);
+}
+
+/* Output row or column `at` = Σ_i weight[i] · input[start + i], i < the result (at most 4). */
+int nn_resample_taps(enum nn_resample_kind kind, size_t at, long *start, float weight[4]);
+
+/* Side of a resampled image. */
+static inline size_t nn_resample_side(enum nn_resample_kind kind, size_t side)
+{
+    switch (kind) {
+    case NN_BOX_UP:
+    case NN_FIR_UP:
+        return 2 * side;
+    case NN_BOX_DOWN:
+    case NN_FIR_DOWN:
+        return side / 2;
+    case NN_FIR_BLUR:
+        break;
+    }
+    return side + 1;
+}
+
+static inline float *nn_target_row(const struct nn_target *t, size_t image, size_t y)
+{
+    return t->out + (t->first + image * t->image + y * t->row) * t->lanes;
+}
+
+/* The table of a kernel that this machine can run; AUTO is resolved first. */
+const struct nn_kernels *nn_kernels_get(enum nn_kernel kernel);
+
+extern const struct nn_kernels nn_kernels_c;
+extern const struct nn_kernels nn_kernels_avx2;
+extern const struct nn_kernels nn_kernels_avx512;
+
+#endif

@@ -1,0 +1,244 @@
+/* Portable C: the oracle that every other kernel is compared with. Plain loops in the order of the
+ * formulas, single precision, no fused multiply-add; group norm's statistics in double. Where an
+ * inner loop runs over channels it is so that a compiler may use vectors without reordering a sum.
+ */
+#include "nn_kernels.h"
+#include "nn_math.h"
+#include <math.h>
+#include <string.h>
+
+/* ---- product: weights as [outputs / NN_LANES][inputs][NN_LANES] ---- */
+
+static size_t pack_size(const struct nn_product_shape *shape)
+{
+    return shape->inputs * shape->outputs;
+}
+
+static void pack(const struct nn_product_shape *shape, const float *canonical, float *packed)
+{
+    for (size_t first = 0; first < shape->outputs; first += NN_LANES)
+        for (size_t k = 0; k < shape->inputs; k++, packed += NN_LANES)
+            memcpy(packed, canonical + k * shape->outputs + first, NN_LANES * sizeof *packed);
+}
+
+/* Four numbers with the operators of one, element by element (a GNU extension that every target
+ * has): so the order of a sum stays in the source's hands, and no compiler has to guess it. */
+typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
+#define FOURS (NN_LANES / 4)
+
+/* Pixels whose sums advance side by side, so that an addition need not wait for the one before. */
+#define TOGETHER 4
+
+/* NN_LANES outputs from `first` on of each pixel: the bias, then k ascending. */
+static void product_block(const struct nn_product *p, const size_t position[TOGETHER], size_t first,
+                          const float *bias, float out[TOGETHER][NN_LANES])
+{
+    const four *w = (const four *)(p->packed + first * p->shape.inputs);
+    four sum[TOGETHER][FOURS];
+    for (size_t i = 0; i < TOGETHER; i++)
+        memcpy(sum[i], bias + first, sizeof sum[i]);
+    for (int s = 0; s < p->segments; s++) {
+        const struct nn_segment *g = &p->segment[s];
+        const float *in[TOGETHER];
+        for (size_t i = 0; i < TOGETHER; i++)
+            in[i] = g->base + position[i] * g->stride;
+        for (size_t k = 0; k < g->length; k++, w += FOURS)
+            for (size_t i = 0; i < TOGETHER; i++)
+                for (size_t o = 0; o < FOURS; o++)
+                    sum[i][o] += in[i][k] * w[o];
+    }
+    memcpy(out, sum, sizeof sum);
+}
+
+/* Up to TOGETHER pixels of one row, `pixel` being the first one's number in the output. */
+static void product_pixels(const struct nn_product *p, const size_t position[TOGETHER],
+                           size_t count, size_t image, size_t pixel)
+{
+    size_t outputs = p->shape.outputs;
+    float sum[TOGETHER][NN_LANES];
+    for (size_t first = 0; first < outputs; first += NN_LANES) {
+        product_block(p, position, first, p->bias + image * p->bias_step, sum);
+        for (size_t i = 0; i < count; i++) {
+            size_t at = (pixel + i) * outputs + first;
+            for (size_t o = 0; o < NN_LANES; o++)
+                p->out[at + o] =
+                    p->residual ? (sum[i][o] + p->residual[at + o]) * p->scale : sum[i][o];
+        }
+    }
+}
+
+static void product(const struct nn_product *p)
+{
+    size_t pixel = 0;
+    for (size_t b = 0; b < p->images; b++)
+        for (size_t y = 0; y < p->height; y++)
+            for (size_t x = 0; x < p->width; x += TOGETHER) {
+                size_t left = p->width - x, count = left < TOGETHER ? left : TOGETHER;
+                size_t position[TOGETHER];
+                for (size_t i = 0; i < TOGETHER; i++)
+                    position[i] =
+                        b * p->in_image + y * p->in_row + (x + (i < count ? i : 0)) * p->in_step;
+                product_pixels(p, position, count, b, pixel);
+                pixel += count;
+            }
+}
+
+/* ---- group norm ---- */
+
+/* Per group: Σ x, or with the means Σ (x - mean)², over one image; pixels outermost. */
+static void group_sums(const struct nn_norm *p, size_t image, const double *mean, double *sum)
+{
+    const int32_t *group = p->weights->group;
+    size_t pixels = p->side * p->side, first = 0;
+    memset(sum, 0, NN_GROUPS_MAX * sizeof *sum);
+    for (int k = 0; k < p->parts; k++) {
+        size_t lanes = p->part[k].lanes;
+        const float *src = p->part[k].src + image * pixels * lanes;
+        for (size_t i = 0; i < pixels; i++, src += lanes)
+            for (size_t c = 0; c < lanes; c++) {
+                int32_t g = group[first + c];
+                if (g >= 0)
+                    sum[g] += mean ? (src[c] - mean[g]) * (src[c] - mean[g]) : src[c];
+            }
+        first += lanes;
+    }
+}
+
+/* What takes x to (x - mean) / sqrt(variance + eps) · gamma + beta: x · scale + shift. */
+static void norm_affine(const struct nn_norm *p, size_t image, double *scale, double *shift)
+{
+    const struct nn_norm_weights *w = p->weights;
+    double mean[NN_GROUPS_MAX], squares[NN_GROUPS_MAX];
+    double count = (double)(p->side * p->side) * w->group_size;
+    group_sums(p, image, NULL, mean);
+    for (int g = 0; g < w->groups; g++)
+        mean[g] /= count;
+    group_sums(p, image, mean, squares);
+    for (size_t c = 0; c < w->lanes; c++) {
+        int32_t g = w->group[c];
+        scale[c] = g < 0 ? 0 : w->gamma[c] / sqrt(squares[g] / count + NN_NORM_EPSILON);
+        shift[c] = g < 0 ? 0 : w->beta[c] - mean[g] * scale[c];
+    }
+}
+
+/* One part of one image, normalised by scale[c] x + shift[c]. */
+static void norm_apply(const struct nn_norm *p, int part, size_t image, size_t first,
+                       const double *scale, const double *shift)
+{
+    size_t lanes = p->part[part].lanes;
+    const float *src = p->part[part].src + image * p->side * p->side * lanes;
+    for (size_t y = 0; y < p->side; y++) {
+        float *row = nn_target_row(&p->target, image, y) + first;
+        for (size_t x = 0; x < p->side; x++, src += lanes, row += p->target.lanes)
+            for (size_t c = 0; c < lanes; c++) {
+                float v = src[c] * (float)scale[first + c] + (float)shift[first + c];
+                row[c] = p->silu ? nn_silu(v) : v;
+            }
+    }
+}
+
+static void norm(const struct nn_norm *p)
+{
+    double *scale = p->scratch, *shift = p->scratch + p->weights->lanes;
+    for (size_t b = 0; b < p->images; b++) {
+        norm_affine(p, b, scale, shift);
+        size_t first = 0;
+        for (int k = 0; k < p->parts; k++) {
+            norm_apply(p, k, b, first, scale, shift);
+            first += p->part[k].lanes;
+        }
+    }
+}
+
+/* ---- resampling ---- */
+
+/* Pixel (y,x) of an image, or zeros outside it. */
+static const float *pixel_at(const struct nn_resample *p, size_t image, long y, long x)
+{
+    static const float zeros[2 * NN_CHANNELS_MAX];
+    long side = (long)p->side;
+    if (y < 0 || x < 0 || y >= side || x >= side)
+        return zeros;
+    return p->src + ((image * p->side + (size_t)y) * p->side + (size_t)x) * p->target.lanes;
+}
+
+static void resample_pixel(const struct nn_resample *p, size_t image, size_t y, size_t x,
+                           float *out)
+{
+    float wy[4], wx[4];
+    long y0, x0;
+    int ny = nn_resample_taps(p->kind, y, &y0, wy), nx = nn_resample_taps(p->kind, x, &x0, wx);
+    for (size_t c = 0; c < p->target.lanes; c++) {
+        float sum = 0;
+        for (int i = 0; i < ny; i++)
+            for (int j = 0; j < nx; j++)
+                sum += wy[i] * wx[j] * pixel_at(p, image, y0 + i, x0 + j)[c];
+        out[c] = sum;
+    }
+}
+
+static void resample(const struct nn_resample *p)
+{
+    size_t side = nn_resample_side(p->kind, p->side);
+    for (size_t b = 0; b < p->images; b++)
+        for (size_t y = 0; y < side; y++) {
+            float *row = nn_target_row(&p->target, b, y);
+            for (size_t x = 0; x < side; x++)
+                resample_pixel(p, b, y, x, row + x * p->target.lanes);
+        }
+}
+
+/* ---- attention ---- */
+
+/* One query against all keys of its image: softmax(q · k / sqrt(channels)) v. */
+static void attend(const struct nn_attention *p, const float *query, const float *image,
+                   float *weights, float *out)
+{
+    size_t lanes = p->lanes, step = 3 * lanes;
+    float scale = 1.0f / sqrtf((float)p->channels), max = -INFINITY, sum = 0;
+    for (size_t k = 0; k < p->pixels; k++) {
+        const float *key = image + k * step + lanes;
+        float dot = 0;
+        for (size_t c = 0; c < lanes; c++)
+            dot += query[c] * key[c];
+        weights[k] = dot * scale;
+        max = weights[k] > max ? weights[k] : max;
+    }
+    for (size_t k = 0; k < p->pixels; k++) {
+        weights[k] = nn_exp(weights[k] - max);
+        sum += weights[k];
+    }
+    memset(out, 0, lanes * sizeof *out);
+    for (size_t k = 0; k < p->pixels; k++) {
+        const float *value = image + k * step + 2 * lanes;
+        for (size_t c = 0; c < lanes; c++)
+            out[c] += weights[k] / sum * value[c];
+    }
+}
+
+static void attention(const struct nn_attention *p)
+{
+    size_t step = 3 * p->lanes;
+    for (size_t b = 0; b < p->images; b++) {
+        const float *image = p->qkv + b * p->pixels * step;
+        for (size_t q = 0; q < p->pixels; q++)
+            attend(p, image + q * step, image, p->scratch, p->out + (b * p->pixels + q) * p->lanes);
+    }
+}
+
+static void silu(size_t count, const float *in, float *out)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = nn_silu(in[i]);
+}
+
+const struct nn_kernels nn_kernels_c = {
+    .id = "c.1",
+    .pack_size = pack_size,
+    .pack = pack,
+    .product = product,
+    .norm = norm,
+    .resample = resample,
+    .attention = attention,
+    .silu = silu,
+};

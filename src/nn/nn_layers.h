@@ -1,0 +1,89 @@
+/* What a net and a workspace hold; for the files of this room only.
+ *
+ * A net is filled by nn_layers_new and immutable from then on: any number of threads read it. All
+ * of its arrays lie in one block of memory, which gets huge pages where the kernel grants them: a
+ * forward pass streams the weights once, and with small pages the translation costs more than the
+ * bytes. A workspace belongs to one thread at a time. */
+#ifndef NN_LAYERS_H
+#define NN_LAYERS_H
+
+#include "nn_kernels.h"
+
+/* A convolution or linear layer: shape, packed weights, bias [outputs] (NULL where the bias comes
+ * from elsewhere). */
+struct nn_dense {
+    struct nn_product_shape shape;
+    float *packed;
+    float *bias;
+};
+
+/* The weights of one step. Which members are used depends on its kind:
+ * stem, pyramid: dense[0]; head: norm[0], dense[0];
+ * residual: norm[0], dense[0] (Conv_0, its bias is in the time layer), norm[1], dense[1] (Conv_1),
+ *           dense[2] (Conv_2, with a shortcut);
+ * attention: norm[0], dense[0] (query, key and value side by side), dense[1] (NIN_3). */
+struct nn_layer {
+    struct nn_norm_weights norm[2];
+    struct nn_dense dense[3];
+    size_t time_first; /* where the time layer's outputs for this residual block begin */
+};
+
+struct nn_net {
+    struct nn_arch arch;
+    enum nn_kernel kernel;
+    const struct nn_kernels *kernels;
+    struct nn_plan plan;
+    struct nn_layer *layers; /* [plan.step_count] */
+    struct nn_dense linear[2];
+    struct nn_dense time; /* all blocks' Dense_0 side by side, biases Dense_0 + Conv_0 */
+    float *frequencies;   /* [nf / 2], or the Fourier projection [nf] */
+    unsigned char *block;
+    size_t block_bytes;
+};
+
+struct nn_workspace {
+    int batch;
+    unsigned char *block;
+    size_t block_bytes;
+    float *values;    /* activations, at nn_value.offset · batch */
+    float *conv_in;   /* bordered input of a 3×3 convolution; the attention's result */
+    float *conv_out;  /* output of Conv_0; query, key and value */
+    float *dense;     /* unbordered: normed but not yet resampled, resampled shortcut */
+    float *attention; /* nn_attention's scratch */
+    float *embedding; /* [batch][lanes of the embedding] */
+    float *hidden[2]; /* [batch][4 nf] */
+    float *time;      /* [batch][outputs of the time layer] */
+    double *norm;     /* nn_norm's scratch */
+};
+
+/* A block of memory cut into arrays that are aligned to NN_ALIGN. With base NULL it only counts. */
+struct nn_arena {
+    unsigned char *base;
+    size_t used;
+    bool overflow;
+};
+/* `count` objects of `size` bytes, zeroed memory; NULL while counting. */
+void *nn_arena_take(struct nn_arena *a, size_t count, size_t size);
+/* Zeroed memory for an arena that counted `bytes`, with huge pages advised. free() ends it. */
+unsigned char *nn_arena_memory(size_t bytes, struct err *e);
+
+/* Lays the arrays out, reads, checks and packs the weights. `net` has arch, kernel and plan. */
+int nn_layers_load(struct nn_net *net, const struct nn_weights *weights, struct err *e);
+
+/* The input of the first linear layer for one t > 0: sines, then cosines, of t · frequencies or of
+ * 2π W ln t, in `out` [nn_embedding_length]. */
+void nn_time_frequencies(const struct nn_arch *arch, float *out);
+void nn_time_embed(const struct nn_net *net, float t, float *out);
+
+/* Floats of a bordered image set (see nn_kernels.h) per channel lane. */
+static inline size_t nn_bordered_pixels(size_t images, size_t side)
+{
+    return (images * (side + 1) + 1) * (side + 1) + 1;
+}
+
+/* Runs one step for n images; the workspace's time outputs are ready. */
+void nn_step_run(const struct nn_net *net, struct nn_workspace *ws, int step, size_t n,
+                 const float *const x[]);
+float *nn_value_at(const struct nn_net *net, const struct nn_workspace *ws, int value);
+
+#endif

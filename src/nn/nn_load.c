@@ -1,0 +1,350 @@
+/* From the reference's tensors to packed weights: where each array lies, and how a tensor of the
+ * checkpoint becomes a canonical matrix [input][output] that a kernel then packs as it likes.
+ *
+ * Loading walks the parameter list once, in its order; both it and the layers follow from the plan.
+ * Temporary memory is one tensor, one matrix and the time layer's matrix. */
+#include "base_size.h"
+#include "nn_layers.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define HUGE_PAGE ((size_t)2 << 20)
+
+/* ---- memory ---- */
+
+void *nn_arena_take(struct nn_arena *a, size_t count, size_t size)
+{
+    size_t bytes, first = a->used;
+    if (!size_mul(count, size, &bytes) || !size_round_up(bytes, NN_ALIGN, &bytes) ||
+        !size_add(first, bytes, &a->used))
+        a->overflow = true;
+    return a->base ? a->base + first : NULL;
+}
+
+unsigned char *nn_arena_memory(size_t bytes, struct err *e)
+{
+    size_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : NN_ALIGN, rounded;
+    void *block = NULL;
+    if (!size_round_up(bytes, align, &rounded) || posix_memalign(&block, align, rounded)) {
+        err_fail_memory(e, bytes);
+        return NULL;
+    }
+    if (align == HUGE_PAGE)
+        madvise(block, rounded, MADV_HUGEPAGE); /* a wish: small pages work too */
+    memset(block, 0, rounded);
+    return block;
+}
+
+/* ---- layout ---- */
+
+struct layout {
+    struct nn_net *net;
+    struct nn_arena arena;
+    size_t matrix; /* floats of the largest canonical matrix */
+};
+
+static void lay_dense(struct layout *l, struct nn_dense *d, enum nn_product_kind kind,
+                      size_t inputs, size_t outputs, bool bias)
+{
+    d->shape = (struct nn_product_shape){kind, inputs, nn_lanes(outputs)};
+    d->packed = nn_arena_take(&l->arena, l->net->kernels->pack_size(&d->shape), sizeof(float));
+    d->bias = bias ? nn_arena_take(&l->arena, d->shape.outputs, sizeof(float)) : NULL;
+    if (inputs * d->shape.outputs > l->matrix)
+        l->matrix = inputs * d->shape.outputs;
+}
+
+/* Group norm over `first` channels and, concatenated, `second` (or 0) more. */
+static void lay_norm(struct layout *l, struct nn_norm_weights *w, int first, int second)
+{
+    size_t lanes = nn_lanes((size_t)first) + nn_lanes((size_t)second);
+    float *gamma = nn_arena_take(&l->arena, lanes, sizeof *gamma);
+    float *beta = nn_arena_take(&l->arena, lanes, sizeof *beta);
+    int32_t *group = nn_arena_take(&l->arena, lanes, sizeof *group);
+    int groups = nn_groups(first + second), size = (first + second) / groups;
+    *w = (struct nn_norm_weights){lanes, groups, size, gamma, beta, group};
+    if (!group)
+        return;
+    memset(group, -1, lanes * sizeof *group);
+    for (int c = 0; c < first + second; c++)
+        group[c < first ? (size_t)c : nn_lanes((size_t)first) + (size_t)(c - first)] = c / size;
+}
+
+static void lay_step(struct layout *l, const struct nn_step *s, struct nn_layer *y, size_t *time)
+{
+    size_t in = nn_lanes((size_t)s->channels_in) + nn_lanes((size_t)s->channels_skip);
+    size_t out = nn_lanes((size_t)s->channels_out);
+    switch (s->kind) {
+    case NN_STEP_STEM: /* its input's pixels are not padded */
+        lay_dense(l, &y->dense[0], NN_PRODUCT_3X3, 9 * (size_t)s->channels_in, out, true);
+        break;
+    case NN_STEP_HEAD:
+        lay_norm(l, &y->norm[0], s->channels_in, 0);
+        lay_dense(l, &y->dense[0], NN_PRODUCT_3X3, 9 * in, out, true);
+        break;
+    case NN_STEP_PYRAMID:
+        lay_dense(l, &y->dense[0], NN_PRODUCT_3X3, 9 * in, out, true);
+        break;
+    case NN_STEP_ATTENTION:
+        lay_norm(l, &y->norm[0], s->channels_in, 0);
+        lay_dense(l, &y->dense[0], NN_PRODUCT_POINT, in, 3 * in, true);
+        lay_dense(l, &y->dense[1], NN_PRODUCT_POINT, in, in, true);
+        break;
+    case NN_STEP_RES:
+        lay_norm(l, &y->norm[0], s->channels_in, s->channels_skip);
+        lay_dense(l, &y->dense[0], NN_PRODUCT_3X3, 9 * in, out, false);
+        lay_norm(l, &y->norm[1], s->channels_out, 0);
+        lay_dense(l, &y->dense[1], NN_PRODUCT_3X3, 9 * out, out, true);
+        if (s->shortcut)
+            lay_dense(l, &y->dense[2], NN_PRODUCT_POINT, in, out, true);
+        y->time_first = *time;
+        *time += out;
+        break;
+    }
+}
+
+static void lay_net(struct layout *l)
+{
+    struct nn_net *net = l->net;
+    size_t wide = nn_lanes(4 * (size_t)net->arch.nf), time = 0;
+    net->frequencies = nn_arena_take(&l->arena, (size_t)net->arch.nf, sizeof(float));
+    lay_dense(l, &net->linear[0], NN_PRODUCT_POINT,
+              nn_lanes((size_t)nn_embedding_length(&net->arch)), wide, true);
+    lay_dense(l, &net->linear[1], NN_PRODUCT_POINT, wide, wide, true);
+    for (int i = 0; i < net->plan.step_count; i++)
+        lay_step(l, &net->plan.steps[i], &net->layers[i], &time);
+    lay_dense(l, &net->time, NN_PRODUCT_POINT, wide, time, true);
+}
+
+/* ---- loading ---- */
+
+struct loader {
+    struct nn_net *net;
+    const struct nn_weights *weights;
+    struct nn_param *params;
+    size_t count, next;
+    float *tensor; /* the parameter last read */
+    float *matrix; /* canonical */
+    float *time;   /* canonical, of the time layer */
+    struct err *e;
+};
+
+/* How a tensor's inputs map to the matrix: `first` channels, then after padding the rest. */
+struct inputs {
+    size_t channels, first, lanes;
+};
+
+/* Reads the next parameter, whose name must end in `suffix`; NULL on failure. */
+static const float *take(struct loader *l, const char *suffix)
+{
+    const struct nn_param *p = &l->params[l->next];
+    if (l->next >= l->count || strlen(p->name) < strlen(suffix) ||
+        strcmp(p->name + strlen(p->name) - strlen(suffix), suffix) != 0) {
+        err_fail(l->e, ERR_INTERNAL, suffix, "is not the next parameter of the list");
+        return NULL;
+    }
+    l->next++;
+    if (l->weights->read(l->weights->context, p, l->tensor, l->e))
+        return NULL;
+    for (size_t i = 0; i < p->count; i++)
+        if (!isfinite(l->tensor[i])) {
+            err_fail(l->e, ERR_INPUT, p->name,
+                     "value %zu of %zu is not finite: the weights are damaged", i, p->count);
+            return NULL;
+        }
+    return l->tensor;
+}
+
+static int take_vector(struct loader *l, const char *suffix, float *out, size_t first)
+{
+    const float *v = take(l, suffix);
+    if (!v)
+        return -1;
+    size_t count = l->params[l->next - 1].count;
+    for (size_t c = 0; c < count; c++) /* added: two biases may share a place */
+        out[c < first ? c : nn_lanes(first) + (c - first)] += v[c];
+    return 0;
+}
+
+/* A conv [out][in][tap] or linear [out][in] into columns `column`… of `matrix`, `outputs` wide. */
+static int take_matrix(struct loader *l, const char *suffix, const struct inputs *in, float *matrix,
+                       size_t outputs, size_t column)
+{
+    const float *v = take(l, suffix);
+    if (!v)
+        return -1;
+    const struct nn_param *p = &l->params[l->next - 1];
+    size_t taps = p->count / (p->shape[0] * p->shape[1]);
+    for (size_t o = 0; o < p->shape[0]; o++)
+        for (size_t i = 0; i < in->channels; i++)
+            for (size_t tap = 0; tap < taps; tap++) {
+                size_t lane = i < in->first ? i : nn_lanes(in->first) + (i - in->first);
+                matrix[(tap * in->lanes + lane) * outputs + column + o] = *v++;
+            }
+    return 0;
+}
+
+/* A NIN's W [in][out]: the other way round than a 1×1 convolution. */
+static int take_nin(struct loader *l, const char *suffix, size_t channels, size_t outputs,
+                    size_t column)
+{
+    const float *v = take(l, suffix);
+    if (!v)
+        return -1;
+    for (size_t i = 0; i < channels; i++)
+        memcpy(l->matrix + i * outputs + column, v + i * channels, channels * sizeof *v);
+    return 0;
+}
+
+static void clear_matrix(struct loader *l, const struct nn_dense *d)
+{
+    memset(l->matrix, 0, d->shape.inputs * d->shape.outputs * sizeof *l->matrix);
+}
+
+static void pack(struct loader *l, const struct nn_dense *d, const float *matrix)
+{
+    l->net->kernels->pack(&d->shape, matrix, d->packed);
+}
+
+static int load_conv(struct loader *l, const struct nn_dense *d, const struct inputs *in)
+{
+    clear_matrix(l, d);
+    if (take_matrix(l, "weight", in, l->matrix, d->shape.outputs, 0))
+        return -1;
+    pack(l, d, l->matrix);
+    return d->bias ? take_vector(l, "bias", d->bias, SIZE_MAX) : 0;
+}
+
+static int load_norm(struct loader *l, const struct nn_norm_weights *w, int first)
+{
+    if (take_vector(l, "weight", w->gamma, (size_t)first))
+        return -1;
+    return take_vector(l, "bias", w->beta, (size_t)first);
+}
+
+static int load_res(struct loader *l, const struct nn_step *s, const struct nn_layer *y)
+{
+    struct nn_net *net = l->net;
+    size_t width = (size_t)net->arch.nf * 4, all = net->time.shape.outputs;
+    struct inputs in = {(size_t)(s->channels_in + s->channels_skip), (size_t)s->channels_in,
+                        y->norm[0].lanes};
+    struct inputs out = {(size_t)s->channels_out, (size_t)s->channels_out, y->norm[1].lanes};
+    struct inputs embedding = {width, width, nn_lanes(width)};
+    float *bias = net->time.bias + y->time_first;
+    if (load_norm(l, &y->norm[0], s->channels_in) || load_conv(l, &y->dense[0], &in) ||
+        take_vector(l, "Conv_0.bias", bias, SIZE_MAX) ||
+        take_matrix(l, "Dense_0.weight", &embedding, l->time, all, y->time_first) ||
+        take_vector(l, "Dense_0.bias", bias, SIZE_MAX) ||
+        load_norm(l, &y->norm[1], s->channels_out) || load_conv(l, &y->dense[1], &out))
+        return -1;
+    return s->shortcut ? load_conv(l, &y->dense[2], &in) : 0;
+}
+
+static int load_attention(struct loader *l, const struct nn_step *s, const struct nn_layer *y)
+{
+    static const char *const names[4][2] = {{"NIN_0.W", "NIN_0.b"},
+                                            {"NIN_1.W", "NIN_1.b"},
+                                            {"NIN_2.W", "NIN_2.b"},
+                                            {"NIN_3.W", "NIN_3.b"}};
+    size_t channels = (size_t)s->channels_in, lanes = y->norm[0].lanes;
+    if (load_norm(l, &y->norm[0], s->channels_in))
+        return -1;
+    for (size_t i = 0; i < 4; i++) {
+        const struct nn_dense *d = &y->dense[i / 3];
+        size_t column = i < 3 ? i * lanes : 0;
+        if (column == 0)
+            clear_matrix(l, d);
+        if (take_nin(l, names[i][0], channels, d->shape.outputs, column) ||
+            take_vector(l, names[i][1], d->bias + column, SIZE_MAX))
+            return -1;
+        if (i >= 2)
+            pack(l, d, l->matrix);
+    }
+    return 0;
+}
+
+static int load_step(struct loader *l, const struct nn_step *s, const struct nn_layer *y)
+{
+    size_t channels = (size_t)s->channels_in;
+    struct inputs in = {channels, channels, nn_lanes(channels)};
+    switch (s->kind) {
+    case NN_STEP_RES:
+        return load_res(l, s, y);
+    case NN_STEP_ATTENTION:
+        return load_attention(l, s, y);
+    case NN_STEP_STEM:
+        in.lanes = channels;
+        break;
+    case NN_STEP_HEAD:
+        if (load_norm(l, &y->norm[0], s->channels_in))
+            return -1;
+        break;
+    case NN_STEP_PYRAMID:
+        break;
+    }
+    return load_conv(l, &y->dense[0], &in);
+}
+
+static int load_all(struct loader *l)
+{
+    struct nn_net *net = l->net;
+    size_t length = (size_t)nn_embedding_length(&net->arch), wide = 4 * (size_t)net->arch.nf;
+    struct inputs embedding = {length, length, nn_lanes(length)},
+                  hidden = {wide, wide, nn_lanes(wide)};
+    if (net->arch.embedding == NN_EMBEDDING_POSITIONAL)
+        nn_time_frequencies(&net->arch, net->frequencies);
+    else if (take_vector(l, "W", net->frequencies, SIZE_MAX))
+        return -1;
+    if (load_conv(l, &net->linear[0], &embedding) || load_conv(l, &net->linear[1], &hidden))
+        return -1;
+    for (int i = 0; i < net->plan.step_count; i++)
+        if (load_step(l, &net->plan.steps[i], &net->layers[i]))
+            return -1;
+    pack(l, &net->time, l->time);
+    if (l->next != l->count)
+        return err_fail(l->e, ERR_INTERNAL, l->params[l->next].name, "belongs to no layer");
+    return 0;
+}
+
+static int load_with_memory(struct loader *l, size_t matrix)
+{
+    const struct nn_product_shape *time = &l->net->time.shape;
+    size_t tensor = 0;
+    for (size_t i = 0; i < l->count; i++)
+        tensor = l->params[i].count > tensor ? l->params[i].count : tensor;
+    l->tensor = calloc(tensor, sizeof *l->tensor);
+    l->matrix = calloc(matrix, sizeof *l->matrix);
+    l->time = calloc(time->inputs * time->outputs, sizeof *l->time);
+    int result = l->tensor && l->matrix && l->time
+                     ? load_all(l)
+                     : err_fail_memory(l->e, (tensor + matrix) * sizeof *l->tensor);
+    free(l->tensor);
+    free(l->matrix);
+    free(l->time);
+    return result;
+}
+
+int nn_layers_load(struct nn_net *net, const struct nn_weights *weights, struct err *e)
+{
+    struct layout count = {.net = net};
+    net->layers = calloc((size_t)net->plan.step_count, sizeof *net->layers);
+    if (!net->layers)
+        return err_fail_memory(e, (size_t)net->plan.step_count * sizeof *net->layers);
+    lay_net(&count); /* once to count, once to place */
+    if (count.arena.overflow)
+        return err_fail(e, ERR_LIMIT, "nf", "the weights do not fit in memory");
+    net->block_bytes = count.arena.used;
+    net->block = nn_arena_memory(net->block_bytes, e);
+    if (!net->block)
+        return -1;
+    struct layout place = {.net = net, .arena.base = net->block};
+    lay_net(&place);
+    struct loader l = {.net = net, .weights = weights, .e = e};
+    l.params = nn_arch_params(&net->arch, &l.count, e);
+    if (!l.params)
+        return -1;
+    int result = load_with_memory(&l, place.matrix);
+    free(l.params);
+    return result;
+}

@@ -1,0 +1,245 @@
+/* Making and using a network: the net, the workspace, and the forward pass around the steps. */
+#include "base_size.h"
+#include "nn_layers.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH_MAX 4096
+
+/* ---- the net ---- */
+
+struct nn_net *nn_net_new(const struct nn_arch *arch, const struct nn_weights *weights,
+                          enum nn_kernel kernel, struct err *e)
+{
+    if (nn_arch_check(arch, e))
+        return NULL;
+    kernel = nn_kernel_resolve(kernel);
+    if (!nn_kernel_available(kernel)) {
+        err_fail(e, ERR_UNSUPPORTED, "kernel", "this machine cannot run %s: use auto",
+                 kernel == NN_KERNEL_AVX2 ? "avx2" : "avx512");
+        return NULL;
+    }
+    struct nn_net *net = calloc(1, sizeof *net);
+    if (!net) {
+        err_fail_memory(e, sizeof *net);
+        return NULL;
+    }
+    net->arch = *arch;
+    net->kernel = kernel;
+    net->kernels = nn_kernels_get(kernel);
+    if (nn_plan_build(arch, &net->plan, e) || nn_layers_load(net, weights, e)) {
+        nn_net_free(net);
+        return NULL;
+    }
+    return net;
+}
+
+void nn_net_free(struct nn_net *net)
+{
+    if (!net)
+        return;
+    nn_plan_free(&net->plan);
+    free(net->layers);
+    free(net->block);
+    free(net);
+}
+
+const struct nn_arch *nn_net_arch(const struct nn_net *net)
+{
+    return &net->arch;
+}
+
+enum nn_kernel nn_net_kernel(const struct nn_net *net)
+{
+    return net->kernel;
+}
+
+size_t nn_net_bytes(const struct nn_net *net)
+{
+    return net->block_bytes;
+}
+
+/* ---- the workspace ---- */
+
+/* Floats that the steps need in each shared array. */
+struct needs {
+    size_t conv_in, conv_out, dense, attention, lanes;
+};
+
+static void grow(size_t *need, size_t count)
+{
+    if (count > *need)
+        *need = count;
+}
+
+/* In range without checks: at most 4096 images of 1025² pixels of 3 · 8192 lanes. */
+static void step_needs(const struct nn_step *s, size_t batch, struct needs *k)
+{
+    size_t in = nn_lanes((size_t)s->channels_in) + nn_lanes((size_t)s->channels_skip);
+    size_t out = nn_lanes((size_t)s->channels_out), wide = in > out ? in : out;
+    size_t side_in = (size_t)s->side_in, side_out = (size_t)s->side_out;
+    size_t side = side_in > side_out ? side_in : side_out;
+    grow(&k->lanes, wide);
+    if (s->kind == NN_STEP_PYRAMID)
+        grow(&k->conv_in, nn_bordered_pixels(batch, side_in) * in);
+    else
+        grow(&k->conv_in, nn_bordered_pixels(batch, side_out) * wide);
+    if (s->kind == NN_STEP_RES)
+        grow(&k->conv_out, batch * side_out * side_out * out);
+    if (s->kind == NN_STEP_RES && s->resampling != NN_RESAMPLE_NONE)
+        grow(&k->dense, batch * side * side * in);
+    if (s->kind == NN_STEP_ATTENTION) {
+        grow(&k->conv_out, batch * side * side * 3 * in);
+        grow(&k->dense, batch * side * side * in);
+        grow(&k->attention, nn_attention_scratch(side * side, in));
+    }
+}
+
+static void lay_workspace(const struct nn_net *net, struct nn_workspace *ws, const struct needs *k,
+                          struct nn_arena *a)
+{
+    size_t batch = (size_t)ws->batch, wide = net->linear[1].shape.outputs, values = 0;
+    if (!size_mul(net->plan.value_floats, batch, &values))
+        a->overflow = true;
+    ws->values = nn_arena_take(a, values, sizeof(float));
+    ws->conv_in = nn_arena_take(a, k->conv_in, sizeof(float));
+    ws->conv_out = nn_arena_take(a, k->conv_out, sizeof(float));
+    ws->dense = nn_arena_take(a, k->dense, sizeof(float));
+    ws->attention = nn_arena_take(a, k->attention, sizeof(float));
+    ws->embedding = nn_arena_take(a, batch * net->linear[0].shape.inputs, sizeof(float));
+    ws->hidden[0] = nn_arena_take(a, batch * wide, sizeof(float));
+    ws->hidden[1] = nn_arena_take(a, batch * wide, sizeof(float));
+    ws->time = nn_arena_take(a, batch * net->time.shape.outputs, sizeof(float));
+    ws->norm = nn_arena_take(a, 2 * k->lanes, sizeof(double));
+}
+
+struct nn_workspace *nn_workspace_new(const struct nn_net *net, int batch, struct err *e)
+{
+    if (batch < 1 || batch > BATCH_MAX) {
+        err_fail(e, ERR_LIMIT, "batch", "must be 1 to %d, is %d", BATCH_MAX, batch);
+        return NULL;
+    }
+    struct needs needs = {0};
+    for (int i = 0; i < net->plan.step_count; i++)
+        step_needs(&net->plan.steps[i], (size_t)batch, &needs);
+    struct nn_workspace *ws = calloc(1, sizeof *ws);
+    if (!ws) {
+        err_fail_memory(e, sizeof *ws);
+        return NULL;
+    }
+    ws->batch = batch;
+    struct nn_arena arena = {0};
+    lay_workspace(net, ws, &needs, &arena); /* once to count, once to place */
+    ws->block_bytes = arena.used;
+    if (arena.overflow)
+        err_fail(e, ERR_LIMIT, "batch", "%d images of this network do not fit in memory", batch);
+    else
+        ws->block = nn_arena_memory(arena.used, e);
+    if (!ws->block) {
+        free(ws);
+        return NULL;
+    }
+    arena = (struct nn_arena){.base = ws->block};
+    lay_workspace(net, ws, &needs, &arena);
+    return ws;
+}
+
+void nn_workspace_free(struct nn_workspace *ws)
+{
+    if (!ws)
+        return;
+    free(ws->block);
+    free(ws);
+}
+
+size_t nn_workspace_bytes(const struct nn_workspace *ws)
+{
+    return ws->block_bytes;
+}
+
+int nn_workspace_batch(const struct nn_workspace *ws)
+{
+    return ws->batch;
+}
+
+/* ---- the forward pass ---- */
+
+static void linear(const struct nn_net *net, const struct nn_dense *d, size_t n, const float *in,
+                   float *out)
+{
+    const struct nn_product p = {.shape = d->shape,
+                                 .packed = d->packed,
+                                 .bias = d->bias,
+                                 .segments = 1,
+                                 .segment = {{in, d->shape.inputs, d->shape.inputs}},
+                                 .in_image = n,
+                                 .in_row = n,
+                                 .in_step = 1,
+                                 .images = 1,
+                                 .height = 1,
+                                 .width = n,
+                                 .scale = 1.0f,
+                                 .out = out};
+    net->kernels->product(&p);
+}
+
+/* temb = Linear_1(SiLU(Linear_0(embedding))), then every block's Dense_0(SiLU(temb)). */
+static void run_time(const struct nn_net *net, struct nn_workspace *ws, size_t n, const float t[])
+{
+    size_t inputs = net->linear[0].shape.inputs, wide = net->linear[1].shape.outputs;
+    memset(ws->embedding, 0, n * inputs * sizeof *ws->embedding); /* its padding too */
+    for (size_t b = 0; b < n; b++)
+        nn_time_embed(net, t[b], ws->embedding + b * inputs);
+    linear(net, &net->linear[0], n, ws->embedding, ws->hidden[0]);
+    net->kernels->silu(n * wide, ws->hidden[0], ws->hidden[0]);
+    linear(net, &net->linear[1], n, ws->hidden[0], ws->hidden[1]);
+    net->kernels->silu(n * wide, ws->hidden[1], ws->hidden[1]);
+    linear(net, &net->time, n, ws->hidden[1], ws->time);
+}
+
+/* The image as value 0, which the input pyramid reads. Padding is written too: the place may have
+ * held another value. */
+static void load_pyramid(const struct nn_net *net, struct nn_workspace *ws, size_t n,
+                         const float *const x[])
+{
+    size_t channels = (size_t)net->arch.channels, lanes = nn_lanes(channels);
+    size_t pixels = (size_t)net->arch.image_size * (size_t)net->arch.image_size;
+    float *out = nn_value_at(net, ws, 0);
+    memset(out, 0, n * pixels * lanes * sizeof *out);
+    for (size_t b = 0; b < n; b++)
+        for (size_t c = 0; c < channels; c++)
+            for (size_t i = 0; i < pixels; i++)
+                out[(b * pixels + i) * lanes + c] = x[b][c * pixels + i];
+}
+
+/* Splits the head's channels: the image's into planes, the mean of the last as v_t (summed in
+ * double, pixel by pixel). */
+static void store_field(const struct nn_net *net, const float *head, size_t n, float *const v_x[],
+                        float v_t[])
+{
+    size_t channels = (size_t)net->arch.channels, lanes = nn_lanes(channels + 1);
+    size_t pixels = (size_t)net->arch.image_size * (size_t)net->arch.image_size;
+    for (size_t b = 0; b < n; b++) {
+        const float *image = head + b * pixels * lanes;
+        double sum = 0;
+        for (size_t i = 0; i < pixels; i++) {
+            for (size_t c = 0; c < channels; c++)
+                v_x[b][c * pixels + i] = image[i * lanes + c];
+            sum += image[i * lanes + channels];
+        }
+        v_t[b] = (float)(sum / (double)pixels);
+    }
+}
+
+void nn_net_forward(const struct nn_net *net, struct nn_workspace *ws, int n,
+                    const float *const x[], const float t[], float *const v_x[], float v_t[])
+{
+    size_t images = (size_t)n;
+    run_time(net, ws, images, t);
+    if (net->arch.pyramid == NN_PYRAMID_RESIDUAL)
+        load_pyramid(net, ws, images, x);
+    for (int i = 0; i < net->plan.step_count; i++)
+        nn_step_run(net, ws, i, images, x);
+    const struct nn_step *head = &net->plan.steps[net->plan.step_count - 1];
+    store_field(net, nn_value_at(net, ws, head->out), images, v_x, v_t);
+}

@@ -1,0 +1,54 @@
+/* The network in use: weights packed for one instruction set, a workspace planned once, and the
+ * forward pass (x, t) → (v_x, v_t) of pfgm's normalised field.
+ *
+ * What the result of an image depends on: its own x and t, the weights, the kernel id. Nothing
+ * else: not on how many images share the call, nor on its place among them. Every kernel keeps one
+ * fixed order of summation for an output element, whatever tile it falls into.
+ *
+ * Threads: a net is read-only after creation and shared; each thread brings its own workspace. */
+#ifndef NN_NET_H
+#define NN_NET_H
+
+#include "nn_arch.h"
+
+enum nn_kernel { NN_KERNEL_AUTO, NN_KERNEL_C, NN_KERNEL_AVX2, NN_KERNEL_AVX512 };
+
+/* "auto", "c", "avx2", "avx512"; -1 and an error that lists the words otherwise. */
+int nn_kernel_parse(const char *word, enum nn_kernel *out, struct err *e);
+/* Whether this machine can run it. AUTO resolves to the best that it can. */
+bool nn_kernel_available(enum nn_kernel kernel);
+enum nn_kernel nn_kernel_resolve(enum nn_kernel kernel);
+/* ISA and revision, part of the seed rule: "c.1", "avx2.1", "avx512.1". The revision rises whenever
+ * any output bit of a kernel changes. */
+const char *nn_kernel_id(enum nn_kernel kernel);
+
+/* Where weights come from: fills `out` with the param's values in f32, in PyTorch order; 0 or -1.
+ */
+struct nn_weights {
+    int (*read)(void *context, const struct nn_param *param, float *out, struct err *e);
+    void *context;
+};
+
+struct nn_net;
+/* Reads every parameter, refuses non-finite ones by name, packs them. NULL on failure. */
+struct nn_net *nn_net_new(const struct nn_arch *arch, const struct nn_weights *weights,
+                          enum nn_kernel kernel, struct err *e);
+void nn_net_free(struct nn_net *net);
+const struct nn_arch *nn_net_arch(const struct nn_net *net);
+enum nn_kernel nn_net_kernel(const struct nn_net *net);
+size_t nn_net_bytes(const struct nn_net *net); /* memory of the packed weights */
+
+/* Scratch for up to `batch` images at once; the only allocation, none happens in a forward pass. */
+struct nn_workspace;
+struct nn_workspace *nn_workspace_new(const struct nn_net *net, int batch, struct err *e);
+void nn_workspace_free(struct nn_workspace *ws);
+size_t nn_workspace_bytes(const struct nn_workspace *ws);
+int nn_workspace_batch(const struct nn_workspace *ws);
+
+/* v_x [n][C,H,W], v_t [n] of n images x [n][C,H,W] at t [n] > 0, 1 ≤ n ≤ batch. The arrays of
+ * pointers let images lie anywhere. Raw network output, no substitution; non-finite values are
+ * passed on for the caller to see. */
+void nn_net_forward(const struct nn_net *net, struct nn_workspace *ws, int n,
+                    const float *const x[], const float t[], float *const v_x[], float v_t[]);
+
+#endif

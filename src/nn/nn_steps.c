@@ -1,0 +1,260 @@
+/* Running the program: each step turns values into the next one through the kernels' table. Runs in
+ * the caller's thread on the caller's workspace; allocates nothing.
+ *
+ * All images of a call go through a step together, so that its weights are read from memory once.
+ */
+#include "nn_layers.h"
+#include <math.h>
+#include <string.h>
+
+#define HALF_ROOT 0.70710678118654752440f /* 1 / √2 after every residual add */
+
+struct run {
+    const struct nn_net *net;
+    struct nn_workspace *ws;
+    const struct nn_step *step;
+    const struct nn_layer *layer;
+    size_t n;
+};
+
+float *nn_value_at(const struct nn_net *net, const struct nn_workspace *ws, int value)
+{
+    return ws->values + net->plan.values[value].offset * (size_t)ws->batch;
+}
+
+/* ---- targets ---- */
+
+static struct nn_target plain_target(float *out, size_t side, size_t lanes)
+{
+    return (struct nn_target){out, 0, side, side * side, lanes};
+}
+
+/* A bordered image set in conv_in; zeroes the border, which other steps have overwritten. */
+static struct nn_target bordered_target(const struct run *r, size_t side, size_t lanes)
+{
+    float *out = r->ws->conv_in;
+    size_t pitch = side + 1;
+    for (size_t b = 0; b < r->n; b++) {
+        float *image = out + b * pitch * pitch * lanes;
+        memset(image, 0, pitch * lanes * sizeof *out);
+        for (size_t y = 1; y <= side; y++)
+            memset(image + y * pitch * lanes, 0, lanes * sizeof *out);
+    }
+    memset(out + r->n * pitch * pitch * lanes, 0, (pitch + 1) * lanes * sizeof *out);
+    return (struct nn_target){out, pitch + 1, pitch, pitch * pitch, lanes};
+}
+
+/* ---- products ---- */
+
+/* The product of a bordered 3×3 convolution over conv_in; `lanes` floats a pixel. */
+static struct nn_product conv_product(const struct run *r, const struct nn_dense *d, size_t side,
+                                      size_t lanes, float *out)
+{
+    size_t pitch = side + 1;
+    struct nn_product p = {.shape = d->shape,
+                           .packed = d->packed,
+                           .bias = d->bias,
+                           .segments = 3,
+                           .in_image = pitch * pitch,
+                           .in_row = pitch,
+                           .in_step = 1,
+                           .images = r->n,
+                           .height = side,
+                           .width = side,
+                           .scale = 1.0f,
+                           .out = out};
+    for (size_t i = 0; i < 3; i++)
+        p.segment[i] = (struct nn_segment){r->ws->conv_in + i * pitch * lanes, lanes, 3 * lanes};
+    return p;
+}
+
+/* A product over `pixels` unbordered pixels; the caller may append a second segment. */
+static struct nn_product point_product(const struct run *r, const struct nn_dense *d, size_t pixels,
+                                       const float *in, size_t lanes, float *out)
+{
+    return (struct nn_product){.shape = d->shape,
+                               .packed = d->packed,
+                               .bias = d->bias,
+                               .segments = 1,
+                               .segment = {{in, lanes, lanes}},
+                               .in_image = pixels,
+                               .in_row = pixels,
+                               .in_step = 1,
+                               .images = r->n,
+                               .height = 1,
+                               .width = pixels,
+                               .scale = 1.0f,
+                               .out = out};
+}
+
+/* ---- the steps ---- */
+
+static void run_norm(const struct run *r, int which, const float *a, size_t lanes_a, const float *b,
+                     size_t lanes_b, size_t side, bool silu, struct nn_target target)
+{
+    const struct nn_norm p = {.weights = &r->layer->norm[which],
+                              .parts = b ? 2 : 1,
+                              .part = {{a, lanes_a}, {b, lanes_b}},
+                              .images = r->n,
+                              .side = side,
+                              .silu = silu,
+                              .target = target,
+                              .scratch = r->ws->norm};
+    r->net->kernels->norm(&p);
+}
+
+static enum nn_resample_kind resample_kind(const struct run *r)
+{
+    if (r->step->resampling == NN_RESAMPLE_UP)
+        return r->net->arch.fir ? NN_FIR_UP : NN_BOX_UP;
+    return r->net->arch.fir ? NN_FIR_DOWN : NN_BOX_DOWN;
+}
+
+static void run_resample(const struct run *r, const float *src, struct nn_target target)
+{
+    const struct nn_resample p = {resample_kind(r), src, r->n, (size_t)r->step->side_in, target};
+    r->net->kernels->resample(&p);
+}
+
+/* SiLU(GN_0(x)), resampled if the block resamples, into conv_in. */
+static void res_input(const struct run *r, const float *in, const float *skip)
+{
+    const struct nn_step *s = r->step;
+    size_t lanes_in = nn_lanes((size_t)s->channels_in);
+    size_t lanes_skip = nn_lanes((size_t)s->channels_skip), lanes = lanes_in + lanes_skip;
+    size_t side = (size_t)s->side_in;
+    struct nn_target target = bordered_target(r, (size_t)s->side_out, lanes);
+    if (s->resampling == NN_RESAMPLE_NONE) {
+        run_norm(r, 0, in, lanes_in, skip, lanes_skip, side, true, target);
+        return;
+    }
+    run_norm(r, 0, in, lanes_in, skip, lanes_skip, side, true,
+             plain_target(r->ws->dense, side, lanes));
+    run_resample(r, r->ws->dense, target);
+}
+
+/* The shortcut Conv_2(x) goes to `out` first, and Conv_1 then adds to it in place. */
+static void res_shortcut(const struct run *r, const float *in, const float *skip, float *out)
+{
+    const struct nn_step *s = r->step;
+    size_t lanes = nn_lanes((size_t)s->channels_in), side = (size_t)s->side_out;
+    if (s->resampling != NN_RESAMPLE_NONE) {
+        run_resample(r, in, plain_target(r->ws->dense, side, lanes));
+        in = r->ws->dense;
+    }
+    struct nn_product p = point_product(r, &r->layer->dense[2], side * side, in, lanes, out);
+    if (skip) {
+        size_t more = nn_lanes((size_t)s->channels_skip);
+        p.segment[p.segments++] = (struct nn_segment){skip, more, more};
+    }
+    r->net->kernels->product(&p);
+}
+
+static void run_res(const struct run *r, const float *in, const float *skip, float *out)
+{
+    const struct nn_step *s = r->step;
+    const struct nn_kernels *k = r->net->kernels;
+    size_t side = (size_t)s->side_out, lanes = nn_lanes((size_t)s->channels_out);
+    res_input(r, in, skip);
+    struct nn_product p = conv_product(
+        r, &r->layer->dense[0], side,
+        nn_lanes((size_t)s->channels_in) + nn_lanes((size_t)s->channels_skip), r->ws->conv_out);
+    p.bias = r->ws->time + r->layer->time_first;
+    p.bias_step = r->net->time.shape.outputs;
+    k->product(&p);
+    run_norm(r, 1, r->ws->conv_out, lanes, NULL, 0, side, true, bordered_target(r, side, lanes));
+    if (s->shortcut)
+        res_shortcut(r, in, skip, out);
+    p = conv_product(r, &r->layer->dense[1], side, lanes, out);
+    p.residual = s->shortcut ? out : in;
+    p.scale = HALF_ROOT;
+    k->product(&p);
+}
+
+static void run_attention(const struct run *r, const float *in, float *out)
+{
+    const struct nn_kernels *k = r->net->kernels;
+    struct nn_workspace *ws = r->ws;
+    size_t side = (size_t)r->step->side_in, pixels = side * side;
+    size_t channels = (size_t)r->step->channels_in, lanes = nn_lanes(channels);
+    run_norm(r, 0, in, lanes, NULL, 0, side, false, plain_target(ws->dense, side, lanes));
+    struct nn_product p =
+        point_product(r, &r->layer->dense[0], pixels, ws->dense, lanes, ws->conv_out);
+    k->product(&p);
+    const struct nn_attention a = {ws->conv_out, r->n,        pixels,       channels,
+                                   lanes,        ws->conv_in, ws->attention};
+    k->attention(&a);
+    p = point_product(r, &r->layer->dense[1], pixels, ws->conv_in, lanes, out);
+    p.residual = in;
+    p.scale = HALF_ROOT;
+    k->product(&p);
+}
+
+/* (PyramidDown(p) + h) / √2: the filter gives 2 · side_out + 1 pixels a side without a border, of
+ * which the convolution takes every second. */
+static void run_pyramid(const struct run *r, const float *in, const float *trunk, float *out)
+{
+    size_t lanes = nn_lanes((size_t)r->step->channels_in);
+    size_t side = (size_t)r->step->side_out, blurred = (size_t)r->step->side_in + 1;
+    const struct nn_resample blur = {NN_FIR_BLUR, in, r->n, (size_t)r->step->side_in,
+                                     plain_target(r->ws->conv_in, blurred, lanes)};
+    r->net->kernels->resample(&blur);
+    struct nn_product p = conv_product(r, &r->layer->dense[0], blurred - 1, lanes, out);
+    p.in_row = 2 * blurred;
+    p.in_step = 2;
+    p.height = p.width = side;
+    p.residual = trunk;
+    p.scale = HALF_ROOT;
+    r->net->kernels->product(&p);
+}
+
+/* From planes to bordered pixels of `channels` floats, without padding. */
+static void run_stem(const struct run *r, const float *const x[], float *out)
+{
+    size_t channels = (size_t)r->step->channels_in, side = (size_t)r->step->side_in;
+    struct nn_target target = bordered_target(r, side, channels);
+    for (size_t b = 0; b < r->n; b++)
+        for (size_t y = 0; y < side; y++) {
+            float *row = nn_target_row(&target, b, y);
+            for (size_t c = 0; c < channels; c++)
+                for (size_t i = 0; i < side; i++)
+                    row[i * channels + c] = x[b][(c * side + y) * side + i];
+        }
+    const struct nn_product p = conv_product(r, &r->layer->dense[0], side, channels, out);
+    r->net->kernels->product(&p);
+}
+
+static void run_head(const struct run *r, const float *in, float *out)
+{
+    size_t side = (size_t)r->step->side_in, lanes = nn_lanes((size_t)r->step->channels_in);
+    run_norm(r, 0, in, lanes, NULL, 0, side, true, bordered_target(r, side, lanes));
+    const struct nn_product p = conv_product(r, &r->layer->dense[0], side, lanes, out);
+    r->net->kernels->product(&p);
+}
+
+void nn_step_run(const struct nn_net *net, struct nn_workspace *ws, int step, size_t n,
+                 const float *const x[])
+{
+    const struct nn_step *s = &net->plan.steps[step];
+    const struct run r = {net, ws, s, &net->layers[step], n};
+    const float *in = nn_value_at(net, ws, s->in);
+    const float *other = s->other >= 0 ? nn_value_at(net, ws, s->other) : NULL;
+    float *out = nn_value_at(net, ws, s->out);
+    switch (s->kind) {
+    case NN_STEP_STEM:
+        run_stem(&r, x, out);
+        break;
+    case NN_STEP_RES:
+        run_res(&r, in, other, out);
+        break;
+    case NN_STEP_ATTENTION:
+        run_attention(&r, in, out);
+        break;
+    case NN_STEP_PYRAMID:
+        run_pyramid(&r, in, other, out);
+        break;
+    case NN_STEP_HEAD:
+        run_head(&r, in, out);
+        break;
+    }
+}

@@ -1,0 +1,149 @@
+/* The vector width as a thin layer of names, so that nn_vector_*.c are one source for AVX2 (8
+ * lanes) and AVX-512 (16 lanes). Each file is compiled twice, with NN_VECTOR_BITS 256 and 512.
+ *
+ * Only operations that IEEE 754 rounds exactly are named here: no approximate reciprocals, whose
+ * bits differ between makers. A multiply-add is fused where, and only where, vec_fma says so. */
+#ifndef NN_VECTOR_H
+#define NN_VECTOR_H
+
+#include "nn_kernels.h"
+#include "nn_math.h"
+#include <immintrin.h>
+
+#define NN_INLINE static inline __attribute__((always_inline))
+
+#if NN_VECTOR_BITS == 512
+
+#define NN_VEC(name) nn_avx512_##name
+#define VEC_WIDTH 16
+typedef __m512 vec;
+#define vec_load(p) _mm512_loadu_ps(p)
+#define vec_store(p, v) _mm512_storeu_ps(p, v)
+/* Eight lanes, the others zero; and only eight are written. */
+#define vec_load_half(p) _mm512_zextps256_ps512(_mm256_loadu_ps(p))
+#define vec_store_half(p, v) _mm256_storeu_ps(p, _mm512_castps512_ps256(v))
+#define vec_set(x) _mm512_set1_ps(x)
+#define vec_zero() _mm512_setzero_ps()
+#define vec_add(a, b) _mm512_add_ps(a, b)
+#define vec_sub(a, b) _mm512_sub_ps(a, b)
+#define vec_mul(a, b) _mm512_mul_ps(a, b)
+#define vec_div(a, b) _mm512_div_ps(a, b)
+#define vec_fma(a, b, c) _mm512_fmadd_ps(a, b, c)   /* a · b + c */
+#define vec_fnma(a, b, c) _mm512_fnmadd_ps(a, b, c) /* c - a · b */
+#define vec_min(a, b) _mm512_min_ps(a, b)           /* b when either is NaN */
+#define vec_max(a, b) _mm512_max_ps(a, b)           /* b when either is NaN */
+#define vec_round(a) _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+#define vec_power2(n)                                                                              \
+    _mm512_castsi512_ps(                                                                           \
+        _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23))
+
+/* Adds the lanes to `out`, in double. */
+NN_INLINE void vec_add_to(double *out, vec v)
+{
+    __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
+    __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+    _mm512_storeu_pd(out, _mm512_add_pd(_mm512_loadu_pd(out), low));
+    _mm512_storeu_pd(out + 8, _mm512_add_pd(_mm512_loadu_pd(out + 8), high));
+}
+
+NN_INLINE void vec_add_to_half(double *out, vec v)
+{
+    __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
+    _mm512_storeu_pd(out, _mm512_add_pd(_mm512_loadu_pd(out), low));
+}
+
+#elif NN_VECTOR_BITS == 256
+
+#define NN_VEC(name) nn_avx2_##name
+#define VEC_WIDTH 8
+typedef __m256 vec;
+#define vec_load(p) _mm256_loadu_ps(p)
+#define vec_store(p, v) _mm256_storeu_ps(p, v)
+/* Channels come in eights, so these are never reached; they keep the source one. */
+#define vec_load_half(p) _mm256_loadu_ps(p)
+#define vec_store_half(p, v) _mm256_storeu_ps(p, v)
+#define vec_set(x) _mm256_set1_ps(x)
+#define vec_zero() _mm256_setzero_ps()
+#define vec_add(a, b) _mm256_add_ps(a, b)
+#define vec_sub(a, b) _mm256_sub_ps(a, b)
+#define vec_mul(a, b) _mm256_mul_ps(a, b)
+#define vec_div(a, b) _mm256_div_ps(a, b)
+#define vec_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define vec_fnma(a, b, c) _mm256_fnmadd_ps(a, b, c)
+#define vec_min(a, b) _mm256_min_ps(a, b)
+#define vec_max(a, b) _mm256_max_ps(a, b)
+#define vec_round(a) _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+#define vec_power2(n)                                                                              \
+    _mm256_castsi256_ps(                                                                           \
+        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23))
+
+NN_INLINE void vec_add_to(double *out, vec v)
+{
+    __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(v));
+    __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
+    _mm256_storeu_pd(out, _mm256_add_pd(_mm256_loadu_pd(out), low));
+    _mm256_storeu_pd(out + 4, _mm256_add_pd(_mm256_loadu_pd(out + 4), high));
+}
+
+#define vec_add_to_half vec_add_to
+
+#else
+#error "NN_VECTOR_BITS is 256 or 512"
+#endif
+
+/* A vector of which `half` says that only NN_LANES lanes count. */
+NN_INLINE vec vec_load_part(const float *p, bool half)
+{
+    return half ? vec_load_half(p) : vec_load(p);
+}
+
+NN_INLINE void vec_store_part(float *p, vec v, bool half)
+{
+    if (half)
+        vec_store_half(p, v);
+    else
+        vec_store(p, v);
+}
+
+/* nn_exp of nn_math.h with fused multiply-adds. */
+NN_INLINE vec vec_exp(vec x)
+{
+    x = vec_min(vec_set(NN_EXP_MAX), vec_max(vec_set(NN_EXP_MIN), x));
+    vec n = vec_round(vec_mul(x, vec_set(NN_LOG2_E)));
+    vec r = vec_fnma(n, vec_set(NN_LN2_HIGH), x);
+    r = vec_fnma(n, vec_set(NN_LN2_LOW), r);
+    vec p = vec_set(NN_EXP_C5);
+    p = vec_fma(p, r, vec_set(NN_EXP_C4));
+    p = vec_fma(p, r, vec_set(NN_EXP_C3));
+    p = vec_fma(p, r, vec_set(NN_EXP_C2));
+    p = vec_fma(p, r, vec_set(NN_EXP_C1));
+    p = vec_fma(p, r, vec_set(NN_EXP_C0));
+    p = vec_add(vec_fma(p, vec_mul(r, r), r), vec_set(1.0f));
+    return vec_mul(p, vec_power2(n));
+}
+
+NN_INLINE vec vec_silu(vec x)
+{
+    return vec_div(x, vec_add(vec_set(1.0f), vec_exp(vec_sub(vec_zero(), x))));
+}
+
+/* ---- what the vector files offer each other ---- */
+
+/* A product whose weights lie anywhere: row k of block `first` at weights + first · block_step +
+ * k · row_step, so that packed and plain matrices are served alike (see nn_vector_product.c). */
+struct nn_panels {
+    const float *weights;
+    size_t block_step; /* floats between columns' beginnings, per column */
+    size_t row_step;   /* floats between rows; 0 when each block's rows are contiguous */
+};
+void NN_VEC(panels)(const struct nn_product *p, const struct nn_panels *w);
+
+size_t NN_VEC(pack_size)(const struct nn_product_shape *shape);
+void NN_VEC(pack)(const struct nn_product_shape *shape, const float *canonical, float *packed);
+void NN_VEC(product)(const struct nn_product *p);
+void NN_VEC(norm)(const struct nn_norm *p);
+void NN_VEC(resample)(const struct nn_resample *p);
+void NN_VEC(attention)(const struct nn_attention *p);
+void NN_VEC(silu)(size_t count, const float *in, float *out);
+
+#endif

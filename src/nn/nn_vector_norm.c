@@ -1,0 +1,207 @@
+/* Group norm with SiLU, SiLU alone, and resampling: work on each pixel's channels, vector by
+ * vector.
+ *
+ * Group norm goes over an image three times: sums, squares about the mean, and the result. A row is
+ * summed in single precision, pixel by pixel in each lane, and the rows in double; then lanes are
+ * gathered into groups in the order of channels. */
+#include "nn_vector.h"
+#include <math.h>
+
+#define COLUMNS 4 /* vectors of channels that go through an image together */
+
+/* ---- statistics ---- */
+
+/* sum[lane] += Σ over an image of x, or with the means Σ (x - mean)², for `vectors` vectors of
+ * channels, the last one half if `half`. */
+NN_INLINE void sum_columns(const float *src, size_t lanes, size_t side, const float *mean,
+                           double *sum, int vectors, bool half)
+{
+    vec center[COLUMNS];
+    for (int v = 0; v < vectors; v++)
+        center[v] =
+            mean ? vec_load_part(mean + v * VEC_WIDTH, half && v == vectors - 1) : vec_zero();
+    for (size_t y = 0; y < side; y++) {
+        vec row[COLUMNS];
+        for (int v = 0; v < vectors; v++)
+            row[v] = vec_zero();
+        for (size_t x = 0; x < side; x++, src += lanes)
+            for (int v = 0; v < vectors; v++) {
+                vec value = vec_load_part(src + v * VEC_WIDTH, half && v == vectors - 1);
+                vec apart = vec_sub(value, center[v]);
+                row[v] = mean ? vec_fma(apart, apart, row[v]) : vec_add(row[v], value);
+            }
+        for (int v = 0; v < vectors - half; v++)
+            vec_add_to(sum + v * VEC_WIDTH, row[v]);
+        if (half)
+            vec_add_to_half(sum + (vectors - 1) * VEC_WIDTH, row[vectors - 1]);
+    }
+}
+
+#define SUM_CASE(vectors, half)                                                                    \
+    case 2 * vectors - half:                                                                       \
+        if (mean)                                                                                  \
+            sum_columns(src, lanes, side, mean, sum, vectors, half);                               \
+        else                                                                                       \
+            sum_columns(src, lanes, side, NULL, sum, vectors, half);                               \
+        return (vectors)*VEC_WIDTH;
+
+/* The next columns of a part, at most COLUMNS vectors; returns how many lanes it took or more. */
+static size_t sum_some(const float *src, size_t lanes, size_t left, size_t side, const float *mean,
+                       double *sum)
+{
+    size_t halves = 2 * left / VEC_WIDTH;
+    switch (halves < 2 * COLUMNS ? halves : 2 * COLUMNS) {
+        SUM_CASE(1, 1)
+        SUM_CASE(1, 0)
+        SUM_CASE(2, 1)
+        SUM_CASE(2, 0)
+        SUM_CASE(3, 1)
+        SUM_CASE(3, 0)
+        SUM_CASE(4, 1)
+    default:
+        if (mean)
+            sum_columns(src, lanes, side, mean, sum, COLUMNS, false);
+        else
+            sum_columns(src, lanes, side, NULL, sum, COLUMNS, false);
+        return COLUMNS * VEC_WIDTH;
+    }
+}
+
+/* Per lane of all parts, then per group. */
+static void group_sums(const struct nn_norm *p, size_t image, const float *mean, double *sum,
+                       double *group)
+{
+    const struct nn_norm_weights *w = p->weights;
+    size_t first = 0;
+    memset(sum, 0, w->lanes * sizeof *sum);
+    memset(group, 0, NN_GROUPS_MAX * sizeof *group);
+    for (int k = 0; k < p->parts; k++) {
+        size_t lanes = p->part[k].lanes;
+        const float *src = p->part[k].src + image * p->side * p->side * lanes;
+        for (size_t c = 0; c < lanes;)
+            c += sum_some(src + c, lanes, lanes - c, p->side, mean ? mean + first + c : NULL,
+                          sum + first + c);
+        first += lanes;
+    }
+    for (size_t c = 0; c < w->lanes; c++)
+        if (w->group[c] >= 0)
+            group[w->group[c]] += sum[c];
+}
+
+/* ---- the result ---- */
+
+NN_INLINE void apply_part(const struct nn_norm *p, int part, size_t image, size_t first,
+                          const float *scale, const float *shift, bool silu)
+{
+    size_t lanes = p->part[part].lanes, whole = lanes / VEC_WIDTH * VEC_WIDTH;
+    const float *src = p->part[part].src + image * p->side * p->side * lanes;
+    for (size_t y = 0; y < p->side; y++) {
+        float *row = nn_target_row(&p->target, image, y) + first;
+        for (size_t x = 0; x < p->side; x++, src += lanes, row += p->target.lanes) {
+            for (size_t c = 0; c < whole; c += VEC_WIDTH) {
+                vec v = vec_fma(vec_load(src + c), vec_load(scale + c), vec_load(shift + c));
+                vec_store(row + c, silu ? vec_silu(v) : v);
+            }
+            if (whole < lanes) {
+                vec v = vec_fma(vec_load_half(src + whole), vec_load_half(scale + whole),
+                                vec_load_half(shift + whole));
+                vec_store_half(row + whole, silu ? vec_silu(v) : v);
+            }
+        }
+    }
+}
+
+/* Scratch: [lanes] sums in double, then [lanes] means or scales and [lanes] shifts in single. */
+static void norm_image(const struct nn_norm *p, size_t image)
+{
+    const struct nn_norm_weights *w = p->weights;
+    double *sum = p->scratch, mean[NN_GROUPS_MAX], squares[NN_GROUPS_MAX];
+    float *scale = (float *)(p->scratch + w->lanes), *shift = scale + w->lanes;
+    double count = (double)(p->side * p->side) * w->group_size;
+    group_sums(p, image, NULL, sum, mean);
+    for (int g = 0; g < w->groups; g++)
+        mean[g] /= count;
+    for (size_t c = 0; c < w->lanes; c++)
+        scale[c] = w->group[c] < 0 ? 0.0f : (float)mean[w->group[c]];
+    group_sums(p, image, scale, sum, squares);
+    for (size_t c = 0; c < w->lanes; c++) {
+        int32_t g = w->group[c];
+        double factor = g < 0 ? 0 : w->gamma[c] / sqrt(squares[g] / count + NN_NORM_EPSILON);
+        scale[c] = (float)factor;
+        shift[c] = g < 0 ? 0.0f : (float)(w->beta[c] - mean[g] * factor);
+    }
+    size_t first = 0;
+    for (int k = 0; k < p->parts; k++) {
+        if (p->silu)
+            apply_part(p, k, image, first, scale + first, shift + first, true);
+        else
+            apply_part(p, k, image, first, scale + first, shift + first, false);
+        first += p->part[k].lanes;
+    }
+}
+
+void NN_VEC(norm)(const struct nn_norm *p)
+{
+    for (size_t b = 0; b < p->images; b++)
+        norm_image(p, b);
+}
+
+void NN_VEC(silu)(size_t count, const float *in, float *out)
+{
+    size_t i = 0;
+    for (; i + VEC_WIDTH <= count; i += VEC_WIDTH)
+        vec_store(out + i, vec_silu(vec_load(in + i)));
+    if (i < count)
+        vec_store_half(out + i, vec_silu(vec_load_half(in + i)));
+}
+
+/* ---- resampling ---- */
+
+struct taps {
+    int count;
+    const float *at[16];
+    float weight[16];
+};
+
+/* The input pixels of output (y,x) that lie inside the image, in order of rows. */
+static void gather(const struct nn_resample *p, size_t image, size_t y, size_t x, struct taps *t)
+{
+    float wy[4], wx[4];
+    long y0, x0, side = (long)p->side;
+    int ny = nn_resample_taps(p->kind, y, &y0, wy), nx = nn_resample_taps(p->kind, x, &x0, wx);
+    t->count = 0;
+    for (long i = 0; i < ny; i++)
+        for (long j = 0; j < nx; j++) {
+            if (y0 + i < 0 || y0 + i >= side || x0 + j < 0 || x0 + j >= side)
+                continue;
+            size_t pixel = (image * p->side + (size_t)(y0 + i)) * p->side + (size_t)(x0 + j);
+            t->at[t->count] = p->src + pixel * p->target.lanes;
+            t->weight[t->count++] = wy[i] * wx[j];
+        }
+}
+
+NN_INLINE void blend(const struct taps *t, size_t c, float *out, bool half)
+{
+    vec sum = vec_zero();
+    for (int i = 0; i < t->count; i++)
+        sum = vec_fma(vec_set(t->weight[i]), vec_load_part(t->at[i] + c, half), sum);
+    vec_store_part(out + c, sum, half);
+}
+
+void NN_VEC(resample)(const struct nn_resample *p)
+{
+    size_t side = nn_resample_side(p->kind, p->side), lanes = p->target.lanes;
+    for (size_t b = 0; b < p->images; b++)
+        for (size_t y = 0; y < side; y++) {
+            float *row = nn_target_row(&p->target, b, y);
+            for (size_t x = 0; x < side; x++, row += lanes) {
+                struct taps t;
+                size_t c = 0;
+                gather(p, b, y, x, &t);
+                for (; c + VEC_WIDTH <= lanes; c += VEC_WIDTH)
+                    blend(&t, c, row, false);
+                if (c < lanes)
+                    blend(&t, c, row, true);
+            }
+        }
+}

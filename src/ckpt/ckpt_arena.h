@@ -1,0 +1,23 @@
+/* Memory that is only ever added to and freed all at once, with a total that it never passes. The
+ * pickle machine builds values that may point at one another in any way, cycles included; with an
+ * arena nobody has to know who owns what. Internal to the room; one thread at a time. */
+#ifndef CKPT_ARENA_H
+#define CKPT_ARENA_H
+
+#include "base_err.h"
+#include <stddef.h>
+
+struct ckpt_arena_chunk;
+struct ckpt_arena {
+    struct ckpt_arena_chunk *chunks;
+    size_t used; /* bytes handed out, of `max` */
+    size_t max;
+};
+
+void ckpt_arena_init(struct ckpt_arena *arena, size_t max);
+void ckpt_arena_free(struct ckpt_arena *arena);
+/* `size` zeroed bytes, aligned for any type. NULL with ERR_LIMIT or ERR_MEMORY; the error names
+ * `what`. */
+void *ckpt_arena_take(struct ckpt_arena *arena, size_t size, const char *what, struct err *e);
+
+#endif

@@ -1,0 +1,25 @@
+/* From a reference checkpoint to ours: weights by name or by the EMA's order, then a census. */
+#ifndef CKPT_CONVERT_H
+#define CKPT_CONVERT_H
+
+#include "ckpt_description.h"
+
+enum ckpt_weights { CKPT_WEIGHTS_EMA, CKPT_WEIGHTS_RAW };
+
+struct ckpt_census {
+    size_t tensors;
+    uint64_t scalars;
+};
+
+/* Reads `input` (.pth in either container), takes the EMA or the raw weights, checks that every
+ * parameter of the description's network is there with its shape and finite, that nothing is left
+ * over (buffers of the reference that are no weights, `sigmas`, are known and skipped), fills the
+ * provenance of `description`, and writes `output` atomically: tensors in float32 under the
+ * reference's names, in its order of registration. Equal input gives equal bytes. On failure no
+ * output is written and an old one stays. `progress` may be NULL. */
+int ckpt_convert(const char *input, const char *output, struct ckpt_description *description,
+                 enum ckpt_weights weights,
+                 void (*progress)(void *context, size_t done, size_t all), void *context,
+                 struct ckpt_census *census, struct err *e);
+
+#endif

@@ -1,0 +1,237 @@
+/* The description as JSON under CKPT_DESCRIPTION_KEY: one table of keys, one reader, one writer.
+ *
+ * The reader is strict: unknown keys are refused, because a setting that is silently ignored gives
+ * other pictures than its author saw; a later version of the schema raises
+ * CKPT_DESCRIPTION_VERSION. A description is plain data owned by its holder; only the labels are
+ * allocated. */
+#include "ckpt_description.h"
+
+#include "ckpt_description_keys.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LABEL_BYTES_MAX 128
+
+/* ---- reading ---- */
+
+static int field_read(const json_t *root, struct ckpt_description *d, const char *what,
+                      struct err *e)
+{
+    const json_t *norm_max = json_object_get(root, "norm_max");
+
+    if (json_get_real(root, "t_max", true, 0, CKPT_T_MAX_LIMIT, &d->t_max, what, e) ||
+        json_get_real(root, "t_min", true, 0, CKPT_T_MAX_LIMIT, &d->t_min, what, e) ||
+        json_get_real(root, "sigma", true, 0, CKPT_SIGMA_MAX, &d->sigma, what, e) ||
+        json_get_real(root, "tau", true, 0, CKPT_TAU_MAX, &d->tau, what, e) ||
+        json_get_int(root, "m", true, 0, CKPT_M_MAX, &d->m, what, e) ||
+        json_get_real(root, "gamma", true, 0, CKPT_GAMMA_MAX, &d->gamma, what, e) ||
+        json_get_real(root, "norm_min", true, 0, CKPT_NORM_MAX, &d->norm_min, what, e) ||
+        json_get_real(root, "t_substitution", true, 0, CKPT_T_MAX_LIMIT, &d->t_substitution, what,
+                      e) ||
+        json_get_real(root, "divisor_offset", true, 0, 1, &d->divisor_offset, what, e))
+        return -1;
+    d->norm_max = INFINITY;
+    if (!json_is_null(norm_max) &&
+        json_get_real(root, "norm_max", true, 0, CKPT_NORM_MAX, &d->norm_max, what, e))
+        return -1;
+    return 0;
+}
+
+int ckpt_description_check(const struct ckpt_description *d, const char *t_max_key,
+                           const char *t_min_key, const char *norm_max_key, const char *what,
+                           struct err *e)
+{
+    struct err reason = {0};
+
+    if (d->t_min <= 0)
+        return err_fail(e, ERR_INPUT, what, "\"%s\" must be greater than 0", t_min_key);
+    if (d->t_max <= d->t_min)
+        return err_fail(e, ERR_INPUT, what, "\"%s\" (%g) must be greater than \"%s\" (%g)",
+                        t_max_key, d->t_max, t_min_key, d->t_min);
+    if (d->norm_max <= d->norm_min)
+        return err_fail(e, ERR_INPUT, what, "\"%s\" (%g) must be greater than the least norm (%g)",
+                        norm_max_key, d->norm_max, d->norm_min);
+    if (nn_arch_check(&d->arch, &reason)) {
+        char line[1100];
+        return err_fail(e, reason.code, what, "%s", err_line(&reason, line, sizeof line));
+    }
+    return 0;
+}
+
+static int labels_read(const json_t *labels, struct ckpt_description *d, const char *what,
+                       struct err *e)
+{
+    size_t n = json_array_size(labels);
+
+    if (!labels)
+        return 0;
+    if (!json_is_array(labels) || n < 1 || n > CKPT_LABELS_MAX)
+        return err_fail(e, ERR_INPUT, what, "\"labels\" must be an array of 1 to %d strings",
+                        CKPT_LABELS_MAX);
+    d->labels = calloc(n, sizeof *d->labels);
+    if (!d->labels)
+        return err_fail_memory(e, n * sizeof *d->labels);
+    for (size_t i = 0; i < n; i++) {
+        const char *label = json_string_value(json_array_get(labels, i));
+        if (!label || !*label || strlen(label) > LABEL_BYTES_MAX)
+            return err_fail(e, ERR_INPUT, what,
+                            "\"labels\" element %zu must be a string of 1 to %d bytes", i,
+                            LABEL_BYTES_MAX);
+        d->labels[i] = strdup(label);
+        if (!d->labels[i])
+            return err_fail_memory(e, strlen(label) + 1);
+        d->label_count++;
+    }
+    return 0;
+}
+
+/* The member must be a string that fits `size` with its NUL. */
+static int text_read(const json_t *object, const char *key, char *out, size_t size,
+                     const char *what, struct err *e)
+{
+    const char *text = NULL;
+
+    if (json_get_string(object, key, true, &text, what, e))
+        return -1;
+    if (strlen(text) >= size)
+        return err_fail(e, ERR_LIMIT, what, "\"%s\" is longer than %zu bytes", key, size - 1);
+    strcpy(out, text);
+    return 0;
+}
+
+static int provenance_read(const json_t *root, struct ckpt_description *d, const char *what,
+                           struct err *e)
+{
+    static const char *const keys[] = {"source_sha256", "source_name", "step", "weights"};
+    const json_t *p = json_object_get(root, "provenance");
+    size_t digits;
+
+    d->provenance.step = -1;
+    if (!json_is_object(p))
+        return err_fail(e, ERR_INPUT, what, "\"provenance\" must be an object");
+    if (json_only_keys(p, keys, 4, what, e) ||
+        text_read(p, "source_sha256", d->provenance.source_sha256,
+                  sizeof d->provenance.source_sha256, what, e) ||
+        text_read(p, "source_name", d->provenance.source_name, sizeof d->provenance.source_name,
+                  what, e) ||
+        text_read(p, "weights", d->provenance.weights, sizeof d->provenance.weights, what, e))
+        return -1;
+    digits = strspn(d->provenance.source_sha256, "0123456789abcdef");
+    if (d->provenance.source_sha256[digits] || (digits != 0 && digits != 64))
+        return err_fail(e, ERR_INPUT, what,
+                        "\"source_sha256\" must be 64 hexadecimal digits or "
+                        "empty");
+    if (strcmp(d->provenance.weights, "ema") != 0 && strcmp(d->provenance.weights, "raw") != 0)
+        return err_fail(e, ERR_INPUT, what, "\"weights\" must be \"ema\" or \"raw\"");
+    if (!json_is_null(json_object_get(p, "step")) &&
+        json_get_int(p, "step", true, 0, INT64_MAX, &d->provenance.step, what, e))
+        return -1;
+    return 0;
+}
+
+static int description_parse(const json_t *root, struct ckpt_description *d, const char *what,
+                             struct err *e)
+{
+    static const char *const keys[] = {"version",        "family",   "arch",      "t_max",
+                                       "t_min",          "sigma",    "tau",       "m",
+                                       "gamma",          "norm_min", "norm_max",  "t_substitution",
+                                       "divisor_offset", "labels",   "provenance"};
+    const char *family;
+    int64_t version;
+
+    if (!json_is_object(root))
+        return err_fail(e, ERR_INPUT, what, "the description must be a JSON object");
+    /* the version first: an unknown key of a later one is explained by it */
+    if (json_get_int(root, "version", true, 1, INT64_MAX, &version, what, e))
+        return -1;
+    if (version != CKPT_DESCRIPTION_VERSION)
+        return err_fail(e, ERR_UNSUPPORTED, what,
+                        "description version %lld; this build knows version %d; convert the "
+                        "checkpoint again with it",
+                        (long long)version, CKPT_DESCRIPTION_VERSION);
+    if (json_only_keys(root, keys, sizeof keys / sizeof keys[0], what, e) ||
+        json_get_string(root, "family", true, &family, what, e))
+        return -1;
+    if (strcmp(family, "pfgm") != 0)
+        return err_fail(e, ERR_UNSUPPORTED, what, "unknown family \"%.40s\"; known: \"pfgm\"",
+                        family);
+    d->family = CKPT_FAMILY_PFGM;
+    if (ckpt_arch_read(json_object_get(root, "arch"), true, &d->arch, what, e) ||
+        field_read(root, d, what, e) || labels_read(json_object_get(root, "labels"), d, what, e) ||
+        provenance_read(root, d, what, e))
+        return -1;
+    return ckpt_description_check(d, "t_max", "t_min", "norm_max", what, e);
+}
+
+int ckpt_description_read(const struct ckpt_file *f, struct ckpt_description *out, struct err *e)
+{
+    const char *text = ckpt_file_metadata(f, CKPT_DESCRIPTION_KEY);
+    char what[256];
+    json_t *root;
+    int result;
+
+    *out = (struct ckpt_description){0};
+    if (!text)
+        return err_fail(e, ERR_INPUT, ckpt_file_path(f),
+                        "holds no model description (__metadata__ key \"" CKPT_DESCRIPTION_KEY
+                        "\"): not a checkpoint that \"pfgm convert\" made");
+    snprintf(what, sizeof what, "%.200s: description", ckpt_file_path(f));
+    root = json_parse(text, strlen(text), what, e);
+    if (!root)
+        return -1;
+    result = description_parse(root, out, what, e);
+    json_decref(root);
+    if (result)
+        ckpt_description_clear(out);
+    return result;
+}
+
+void ckpt_description_clear(struct ckpt_description *d)
+{
+    for (int i = 0; i < d->label_count; i++)
+        free(d->labels[i]);
+    free(d->labels);
+    *d = (struct ckpt_description){0};
+}
+
+/* ---- writing ---- */
+
+static json_t *labels_json(const struct ckpt_description *d)
+{
+    json_t *labels = json_array();
+
+    for (int i = 0; i < d->label_count; i++) {
+        if (json_array_append_new(labels, json_string(d->labels[i]))) {
+            json_decref(labels);
+            return NULL;
+        }
+    }
+    return labels;
+}
+
+json_t *ckpt_description_json(const struct ckpt_description *d, struct err *e)
+{
+    int64_t step = d->provenance.step;
+    json_t *provenance =
+        json_pack("{s:s, s:s, s:o, s:s}", "source_sha256", d->provenance.source_sha256,
+                  "source_name", d->provenance.source_name, "step",
+                  step < 0 ? json_null() : json_integer(step), "weights", d->provenance.weights);
+    json_t *root = json_pack(
+        "{s:i, s:s, s:o, s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:o, s:f, s:f, s:o}", "version",
+        CKPT_DESCRIPTION_VERSION, "family", "pfgm", "arch", ckpt_arch_json(&d->arch), "t_max",
+        d->t_max, "t_min", d->t_min, "sigma", d->sigma, "tau", d->tau, "m", (json_int_t)d->m,
+        "gamma", d->gamma, "norm_min", d->norm_min, "norm_max",
+        isinf(d->norm_max) ? json_null() : json_real(d->norm_max), "t_substitution",
+        d->t_substitution, "divisor_offset", d->divisor_offset, "provenance", provenance);
+
+    if (root && d->label_count > 0 && json_object_set_new(root, "labels", labels_json(d))) {
+        json_decref(root);
+        root = NULL;
+    }
+    if (!root)
+        err_fail(e, ERR_INPUT, "description",
+                 "cannot be written as JSON: out of memory, a number that is not finite, or text "
+                 "that is not UTF-8");
+    return root;
+}

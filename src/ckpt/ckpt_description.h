@@ -1,0 +1,56 @@
+/* What a checkpoint is: the family, the network, the field's constants and where it came from. Kept
+ * as JSON text under the key "pfgm" of a safetensors file's __metadata__; one schema, one reader,
+ * one writer. */
+#ifndef CKPT_DESCRIPTION_H
+#define CKPT_DESCRIPTION_H
+
+#include "base_crypto.h"
+#include "base_json.h"
+#include "ckpt_safetensors.h"
+#include "nn_arch.h"
+
+#define CKPT_DESCRIPTION_KEY "pfgm"
+#define CKPT_DESCRIPTION_VERSION 1
+#define CKPT_LABELS_MAX 1000
+#define CKPT_T_MAX_LIMIT 1e15 /* squares and norms of points at that distance still fit a float */
+
+enum ckpt_family { CKPT_FAMILY_PFGM };
+
+struct ckpt_description {
+    enum ckpt_family family;
+    struct nn_arch arch;
+    double t_max, t_min; /* the flow runs from t = t_max to t_min, 0 < t_min < t_max */
+    double sigma, tau;   /* of the perturbation */
+    int64_t m;           /* its exponent's bound M */
+    double gamma;        /* of the normalisation, ≥ 0 */
+    double norm_min,
+        norm_max; /* clip of the prior's norm; norm_max INFINITY: none ("norm_max": null) */
+    double t_substitution; /* below this t the network's v_t is replaced; 0: never */
+    double divisor_offset; /* added to v_t before it divides: 1e-5 in the reference */
+    char **labels;         /* class names or NULL; owned */
+    int label_count;
+    struct {
+        char source_sha256[SHA256_HEX_SIZE]; /* of the file it was made from; empty if none */
+        char source_name[256];               /* its base name */
+        int64_t step;                        /* of training; -1 unknown */
+        char weights[8];                     /* "ema" or "raw" */
+    } provenance;
+};
+
+/* Reads and checks the description of an open checkpoint. The error names the key. Free with
+ * ckpt_description_clear. */
+int ckpt_description_read(const struct ckpt_file *f, struct ckpt_description *out, struct err *e);
+/* The JSON object (new reference) as it is stored and as `pfgm inspect --json` shows it. */
+json_t *ckpt_description_json(const struct ckpt_description *d, struct err *e);
+void ckpt_description_clear(struct ckpt_description *d);
+
+/* The description from a training configuration of the reference: an object with the keys
+ * image_size, channels, nf, ch_mult, num_res_blocks, attn_resolutions, fir, progressive_input,
+ * embedding_type, gamma, sigma, tau, M, z_max, z_min, upper_norm, z_exp, num_scales, family.
+ * Unknown keys are errors. */
+int ckpt_description_from_config(const json_t *config, const char *what,
+                                 struct ckpt_description *out, struct err *e);
+/* The same for a published preset by name; the error lists the names. */
+int ckpt_description_from_preset(const char *name, struct ckpt_description *out, struct err *e);
+
+#endif

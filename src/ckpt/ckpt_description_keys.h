@@ -1,0 +1,30 @@
+/* What the two sources of a description share: the stored JSON and the training configuration of
+ * the reference name the network's settings alike, and obey the same ranges. Internal to the room.
+ */
+#ifndef CKPT_DESCRIPTION_KEYS_H
+#define CKPT_DESCRIPTION_KEYS_H
+
+#include "ckpt_description.h"
+
+/* Upper ends of the ranges of settings; wide enough for any published model, narrow enough that
+ * squares and products of two of them stay finite in float32 or are computed in double. */
+#define CKPT_SIGMA_MAX 1e6
+#define CKPT_TAU_MAX 10.0
+#define CKPT_M_MAX 100000
+#define CKPT_GAMMA_MAX 1e6
+#define CKPT_NORM_MAX 1e18
+
+/* The network's settings from members of `object`: image_size, channels, nf, ch_mult,
+ * num_res_blocks, attn_resolutions, fir, progressive_input, embedding_type. `strict`: no other
+ * member may be there. Ranges and how the settings fit together are nn_arch_check's. */
+int ckpt_arch_read(const json_t *object, bool strict, struct nn_arch *out, const char *what,
+                   struct err *e);
+/* The same members as a new object, NULL when memory is short. */
+json_t *ckpt_arch_json(const struct nn_arch *arch);
+
+/* How the values fit together, whatever the source calls them. */
+int ckpt_description_check(const struct ckpt_description *d, const char *t_max_key,
+                           const char *t_min_key, const char *norm_max_key, const char *what,
+                           struct err *e);
+
+#endif

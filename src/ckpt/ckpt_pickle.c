@@ -1,0 +1,222 @@
+/* The pickle machine itself: its life, the loop over opcodes, the stack and what opcodes need of
+ * it.
+ *
+ * Every operand is taken through ckpt_pickle_operand, which compares with the bytes that are left;
+ * every pop looks at the innermost mark. The meaning of opcodes is in ckpt_pickle_opcodes.c. */
+#include "ckpt_pickle_machine.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int ckpt_pickle_refuse(struct ckpt_pickle *p, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    const char *name = ckpt_opcodes[*p->opcode].name;
+    return err_fail(p->e, ERR_INPUT, p->what, "%s (pickle opcode %s at byte %zu)", text,
+                    name ? name : "unknown", (size_t)(p->opcode - p->begin));
+}
+
+int ckpt_pointers_push(struct ckpt_pickle *p, struct ckpt_pointers *array, void *value, size_t max,
+                       const char *of)
+{
+    if (array->count == max)
+        return ckpt_pickle_refuse(p, "more than %zu %s", max, of);
+    if (array->count == array->capacity) {
+        size_t capacity = array->capacity ? 2 * array->capacity : 256;
+        void **grown = realloc(array->at, capacity * sizeof *grown);
+        if (!grown)
+            return err_fail_memory(p->e, capacity * sizeof *grown);
+        array->at = grown;
+        array->capacity = capacity;
+    }
+    array->at[array->count++] = value;
+    return 0;
+}
+
+struct ckpt_value *ckpt_value_new(struct ckpt_pickle *p, enum ckpt_value_kind kind)
+{
+    struct ckpt_value *value = ckpt_pickle_take(p, sizeof *value, p->e);
+
+    if (value)
+        value->kind = kind;
+    return value;
+}
+
+int ckpt_value_append(struct ckpt_pickle *p, struct ckpt_value *container, struct ckpt_value *item)
+{
+    size_t count = container->items.count;
+
+    if (count == container->items.capacity) {
+        size_t capacity = count ? 2 * count : 4;
+        struct ckpt_value **grown = ckpt_pickle_take(p, capacity * sizeof *grown, p->e);
+        if (!grown)
+            return -1;
+        if (count)
+            memcpy(grown, container->items.values, count * sizeof *grown);
+        container->items.values = grown;
+        container->items.capacity = capacity;
+    }
+    container->items.values[container->items.count++] = item;
+    return 0;
+}
+
+/* ---- operands and the stack ---- */
+
+const unsigned char *ckpt_pickle_operand(struct ckpt_pickle *p, uint64_t length)
+{
+    const unsigned char *taken = p->at;
+
+    if (length > (uint64_t)(p->end - p->at)) {
+        ckpt_pickle_refuse(p, "truncated: %llu bytes wanted, %zu left", (unsigned long long)length,
+                           (size_t)(p->end - p->at));
+        return NULL;
+    }
+    p->at += length;
+    return taken;
+}
+
+/* A little-endian number of `bytes` bytes. */
+int ckpt_pickle_take_number(struct ckpt_pickle *p, int bytes, uint64_t *out)
+{
+    const unsigned char *taken = ckpt_pickle_operand(p, (uint64_t)bytes);
+
+    if (!taken)
+        return -1;
+    *out = 0;
+    memcpy(out, taken, (size_t)bytes);
+    return 0;
+}
+
+/* The text up to a line feed, without it. */
+const char *ckpt_pickle_take_line(struct ckpt_pickle *p, size_t *length)
+{
+    const char *line = (const char *)p->at;
+    const unsigned char *feed = memchr(p->at, '\n', (size_t)(p->end - p->at));
+
+    if (!feed) {
+        ckpt_pickle_refuse(p, "truncated: a line without end");
+        return NULL;
+    }
+    *length = (size_t)(feed - p->at);
+    p->at = feed + 1;
+    return line;
+}
+
+int ckpt_pickle_push(struct ckpt_pickle *p, struct ckpt_value *value)
+{
+    return value ? ckpt_pointers_push(p, &p->stack, value, CKPT_PICKLE_STACK, "values on the stack")
+                 : -1;
+}
+
+/* How many values lie above the innermost mark. */
+size_t ckpt_pickle_above_mark(const struct ckpt_pickle *p)
+{
+    return p->stack.count - (p->mark_count ? p->marks[p->mark_count - 1] : 0);
+}
+
+struct ckpt_value *ckpt_pickle_pop(struct ckpt_pickle *p)
+{
+    if (ckpt_pickle_above_mark(p) == 0) {
+        ckpt_pickle_refuse(p, "nothing on the stack");
+        return NULL;
+    }
+    return p->stack.at[--p->stack.count];
+}
+
+struct ckpt_value *ckpt_pickle_top(struct ckpt_pickle *p)
+{
+    if (ckpt_pickle_above_mark(p) == 0) {
+        ckpt_pickle_refuse(p, "nothing on the stack");
+        return NULL;
+    }
+    return p->stack.at[p->stack.count - 1];
+}
+
+/* ---- running ---- */
+
+struct ckpt_pickle *ckpt_pickle_new(const char *what, struct err *e)
+{
+    struct ckpt_pickle *p = calloc(1, sizeof *p);
+
+    if (!p || !(p->what = strdup(what))) {
+        free(p);
+        err_fail_memory(e, sizeof *p);
+        return NULL;
+    }
+    ckpt_arena_init(&p->arena, CKPT_PICKLE_MEMORY);
+    return p;
+}
+
+void ckpt_pickle_free(struct ckpt_pickle *p)
+{
+    if (!p)
+        return;
+    ckpt_arena_free(&p->arena);
+    free(p->storages.at);
+    free(p->stack.at);
+    free(p->memo.at);
+    free(p->what);
+    free(p);
+}
+
+const struct ckpt_value *ckpt_pickle_run(struct ckpt_pickle *p, const unsigned char *data,
+                                         size_t length, size_t *used, struct err *e)
+{
+    p->begin = p->at = p->opcode = data;
+    p->end = data + length;
+    p->stack.count = p->memo.count = p->mark_count = 0;
+    p->stopped = false;
+    p->e = e;
+    while (!p->stopped) {
+        if (p->at == p->end) {
+            err_fail(e, ERR_INPUT, p->what, "truncated: the pickle ends at byte %zu without STOP",
+                     length);
+            return NULL;
+        }
+        p->opcode = p->at++;
+        const struct ckpt_opcode *opcode = &ckpt_opcodes[*p->opcode];
+        if (!opcode->run) {
+            ckpt_pickle_refuse(p, "refused opcode %s (0x%02x)", opcode->name ? opcode->name : "",
+                               *p->opcode);
+            return NULL;
+        }
+        if (opcode->run(p))
+            return NULL;
+    }
+    *used = (size_t)(p->at - p->begin);
+    return p->stack.at[0];
+}
+
+struct ckpt_storage **ckpt_pickle_storages(struct ckpt_pickle *p, size_t *count)
+{
+    *count = p->storages.count;
+    return (struct ckpt_storage **)(void *)p->storages.at;
+}
+
+void *ckpt_pickle_take(struct ckpt_pickle *p, size_t size, struct err *e)
+{
+    return ckpt_arena_take(&p->arena, size, p->what, e);
+}
+
+const struct ckpt_value *ckpt_value_get(const struct ckpt_value *dict, const char *key)
+{
+    if (!dict || dict->kind != CKPT_VALUE_DICT)
+        return NULL;
+    for (size_t i = dict->items.count; i >= 2; i -= 2)
+        if (ckpt_value_is(dict->items.values[i - 2], key))
+            return dict->items.values[i - 1];
+    return NULL;
+}
+
+bool ckpt_value_is(const struct ckpt_value *value, const char *text)
+{
+    return value->kind == CKPT_VALUE_STRING && value->text.length == strlen(text) &&
+           memcmp(value->text.data, text, value->text.length) == 0;
+}

@@ -1,0 +1,101 @@
+/* A pickle machine that executes nothing. Internal to the room.
+ *
+ * Python's pickle is a program for a stack machine that may call any function. This one knows the
+ * opcodes that torch.save writes in protocols 1 to 4 and a fixed list of globals; a call of one of
+ * those is replaced by what it means (an empty dict, a tensor over a storage), and anything else is
+ * refused by name. What it builds is plain data in an arena.
+ *
+ * Limits: CKPT_PICKLE_MEMORY for all values, CKPT_PICKLE_STACK values and CKPT_PICKLE_MARKS open
+ * containers on the stack, memo numbers below the pickle's length. Nothing recurses, neither here
+ * nor in those who read the values, so deep nesting and cycles are harmless. */
+#ifndef CKPT_PICKLE_H
+#define CKPT_PICKLE_H
+
+#include "ckpt_arena.h"
+#include "ckpt_safetensors.h"
+
+#define CKPT_PICKLE_MEMORY ((size_t)256 << 20)
+#define CKPT_PICKLE_STACK ((size_t)1 << 20)
+#define CKPT_PICKLE_MARKS 4096
+
+enum ckpt_value_kind {
+    CKPT_VALUE_NONE,
+    CKPT_VALUE_BOOL,
+    CKPT_VALUE_INT,
+    CKPT_VALUE_LONG, /* an integer beyond 64 bits: its little-endian two's complement in `text` */
+    CKPT_VALUE_REAL,
+    CKPT_VALUE_STRING,
+    CKPT_VALUE_BYTES,
+    CKPT_VALUE_TUPLE,
+    CKPT_VALUE_LIST,
+    CKPT_VALUE_DICT, /* items: key, value, key, value, … as they were set */
+    CKPT_VALUE_GLOBAL,
+    CKPT_VALUE_STORAGE,
+    CKPT_VALUE_TENSOR,
+    CKPT_VALUE_OPAQUE /* a harmless object that no one here needs: a NumPy scalar or dtype */
+};
+
+/* A storage as one persistent id names it. The same storage may be named many times; `place` is for
+ * the container's reader, who unites those with equal keys. */
+struct ckpt_storage {
+    const char *key;
+    size_t key_length;
+    enum ckpt_dtype dtype;
+    uint64_t numel;
+    size_t place;
+};
+
+/* A strided view, checked to lie within its storage. */
+struct ckpt_view {
+    const struct ckpt_storage *storage;
+    uint64_t offset; /* in elements, as are the strides */
+    int rank;
+    uint64_t shape[CKPT_RANK_MAX];
+    uint64_t stride[CKPT_RANK_MAX];
+    uint64_t count;
+};
+
+struct ckpt_global;
+struct ckpt_value {
+    enum ckpt_value_kind kind;
+    union {
+        bool truth;
+        int64_t integer;
+        double real;
+        struct {
+            const char *data; /* followed by a NUL that `length` leaves out; may hold others */
+            size_t length;
+        } text;
+        struct {
+            struct ckpt_value **values;
+            size_t count, capacity;
+        } items;
+        const struct ckpt_global *global;
+        struct ckpt_storage *storage;
+        struct ckpt_view *view;
+    };
+};
+
+struct ckpt_pickle;
+/* A machine without any values yet; `what` (copied) names the file in errors. */
+struct ckpt_pickle *ckpt_pickle_new(const char *what, struct err *e);
+/* Frees the machine and every value that it built. */
+void ckpt_pickle_free(struct ckpt_pickle *p);
+
+/* Runs one pickle that begins `data`, up to its STOP; `used` receives the number of bytes read. The
+ * value lives as long as the machine. NULL on failure; the error tells opcode and byte. */
+const struct ckpt_value *ckpt_pickle_run(struct ckpt_pickle *p, const unsigned char *data,
+                                         size_t length, size_t *used, struct err *e);
+
+/* The storages named so far, in the order of their naming. The array is the machine's and moves
+ * when it runs again; the storages stay. */
+struct ckpt_storage **ckpt_pickle_storages(struct ckpt_pickle *p, size_t *count);
+/* Memory that lives as long as the machine. */
+void *ckpt_pickle_take(struct ckpt_pickle *p, size_t size, struct err *e);
+
+/* The value of a dict's string key, the last one set, as in Python; NULL when absent or no dict. */
+const struct ckpt_value *ckpt_value_get(const struct ckpt_value *dict, const char *key);
+/* Whether it is the string `text`. */
+bool ckpt_value_is(const struct ckpt_value *value, const char *text);
+
+#endif

@@ -1,0 +1,223 @@
+/* The .pth reader's life, and the values of a tensor.
+ *
+ * The file is mapped. Legacy storages are read where they lie; those of a zip are unpacked one at a
+ * time and the last one is kept, because tensors that share a storage mostly follow one another. */
+#include "ckpt_torch_internal.h"
+
+#include "ckpt_dtype.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct ckpt_torch *ckpt_torch_open(const char *path, struct err *e)
+{
+    struct ckpt_torch *t = calloc(1, sizeof *t);
+
+    if (!t || !(t->path = strdup(path))) {
+        free(t);
+        err_fail_memory(e, sizeof *t + strlen(path));
+        return NULL;
+    }
+    t->pickle = ckpt_pickle_new(path, e);
+    if (!t->pickle || file_map_open(&t->map, path, e) || ckpt_torch_container_read(t, e) ||
+        ckpt_torch_state_read(t, e)) {
+        ckpt_torch_close(t);
+        return NULL;
+    }
+    return t;
+}
+
+void ckpt_torch_close(struct ckpt_torch *t)
+{
+    if (!t)
+        return;
+    ckpt_tensor_set_clear(&t->model);
+    ckpt_tensor_set_clear(&t->ema);
+    free(t->places);
+    free(t->held);
+    free(t->pickle_bytes);
+    ckpt_pickle_free(t->pickle);
+    image_zip_close(t->zip);
+    file_map_close(&t->map);
+    free(t->path);
+    free(t);
+}
+
+/* The bytes of a storage, until the next call. */
+static const unsigned char *storage_bytes(struct ckpt_torch *t, size_t index, struct err *e)
+{
+    const struct ckpt_place *place = &t->places[index];
+
+    if (place->data)
+        return place->data;
+    if (t->held && t->held_place == index)
+        return t->held;
+    free(t->held);
+    t->held = malloc(place->bytes + 1);
+    if (!t->held) {
+        err_fail_memory(e, place->bytes);
+        return NULL;
+    }
+    t->held_place = index;
+    if (image_zip_read(t->zip, place->member, t->held, place->bytes, e)) {
+        free(t->held);
+        t->held = NULL;
+        return NULL;
+    }
+    return t->held;
+}
+
+/* The number of elements at the view's end that a single step walks: the last dimension alone, or
+ * more when those before it continue it without a gap. `outer` receives how many dimensions are
+ * left. */
+static uint64_t run_length(const struct ckpt_view *view, int *outer)
+{
+    int i = view->rank - 1;
+    uint64_t run = view->shape[i];
+
+    while (i > 0 && view->stride[i - 1] == view->stride[i] * view->shape[i]) {
+        i--;
+        run *= view->shape[i];
+    }
+    *outer = i;
+    return run;
+}
+
+/* Walks the view in C order, a run at a time; every element was found to lie in the storage.
+ * Returns the number of elements written before one did not fit f32. */
+static size_t view_gather(const struct ckpt_view *view, const unsigned char *bytes, float *out)
+{
+    enum ckpt_dtype dtype = view->storage->dtype;
+    size_t size = ckpt_dtype_size(dtype);
+    uint64_t index[CKPT_RANK_MAX] = {0};
+    int outer = 0;
+
+    if (view->count == 0)
+        return 0;
+    if (view->rank == 0)
+        return ckpt_elements_to_f32(dtype, bytes + view->offset * size, 1, 1, out);
+    uint64_t run = run_length(view, &outer);
+    uint64_t step = view->stride[view->rank - 1];
+    for (size_t done = 0; done < view->count; done += run) {
+        uint64_t at = view->offset;
+        for (int i = 0; i < outer; i++)
+            at += index[i] * view->stride[i];
+        size_t good = ckpt_elements_to_f32(dtype, bytes + at * size, step, run, out + done);
+        if (good < run)
+            return done + good;
+        for (int i = outer - 1; i >= 0 && ++index[i] == view->shape[i]; i--)
+            index[i] = 0;
+    }
+    return view->count;
+}
+
+static int set_read(struct ckpt_torch *t, const struct ckpt_tensor_set *set, size_t i, float *out,
+                    struct err *e)
+{
+    const struct ckpt_view *view = set->views[i];
+    const char *name = set->tensors[i].name;
+
+    if (!ckpt_dtype_is_float(view->storage->dtype))
+        return err_fail(e, ERR_INPUT, t->path,
+                        "tensor \"%.200s\": dtype %s where a float type is needed", name,
+                        ckpt_dtype_name(view->storage->dtype));
+    const unsigned char *bytes = storage_bytes(t, view->storage->place, e);
+    if (!bytes)
+        return -1;
+    size_t done = view_gather(view, bytes, out);
+    if (done < view->count)
+        return err_fail(e, ERR_INPUT, t->path,
+                        "tensor \"%.200s\": element %zu is too large for float32", name, done);
+    return 0;
+}
+
+int ckpt_torch_read(struct ckpt_torch *t, size_t i, float *out, struct err *e)
+{
+    return set_read(t, &t->model, i, out, e);
+}
+
+int ckpt_torch_ema_read(struct ckpt_torch *t, size_t i, float *out, struct err *e)
+{
+    return set_read(t, &t->ema, i, out, e);
+}
+
+size_t ckpt_torch_count(const struct ckpt_torch *t)
+{
+    return t->model.count;
+}
+
+const struct ckpt_torch_tensor *ckpt_torch_tensor(const struct ckpt_torch *t, size_t i)
+{
+    return &t->model.tensors[i];
+}
+
+int64_t ckpt_torch_find(const struct ckpt_torch *t, const char *name)
+{
+    return ckpt_tensor_set_find(&t->model, name);
+}
+
+enum ckpt_torch_ema ckpt_torch_ema_kind(const struct ckpt_torch *t)
+{
+    return t->ema_kind;
+}
+
+bool ckpt_torch_has_ema(const struct ckpt_torch *t)
+{
+    return t->ema_kind != CKPT_TORCH_EMA_NONE;
+}
+
+size_t ckpt_torch_ema_count(const struct ckpt_torch *t)
+{
+    return t->ema.count;
+}
+
+const struct ckpt_torch_tensor *ckpt_torch_ema_tensor(const struct ckpt_torch *t, size_t i)
+{
+    return &t->ema.tensors[i];
+}
+
+int64_t ckpt_torch_ema_find(const struct ckpt_torch *t, const char *name)
+{
+    return ckpt_tensor_set_find(&t->ema, name);
+}
+
+int64_t ckpt_torch_step(const struct ckpt_torch *t)
+{
+    return t->step;
+}
+
+const char *ckpt_torch_path(const struct ckpt_torch *t)
+{
+    return t->path;
+}
+
+uint64_t ckpt_torch_bytes(const struct ckpt_torch *t)
+{
+    return t->map.length;
+}
+
+const char *ckpt_torch_container(const struct ckpt_torch *t)
+{
+    return t->zip ? "zip" : "legacy";
+}
+
+const char *ckpt_torch_sha256(struct ckpt_torch *t, struct err *e)
+{
+    if (!t->sha256[0] && sha256_hex(t->map.data, t->map.length, t->sha256, e)) {
+        t->sha256[0] = 0;
+        return NULL;
+    }
+    return t->sha256;
+}
+
+bool ckpt_torch_is(const char *path)
+{
+    struct file_map map;
+
+    if (file_map_open(&map, path, NULL))
+        return false;
+    bool zip = map.length >= 4 && memcmp(map.data, "PK\003\004", 4) == 0;
+    bool pickle = map.length >= 2 && map.data[0] == 0x80 && map.data[1] <= 4;
+    bool safetensors = map.length >= 9 && map.data[8] == '{';
+    file_map_close(&map);
+    return zip || (pickle && !safetensors);
+}

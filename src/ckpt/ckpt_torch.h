@@ -1,0 +1,57 @@
+/* Checkpoints as PyTorch saves them (.pth), read without executing anything.
+ *
+ * The pickle inside is run on a machine that knows a short list of opcodes and of globals and
+ * builds plain values (numbers, strings, lists, dicts, tensors as views of storages); any other
+ * global or opcode is refused by name. Both containers are read: the zip archive (members stored or
+ * deflated, any folder name) and the older plain stream. One thread at a time may use a reader: it
+ * keeps the storage that it read last. */
+#ifndef CKPT_TORCH_H
+#define CKPT_TORCH_H
+
+#include "ckpt_safetensors.h"
+
+struct ckpt_torch;
+/* Reads the structure; storages are checked against the file. The error names the file and the
+ * opcode, global, storage or tensor. */
+struct ckpt_torch *ckpt_torch_open(const char *path, struct err *e);
+void ckpt_torch_close(struct ckpt_torch *t);
+
+struct ckpt_torch_tensor {
+    const char *name; /* owned by the reader; without any "module." prefix */
+    enum ckpt_dtype dtype;
+    int rank;
+    uint64_t shape[CKPT_RANK_MAX];
+    uint64_t count;
+};
+/* The tensors of "model" (a flat state dict counts as one), in their order. Names are unique. */
+size_t ckpt_torch_count(const struct ckpt_torch *t);
+const struct ckpt_torch_tensor *ckpt_torch_tensor(const struct ckpt_torch *t, size_t i);
+/* Index of a model tensor, or -1. */
+int64_t ckpt_torch_find(const struct ckpt_torch *t, const char *name);
+int64_t ckpt_torch_step(const struct ckpt_torch *t); /* -1 when absent */
+
+/* The averaged weights: none, the reference's list without names (one tensor a trainable parameter,
+ * in the order of registration; called "ema.shadow_params[i]" here), or a dict with names. */
+enum ckpt_torch_ema { CKPT_TORCH_EMA_NONE, CKPT_TORCH_EMA_LIST, CKPT_TORCH_EMA_NAMED };
+enum ckpt_torch_ema ckpt_torch_ema_kind(const struct ckpt_torch *t);
+bool ckpt_torch_has_ema(const struct ckpt_torch *t);
+size_t ckpt_torch_ema_count(const struct ckpt_torch *t);
+const struct ckpt_torch_tensor *ckpt_torch_ema_tensor(const struct ckpt_torch *t, size_t i);
+int64_t ckpt_torch_ema_find(const struct ckpt_torch *t, const char *name);
+
+/* Logical values (strides, offset, dtype resolved) of the i-th model or EMA tensor as f32: `out`
+ * has room for its count. The error names the tensor. */
+int ckpt_torch_read(struct ckpt_torch *t, size_t i, float *out, struct err *e);
+int ckpt_torch_ema_read(struct ckpt_torch *t, size_t i, float *out, struct err *e);
+
+/* Digest of the whole file, computed once on demand; owned by the reader. NULL on failure. */
+const char *ckpt_torch_sha256(struct ckpt_torch *t, struct err *e);
+const char *ckpt_torch_path(const struct ckpt_torch *t);
+uint64_t ckpt_torch_bytes(const struct ckpt_torch *t);
+/* "zip" or "legacy". */
+const char *ckpt_torch_container(const struct ckpt_torch *t);
+
+/* Whether the bytes look like a PyTorch file of either kind (for `inspect`). */
+bool ckpt_torch_is(const char *path);
+
+#endif

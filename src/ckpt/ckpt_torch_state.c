@@ -1,0 +1,213 @@
+/* From what was saved to tables of tensors: which dict is the model, which holds the EMA, and how
+ * names are cleaned.
+ *
+ * The reference saves {optimizer, model, ema, step}, where ema is {decay, num_updates,
+ * shadow_params: list}. Other tools save a flat state dict, or averaged weights by name. Names may
+ * carry the "module." of the parallel wrapper: it is stripped once, and only if every name of the
+ * table has it. A table where some have it, or where it occurs twice, is refused: guessing there
+ * mixes up weights. */
+#include "ckpt_torch_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char prefix[] = "module.";
+#define PREFIX_LENGTH (sizeof prefix - 1)
+
+void ckpt_tensor_set_clear(struct ckpt_tensor_set *set)
+{
+    free(set->tensors);
+    free(set->views);
+    free(set->by_name);
+    *set = (struct ckpt_tensor_set){0};
+}
+
+static int compare_names(const void *a, const void *b, void *context)
+{
+    const struct ckpt_torch_tensor *tensors = context;
+
+    return strcmp(tensors[*(const size_t *)a].name, tensors[*(const size_t *)b].name);
+}
+
+int64_t ckpt_tensor_set_find(const struct ckpt_tensor_set *set, const char *name)
+{
+    size_t low = 0, high = set->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(name, set->tensors[set->by_name[middle]].name);
+        if (order == 0)
+            return (int64_t)set->by_name[middle];
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return -1;
+}
+
+static int set_allocate(struct ckpt_tensor_set *set, size_t n, const char *path, struct err *e)
+{
+    if (n > CKPT_TENSORS_MAX)
+        return err_fail(e, ERR_LIMIT, path, "%zu tensors, the limit is %d", n, CKPT_TENSORS_MAX);
+    set->tensors = calloc(n + 1, sizeof *set->tensors);
+    set->views = calloc(n + 1, sizeof *set->views);
+    set->by_name = calloc(n + 1, sizeof *set->by_name);
+    if (!set->tensors || !set->views || !set->by_name)
+        return err_fail_memory(e, (n + 1) * sizeof *set->tensors);
+    return 0;
+}
+
+static void set_add(struct ckpt_tensor_set *set, const char *name, const struct ckpt_view *view)
+{
+    struct ckpt_torch_tensor *tensor = &set->tensors[set->count];
+
+    tensor->name = name;
+    tensor->dtype = view->storage->dtype;
+    tensor->rank = view->rank;
+    memcpy(tensor->shape, view->shape, sizeof tensor->shape);
+    tensor->count = view->count;
+    set->views[set->count++] = view;
+}
+
+/* Sorts the names and refuses one that occurs twice. */
+static int set_index(struct ckpt_tensor_set *set, const char *path, struct err *e)
+{
+    for (size_t i = 0; i < set->count; i++)
+        set->by_name[i] = i;
+    qsort_r(set->by_name, set->count, sizeof *set->by_name, compare_names, set->tensors);
+    for (size_t i = 1; i < set->count; i++) {
+        const char *name = set->tensors[set->by_name[i]].name;
+        if (strcmp(name, set->tensors[set->by_name[i - 1]].name) == 0)
+            return err_fail(e, ERR_INPUT, path, "duplicate tensor name \"%.200s\"", name);
+    }
+    return 0;
+}
+
+/* Fails with up to three of the names that have, or have not, the prefix. */
+static int prefix_fail(const struct ckpt_tensor_set *set, bool having, const char *why,
+                       const char *path, struct err *e)
+{
+    char list[400] = "";
+    size_t length = 0, n = 0;
+
+    for (size_t i = 0; i < set->count; i++) {
+        const char *name = set->tensors[i].name;
+        if ((strncmp(name, prefix, PREFIX_LENGTH) == 0) != having || n++ >= 3)
+            continue;
+        length += (size_t)snprintf(list + length, sizeof list - length, "%s\"%.100s\"",
+                                   length ? ", " : "", name);
+    }
+    if (n > 3)
+        snprintf(list + length, sizeof list - length, " and %zu more", n - 3);
+    return err_fail(e, ERR_INPUT, path, "%s: unexpected %s", why, list);
+}
+
+static int prefix_strip(struct ckpt_tensor_set *set, const char *path, struct err *e)
+{
+    size_t having = 0;
+
+    for (size_t i = 0; i < set->count; i++)
+        having += strncmp(set->tensors[i].name, prefix, PREFIX_LENGTH) == 0;
+    if (having == 0)
+        return 0;
+    if (having < set->count)
+        return prefix_fail(set, 2 * having < set->count,
+                           "some tensor names begin with \"module.\" and some do not", path, e);
+    having = 0;
+    for (size_t i = 0; i < set->count; i++)
+        having += strncmp(set->tensors[i].name + PREFIX_LENGTH, prefix, PREFIX_LENGTH) == 0;
+    if (having > 0)
+        return prefix_fail(set, true, "tensor names begin with \"module.\" twice", path, e);
+    for (size_t i = 0; i < set->count; i++)
+        set->tensors[i].name += PREFIX_LENGTH;
+    return 0;
+}
+
+/* A dict of names to tensors. Entries of other kinds are skipped if `others` allows, else refused.
+ */
+static int set_from_dict(struct ckpt_tensor_set *set, const struct ckpt_value *dict, bool others,
+                         const char *path, struct err *e)
+{
+    if (set_allocate(set, dict->items.count / 2, path, e))
+        return -1;
+    for (size_t i = 0; i + 1 < dict->items.count; i += 2) {
+        const struct ckpt_value *key = dict->items.values[i];
+        const struct ckpt_value *value = dict->items.values[i + 1];
+        if (value->kind != CKPT_VALUE_TENSOR && others)
+            continue;
+        if (key->kind != CKPT_VALUE_STRING || strlen(key->text.data) != key->text.length)
+            return err_fail(e, ERR_INPUT, path, "a key of the state dict is no plain string");
+        if (value->kind != CKPT_VALUE_TENSOR)
+            return err_fail(e, ERR_INPUT, path, "\"%.200s\" of the state dict is no tensor",
+                            key->text.data);
+        set_add(set, key->text.data, value->view);
+    }
+    return prefix_strip(set, path, e) || set_index(set, path, e) ? -1 : 0;
+}
+
+/* The reference's list without names; each gets a name that says where it was. */
+static int set_from_list(struct ckpt_torch *t, const struct ckpt_value *list, struct err *e)
+{
+    if (set_allocate(&t->ema, list->items.count, t->path, e))
+        return -1;
+    for (size_t i = 0; i < list->items.count; i++) {
+        char *name = ckpt_pickle_take(t->pickle, 48, e);
+        if (!name)
+            return -1;
+        snprintf(name, 48, "ema.shadow_params[%zu]", i);
+        if (list->items.values[i]->kind != CKPT_VALUE_TENSOR)
+            return err_fail(e, ERR_INPUT, t->path, "%s is no tensor", name);
+        set_add(&t->ema, name, list->items.values[i]->view);
+    }
+    return set_index(&t->ema, t->path, e);
+}
+
+static bool holds_tensor(const struct ckpt_value *dict)
+{
+    for (size_t i = 0; i + 1 < dict->items.count; i += 2)
+        if (dict->items.values[i + 1]->kind == CKPT_VALUE_TENSOR)
+            return true;
+    return false;
+}
+
+static int ema_read(struct ckpt_torch *t, const struct ckpt_value *ema, struct err *e)
+{
+    if (!ema || ema->kind == CKPT_VALUE_NONE)
+        return 0;
+    const struct ckpt_value *shadow = ckpt_value_get(ema, "shadow_params");
+    if (!shadow && ema->kind == CKPT_VALUE_DICT && holds_tensor(ema)) {
+        t->ema_kind = CKPT_TORCH_EMA_NAMED;
+        return set_from_dict(&t->ema, ema, true, t->path, e);
+    }
+    if (shadow && shadow->kind == CKPT_VALUE_DICT) {
+        t->ema_kind = CKPT_TORCH_EMA_NAMED;
+        return set_from_dict(&t->ema, shadow, false, t->path, e);
+    }
+    if (shadow && shadow->kind == CKPT_VALUE_LIST) {
+        t->ema_kind = CKPT_TORCH_EMA_LIST;
+        return set_from_list(t, shadow, e);
+    }
+    return err_fail(e, ERR_UNSUPPORTED, t->path,
+                    "\"ema\" is neither {shadow_params: list or dict} nor a dict of tensors");
+}
+
+int ckpt_torch_state_read(struct ckpt_torch *t, struct err *e)
+{
+    const struct ckpt_value *model = ckpt_value_get(t->top, "model");
+    const struct ckpt_value *step = ckpt_value_get(t->top, "step");
+
+    t->step = -1;
+    if (model && model->kind == CKPT_VALUE_DICT) {
+        if (step && step->kind == CKPT_VALUE_INT && step->integer >= 0)
+            t->step = step->integer;
+        if (set_from_dict(&t->model, model, false, t->path, e) ||
+            ema_read(t, ckpt_value_get(t->top, "ema"), e))
+            return -1;
+        return 0;
+    }
+    if (t->top->kind != CKPT_VALUE_DICT || !holds_tensor(t->top))
+        return err_fail(e, ERR_INPUT, t->path,
+                        "holds no state dict: neither {\"model\": dict} nor a dict of tensors");
+    return set_from_dict(&t->model, t->top, false, t->path, e);
+}

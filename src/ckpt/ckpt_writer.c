@@ -1,0 +1,106 @@
+/* Writing safetensors. The bytes are a pure function of the tensors and the metadata: members keep
+ * the order in which they are given, and nothing of time, host or path goes in. */
+#include "base_file.h"
+#include "base_size.h"
+#include "ckpt_dtype.h"
+#include <stdlib.h>
+#include <string.h>
+
+static int output_bytes(const struct ckpt_output *t, size_t *bytes, struct err *e)
+{
+    size_t size = ckpt_dtype_size(t->dtype);
+
+    if (t->rank < 0 || t->rank > CKPT_RANK_MAX)
+        return err_fail(e, ERR_INTERNAL, t->name, "%d dimensions, the limit is %d", t->rank,
+                        CKPT_RANK_MAX);
+    for (int i = 0; i < t->rank; i++)
+        if (!size_mul(size, (size_t)t->shape[i], &size))
+            return err_fail(e, ERR_LIMIT, t->name, "the size in bytes overflows");
+    *bytes = size;
+    return 0;
+}
+
+static json_t *entry_build(const struct ckpt_output *t, size_t begin, size_t end)
+{
+    json_t *shape = json_array();
+
+    for (int i = 0; i < t->rank; i++)
+        if (json_array_append_new(shape, json_integer((json_int_t)t->shape[i]))) {
+            json_decref(shape);
+            return NULL;
+        }
+    return json_pack("{s:s, s:o, s:[I,I]}", "dtype", ckpt_dtype_name(t->dtype), "shape", shape,
+                     "data_offsets", (json_int_t)begin, (json_int_t)end);
+}
+
+/* Adds every tensor to the header object. */
+static int entries_add(json_t *root, const struct ckpt_output *tensors, size_t n, struct err *e)
+{
+    size_t begin = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct ckpt_output *t = &tensors[i];
+        size_t bytes = 0, end;
+        if (output_bytes(t, &bytes, e))
+            return -1;
+        if (!size_add(begin, bytes, &end) || end > INT64_MAX)
+            return err_fail(e, ERR_LIMIT, t->name, "the file's size overflows");
+        if (strcmp(t->name, "__metadata__") == 0 || json_object_get(root, t->name))
+            return err_fail(e, ERR_INTERNAL, t->name, "tensor name written twice, or reserved");
+        json_t *entry = entry_build(t, begin, end);
+        if (!entry)
+            return err_fail_memory(e, 256);
+        if (json_object_set_new(root, t->name, entry))
+            return err_fail(e, ERR_INPUT, t->name, "tensor name is not UTF-8");
+        begin = end;
+    }
+    return 0;
+}
+
+/* The length prefix and the padded header text. */
+static int header_build(struct buf *out, const struct ckpt_output *tensors, size_t n,
+                        const json_t *metadata, struct err *e)
+{
+    unsigned char prefix[8] = {0};
+    json_t *root = json_object();
+    int failed = 0;
+
+    if (!root)
+        return err_fail_memory(e, 64);
+    /* a copy: jansson counts references inside the object, and the caller only lent it */
+    if (metadata && json_object_set_new(root, "__metadata__", json_deep_copy(metadata)))
+        failed = err_fail_memory(e, 64);
+    failed = failed || entries_add(root, tensors, n, e) || buf_append(out, prefix, 8, e) ||
+             json_append(out, root, JSON_COMPACT, e);
+    while (!failed && out->length % 8 != 0)
+        failed = buf_append(out, " ", 1, e);
+    json_decref(root);
+    if (failed)
+        return -1;
+    uint64_t length = out->length - 8;
+    memcpy(out->data, &length, 8);
+    return 0;
+}
+
+int ckpt_file_write(const char *path, const struct ckpt_output *tensors, size_t n,
+                    const json_t *metadata, struct err *e)
+{
+    struct file_writer writer = {0};
+    struct buf header;
+
+    buf_init(&header, CKPT_HEADER_MAX + 8);
+    if (header_build(&header, tensors, n, metadata, e) || file_writer_open(&writer, path, e)) {
+        buf_free(&header);
+        return -1;
+    }
+    /* results of fwrite are kept by the stream and looked at by the commit */
+    fwrite(header.data, 1, header.length, writer.stream);
+    for (size_t i = 0; i < n; i++) {
+        size_t bytes = 0;
+        output_bytes(&tensors[i], &bytes, NULL); /* was checked for the header */
+        if (bytes > 0)
+            fwrite(tensors[i].data, 1, bytes, writer.stream);
+    }
+    buf_free(&header);
+    return file_writer_commit(&writer, e);
+}

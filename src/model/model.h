@@ -1,0 +1,76 @@
+/* What can be sampled: a checkpoint opened for use, behind one table of functions a family.
+ *
+ * A model knows its plane of start, its prior and the slope of its flow; it knows nothing of
+ * solvers' steps, requests or threads. It is read-only after loading and shared by all; each thread
+ * brings a workspace. */
+#ifndef MODEL_H
+#define MODEL_H
+
+#include "ckpt_description.h"
+#include "image.h"
+#include "nn_net.h"
+#include "ode_solver.h"
+
+enum model_precision { MODEL_PRECISION_AUTO, MODEL_PRECISION_F32 };
+/* "auto" or "f32"; -1 and an error for another word. */
+int model_precision_parse(const char *word, enum model_precision *out, struct err *e);
+
+struct model_options {
+    enum nn_kernel kernel; /* AUTO: the best that this machine runs */
+    enum model_precision precision;
+};
+
+struct model;
+/* Opens a checkpoint, checks all of it (description, every tensor's name, shape and finiteness,
+ * nothing left over), packs the weights and takes the file's digest. NULL: the error names the file
+ * and the tensor or key. */
+struct model *model_load(const char *path, const struct model_options *options, struct err *e);
+void model_free(struct model *m);
+
+const struct ckpt_description *model_description(const struct model *m);
+const char *model_sha256(const struct model *m); /* of the checkpoint file */
+const char *model_kernel_id(const struct model *m);
+const char *model_precision_name(const struct model *m);
+struct image_shape model_shape(const struct model *m);
+size_t model_dimension(const struct model *m); /* d = C·H·W */
+enum image_rounding model_rounding(const struct model *m);
+size_t model_parameters(const struct model *m); /* scalars */
+size_t model_bytes(const struct model *m);      /* memory of the weights */
+
+/* How to go from t = t_max to t = t_min. */
+struct model_solver {
+    struct ode_options ode;
+    double t_max, t_min;
+};
+/* The model's own default: rk45 as the reference samples. */
+struct model_solver model_solver_default(const struct model *m);
+/* Checks everything, against the model too; the error's `at` is the option's name: "steps", "t_max"
+ * … */
+int model_solver_check(const struct model *m, const struct model_solver *solver, struct err *e);
+
+/* The start of image (seed, index) on the plane t = solver->t_max, x [d] in data scale, C,H,W
+ * order. */
+void model_prior_draw(const struct model *m, const struct model_solver *solver, uint64_t seed,
+                      uint64_t index, double *x);
+
+struct model_workspace;
+/* Scratch for up to `batch` images in one call; nothing else is allocated later. */
+struct model_workspace *model_workspace_new(const struct model *m, int batch, struct err *e);
+void model_workspace_free(struct model_workspace *ws);
+
+/* One image's question to the flow: the slope at (x, t), dx/d ln t or dx/dt as `form` says. */
+struct model_query {
+    const double *x; /* [d] */
+    double t;
+    enum ode_form form;
+    double *slope; /* [d], out; non-finite where the network's answer is */
+};
+/* Answers 1 ≤ n ≤ batch questions. An answer depends on its own question alone, bit for bit. */
+void model_slopes(const struct model *m, struct model_workspace *ws, int n,
+                  const struct model_query *queries);
+
+/* The network's own output, unsubstituted: v_x [n][d], v_t [n] at x [n][d] (f32, C,H,W), t [n]. */
+void model_field(const struct model *m, struct model_workspace *ws, int n, const float *const x[],
+                 const float t[], float *const v_x[], float v_t[]);
+
+#endif

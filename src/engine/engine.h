@@ -1,0 +1,150 @@
+/* The engine: requests in, images out; continuous batching at the level of one solver step.
+ *
+ * A request becomes n slots. A slot is one image: (seed, index) → a point on t = T → solver steps →
+ * a point on t = t_min → pixels → bytes. Each worker takes up to `batch` live slots of one model,
+ * of whichever requests, evaluates the field for them once, advances them and puts them back. No
+ * barrier between workers, and nothing in a slot depends on its neighbours: the seed rule lives
+ * here.
+ *
+ * Threads: every function may be called from any thread unless it says otherwise. One mutex guards
+ * the queue, the lists and the counters; it is never held during an evaluation, an encoding or a
+ * callback. */
+#ifndef ENGINE_H
+#define ENGINE_H
+
+#include "model.h"
+
+struct engine_options {
+    int workers; /* threads; 0: as many as the machine gives us (cpu_worker_count) */
+    int batch;   /* live slots a worker evaluates at once, 1 to ENGINE_BATCH_MAX; 0: 8 */
+    size_t queue_images_max; /* images waiting that are not live yet; 0: 1024 */
+};
+#define ENGINE_WORKERS_MAX 256
+#define ENGINE_BATCH_MAX 64
+
+struct engine;
+/* Starts the workers. NULL: all that was begun is undone. */
+struct engine *engine_new(const struct engine_options *options, struct err *e);
+/* Cancels what is left, waits for the workers and frees everything, models too. Not from a
+ * callback. */
+void engine_free(struct engine *g);
+int engine_workers(const struct engine *g);
+int engine_batch(const struct engine *g);
+
+/* A model in the engine, with a workspace a worker. */
+struct engine_model;
+/* Takes `m` over (also on failure, when it is freed) and offers it under `name`: 1 to 64 letters,
+ * digits,
+ * '.', '_', '-'. Warms up first: one field evaluation at each batch size and two Euler steps must
+ * be finite. The first model added is the default. */
+struct engine_model *engine_model_add(struct engine *g, const char *name, struct model *m,
+                                      struct err *e);
+/* By name, or the default for NULL; NULL when there is none of that name. Valid until engine_free.
+ */
+struct engine_model *engine_model_find(struct engine *g, const char *name);
+size_t engine_model_count(struct engine *g);
+struct engine_model *engine_model_at(struct engine *g, size_t i); /* in the order of adding */
+const char *engine_model_name(const struct engine_model *em);
+const struct model *engine_model_get(const struct engine_model *em);
+
+/* What is kept of a finished image. */
+enum engine_output {
+    ENGINE_OUTPUT_PNG,    /* its PNG and the PNG's digest */
+    ENGINE_OUTPUT_SHEET,  /* one PNG of all images (struct image_grid), and its digest */
+    ENGINE_OUTPUT_PIXELS, /* uint8 [H,W,C] */
+    ENGINE_OUTPUT_SAMPLE  /* float [C,H,W] in data scale, before quantising */
+};
+
+struct engine_request;
+struct engine_order {
+    struct engine_model *model;
+    uint64_t seed, first_index; /* image i is (seed, first_index + i) */
+    size_t n;                   /* ≥ 1 */
+    struct model_solver solver;
+    const double *
+        latents; /* [n,d]: starts to use instead of the prior, taken as they are; copied. Or NULL */
+    enum engine_output output;
+    struct image_grid grid; /* of ENGINE_OUTPUT_SHEET */
+    bool no_metadata;       /* leave the seed rule's inputs out of the PNG */
+    /* Called once, from a worker or from the thread that cancels, when every image of the request
+     * is finished, failed or cancelled; no lock is held. The request may be freed inside. */
+    void (*done)(struct engine_request *r, void *context);
+    void *context;
+};
+
+/* Queues the order. NULL: ERR_INPUT or ERR_LIMIT with the option's name in `at` ("n",
+ * "first_index", "steps", "grid" …); ERR_LIMIT with at = "queue" when the queue is full;
+ * ERR_CANCELLED when draining. `done` is not called then. On success the caller owns the request
+ * and frees it after `done`. `done` may run before this returns; *out is set before that. 0 or -1.
+ */
+int engine_submit(struct engine *g, const struct engine_order *order, struct engine_request **out,
+                  struct err *e);
+/* Images that wait are dropped at once, live ones stop within one solver step; `done` follows.
+ * Idempotent. */
+void engine_request_cancel(struct engine_request *r);
+/* After `done` only. */
+void engine_request_free(struct engine_request *r);
+
+struct engine_progress {
+    size_t images_done, images_total;
+    int64_t steps, nfe; /* over all images so far: steps taken, evaluations */
+    double fraction;    /* 0 to 1 */
+};
+struct engine_progress engine_request_progress(struct engine_request *r);
+/* Waits for `done` to have returned, at most `timeout_ms` (-1: for ever); true when it has. For
+ * callers without a callback. */
+bool engine_request_wait(struct engine_request *r, int timeout_ms);
+
+/* After `done`: NULL for success, else the first failure; its `at` is "/images/i". ERR_CANCELLED
+ * when cancelled. */
+const struct err *engine_request_error(const struct engine_request *r);
+const struct engine_order *engine_request_order(const struct engine_request *r);
+
+struct engine_image {
+    uint64_t index;
+    struct ode_counts counts;
+    struct buf png;               /* ENGINE_OUTPUT_PNG */
+    char sha256[SHA256_HEX_SIZE]; /* of the PNG */
+    uint8_t *pixels;              /* ENGINE_OUTPUT_PIXELS */
+    float *sample;                /* ENGINE_OUTPUT_SAMPLE */
+};
+/* After a success. Owned by the request. */
+const struct engine_image *engine_request_image(const struct engine_request *r, size_t i);
+/* ENGINE_OUTPUT_SHEET: the sheet's PNG and digest (index = first_index, counts = sums). */
+const struct engine_image *engine_request_sheet(const struct engine_request *r);
+
+struct engine_timings {
+    int64_t queue_ns;   /* from submission until the first image was taken up */
+    int64_t compute_ns; /* from there until the last image was solved */
+    int64_t encode_ns;  /* spent in quantising and encoding, over all images */
+};
+struct engine_timings engine_request_timings(const struct engine_request *r);
+
+/* The inputs of the seed rule as compact JSON, in a fixed order: what the PNG's text chunk holds,
+ * and enough to make the image again. `index` of the image; for a sheet also n and the grid (pass
+ * grid NULL for one image). Latents that were given are marked, as they cannot be told by a seed.
+ */
+int engine_seed_text(const struct engine_order *order, uint64_t index,
+                     const struct image_grid *grid, struct buf *out, struct err *e);
+/* The resolved solver as the interface shows it: {"method", "steps" | "rtol", "atol", "t_max",
+ * "t_min", "max_nfe"}; a new reference or NULL. */
+json_t *engine_solver_json(const struct model_solver *solver);
+
+struct engine_stats {
+    size_t queued_images, live_images; /* waiting; in slots */
+    size_t slots;                      /* workers × batch */
+    int workers_busy;
+    uint64_t images_admitted, images_ok, images_failed, images_cancelled;
+    uint64_t field_evaluations, steps, steps_rejected;
+    double recent_image_s; /* moving mean of an image's time in its slot; 0 before the first */
+};
+struct engine_stats engine_stats_get(struct engine *g);
+
+/* From now on engine_submit refuses. Then, or at any time: */
+void engine_drain(struct engine *g);
+/* waits until nothing is queued or live, at most timeout_ms; true when empty. */
+bool engine_wait_empty(struct engine *g, int timeout_ms);
+/* Cancels every request. */
+void engine_cancel_all(struct engine *g);
+
+#endif

@@ -1,0 +1,273 @@
+/* Requests: admission, the queue, cancellation, completion, and what a caller may ask of one. */
+#include "engine_internal.h"
+
+#include "base_cpu.h"
+#include "base_size.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int check_order(const struct engine_order *o, struct err *e)
+{
+    const struct model *m = o->model->model;
+    if (o->n < 1)
+        return err_fail(e, ERR_INPUT, "n", "at least one image must be asked for");
+    if (o->n - 1 > UINT64_MAX - o->first_index)
+        return err_fail(e, ERR_INPUT, "first_index", "%llu + %zu images goes past 2^64",
+                        (unsigned long long)o->first_index, o->n);
+    if (o->output == ENGINE_OUTPUT_SHEET) {
+        struct image_shape sheet;
+        if (o->grid.columns < 1 || o->grid.scale < 1 || o->grid.gap < 0)
+            return err_fail(e, ERR_INPUT, "grid", "columns and scale start at 1");
+        if (image_grid_shape(o->grid, model_shape(m), o->n, &sheet, e) != 0)
+            return err_fail(e, e ? e->code : ERR_LIMIT, "grid", "%s", e ? e->text : "");
+    }
+    return model_solver_check(m, &o->solver, e);
+}
+
+static struct engine_request *request_new(struct engine *g, const struct engine_order *o,
+                                          struct err *e)
+{
+    const size_t d = model_dimension(o->model->model);
+    size_t latents = 0, pixels = 0;
+    if (!size_mul(o->n, d, &pixels) || !size_mul(pixels, sizeof(double), &latents)) {
+        err_fail(e, ERR_LIMIT, "n", "%zu images of %zu values are too many", o->n, d);
+        return NULL;
+    }
+    struct engine_request *r = calloc(1, sizeof *r);
+    if (!r) {
+        err_fail_memory(e, sizeof *r);
+        return NULL;
+    }
+    r->magic = ENGINE_REQUEST_MAGIC;
+    r->engine = g;
+    r->order = *o;
+    r->images = calloc(o->n, sizeof *r->images);
+    r->latents = o->latents ? malloc(latents) : NULL;
+    r->sheet_pixels = o->output == ENGINE_OUTPUT_SHEET ? malloc(pixels) : NULL;
+    if (!r->images || (o->latents && !r->latents) ||
+        (o->output == ENGINE_OUTPUT_SHEET && !r->sheet_pixels)) {
+        err_fail_memory(e, o->n * sizeof *r->images + pixels);
+        engine_request_free(r);
+        return NULL;
+    }
+    if (o->latents)
+        memcpy(r->latents, o->latents, latents);
+    r->order.latents = r->latents;
+    for (size_t i = 0; i < o->n; i++)
+        r->images[i].index = o->first_index + i;
+    r->submitted_ns = clock_ns();
+    return r;
+}
+
+static void enqueue_locked(struct engine *g, struct engine_request *r)
+{
+    r->pending = true;
+    if (g->pending_last)
+        g->pending_last->next_pending = r;
+    else
+        g->pending_first = r;
+    g->pending_last = r;
+    r->next_active = g->active;
+    if (g->active)
+        g->active->previous_active = r;
+    g->active = r;
+    g->stats.queued_images += r->order.n;
+    g->stats.images_admitted += r->order.n;
+    pthread_cond_broadcast(&g->work);
+}
+
+int engine_submit(struct engine *g, const struct engine_order *order, struct engine_request **out,
+                  struct err *e)
+{
+    assert(g->magic == ENGINE_MAGIC);
+    struct err own = {0};
+    if (check_order(order, &own) != 0) {
+        if (e)
+            *e = own;
+        return -1;
+    }
+    struct engine_request *r = request_new(g, order, e);
+    if (!r)
+        return -1;
+    int result = 0;
+    pthread_mutex_lock(&g->lock);
+    size_t room = g->queue_max > g->stats.queued_images ? g->queue_max - g->stats.queued_images : 0;
+    if (g->draining)
+        result = err_fail(e, ERR_CANCELLED, "", "draining: no new work is taken");
+    else if (order->n > room)
+        result = err_fail(e, ERR_LIMIT, "queue", "full: %zu images wait and %zu are the limit",
+                          g->stats.queued_images, g->queue_max);
+    if (result == 0) {
+        *out = r;
+        enqueue_locked(g, r);
+    }
+    pthread_mutex_unlock(&g->lock);
+    if (result != 0)
+        engine_request_free(r);
+    return result;
+}
+
+static void unqueue_locked(struct engine *g, struct engine_request *r)
+{
+    struct engine_request **link = &g->pending_first, *previous = NULL;
+    while (*link != r) {
+        previous = *link;
+        link = &previous->next_pending;
+    }
+    *link = r->next_pending;
+    if (g->pending_last == r)
+        g->pending_last = previous;
+    r->next_pending = NULL;
+    r->pending = false;
+}
+
+void engine_request_stop_locked(struct engine_request *r, const char *why)
+{
+    struct engine *g = r->engine;
+    if (r->error.code == ERR_NONE)
+        err_fail(&r->error, ERR_CANCELLED, "", "%s", why);
+    atomic_store(&r->stop, true);
+    if (!r->pending)
+        return;
+    size_t dropped = r->order.n - r->begun;
+    unqueue_locked(g, r);
+    r->begun = r->order.n;
+    g->stats.queued_images -= dropped;
+    g->stats.images_cancelled += dropped;
+}
+
+bool engine_request_finish_locked(struct engine_request *r, size_t images)
+{
+    struct engine *g = r->engine;
+    r->finished += images;
+    if (r->finished < r->order.n)
+        return false;
+    if (r->previous_active)
+        r->previous_active->next_active = r->next_active;
+    else
+        g->active = r->next_active;
+    if (r->next_active)
+        r->next_active->previous_active = r->previous_active;
+    g->completing++;
+    return true;
+}
+
+void engine_request_complete(struct engine_request *r)
+{
+    struct engine *g = r->engine;
+    int64_t unset = 0;
+    int64_t now = clock_ns();
+    atomic_compare_exchange_strong(&r->solved_ns, &unset, now);
+    if (r->error.code == ERR_NONE && r->order.output == ENGINE_OUTPUT_SHEET) {
+        engine_image_make_sheet(r, &r->error); /* a failure shows as the request's error */
+        atomic_fetch_add(&r->encode_ns, clock_ns() - now);
+    }
+    bool has_callback = r->order.done != NULL;
+    if (has_callback)
+        r->order.done(r, r->order.context);
+    pthread_mutex_lock(&g->lock);
+    if (!has_callback)
+        r->complete = true; /* with a callback the request may be gone by now */
+    g->completing--;
+    pthread_cond_broadcast(&g->changed);
+    pthread_mutex_unlock(&g->lock);
+}
+
+void engine_request_cancel(struct engine_request *r)
+{
+    assert(r->magic == ENGINE_REQUEST_MAGIC);
+    struct engine *g = r->engine;
+    pthread_mutex_lock(&g->lock);
+    bool complete = false;
+    if (!atomic_load(&r->stop) && r->finished < r->order.n) {
+        size_t dropped = r->order.n - r->begun;
+        engine_request_stop_locked(r, "the request was cancelled");
+        complete = dropped && engine_request_finish_locked(r, dropped);
+    }
+    pthread_mutex_unlock(&g->lock);
+    if (complete)
+        engine_request_complete(r);
+}
+
+void engine_request_free(struct engine_request *r)
+{
+    if (!r)
+        return;
+    assert(r->magic == ENGINE_REQUEST_MAGIC);
+    for (size_t i = 0; r->images && i < r->order.n; i++) {
+        buf_free(&r->images[i].png);
+        free(r->images[i].pixels);
+        free(r->images[i].sample);
+    }
+    buf_free(&r->sheet.png);
+    free(r->images);
+    free(r->latents);
+    free(r->sheet_pixels);
+    r->magic = 0;
+    free(r);
+}
+
+struct engine_progress engine_request_progress(struct engine_request *r)
+{
+    assert(r->magic == ENGINE_REQUEST_MAGIC);
+    struct engine_progress p = {
+        .images_total = r->order.n,
+        .steps = atomic_load(&r->steps),
+        .nfe = atomic_load(&r->nfe),
+        .fraction = (double)atomic_load(&r->progress) / 1e6 / (double)r->order.n,
+    };
+    pthread_mutex_lock(&r->engine->lock);
+    p.images_done = r->ok;
+    pthread_mutex_unlock(&r->engine->lock);
+    return p;
+}
+
+bool engine_request_wait(struct engine_request *r, int timeout_ms)
+{
+    assert(r->magic == ENGINE_REQUEST_MAGIC);
+    struct engine *g = r->engine;
+    int64_t end = clock_ns() + (int64_t)timeout_ms * 1000000;
+    const struct timespec deadline = {end / 1000000000, end % 1000000000};
+    int code = 0;
+    pthread_mutex_lock(&g->lock);
+    while (!r->complete && code != ETIMEDOUT)
+        code = timeout_ms < 0 ? pthread_cond_wait(&g->changed, &g->lock)
+                              : pthread_cond_timedwait(&g->changed, &g->lock, &deadline);
+    bool complete = r->complete;
+    pthread_mutex_unlock(&g->lock);
+    return complete;
+}
+
+const struct err *engine_request_error(const struct engine_request *r)
+{
+    return r->error.code == ERR_NONE ? NULL : &r->error;
+}
+
+const struct engine_order *engine_request_order(const struct engine_request *r)
+{
+    return &r->order;
+}
+
+const struct engine_image *engine_request_image(const struct engine_request *r, size_t i)
+{
+    return i < r->order.n ? &r->images[i] : NULL;
+}
+
+const struct engine_image *engine_request_sheet(const struct engine_request *r)
+{
+    return &r->sheet;
+}
+
+struct engine_timings engine_request_timings(const struct engine_request *r)
+{
+    int64_t started = atomic_load(&r->started_ns), solved = atomic_load(&r->solved_ns);
+    if (started == 0) /* nothing of it ever ran */
+        return (struct engine_timings){.queue_ns = solved - r->submitted_ns};
+    return (struct engine_timings){
+        .queue_ns = started - r->submitted_ns,
+        .compute_ns = solved - started,
+        .encode_ns = atomic_load(&r->encode_ns),
+    };
+}

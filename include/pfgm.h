@@ -1,0 +1,103 @@
+/* pfgm: sample images from a Poisson flow checkpoint, in process.
+ *
+ *     struct pfgm_error error;
+ *     struct pfgm_model *model = pfgm_model_open("fashion28.safetensors", NULL, &error);
+ *     struct pfgm_sample_options options;
+ *     pfgm_sample_options_default(model, &options);
+ *     options.n = 16;
+ *     options.seed = 7;
+ *     uint8_t *pixels = malloc(16 * pfgm_model_image_bytes(model));
+ *     if (pfgm_sample(model, &options, pixels, &error) != 0)
+ *         fprintf(stderr, "%s\n", error.text);
+ *     free(pixels);
+ *     pfgm_model_close(model);
+ *
+ * Same checkpoint, kernel, solver, seed and index: same bytes, whatever n, threads or load; the
+ * same as pfgmd and `pfgm sample` give. Functions that can fail return -1 or NULL and fill `error`
+ * (which may be NULL). Nothing here ends the process, prints, or changes signals or the locale. */
+#ifndef PFGM_H
+#define PFGM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define PFGM_API __attribute__((visibility("default")))
+#else
+#define PFGM_API
+#endif
+
+enum pfgm_code {
+    PFGM_OK = 0,
+    PFGM_BAD_INPUT = 1,  /* a file or an option is wrong: `text` says which and what to do */
+    PFGM_FAILED = 2,     /* the system refused: no memory, no file, no thread */
+    PFGM_NON_FINITE = 3, /* a value that is not finite, or a solver that cannot go on */
+    PFGM_CANCELLED = 4
+};
+
+struct pfgm_error {
+    enum pfgm_code code;
+    char text[1024];
+};
+
+struct pfgm_model;
+
+struct pfgm_open_options {
+    int workers;        /* threads; 0: one a core */
+    int batch;          /* images a thread evaluates at once; 0: 8 */
+    const char *kernel; /* "auto", "c", "avx2", "avx512"; NULL: "auto" */
+};
+
+/* "MAJOR.MINOR.PATCH" of the library. */
+PFGM_API const char *pfgm_version(void);
+
+/* Opens a safetensors checkpoint made by `pfgm convert` and starts the threads. options may be
+ * NULL. NULL on failure. */
+PFGM_API struct pfgm_model *pfgm_model_open(const char *path,
+                                            const struct pfgm_open_options *options,
+                                            struct pfgm_error *error);
+/* Ends the threads and frees everything. NULL is allowed. */
+PFGM_API void pfgm_model_close(struct pfgm_model *model);
+
+PFGM_API int pfgm_model_channels(const struct pfgm_model *model);
+PFGM_API int pfgm_model_height(const struct pfgm_model *model);
+PFGM_API int pfgm_model_width(const struct pfgm_model *model);
+/* channels · height · width: bytes of one image's pixels, and values of one latent. */
+PFGM_API size_t pfgm_model_image_bytes(const struct pfgm_model *model);
+/* Hexadecimal digest of the checkpoint file, and the id of the kernel in use; owned by the model.
+ */
+PFGM_API const char *pfgm_model_sha256(const struct pfgm_model *model);
+PFGM_API const char *pfgm_model_kernel(const struct pfgm_model *model);
+
+struct pfgm_sample_options {
+    size_t n;
+    uint64_t seed, first_index; /* image i is (seed, first_index + i) */
+    const char *method;         /* "rk45", "euler", "improved-euler", "heun" */
+    int steps;                  /* of the fixed-step methods */
+    double rtol, atol;          /* of rk45 */
+    int64_t max_nfe;            /* evaluations an image after which the solver gives up */
+    const double
+        *latents; /* NULL, or starts [n][channels,height,width] on t = T, taken as they are */
+};
+/* n = 1, seed 0, the model's own solver. */
+PFGM_API void pfgm_sample_options_default(const struct pfgm_model *model,
+                                          struct pfgm_sample_options *options);
+
+/* n images as pixels [n][height,width,channels], uint8. Blocks. May be called from several threads
+ * at once. On failure the pixels are unspecified. */
+PFGM_API int pfgm_sample(struct pfgm_model *model, const struct pfgm_sample_options *options,
+                         uint8_t *pixels, struct pfgm_error *error);
+/* The same before quantising: float [n][channels,height,width] in data scale, clean pixels in [-1,
+ * 1]. */
+PFGM_API int pfgm_sample_float(struct pfgm_model *model, const struct pfgm_sample_options *options,
+                               float *samples, struct pfgm_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,192 @@
+/* The public C library: a model and an engine of its own behind a few plain functions. Thread-safe
+ * as the engine is; a model's threads sleep while nothing is asked for. */
+#include "pfgm.h"
+
+#include "engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct pfgm_model {
+    struct engine *engine;
+    struct engine_model *em;
+};
+
+static int tell(struct pfgm_error *error, const struct err *e)
+{
+    if (!error)
+        return -1;
+    switch (e->code) {
+    case ERR_INPUT:
+    case ERR_UNSUPPORTED:
+    case ERR_LIMIT:
+        error->code = PFGM_BAD_INPUT;
+        break;
+    case ERR_NUMERIC:
+        error->code = PFGM_NON_FINITE;
+        break;
+    case ERR_CANCELLED:
+        error->code = PFGM_CANCELLED;
+        break;
+    default:
+        error->code = PFGM_FAILED;
+    }
+    err_line(e, error->text, sizeof error->text);
+    return -1;
+}
+
+const char *pfgm_version(void)
+{
+    return PFGM_VERSION;
+}
+
+static struct engine_model *open_into(struct engine *g, const char *path,
+                                      const struct pfgm_open_options *options, struct err *e)
+{
+    struct model_options model_options = {0};
+    if (options && options->kernel &&
+        nn_kernel_parse(options->kernel, &model_options.kernel, e) != 0)
+        return NULL;
+    struct model *m = model_load(path, &model_options, e);
+    return m ? engine_model_add(g, "model", m, e) : NULL;
+}
+
+struct pfgm_model *pfgm_model_open(const char *path, const struct pfgm_open_options *options,
+                                   struct pfgm_error *error)
+{
+    struct err e = {0};
+    struct engine_options engine_options = {.queue_images_max = SIZE_MAX};
+    if (options) {
+        engine_options.workers = options->workers;
+        engine_options.batch = options->batch;
+    }
+    struct pfgm_model *model = calloc(1, sizeof *model);
+    if (!model)
+        err_fail_memory(&e, sizeof *model);
+    else if ((model->engine = engine_new(&engine_options, &e)) != NULL)
+        model->em = open_into(model->engine, path, options, &e);
+    if (model && model->em)
+        return model;
+    tell(error, &e);
+    pfgm_model_close(model);
+    return NULL;
+}
+
+void pfgm_model_close(struct pfgm_model *model)
+{
+    if (!model)
+        return;
+    engine_free(model->engine);
+    free(model);
+}
+
+static const struct model *model_of(const struct pfgm_model *model)
+{
+    return engine_model_get(model->em);
+}
+
+int pfgm_model_channels(const struct pfgm_model *model)
+{
+    return model_shape(model_of(model)).channels;
+}
+
+int pfgm_model_height(const struct pfgm_model *model)
+{
+    return model_shape(model_of(model)).height;
+}
+
+int pfgm_model_width(const struct pfgm_model *model)
+{
+    return model_shape(model_of(model)).width;
+}
+
+size_t pfgm_model_image_bytes(const struct pfgm_model *model)
+{
+    return model_dimension(model_of(model));
+}
+
+const char *pfgm_model_sha256(const struct pfgm_model *model)
+{
+    return model_sha256(model_of(model));
+}
+
+const char *pfgm_model_kernel(const struct pfgm_model *model)
+{
+    return model_kernel_id(model_of(model));
+}
+
+void pfgm_sample_options_default(const struct pfgm_model *model,
+                                 struct pfgm_sample_options *options)
+{
+    struct model_solver solver = model_solver_default(model_of(model));
+    *options = (struct pfgm_sample_options){
+        .n = 1,
+        .method = ode_method_name(solver.ode.method),
+        .steps = solver.ode.steps,
+        .rtol = solver.ode.rtol,
+        .atol = solver.ode.atol,
+        .max_nfe = solver.ode.max_nfe,
+    };
+}
+
+static int order_from(const struct pfgm_model *model, const struct pfgm_sample_options *options,
+                      enum engine_output output, struct engine_order *order, struct err *e)
+{
+    *order = (struct engine_order){
+        .model = model->em,
+        .seed = options->seed,
+        .first_index = options->first_index,
+        .n = options->n,
+        .solver = model_solver_default(model_of(model)),
+        .latents = options->latents,
+        .output = output,
+    };
+    if (!options->method || ode_method_parse(options->method, &order->solver.ode.method) != 0)
+        return err_fail(e, ERR_INPUT, "method", "\"%s\" is not a solver",
+                        options->method ? options->method : "(null)");
+    order->solver.ode.steps = options->steps;
+    order->solver.ode.rtol = options->rtol;
+    order->solver.ode.atol = options->atol;
+    order->solver.ode.max_nfe = options->max_nfe;
+    return 0;
+}
+
+/* Exactly one of pixels and samples is given. */
+static int sample(struct pfgm_model *model, const struct pfgm_sample_options *options,
+                  uint8_t *pixels, float *samples, struct pfgm_error *error)
+{
+    struct err e = {0};
+    struct engine_order order;
+    struct engine_request *r = NULL;
+    enum engine_output output = pixels ? ENGINE_OUTPUT_PIXELS : ENGINE_OUTPUT_SAMPLE;
+    if (order_from(model, options, output, &order, &e) != 0 ||
+        engine_submit(model->engine, &order, &r, &e) != 0)
+        return tell(error, &e);
+    engine_request_wait(r, -1);
+    const struct err *failure = engine_request_error(r);
+    if (failure)
+        tell(error, failure);
+    const size_t d = pfgm_model_image_bytes(model);
+    for (size_t i = 0; i < options->n && !failure; i++) {
+        const struct engine_image *image = engine_request_image(r, i);
+        if (pixels)
+            memcpy(pixels + i * d, image->pixels, d);
+        else
+            memcpy(samples + i * d, image->sample, d * sizeof *samples);
+    }
+    engine_request_free(r);
+    return failure ? -1 : 0;
+}
+
+int pfgm_sample(struct pfgm_model *model, const struct pfgm_sample_options *options,
+                uint8_t *pixels, struct pfgm_error *error)
+{
+    return sample(model, options, pixels, NULL, error);
+}
+
+int pfgm_sample_float(struct pfgm_model *model, const struct pfgm_sample_options *options,
+                      float *samples, struct pfgm_error *error)
+{
+    return sample(model, options, NULL, samples, error);
+}

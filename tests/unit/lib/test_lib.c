@@ -1,0 +1,80 @@
+/* The public API, as a program that only includes pfgm.h uses it. */
+#include "pfgm.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static void samples_and_repeats(void **state)
+{
+    (void)state;
+    struct pfgm_error error = {0};
+    struct pfgm_model *model = pfgm_model_open(MODELS_DIR "/digits8.safetensors", NULL, &error);
+    if (!model)
+        fail_msg("%s", error.text);
+    assert_int_equal(pfgm_model_width(model), 8);
+    assert_int_equal(pfgm_model_height(model), 8);
+    assert_int_equal(pfgm_model_channels(model), 1);
+    assert_int_equal(strlen(pfgm_model_sha256(model)), 64);
+    assert_true(strlen(pfgm_model_kernel(model)) > 0);
+    size_t bytes = pfgm_model_image_bytes(model);
+    assert_int_equal(bytes, 64);
+    struct pfgm_sample_options options;
+    pfgm_sample_options_default(model, &options);
+    options.n = 5;
+    options.seed = 7;
+    uint8_t five[5 * 64], one[64];
+    float samples[64];
+    assert_int_equal(pfgm_sample(model, &options, five, &error), 0);
+    options.n = 1;
+    options.first_index = 3;
+    assert_int_equal(pfgm_sample(model, &options, one, &error), 0);
+    assert_memory_equal(one, five + 3 * bytes, bytes);
+    assert_int_equal(pfgm_sample_float(model, &options, samples, &error), 0);
+    for (size_t i = 0; i < bytes; i++) {
+        double scaled = ((double)samples[i] + 1.0) / 2.0 * 255.0;
+        scaled = scaled < 0 ? 0 : scaled > 255 ? 255 : scaled;
+        assert_in_range(one[i] + 1, (int)scaled, (int)scaled + 2);
+    }
+    pfgm_model_close(model);
+}
+
+static void says_what_is_wrong(void **state)
+{
+    (void)state;
+    struct pfgm_error error = {0};
+    assert_null(pfgm_model_open("/nonexistent/model.safetensors", NULL, &error));
+    assert_int_equal(error.code, PFGM_FAILED);
+    assert_non_null(strstr(error.text, "/nonexistent/model.safetensors"));
+    const struct pfgm_open_options bad_kernel = {.kernel = "gpu"};
+    assert_null(pfgm_model_open(MODELS_DIR "/digits8.safetensors", &bad_kernel, &error));
+    assert_int_equal(error.code, PFGM_BAD_INPUT);
+    struct pfgm_model *model = pfgm_model_open(MODELS_DIR "/digits8.safetensors", NULL, NULL);
+    assert_non_null(model);
+    struct pfgm_sample_options options;
+    pfgm_sample_options_default(model, &options);
+    uint8_t pixels[64];
+    options.method = "guess";
+    assert_int_equal(pfgm_sample(model, &options, pixels, &error), -1);
+    assert_int_equal(error.code, PFGM_BAD_INPUT);
+    options.method = "rk45";
+    options.max_nfe = 3;
+    assert_int_equal(pfgm_sample(model, &options, pixels, &error), -1);
+    options.n = 0;
+    assert_int_equal(pfgm_sample(model, &options, pixels, &error), -1);
+    pfgm_model_close(model);
+    pfgm_model_close(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(samples_and_repeats),
+        cmocka_unit_test(says_what_is_wrong),
+    };
+    return cmocka_run_group_tests_name("lib", tests, NULL, NULL);
+}

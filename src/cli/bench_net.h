@@ -1,0 +1,37 @@
+/* Timing a network: the whole batch, evaluated again and again by workers that each have their own
+ * images and workspace and meet only between rounds; and how many evaluations an image takes. */
+#ifndef BENCH_NET_H
+#define BENCH_NET_H
+
+#include "bench_subject.h"
+
+#define BENCH_BATCH_MAX 4096
+
+struct bench_net_options {
+    const char *model, *preset; /* one of them NULL */
+    struct model_options load;
+    int batch, workers; /* workers beyond the batch have nothing to do */
+    double seconds;     /* of measuring */
+    enum ode_method method;
+    int steps;   /* of a fixed-step method */
+    int64_t nfe; /* evaluations an image, or 0: found out */
+};
+
+/* What was measured of bench_net_options; times are for one evaluation of the whole batch. */
+struct bench_net_result {
+    struct bench_subject subject; /* open; close it */
+    int workers;                  /* that had images */
+    size_t rounds;
+    int repeats; /* evaluations a round */
+    double median_s, best_s;
+    double peak_one, peak_all; /* GFLOP/s, of one worker and of `workers` */
+    double flop;               /* of one image: two for each multiply-add of direct convolution */
+    uint64_t peak_rss;         /* bytes, right after the timing */
+    double nfe;                /* evaluations an image, a mean when measured */
+    const char *nfe_from;      /* "given", "exact", "measured", "published" */
+};
+
+/* Opens the subject and measures. -1: nothing to close. */
+int bench_net_run(const struct bench_net_options *o, struct bench_net_result *out, struct err *e);
+
+#endif

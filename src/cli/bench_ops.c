@@ -1,0 +1,230 @@
+/* Timing single operations; see bench_ops.h. One thread throughout. */
+#include "bench_ops.h"
+#include "bench_machine.h"
+#include "bench_ops_case.h"
+#include "bench_time.h"
+#include "cli_json.h"
+#include "base_cpu.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECONDS_DEFAULT 0.1
+#define SAMPLE_SECONDS 100e-6 /* shorter runs are timed several at once */
+#define DISTANCE_MAX 1e-4     /* of the largest output; beyond it a kernel computes something else */
+#define KERNELS_MAX 4
+
+/* cifar10-ddpmpp by level, then the 24-channel network of 28 pixels a side. */
+static const struct bench_shape shapes[] = {
+    {BENCH_CONV, 0, 32, 3, 128},          {BENCH_CONV, 0, 32, 128, 128},
+    {BENCH_CONV, 0, 32, 256, 128},        {BENCH_CONV, 0, 32, 384, 128},
+    {BENCH_CONV, 0, 32, 128, 4},          {BENCH_CONV, 0, 16, 128, 256},
+    {BENCH_CONV, 0, 16, 256, 256},        {BENCH_CONV, 0, 16, 512, 256},
+    {BENCH_CONV, 0, 8, 256, 256},         {BENCH_CONV, 0, 8, 512, 256},
+    {BENCH_CONV, 0, 4, 256, 256},         {BENCH_CONV, 0, 4, 512, 256},
+    {BENCH_CONV, 0, 28, 1, 24},           {BENCH_CONV, 0, 28, 24, 24},
+    {BENCH_CONV, 0, 28, 48, 24},          {BENCH_CONV, 0, 14, 48, 48},
+    {BENCH_CONV, 0, 14, 96, 48},          {BENCH_CONV, 0, 7, 48, 48},
+    {BENCH_CONV, 0, 7, 96, 48},           {BENCH_POINT, 0, 32, 256, 128},
+    {BENCH_POINT, 0, 16, 256, 768},       {BENCH_POINT, 0, 16, 512, 256},
+    {BENCH_POINT, 0, 4, 512, 256},        {BENCH_POINT, 0, 28, 48, 24},
+    {BENCH_POINT, 0, 14, 96, 48},         {BENCH_LINEAR, 0, 1, 128, 512},
+    {BENCH_LINEAR, 0, 1, 512, 512},       {BENCH_LINEAR, 0, 1, 512, 10240},
+    {BENCH_NORM, 0, 32, 128, 0},          {BENCH_NORM, 0, 16, 256, 0},
+    {BENCH_NORM, 0, 8, 256, 0},           {BENCH_NORM, 0, 4, 512, 0},
+    {BENCH_NORM, 0, 28, 24, 0},           {BENCH_NORM, 0, 14, 48, 0},
+    {BENCH_ATTENTION, 0, 16, 256, 0},     {BENCH_ATTENTION, 0, 4, 256, 0},
+    {BENCH_ATTENTION, 0, 7, 48, 0},       {BENCH_RESAMPLE, NN_BOX_UP, 16, 256, 0},
+    {BENCH_RESAMPLE, NN_BOX_DOWN, 32, 128, 0}, {BENCH_RESAMPLE, NN_FIR_UP, 16, 256, 0},
+    {BENCH_RESAMPLE, NN_FIR_DOWN, 32, 128, 0}, {BENCH_RESAMPLE, NN_FIR_BLUR, 16, 128, 0},
+};
+
+struct ops_run {
+    const struct bench_ops_options *options;
+    enum nn_kernel kernels[KERNELS_MAX]; /* the portable one first */
+    double peak[KERNELS_MAX];            /* GFLOP/s of one thread */
+    int kernel_count;
+    json_t *rows; /* NULL without --json */
+};
+
+struct timing {
+    double seconds;  /* median of a run */
+    double distance; /* max |Δ| / max |out| from the portable kernel */
+};
+
+static double distance(const float *a, const float *b, size_t n)
+{
+    double apart = 0, largest = 0;
+    for (size_t i = 0; i < n; i++) {
+        double d = fabs((double)a[i] - (double)b[i]);
+        if (!(d <= apart)) /* lets a NaN through */
+            apart = d;
+        largest = fmax(largest, fabs((double)b[i]));
+    }
+    return largest > 0 ? apart / largest : apart;
+}
+
+static double time_case(struct bench_case *c, const struct nn_kernels *k, double seconds)
+{
+    struct bench_series series = {0};
+    int64_t begin = clock_ns();
+    bench_case_run(c, k);
+    double once = (double)(clock_ns() - begin) * 1e-9;
+    int repeats = once > 0 && once < SAMPLE_SECONDS ? (int)(SAMPLE_SECONDS / once) + 1 : 1;
+    begin = clock_ns();
+    do {
+        int64_t start = clock_ns();
+        for (int i = 0; i < repeats; i++)
+            bench_case_run(c, k);
+        series.value[series.count++] = (double)(clock_ns() - start) * 1e-9 / repeats;
+    } while (series.count < BENCH_SERIES_MAX && (double)(clock_ns() - begin) * 1e-9 < seconds);
+    return bench_series_median(&series);
+}
+
+static void print_row(const struct ops_run *r, const struct bench_case *c, int which,
+                      const struct timing *t, double portable)
+{
+    char size[48], rate[32], share[16] = "";
+    if (c->flop > 0) {
+        double gflops = c->flop / t->seconds * 1e-9;
+        snprintf(rate, sizeof rate, "%8.1f GFLOP/s", gflops);
+        snprintf(share, sizeof share, "%.0f %%", 100 * gflops / r->peak[which]);
+    } else {
+        snprintf(rate, sizeof rate, "%8.1f GB/s   ", c->bytes / t->seconds * 1e-9);
+    }
+    printf("%-10s %-16s %-10s %10.1f us  %s  %6.1fx  %6s  %.0e\n", bench_shape_name(c->shape),
+           bench_shape_size(c->shape, size, sizeof size), nn_kernel_id(r->kernels[which]),
+           t->seconds / (double)c->images * 1e6, rate, portable / t->seconds, share, t->distance);
+}
+
+static int add_row(const struct ops_run *r, const struct bench_case *c, int which,
+                   const struct timing *t, double portable, struct err *e)
+{
+    const struct bench_shape *s = c->shape;
+    double gflops = c->flop / t->seconds * 1e-9;
+    json_t *row = json_pack(
+        "{s:s, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:f}", "op", bench_shape_name(s), "side",
+        (json_int_t)s->side, "in", (json_int_t)s->in, "out", (json_int_t)s->out, "images",
+        (json_int_t)c->images, "kernel", nn_kernel_id(r->kernels[which]), "us_per_image",
+        t->seconds / (double)c->images * 1e6, "gbytes_per_s", c->bytes / t->seconds * 1e-9,
+        "times_portable", portable / t->seconds, "distance", t->distance);
+    int failed = !row;
+    if (row && c->flop > 0)
+        failed = json_object_set_new(row, "gflops", json_real(gflops)) |
+                 json_object_set_new(row, "share_of_peak", json_real(gflops / r->peak[which]));
+    if (row)
+        failed |= json_array_append_new(r->rows, row);
+    return failed ? err_fail_memory(e, 512) : 0;
+}
+
+static int run_case(struct ops_run *r, struct bench_case *c, float *expected, struct err *e)
+{
+    double seconds = r->options->seconds > 0 ? r->options->seconds : SECONDS_DEFAULT, portable = 0;
+    for (int i = 0; i < r->kernel_count; i++) {
+        const struct nn_kernels *k = nn_kernels_get(r->kernels[i]);
+        char size[48];
+        if (bench_case_pack(c, k, e) < 0)
+            return -1;
+        memset(c->out, 0, c->out_count * sizeof *c->out);
+        struct timing t = {.seconds = time_case(c, k, seconds)};
+        if (i == 0) {
+            portable = t.seconds;
+            memcpy(expected, c->out, c->out_count * sizeof *expected);
+        }
+        t.distance = distance(c->out, expected, c->out_count);
+        if (!(t.distance <= DISTANCE_MAX))
+            return err_fail(e, ERR_NUMERIC, k->id, "%s %s is %g off the portable kernel",
+                            bench_shape_name(c->shape),
+                            bench_shape_size(c->shape, size, sizeof size), t.distance);
+        if (!r->rows)
+            print_row(r, c, i, &t, portable);
+        else if (add_row(r, c, i, &t, portable, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int run_shapes(struct ops_run *r, struct err *e)
+{
+    int result = 0;
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0] && result == 0; i++) {
+        struct bench_case c;
+        if (bench_case_open(&c, &shapes[i], (size_t)r->options->batch, e) < 0)
+            return -1;
+        float *expected = malloc(c.out_count * sizeof *expected);
+        result = expected ? run_case(r, &c, expected, e)
+                          : err_fail_memory(e, c.out_count * sizeof *expected);
+        free(expected);
+        bench_case_close(&c);
+    }
+    return result;
+}
+
+static int choose_kernels(struct ops_run *r, struct err *e)
+{
+    enum nn_kernel wanted = NN_KERNEL_AUTO;
+    if (r->options->kernel && nn_kernel_parse(r->options->kernel, &wanted, e) < 0)
+        return -1;
+    if (!nn_kernel_available(wanted))
+        return err_fail(e, ERR_UNSUPPORTED, "--kernel",
+                        "kernel %s is not available on this machine", r->options->kernel);
+    if (r->options->kernel)
+        wanted = nn_kernel_resolve(wanted);
+    for (enum nn_kernel k = NN_KERNEL_C; k <= NN_KERNEL_AVX512; k++)
+        if (k == NN_KERNEL_C || k == wanted ||
+            (wanted == NN_KERNEL_AUTO && nn_kernel_available(k)))
+            r->kernels[r->kernel_count++] = k;
+    for (int i = 0; i < r->kernel_count; i++) {
+        r->peak[i] = bench_peak_gflops(r->kernels[i], 1, e);
+        if (r->peak[i] < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int print_json(const struct ops_run *r, json_t *machine, struct err *e)
+{
+    json_t *peaks = json_object();
+    int failed = !peaks;
+    for (int i = 0; i < r->kernel_count && !failed; i++)
+        failed = json_object_set_new(peaks, nn_kernel_id(r->kernels[i]), json_real(r->peak[i]));
+    json_t *report = json_pack("{s:s, s:s, s:O, s:i, s:o, s:O}", "bench", "ops", "version",
+                               PFGM_VERSION, "machine", machine, "workers", 1,
+                               "peak_gflops_by_kernel", peaks, "rows", r->rows);
+    int result = report && !failed ? cli_json_print(report, e) : err_fail_memory(e, 4096);
+    json_decref(report);
+    return result;
+}
+
+static void print_head(const struct ops_run *r, const json_t *machine)
+{
+    char line[512];
+    printf("one thread, %d images a call, on %s\n", r->options->batch,
+           bench_machine_line(machine, line, sizeof line));
+    for (int i = 0; i < r->kernel_count; i++)
+        printf("%s: measured multiply-add peak %.1f GFLOP/s\n", nn_kernel_id(r->kernels[i]),
+               r->peak[i]);
+    printf("%-10s %-16s %-10s %13s  %16s  %7s  %6s  %s\n", "operation", "size", "kernel",
+           "an image", "rate", "of c", "peak", "apart");
+}
+
+int bench_ops_run(const struct bench_ops_options *o, struct err *e)
+{
+    struct ops_run r = {.options = o};
+    json_t *machine = NULL;
+    int result = choose_kernels(&r, e);
+    if (result == 0)
+        result = (machine = bench_machine_json(e)) ? 0 : -1;
+    if (result == 0 && o->json)
+        result = (r.rows = json_array()) ? 0 : err_fail_memory(e, 64);
+    if (result == 0 && !o->json)
+        print_head(&r, machine);
+    if (result == 0)
+        result = run_shapes(&r, e);
+    if (result == 0 && o->json)
+        result = print_json(&r, machine, e);
+    json_decref(r.rows);
+    json_decref(machine);
+    return result;
+}

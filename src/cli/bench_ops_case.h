@@ -1,0 +1,56 @@
+/* One operation of a network at one size, with everything that a kernel needs to run it.
+ *
+ * This is the one place outside of the nn room that drives the table of kernels (nn_kernels.h)
+ * directly: a benchmark of single operations cannot go through a network. Operands are random, the
+ * same for every kernel, and lie in memory of the kind that a network's do. */
+#ifndef BENCH_OPS_CASE_H
+#define BENCH_OPS_CASE_H
+
+#include "nn_layers.h"
+
+enum bench_op {
+    BENCH_CONV,  /* 3×3 from a bordered image, with a bias */
+    BENCH_POINT, /* 1×1 */
+    BENCH_LINEAR,
+    BENCH_NORM, /* group norm and SiLU into a bordered image */
+    BENCH_ATTENTION,
+    BENCH_RESAMPLE
+};
+
+struct bench_shape {
+    enum bench_op op;
+    enum nn_resample_kind kind; /* of BENCH_RESAMPLE */
+    size_t side, in, out;       /* pixels a side; channels (out of products only) */
+};
+
+/* How a report calls the operation, and its size ("32x32 128>256"), in at most `size` bytes. */
+const char *bench_shape_name(const struct bench_shape *s);
+const char *bench_shape_size(const struct bench_shape *s, char *out, size_t size);
+
+struct bench_case {
+    const struct bench_shape *shape;
+    size_t images;
+    double flop;  /* of a run: two for each multiply-add; 0 where memory decides */
+    double bytes; /* of a run: each input, weight and output once */
+    float *out;
+    size_t out_count; /* with its border, which stays zero */
+    float *canonical; /* weights of a product; NULL for others */
+    float *packed;    /* for the kernel of the last bench_case_pack */
+    void *memory[8];
+    int memory_count;
+    struct nn_product product;
+    struct nn_norm_weights weights;
+    struct nn_norm norm;
+    struct nn_resample resample;
+    struct nn_attention attention;
+};
+
+/* Makes the operands for `images` images. On failure nothing is left to close. */
+int bench_case_open(struct bench_case *c, const struct bench_shape *shape, size_t images,
+                    struct err *e);
+void bench_case_close(struct bench_case *c);
+/* Packs a product's weights for a kernel; before running on it. */
+int bench_case_pack(struct bench_case *c, const struct nn_kernels *k, struct err *e);
+void bench_case_run(struct bench_case *c, const struct nn_kernels *k);
+
+#endif

@@ -1,0 +1,46 @@
+/* What the subcommands of `pfgm` share: how they fail, how they read options, how they open a
+ * model.
+ *
+ * Each subcommand is one function in one file. It gets the words after `pfgm` (argv[0] is its own
+ * name), may use getopt, and returns the exit code: 0 done, 1 it failed, 2 bad input. Nothing below
+ * main() ends the process. One thread, except for the engine's workers. */
+#ifndef CLI_H
+#define CLI_H
+
+#include "model.h"
+#include <stdint.h>
+
+#define CLI_EXIT_OK 0
+#define CLI_EXIT_FAILED 1
+#define CLI_EXIT_INPUT 2
+
+int cli_sample(int argc, char **argv);
+int cli_field(int argc, char **argv);
+int cli_convert(int argc, char **argv);
+int cli_inspect(int argc, char **argv);
+
+/* Prints "pfgm SUBCOMMAND: at: text" to stderr and returns the exit code (err_exit_code). */
+int cli_fail(const char *subcommand, const struct err *e);
+/* Prints a usage error with the hint "try pfgm SUBCOMMAND --help"; returns 2. */
+int cli_usage_error(const char *subcommand, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* The usage error for what getopt_long returned as '?' or ':' (with opterr = 0); returns 2. */
+int cli_option_error(const char *subcommand, int answer, char **argv);
+
+/* Numbers from the command line. Each takes the whole word or fails with ERR_INPUT, `at` being the
+ * option's name: no space, no other base, no sign where none can be right, no overflow. Digits mean
+ * the same in every locale. */
+int cli_parse_int(const char *option, const char *word, int64_t min, int64_t max, int64_t *out,
+                  struct err *e);
+int cli_parse_u64(const char *option, const char *word, uint64_t *out, struct err *e);
+int cli_parse_real(const char *option, const char *word, double *out, struct err *e);
+
+/* A number as JSON: an integer up to 2^63 − 1, else its digits as a string. New reference. */
+json_t *cli_json_u64(uint64_t value);
+
+/* Opens a model with the words of --kernel and --precision (NULL: auto). A kernel or a precision
+ * that this machine or build does not have is an error that says so. NULL on failure. */
+struct model *cli_model_load(const char *path, const char *kernel, const char *precision,
+                             struct err *e);
+
+#endif

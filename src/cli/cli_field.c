@@ -1,0 +1,209 @@
+/* `pfgm field`: the network's raw output at given points, for comparing with another
+ * implementation.
+ *
+ * One thread, through the model and not the engine: there is no solver, no seed, no request. Points
+ * go through the network a few at a time, which changes nothing in the answers. */
+#include "cli.h"
+#include "cli_tensors.h"
+#include "base_size.h"
+#include <getopt.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIELD_BATCH 8
+
+static const char help[] =
+    "usage: pfgm field MODEL --input IN.safetensors --output OUT.safetensors [options]\n"
+    "\n"
+    "Evaluates the network at the points x [n,C,H,W] (or field.x) and t [n] (or field.z) of the\n"
+    "input, and writes its raw output v_x [n,C,H,W] and v_t [n] in float32: as the network gives\n"
+    "it, without the substitution at small t.\n"
+    "\n"
+    "  -i, --input FILE    the points\n"
+    "  -o, --output FILE   where v_x and v_t go\n"
+    "  --kernel K          auto (default), c, avx2, avx512\n"
+    "  --precision P       auto (default), f32\n";
+
+struct field_options {
+    const char *model, *input, *output, *kernel, *precision;
+};
+
+/* All points and answers; one block each. */
+struct field_points {
+    size_t n, d;
+    struct image_shape shape;
+    float *x, *t, *v_x, *v_t;
+};
+
+static void points_free(struct field_points *p)
+{
+    free(p->x);
+    free(p->t);
+    free(p->v_x);
+    free(p->v_t);
+}
+
+static int points_check(const struct field_points *p, const char *path, struct err *e)
+{
+    for (size_t i = 0; i < p->n * p->d; i++) {
+        if (!isfinite(p->x[i]))
+            return err_fail(e, ERR_INPUT, path, "point %zu holds a value that is not finite",
+                            i / p->d);
+    }
+    for (size_t i = 0; i < p->n; i++) {
+        if (!isfinite(p->t[i]) || !(p->t[i] > 0))
+            return err_fail(e, ERR_INPUT, path, "t of point %zu is %g and must be above 0", i,
+                            (double)p->t[i]);
+    }
+    return 0;
+}
+
+static int points_read(struct ckpt_file *f, const char *path, struct field_points *p, struct err *e)
+{
+    const struct ckpt_tensor *x = cli_tensor_find(f, "x", "field.x", e);
+    const struct ckpt_tensor *t = x ? cli_tensor_find(f, "t", "field.z", e) : NULL;
+    size_t bytes;
+
+    if (!t || cli_tensor_check_images(f, x, p->shape, &p->n, e) < 0)
+        return -1;
+    if (t->rank != 1 || t->shape[0] != p->n)
+        return err_fail(e, ERR_INPUT, path,
+                        "tensor \"%s\" must have the shape [%zu], one t a point", t->name, p->n);
+    if (!size_mul(p->n, p->d, &bytes) || !size_mul(bytes, sizeof(float), &bytes))
+        return err_fail(e, ERR_LIMIT, path, "%zu points of %zu values are too many", p->n, p->d);
+    p->x = malloc(bytes);
+    p->v_x = malloc(bytes);
+    p->t = malloc(p->n * sizeof(float));
+    p->v_t = malloc(p->n * sizeof(float));
+    if (!p->x || !p->v_x || !p->t || !p->v_t)
+        return err_fail_memory(e, 2 * bytes);
+    if (ckpt_tensor_to_f32(x, p->x, e) < 0 || ckpt_tensor_to_f32(t, p->t, e) < 0)
+        return -1;
+    return points_check(p, path, e);
+}
+
+static int evaluate(const struct model *m, struct field_points *p, struct err *e)
+{
+    struct model_workspace *ws = model_workspace_new(m, FIELD_BATCH, e);
+    const float *x[FIELD_BATCH];
+    float *v_x[FIELD_BATCH];
+
+    if (!ws)
+        return -1;
+    for (size_t begin = 0; begin < p->n; begin += FIELD_BATCH) {
+        int count = p->n - begin < FIELD_BATCH ? (int)(p->n - begin) : FIELD_BATCH;
+        for (int i = 0; i < count; i++) {
+            x[i] = p->x + (begin + (size_t)i) * p->d;
+            v_x[i] = p->v_x + (begin + (size_t)i) * p->d;
+        }
+        model_field(m, ws, count, x, p->t + begin, v_x, p->v_t + begin);
+    }
+    model_workspace_free(ws);
+    for (size_t i = 0; i < p->n; i++) {
+        bool finite = isfinite(p->v_t[i]);
+        for (size_t k = 0; k < p->d && finite; k++)
+            finite = isfinite(p->v_x[i * p->d + k]);
+        if (!finite)
+            return err_fail(e, ERR_NUMERIC, "", "the field at point %zu is not finite", i);
+    }
+    return 0;
+}
+
+static int write_field(const struct model *m, const struct field_points *p, const char *path,
+                       struct err *e)
+{
+    const struct image_shape s = p->shape;
+    const struct ckpt_output tensors[] = {
+        {.name = "v_x",
+         .dtype = CKPT_F32,
+         .rank = 4,
+         .shape = {p->n, (uint64_t)s.channels, (uint64_t)s.height, (uint64_t)s.width},
+         .data = p->v_x},
+        {.name = "v_t", .dtype = CKPT_F32, .rank = 1, .shape = {p->n}, .data = p->v_t},
+    };
+    json_t *metadata = json_pack("{s:s, s:s, s:s}", "model", model_sha256(m), "kernel",
+                                 model_kernel_id(m), "precision", model_precision_name(m));
+    int result;
+
+    if (!metadata)
+        return err_fail_memory(e, 512);
+    result = ckpt_file_write(path, tensors, 2, metadata, e);
+    json_decref(metadata);
+    return result;
+}
+
+static int run(const struct field_options *o, struct err *e)
+{
+    struct model *m = cli_model_load(o->model, o->kernel, o->precision, e);
+    struct ckpt_file *f = m ? ckpt_file_open(o->input, e) : NULL;
+    struct field_points p = {0};
+    int result = -1;
+
+    if (f) {
+        p.shape = model_shape(m);
+        p.d = model_dimension(m);
+        result = points_read(f, o->input, &p, e);
+    }
+    if (result == 0)
+        result = evaluate(m, &p, e);
+    if (result == 0)
+        result = write_field(m, &p, o->output, e);
+    if (result == 0)
+        printf("%zu points, %s, %s, %s\n", p.n, model_kernel_id(m), model_precision_name(m),
+               o->output);
+    points_free(&p);
+    ckpt_file_close(f);
+    model_free(m);
+    return result;
+}
+
+/* -1: go on; else the exit code. */
+static int parse(int argc, char **argv, struct field_options *o)
+{
+    static const struct option options[] = {
+        {"input", required_argument, NULL, 'i'},  {"output", required_argument, NULL, 'o'},
+        {"kernel", required_argument, NULL, 'k'}, {"precision", required_argument, NULL, 'p'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    int c;
+
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, ":i:o:h", options, NULL)) != -1) {
+        switch (c) {
+        case 'i':
+            o->input = optarg;
+            break;
+        case 'o':
+            o->output = optarg;
+            break;
+        case 'k':
+            o->kernel = optarg;
+            break;
+        case 'p':
+            o->precision = optarg;
+            break;
+        case 'h':
+            fputs(help, stdout);
+            return CLI_EXIT_OK;
+        default:
+            return cli_option_error("field", c, argv);
+        }
+    }
+    if (argc - optind != 1)
+        return cli_usage_error("field", "one MODEL is needed, %d given", argc - optind);
+    if (!o->input || !o->output)
+        return cli_usage_error("field", "%s is needed", o->input ? "--output" : "--input");
+    o->model = argv[optind];
+    return -1;
+}
+
+int cli_field(int argc, char **argv)
+{
+    struct field_options options = {0};
+    struct err e = {0};
+    int code = parse(argc, argv, &options);
+
+    if (code >= 0)
+        return code;
+    return run(&options, &e) == 0 ? CLI_EXIT_OK : cli_fail("field", &e);
+}

@@ -1,0 +1,20 @@
+/* The answer is built in memory first, so that an error leaves nothing half printed. */
+#include "cli_json.h"
+
+#include <stdio.h>
+
+/* Of one answer; the largest is the list of the tensors of a checkpoint. */
+#define ANSWER_BYTES_MAX ((size_t)256 << 20)
+
+int cli_json_print(const json_t *value, struct err *e)
+{
+    struct buf text;
+    int result;
+
+    buf_init(&text, ANSWER_BYTES_MAX);
+    result = json_append(&text, value, JSON_INDENT(2), e) || buf_string(&text, "\n", e) ? -1 : 0;
+    if (!result)
+        fwrite(text.data, 1, text.length, stdout);
+    buf_free(&text);
+    return result;
+}

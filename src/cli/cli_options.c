@@ -1,0 +1,127 @@
+/* Failing, reading numbers and opening models, for every subcommand alike. */
+#include "cli.h"
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+int cli_fail(const char *subcommand, const struct err *e)
+{
+    char line[sizeof e->at + sizeof e->text + 2];
+
+    fprintf(stderr, "pfgm %s: %s\n", subcommand, err_line(e, line, sizeof line));
+    return err_exit_code(e);
+}
+
+int cli_usage_error(const char *subcommand, const char *format, ...)
+{
+    struct err e = {0};
+    char text[sizeof e.text];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    err_fail(&e, ERR_INPUT, "", "%s", text); /* makes it one printable line */
+    fprintf(stderr, "pfgm %s: %s (try pfgm %s --help)\n", subcommand, e.text, subcommand);
+    return CLI_EXIT_INPUT;
+}
+
+int cli_option_error(const char *subcommand, int answer, char **argv)
+{
+    const char *word = optind > 0 ? argv[optind - 1] : "";
+
+    if (answer == ':')
+        return cli_usage_error(subcommand, "option %s needs a value", word);
+    if (optopt != 0 && strncmp(word, "--", 2) != 0)
+        return cli_usage_error(subcommand, "unknown option -%c", optopt);
+    return cli_usage_error(subcommand, "unknown or ambiguous option %s", word);
+}
+
+/* The digits of the whole word as a number up to UINT64_MAX. */
+static bool parse_digits(const char *word, uint64_t *out)
+{
+    uint64_t value = 0;
+
+    if (*word == '\0')
+        return false;
+    for (; *word; word++) {
+        if (*word < '0' || *word > '9' || __builtin_mul_overflow(value, (uint64_t)10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(*word - '0'), &value))
+            return false;
+    }
+    *out = value;
+    return true;
+}
+
+int cli_parse_int(const char *option, const char *word, int64_t min, int64_t max, int64_t *out,
+                  struct err *e)
+{
+    bool negative = word[0] == '-' && min < 0;
+    uint64_t size;
+
+    if (!parse_digits(word + negative, &size) || size > INT64_MAX ||
+        (negative ? -(int64_t)size : (int64_t)size) < min ||
+        (negative ? -(int64_t)size : (int64_t)size) > max)
+        return err_fail(e, ERR_INPUT, option,
+                        "\"%s\" is not a whole number from %" PRId64 " to %" PRId64, word, min,
+                        max);
+    *out = negative ? -(int64_t)size : (int64_t)size;
+    return 0;
+}
+
+int cli_parse_u64(const char *option, const char *word, uint64_t *out, struct err *e)
+{
+    if (!parse_digits(word, out))
+        return err_fail(e, ERR_INPUT, option, "\"%s\" is not a whole number from 0 to %" PRIu64,
+                        word, UINT64_MAX);
+    return 0;
+}
+
+int cli_parse_real(const char *option, const char *word, double *out, struct err *e)
+{
+    char *end = NULL;
+    double value = 0;
+    bool digits_first = (word[0] >= '0' && word[0] <= '9') || word[0] == '.';
+
+    /* The set of characters keeps out "0x1p3", "inf", "nan" and leading space. */
+    if (digits_first && strspn(word, "0123456789.eE+-") == strlen(word))
+        value = strtod(word, &end);
+    if (!end || *end != '\0' || !isfinite(value))
+        return err_fail(e, ERR_INPUT, option, "\"%s\" is not a positive number such as 1e-4", word);
+    *out = value;
+    return 0;
+}
+
+json_t *cli_json_u64(uint64_t value)
+{
+    char digits[24];
+
+    if (value <= INT64_MAX)
+        return json_integer((json_int_t)value);
+    snprintf(digits, sizeof digits, "%" PRIu64, value);
+    return json_string(digits);
+}
+
+struct model *cli_model_load(const char *path, const char *kernel, const char *precision,
+                             struct err *e)
+{
+    struct model_options options = {.kernel = NN_KERNEL_AUTO, .precision = MODEL_PRECISION_AUTO};
+
+    if (kernel && nn_kernel_parse(kernel, &options.kernel, e) < 0)
+        return NULL;
+    if (!nn_kernel_available(options.kernel)) {
+        err_fail(e, ERR_UNSUPPORTED, "--kernel",
+                 "kernel %s is not available on this machine; auto takes the best that is", kernel);
+        return NULL;
+    }
+    if (precision && model_precision_parse(precision, &options.precision, NULL) < 0) {
+        err_fail(e, ERR_UNSUPPORTED, "--precision",
+                 "precision %s is not available in this build or on this machine; use auto or f32",
+                 precision);
+        return NULL;
+    }
+    return model_load(path, &options, e);
+}

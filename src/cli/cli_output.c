@@ -1,0 +1,312 @@
+/* Writing samples. The engine has made PNGs, pixels or float samples; here they become files, each
+ * written beside its name and renamed, so that an interrupted run leaves no half file.
+ *
+ * A .npy is streamed; .npz and .safetensors need their array in one piece, which is copied. */
+#include "cli_output.h"
+#include "base_file.h"
+#include "base_size.h"
+#include "image_npy.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NPY_HEADER_MAX 4096
+#define NPZ_OVERHEAD_MAX 65536
+
+static const struct {
+    const char *ending;
+    enum cli_output_kind kind;
+} endings[] = {{".png", CLI_OUTPUT_PNG},
+               {"/", CLI_OUTPUT_FOLDER},
+               {".npy", CLI_OUTPUT_NPY},
+               {".npz", CLI_OUTPUT_NPZ},
+               {".safetensors", CLI_OUTPUT_SAFETENSORS}};
+
+int cli_output_kind_parse(const char *path, enum cli_output_kind *out, struct err *e)
+{
+    size_t length = strlen(path);
+
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        size_t n = strlen(endings[i].ending);
+        if (length >= n && strcmp(path + length - n, endings[i].ending) == 0) {
+            *out = endings[i].kind;
+            return 0;
+        }
+    }
+    return err_fail(e, ERR_INPUT, "--output",
+                    "\"%s\" must end in .png, .npy, .npz, .safetensors, or / for a folder", path);
+}
+
+static int prepare_folder(const char *path, struct err *e)
+{
+    struct stat st = {0};
+
+    if (mkdir(path, 0777) < 0 && errno != EEXIST)
+        return err_fail_errno(e, errno, path, "make the folder");
+    if (stat(path, &st) < 0 && errno != ENOTDIR) /* which means FILE/ */
+        return err_fail_errno(e, errno, path, "look at the folder");
+    if (!S_ISDIR(st.st_mode))
+        return err_fail(e, ERR_INPUT, path, "exists and is not a folder; name another");
+    if (access(path, W_OK | X_OK) < 0)
+        return err_fail_errno(e, errno, path, "write into the folder");
+    return 0;
+}
+
+/* The file need not exist, its folder must, and let itself be written. */
+static int prepare_file(const char *path, struct err *e)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    struct stat st;
+    int result = 0;
+
+    if (!folder)
+        return err_fail_memory(e, strlen(path) + 1);
+    if (access(folder, W_OK | X_OK) < 0)
+        result = err_fail_errno(e, errno, path, "write into its folder");
+    else if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        result = err_fail(e, ERR_INPUT, path, "exists and is not a regular file; name another");
+    free(folder);
+    return result;
+}
+
+int cli_output_prepare(enum cli_output_kind kind, const char *path, struct image_shape shape,
+                       struct err *e)
+{
+    bool png = kind == CLI_OUTPUT_PNG || kind == CLI_OUTPUT_FOLDER;
+
+    if (png && shape.channels != 1 && shape.channels != 3)
+        return err_fail(e, ERR_UNSUPPORTED, "--output",
+                        "images of %d channels cannot be PNG; write .npy, .npz or .safetensors",
+                        shape.channels);
+    return kind == CLI_OUTPUT_FOLDER ? prepare_folder(path, e) : prepare_file(path, e);
+}
+
+enum engine_output cli_output_engine(enum cli_output_kind kind, bool sheet)
+{
+    switch (kind) {
+    case CLI_OUTPUT_PNG:
+        return sheet ? ENGINE_OUTPUT_SHEET : ENGINE_OUTPUT_PNG;
+    case CLI_OUTPUT_FOLDER:
+        return ENGINE_OUTPUT_PNG;
+    case CLI_OUTPUT_NPY:
+    case CLI_OUTPUT_NPZ:
+        return ENGINE_OUTPUT_PIXELS;
+    case CLI_OUTPUT_SAFETENSORS:
+        break;
+    }
+    return ENGINE_OUTPUT_SAMPLE;
+}
+
+static int write_png(const struct engine_request *r, const char *path, struct err *e)
+{
+    const struct engine_image *image = engine_request_order(r)->output == ENGINE_OUTPUT_SHEET
+                                           ? engine_request_sheet(r)
+                                           : engine_request_image(r, 0);
+
+    return file_write_atomic(path, image->png.data, image->png.length, e);
+}
+
+static int write_folder(const struct engine_request *r, const char *path, struct err *e)
+{
+    struct buf name;
+    int result = 0;
+
+    buf_init(&name, 65536);
+    for (size_t i = 0; result == 0 && i < engine_request_order(r)->n; i++) {
+        const struct engine_image *image = engine_request_image(r, i);
+        buf_clear(&name);
+        result = buf_format(&name, e, "%s%06" PRIu64 ".png", path, image->index);
+        if (result == 0)
+            result =
+                file_write_atomic((const char *)name.data, image->png.data, image->png.length, e);
+    }
+    buf_free(&name);
+    return result;
+}
+
+static struct image_shape request_shape(const struct engine_request *r)
+{
+    return model_shape(engine_model_get(engine_request_order(r)->model));
+}
+
+static void pixels_shape(const struct engine_request *r, uint64_t shape[4])
+{
+    struct image_shape s = request_shape(r);
+
+    shape[0] = engine_request_order(r)->n;
+    shape[1] = (uint64_t)s.height;
+    shape[2] = (uint64_t)s.width;
+    shape[3] = (uint64_t)s.channels;
+}
+
+static int put(struct file_writer *w, const char *path, const void *data, size_t length,
+               struct err *e)
+{
+    return fwrite(data, 1, length, w->stream) == length
+               ? 0
+               : err_fail_errno(e, errno, path, "write the file");
+}
+
+static int write_npy(const struct engine_request *r, const char *path, struct err *e)
+{
+    size_t bytes = image_shape_count(request_shape(r));
+    struct file_writer w = {0};
+    uint64_t shape[4];
+    struct buf header;
+    int result;
+
+    pixels_shape(r, shape);
+    buf_init(&header, NPY_HEADER_MAX);
+    result = image_npy_header(IMAGE_NPY_U8, 4, shape, &header, e);
+    if (result == 0)
+        result = file_writer_open(&w, path, e);
+    if (result == 0)
+        result = put(&w, path, header.data, header.length, e);
+    for (size_t i = 0; result == 0 && i < engine_request_order(r)->n; i++)
+        result = put(&w, path, engine_request_image(r, i)->pixels, bytes, e);
+    if (result == 0)
+        result = file_writer_commit(&w, e);
+    file_writer_abort(&w);
+    buf_free(&header);
+    return result;
+}
+
+/* All images' values, one after another; to be freed. */
+static void *gather(const struct engine_request *r, size_t value_size, struct err *e)
+{
+    const struct engine_order *order = engine_request_order(r);
+    bool pixels = order->output == ENGINE_OUTPUT_PIXELS;
+    size_t one, all;
+    unsigned char *out;
+
+    if (!size_mul(image_shape_count(request_shape(r)), value_size, &one) ||
+        !size_mul(one, order->n, &all)) {
+        err_fail(e, ERR_LIMIT, "-n", "%zu images are too many for one file", order->n);
+        return NULL;
+    }
+    out = malloc(all);
+    if (!out) {
+        err_fail_memory(e, all);
+        return NULL;
+    }
+    for (size_t i = 0; i < order->n; i++) {
+        const struct engine_image *image = engine_request_image(r, i);
+        memcpy(out + i * one, pixels ? (const void *)image->pixels : (const void *)image->sample,
+               one);
+    }
+    return out;
+}
+
+static int write_npz(const struct engine_request *r, const char *path, struct err *e)
+{
+    const struct engine_order *order = engine_request_order(r);
+    struct image_npz_array arrays[] = {{"arr_0", IMAGE_NPY_U8, 4, {0}, NULL},
+                                       {"seed", IMAGE_NPY_U64, 1, {1}, &order->seed},
+                                       {"index", IMAGE_NPY_U64, 1, {order->n}, NULL}};
+    size_t count = image_shape_count(request_shape(r)) + sizeof(uint64_t);
+    void *pixels = gather(r, 1, e);
+    uint64_t *index = pixels ? calloc(order->n, sizeof *index) : NULL;
+    struct buf out;
+    int result = -1;
+
+    /* The product cannot overflow where gather could allocate its greater part. */
+    buf_init(&out, count * order->n + NPZ_OVERHEAD_MAX);
+    if (pixels && !index)
+        err_fail_memory(e, order->n * sizeof *index);
+    if (index) {
+        for (size_t i = 0; i < order->n; i++)
+            index[i] = engine_request_image(r, i)->index;
+        pixels_shape(r, arrays[0].shape);
+        arrays[0].data = pixels;
+        arrays[2].data = index;
+        result = image_npz_encode(arrays, 3, &out, e);
+    }
+    if (result == 0)
+        result = file_write_atomic(path, out.data, out.length, e);
+    buf_free(&out);
+    free(index);
+    free(pixels);
+    return result;
+}
+
+/* {"seed_rule": the inputs of the first sample as text, "n": how many follow one another}. */
+static json_t *samples_metadata(const struct engine_order *order, struct err *e)
+{
+    struct buf text;
+    json_t *metadata = NULL;
+    char n[24];
+
+    buf_init(&text, 4096);
+    snprintf(n, sizeof n, "%zu", order->n);
+    if (engine_seed_text(order, order->first_index, NULL, &text, e) == 0) {
+        metadata = json_pack("{s:s, s:s}", "seed_rule", (const char *)text.data, "n", n);
+        if (!metadata)
+            err_fail_memory(e, text.length);
+    }
+    buf_free(&text);
+    return metadata;
+}
+
+static int write_safetensors(const struct engine_request *r, const char *path, struct err *e)
+{
+    const struct engine_order *order = engine_request_order(r);
+    struct image_shape s = request_shape(r);
+    struct ckpt_output samples = {
+        .name = "samples",
+        .dtype = CKPT_F32,
+        .rank = 4,
+        .shape = {order->n, (uint64_t)s.channels, (uint64_t)s.height, (uint64_t)s.width}};
+    json_t *metadata = samples_metadata(order, e);
+    void *values = metadata ? gather(r, sizeof(float), e) : NULL;
+    int result = -1;
+
+    samples.data = values;
+    if (values)
+        result = ckpt_file_write(path, &samples, 1, metadata, e);
+    free(values);
+    json_decref(metadata);
+    return result;
+}
+
+int cli_output_write(enum cli_output_kind kind, const char *path,
+                     const struct engine_request *request, struct err *e)
+{
+    switch (kind) {
+    case CLI_OUTPUT_PNG:
+        return write_png(request, path, e);
+    case CLI_OUTPUT_FOLDER:
+        return write_folder(request, path, e);
+    case CLI_OUTPUT_NPY:
+        return write_npy(request, path, e);
+    case CLI_OUTPUT_NPZ:
+        return write_npz(request, path, e);
+    case CLI_OUTPUT_SAFETENSORS:
+        return write_safetensors(request, path, e);
+    }
+    return err_fail(e, ERR_INTERNAL, path, "unknown kind of output %d", (int)kind);
+}
+
+int cli_output_digest(const struct engine_request *request, size_t i, char out[SHA256_HEX_SIZE],
+                      struct err *e)
+{
+    const struct engine_image *image = engine_request_image(request, i);
+    size_t values = image_shape_count(request_shape(request));
+
+    switch (engine_request_order(request)->output) {
+    case ENGINE_OUTPUT_PNG:
+        memcpy(out, image->sha256, SHA256_HEX_SIZE);
+        return 0;
+    case ENGINE_OUTPUT_PIXELS:
+        return sha256_hex(image->pixels, values, out, e);
+    case ENGINE_OUTPUT_SAMPLE:
+        return sha256_hex(image->sample, values * sizeof(float), out, e);
+    case ENGINE_OUTPUT_SHEET:
+        break;
+    }
+    out[0] = '\0';
+    return 0;
+}

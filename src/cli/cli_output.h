@@ -1,0 +1,35 @@
+/* Where samples go: a kind of output for each ending of -o. */
+#ifndef CLI_OUTPUT_H
+#define CLI_OUTPUT_H
+
+#include "engine.h"
+
+enum cli_output_kind {
+    CLI_OUTPUT_PNG,        /* NAME.png: one image, or a sheet */
+    CLI_OUTPUT_FOLDER,     /* DIR/: one PNG an image, 000003.png by its index */
+    CLI_OUTPUT_NPY,        /* NAME.npy: uint8 [n,H,W,C] */
+    CLI_OUTPUT_NPZ,        /* NAME.npz: arr_0 uint8 [n,H,W,C], seed uint64 [1], index uint64 [n] */
+    CLI_OUTPUT_SAFETENSORS /* NAME.safetensors: samples float32 [n,C,H,W] in data scale */
+};
+
+/* By the path's ending; -1 and an error that lists the endings otherwise. */
+int cli_output_kind_parse(const char *path, enum cli_output_kind *out, struct err *e);
+
+/* Before hours of work: whether the model's images can have this form and the path looks writable.
+ * Makes the folder of CLI_OUTPUT_FOLDER if it is not there. */
+int cli_output_prepare(enum cli_output_kind kind, const char *path, struct image_shape shape,
+                       struct err *e);
+
+/* What the engine must keep for it. `sheet`: the PNG is a sheet. */
+enum engine_output cli_output_engine(enum cli_output_kind kind, bool sheet);
+
+/* Writes a finished request; every file atomically. */
+int cli_output_write(enum cli_output_kind kind, const char *path,
+                     const struct engine_request *request, struct err *e);
+
+/* Digest of image i as it is in the output: of its PNG, or of its uint8 or float32 values. Empty
+ * for a member of a sheet, which is not there by itself. */
+int cli_output_digest(const struct engine_request *request, size_t i, char out[SHA256_HEX_SIZE],
+                      struct err *e);
+
+#endif

@@ -1,0 +1,382 @@
+/* `pfgm sample`: one request to an engine of its own, waited for, written, told.
+ *
+ * The images are those that the daemon makes of the same seed, index and solver, bit for bit: both
+ * go through the engine, and nothing of an image is decided here. The main thread only waits and
+ * draws the progress bar; the work is in the engine's workers. */
+#include "cli.h"
+#include "cli_output.h"
+#include "cli_progress.h"
+#include "cli_report.h"
+#include "cli_tensors.h"
+#include "base_cpu.h"
+#include "base_size.h"
+#include "engine.h"
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define IMAGES_MAX 10000000
+#define WAIT_MS 250
+
+static const char help[] =
+    "usage: pfgm sample MODEL [options] -o OUT\n"
+    "\n"
+    "Draws images and writes them to OUT, by its ending:\n"
+    "  NAME.png          one image, or a sheet of all\n"
+    "  DIR/              a PNG an image, 000003.png by its index\n"
+    "  NAME.npy          uint8 [n,H,W,C]\n"
+    "  NAME.npz          arr_0 (uint8 [n,H,W,C]), seed, index\n"
+    "  NAME.safetensors  samples (float32 [n,C,H,W], data scale, before rounding to bytes)\n"
+    "\n"
+    "  -n N              images (1, or as many as there are latents)\n"
+    "  --seed S          0 to 2^64-1; drawn and told if absent\n"
+    "  --first-index K   the images are K, K+1, ... of the seed (0)\n"
+    "  --solver METHOD   rk45 (default), euler, improved-euler, heun\n"
+    "  --steps N         of euler, improved-euler, heun\n"
+    "  --rtol R --atol A tolerances of rk45\n"
+    "  --max-nfe N       evaluations an image after which it fails\n"
+    "  --latents FILE    points on t = T to start from: a safetensors file with a tensor\n"
+    "                    x or prior.x [n,C,H,W]; taken as they are\n"
+    "  --kernel K        auto (default), c, avx2, avx512\n"
+    "  --precision P     auto (default), f32\n"
+    "  --workers W       threads (as many as the machine gives)\n"
+    "  --columns N       images a row of a sheet (about the root of n)\n"
+    "  --scale K         enlarge a .png K times\n"
+    "  --json            tell the result as JSON\n"
+    "  -o, --output OUT\n";
+
+enum { /* what getopt_long returns for options without a letter */
+       OPTION_SEED = 256,
+       OPTION_FIRST_INDEX,
+       OPTION_SOLVER,
+       OPTION_STEPS,
+       OPTION_RTOL,
+       OPTION_ATOL,
+       OPTION_MAX_NFE,
+       OPTION_LATENTS,
+       OPTION_KERNEL,
+       OPTION_PRECISION,
+       OPTION_WORKERS,
+       OPTION_COLUMNS,
+       OPTION_SCALE,
+       OPTION_JSON
+};
+
+/* As given; 0, NULL and false mean absent, except where has_ tells. */
+struct sample_options {
+    const char *model, *output, *latents, *kernel, *precision;
+    bool has_seed, has_method, has_rtol, has_atol, json;
+    enum ode_method method;
+    uint64_t seed, first_index;
+    double rtol, atol;
+    int64_t n, steps, max_nfe, workers, columns, scale;
+};
+
+struct sample_run {
+    const struct sample_options *options;
+    enum cli_output_kind kind;
+    size_t n;
+    double *latents; /* [n,d] or NULL */
+    struct engine *engine;
+    struct engine_model *model;
+    struct engine_request *request;
+    double seconds;
+};
+
+/* The latents as doubles, and how many images they make. */
+static int read_latents(struct sample_run *r, const struct model *m, struct ckpt_file *f,
+                        struct err *e)
+{
+    const char *path = r->options->latents;
+    const struct ckpt_tensor *t = cli_tensor_find(f, "x", "prior.x", e);
+    size_t d = model_dimension(m), count, bytes;
+
+    if (!t || cli_tensor_check_images(f, t, model_shape(m), &count, e) < 0)
+        return -1;
+    if (r->options->n > 0 && (uint64_t)r->options->n > count)
+        return err_fail(e, ERR_INPUT, path, "holds %zu latents, -n asks for %" PRId64, count,
+                        r->options->n);
+    if (!size_mul(count, d, &bytes) || !size_mul(bytes, sizeof(double), &bytes))
+        return err_fail(e, ERR_LIMIT, path, "%zu latents of %zu values are too many", count, d);
+    r->latents = malloc(bytes);
+    if (!r->latents)
+        return err_fail_memory(e, bytes);
+    if (ckpt_tensor_to_f64(t, r->latents, e) < 0)
+        return -1;
+    r->n = r->options->n > 0 ? (size_t)r->options->n : count;
+    for (size_t i = 0; i < r->n * d; i++) {
+        if (!isfinite(r->latents[i]))
+            return err_fail(e, ERR_INPUT, path, "latent %zu holds a value that is not finite",
+                            i / d);
+    }
+    return 0;
+}
+
+static int take_latents(struct sample_run *r, const struct model *m, struct err *e)
+{
+    struct ckpt_file *f;
+    int result;
+
+    r->n = r->options->n > 0 ? (size_t)r->options->n : 1;
+    if (!r->options->latents)
+        return 0;
+    f = ckpt_file_open(r->options->latents, e);
+    if (!f)
+        return -1;
+    result = read_latents(r, m, f, e);
+    ckpt_file_close(f);
+    return result;
+}
+
+/* Model, output and latents are looked at before threads start or anything is computed. */
+static int open_engine(struct sample_run *r, struct err *e)
+{
+    const struct sample_options *o = r->options;
+    struct model *m = cli_model_load(o->model, o->kernel, o->precision, e);
+
+    if (!m)
+        return -1;
+    if (cli_output_prepare(r->kind, o->output, model_shape(m), e) < 0 ||
+        take_latents(r, m, e) < 0) {
+        model_free(m);
+        return -1;
+    }
+    struct engine_options options = {.workers = (int)o->workers, .queue_images_max = r->n};
+    r->engine = engine_new(&options, e);
+    if (!r->engine) {
+        model_free(m);
+        return -1;
+    }
+    r->model = engine_model_add(r->engine, "model", m, e);
+    return r->model ? 0 : -1;
+}
+
+static int draw_seed(uint64_t *out, struct err *e)
+{
+    if (getrandom(out, sizeof *out, 0) != (ssize_t)sizeof *out)
+        return err_fail_errno(e, errno, "--seed", "draw a seed");
+    return 0;
+}
+
+static int fill_order(const struct sample_run *r, struct engine_order *order, struct err *e)
+{
+    const struct sample_options *o = r->options;
+    bool sheet = r->n > 1 || o->scale > 1 || o->columns > 0;
+
+    *order = (struct engine_order){
+        .model = r->model,
+        .seed = o->seed,
+        .first_index = o->first_index,
+        .n = r->n,
+        .solver = model_solver_default(engine_model_get(r->model)),
+        .latents = r->latents,
+        .output = cli_output_engine(r->kind, sheet),
+        .grid = {.columns = o->columns ? (int)o->columns : image_grid_columns(r->n),
+                 .scale = o->scale ? (int)o->scale : 1,
+                 .gap = IMAGE_GRID_GAP},
+    };
+    if (o->has_method)
+        order->solver.ode.method = o->method;
+    if (o->steps)
+        order->solver.ode.steps = (int)o->steps;
+    if (o->has_rtol)
+        order->solver.ode.rtol = o->rtol;
+    if (o->has_atol)
+        order->solver.ode.atol = o->atol;
+    if (o->max_nfe)
+        order->solver.ode.max_nfe = o->max_nfe;
+    return o->has_seed || r->latents ? 0 : draw_seed(&order->seed, e);
+}
+
+/* The request's error in the user's terms. Whatever it was, the input was right and the run failed,
+ * so it is no ERR_LIMIT (which would mean exit 2). */
+static int fail_request(const struct sample_run *r, const struct err *why, struct err *e)
+{
+    const struct engine_order *order = engine_request_order(r->request);
+    static const char prefix[] = "/images/";
+    enum err_code code = why->code == ERR_LIMIT ? ERR_NUMERIC : why->code;
+    uint64_t i;
+
+    if (strncmp(why->at, prefix, sizeof prefix - 1) != 0 ||
+        cli_parse_u64("", why->at + sizeof prefix - 1, &i, NULL) < 0)
+        return err_fail(e, code, why->at, "%s", why->text);
+    return err_fail(e, code, "", "image %" PRIu64 " (seed %" PRIu64 ", index %" PRIu64 "): %s", i,
+                    order->seed, order->first_index + i, why->text);
+}
+
+static int sample(struct sample_run *r, struct err *e)
+{
+    struct engine_order order;
+    struct cli_progress progress;
+    const struct err *why;
+    int64_t begun = clock_ns();
+
+    if (fill_order(r, &order, e) < 0 || engine_submit(r->engine, &order, &r->request, e) < 0)
+        return -1;
+    cli_progress_begin(&progress);
+    while (!engine_request_wait(r->request, WAIT_MS)) {
+        struct engine_progress now = engine_request_progress(r->request);
+        cli_progress_draw(&progress, &now);
+    }
+    cli_progress_end(&progress);
+    r->seconds = (double)(clock_ns() - begun) * 1e-9;
+    why = engine_request_error(r->request);
+    return why ? fail_request(r, why, e) : 0;
+}
+
+static int run(const struct sample_options *o, struct err *e)
+{
+    struct sample_run r = {.options = o};
+    int result = cli_output_kind_parse(o->output, &r.kind, e);
+
+    if (result == 0 && r.kind != CLI_OUTPUT_PNG && (o->columns || o->scale))
+        result = err_fail(e, ERR_INPUT, o->columns ? "--columns" : "--scale",
+                          "is for a .png only, the output is %s", o->output);
+    if (result == 0)
+        result = open_engine(&r, e);
+    if (result == 0)
+        result = sample(&r, e);
+    if (result == 0)
+        result = cli_output_write(r.kind, o->output, r.request, e);
+    if (result == 0) {
+        struct cli_report report = {r.request, o->model, o->output, r.seconds};
+        if (o->json)
+            result = cli_report_print_json(&report, e);
+        else
+            cli_report_print(&report);
+    }
+    engine_request_free(r.request);
+    engine_free(r.engine);
+    free(r.latents);
+    return result;
+}
+
+static int take_method(struct sample_options *o, const char *word, struct err *e)
+{
+    if (ode_method_parse(word, &o->method) < 0)
+        return err_fail(e, ERR_INPUT, "--solver",
+                        "\"%s\" is not a method: use rk45, euler, improved-euler or heun", word);
+    o->has_method = true;
+    return 0;
+}
+
+static int take_option(struct sample_options *o, int c, const char *word, struct err *e)
+{
+    switch (c) {
+    case 'n':
+        return cli_parse_int("-n", word, 1, IMAGES_MAX, &o->n, e);
+    case 'o':
+        o->output = word;
+        return 0;
+    case OPTION_SEED:
+        o->has_seed = true;
+        return cli_parse_u64("--seed", word, &o->seed, e);
+    case OPTION_FIRST_INDEX:
+        return cli_parse_u64("--first-index", word, &o->first_index, e);
+    case OPTION_SOLVER:
+        return take_method(o, word, e);
+    case OPTION_STEPS:
+        return cli_parse_int("--steps", word, 1, ODE_STEPS_MAX, &o->steps, e);
+    case OPTION_RTOL:
+        o->has_rtol = true;
+        return cli_parse_real("--rtol", word, &o->rtol, e);
+    case OPTION_ATOL:
+        o->has_atol = true;
+        return cli_parse_real("--atol", word, &o->atol, e);
+    case OPTION_MAX_NFE:
+        return cli_parse_int("--max-nfe", word, 1, ODE_NFE_MAX, &o->max_nfe, e);
+    case OPTION_LATENTS:
+        o->latents = word;
+        return 0;
+    case OPTION_KERNEL:
+        o->kernel = word;
+        return 0;
+    case OPTION_PRECISION:
+        o->precision = word;
+        return 0;
+    case OPTION_WORKERS:
+        return cli_parse_int("--workers", word, 1, ENGINE_WORKERS_MAX, &o->workers, e);
+    case OPTION_COLUMNS:
+        return cli_parse_int("--columns", word, 1, IMAGE_SIDE_MAX, &o->columns, e);
+    case OPTION_SCALE:
+        return cli_parse_int("--scale", word, 1, IMAGE_SIDE_MAX, &o->scale, e);
+    case OPTION_JSON:
+        o->json = true;
+        return 0;
+    default:
+        return err_fail(e, ERR_INTERNAL, "", "an option without a meaning");
+    }
+}
+
+static const struct option long_options[] = {
+    {"seed", required_argument, NULL, OPTION_SEED},
+    {"first-index", required_argument, NULL, OPTION_FIRST_INDEX},
+    {"solver", required_argument, NULL, OPTION_SOLVER},
+    {"steps", required_argument, NULL, OPTION_STEPS},
+    {"rtol", required_argument, NULL, OPTION_RTOL},
+    {"atol", required_argument, NULL, OPTION_ATOL},
+    {"max-nfe", required_argument, NULL, OPTION_MAX_NFE},
+    {"latents", required_argument, NULL, OPTION_LATENTS},
+    {"kernel", required_argument, NULL, OPTION_KERNEL},
+    {"precision", required_argument, NULL, OPTION_PRECISION},
+    {"workers", required_argument, NULL, OPTION_WORKERS},
+    {"columns", required_argument, NULL, OPTION_COLUMNS},
+    {"scale", required_argument, NULL, OPTION_SCALE},
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"output", required_argument, NULL, 'o'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0}};
+
+/* An option that the chosen method does not look at is a mistake worth telling. */
+static int check_solver_options(const struct sample_options *o)
+{
+    enum ode_method method = o->has_method ? o->method : ODE_RK45;
+
+    if (o->steps && !ode_method_is_fixed_step(method))
+        return cli_usage_error("sample", "--steps has no meaning for %s: it chooses its own",
+                               ode_method_name(method));
+    if ((o->has_rtol || o->has_atol) && ode_method_is_fixed_step(method))
+        return cli_usage_error("sample", "%s has no meaning for %s: it takes --steps",
+                               o->has_rtol ? "--rtol" : "--atol", ode_method_name(method));
+    return -1;
+}
+
+/* -1: go on; else the exit code. */
+static int parse(int argc, char **argv, struct sample_options *o)
+{
+    struct err e;
+    int c;
+
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, ":n:o:h", long_options, NULL)) != -1) {
+        if (c == 'h') {
+            fputs(help, stdout);
+            return CLI_EXIT_OK;
+        }
+        if (c == '?' || c == ':')
+            return cli_option_error("sample", c, argv);
+        if (take_option(o, c, optarg, &e) < 0)
+            return cli_fail("sample", &e);
+    }
+    if (argc - optind != 1)
+        return cli_usage_error("sample", "one MODEL is needed, %d given", argc - optind);
+    if (!o->output)
+        return cli_usage_error("sample", "-o OUT is needed");
+    o->model = argv[optind];
+    return check_solver_options(o);
+}
+
+int cli_sample(int argc, char **argv)
+{
+    struct sample_options options = {0};
+    struct err e = {0};
+    int code = parse(argc, argv, &options);
+
+    if (code >= 0)
+        return code;
+    return run(&options, &e) == 0 ? CLI_EXIT_OK : cli_fail("sample", &e);
+}

@@ -1,0 +1,79 @@
+/* The command line tool: finds the subcommand and answers with its exit code.
+ *
+ * 0: done. 1: it was tried and failed. 2: the input, a file or an option, is wrong.
+ *
+ * SIGPIPE is ignored: a reader that goes away (`pfgm inspect … | head`) must not kill a run that is
+ * about to write a file; the failed write shows when standard output is flushed at the end. The
+ * locale is never set, so numbers are read and written alike everywhere. */
+#include "cli.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+} subcommands[] = {
+    {"sample", cli_sample, "draw images from a model into PNG, NPY, NPZ or safetensors files"},
+    {"field", cli_field, "evaluate a model's network at given points"},
+    {"convert", cli_convert, "make a model from a checkpoint of the reference code"},
+    {"inspect", cli_inspect, "show what a model or a checkpoint holds"},
+};
+#define SUBCOMMAND_COUNT (sizeof subcommands / sizeof *subcommands)
+
+static void print_usage(FILE *to)
+{
+    fputs("usage: pfgm SUBCOMMAND ...\n"
+          "\n"
+          "Samples Poisson flow generative models.\n"
+          "\n",
+          to);
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++)
+        fprintf(to, "  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
+    fputs("\n"
+          "  --help     this text; pfgm SUBCOMMAND --help tells a subcommand's options\n"
+          "  --version  the version\n",
+          to);
+}
+
+/* A failed write to standard output turns success into failure; silently when the reader is gone.
+ */
+static int finish(int code)
+{
+    bool failed = fflush(stdout) != 0 || ferror(stdout);
+    int why = errno;
+
+    if (!failed)
+        return code;
+    if (why != EPIPE)
+        fprintf(stderr, "pfgm: cannot write to standard output: %s\n", strerror(why));
+    return code == CLI_EXIT_OK ? CLI_EXIT_FAILED : code;
+}
+
+int main(int argc, char **argv)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    const char *word = argc > 1 ? argv[1] : NULL;
+
+    sigaction(SIGPIPE, &ignore, NULL);
+    if (!word) {
+        print_usage(stderr);
+        return CLI_EXIT_INPUT;
+    }
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++) {
+        if (strcmp(word, subcommands[i].name) == 0)
+            return finish(subcommands[i].run(argc - 1, argv + 1));
+    }
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
+        print_usage(stdout);
+        return finish(CLI_EXIT_OK);
+    }
+    if (strcmp(word, "--version") == 0) {
+        puts("pfgm " PFGM_VERSION);
+        return finish(CLI_EXIT_OK);
+    }
+    fprintf(stderr, "pfgm: no subcommand \"%s\" (try pfgm --help)\n", word);
+    return CLI_EXIT_INPUT;
+}

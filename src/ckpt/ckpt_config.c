@@ -163,10 +163,10 @@ int ckpt_description_from_config(const json_t *config, const char *what,
         json_get_real(config, "sigma", true, 0, CKPT_SIGMA_MAX, &d.sigma, what, e) ||
         json_get_real(config, "tau", true, 0, CKPT_TAU_MAX, &d.tau, what, e) ||
         json_get_int(config, "M", true, 0, CKPT_M_MAX, &d.m, what, e) ||
-        json_get_real(config, "z_max", true, 0, CKPT_T_MAX_LIMIT, &d.t_max, what, e) ||
-        json_get_real(config, "z_min", true, 0, CKPT_T_MAX_LIMIT, &d.t_min, what, e) ||
+        json_get_real(config, "z_max", true, 0, FIELD_T_MAX, &d.t_max, what, e) ||
+        json_get_real(config, "z_min", true, 0, FIELD_T_MAX, &d.t_min, what, e) ||
         json_get_real(config, "upper_norm", true, 0, CKPT_NORM_MAX, &d.norm_max, what, e) ||
-        json_get_real(config, "z_exp", true, 0, CKPT_T_MAX_LIMIT, &d.t_substitution, what, e) ||
+        json_get_real(config, "z_exp", true, 0, FIELD_T_MAX, &d.t_substitution, what, e) ||
         ckpt_description_check(&d, "z_max", "z_min", "upper_norm", what, e))
         return -1;
     *out = d;

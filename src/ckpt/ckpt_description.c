@@ -20,14 +20,14 @@ static int field_read(const json_t *root, struct ckpt_description *d, const char
 {
     const json_t *norm_max = json_object_get(root, "norm_max");
 
-    if (json_get_real(root, "t_max", true, 0, CKPT_T_MAX_LIMIT, &d->t_max, what, e) ||
-        json_get_real(root, "t_min", true, 0, CKPT_T_MAX_LIMIT, &d->t_min, what, e) ||
+    if (json_get_real(root, "t_max", true, 0, FIELD_T_MAX, &d->t_max, what, e) ||
+        json_get_real(root, "t_min", true, 0, FIELD_T_MAX, &d->t_min, what, e) ||
         json_get_real(root, "sigma", true, 0, CKPT_SIGMA_MAX, &d->sigma, what, e) ||
         json_get_real(root, "tau", true, 0, CKPT_TAU_MAX, &d->tau, what, e) ||
         json_get_int(root, "m", true, 0, CKPT_M_MAX, &d->m, what, e) ||
         json_get_real(root, "gamma", true, 0, CKPT_GAMMA_MAX, &d->gamma, what, e) ||
         json_get_real(root, "norm_min", true, 0, CKPT_NORM_MAX, &d->norm_min, what, e) ||
-        json_get_real(root, "t_substitution", true, 0, CKPT_T_MAX_LIMIT, &d->t_substitution, what,
+        json_get_real(root, "t_substitution", true, 0, FIELD_T_MAX, &d->t_substitution, what,
                       e) ||
         json_get_real(root, "divisor_offset", true, 0, 1, &d->divisor_offset, what, e))
         return -1;

@@ -7,12 +7,12 @@
 #include "base_crypto.h"
 #include "base_json.h"
 #include "ckpt_safetensors.h"
+#include "field_prior.h"
 #include "nn_arch.h"
 
 #define CKPT_DESCRIPTION_KEY "pfgm"
 #define CKPT_DESCRIPTION_VERSION 1
 #define CKPT_LABELS_MAX 1000
-#define CKPT_T_MAX_LIMIT 1e15 /* squares and norms of points at that distance still fit a float */
 
 enum ckpt_family { CKPT_FAMILY_PFGM };
 

@@ -172,73 +172,73 @@ static void cycles_are_data(void **state)
     ckpt_pickle_free(p);
 }
 
+static const struct {
+    const char *pickle;
+    size_t length;
+    const char *words;
+} refused_programs[] = {
+    {BYTES("cos\nsystem\n."), "refused global os.system (pickle opcode GLOBAL at byte 0)"},
+    {BYTES("\x80\x02"
+           "cposix\nsystem\n."),
+     "refused global posix.system"},
+    {BYTES("\x8c\x02os\x8c\x06system\x93."), "refused global os.system"},
+    {BYTES("ctorch.storage\n_load_from_bytes\n."), "refused global torch.storage._load_from_b"},
+    {BYTES("c__builtin__\neval\n."), "refused global __builtin__.eval"},
+    {BYTES("(i__main__\nx\n."), "refused opcode INST (0x69)"},
+    {BYTES("(o."), "refused opcode OBJ"},
+    {BYTES(")\x81."), "refused opcode NEWOBJ (0x81)"},
+    {BYTES("\x82\x01."), "refused opcode EXT1"},
+    {BYTES("\x8f."), "refused opcode EMPTY_SET"},
+    {BYTES("P1\n."), "refused opcode PERSID"},
+    {BYTES("S'x'\n."), "refused opcode STRING"},
+    {BYTES("\xff."), "(0xff) (pickle opcode unknown at byte 0)"},
+    {BYTES("\x80\x05N."), "pickle protocol 5 is not known"},
+    {BYTES(""), "ends at byte 0 without STOP"},
+    {BYTES("N"), "ends at byte 1 without STOP"},
+    {BYTES("."), "0 values are left"},
+    {BYTES("NN."), "2 values are left"},
+    {BYTES("(N."), "1 is expected"},
+    {BYTES("0."), "nothing on the stack"},
+    {BYTES("2."), "nothing on the stack"},
+    {BYTES("1."), "no mark"},
+    {BYTES("t."), "no mark"},
+    {BYTES("N(0."), "nothing on the stack"},
+    {BYTES("N\x86."), "nothing on the stack"},
+    {BYTES("N(N\x86."), "nothing on the stack"},
+    {BYTES("NNa."), "not a list"},
+    {BYTES("]NNs."), "not a dict"},
+    {BYTES("}(Nu."), "a key without value"},
+    {BYTES("(Nd."), "a key without value"},
+    {BYTES("a."), "nothing on the stack"},
+    {BYTES("X\xff\xff\xff\x7f."), "truncated: 2147483647 bytes wanted"},
+    {BYTES("\x8d\xff\xff\xff\xff\xff\xff\xff\xff."), "truncated"},
+    {BYTES("J\x01\x02"), "truncated: 4 bytes wanted, 2 left"},
+    {BYTES("I12"), "a line without end"},
+    {BYTES("I1x\n."), "not an integer of 64 bits"},
+    {BYTES("I\n."), "not an integer of 64 bits"},
+    {BYTES("I9223372036854775808\n."), "not an integer of 64 bits"},
+    {BYTES("Nr\xff\xff\xff\xff."), "memo number 4294967295 is out of range"},
+    {BYTES("Np-1\n."), "not a memo number"},
+    {BYTES("q\x01."), "nothing on the stack"},
+    {BYTES("N)R."), "refused to call"},
+    {BYTES("ccollections\nOrderedDict\nNR."), "refused to call"},
+    {BYTES("ctorch\nFloatStorage\n)R."), "refused to call torch.FloatStorage"},
+    {BYTES("K\x01}b."), "refused to set the state"},
+    {BYTES("NQ."), "persistent id"},
+    {BYTES("(U\x07storageNNNNtQ."), "persistent id"},
+    {BYTES("ctorch._utils\n_rebuild_tensor_v2\n)R."), "a tensor without storage"},
+    {BYTES("ctorch._utils\n_rebuild_parameter\n)R."), "a parameter without tensor"},
+};
+
 static void refusals(void **state)
 {
-    static const struct {
-        const char *pickle;
-        size_t length;
-        const char *words;
-    } cases[] = {
-        {BYTES("cos\nsystem\n."), "refused global os.system (pickle opcode GLOBAL at byte 0)"},
-        {BYTES("\x80\x02"
-               "cposix\nsystem\n."),
-         "refused global posix.system"},
-        {BYTES("\x8c\x02os\x8c\x06system\x93."), "refused global os.system"},
-        {BYTES("ctorch.storage\n_load_from_bytes\n."), "refused global torch.storage._load_from_b"},
-        {BYTES("c__builtin__\neval\n."), "refused global __builtin__.eval"},
-        {BYTES("(i__main__\nx\n."), "refused opcode INST (0x69)"},
-        {BYTES("(o."), "refused opcode OBJ"},
-        {BYTES(")\x81."), "refused opcode NEWOBJ (0x81)"},
-        {BYTES("\x82\x01."), "refused opcode EXT1"},
-        {BYTES("\x8f."), "refused opcode EMPTY_SET"},
-        {BYTES("P1\n."), "refused opcode PERSID"},
-        {BYTES("S'x'\n."), "refused opcode STRING"},
-        {BYTES("\xff."), "(0xff) (pickle opcode unknown at byte 0)"},
-        {BYTES("\x80\x05N."), "pickle protocol 5 is not known"},
-        {BYTES(""), "ends at byte 0 without STOP"},
-        {BYTES("N"), "ends at byte 1 without STOP"},
-        {BYTES("."), "0 values are left"},
-        {BYTES("NN."), "2 values are left"},
-        {BYTES("(N."), "1 is expected"},
-        {BYTES("0."), "nothing on the stack"},
-        {BYTES("2."), "nothing on the stack"},
-        {BYTES("1."), "no mark"},
-        {BYTES("t."), "no mark"},
-        {BYTES("N(0."), "nothing on the stack"},
-        {BYTES("N\x86."), "nothing on the stack"},
-        {BYTES("N(N\x86."), "nothing on the stack"},
-        {BYTES("NNa."), "not a list"},
-        {BYTES("]NNs."), "not a dict"},
-        {BYTES("}(Nu."), "a key without value"},
-        {BYTES("(Nd."), "a key without value"},
-        {BYTES("a."), "nothing on the stack"},
-        {BYTES("X\xff\xff\xff\x7f."), "truncated: 2147483647 bytes wanted"},
-        {BYTES("\x8d\xff\xff\xff\xff\xff\xff\xff\xff."), "truncated"},
-        {BYTES("J\x01\x02"), "truncated: 4 bytes wanted, 2 left"},
-        {BYTES("I12"), "a line without end"},
-        {BYTES("I1x\n."), "not an integer of 64 bits"},
-        {BYTES("I\n."), "not an integer of 64 bits"},
-        {BYTES("I9223372036854775808\n."), "not an integer of 64 bits"},
-        {BYTES("Nr\xff\xff\xff\xff."), "memo number 4294967295 is out of range"},
-        {BYTES("Np-1\n."), "not a memo number"},
-        {BYTES("q\x01."), "nothing on the stack"},
-        {BYTES("N)R."), "refused to call"},
-        {BYTES("ccollections\nOrderedDict\nNR."), "refused to call"},
-        {BYTES("ctorch\nFloatStorage\n)R."), "refused to call torch.FloatStorage"},
-        {BYTES("K\x01}b."), "refused to set the state"},
-        {BYTES("NQ."), "persistent id"},
-        {BYTES("(U\x07storageNNNNtQ."), "persistent id"},
-        {BYTES("ctorch._utils\n_rebuild_tensor_v2\n)R."), "a tensor without storage"},
-        {BYTES("ctorch._utils\n_rebuild_parameter\n)R."), "a parameter without tensor"},
-    };
-
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof refused_programs / sizeof refused_programs[0]; i++) {
         struct err e = {0};
         struct ckpt_pickle *p = machine();
-        if (run(p, cases[i].pickle, cases[i].length, &e))
-            fail_msg("accepted case %zu (%s)", i, cases[i].words);
-        error_holds(&e, ERR_INPUT, cases[i].words);
+        if (run(p, refused_programs[i].pickle, refused_programs[i].length, &e))
+            fail_msg("accepted case %zu (%s)", i, refused_programs[i].words);
+        error_holds(&e, ERR_INPUT, refused_programs[i].words);
         error_holds(&e, ERR_INPUT, "m.pth: ");
         ckpt_pickle_free(p);
     }

@@ -1,0 +1,141 @@
+/* Plain sockets. The listening socket is made here and not by the HTTP library, because only so
+ * does a failure come with its reason. */
+#include "daemon_address.h"
+
+#include "base_cpu.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int daemon_address_parse(const char *text, struct daemon_address *out, struct err *e)
+{
+    const char *colon = strrchr(text, ':'), *start = text, *end = colon;
+    if (colon && text[0] == '[') {
+        start = text + 1;
+        end = colon[-1] == ']' ? colon - 1 : NULL;
+    } else if (colon && memchr(text, ':', (size_t)(colon - text))) {
+        end = NULL; /* an IPv6 address without brackets: which colon is the port's? */
+    }
+    const char *digits = colon ? colon + 1 : "";
+    size_t count = strspn(digits, "0123456789");
+    long port = count && count <= 5 && !digits[count] ? strtol(digits, NULL, 10) : -1;
+    if (!colon || !end || end <= start || (size_t)(end - start) >= sizeof out->host || port < 0 ||
+        port > 65535)
+        return err_fail(e, ERR_INPUT, text,
+                        "is not an address: write ADDRESS:PORT or [IPV6-ADDRESS]:PORT, port 0 to "
+                        "65535");
+    memcpy(out->host, start, (size_t)(end - start));
+    out->host[end - start] = '\0';
+    out->port = (uint16_t)port;
+    return 0;
+}
+
+static void show(const char *host, unsigned port, char *out, size_t size)
+{
+    snprintf(out, size, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
+}
+
+static struct addrinfo *resolve(const struct daemon_address *a, bool passive, struct err *e)
+{
+    char port[8], name[256];
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                                   .ai_socktype = SOCK_STREAM,
+                                   .ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0)};
+    struct addrinfo *found = NULL;
+    snprintf(port, sizeof port, "%u", a->port);
+    int code = getaddrinfo(a->host, port, &hints, &found);
+    if (code == 0)
+        return found;
+    show(a->host, a->port, name, sizeof name);
+    err_fail(e, ERR_IO, name, "cannot find the address: %s", gai_strerror(code));
+    return NULL;
+}
+
+int daemon_address_listen(const struct daemon_address *a, char *shown, size_t size, struct err *e)
+{
+    show(a->host, a->port, shown, size);
+    struct addrinfo *found = resolve(a, true, e);
+    if (!found)
+        return -1;
+    const int on = 1;
+    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, SOMAXCONN) != 0) {
+        err_fail_errno(e, errno, shown, "listen there");
+        if (fd >= 0)
+            close(fd);
+        freeaddrinfo(found);
+        return -1;
+    }
+    freeaddrinfo(found);
+    struct sockaddr_storage own;
+    socklen_t length = sizeof own;
+    if (getsockname(fd, (struct sockaddr *)&own, &length) == 0) {
+        in_port_t port = own.ss_family == AF_INET6
+                             ? ((const struct sockaddr_in6 *)(const void *)&own)->sin6_port
+                             : ((const struct sockaddr_in *)(const void *)&own)->sin_port;
+        show(a->host, ntohs(port), shown, size);
+    }
+    return fd;
+}
+
+/* Waits until the socket is ready for `events`; false when the time is up. */
+static bool wait_for(int fd, short events, int64_t end_ns)
+{
+    int64_t left_ms = (end_ns - clock_ns()) / 1000000;
+    struct pollfd p = {.fd = fd, .events = events};
+    return left_ms > 0 && poll(&p, 1, (int)left_ms) == 1;
+}
+
+/* The status line's first bytes; false on any failure. */
+static bool ask(int fd, const struct addrinfo *to, int64_t end_ns, char *answer, size_t size)
+{
+    static const char question[] = "GET /readyz HTTP/1.1\r\nHost: localhost\r\n"
+                                   "Connection: close\r\n\r\n";
+    int problem = 0;
+    socklen_t length = sizeof problem;
+    if (connect(fd, to->ai_addr, to->ai_addrlen) != 0 && errno != EINPROGRESS)
+        return false;
+    if (!wait_for(fd, POLLOUT, end_ns) ||
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &length) != 0 || problem != 0)
+        return false;
+    if (send(fd, question, sizeof question - 1, MSG_NOSIGNAL) != (ssize_t)sizeof question - 1)
+        return false;
+    size_t used = 0;
+    while (used + 1 < size) {
+        if (!wait_for(fd, POLLIN, end_ns))
+            return false;
+        ssize_t n = recv(fd, answer + used, size - 1 - used, 0);
+        if (n <= 0)
+            break;
+        used += (size_t)n;
+    }
+    answer[used] = '\0';
+    return true;
+}
+
+int daemon_address_probe(const struct daemon_address *a, struct err *e)
+{
+    char answer[16] = "", name[256];
+    show(a->host, a->port, name, sizeof name);
+    struct addrinfo *found = resolve(a, false, e);
+    if (!found)
+        return -1;
+    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool answered = fd >= 0 && ask(fd, found, clock_ns() + 3000000000, answer, sizeof answer);
+    if (fd >= 0)
+        close(fd);
+    freeaddrinfo(found);
+    if (!answered)
+        return err_fail(e, ERR_IO, name, "gives no answer");
+    if (strncmp(answer, "HTTP/1.1 200 ", 13) != 0)
+        return err_fail(e, ERR_IO, name, "is not ready: \"%.12s\"", answer);
+    return 0;
+}

@@ -1,0 +1,325 @@
+/* Reading the configuration. Lines are trimmed; '#' starts a comment at the beginning of a line or
+ * after a blank, so that a path may hold one. */
+#include "daemon_config.h"
+
+#include "base_buf.h"
+#include "base_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The integer keys, with where they lie and what they may be. */
+static const struct number_key {
+    const char *key;
+    size_t offset;
+    int fallback, min, max;
+} number_keys[] = {
+#define AT(member) offsetof(struct daemon_config, member)
+    {"workers", AT(workers), 0, 0, 256},
+    {"batch", AT(batch), 8, 1, 64},
+    {"queue", AT(queue), 1024, 1, 1000000},
+    {"n_max", AT(n_max), 64, 1, 65536},
+    {"connections", AT(connections), 4096, 16, 1000000},
+    {"http_threads", AT(http_threads), 2, 1, 64},
+    {"idle_timeout", AT(idle_timeout), 60, 1, 86400},
+    {"read_timeout", AT(read_timeout), 30, 1, 86400},
+    {"drain_timeout", AT(drain_timeout), 30, 0, 86400},
+#undef AT
+};
+#define NUMBER_KEYS (sizeof number_keys / sizeof *number_keys)
+static const char *const word_keys[] = {"listen", "log_level", "kernel", "precision"};
+#define WORD_KEYS (sizeof word_keys / sizeof *word_keys)
+#define KEYS (NUMBER_KEYS + WORD_KEYS)
+
+static int *number_at(struct daemon_config *c, const struct number_key *k)
+{
+    return (int *)(void *)((char *)c + k->offset);
+}
+
+void daemon_config_init(struct daemon_config *c)
+{
+    memset(c, 0, sizeof *c);
+    for (size_t i = 0; i < NUMBER_KEYS; i++)
+        *number_at(c, &number_keys[i]) = number_keys[i].fallback;
+    snprintf(c->listen, sizeof c->listen, "127.0.0.1:8080");
+    c->log_level = LOG_INFO;
+}
+
+void daemon_config_clear(struct daemon_config *c)
+{
+    for (size_t i = 0; i < c->model_count; i++)
+        free(c->models[i].path);
+    c->model_count = 0;
+}
+
+/* The key's place among all keys, KEYS when it is unknown. */
+static size_t key_place(const char *key)
+{
+    for (size_t i = 0; i < NUMBER_KEYS; i++)
+        if (strcmp(key, number_keys[i].key) == 0)
+            return i;
+    for (size_t i = 0; i < WORD_KEYS; i++)
+        if (strcmp(key, word_keys[i]) == 0)
+            return NUMBER_KEYS + i;
+    return KEYS;
+}
+
+bool daemon_config_has(const char *key)
+{
+    return key_place(key) < KEYS;
+}
+
+static int set_number(struct daemon_config *c, const struct number_key *k, const char *value,
+                      const char *where, struct err *e)
+{
+    char *end;
+    long n = strtol(value, &end, 10);
+    bool digits = *value && strspn(value, "0123456789") == strlen(value) && strlen(value) < 10;
+    if (!digits || n < k->min || n > k->max)
+        return err_fail(e, ERR_INPUT, where, "%s must be a whole number from %d to %d, not \"%s\"",
+                        k->key, k->min, k->max, value);
+    *number_at(c, k) = (int)n;
+    return 0;
+}
+
+/* Passes an error of a lower room on with the place where the value stands. */
+static int fail_at(struct err *e, const char *where, const struct err *inner)
+{
+    return err_fail(e, ERR_INPUT, where, "%s%s%s", inner->at, inner->at[0] ? ": " : "",
+                    inner->text);
+}
+
+static int set_kernel(struct model_options *o, const char *value, const char *where, struct err *e)
+{
+    struct err own = {0};
+    if (nn_kernel_parse(value, &o->kernel, &own) != 0)
+        return fail_at(e, where, &own);
+    if (!nn_kernel_available(o->kernel))
+        return err_fail(e, ERR_INPUT, where, "this machine cannot run the kernel \"%s\"", value);
+    return 0;
+}
+
+static int set_precision(struct model_options *o, const char *value, const char *where,
+                         struct err *e)
+{
+    struct err own = {0};
+    return model_precision_parse(value, &o->precision, &own) == 0 ? 0 : fail_at(e, where, &own);
+}
+
+int daemon_config_set(struct daemon_config *c, const char *key, const char *value,
+                      const char *where, struct err *e)
+{
+    size_t place = key_place(key);
+    if (place == KEYS)
+        return err_fail(e, ERR_INPUT, where, "unknown key \"%s\"", key);
+    if (place < NUMBER_KEYS)
+        return set_number(c, &number_keys[place], value, where, e);
+    if (strcmp(key, "listen") == 0) {
+        if (!*value || strlen(value) >= sizeof c->listen)
+            return err_fail(e, ERR_INPUT, where, "listen must be ADDRESS:PORT or [ADDRESS]:PORT");
+        snprintf(c->listen, sizeof c->listen, "%s", value);
+        return 0;
+    }
+    if (strcmp(key, "log_level") == 0) {
+        if (log_level_parse(value, &c->log_level) == 0)
+            return 0;
+        return err_fail(e, ERR_INPUT, where,
+                        "log_level must be error, warn, info or debug, not \"%s\"", value);
+    }
+    if (strcmp(key, "kernel") == 0)
+        return set_kernel(&c->model_options, value, where, e);
+    return set_precision(&c->model_options, value, where, e);
+}
+
+static bool name_is_plain(const char *name)
+{
+    size_t length = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                 "0123456789._-");
+    return length > 0 && length <= DAEMON_NAME_MAX && !name[length];
+}
+
+static struct daemon_model *add_named(struct daemon_config *c, const char *name, const char *where,
+                                      struct err *e)
+{
+    if (!name_is_plain(name)) {
+        err_fail(e, ERR_INPUT, where,
+                 "\"%s\" is not a model name: 1 to %d letters, digits, '.', '_' or '-'", name,
+                 DAEMON_NAME_MAX);
+        return NULL;
+    }
+    for (size_t i = 0; i < c->model_count; i++)
+        if (strcmp(c->models[i].name, name) == 0) {
+            err_fail(e, ERR_INPUT, where, "there are two models named \"%s\"", name);
+            return NULL;
+        }
+    if (c->model_count == DAEMON_MODELS_MAX) {
+        err_fail(e, ERR_INPUT, where, "more than %d models", DAEMON_MODELS_MAX);
+        return NULL;
+    }
+    struct daemon_model *m = &c->models[c->model_count++];
+    memset(m, 0, sizeof *m);
+    snprintf(m->name, sizeof m->name, "%s", name);
+    return m;
+}
+
+static int set_path(struct daemon_model *m, const char *path, const char *where, struct err *e)
+{
+    if (!*path)
+        return err_fail(e, ERR_INPUT, where, "model \"%s\" has an empty path", m->name);
+    free(m->path);
+    m->path = strdup(path);
+    return m->path ? 0 : err_fail_memory(e, strlen(path) + 1);
+}
+
+/* The part before '=' when it can be a name, so that a path with '=' in a later folder still is a
+ * path. */
+int daemon_config_add_model(struct daemon_config *c, const char *text, const char *where,
+                            struct err *e)
+{
+    static const char suffix[] = ".safetensors";
+    char name[DAEMON_NAME_MAX + sizeof suffix + 1];
+    const char *equals = strchr(text, '='), *path = text;
+    if (equals && !memchr(text, '/', (size_t)(equals - text))) {
+        snprintf(name, sizeof name, "%.*s", (int)(equals - text), text);
+        path = equals + 1;
+    } else {
+        const char *slash = strrchr(text, '/');
+        snprintf(name, sizeof name, "%s", slash ? slash + 1 : text);
+        size_t length = strlen(name), cut = sizeof suffix - 1;
+        if (length > cut && strcmp(name + length - cut, suffix) == 0)
+            name[length - cut] = '\0';
+    }
+    struct daemon_model *m = NULL;
+    for (size_t i = 0; i < c->model_count && !m; i++)
+        if (c->models[i].from_file && strcmp(c->models[i].name, name) == 0)
+            m = &c->models[i];
+    if (m)
+        m->from_file = false; /* a second flag of that name is a mistake */
+    else
+        m = add_named(c, name, where, e);
+    return m ? set_path(m, path, where, e) : -1;
+}
+
+static int set_model_key(struct daemon_model *m, const char *key, const char *value,
+                         const char *where, struct err *e)
+{
+    bool *given = NULL;
+    if (strcmp(key, "path") == 0) {
+        if (m->path)
+            return err_fail(e, ERR_INPUT, where, "\"path\" occurs twice in this section");
+        return set_path(m, value, where, e);
+    }
+    if (strcmp(key, "kernel") == 0)
+        given = &m->kernel_given;
+    else if (strcmp(key, "precision") == 0)
+        given = &m->precision_given;
+    else
+        return err_fail(e, ERR_INPUT, where, "unknown key \"%s\" in a [model] section", key);
+    if (*given)
+        return err_fail(e, ERR_INPUT, where, "\"%s\" occurs twice in this section", key);
+    *given = true;
+    return given == &m->kernel_given ? set_kernel(&m->options, value, where, e)
+                                     : set_precision(&m->options, value, where, e);
+}
+
+static char *trim(char *text)
+{
+    text += strspn(text, " \t\r");
+    size_t length = strlen(text);
+    while (length && strchr(" \t\r", text[length - 1]))
+        text[--length] = '\0';
+    return text;
+}
+
+static void cut_comment(char *line)
+{
+    for (char *c = line; *c; c++)
+        if (*c == '#' && (c == line || c[-1] == ' ' || c[-1] == '\t')) {
+            *c = '\0';
+            return;
+        }
+}
+
+struct reader {
+    struct daemon_config *config;
+    struct daemon_model *section; /* NULL: the general part */
+    bool seen[KEYS];
+};
+
+static int read_section(struct reader *r, char *line, const char *where, struct err *e)
+{
+    size_t length = strlen(line);
+    if (line[length - 1] != ']' || strncmp(line, "[model", 6) != 0 || !strchr(" \t", line[6]))
+        return err_fail(e, ERR_INPUT, where, "the only kind of section is [model NAME]");
+    line[length - 1] = '\0';
+    r->section = add_named(r->config, trim(line + 6), where, e);
+    if (!r->section)
+        return -1;
+    r->section->from_file = true;
+    return 0;
+}
+
+static int read_line(struct reader *r, char *line, const char *where, struct err *e)
+{
+    cut_comment(line);
+    line = trim(line);
+    if (!*line)
+        return 0;
+    if (*line == '[')
+        return read_section(r, line, where, e);
+    char *equals = strchr(line, '=');
+    if (!equals)
+        return err_fail(e, ERR_INPUT, where, "\"%s\" is neither \"key = value\" nor a section",
+                        line);
+    *equals = '\0';
+    const char *key = trim(line), *value = trim(equals + 1);
+    if (r->section)
+        return set_model_key(r->section, key, value, where, e);
+    size_t place = key_place(key);
+    if (place < KEYS && r->seen[place])
+        return err_fail(e, ERR_INPUT, where, "\"%s\" occurs twice", key);
+    if (place < KEYS)
+        r->seen[place] = true;
+    return daemon_config_set(r->config, key, value, where, e);
+}
+
+int daemon_config_read(struct daemon_config *c, const char *path, struct err *e)
+{
+    struct buf text;
+    struct reader r = {.config = c};
+    char where[256];
+    buf_init(&text, DAEMON_CONFIG_MAX);
+    int result = file_read(path, &text, e);
+    if (result == 0 && text.length && memchr(text.data, '\0', text.length))
+        result = err_fail(e, ERR_INPUT, path, "holds a NUL byte and is no configuration");
+    char *line = text.length ? (char *)text.data : NULL;
+    for (int number = 1; result == 0 && line; number++) {
+        char *next = strchr(line, '\n');
+        if (next)
+            *next++ = '\0';
+        snprintf(where, sizeof where, "%.200s:%d", path, number);
+        result = read_line(&r, line, where, e);
+        line = next;
+    }
+    buf_free(&text);
+    return result;
+}
+
+int daemon_config_finish(struct daemon_config *c, struct err *e)
+{
+    if (c->model_count == 0)
+        return err_fail(e, ERR_INPUT, "",
+                        "no model: give --model PATH or a [model NAME] section in the "
+                        "configuration");
+    for (size_t i = 0; i < c->model_count; i++) {
+        struct daemon_model *m = &c->models[i];
+        if (!m->path)
+            return err_fail(e, ERR_INPUT, m->name, "the [model %s] section has no path", m->name);
+        if (!m->kernel_given)
+            m->options.kernel = c->model_options.kernel;
+        if (!m->precision_given)
+            m->options.precision = c->model_options.precision;
+    }
+    return 0;
+}

@@ -1,0 +1,56 @@
+/* What pfgmd is told: a configuration file of "key = value" lines with "[model NAME]" sections, and
+ * flags that override it. One table of keys serves both, so a flag and a key cannot differ in
+ * meaning, range or default; conf/pfgmd.conf lists it with words. */
+#ifndef DAEMON_CONFIG_H
+#define DAEMON_CONFIG_H
+
+#include "base_log.h"
+#include "model.h"
+
+#define DAEMON_MODELS_MAX 64
+#define DAEMON_NAME_MAX 64
+#define DAEMON_CONFIG_MAX ((size_t)1 << 20) /* bytes of a configuration file */
+
+struct daemon_model {
+    char name[DAEMON_NAME_MAX + 1];
+    char *path;     /* owned */
+    bool from_file; /* a flag of the same name replaces the path */
+    bool kernel_given, precision_given;
+    struct model_options options; /* where not given, the general one */
+};
+
+struct daemon_config {
+    char listen[256]; /* "ADDRESS:PORT" or "[ADDRESS]:PORT" */
+    int workers;      /* 0: as many as the machine gives */
+    int batch;        /* live images a worker evaluates at once */
+    int queue;        /* images that may wait */
+    int n_max;        /* images in one request */
+    int connections;  /* open at once */
+    int http_threads;
+    int idle_timeout, read_timeout, drain_timeout; /* seconds */
+    enum log_level log_level;
+    struct model_options model_options; /* of models that say nothing else */
+    struct daemon_model models[DAEMON_MODELS_MAX];
+    size_t model_count;
+};
+
+void daemon_config_init(struct daemon_config *c);
+void daemon_config_clear(struct daemon_config *c);
+
+/* Sets one key of the general part; ERR_INPUT with `where` in front ("FILE:LINE" or "--flag"). */
+int daemon_config_set(struct daemon_config *c, const char *key, const char *value,
+                      const char *where, struct err *e);
+/* Whether a general key of that name exists (the flags are "--" and the key with '-' for '_'). */
+bool daemon_config_has(const char *key);
+/* A --model flag: adds "NAME=PATH" or "PATH" (its name is then the file's, without ".safetensors"),
+ * or gives a model that the file named another path. */
+int daemon_config_add_model(struct daemon_config *c, const char *text, const char *where,
+                            struct err *e);
+/* Reads a file over what is set already. Unknown keys and sections, keys that occur twice, and bad
+ * values are errors that name file and line. */
+int daemon_config_read(struct daemon_config *c, const char *path, struct err *e);
+/* What only the whole can tell: at least one model, and each with a path. Fills in the models'
+ * options. */
+int daemon_config_finish(struct daemon_config *c, struct err *e);
+
+#endif

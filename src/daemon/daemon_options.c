@@ -1,0 +1,120 @@
+/* Two passes over argv: the first finds --config and the actions, the second applies the flags, so
+ * that flags win wherever they stand. Flags of settings come from the configuration's own table. */
+#include "daemon_options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char daemon_usage[] =
+    "Usage: pfgmd --model [NAME=]PATH [--model …] [--listen ADDRESS:PORT] [options]\n"
+    "Serves images of Poisson Flow Generative Models over HTTP.\n"
+    "\n"
+    "  --model [NAME=]PATH    a checkpoint (.safetensors) to serve; the first is the default\n"
+    "  --listen ADDRESS:PORT  127.0.0.1:8080; port 0 takes any free port and logs it\n"
+    "  --config FILE          settings from a file; flags override it (see conf/pfgmd.conf)\n"
+    "  --workers N            threads that compute, 0 = as many as the machine gives (0)\n"
+    "  --batch N              images that a worker evaluates at once (8)\n"
+    "  --queue N              images that may wait (1024)\n"
+    "  --n-max N              images in one request (64)\n"
+    "  --kernel K             auto, c, avx2 or avx512 (auto)\n"
+    "  --precision P          auto or f32 (auto)\n"
+    "  --connections N        connections open at once (4096)\n"
+    "  --http-threads N       threads that serve connections (2)\n"
+    "  --idle-timeout S       seconds of silence on a connection (60)\n"
+    "  --read-timeout S       seconds in which a request's body must arrive (30)\n"
+    "  --drain-timeout S      seconds for running work after SIGTERM (30)\n"
+    "  --log-level L          error, warn, info or debug (info)\n"
+    "  --check-config         read the settings, say whether they are good, and exit\n"
+    "  --health ADDRESS:PORT  ask a running pfgmd whether it is ready; exit 0 when it is\n"
+    "  --version, --help\n"
+    "\n"
+    "Exit: 0 stopped as asked, 1 failed (port taken …), 2 bad settings or checkpoint.\n";
+
+/* One flag: its key with '_' for '-', and its value. */
+struct flag {
+    char key[64];
+    const char *value;
+};
+
+/* Takes the flag at argv[*at] and moves past it. */
+static int next_flag(int argc, char **argv, int *at, struct flag *f, struct err *e)
+{
+    const char *text = argv[*at];
+    if (strncmp(text, "--", 2) != 0 || !text[2])
+        return err_fail(e, ERR_INPUT, text, "is not a flag; see pfgmd --help");
+    size_t length = strcspn(text + 2, "=");
+    if (length >= sizeof f->key)
+        return err_fail(e, ERR_INPUT, text, "is not a flag; see pfgmd --help");
+    snprintf(f->key, sizeof f->key, "%.*s", (int)length, text + 2);
+    for (char *c = f->key; *c; c++)
+        if (*c == '-')
+            *c = '_';
+    f->value = text[2 + length] == '=' ? text + 3 + length : NULL;
+    ++*at;
+    static const char *const plain[] = {"help", "version", "check_config"};
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        if (strcmp(f->key, plain[i]) == 0)
+            return f->value ? err_fail(e, ERR_INPUT, text, "takes no value") : 0;
+    if (!f->value && *at < argc)
+        f->value = argv[(*at)++];
+    return f->value ? 0 : err_fail(e, ERR_INPUT, text, "needs a value");
+}
+
+static int apply(struct daemon_options *o, const struct flag *f, struct err *e)
+{
+    char where[80] = "--";
+    size_t used = 2;
+    for (const char *c = f->key; *c && used + 1 < sizeof where; c++)
+        where[used++] = *c == '_' ? '-' : *c;
+    where[used] = '\0';
+    if (strcmp(f->key, "config") == 0)
+        return 0;
+    if (strcmp(f->key, "model") == 0)
+        return daemon_config_add_model(&o->config, f->value, where, e);
+    if (daemon_config_has(f->key))
+        return daemon_config_set(&o->config, f->key, f->value, where, e);
+    return err_fail(e, ERR_INPUT, where, "is not a flag; see pfgmd --help");
+}
+
+/* Actions end the reading: --help works beside anything. */
+static bool is_action(struct daemon_options *o, const struct flag *f)
+{
+    if (strcmp(f->key, "help") == 0)
+        o->action = DAEMON_HELP;
+    else if (strcmp(f->key, "version") == 0)
+        o->action = DAEMON_VERSION;
+    else if (strcmp(f->key, "health") == 0)
+        o->action = DAEMON_HEALTH, o->health = f->value;
+    else
+        return false;
+    return true;
+}
+
+int daemon_options_read(struct daemon_options *o, int argc, char **argv, struct err *e)
+{
+    struct flag f;
+    const char *file = NULL;
+    memset(o, 0, sizeof *o);
+    daemon_config_init(&o->config);
+    for (int at = 1; at < argc;) {
+        if (next_flag(argc, argv, &at, &f, e) != 0)
+            return -1;
+        if (is_action(o, &f))
+            return 0;
+        if (strcmp(f.key, "check_config") == 0)
+            o->action = DAEMON_CHECK;
+        if (strcmp(f.key, "config") == 0 && file)
+            return err_fail(e, ERR_INPUT, "--config", "is given twice");
+        if (strcmp(f.key, "config") == 0)
+            file = f.value;
+    }
+    if (file && daemon_config_read(&o->config, file, e) != 0)
+        return -1;
+    for (int at = 1; at < argc;) {
+        if (next_flag(argc, argv, &at, &f, e) != 0)
+            return -1;
+        if (strcmp(f.key, "check_config") != 0 && apply(o, &f, e) != 0)
+            return -1;
+    }
+    return daemon_config_finish(&o->config, e);
+}

@@ -1,0 +1,20 @@
+/* The command line. */
+#ifndef DAEMON_OPTIONS_H
+#define DAEMON_OPTIONS_H
+
+#include "daemon_config.h"
+
+enum daemon_action { DAEMON_RUN, DAEMON_HELP, DAEMON_VERSION, DAEMON_CHECK, DAEMON_HEALTH };
+
+struct daemon_options {
+    enum daemon_action action;
+    const char *health; /* the address of DAEMON_HEALTH */
+    struct daemon_config config;
+};
+/* Reads argv: the configuration file first, wherever --config stands, then the flags over it.
+ * Flags are "--key value" or "--key=value". ERR_INPUT for what it does not know. */
+int daemon_options_read(struct daemon_options *o, int argc, char **argv, struct err *e);
+
+extern const char daemon_usage[];
+
+#endif

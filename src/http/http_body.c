@@ -1,0 +1,108 @@
+/* Bodies. The mask walks the text once: strings are skipped, and what has the exact form of a JSON
+ * number and stands where a number can stand is looked at; the rest is the parser's affair. */
+#include "http_body.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_digit(const unsigned char *text, size_t at, size_t length)
+{
+    return at < length && text[at] >= '0' && text[at] <= '9';
+}
+
+static size_t digits_end(const unsigned char *text, size_t at, size_t length)
+{
+    while (is_digit(text, at, length))
+        at++;
+    return at;
+}
+
+/* The end of the JSON number that starts at `at`, or `at` when there is none. */
+static size_t number_end(const unsigned char *text, size_t at, size_t length, bool *integral)
+{
+    size_t c = at + (text[at] == '-');
+    if (!is_digit(text, c, length))
+        return at;
+    c = text[c] == '0' ? c + 1 : digits_end(text, c, length);
+    *integral = true;
+    if (c < length && text[c] == '.') {
+        if (!is_digit(text, c + 1, length))
+            return at;
+        c = digits_end(text, c + 1, length);
+        *integral = false;
+    }
+    if (c < length && (text[c] == 'e' || text[c] == 'E')) {
+        c++;
+        if (c < length && (text[c] == '+' || text[c] == '-'))
+            c++;
+        if (!is_digit(text, c, length))
+            return at;
+        c = digits_end(text, c, length);
+        *integral = false;
+    }
+    return c;
+}
+
+static bool stands_alone(const unsigned char *text, size_t end, size_t length)
+{
+    return end == length || (text[end] && strchr(" \t\r\n,]}", text[end]));
+}
+
+/* Whether the number cannot be held. `text` is followed by a NUL (struct buf), so the conversions
+ * end; the process never sets a locale, so they know one decimal sign. */
+static bool is_beyond_range(const unsigned char *number, bool integral)
+{
+    errno = 0;
+    if (integral) {
+        strtoll((const char *)number, NULL, 10);
+        return errno == ERANGE;
+    }
+    return isinf(strtod((const char *)number, NULL));
+}
+
+size_t http_body_mask_numbers(unsigned char *text, size_t length)
+{
+    size_t hits = 0;
+    for (size_t at = 0; at < length; at++) {
+        if (text[at] == '"') {
+            for (at++; at < length && text[at] != '"'; at++)
+                at += text[at] == '\\';
+            continue;
+        }
+        if (text[at] != '-' && !is_digit(text, at, length))
+            continue;
+        bool integral = false;
+        size_t end = number_end(text, at, length, &integral);
+        if (end - at >= 4 && stands_alone(text, end, length) &&
+            is_beyond_range(text + at, integral)) {
+            memcpy(text + at, "null", 4);
+            memset(text + at + 4, ' ', end - at - 4);
+            hits++;
+        }
+        /* The rest of a word that is no number is not looked at again. */
+        while (at + 1 < length && !stands_alone(text, at + 1, length) && text[at + 1] != '"')
+            at++;
+    }
+    return hits;
+}
+
+json_t *http_body_parse(struct buf *body, struct http_problem *p)
+{
+    struct err e = {0};
+    if (body->length == 0) {
+        http_problem_set(p, HTTP_PROBLEM_MALFORMED_JSON,
+                         "the body is empty; send at least {} for all defaults");
+        return NULL;
+    }
+    http_body_mask_numbers(body->data, body->length);
+    json_t *value = json_parse(body->data, body->length, "the body", &e);
+    if (value)
+        return value;
+    if (e.code == ERR_INPUT)
+        http_problem_set(p, HTTP_PROBLEM_MALFORMED_JSON, "%s: %s", e.at, e.text);
+    else
+        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "%s", e.text);
+    return NULL;
+}

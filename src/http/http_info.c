@@ -1,0 +1,166 @@
+/* Routes that answer at once: health, models, capabilities, version. They touch the engine's
+ * counters and lists only, so they answer while every worker is busy. */
+#include "http_app.h"
+#include "http_negotiate.h"
+#include "http_order.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#ifndef PFGMD_VERSION
+#error "the build names the version"
+#endif
+
+static void send_json(struct http_reply *r, unsigned status, json_t *body)
+{
+    http_reply_json(r, status, "application/json", body);
+}
+
+void http_info_live(struct http_app *app, const struct http_request *q, struct http_reply *r)
+{
+    (void)app, (void)q;
+    send_json(r, 200, json_pack("{s:s}", "status", "alive"));
+}
+
+void http_info_ready(struct http_app *app, const struct http_request *q, struct http_reply *r)
+{
+    struct http_problem p;
+    char verbose[8];
+    http_problem_init(&p);
+    bool ready = http_app_ready(app, &p) == 0;
+    if (!http_query_find(q->target.query, "verbose", verbose, sizeof verbose)) {
+        if (ready)
+            send_json(r, 200, json_pack("{s:s}", "status", "ready"));
+        else
+            http_problem_reply(&p, q->id, r);
+        return;
+    }
+    bool loading = p.code == HTTP_PROBLEM_LOADING, draining = p.code == HTTP_PROBLEM_DRAINING;
+    char loaded[128];
+    snprintf(loaded, sizeof loaded, "%zu of %zu loaded and warmed up",
+             engine_model_count(app->engine), app->model_count);
+    json_t *checks =
+        json_pack("[{s:s, s:b, s:s}, {s:s, s:b, s:s}]", "name", "models", "ok", !loading, "detail",
+                  loaded, "name", "not_draining", "ok", !draining, "detail",
+                  draining ? "stopping: running and queued work is finished first" : "taking work");
+    const char *status = ready ? "ready" : http_problem_word(p.code);
+    send_json(r, ready ? 200 : 503, json_pack("{s:s, s:o}", "status", status, "checks", checks));
+    if (!ready)
+        http_reply_header(r, "Retry-After", "%d", p.retry_after_s);
+    http_problem_clear(&p);
+}
+
+static json_t *loaded_model_json(const struct engine_model *em)
+{
+    const struct model *m = engine_model_get(em);
+    struct image_shape shape = model_shape(m);
+    struct model_solver solver = model_solver_default(m);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:{s:i, s:i, s:i}, s:I, s:I, s:s, s:s, s:o}",
+                     "id", engine_model_name(em), "object", "model", "name", engine_model_name(em),
+                     "state", "ready", "family", "pfgm", "sha256", model_sha256(m), "shape",
+                     "channels", shape.channels, "height", shape.height, "width", shape.width,
+                     "parameters", (json_int_t)model_parameters(m), "bytes",
+                     (json_int_t)model_bytes(m), "kernel", model_kernel_id(m), "precision",
+                     model_precision_name(m), "default_solver", engine_solver_json(&solver));
+}
+
+/* The model resource of a configured name, NULL when there is none of that name. */
+static json_t *model_json(struct http_app *app, const char *name)
+{
+    const struct engine_model *em = engine_model_find(app->engine, name);
+    if (em)
+        return loaded_model_json(em);
+    for (size_t i = 0; i < app->model_count; i++)
+        if (strcmp(app->model_names[i], name) == 0)
+            return json_pack("{s:s, s:s, s:s, s:s}", "id", name, "object", "model", "name", name,
+                             "state", "loading");
+    return NULL;
+}
+
+void http_info_models(struct http_app *app, const struct http_request *q, struct http_reply *r)
+{
+    (void)q;
+    json_t *list = json_array();
+    for (size_t i = 0; i < app->model_count && list; i++)
+        if (json_array_append_new(list, model_json(app, app->model_names[i])) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    send_json(r, 200, list ? json_pack("{s:s, s:o}", "object", "list", "data", list) : NULL);
+}
+
+void http_info_model(struct http_app *app, const struct http_request *q, struct http_reply *r)
+{
+    json_t *model = model_json(app, q->name);
+    if (model) {
+        send_json(r, 200, model);
+        return;
+    }
+    struct http_problem p;
+    http_problem_init(&p);
+    http_problem_set(&p, HTTP_PROBLEM_NOT_FOUND,
+                     "there is no model \"%s\"; GET /v1/models lists them", q->name);
+    http_problem_reply(&p, q->id, r);
+}
+
+/* Every method with the parameters that it takes. */
+static json_t *solvers_json(void)
+{
+    json_t *list = json_array();
+    for (int m = ODE_RK45; m <= ODE_HEUN; m++) {
+        bool fixed = ode_method_is_fixed_step((enum ode_method)m);
+        json_t *parameters =
+            fixed ? json_pack("[s, s, s, s]", "steps", "t_max", "t_min", "max_nfe")
+                  : json_pack("[s, s, s, s, s]", "rtol", "atol", "t_max", "t_min", "max_nfe");
+        json_array_append_new(list,
+                              json_pack("{s:s, s:o}", "method", ode_method_name((enum ode_method)m),
+                                        "parameters", parameters));
+    }
+    return list;
+}
+
+static json_t *formats_json(void)
+{
+    json_t *list = json_array();
+    for (int f = 0; f < HTTP_FORMATS; f++)
+        json_array_append_new(list, json_pack("{s:s, s:s}", "format",
+                                              http_format_word((enum http_format)f), "type",
+                                              http_format_type((enum http_format)f)));
+    return list;
+}
+
+void http_info_capabilities(struct http_app *app, const struct http_request *q,
+                            struct http_reply *r)
+{
+    (void)q;
+    json_t *limits =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:i, s:i}", "n", (json_int_t)app->n_max, "body_bytes",
+                  (json_int_t)app->body_max, "queue_images", (json_int_t)app->queue_images_max,
+                  "steps", (json_int_t)ODE_STEPS_MAX, "max_nfe", (json_int_t)ODE_NFE_MAX,
+                  "grid_columns", HTTP_COLUMNS_MAX, "grid_scale", HTTP_SCALE_MAX);
+    json_t *models = json_array();
+    for (size_t i = 0; i < app->model_count; i++)
+        json_array_append_new(models, json_string(app->model_names[i]));
+    const struct engine_model *first = engine_model_find(app->engine, NULL);
+    json_t *solver = NULL;
+    if (first) {
+        struct model_solver fallback = model_solver_default(engine_model_get(first));
+        solver = engine_solver_json(&fallback);
+    }
+    json_t *defaults =
+        json_pack("{s:s?, s:i, s:i, s:o?, s:b, s:s}", "model",
+                  app->model_count ? app->model_names[0] : NULL, "n", 1, "first_index", 0, "solver",
+                  solver, "embed_metadata", 1, "format", http_format_word(HTTP_FORMAT_JSON));
+    send_json(r, 200,
+              json_pack("{s:o, s:o, s:o, s:o, s:o}", "models", models, "limits", limits, "solvers",
+                        solvers_json(), "formats", formats_json(), "defaults", defaults));
+}
+
+void http_info_version(struct http_app *app, const struct http_request *q, struct http_reply *r)
+{
+    (void)app, (void)q;
+    send_json(r, 200,
+              json_pack("{s:s, s:s, s:s, s:{s:s, s:s}}", "name", "pfgmd", "version", PFGMD_VERSION,
+                        "compiler", __VERSION__, "libraries", "jansson", jansson_version_str(),
+                        "libmicrohttpd", http_library_version()));
+}

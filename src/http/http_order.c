@@ -1,0 +1,274 @@
+/* Reading orders. One table a JSON object says which keys exist and who reads each, so that an
+ * unknown field cannot be forgotten; readers add their own faults and never stop the others. */
+#include "http_order.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+struct reading {
+    struct http_order *order;
+    size_t n_max;
+    struct http_problem *p;
+    bool bad;
+};
+
+typedef void read_field(struct reading *r, const char *pointer, const json_t *value);
+struct field {
+    const char *key;
+    read_field *read;
+};
+
+#define FAULT(r, pointer, ...)                                                                     \
+    do {                                                                                           \
+        (r)->bad = true;                                                                           \
+        http_problem_point((r)->p, pointer, __VA_ARGS__);                                          \
+    } while (0)
+
+static void read_object(struct reading *r, const char *pointer, const json_t *value,
+                        const struct field *fields, size_t count)
+{
+    if (!json_is_object(value)) {
+        FAULT(r, pointer, "must be an object");
+        return;
+    }
+    for (void *at = json_object_iter((json_t *)(uintptr_t)value); at;
+         at = json_object_iter_next((json_t *)(uintptr_t)value, at)) {
+        const char *key = json_object_iter_key(at);
+        char member[256];
+        snprintf(member, sizeof member, "%s", pointer);
+        http_pointer_step(member, sizeof member, key);
+        size_t i = 0;
+        while (i < count && strcmp(fields[i].key, key) != 0)
+            i++;
+        if (i < count)
+            fields[i].read(r, member, json_object_iter_value(at));
+        else
+            FAULT(r, member, "is not a known field");
+    }
+}
+
+static bool read_int(struct reading *r, const char *pointer, const json_t *value, int64_t min,
+                     int64_t max, int64_t *out)
+{
+    if (json_is_integer(value) && json_integer_value(value) >= min &&
+        json_integer_value(value) <= max) {
+        *out = json_integer_value(value);
+        return true;
+    }
+    FAULT(r, pointer, "must be an integer from %" PRId64 " to %" PRId64, min, max);
+    return false;
+}
+
+/* A number to 2^63 - 1, or the plain decimal digits of one to 2^64 - 1. */
+static bool read_uint64(struct reading *r, const char *pointer, const json_t *value, uint64_t *out)
+{
+    if (json_is_integer(value) && json_integer_value(value) >= 0) {
+        *out = (uint64_t)json_integer_value(value);
+        return true;
+    }
+    const char *text = json_is_string(value) ? json_string_value(value) : "";
+    uint64_t n = 0;
+    bool ok = *text && (text[0] != '0' || !text[1]);
+    for (const char *c = text; *c && ok; c++) {
+        unsigned digit = (unsigned)(unsigned char)*c - '0';
+        ok = digit <= 9 && !__builtin_mul_overflow(n, (uint64_t)10, &n) &&
+             !__builtin_add_overflow(n, (uint64_t)digit, &n);
+    }
+    if (ok)
+        *out = n;
+    else
+        FAULT(r, pointer,
+              "must be an integer from 0 to 9223372036854775807, or a string of decimal digits up "
+              "to \"18446744073709551615\"");
+    return ok;
+}
+
+static bool read_real(struct reading *r, const char *pointer, const json_t *value, double min,
+                      double max, double *out)
+{
+    double x = json_is_number(value) ? json_number_value(value) : NAN;
+    if (isfinite(x) && x >= min && x <= max) {
+        *out = x;
+        return true;
+    }
+    FAULT(r, pointer, "must be a number from %g to %g", min, max);
+    return false;
+}
+
+static void read_model(struct reading *r, const char *pointer, const json_t *value)
+{
+    if (!json_is_string(value))
+        FAULT(r, pointer, "must be a string");
+    else if (json_string_length(value) == 0 || json_string_length(value) > HTTP_MODEL_NAME_MAX)
+        FAULT(r, pointer, "must be the name of a model, 1 to %d bytes", HTTP_MODEL_NAME_MAX);
+    else
+        snprintf(r->order->model, sizeof r->order->model, "%s", json_string_value(value));
+}
+
+static void read_n(struct reading *r, const char *pointer, const json_t *value)
+{
+    int64_t n;
+    if (read_int(r, pointer, value, 1, (int64_t)r->n_max, &n))
+        r->order->n = (size_t)n;
+    else
+        r->p->limit = (int64_t)r->n_max;
+}
+
+static void read_seed(struct reading *r, const char *pointer, const json_t *value)
+{
+    r->order->seed_given = read_uint64(r, pointer, value, &r->order->seed);
+}
+
+static void read_first_index(struct reading *r, const char *pointer, const json_t *value)
+{
+    read_uint64(r, pointer, value, &r->order->first_index);
+}
+
+static void read_embed_metadata(struct reading *r, const char *pointer, const json_t *value)
+{
+    if (json_is_boolean(value))
+        r->order->embed_metadata = json_is_true(value);
+    else
+        FAULT(r, pointer, "must be true or false");
+}
+
+static void read_method(struct reading *r, const char *pointer, const json_t *value)
+{
+    if (json_is_string(value) &&
+        ode_method_parse(json_string_value(value), &r->order->solver.method) == 0)
+        r->order->solver.method_given = true;
+    else
+        FAULT(r, pointer, "must be one of \"rk45\", \"euler\", \"improved-euler\" and \"heun\"");
+}
+
+static void read_steps(struct reading *r, const char *pointer, const json_t *value)
+{
+    int64_t steps;
+    r->order->solver.steps_given = true;
+    if (read_int(r, pointer, value, 1, ODE_STEPS_MAX, &steps))
+        r->order->solver.steps = (int)steps;
+}
+
+static void read_rtol(struct reading *r, const char *pointer, const json_t *value)
+{
+    r->order->solver.rtol_given = true;
+    read_real(r, pointer, value, ODE_RTOL_MIN, 1.0, &r->order->solver.rtol);
+}
+
+static void read_atol(struct reading *r, const char *pointer, const json_t *value)
+{
+    r->order->solver.atol_given = true;
+    read_real(r, pointer, value, 0.0, 1e6, &r->order->solver.atol);
+}
+
+static void read_t_max(struct reading *r, const char *pointer, const json_t *value)
+{
+    r->order->solver.t_max_given = true;
+    read_real(r, pointer, value, 1e-6, 1e15, &r->order->solver.t_max);
+}
+
+static void read_t_min(struct reading *r, const char *pointer, const json_t *value)
+{
+    r->order->solver.t_min_given = true;
+    read_real(r, pointer, value, 1e-6, 1e15, &r->order->solver.t_min);
+}
+
+static void read_max_nfe(struct reading *r, const char *pointer, const json_t *value)
+{
+    r->order->solver.max_nfe_given = true;
+    read_int(r, pointer, value, 1, ODE_NFE_MAX, &r->order->solver.max_nfe);
+}
+
+static void read_solver(struct reading *r, const char *pointer, const json_t *value)
+{
+    static const struct field fields[] = {
+        {"method", read_method},   {"steps", read_steps}, {"rtol", read_rtol},
+        {"atol", read_atol},       {"t_max", read_t_max}, {"t_min", read_t_min},
+        {"max_nfe", read_max_nfe},
+    };
+    read_object(r, pointer, value, fields, sizeof fields / sizeof *fields);
+}
+
+static void read_columns(struct reading *r, const char *pointer, const json_t *value)
+{
+    int64_t columns;
+    if (read_int(r, pointer, value, 1, HTTP_COLUMNS_MAX, &columns))
+        r->order->columns = (int)columns;
+}
+
+static void read_scale(struct reading *r, const char *pointer, const json_t *value)
+{
+    int64_t scale;
+    if (read_int(r, pointer, value, 1, HTTP_SCALE_MAX, &scale))
+        r->order->scale = (int)scale;
+}
+
+static void read_grid(struct reading *r, const char *pointer, const json_t *value)
+{
+    static const struct field fields[] = {{"columns", read_columns}, {"scale", read_scale}};
+    r->order->grid_given = true;
+    read_object(r, pointer, value, fields, sizeof fields / sizeof *fields);
+}
+
+int http_order_parse(const json_t *body, size_t n_max, struct http_order *out,
+                     struct http_problem *p)
+{
+    static const struct field fields[] = {
+        {"model", read_model},
+        {"n", read_n},
+        {"seed", read_seed},
+        {"first_index", read_first_index},
+        {"solver", read_solver},
+        {"grid", read_grid},
+        {"embed_metadata", read_embed_metadata},
+    };
+    memset(out, 0, sizeof *out);
+    out->n = 1;
+    out->scale = 1;
+    out->embed_metadata = true;
+    struct reading r = {out, n_max, p, false};
+    read_object(&r, "", body, fields, sizeof fields / sizeof *fields);
+    if (!r.bad && out->n - 1 > UINT64_MAX - out->first_index)
+        FAULT(&r, "/first_index", "%" PRIu64 " + %zu images goes past 2^64", out->first_index,
+              out->n);
+    return r.bad ? -1 : 0;
+}
+
+int http_order_solver(const struct http_order *order, const struct model_solver *fallback,
+                      struct model_solver *out, struct http_problem *p)
+{
+    *out = *fallback;
+    if (order->solver.method_given)
+        out->ode.method = order->solver.method;
+    const char *name = ode_method_name(out->ode.method);
+    bool fixed = ode_method_is_fixed_step(out->ode.method), bad = false;
+    if (!fixed && order->solver.steps_given) {
+        http_problem_point(p, "/solver/steps", "does not apply to %s, which picks its own steps",
+                           name);
+        bad = true;
+    }
+    if (fixed && order->solver.rtol_given) {
+        http_problem_point(p, "/solver/rtol", "does not apply to %s, which has fixed steps", name);
+        bad = true;
+    }
+    if (fixed && order->solver.atol_given) {
+        http_problem_point(p, "/solver/atol", "does not apply to %s, which has fixed steps", name);
+        bad = true;
+    }
+    if (order->solver.steps_given)
+        out->ode.steps = order->solver.steps;
+    if (order->solver.rtol_given)
+        out->ode.rtol = order->solver.rtol;
+    if (order->solver.atol_given)
+        out->ode.atol = order->solver.atol;
+    if (order->solver.max_nfe_given)
+        out->ode.max_nfe = order->solver.max_nfe;
+    if (order->solver.t_max_given)
+        out->t_max = order->solver.t_max;
+    if (order->solver.t_min_given)
+        out->t_min = order->solver.t_min;
+    return bad ? -1 : 0;
+}

@@ -1,0 +1,43 @@
+/* The fields of a request for images: JSON in, plain data out, every wrong field named by its
+ * pointer. Pure functions; nothing here knows the engine's state or the connection. */
+#ifndef HTTP_ORDER_H
+#define HTTP_ORDER_H
+
+#include "http_problem.h"
+#include "model.h"
+
+#define HTTP_MODEL_NAME_MAX 64 /* bytes; engine_model_add's limit */
+#define HTTP_COLUMNS_MAX 1024
+#define HTTP_SCALE_MAX 16
+
+struct http_order {
+    char model[HTTP_MODEL_NAME_MAX + 1]; /* empty: the default model */
+    size_t n;                            /* 1 to n_max */
+    bool seed_given;
+    uint64_t seed, first_index; /* first_index + n ≤ 2^64 */
+    struct {
+        bool method_given, steps_given, rtol_given, atol_given, t_max_given, t_min_given;
+        bool max_nfe_given;
+        enum ode_method method;
+        int steps;
+        double rtol, atol, t_max, t_min;
+        int64_t max_nfe;
+    } solver;
+    bool grid_given;
+    int columns, scale; /* columns 0: as square as it gets */
+    bool embed_metadata;
+};
+
+/* Reads the body of POST /v1/images. Collects every fault it can find, then returns -1 with a 422;
+ * 0 and *out complete otherwise. Integers never pass through a double; seeds and first_index also
+ * come as decimal strings up to 2^64 - 1. */
+int http_order_parse(const json_t *body, size_t n_max, struct http_order *out,
+                     struct http_problem *p);
+
+/* The model's default solver with what the request changes. `steps` belongs to the methods with
+ * fixed steps, `rtol` and `atol` to rk45; the other one is a 422. Ranges against the model are the
+ * engine's to check. */
+int http_order_solver(const struct http_order *order, const struct model_solver *fallback,
+                      struct model_solver *out, struct http_problem *p);
+
+#endif

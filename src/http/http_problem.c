@@ -1,0 +1,135 @@
+/* Problems: the table of codes and the JSON of one. */
+#include "http_problem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    unsigned status;
+    const char *word, *title;
+} codes[] = {
+    [HTTP_PROBLEM_NONE] = {500, "internal", "Internal error"},
+    [HTTP_PROBLEM_BAD_REQUEST] = {400, "bad_request", "The request cannot be read"},
+    [HTTP_PROBLEM_MALFORMED_JSON] = {400, "malformed_json", "The body is not JSON"},
+    [HTTP_PROBLEM_NOT_FOUND] = {404, "not_found", "No such resource"},
+    [HTTP_PROBLEM_METHOD_NOT_ALLOWED] = {405, "method_not_allowed",
+                                         "The resource does not take this method"},
+    [HTTP_PROBLEM_NOT_ACCEPTABLE] = {406, "not_acceptable", "No acceptable format"},
+    [HTTP_PROBLEM_CONTENT_TOO_LARGE] = {413, "content_too_large", "The body is too large"},
+    [HTTP_PROBLEM_UNSUPPORTED_MEDIA_TYPE] = {415, "unsupported_media_type",
+                                             "The body is of a kind that is not taken"},
+    [HTTP_PROBLEM_EXPECTATION_FAILED] = {417, "expectation_failed", "The expectation is not met"},
+    [HTTP_PROBLEM_INVALID_PARAMETER] = {422, "invalid_parameter", "A parameter is not valid"},
+    [HTTP_PROBLEM_INTERNAL] = {500, "internal", "Internal error"},
+    [HTTP_PROBLEM_NUMERICAL_FAILURE] = {500, "numerical_failure", "An image could not be solved"},
+    [HTTP_PROBLEM_NOT_IMPLEMENTED] = {501, "not_implemented", "Not implemented"},
+    [HTTP_PROBLEM_QUEUE_FULL] = {503, "queue_full", "The queue is full"},
+    [HTTP_PROBLEM_LOADING] = {503, "loading", "The model is still loading"},
+    [HTTP_PROBLEM_DRAINING] = {503, "draining", "The server is stopping"},
+};
+
+void http_problem_init(struct http_problem *p)
+{
+    memset(p, 0, sizeof *p);
+    p->limit = -1;
+}
+
+void http_problem_clear(struct http_problem *p)
+{
+    json_decref(p->errors);
+    json_decref(p->available);
+    p->errors = p->available = NULL;
+}
+
+unsigned http_problem_status(enum http_problem_code code)
+{
+    return codes[code].status;
+}
+
+const char *http_problem_word(enum http_problem_code code)
+{
+    return codes[code].word;
+}
+
+void http_problem_set(struct http_problem *p, enum http_problem_code code, const char *format, ...)
+{
+    if (p->code != HTTP_PROBLEM_NONE)
+        return;
+    p->code = code;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(p->detail, sizeof p->detail, format, args);
+    va_end(args);
+}
+
+void http_problem_point(struct http_problem *p, const char *pointer, const char *format, ...)
+{
+    char detail[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(detail, sizeof detail, format, args);
+    va_end(args);
+    http_problem_set(p, HTTP_PROBLEM_INVALID_PARAMETER, "%s: %s", *pointer ? pointer : "the body",
+                     detail);
+    if (!p->errors)
+        p->errors = json_array();
+    if (json_array_size(p->errors) < HTTP_PROBLEM_ERRORS_MAX)
+        json_array_append_new(p->errors, json_pack("{s:o, s:o}", "pointer", http_json_text(pointer),
+                                                   "detail", http_json_text(detail)));
+}
+
+void http_pointer_step(char *pointer, size_t size, const char *key)
+{
+    size_t used = strlen(pointer);
+    if (used + 1 < size)
+        pointer[used++] = '/';
+    for (; *key && used + 3 < size; key++) {
+        if (*key == '~' || *key == '/') {
+            pointer[used++] = '~';
+            pointer[used++] = *key == '~' ? '0' : '1';
+        } else {
+            pointer[used++] = *key;
+        }
+    }
+    pointer[used] = '\0';
+}
+
+/* Text members first, then what only some problems have. */
+static json_t *problem_json(const struct http_problem *p, const char *id)
+{
+    char type[96], instance[192];
+    snprintf(type, sizeof type, "urn:pfgm:problem:%s", codes[p->code].word);
+    snprintf(instance, sizeof instance, "urn:pfgm:request:%s", id);
+    json_t *o =
+        json_pack("{s:s, s:s, s:i, s:o, s:s, s:s}", "type", type, "title", codes[p->code].title,
+                  "status", (int)codes[p->code].status, "detail", http_json_text(p->detail),
+                  "instance", instance, "code", codes[p->code].word);
+    if (!o)
+        return NULL;
+    int bad = 0;
+    if (p->errors)
+        bad |= json_object_set(o, "errors", p->errors);
+    if (p->retry_after_s > 0)
+        bad |= json_object_set_new(o, "retry_after_s", json_integer(p->retry_after_s));
+    if (p->limit >= 0)
+        bad |= json_object_set_new(o, "limit", json_integer(p->limit));
+    if (p->available)
+        bad |= json_object_set(o, "available", p->available);
+    if (!bad)
+        return o;
+    json_decref(o);
+    return NULL;
+}
+
+void http_problem_reply(struct http_problem *p, const char *id, struct http_reply *r)
+{
+    unsigned status = codes[p->code].status;
+    http_reply_json(r, status, "application/problem+json", problem_json(p, id));
+    if (p->retry_after_s > 0)
+        http_reply_header(r, "Retry-After", "%d", p->retry_after_s);
+    if (status == 405)
+        http_reply_header(r, "Allow", "%s", p->allow);
+    if (p->close)
+        r->close = true;
+    http_problem_clear(p);
+}

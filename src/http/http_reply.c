@@ -1,0 +1,69 @@
+/* Filling replies. The headers are a fixed array, because no route sends more than a dozen. */
+#include "http_reply.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void http_reply_init(struct http_reply *r)
+{
+    memset(r, 0, sizeof *r);
+    buf_init(&r->body, HTTP_REPLY_BODY_MAX);
+}
+
+void http_reply_free(struct http_reply *r)
+{
+    buf_free(&r->body);
+}
+
+void http_reply_header(struct http_reply *r, const char *name, const char *format, ...)
+{
+    assert(r->header_count < HTTP_REPLY_HEADERS_MAX);
+    struct http_reply_header *h = &r->headers[r->header_count++];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(h->value, sizeof h->value, format, args);
+    va_end(args);
+    for (unsigned char *c = (unsigned char *)h->value; *c; c++)
+        if (*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    h->name = name;
+}
+
+void http_reply_fail(struct http_reply *r)
+{
+    static const char text[] =
+        "{\"type\":\"urn:pfgm:problem:internal\",\"title\":\"Internal error\","
+        "\"status\":500,\"code\":\"internal\"}\n";
+    buf_clear(&r->body);
+    r->status = 500;
+    r->content_type = "application/problem+json";
+    buf_string(&r->body, text, NULL); /* on failure the body stays empty; the status tells */
+}
+
+void http_reply_json(struct http_reply *r, unsigned status, const char *content_type, json_t *body)
+{
+    buf_clear(&r->body);
+    r->status = status;
+    r->content_type = content_type;
+    if (!body || json_append(&r->body, body, 0, NULL) != 0 || buf_string(&r->body, "\n", NULL) != 0)
+        http_reply_fail(r);
+    json_decref(body);
+}
+
+json_t *http_json_text(const char *text)
+{
+    json_t *value = json_string(text);
+    if (value)
+        return value;
+    char *copy = strdup(text);
+    if (!copy)
+        return NULL;
+    for (unsigned char *c = (unsigned char *)copy; *c; c++)
+        if (*c >= 0x80)
+            *c = '?';
+    value = json_string(copy);
+    free(copy);
+    return value;
+}

@@ -1,0 +1,47 @@
+/* An answer before it is sent: status, headers, body. Handlers fill one and never see the HTTP
+ * library; the server turns it into a response. Owned by the exchange, used by one thread at a
+ * time.
+ */
+#ifndef HTTP_REPLY_H
+#define HTTP_REPLY_H
+
+#include "base_buf.h"
+#include "base_json.h"
+
+#define HTTP_REPLY_HEADERS_MAX 16
+#define HTTP_REPLY_BODY_MAX ((size_t)512 << 20) /* the largest sheet in base64 is below 350 MiB */
+
+struct http_reply_header {
+    const char *name; /* static text */
+    char value[256];
+};
+
+struct http_reply {
+    unsigned status;          /* 0: nothing decided yet */
+    const char *content_type; /* static text; NULL without a body */
+    struct buf body;
+    struct http_reply_header headers[HTTP_REPLY_HEADERS_MAX];
+    size_t header_count;
+    bool close; /* end the connection after this answer */
+};
+
+void http_reply_init(struct http_reply *r);
+void http_reply_free(struct http_reply *r);
+
+/* Adds a header; `name` must outlive the reply. A value longer than 255 bytes is cut. Control
+ * characters in it become '?', so that nothing from outside can start a header of its own. */
+void http_reply_header(struct http_reply *r, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Makes `body` (reference taken, NULL counts as out of memory) the answer, with one line feed after
+ * it. When memory runs out the answer becomes a bare 500 instead. */
+void http_reply_json(struct http_reply *r, unsigned status, const char *content_type, json_t *body);
+
+/* Drops what was filled and leaves a bare 500 problem that needs no memory to speak of. */
+void http_reply_fail(struct http_reply *r);
+
+/* A JSON string of text that may not be UTF-8 (cut in the middle of a character, or never was):
+ * then every byte beyond ASCII becomes '?'. New reference or NULL. */
+json_t *http_json_text(const char *text);
+
+#endif

@@ -1,0 +1,335 @@
+/* Links, tickets and the watcher.
+ *
+ * The watcher looks every 100 ms, in one poll(2) over all sleeping connections: POLLRDHUP there
+ * means that the client has closed its side. A client that only half-closes while it waits cannot
+ * be told from one that left and is treated as gone, as common HTTP servers do. It sleeps without a
+ * time-out while no connection is open. */
+#include "http_wait.h"
+
+#include "base_cpu.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define TICK_NS 100000000
+
+static void unlock_and_free_if_last(struct http_wait *w, struct http_ticket *t)
+{
+    bool last = t->holders == 0;
+    if (last && --w->ticket_count == 0)
+        pthread_cond_broadcast(&w->changed);
+    struct engine_request *request = t->request;
+    pthread_mutex_unlock(&w->lock);
+    if (last) { /* `w` may be gone */
+        engine_request_free(request);
+        free(t);
+    }
+}
+
+static void on_done(struct engine_request *r, void *context)
+{
+    struct http_ticket *t = context;
+    struct http_wait *w = t->wait;
+    pthread_mutex_lock(&w->lock);
+    t->request = r; /* may come before engine_submit has returned */
+    t->finished = true;
+    if (t->asleep) {
+        t->asleep = false;
+        w->resume(t->connection);
+    }
+    t->holders--;
+    unlock_and_free_if_last(w, t);
+}
+
+struct http_ticket *http_ticket_new(struct http_wait *w, struct err *e)
+{
+    struct http_ticket *t = calloc(1, sizeof *t);
+    if (!t) {
+        err_fail_memory(e, sizeof *t);
+        return NULL;
+    }
+    t->wait = w;
+    t->holders = 1;
+    pthread_mutex_lock(&w->lock);
+    w->ticket_count++;
+    pthread_mutex_unlock(&w->lock);
+    return t;
+}
+
+int http_ticket_submit(struct http_ticket *t, struct engine *g, struct engine_order *order,
+                       struct err *e)
+{
+    struct engine_request *request = NULL;
+    order->done = on_done;
+    order->context = t;
+    pthread_mutex_lock(&t->wait->lock);
+    t->holders++;
+    pthread_mutex_unlock(&t->wait->lock);
+    int failed = engine_submit(g, order, &request, e);
+    pthread_mutex_lock(&t->wait->lock);
+    if (failed)
+        t->holders--;
+    else
+        t->request = request;
+    pthread_mutex_unlock(&t->wait->lock);
+    return failed;
+}
+
+bool http_ticket_sleep(struct http_ticket *t, struct http_link *l, void *connection)
+{
+    struct http_wait *w = t->wait;
+    pthread_mutex_lock(&w->lock);
+    bool sleep = !t->finished && !w->stopping;
+    if (sleep) {
+        l->ticket = t;
+        l->phase = HTTP_PHASE_WORK;
+        l->since_ns = clock_ns();
+        t->connection = connection;
+        t->asleep = true;
+        w->suspend(connection);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return sleep;
+}
+
+bool http_ticket_finished(struct http_ticket *t, bool *gone)
+{
+    pthread_mutex_lock(&t->wait->lock);
+    bool finished = t->finished;
+    *gone = t->gone;
+    pthread_mutex_unlock(&t->wait->lock);
+    return finished;
+}
+
+void http_ticket_drop(struct http_ticket *t, struct http_link *l)
+{
+    struct http_wait *w = t->wait;
+    pthread_mutex_lock(&w->lock);
+    if (l && l->ticket == t)
+        l->ticket = NULL;
+    t->asleep = false;
+    bool cancel = !t->finished && t->request;
+    pthread_mutex_unlock(&w->lock);
+    if (cancel)
+        engine_request_cancel(t->request); /* ours until we let go below */
+    pthread_mutex_lock(&w->lock);
+    t->holders--;
+    unlock_and_free_if_last(w, t);
+}
+
+void http_wait_wake_all(struct http_wait *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->stopping = true;
+    for (struct http_link *l = w->links; l; l = l->next)
+        if (l->ticket && l->ticket->asleep) {
+            l->ticket->asleep = false;
+            w->resume(l->ticket->connection);
+        }
+    pthread_mutex_unlock(&w->lock);
+}
+
+struct http_link *http_link_open(struct http_wait *w, int fd)
+{
+    struct http_link *l = calloc(1, sizeof *l);
+    if (!l)
+        return NULL;
+    l->fd = fd;
+    l->since_ns = clock_ns();
+    pthread_mutex_lock(&w->lock);
+    l->next = w->links;
+    if (w->links)
+        w->links->previous = l;
+    w->links = l;
+    w->link_count++;
+    pthread_cond_signal(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+    return l;
+}
+
+void http_link_close(struct http_wait *w, struct http_link *l)
+{
+    pthread_mutex_lock(&w->lock);
+    if (l->previous)
+        l->previous->next = l->next;
+    else
+        w->links = l->next;
+    if (l->next)
+        l->next->previous = l->previous;
+    w->link_count--;
+    pthread_mutex_unlock(&w->lock);
+    free(l);
+}
+
+void http_link_phase(struct http_wait *w, struct http_link *l, enum http_phase phase)
+{
+    pthread_mutex_lock(&w->lock);
+    l->phase = phase;
+    l->since_ns = clock_ns();
+    pthread_mutex_unlock(&w->lock);
+}
+
+bool http_link_cut(struct http_wait *w, const struct http_link *l)
+{
+    pthread_mutex_lock(&w->lock);
+    bool cut = l->cut;
+    pthread_mutex_unlock(&w->lock);
+    return cut;
+}
+
+void http_wait_count(struct http_wait *w, int change)
+{
+    pthread_mutex_lock(&w->lock);
+    w->exchange_count += (size_t)change;
+    pthread_mutex_unlock(&w->lock);
+}
+
+size_t http_wait_exchanges(struct http_wait *w)
+{
+    pthread_mutex_lock(&w->lock);
+    size_t count = w->exchange_count;
+    pthread_mutex_unlock(&w->lock);
+    return count;
+}
+
+/* What one look of the watcher needs; grown outside the lock. */
+struct look {
+    struct pollfd *fds;
+    struct http_ticket **tickets; /* of the same places; then those to cancel */
+    size_t room;
+};
+
+static void grow(struct look *k, size_t want)
+{
+    if (want <= k->room)
+        return;
+    struct pollfd *fds = realloc(k->fds, want * sizeof *fds);
+    if (fds)
+        k->fds = fds;
+    struct http_ticket **tickets = realloc(k->tickets, want * sizeof(struct http_ticket *));
+    if (tickets)
+        k->tickets = tickets;
+    if (fds && tickets)
+        k->room = want; /* else this look covers fewer connections; the next one tries again */
+}
+
+/* Cuts connections that stayed too long in a phase. The socket is ours to write to and to shut down
+ * while the lock is held, because the library closes it only after http_link_close; and while a
+ * body comes in, the library has nothing to write. */
+static void cut_late(struct http_wait *w, int64_t now)
+{
+    for (struct http_link *l = w->links; l; l = l->next) {
+        int64_t limit = w->limits_ns[l->phase];
+        if (limit && !l->cut && now - l->since_ns > limit) {
+            static const char answer[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
+                                         "Content-Length: 0\r\n\r\n";
+            l->cut = true;
+            if (l->phase == HTTP_PHASE_BODY)
+                send(l->fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+            shutdown(l->fd, SHUT_RDWR);
+        }
+    }
+}
+
+/* Collects the tickets whose clients have gone, each with a hold of its own. */
+static size_t find_gone(struct http_wait *w, struct look *k)
+{
+    size_t n = 0, gone = 0;
+    for (struct http_link *l = w->links; l && n < k->room; l = l->next) {
+        if (l->phase != HTTP_PHASE_WORK || !l->ticket || l->ticket->finished || l->cut)
+            continue;
+        k->fds[n] = (struct pollfd){.fd = l->fd, .events = POLLRDHUP};
+        k->tickets[n++] = l->ticket;
+    }
+    if (n == 0 || poll(k->fds, (nfds_t)n, 0) <= 0)
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        if (k->fds[i].revents & (POLLRDHUP | POLLHUP | POLLERR)) {
+            k->tickets[i]->holders++;
+            k->tickets[i]->gone = true;
+            k->tickets[gone++] = k->tickets[i];
+        }
+    return gone;
+}
+
+static void look_once(struct http_wait *w, struct look *k)
+{
+    pthread_mutex_lock(&w->lock);
+    size_t want = w->link_count;
+    pthread_mutex_unlock(&w->lock);
+    grow(k, want + 64);
+    pthread_mutex_lock(&w->lock);
+    cut_late(w, clock_ns());
+    size_t gone = find_gone(w, k);
+    pthread_mutex_unlock(&w->lock);
+    for (size_t i = 0; i < gone; i++) {
+        engine_request_cancel(k->tickets[i]->request); /* wakes the connection through on_done */
+        pthread_mutex_lock(&w->lock);
+        k->tickets[i]->holders--;
+        unlock_and_free_if_last(w, k->tickets[i]);
+    }
+}
+
+static void *watch(void *context)
+{
+    struct http_wait *w = context;
+    struct look k = {0};
+    pthread_mutex_lock(&w->lock);
+    while (w->started) {
+        if (w->link_count == 0) {
+            pthread_cond_wait(&w->changed, &w->lock);
+            continue;
+        }
+        int64_t end = clock_ns() + TICK_NS;
+        const struct timespec until = {end / 1000000000, end % 1000000000};
+        while (w->started && pthread_cond_timedwait(&w->changed, &w->lock, &until) != ETIMEDOUT)
+            ;
+        pthread_mutex_unlock(&w->lock);
+        look_once(w, &k);
+        pthread_mutex_lock(&w->lock);
+    }
+    pthread_mutex_unlock(&w->lock);
+    free(k.fds);
+    free(k.tickets);
+    return NULL;
+}
+
+int http_wait_start(struct http_wait *w, void (*suspend)(void *), void (*resume)(void *),
+                    const int limits_s[HTTP_PHASES], struct err *e)
+{
+    memset(w, 0, sizeof *w);
+    w->suspend = suspend;
+    w->resume = resume;
+    for (int i = 0; i < HTTP_PHASES; i++)
+        w->limits_ns[i] = (int64_t)limits_s[i] * 1000000000;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    w->started = true;
+    int code = pthread_create(&w->thread, NULL, watch, w);
+    if (code == 0)
+        return 0;
+    w->started = false;
+    pthread_mutex_destroy(&w->lock);
+    pthread_cond_destroy(&w->changed);
+    return err_fail_errno(e, code, "watcher", "start a thread");
+}
+
+void http_wait_stop(struct http_wait *w)
+{
+    pthread_mutex_lock(&w->lock);
+    while (w->ticket_count > 0)
+        pthread_cond_wait(&w->changed, &w->lock);
+    w->started = false;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    pthread_mutex_destroy(&w->lock);
+    pthread_cond_destroy(&w->changed);
+}

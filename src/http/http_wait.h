@@ -1,0 +1,92 @@
+/* Waiting: which connections are open, which of them sleep until the engine is done, and the thread
+ * that watches both.
+ *
+ * The HTTP library neither notices that the client of a suspended connection has gone, nor ends one
+ * that sends a byte a second, and it aborts the process when it is stopped with a suspended
+ * connection. So every connection has a link here, with its socket and the phase it is in, and
+ * every request that is in the engine has a ticket.
+ *
+ * A ticket is shared by the exchange (server thread) and the engine's callback (worker thread) and
+ * freed by whoever lets go of it last. One mutex guards links and tickets; the connection is put to
+ * sleep and woken under it, so a result can neither come too early nor wake a connection that is
+ * gone. The engine is never called under it. */
+#ifndef HTTP_WAIT_H
+#define HTTP_WAIT_H
+
+#include "engine.h"
+
+#include <pthread.h>
+
+enum http_phase {
+    HTTP_PHASE_HEAD, /* between requests, or a head is coming in */
+    HTTP_PHASE_BODY,
+    HTTP_PHASE_WORK, /* asleep until the engine is done: no time limit here */
+    HTTP_PHASE_SEND,
+    HTTP_PHASES
+};
+
+struct http_ticket {
+    struct http_wait *wait;
+    struct engine_request *request; /* set by engine_submit; freed with the ticket */
+    int holders;                    /* the rest is guarded by wait->lock */
+    bool finished;                  /* the engine's callback has run */
+    bool asleep;
+    bool gone;        /* the client left before */
+    void *connection; /* the library's; only to be woken, and only while asleep */
+};
+
+struct http_link {
+    struct http_link *previous, *next;
+    int fd;
+    enum http_phase phase;
+    int64_t since_ns;
+    bool cut; /* shut down by the watcher */
+    struct http_ticket *ticket;
+};
+
+struct http_wait {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    pthread_t thread;
+    bool started, stopping;
+    struct http_link *links;
+    size_t link_count, exchange_count, ticket_count;
+    void (*suspend)(void *connection);
+    void (*resume)(void *connection);
+    int64_t limits_ns[HTTP_PHASES]; /* how long a phase may last; 0: for ever */
+};
+
+/* Starts the watcher thread. `limits_s` as above, in seconds. */
+int http_wait_start(struct http_wait *w, void (*suspend)(void *), void (*resume)(void *),
+                    const int limits_s[HTTP_PHASES], struct err *e);
+/* After the HTTP library has been stopped: waits until the engine has let go of the last ticket
+ * (cancelled ones end within a solver step), then ends the watcher. */
+void http_wait_stop(struct http_wait *w);
+
+/* A connection was accepted; NULL when memory ran out. */
+struct http_link *http_link_open(struct http_wait *w, int fd);
+void http_link_close(struct http_wait *w, struct http_link *l);
+void http_link_phase(struct http_wait *w, struct http_link *l, enum http_phase phase);
+/* Whether the watcher has ended it for lateness (after a 408, when a body was due). */
+bool http_link_cut(struct http_wait *w, const struct http_link *l);
+/* Counts exchanges between their first byte and their end, for the drain. */
+void http_wait_count(struct http_wait *w, int change);
+size_t http_wait_exchanges(struct http_wait *w);
+
+/* A ticket held by the caller and, once submitted, by the engine. */
+struct http_ticket *http_ticket_new(struct http_wait *w, struct err *e);
+/* engine_submit with the ticket's callback. On failure the caller still holds the ticket. */
+int http_ticket_submit(struct http_ticket *t, struct engine *g, struct engine_order *order,
+                       struct err *e);
+/* Puts the connection to sleep until the ticket is finished; false when it is already, and then the
+ * connection stays awake. */
+bool http_ticket_sleep(struct http_ticket *t, struct http_link *l, void *connection);
+/* Whether the engine is done with it; *gone whether that was because the client left. */
+bool http_ticket_finished(struct http_ticket *t, bool *gone);
+/* The exchange lets go: an unfinished request is cancelled. */
+void http_ticket_drop(struct http_ticket *t, struct http_link *l);
+/* Wakes every sleeping connection, finished or not; their exchanges then see an unfinished ticket.
+ */
+void http_wait_wake_all(struct http_wait *w);
+
+#endif

@@ -1,0 +1,263 @@
+"""Raw bytes against the daemon: how it frames requests, and what it does with those that two
+parsers could read differently."""
+
+import json
+import os
+import re
+import socket
+import time
+import unittest
+
+from harness import Daemon, SharedDaemon
+
+BODY = b'{"seed":11}'
+CLOSE = b"Connection: close\r\n"
+LAST = CLOSE + b"\r\n"  # ends a head whose answer is the last
+NEXT = b"GET /version HTTP/1.1\r\nHost: x\r\n" + LAST
+
+
+def read_answers(s, timeout=30):
+    """Everything until the other side closes, or half a second of silence; whether it closed."""
+    data, closed = b"", False
+    s.settimeout(timeout)
+    while True:
+        try:
+            piece = s.recv(65536)
+        except socket.timeout:
+            break
+        except ConnectionResetError:
+            closed = True
+            break
+        if not piece:
+            closed = True
+            break
+        data += piece
+        s.settimeout(0.5)
+    return data, closed
+
+
+def statuses(data):
+    return [int(m) for m in re.findall(rb"HTTP/1\.1 (\d{3})", data)]
+
+
+class Framing(SharedDaemon):
+    def exchange(self, data, timeout=30):
+        with self.daemon.connect() as s:
+            s.sendall(data)
+            return read_answers(s, timeout)
+
+    def post(self, head, body=BODY):
+        return b"POST /v1/images HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n" + body
+
+    def test_doubtful_frames(self):
+        chunked = b"5\r\n{    \r\n1\r\n}\r\n0\r\n\r\n"
+        hidden = b"0\r\n\r\nGET /version HTTP/1.1\r\nHost: x\r\n\r\n"
+        rows = [
+            (b"Content-Length: %d\r\nTransfer-Encoding: chunked\r\n" % len(hidden), hidden, 400),
+            (b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", chunked, 400),
+            (b"Content-Length: 2\r\nContent-Length: 11\r\n", BODY, 400),
+            (b"Content-Length: 11\r\nContent-Length: 11\r\n", BODY, 400),
+            (b"Content-Length: 11, 11\r\n", BODY, 400),
+            (b"Content-Length: +11\r\n", BODY, 400),
+            (b"Transfer-Encoding: xchunked\r\n", chunked, 501),
+            (b"Transfer-Encoding: gzip, chunked\r\n", chunked, 501),
+            (b"Transfer-Encoding : chunked\r\n", chunked, 400),
+            (b"X Y: z\r\nContent-Length: 11\r\n", BODY, 400),
+            (b"Content-Length : 11\r\n", BODY, 400),
+            (b"Host: y\r\nContent-Length: 11\r\n", BODY, 400),
+            (b"Expect: 200-ok\r\nContent-Length: 11\r\n", BODY, 417),
+        ]
+        for head, body, status in rows:
+            with self.subTest(head=head):
+                data, closed = self.exchange(self.post(head, body))
+                # The library's own 400 repeats its head inside its body.
+                self.assertEqual(set(statuses(data)), {status}, data)
+                self.assertTrue(closed)
+                self.assertIn(b"Connection: close", data)
+
+    def test_what_the_library_refuses_itself(self):
+        rows = [
+            (b"GET /livez HTTP/1.1\r\n\r\n", 400),
+            (b"GET /" + b"a" * 40000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+            (b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 40000 + b"\r\n\r\n", 431),
+            (self.post(b"Transfer-Encoding: chunked\r\n", b"zz\r\n"), 400),
+        ]
+        for data, status in rows:
+            answer, closed = self.exchange(data)
+            self.assertEqual(statuses(answer)[:1], [status], answer[:200])
+            self.assertTrue(closed)
+
+    def test_targets(self):
+        rows = [(b"/livez%00", 400), (b"/livez%00/../../etc", 400),
+                (b"livez", 400), (b"http://x/livez", 200), (b"/livez?x=%00", 400),
+                (b"/../livez", 404), (b"/%6civez", 404), (b"/livez#a", 400),
+                (b"/" + b"a" * 600, 400)]
+        for target, status in rows:
+            with self.subTest(target=target):
+                data, _ = self.exchange(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n" + LAST)
+                self.assertEqual(statuses(data)[:1], [status], data)
+        data, _ = self.exchange(b"OPTIONS * HTTP/1.1\r\nHost: x\r\n" + LAST)
+        self.assertEqual(statuses(data), [204])
+        data, closed = self.exchange(b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertTrue(closed)
+        self.assertNotIn(200, statuses(data))
+
+    def test_too_many_fields(self):
+        head = b"".join(b"X%d: y\r\n" % i for i in range(200))
+        data, closed = self.exchange(b"GET /livez HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n")
+        self.assertEqual((statuses(data), closed), ([400], True))
+
+    def test_body_in_pieces_tangle_accelerator_506(self):
+        padded = BODY + b" " * 60000
+        for body, step, pause in [(BODY, 1, 0.002), (padded, 7000, 0)]:
+            with self.daemon.connect() as s:
+                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                s.sendall(self.post(CLOSE + b"Content-Length: %d\r\n" % len(body), b""))
+                for at in range(0, len(body), step):
+                    s.sendall(body[at:at + step])
+                    time.sleep(pause)
+                data, _ = read_answers(s)
+            self.assertEqual(statuses(data), [200])
+            self.assertIn(b"X-Pfgm-Seed: 11", data)
+
+    def test_chunked_body(self):
+        data, _ = self.exchange(self.post(CLOSE + b"Transfer-Encoding: chunked\r\n",
+                                          b"4\r\n{\"se\r\n7;x=y\r\ned\":11}\r\n0\r\n\r\n"))
+        self.assertEqual(statuses(data), [200])
+        self.assertIn(b"X-Pfgm-Seed: 11", data)
+
+    def test_pipelined_requests_keep_their_order(self):
+        data, _ = self.exchange(self.post(b"Content-Length: 11\r\n")
+                                + b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n"
+                                + b"GET /nowhere HTTP/1.1\r\nHost: x\r\n" + LAST)
+        self.assertEqual(statuses(data), [200, 200, 404])
+        self.assertLess(data.index(b"X-Pfgm-Seed"), data.index(b'"pfgmd"'))
+
+    def test_expect_continue_cpp_httplib_349(self):
+        begun = time.monotonic()
+        body = BODY + b" " * 2000
+        with self.daemon.connect() as s:
+            s.sendall(self.post(b"Expect: 100-continue\r\nContent-Length: %d\r\n" % len(body), b""))
+            self.assertTrue(s.recv(100).startswith(b"HTTP/1.1 100"))
+            self.assertLess(time.monotonic() - begun, 0.2)
+            s.sendall(body)
+            data, _ = read_answers(s)
+        self.assertEqual(statuses(data), [200])
+
+    def test_expect_is_refused_before_the_body_cpp_httplib_349(self):
+        for head, status in [(b"Content-Length: 1073741824\r\n", 413),
+                             (b"Content-Length: 5\r\nContent-Type: text/plain\r\n", 415)]:
+            data, closed = self.exchange(self.post(b"Expect: 100-continue\r\n" + head, b""), 5)
+            self.assertEqual((statuses(data), closed), ([status], True), data)
+
+    def test_too_large_bodies(self):
+        limit = 1 << 20
+        fits = BODY + b" " * (limit - len(BODY))
+        data, _ = self.exchange(
+            self.post(CLOSE + b"Content-Length: %d\r\n" % limit, fits))
+        self.assertEqual(statuses(data), [200])
+        over = fits + b" "
+        data, closed = self.exchange(self.post(b"Content-Length: %d\r\n" % (limit + 1), over))
+        self.assertEqual((statuses(data), closed), ([413], True))
+        problem = json.loads(data.split(b"\r\n\r\n", 1)[1])
+        self.assertEqual((problem["code"], problem["limit"]), ("content_too_large", limit))
+        chunks = b"100001\r\n" + over + b"\r\n0\r\n\r\n"
+        data, closed = self.exchange(self.post(b"Transfer-Encoding: chunked\r\n", chunks))
+        self.assertEqual((statuses(data), closed), ([413], True))
+
+    def test_an_endless_body_is_cut(self):
+        piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
+        sent = 0
+        with self.daemon.connect() as s:
+            s.sendall(self.post(b"Transfer-Encoding: chunked\r\n", b""))
+            try:
+                while sent < 64 << 20:
+                    s.sendall(piece)
+                    sent += len(piece)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+        self.assertLess(sent, 32 << 20)
+
+    def test_connection_stays_usable_after_a_refusal_colibri_610(self):
+        rows = [
+            (b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n" + BODY, 405),
+            (b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n" + BODY, 404),
+            (self.post(b"Content-Length: 11\r\nContent-Type: text/x\r\n"), 415),
+            (self.post(b"Content-Length: 3\r\n", b"{:x"), 400),
+            (self.post(b"Content-Length: 7\r\n", b'{"n":0}'), 422),
+            (b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n" + BODY, 200),
+        ]
+        for data, status in rows:
+            with self.subTest(status=status):
+                answer, _ = self.exchange(data + NEXT)
+                self.assertEqual(statuses(answer), [status, 200], answer)
+                self.assertIn(b'"pfgmd"', answer)
+
+    def test_client_leaves_during_the_answer_cpp_httplib_77(self):
+        body = (b'{"seed":1,"n":64,"grid":{"scale":16},"solver":{"method":"euler","steps":2}}')
+        before = len(os.listdir(f"/proc/{self.daemon.process.pid}/fd"))
+        for i in range(60):
+            s = self.daemon.connect()
+            s.sendall(self.post(b"Content-Length: %d\r\n" % len(body), body))
+            if i % 3:
+                s.recv(100)
+            if i % 2:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            s.close()
+        end = time.monotonic() + 30
+        while len(os.listdir(f"/proc/{self.daemon.process.pid}/fd")) > before:
+            self.assertLess(time.monotonic(), end, "descriptors leak")
+            time.sleep(0.05)
+
+
+class Slow(unittest.TestCase):
+    def test_trickling_requests_are_cut_datum_gateway_186(self):
+        """One byte now and then keeps no connection open, nor does silence."""
+        with Daemon("--idle-timeout", "1", "--read-timeout", "1") as daemon:
+            head = b"GET /livez HTTP/1.1\r\nHost: x\r\nX: "
+            body = b"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+            silent = daemon.connect()
+            trickling = [daemon.connect(), daemon.connect()]
+            trickling[0].sendall(head)
+            trickling[1].sendall(body)
+            begun = time.monotonic()
+            open_ones, answers = set(trickling), 0
+            while open_ones and time.monotonic() - begun < 10:
+                time.sleep(0.3)
+                for s in list(open_ones):
+                    try:
+                        s.send(b"a")
+                        s.setblocking(False)
+                        piece = s.recv(1000)
+                        if piece == b"":
+                            open_ones.discard(s)
+                            continue
+                        self.assertEqual(statuses(piece), [408])
+                        answers += 1
+                    except BlockingIOError:
+                        pass
+                    except (BrokenPipeError, ConnectionResetError):
+                        open_ones.discard(s)
+                    finally:
+                        s.setblocking(True)
+            self.assertFalse(open_ones)
+            self.assertEqual(answers, 1)  # the one whose body was due
+            daemon.wait_line("/v1/images 408 ", timeout=5)
+            self.assertLess(time.monotonic() - begun, 6)
+            self.assertTrue(read_answers(silent)[1])
+            for s in [silent, *trickling]:
+                s.close()
+            self.assertEqual(daemon.get("/livez").status, 200)
+
+    def test_idle_connections_over_the_limit_leave_datum_gateway_186(self):
+        with Daemon("--connections", "16", "--idle-timeout", "1") as daemon:
+            idle = [daemon.connect() for _ in range(30)]
+            begun = time.monotonic()
+            self.assertEqual(daemon.get("/livez").status, 200)
+            self.assertLess(time.monotonic() - begun, 10)
+            for s in idle:
+                s.close()
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Every test: installs what is missing, builds, runs all tests, then all of them again under the address and
+# undefined-behaviour sanitizers and the threaded ones under the thread sanitizer. Ends with "N passed, N failed".
+# The builds stay in build-test, build-asan and build-tsan, so a second run is quick.
+set -eu
+cd "$(dirname "$0")/.."
+bash conf/deps.sh test
+
+# The sanitizers read their memory map there; a bare chroot has none mounted.
+if [ ! -e /proc/self/maps ] && ! mount -t proc proc /proc 2>/dev/null; then
+    echo "tests: /proc is not mounted, and the sanitizers need it: mount -t proc proc /proc" >&2
+    exit 1
+fi
+
+logs=()
+# run FOLDER SANITIZER [meson test options]
+run() {
+    local folder=$1 sanitizer=$2
+    shift 2
+    echo "== $folder"
+    if [ ! -f "$folder/build.ninja" ]; then
+        meson setup "$folder" -Dsan="$sanitizer" >/dev/null || {
+            cat "$folder/meson-logs/meson-log.txt" >&2
+            exit 1
+        }
+    fi
+    ninja -C "$folder" >"$folder/ninja.log" 2>&1 || {
+        cat "$folder/ninja.log" >&2
+        exit 1
+    }
+    meson test -C "$folder" --no-rebuild --print-errorlogs "$@" || true
+    logs+=("$folder/meson-logs/testlog.json")
+}
+
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:strict_string_checks=1
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+run build-test none
+run build-asan address
+run build-tsan thread --suite threads
+
+# Every test must have left its line; a suite that ran nothing is a failure too.
+python3 - "${logs[@]}" <<'PY'
+import json, sys
+passed = failed = 0
+for path in sys.argv[1:]:
+    results = [json.loads(line) for line in open(path)]
+    if not results:
+        print(f"{path}: no test ran")
+        failed += 1
+    for r in results:
+        if r["result"] in ("OK", "EXPECTEDFAIL"):
+            passed += 1
+        else:
+            failed += 1
+            print(f"FAILED {path.split('/')[0]}: {r['name']} ({r['result']})")
+print(f"{passed} passed, {failed} failed")
+sys.exit(failed != 0)
+PY

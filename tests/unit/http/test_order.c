@@ -1,0 +1,259 @@
+/* Bodies of POST /v1/images: what each field takes, and the pointer of what it does not. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "http_body.h"
+#include "http_order.h"
+
+#include <string.h>
+
+#define N_MAX 64
+
+/* Parses and reads `text`: 0, or the status; *pointers gets the errors' pointers, comma-separated.
+ */
+static unsigned read_text(const char *text, struct http_order *order, char pointers[512])
+{
+    struct http_problem p;
+    struct buf body;
+    unsigned status = 0;
+    http_problem_init(&p);
+    buf_init(&body, 1 << 20);
+    assert_int_equal(buf_string(&body, text, NULL), 0);
+    json_t *value = http_body_parse(&body, &p);
+    if (!value || http_order_parse(value, N_MAX, order, &p) != 0)
+        status = http_problem_status(p.code);
+    pointers[0] = '\0';
+    for (size_t i = 0; i < json_array_size(p.errors); i++) {
+        const json_t *entry = json_array_get(p.errors, i);
+        assert_non_null(json_string_value(json_object_get(entry, "detail")));
+        if (i)
+            strcat(pointers, ",");
+        strcat(pointers, json_string_value(json_object_get(entry, "pointer")));
+    }
+    json_decref(value);
+    buf_free(&body);
+    http_problem_clear(&p);
+    return status;
+}
+
+static void defaults(void **state)
+{
+    (void)state;
+    struct http_order o;
+    char pointers[512];
+    assert_int_equal(read_text("{}", &o, pointers), 0);
+    assert_int_equal(o.n, 1);
+    assert_false(o.seed_given);
+    assert_int_equal(o.first_index, 0);
+    assert_string_equal(o.model, "");
+    assert_false(o.grid_given);
+    assert_true(o.embed_metadata);
+}
+
+static void every_field(void **state)
+{
+    (void)state;
+    struct http_order o;
+    char pointers[512];
+    assert_int_equal(
+        read_text("{\"model\":\"digits8\",\"n\":64,\"seed\":\"18446744073709551615\","
+                  "\"first_index\":9223372036854775807,\"solver\":{\"method\":\"improved-euler\","
+                  "\"steps\":20,\"t_max\":30.5,\"t_min\":0.01,\"max_nfe\":500},"
+                  "\"grid\":{\"columns\":8,\"scale\":4},\"embed_metadata\":false}",
+                  &o, pointers),
+        0);
+    assert_string_equal(o.model, "digits8");
+    assert_int_equal(o.n, 64);
+    assert_true(o.seed_given);
+    assert_true(o.seed == UINT64_MAX);
+    assert_true(o.first_index == INT64_MAX);
+    assert_true(o.solver.method_given);
+    assert_int_equal(o.solver.method, ODE_IMPROVED_EULER);
+    assert_int_equal(o.solver.steps, 20);
+    assert_true(o.solver.t_max == 30.5 && o.solver.t_min == 0.01);
+    assert_int_equal(o.solver.max_nfe, 500);
+    assert_true(o.grid_given);
+    assert_int_equal(o.columns, 8);
+    assert_int_equal(o.scale, 4);
+    assert_false(o.embed_metadata);
+}
+
+static void seeds_keep_every_digit_shifthackz_569(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t seed;
+    } rows[] = {
+        {"{\"seed\":0}", 0},
+        {"{\"seed\":9007199254740993}", 9007199254740993u},
+        {"{\"seed\":6687881544318117707}", 6687881544318117707u},
+        {"{\"seed\":6687881544318117708}", 6687881544318117708u},
+        {"{\"seed\":9223372036854775807}", INT64_MAX},
+        {"{\"seed\":\"0\"}", 0},
+        {"{\"seed\":\"5\"}", 5},
+        {"{\"seed\":\"9223372036854775808\"}", (uint64_t)INT64_MAX + 1},
+        {"{\"seed\":\"18446744073709551615\"}", UINT64_MAX},
+    };
+    struct http_order o;
+    char pointers[512];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(read_text(rows[i].text, &o, pointers), 0);
+        assert_true(o.seed_given && o.seed == rows[i].seed);
+    }
+}
+
+/* Each body with the status and the pointers it must give. */
+static void wrong_fields_are_named_llama_cpp_7089(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *pointers;
+    } rows[] = {
+        {"[]", ""},
+        {"\"x\"", ""},
+        {"null", ""},
+        {"3", ""},
+        {"true", ""},
+        {"99999999999999999999", ""},
+        {"{\"n\":0}", "/n"},
+        {"{\"n\":-1}", "/n"},
+        {"{\"n\":65}", "/n"},
+        {"{\"n\":5000000}", "/n"},
+        {"{\"n\":2147483649}", "/n"},
+        {"{\"n\":18446744073709551616}", "/n"},
+        {"{\"n\":[1]}", "/n"},
+        {"{\"n\":\"1\"}", "/n"},
+        {"{\"n\":1.0}", "/n"},
+        {"{\"n\":1e0}", "/n"},
+        {"{\"n\":null}", "/n"},
+        {"{\"n\":true}", "/n"},
+        {"{\"seed\":-1}", "/seed"},
+        {"{\"seed\":9223372036854775808}", "/seed"},
+        {"{\"seed\":18446744073709551615}", "/seed"},
+        {"{\"seed\":18446744073709551616}", "/seed"},
+        {"{\"seed\":-9223372036854775809}", "/seed"},
+        {"{\"seed\":\"18446744073709551616\"}", "/seed"},
+        {"{\"seed\":\"99999999999999999999999\"}", "/seed"},
+        {"{\"seed\":\"-1\"}", "/seed"},
+        {"{\"seed\":\"+1\"}", "/seed"},
+        {"{\"seed\":\"1 \"}", "/seed"},
+        {"{\"seed\":\"01\"}", "/seed"},
+        {"{\"seed\":\"0x1\"}", "/seed"},
+        {"{\"seed\":\"\"}", "/seed"},
+        {"{\"seed\":1.5}", "/seed"},
+        {"{\"seed\":1e3}", "/seed"},
+        {"{\"seed\":1e999}", "/seed"},
+        {"{\"seed\":null}", "/seed"},
+        {"{\"seed\":{}}", "/seed"},
+        {"{\"first_index\":-1}", "/first_index"},
+        {"{\"first_index\":18446744073709551616}", "/first_index"},
+        {"{\"n\":2,\"first_index\":\"18446744073709551615\"}", "/first_index"},
+        {"{\"model\":3}", "/model"},
+        {"{\"model\":\"\"}", "/model"},
+        {"{\"solver\":3}", "/solver"},
+        {"{\"solver\":\"rk45\"}", "/solver"},
+        {"{\"solver\":{\"method\":\"rk4\"}}", "/solver/method"},
+        {"{\"solver\":{\"method\":45}}", "/solver/method"},
+        {"{\"solver\":{\"steps\":0}}", "/solver/steps"},
+        {"{\"solver\":{\"steps\":-5}}", "/solver/steps"},
+        {"{\"solver\":{\"steps\":true}}", "/solver/steps"},
+        {"{\"solver\":{\"steps\":100001}}", "/solver/steps"},
+        {"{\"solver\":{\"rtol\":-1}}", "/solver/rtol"},
+        {"{\"solver\":{\"rtol\":0}}", "/solver/rtol"},
+        {"{\"solver\":{\"rtol\":1e-14}}", "/solver/rtol"},
+        {"{\"solver\":{\"rtol\":\"1e-4\"}}", "/solver/rtol"},
+        {"{\"solver\":{\"atol\":-1}}", "/solver/atol"},
+        {"{\"solver\":{\"t_max\":1e308}}", "/solver/t_max"},
+        {"{\"solver\":{\"t_max\":1e999}}", "/solver/t_max"},
+        {"{\"solver\":{\"t_min\":0}}", "/solver/t_min"},
+        {"{\"solver\":{\"max_nfe\":0}}", "/solver/max_nfe"},
+        {"{\"solver\":{\"bar\":1}}", "/solver/bar"},
+        {"{\"grid\":4}", "/grid"},
+        {"{\"grid\":{\"columns\":0}}", "/grid/columns"},
+        {"{\"grid\":{\"scale\":17}}", "/grid/scale"},
+        {"{\"grid\":{\"gap\":1}}", "/grid/gap"},
+        {"{\"embed_metadata\":1}", "/embed_metadata"},
+        {"{\"foo\":1}", "/foo"},
+        {"{\"a/b~c\":1}", "/a~1b~0c"},
+        {"{\"\":1}", "/"},
+        {"{\"steps\":true}", "/steps"},
+        {"{\"n\":0,\"seed\":-1,\"solver\":{\"steps\":0,\"x\":1}}",
+         "/n,/seed,/solver/steps,/solver/x"},
+    };
+    struct http_order o;
+    char pointers[512];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        unsigned status = read_text(rows[i].text, &o, pointers);
+        if (status != 422 || strcmp(pointers, rows[i].pointers) != 0)
+            fail_msg("%s gave %u at \"%s\"", rows[i].text, status, pointers);
+    }
+}
+
+static unsigned solve(const char *text, struct model_solver *out, char pointers[512])
+{
+    const struct model_solver fallback = {
+        .ode = {.method = ODE_RK45, .steps = 100, .rtol = 1e-4, .atol = 1e-4, .max_nfe = 1000},
+        .t_max = 40,
+        .t_min = 0.001};
+    struct http_order o;
+    struct http_problem p;
+    assert_int_equal(read_text(text, &o, pointers), 0);
+    http_problem_init(&p);
+    int failed = http_order_solver(&o, &fallback, out, &p);
+    unsigned status = failed ? http_problem_status(p.code) : 0;
+    if (failed)
+        snprintf(pointers, 512, "%s",
+                 json_string_value(json_object_get(json_array_get(p.errors, 0), "pointer")));
+    http_problem_clear(&p);
+    return status;
+}
+
+static void the_solver_is_resolved(void **state)
+{
+    (void)state;
+    struct model_solver s;
+    char pointers[512];
+    assert_int_equal(solve("{}", &s, pointers), 0);
+    assert_int_equal(s.ode.method, ODE_RK45);
+    assert_true(s.ode.rtol == 1e-4 && s.t_max == 40);
+    assert_int_equal(solve("{\"solver\":{\"rtol\":1e-3}}", &s, pointers), 0);
+    assert_true(s.ode.rtol == 1e-3 && s.ode.atol == 1e-4);
+    assert_int_equal(solve("{\"solver\":{\"method\":\"euler\",\"steps\":7}}", &s, pointers), 0);
+    assert_int_equal(s.ode.method, ODE_EULER);
+    assert_int_equal(s.ode.steps, 7);
+    assert_int_equal(solve("{\"solver\":{\"t_max\":9,\"t_min\":1,\"max_nfe\":5}}", &s, pointers),
+                     0);
+    assert_true(s.t_max == 9 && s.t_min == 1 && s.ode.max_nfe == 5);
+}
+
+static void options_of_the_other_kind_of_method_are_refused(void **state)
+{
+    (void)state;
+    struct model_solver s;
+    char pointers[512];
+    assert_int_equal(solve("{\"solver\":{\"steps\":7}}", &s, pointers), 422);
+    assert_string_equal(pointers, "/solver/steps");
+    assert_int_equal(solve("{\"solver\":{\"method\":\"rk45\",\"steps\":7}}", &s, pointers), 422);
+    assert_string_equal(pointers, "/solver/steps");
+    assert_int_equal(solve("{\"solver\":{\"method\":\"heun\",\"rtol\":0.1}}", &s, pointers), 422);
+    assert_string_equal(pointers, "/solver/rtol");
+    assert_int_equal(solve("{\"solver\":{\"method\":\"euler\",\"atol\":0.1}}", &s, pointers), 422);
+    assert_string_equal(pointers, "/solver/atol");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults),
+        cmocka_unit_test(every_field),
+        cmocka_unit_test(seeds_keep_every_digit_shifthackz_569),
+        cmocka_unit_test(wrong_fields_are_named_llama_cpp_7089),
+        cmocka_unit_test(the_solver_is_resolved),
+        cmocka_unit_test(options_of_the_other_kind_of_method_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,141 @@
+/* Raw targets, queries and the exactness of routes. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "http_app.h"
+
+#include <string.h>
+
+static int split(const char *raw, struct http_target *t)
+{
+    struct http_problem p;
+    http_problem_init(&p);
+    int failed = http_target_parse(raw, t, &p);
+    if (failed)
+        assert_int_equal(http_problem_status(p.code), 400);
+    http_problem_clear(&p);
+    return failed;
+}
+
+static void targets_are_split(void **state)
+{
+    (void)state;
+    static const char *const rows[][3] = {
+        {"/readyz", "/readyz", ""},
+        {"/readyz?verbose", "/readyz", "verbose"},
+        {"/a?b?c", "/a", "b?c"},
+        {"/a%2Fb/../c", "/a%2Fb/../c", ""},
+        {"http://x:1/livez?y", "/livez", "y"},
+        {"HTTPS://x/livez", "/livez", ""},
+        {"http://x", "/", ""},
+        {"http://x?q", "/", "q"},
+        {"*", "*", ""},
+        {"//livez", "//livez", ""},
+    };
+    struct http_target t;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(split(rows[i][0], &t), 0);
+        assert_string_equal(t.path, rows[i][1]);
+        assert_string_equal(t.query, rows[i][2]);
+    }
+}
+
+static void doubtful_targets_are_refused(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "",     "livez", "/livez%00", "/livez?x=%00", "/%",   "/%g0",          "/%0",
+        "/a b", "/\x01", "/\x7f",     "/\xc3\xa4",    "/a#b", "ftp://x/livez", "*x",
+    };
+    struct http_target t;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (split(rows[i], &t) == 0)
+            fail_msg("\"%s\" passed as \"%s\"", rows[i], t.path);
+    char *longer = test_malloc(5000);
+    memset(longer, 'a', 4999);
+    longer[0] = '/';
+    longer[4999] = '\0';
+    assert_int_equal(split(longer, &t), -1);
+    longer[5] = '?';
+    assert_int_equal(split(longer, &t), -1);
+    test_free(longer);
+}
+
+static void queries_are_walked(void **state)
+{
+    (void)state;
+    char key[16], value[16];
+    size_t at = 0;
+    const char *query = "&a=1&b&&c=%41+&long0123456789abcdef=1&d==";
+    static const char *const want[][2] = {{"a", "1"}, {"b", ""}, {"c", "A+"}, {"", ""}, {"d", "="}};
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        assert_true(http_query_next(query, &at, key, sizeof key, value, sizeof value));
+        assert_string_equal(key, want[i][0]);
+        assert_string_equal(value, want[i][1]);
+    }
+    assert_false(http_query_next(query, &at, key, sizeof key, value, sizeof value));
+    assert_true(http_query_find("x=1&format=png", "format", value, sizeof value));
+    assert_string_equal(value, "png");
+    assert_false(http_query_find("xformat=png", "format", value, sizeof value));
+}
+
+static void routes_match_exactly(void **state)
+{
+    (void)state;
+    char name[HTTP_PATH_MAX];
+    static const char *const there[] = {"/v1/images",       "/v1/models", "/v1/models/digits8",
+                                        "/v1/capabilities", "/livez",     "/readyz",
+                                        "/healthz",         "/version"};
+    static const char *const nowhere[] = {"/",           "//livez",        "/livez/",
+                                          "/LIVEZ",      "/v1%2Fimages",   "/v1/images/",
+                                          "/v1/models/", "/v1/../livez",   "/v1/models/a/b",
+                                          "/./livez",    "/v1/models/%00", "*"};
+    for (size_t i = 0; i < sizeof there / sizeof *there; i++)
+        assert_non_null(http_route_find(there[i], name));
+    for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++)
+        if (http_route_find(nowhere[i], name))
+            fail_msg("%s is a route", nowhere[i]);
+    assert_non_null(http_route_find("/v1/models/a%62c", name));
+    assert_string_equal(name, "abc");
+}
+
+static unsigned method_status(const char *path, const char *method, char allow[64])
+{
+    char name[HTTP_PATH_MAX];
+    bool options;
+    struct http_problem p;
+    http_problem_init(&p);
+    int failed = http_route_method(http_route_find(path, name), method, &options, &p);
+    memcpy(allow, p.allow, sizeof p.allow);
+    http_problem_clear(&p);
+    return failed ? http_problem_status(p.code) : 0;
+}
+
+static void methods_match_exactly(void **state)
+{
+    (void)state;
+    char allow[64];
+    assert_int_equal(method_status("/livez", "GET", allow), 0);
+    assert_int_equal(method_status("/livez", "HEAD", allow), 0);
+    assert_int_equal(method_status("/livez", "OPTIONS", allow), 0);
+    assert_int_equal(method_status("/livez", "POST", allow), 405);
+    assert_string_equal(allow, "GET, HEAD, OPTIONS");
+    assert_int_equal(method_status("/v1/images", "POST", allow), 0);
+    assert_int_equal(method_status("/v1/images", "GET", allow), 405);
+    assert_string_equal(allow, "POST, OPTIONS");
+    assert_int_equal(method_status("/livez", "get", allow), 501);
+    assert_int_equal(method_status("/livez", "BREW", allow), 501);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(targets_are_split),     cmocka_unit_test(doubtful_targets_are_refused),
+        cmocka_unit_test(queries_are_walked),    cmocka_unit_test(routes_match_exactly),
+        cmocka_unit_test(methods_match_exactly),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

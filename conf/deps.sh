@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that a purpose needs, if any is missing: conf/deps.sh build|test
+# The one list of packages; quickstart, tests and the Dockerfile use it. Uses sudo when not root.
+set -eu
+
+run=(libmicrohttpd12 libjansson4 libpng16-16 libzip4 libgnutls30 libsystemd0)
+build=(gcc libc6-dev meson ninja-build pkg-config libmicrohttpd-dev libjansson-dev libpng-dev
+       libzip-dev zlib1g-dev libgnutls28-dev libsystemd-dev)
+case "${1:-}" in
+run) packages=("${run[@]}") ;;
+build) packages=("${build[@]}" curl ca-certificates) ;;
+test) packages=("${build[@]}" curl ca-certificates libcmocka-dev libasan8 libubsan1 libtsan2 python3 procps) ;;
+*)
+    echo "usage: conf/deps.sh run|build|test" >&2
+    exit 2
+    ;;
+esac
+
+missing=()
+for package in "${packages[@]}"; do
+    state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$state" = installed ] || missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || {
+        echo "deps.sh: these packages are missing and need root to install: ${missing[*]}" >&2
+        exit 1
+    }
+    as_root=(sudo)
+fi
+echo "Installing: ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! { "${as_root[@]}" apt-get update -qq &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    cat "$log" >&2
+    echo "deps.sh: the packages could not be installed" >&2
+    exit 1
+fi

@@ -2,9 +2,7 @@
  * which holds the module order; here are only the tensors inside each module, in the order in which
  * the reference registers them. Everything is a pure function of the architecture. */
 #include "nn_arch.h"
-#include "base_size.h"
 #include "nn_plan.h"
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,6 +2,7 @@
  * the resampling filters, which all of them share. */
 #include "base_cpu.h"
 #include "nn_kernels.h"
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const words[] = {"auto", "c", "avx2", "avx512"};
@@ -27,8 +28,20 @@ bool nn_kernel_available(enum nn_kernel kernel)
     return kernel == NN_KERNEL_AUTO || kernel == NN_KERNEL_C;
 }
 
+int nn_kernel_environment(enum nn_kernel *out, struct err *e)
+{
+    const char *word = getenv(NN_KERNEL_VARIABLE);
+    struct err own = {0};
+    *out = NN_KERNEL_AUTO;
+    if (!word || !*word || nn_kernel_parse(word, out, &own) == 0)
+        return 0;
+    return err_fail(e, own.code, NN_KERNEL_VARIABLE, "%s", own.text);
+}
+
 enum nn_kernel nn_kernel_resolve(enum nn_kernel kernel)
 {
+    if (kernel == NN_KERNEL_AUTO)
+        nn_kernel_environment(&kernel, NULL); /* stays AUTO where nn_net_new will complain */
     if (kernel != NN_KERNEL_AUTO)
         return kernel;
     if (nn_kernel_available(NN_KERNEL_AVX512))

@@ -23,8 +23,10 @@
 #define NN_SEGMENTS_MAX 3
 #define NN_NORM_EPSILON 1e-6
 
-/* A product's kind decides how its weights are packed (a kernel may transform 3×3 ones). */
-enum nn_product_kind { NN_PRODUCT_POINT, NN_PRODUCT_3X3 };
+/* A product's kind decides how its weights are packed. WINOGRAD is a 3×3 convolution of stride 1
+ * over pixels of padded channels, by transformed weights; the portable kernel has no such form and
+ * takes it for 3X3. */
+enum nn_product_kind { NN_PRODUCT_POINT, NN_PRODUCT_3X3, NN_PRODUCT_WINOGRAD };
 
 struct nn_product_shape {
     enum nn_product_kind kind;
@@ -53,7 +55,8 @@ struct nn_product {
     size_t images, height, width;     /* of the output */
     const float *residual;            /* [pixels][outputs], may be `out` itself; or NULL */
     float scale;
-    float *out; /* [pixels][outputs] */
+    float *out;     /* [pixels][outputs] */
+    float *scratch; /* product_scratch floats, aligned; unused by the direct kinds */
 };
 
 /* Where an operation puts pixel (b,y,x): at out + (first + b · image + y · row + x) · lanes. */
@@ -111,17 +114,39 @@ struct nn_attention {
     float *scratch; /* nn_attention_scratch floats, aligned */
 };
 
+/* A share of an operation that a team works on together: some of its units, by one thread. Each
+ * output element belongs to one unit, which computes it as if it were alone; so it makes no
+ * difference who takes which. */
+struct nn_share {
+    size_t first, last; /* units [first, last) */
+    float *scratch;     /* the thread's own, as large as the operation's, aligned */
+    size_t held;        /* the kernel's note of what the scratch holds; 0 when the operation begins */
+};
+
+/* How an operation is shared out: `op` is an nn_product, nn_norm, … */
+struct nn_sharing {
+    size_t (*units)(const void *op);
+    void (*run)(const void *op, struct nn_share *share);
+};
+
 struct nn_kernels {
     const char *id;
+    /* Whether a layer of stride 1 on images of that side is faster as NN_PRODUCT_WINOGRAD. The
+     * answer is taken once, when a network is laid out: not by the number of images, on which no
+     * bit may depend. `inputs` and `outputs` are of a pixel. */
+    bool (*winograd)(size_t inputs, size_t outputs, size_t side);
     /* Floats that the packed weights take. */
     size_t (*pack_size)(const struct nn_product_shape *shape);
     /* From canonical order [inputs][outputs] (padding included, zero) to the packed one. */
     void (*pack)(const struct nn_product_shape *shape, const float *canonical, float *packed);
+    size_t (*product_scratch)(const struct nn_product_shape *shape);
     void (*product)(const struct nn_product *p);
     void (*norm)(const struct nn_norm *p);
     void (*resample)(const struct nn_resample *p);
     void (*attention)(const struct nn_attention *p);
     void (*silu)(size_t count, const float *in, float *out); /* count a multiple of NN_LANES */
+    /* For a team; `units` is NULL in a kernel that does not share. */
+    struct nn_sharing product_sharing, norm_sharing, resample_sharing, attention_sharing;
 };
 
 /* Queries that share one block of scores. */

@@ -67,6 +67,21 @@ static void product_pixels(const struct nn_product *p, const size_t position[TOG
     }
 }
 
+/* Plain sums only: they are what the others are measured by. */
+static bool winograd(size_t inputs, size_t outputs, size_t side)
+{
+    (void)inputs;
+    (void)outputs;
+    (void)side;
+    return false;
+}
+
+static size_t product_scratch(const struct nn_product_shape *shape)
+{
+    (void)shape;
+    return 0;
+}
+
 static void product(const struct nn_product *p)
 {
     size_t pixel = 0;
@@ -234,8 +249,10 @@ static void silu(size_t count, const float *in, float *out)
 
 const struct nn_kernels nn_kernels_c = {
     .id = "c.1",
+    .winograd = winograd,
     .pack_size = pack_size,
     .pack = pack,
+    .product_scratch = product_scratch,
     .product = product,
     .norm = norm,
     .resample = resample,

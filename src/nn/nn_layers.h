@@ -8,6 +8,7 @@
 #define NN_LAYERS_H
 
 #include "nn_kernels.h"
+#include "nn_team.h"
 
 /* A convolution or linear layer: shape, packed weights, bias [outputs] (NULL where the bias comes
  * from elsewhere). */
@@ -49,11 +50,12 @@ struct nn_workspace {
     float *conv_in;   /* bordered input of a 3×3 convolution; the attention's result */
     float *conv_out;  /* output of Conv_0; query, key and value */
     float *dense;     /* unbordered: normed but not yet resampled, resampled shortcut */
-    float *attention; /* nn_attention's scratch */
     float *embedding; /* [batch][lanes of the embedding] */
     float *hidden[2]; /* [batch][4 nf] */
     float *time;      /* [batch][outputs of the time layer] */
-    double *norm;     /* nn_norm's scratch */
+    float *scratch;   /* of whichever operation runs */
+    const struct nn_net *net;
+    struct nn_team *team; /* borrowed; NULL: alone */
 };
 
 /* A block of memory cut into arrays that are aligned to NN_ALIGN. With base NULL it only counts. */
@@ -81,6 +83,9 @@ static inline size_t nn_bordered_pixels(size_t images, size_t side)
     return (images * (side + 1) + 1) * (side + 1) + 1;
 }
 
+/* A product, shared with the workspace's team where that pays. */
+void nn_product_run(const struct nn_net *net, const struct nn_workspace *ws,
+                    const struct nn_product *p);
 /* Runs one step for n images; the workspace's time outputs are ready. */
 void nn_step_run(const struct nn_net *net, struct nn_workspace *ws, int step, size_t n,
                  const float *const x[]);

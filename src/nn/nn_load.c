@@ -55,6 +55,14 @@ static void lay_dense(struct layout *l, struct nn_dense *d, enum nn_product_kind
         l->matrix = inputs * d->shape.outputs;
 }
 
+/* A 3×3 convolution of stride 1, `in` padded channels on images of `side`. */
+static void lay_conv(struct layout *l, struct nn_dense *d, size_t side, size_t in, size_t outputs,
+                     bool bias)
+{
+    bool winograd = l->net->kernels->winograd(in, nn_lanes(outputs), side);
+    lay_dense(l, d, winograd ? NN_PRODUCT_WINOGRAD : NN_PRODUCT_3X3, 9 * in, outputs, bias);
+}
+
 /* Group norm over `first` channels and, concatenated, `second` (or 0) more. */
 static void lay_norm(struct layout *l, struct nn_norm_weights *w, int first, int second)
 {
@@ -74,14 +82,14 @@ static void lay_norm(struct layout *l, struct nn_norm_weights *w, int first, int
 static void lay_step(struct layout *l, const struct nn_step *s, struct nn_layer *y, size_t *time)
 {
     size_t in = nn_lanes((size_t)s->channels_in) + nn_lanes((size_t)s->channels_skip);
-    size_t out = nn_lanes((size_t)s->channels_out);
+    size_t out = nn_lanes((size_t)s->channels_out), side = (size_t)s->side_out;
     switch (s->kind) {
     case NN_STEP_STEM: /* its input's pixels are not padded */
         lay_dense(l, &y->dense[0], NN_PRODUCT_3X3, 9 * (size_t)s->channels_in, out, true);
         break;
     case NN_STEP_HEAD:
         lay_norm(l, &y->norm[0], s->channels_in, 0);
-        lay_dense(l, &y->dense[0], NN_PRODUCT_3X3, 9 * in, out, true);
+        lay_conv(l, &y->dense[0], side, in, out, true);
         break;
     case NN_STEP_PYRAMID:
         lay_dense(l, &y->dense[0], NN_PRODUCT_3X3, 9 * in, out, true);
@@ -93,9 +101,9 @@ static void lay_step(struct layout *l, const struct nn_step *s, struct nn_layer 
         break;
     case NN_STEP_RES:
         lay_norm(l, &y->norm[0], s->channels_in, s->channels_skip);
-        lay_dense(l, &y->dense[0], NN_PRODUCT_3X3, 9 * in, out, false);
+        lay_conv(l, &y->dense[0], side, in, out, false);
         lay_norm(l, &y->norm[1], s->channels_out, 0);
-        lay_dense(l, &y->dense[1], NN_PRODUCT_3X3, 9 * out, out, true);
+        lay_conv(l, &y->dense[1], side, out, out, true);
         if (s->shortcut)
             lay_dense(l, &y->dense[2], NN_PRODUCT_POINT, in, out, true);
         y->time_first = *time;

@@ -11,7 +11,7 @@
 struct nn_net *nn_net_new(const struct nn_arch *arch, const struct nn_weights *weights,
                           enum nn_kernel kernel, struct err *e)
 {
-    if (nn_arch_check(arch, e))
+    if (nn_arch_check(arch, e) || (kernel == NN_KERNEL_AUTO && nn_kernel_environment(&kernel, e)))
         return NULL;
     kernel = nn_kernel_resolve(kernel);
     if (!nn_kernel_available(kernel)) {
@@ -63,7 +63,7 @@ size_t nn_net_bytes(const struct nn_net *net)
 
 /* Floats that the steps need in each shared array. */
 struct needs {
-    size_t conv_in, conv_out, dense, attention, lanes;
+    size_t conv_in, conv_out, dense, scratch; /* floats */
 };
 
 static void grow(size_t *need, size_t count)
@@ -79,7 +79,7 @@ static void step_needs(const struct nn_step *s, size_t batch, struct needs *k)
     size_t out = nn_lanes((size_t)s->channels_out), wide = in > out ? in : out;
     size_t side_in = (size_t)s->side_in, side_out = (size_t)s->side_out;
     size_t side = side_in > side_out ? side_in : side_out;
-    grow(&k->lanes, wide);
+    grow(&k->scratch, 4 * wide); /* nn_norm's */
     if (s->kind == NN_STEP_PYRAMID)
         grow(&k->conv_in, nn_bordered_pixels(batch, side_in) * in);
     else
@@ -91,8 +91,15 @@ static void step_needs(const struct nn_step *s, size_t batch, struct needs *k)
     if (s->kind == NN_STEP_ATTENTION) {
         grow(&k->conv_out, batch * side * side * 3 * in);
         grow(&k->dense, batch * side * side * in);
-        grow(&k->attention, nn_attention_scratch(side * side, in));
+        grow(&k->scratch, nn_attention_scratch(side * side, in));
     }
+}
+
+static void layer_needs(const struct nn_net *net, const struct nn_layer *y, struct needs *k)
+{
+    for (size_t i = 0; i < sizeof y->dense / sizeof y->dense[0]; i++)
+        if (y->dense[i].packed)
+            grow(&k->scratch, net->kernels->product_scratch(&y->dense[i].shape));
 }
 
 static void lay_workspace(const struct nn_net *net, struct nn_workspace *ws, const struct needs *k,
@@ -105,12 +112,11 @@ static void lay_workspace(const struct nn_net *net, struct nn_workspace *ws, con
     ws->conv_in = nn_arena_take(a, k->conv_in, sizeof(float));
     ws->conv_out = nn_arena_take(a, k->conv_out, sizeof(float));
     ws->dense = nn_arena_take(a, k->dense, sizeof(float));
-    ws->attention = nn_arena_take(a, k->attention, sizeof(float));
     ws->embedding = nn_arena_take(a, batch * net->linear[0].shape.inputs, sizeof(float));
     ws->hidden[0] = nn_arena_take(a, batch * wide, sizeof(float));
     ws->hidden[1] = nn_arena_take(a, batch * wide, sizeof(float));
     ws->time = nn_arena_take(a, batch * net->time.shape.outputs, sizeof(float));
-    ws->norm = nn_arena_take(a, 2 * k->lanes, sizeof(double));
+    ws->scratch = nn_arena_take(a, k->scratch, sizeof(float));
 }
 
 struct nn_workspace *nn_workspace_new(const struct nn_net *net, int batch, struct err *e)
@@ -120,14 +126,17 @@ struct nn_workspace *nn_workspace_new(const struct nn_net *net, int batch, struc
         return NULL;
     }
     struct needs needs = {0};
-    for (int i = 0; i < net->plan.step_count; i++)
+    for (int i = 0; i < net->plan.step_count; i++) {
         step_needs(&net->plan.steps[i], (size_t)batch, &needs);
+        layer_needs(net, &net->layers[i], &needs);
+    }
     struct nn_workspace *ws = calloc(1, sizeof *ws);
     if (!ws) {
         err_fail_memory(e, sizeof *ws);
         return NULL;
     }
     ws->batch = batch;
+    ws->net = net;
     struct nn_arena arena = {0};
     lay_workspace(net, ws, &needs, &arena); /* once to count, once to place */
     ws->block_bytes = arena.used;
@@ -164,8 +173,8 @@ int nn_workspace_batch(const struct nn_workspace *ws)
 
 /* ---- the forward pass ---- */
 
-static void linear(const struct nn_net *net, const struct nn_dense *d, size_t n, const float *in,
-                   float *out)
+static void linear(const struct nn_net *net, const struct nn_workspace *ws,
+                   const struct nn_dense *d, size_t n, const float *in, float *out)
 {
     const struct nn_product p = {.shape = d->shape,
                                  .packed = d->packed,
@@ -180,7 +189,7 @@ static void linear(const struct nn_net *net, const struct nn_dense *d, size_t n,
                                  .width = n,
                                  .scale = 1.0f,
                                  .out = out};
-    net->kernels->product(&p);
+    nn_product_run(net, ws, &p);
 }
 
 /* temb = Linear_1(SiLU(Linear_0(embedding))), then every block's Dense_0(SiLU(temb)). */
@@ -190,11 +199,11 @@ static void run_time(const struct nn_net *net, struct nn_workspace *ws, size_t n
     memset(ws->embedding, 0, n * inputs * sizeof *ws->embedding); /* its padding too */
     for (size_t b = 0; b < n; b++)
         nn_time_embed(net, t[b], ws->embedding + b * inputs);
-    linear(net, &net->linear[0], n, ws->embedding, ws->hidden[0]);
+    linear(net, ws, &net->linear[0], n, ws->embedding, ws->hidden[0]);
     net->kernels->silu(n * wide, ws->hidden[0], ws->hidden[0]);
-    linear(net, &net->linear[1], n, ws->hidden[0], ws->hidden[1]);
+    linear(net, ws, &net->linear[1], n, ws->hidden[0], ws->hidden[1]);
     net->kernels->silu(n * wide, ws->hidden[1], ws->hidden[1]);
-    linear(net, &net->time, n, ws->hidden[1], ws->time);
+    linear(net, ws, &net->time, n, ws->hidden[1], ws->time);
 }
 
 /* The image as value 0, which the input pyramid reads. Padding is written too: the place may have

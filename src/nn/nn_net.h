@@ -15,10 +15,15 @@ enum nn_kernel { NN_KERNEL_AUTO, NN_KERNEL_C, NN_KERNEL_AVX2, NN_KERNEL_AVX512 }
 
 /* "auto", "c", "avx2", "avx512"; -1 and an error that lists the words otherwise. */
 int nn_kernel_parse(const char *word, enum nn_kernel *out, struct err *e);
-/* Whether this machine can run it. AUTO resolves to the best that it can. */
+/* What the environment variable PFGM_KERNEL asks for in the place of AUTO: AUTO itself if it is
+ * unset or empty, -1 and an error that names it if it holds another word. */
+#define NN_KERNEL_VARIABLE "PFGM_KERNEL"
+int nn_kernel_environment(enum nn_kernel *out, struct err *e);
+/* Whether this machine can run it. AUTO resolves to what PFGM_KERNEL says, or else to the best that
+ * the machine can run. */
 bool nn_kernel_available(enum nn_kernel kernel);
 enum nn_kernel nn_kernel_resolve(enum nn_kernel kernel);
-/* ISA and revision, part of the seed rule: "c.1", "avx2.1", "avx512.1". The revision rises whenever
+/* ISA and revision, part of the seed rule: "c.1", "avx2.2", "avx512.2". The revision rises whenever
  * any output bit of a kernel changes. */
 const char *nn_kernel_id(enum nn_kernel kernel);
 
@@ -30,7 +35,8 @@ struct nn_weights {
 };
 
 struct nn_net;
-/* Reads every parameter, refuses non-finite ones by name, packs them. NULL on failure. */
+/* Reads every parameter, refuses non-finite ones by name, packs them. NULL on failure, which a bad
+ * word in PFGM_KERNEL is too if the kernel is AUTO. */
 struct nn_net *nn_net_new(const struct nn_arch *arch, const struct nn_weights *weights,
                           enum nn_kernel kernel, struct err *e);
 void nn_net_free(struct nn_net *net);

@@ -1,6 +1,5 @@
 /* Building the program: the reference's registration rule, once, in order of execution. */
 #include "nn_plan.h"
-#include "base_size.h"
 #include <stdlib.h>
 
 struct builder {

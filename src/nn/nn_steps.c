@@ -4,9 +4,11 @@
  * All images of a call go through a step together, so that its weights are read from memory once.
  */
 #include "nn_layers.h"
+#include "nn_team_work.h"
 #include <math.h>
 #include <string.h>
 
+#define GROUP_FLOATS 300000        /* about what the second-level cache holds */
 #define HALF_ROOT 0.70710678118654752440f /* 1 / √2 after every residual add */
 
 struct run {
@@ -14,12 +16,62 @@ struct run {
     struct nn_workspace *ws;
     const struct nn_step *step;
     const struct nn_layer *layer;
-    size_t n;
+    size_t first, n; /* images */
 };
 
 float *nn_value_at(const struct nn_net *net, const struct nn_workspace *ws, int value)
 {
     return ws->values + net->plan.values[value].offset * (size_t)ws->batch;
+}
+
+/* ---- operations, by the thread alone or by its team ---- */
+
+/* What an element of a norm or a filter costs, in multiply-adds of a product. */
+#define ELEMENT_WORK 30
+
+static bool shared(const struct nn_net *net, const struct nn_workspace *ws,
+                   const struct nn_sharing *how, const void *op, size_t work)
+{
+    if (!how->units || !nn_team_pays(ws->team, work))
+        return false;
+    nn_team_run(ws->team, net, how, op, ws->scratch);
+    return true;
+}
+
+void nn_product_run(const struct nn_net *net, const struct nn_workspace *ws,
+                    const struct nn_product *p)
+{
+    const struct nn_kernels *k = net->kernels;
+    size_t work = p->images * p->height * p->width * p->shape.inputs * p->shape.outputs;
+    if (p->shape.kind == NN_PRODUCT_WINOGRAD)
+        work /= 3;
+    if (!shared(net, ws, &k->product_sharing, p, work))
+        k->product(p);
+}
+
+static void norm_run(const struct run *r, const struct nn_norm *p)
+{
+    const struct nn_kernels *k = r->net->kernels;
+    size_t work = p->images * p->side * p->side * p->weights->lanes * ELEMENT_WORK;
+    if (!shared(r->net, r->ws, &k->norm_sharing, p, work))
+        k->norm(p);
+}
+
+static void resample_run(const struct run *r, const struct nn_resample *p)
+{
+    const struct nn_kernels *k = r->net->kernels;
+    size_t side = nn_resample_side(p->kind, p->side);
+    size_t work = p->images * side * side * p->target.lanes * ELEMENT_WORK;
+    if (!shared(r->net, r->ws, &k->resample_sharing, p, work))
+        k->resample(p);
+}
+
+static void attention_run(const struct run *r, const struct nn_attention *p)
+{
+    const struct nn_kernels *k = r->net->kernels;
+    size_t work = 2 * p->images * p->pixels * p->pixels * p->lanes;
+    if (!shared(r->net, r->ws, &k->attention_sharing, p, work))
+        k->attention(p);
 }
 
 /* ---- targets ---- */
@@ -62,7 +114,8 @@ static struct nn_product conv_product(const struct run *r, const struct nn_dense
                            .height = side,
                            .width = side,
                            .scale = 1.0f,
-                           .out = out};
+                           .out = out,
+                           .scratch = r->ws->scratch};
     for (size_t i = 0; i < 3; i++)
         p.segment[i] = (struct nn_segment){r->ws->conv_in + i * pitch * lanes, lanes, 3 * lanes};
     return p;
@@ -99,8 +152,8 @@ static void run_norm(const struct run *r, int which, const float *a, size_t lane
                               .side = side,
                               .silu = silu,
                               .target = target,
-                              .scratch = r->ws->norm};
-    r->net->kernels->norm(&p);
+                              .scratch = (double *)(void *)r->ws->scratch};
+    norm_run(r, &p);
 }
 
 static enum nn_resample_kind resample_kind(const struct run *r)
@@ -113,7 +166,7 @@ static enum nn_resample_kind resample_kind(const struct run *r)
 static void run_resample(const struct run *r, const float *src, struct nn_target target)
 {
     const struct nn_resample p = {resample_kind(r), src, r->n, (size_t)r->step->side_in, target};
-    r->net->kernels->resample(&p);
+    resample_run(r, &p);
 }
 
 /* SiLU(GN_0(x)), resampled if the block resamples, into conv_in. */
@@ -147,47 +200,45 @@ static void res_shortcut(const struct run *r, const float *in, const float *skip
         size_t more = nn_lanes((size_t)s->channels_skip);
         p.segment[p.segments++] = (struct nn_segment){skip, more, more};
     }
-    r->net->kernels->product(&p);
+    nn_product_run(r->net, r->ws, &p);
 }
 
 static void run_res(const struct run *r, const float *in, const float *skip, float *out)
 {
     const struct nn_step *s = r->step;
-    const struct nn_kernels *k = r->net->kernels;
     size_t side = (size_t)s->side_out, lanes = nn_lanes((size_t)s->channels_out);
     res_input(r, in, skip);
     struct nn_product p = conv_product(
         r, &r->layer->dense[0], side,
         nn_lanes((size_t)s->channels_in) + nn_lanes((size_t)s->channels_skip), r->ws->conv_out);
-    p.bias = r->ws->time + r->layer->time_first;
     p.bias_step = r->net->time.shape.outputs;
-    k->product(&p);
+    p.bias = r->ws->time + r->first * p.bias_step + r->layer->time_first;
+    nn_product_run(r->net, r->ws, &p);
     run_norm(r, 1, r->ws->conv_out, lanes, NULL, 0, side, true, bordered_target(r, side, lanes));
     if (s->shortcut)
         res_shortcut(r, in, skip, out);
     p = conv_product(r, &r->layer->dense[1], side, lanes, out);
     p.residual = s->shortcut ? out : in;
     p.scale = HALF_ROOT;
-    k->product(&p);
+    nn_product_run(r->net, r->ws, &p);
 }
 
 static void run_attention(const struct run *r, const float *in, float *out)
 {
-    const struct nn_kernels *k = r->net->kernels;
     struct nn_workspace *ws = r->ws;
     size_t side = (size_t)r->step->side_in, pixels = side * side;
     size_t channels = (size_t)r->step->channels_in, lanes = nn_lanes(channels);
     run_norm(r, 0, in, lanes, NULL, 0, side, false, plain_target(ws->dense, side, lanes));
     struct nn_product p =
         point_product(r, &r->layer->dense[0], pixels, ws->dense, lanes, ws->conv_out);
-    k->product(&p);
+    nn_product_run(r->net, r->ws, &p);
     const struct nn_attention a = {ws->conv_out, r->n,        pixels,       channels,
-                                   lanes,        ws->conv_in, ws->attention};
-    k->attention(&a);
+                                   lanes,        ws->conv_in, ws->scratch};
+    attention_run(r, &a);
     p = point_product(r, &r->layer->dense[1], pixels, ws->conv_in, lanes, out);
     p.residual = in;
     p.scale = HALF_ROOT;
-    k->product(&p);
+    nn_product_run(r->net, r->ws, &p);
 }
 
 /* (PyramidDown(p) + h) / √2: the filter gives 2 · side_out + 1 pixels a side without a border, of
@@ -198,14 +249,14 @@ static void run_pyramid(const struct run *r, const float *in, const float *trunk
     size_t side = (size_t)r->step->side_out, blurred = (size_t)r->step->side_in + 1;
     const struct nn_resample blur = {NN_FIR_BLUR, in, r->n, (size_t)r->step->side_in,
                                      plain_target(r->ws->conv_in, blurred, lanes)};
-    r->net->kernels->resample(&blur);
+    resample_run(r, &blur);
     struct nn_product p = conv_product(r, &r->layer->dense[0], blurred - 1, lanes, out);
     p.in_row = 2 * blurred;
     p.in_step = 2;
     p.height = p.width = side;
     p.residual = trunk;
     p.scale = HALF_ROOT;
-    r->net->kernels->product(&p);
+    nn_product_run(r->net, r->ws, &p);
 }
 
 /* From planes to bordered pixels of `channels` floats, without padding. */
@@ -221,7 +272,7 @@ static void run_stem(const struct run *r, const float *const x[], float *out)
                     row[i * channels + c] = x[b][(c * side + y) * side + i];
         }
     const struct nn_product p = conv_product(r, &r->layer->dense[0], side, channels, out);
-    r->net->kernels->product(&p);
+    nn_product_run(r->net, r->ws, &p);
 }
 
 static void run_head(const struct run *r, const float *in, float *out)
@@ -229,32 +280,53 @@ static void run_head(const struct run *r, const float *in, float *out)
     size_t side = (size_t)r->step->side_in, lanes = nn_lanes((size_t)r->step->channels_in);
     run_norm(r, 0, in, lanes, NULL, 0, side, true, bordered_target(r, side, lanes));
     const struct nn_product p = conv_product(r, &r->layer->dense[0], side, lanes, out);
-    r->net->kernels->product(&p);
+    nn_product_run(r->net, r->ws, &p);
+}
+
+/* Images that go through a step together: few enough that what one operation writes is still near
+ * when the next reads it, and so many that a layer's weights, where they are larger than an image,
+ * come from memory once. No bit depends on it. */
+static size_t group_images(const struct nn_net *net, int step)
+{
+    const struct nn_step *s = &net->plan.steps[step];
+    size_t image = net->plan.values[s->in].size + 2 * net->plan.values[s->out].size;
+    size_t count = GROUP_FLOATS / image;
+    return count == 0 ? 1 : count;
+}
+
+static const float *value_of(const struct run *r, int value)
+{
+    if (value < 0)
+        return NULL;
+    return nn_value_at(r->net, r->ws, value) + r->first * r->net->plan.values[value].size;
 }
 
 void nn_step_run(const struct nn_net *net, struct nn_workspace *ws, int step, size_t n,
                  const float *const x[])
 {
     const struct nn_step *s = &net->plan.steps[step];
-    const struct run r = {net, ws, s, &net->layers[step], n};
-    const float *in = nn_value_at(net, ws, s->in);
-    const float *other = s->other >= 0 ? nn_value_at(net, ws, s->other) : NULL;
-    float *out = nn_value_at(net, ws, s->out);
-    switch (s->kind) {
-    case NN_STEP_STEM:
-        run_stem(&r, x, out);
-        break;
-    case NN_STEP_RES:
-        run_res(&r, in, other, out);
-        break;
-    case NN_STEP_ATTENTION:
-        run_attention(&r, in, out);
-        break;
-    case NN_STEP_PYRAMID:
-        run_pyramid(&r, in, other, out);
-        break;
-    case NN_STEP_HEAD:
-        run_head(&r, in, out);
-        break;
+    size_t group = group_images(net, step), size = net->plan.values[s->out].size;
+    for (size_t first = 0; first < n; first += group) {
+        const struct run r = {net, ws, s, &net->layers[step], first,
+                              n - first < group ? n - first : group};
+        const float *in = value_of(&r, s->in), *other = value_of(&r, s->other);
+        float *out = nn_value_at(net, ws, s->out) + first * size;
+        switch (s->kind) {
+        case NN_STEP_STEM:
+            run_stem(&r, x + first, out);
+            break;
+        case NN_STEP_RES:
+            run_res(&r, in, other, out);
+            break;
+        case NN_STEP_ATTENTION:
+            run_attention(&r, in, out);
+            break;
+        case NN_STEP_PYRAMID:
+            run_pyramid(&r, in, other, out);
+            break;
+        case NN_STEP_HEAD:
+            run_head(&r, in, out);
+            break;
+        }
     }
 }

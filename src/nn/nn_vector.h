@@ -33,9 +33,7 @@ typedef __m512 vec;
 #define vec_min(a, b) _mm512_min_ps(a, b)           /* b when either is NaN */
 #define vec_max(a, b) _mm512_max_ps(a, b)           /* b when either is NaN */
 #define vec_round(a) _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
-#define vec_power2(n)                                                                              \
-    _mm512_castsi512_ps(                                                                           \
-        _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23))
+#define vec_times_power2(a, n) _mm512_scalef_ps(a, n) /* a · 2^n, n whole, the result normal */
 
 /* Adds the lanes to `out`, in double. */
 NN_INLINE void vec_add_to(double *out, vec v)
@@ -73,9 +71,9 @@ typedef __m256 vec;
 #define vec_min(a, b) _mm256_min_ps(a, b)
 #define vec_max(a, b) _mm256_max_ps(a, b)
 #define vec_round(a) _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
-#define vec_power2(n)                                                                              \
-    _mm256_castsi256_ps(                                                                           \
-        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23))
+#define vec_times_power2(a, n)                                                                     \
+    _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(                                        \
+                         _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23)))
 
 NN_INLINE void vec_add_to(double *out, vec v)
 {
@@ -119,7 +117,7 @@ NN_INLINE vec vec_exp(vec x)
     p = vec_fma(p, r, vec_set(NN_EXP_C1));
     p = vec_fma(p, r, vec_set(NN_EXP_C0));
     p = vec_add(vec_fma(p, vec_mul(r, r), r), vec_set(1.0f));
-    return vec_mul(p, vec_power2(n));
+    return vec_times_power2(p, n);
 }
 
 NN_INLINE vec vec_silu(vec x)
@@ -140,8 +138,22 @@ void NN_VEC(panels)(const struct nn_product *p, const struct nn_panels *w);
 
 size_t NN_VEC(pack_size)(const struct nn_product_shape *shape);
 void NN_VEC(pack)(const struct nn_product_shape *shape, const float *canonical, float *packed);
+size_t NN_VEC(product_scratch)(const struct nn_product_shape *shape);
+size_t NN_VEC(product_units)(const void *op);
+void NN_VEC(product_share)(const void *op, struct nn_share *share);
 void NN_VEC(product)(const struct nn_product *p);
+bool NN_VEC(winograd)(size_t inputs, size_t outputs, size_t side);
+size_t NN_VEC(winograd_pack_size)(const struct nn_product_shape *shape);
+void NN_VEC(winograd_pack)(const struct nn_product_shape *shape, const float *canonical,
+                           float *packed);
+size_t NN_VEC(winograd_scratch)(const struct nn_product_shape *shape);
+size_t NN_VEC(winograd_units)(const struct nn_product *p);
+void NN_VEC(winograd_share)(const struct nn_product *p, struct nn_share *share);
+size_t NN_VEC(norm_units)(const void *op);
+void NN_VEC(norm_share)(const void *op, struct nn_share *share);
 void NN_VEC(norm)(const struct nn_norm *p);
+size_t NN_VEC(resample_units)(const void *op);
+void NN_VEC(resample_share)(const void *op, struct nn_share *share);
 void NN_VEC(resample)(const struct nn_resample *p);
 void NN_VEC(attention)(const struct nn_attention *p);
 void NN_VEC(silu)(size_t count, const float *in, float *out);

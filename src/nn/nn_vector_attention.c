@@ -65,43 +65,71 @@ static void multiply(const float *in, size_t stride, size_t inputs, size_t queri
     NN_VEC(panels)(&p, &w);
 }
 
-/* Scratch: zeros for a bias, the keys transposed, and a block of scores. */
-static void attend_image(const struct nn_attention *p, const float *image, float *out)
+static size_t query_blocks(const struct nn_attention *p)
+{
+    return (p->pixels + NN_ATTENTION_BLOCK - 1) / NN_ATTENTION_BLOCK;
+}
+
+/* One block of queries of an image. Scratch: zeros for a bias, the keys transposed (which stay for
+ * the image's other blocks), and a block of scores. */
+static void attend(const struct nn_attention *p, size_t image, size_t block, struct nn_share *share)
 {
     size_t row = nn_attention_row(p->pixels), step = 3 * p->lanes;
-    size_t bias = nn_attention_bias(p->pixels, p->lanes);
-    float *zeros = p->scratch, *keys = zeros + bias, *scores = keys + p->lanes * row;
-    float scale = 1.0f / sqrtf((float)p->channels);
-    memset(zeros, 0, bias * sizeof *zeros);
-    transpose_keys(p, image + p->lanes, row, keys);
-    for (size_t q = 0; q < p->pixels; q += NN_ATTENTION_BLOCK) {
-        size_t left = p->pixels - q, count = left < NN_ATTENTION_BLOCK ? left : NN_ATTENTION_BLOCK;
-        multiply(image + q * step, step, p->lanes, count, keys, row, zeros, row, scores);
-        for (size_t i = 0; i < count; i++)
-            softmax_row(scores + i * row, row, p->pixels, scale);
-        multiply(scores, row, p->pixels, count, image + 2 * p->lanes, step, zeros, p->lanes,
-                 out + q * p->lanes);
+    size_t bias = nn_attention_bias(p->pixels, p->lanes), q = block * NN_ATTENTION_BLOCK;
+    size_t left = p->pixels - q, count = left < NN_ATTENTION_BLOCK ? left : NN_ATTENTION_BLOCK;
+    const float *in = p->qkv + image * p->pixels * step;
+    float *zeros = share->scratch, *keys = zeros + bias, *scores = keys + p->lanes * row;
+    if (share->held != image + 1) {
+        memset(zeros, 0, bias * sizeof *zeros);
+        transpose_keys(p, in + p->lanes, row, keys);
+        share->held = image + 1;
     }
+    multiply(in + q * step, step, p->lanes, count, keys, row, zeros, row, scores);
+    float scale = 1.0f / sqrtf((float)p->channels);
+    for (size_t i = 0; i < count; i++)
+        softmax_row(scores + i * row, row, p->pixels, scale);
+    multiply(scores, row, p->pixels, count, in + 2 * p->lanes, step, zeros, p->lanes,
+             p->out + (image * p->pixels + q) * p->lanes);
+}
+
+static size_t attention_units(const void *op)
+{
+    const struct nn_attention *p = op;
+    return p->images * query_blocks(p);
+}
+
+static void attention_share(const void *op, struct nn_share *share)
+{
+    const struct nn_attention *p = op;
+    size_t blocks = query_blocks(p);
+    for (size_t unit = share->first; unit < share->last; unit++)
+        attend(p, unit / blocks, unit % blocks, share);
 }
 
 void NN_VEC(attention)(const struct nn_attention *p)
 {
-    for (size_t b = 0; b < p->images; b++)
-        attend_image(p, p->qkv + b * p->pixels * 3 * p->lanes, p->out + b * p->pixels * p->lanes);
+    struct nn_share all = {.last = attention_units(p), .scratch = p->scratch};
+    attention_share(p, &all);
 }
 
 #if NN_VECTOR_BITS == 512
 const struct nn_kernels nn_kernels_avx512 = {
-    .id = "avx512.1",
+    .id = "avx512.2",
 #else
 const struct nn_kernels nn_kernels_avx2 = {
-    .id = "avx2.1",
+    .id = "avx2.2",
 #endif
+    .winograd = NN_VEC(winograd),
     .pack_size = NN_VEC(pack_size),
     .pack = NN_VEC(pack),
+    .product_scratch = NN_VEC(product_scratch),
     .product = NN_VEC(product),
     .norm = NN_VEC(norm),
     .resample = NN_VEC(resample),
     .attention = NN_VEC(attention),
     .silu = NN_VEC(silu),
+    .product_sharing = {NN_VEC(product_units), NN_VEC(product_share)},
+    .norm_sharing = {NN_VEC(norm_units), NN_VEC(norm_share)},
+    .resample_sharing = {NN_VEC(resample_units), NN_VEC(resample_share)},
+    .attention_sharing = {attention_units, attention_share},
 };

@@ -3,7 +3,8 @@
  *
  * Group norm goes over an image three times: sums, squares about the mean, and the result. A row is
  * summed in single precision, pixel by pixel in each lane, and the rows in double; then lanes are
- * gathered into groups in the order of channels. */
+ * gathered into groups in the order of channels. So what belongs to a group depends on its own lanes
+ * alone, and threads may share an image between them by whole groups. */
 #include "nn_vector.h"
 #include <math.h>
 
@@ -67,42 +68,60 @@ static size_t sum_some(const float *src, size_t lanes, size_t left, size_t side,
     }
 }
 
-/* Per lane of all parts, then per group. */
-static void group_sums(const struct nn_norm *p, size_t image, const float *mean, double *sum,
-                       double *group)
+/* Lanes [first, last) of all parts together, whole groups and a multiple of NN_LANES. */
+struct span {
+    size_t first, last;
+};
+
+/* What of a span lies in the part whose lanes begin at `before`, counted from there. */
+static struct span span_in_part(struct span s, size_t before, size_t lanes)
+{
+    size_t first = s.first > before ? s.first - before : 0;
+    size_t last = s.last > before ? s.last - before : 0;
+    return (struct span){first < lanes ? first : lanes, last < lanes ? last : lanes};
+}
+
+/* Per lane, then per group. */
+static void group_sums(const struct nn_norm *p, size_t image, struct span span, const float *mean,
+                       double *sum, double *group)
 {
     const struct nn_norm_weights *w = p->weights;
-    size_t first = 0;
-    memset(sum, 0, w->lanes * sizeof *sum);
+    size_t before = 0;
+    memset(sum + span.first, 0, (span.last - span.first) * sizeof *sum);
     memset(group, 0, NN_GROUPS_MAX * sizeof *group);
     for (int k = 0; k < p->parts; k++) {
         size_t lanes = p->part[k].lanes;
+        struct span part = span_in_part(span, before, lanes);
         const float *src = p->part[k].src + image * p->side * p->side * lanes;
-        for (size_t c = 0; c < lanes;)
-            c += sum_some(src + c, lanes, lanes - c, p->side, mean ? mean + first + c : NULL,
-                          sum + first + c);
-        first += lanes;
+        for (size_t c = part.first; c < part.last;)
+            c += sum_some(src + c, lanes, part.last - c, p->side, mean ? mean + before + c : NULL,
+                          sum + before + c);
+        before += lanes;
     }
-    for (size_t c = 0; c < w->lanes; c++)
+    for (size_t c = span.first; c < span.last; c++)
         if (w->group[c] >= 0)
             group[w->group[c]] += sum[c];
 }
 
 /* ---- the result ---- */
 
-NN_INLINE void apply_part(const struct nn_norm *p, int part, size_t image, size_t first,
-                          const float *scale, const float *shift, bool silu)
+/* Lanes `span` of a part, which begins with lane `before` of all. */
+NN_INLINE void apply_part(const struct nn_norm *p, int part, size_t image, struct span span,
+                          size_t before, const float *scale, const float *shift, bool silu)
 {
-    size_t lanes = p->part[part].lanes, whole = lanes / VEC_WIDTH * VEC_WIDTH;
+    size_t lanes = p->part[part].lanes;
+    size_t whole = span.first + (span.last - span.first) / VEC_WIDTH * VEC_WIDTH;
     const float *src = p->part[part].src + image * p->side * p->side * lanes;
+    scale += before;
+    shift += before;
     for (size_t y = 0; y < p->side; y++) {
-        float *row = nn_target_row(&p->target, image, y) + first;
+        float *row = nn_target_row(&p->target, image, y) + before;
         for (size_t x = 0; x < p->side; x++, src += lanes, row += p->target.lanes) {
-            for (size_t c = 0; c < whole; c += VEC_WIDTH) {
+            for (size_t c = span.first; c < whole; c += VEC_WIDTH) {
                 vec v = vec_fma(vec_load(src + c), vec_load(scale + c), vec_load(shift + c));
                 vec_store(row + c, silu ? vec_silu(v) : v);
             }
-            if (whole < lanes) {
+            if (whole < span.last) {
                 vec v = vec_fma(vec_load_half(src + whole), vec_load_half(scale + whole),
                                 vec_load_half(shift + whole));
                 vec_store_half(row + whole, silu ? vec_silu(v) : v);
@@ -112,38 +131,78 @@ NN_INLINE void apply_part(const struct nn_norm *p, int part, size_t image, size_
 }
 
 /* Scratch: [lanes] sums in double, then [lanes] means or scales and [lanes] shifts in single. */
-static void norm_image(const struct nn_norm *p, size_t image)
+static void norm_span(const struct nn_norm *p, size_t image, struct span span, double *sum)
 {
     const struct nn_norm_weights *w = p->weights;
-    double *sum = p->scratch, mean[NN_GROUPS_MAX], squares[NN_GROUPS_MAX];
-    float *scale = (float *)(p->scratch + w->lanes), *shift = scale + w->lanes;
+    double mean[NN_GROUPS_MAX], squares[NN_GROUPS_MAX];
+    float *scale = (float *)(sum + w->lanes), *shift = scale + w->lanes;
     double count = (double)(p->side * p->side) * w->group_size;
-    group_sums(p, image, NULL, sum, mean);
+    group_sums(p, image, span, NULL, sum, mean);
     for (int g = 0; g < w->groups; g++)
         mean[g] /= count;
-    for (size_t c = 0; c < w->lanes; c++)
+    for (size_t c = span.first; c < span.last; c++)
         scale[c] = w->group[c] < 0 ? 0.0f : (float)mean[w->group[c]];
-    group_sums(p, image, scale, sum, squares);
-    for (size_t c = 0; c < w->lanes; c++) {
+    group_sums(p, image, span, scale, sum, squares);
+    for (size_t c = span.first; c < span.last; c++) {
         int32_t g = w->group[c];
         double factor = g < 0 ? 0 : w->gamma[c] / sqrt(squares[g] / count + NN_NORM_EPSILON);
         scale[c] = (float)factor;
         shift[c] = g < 0 ? 0.0f : (float)(w->beta[c] - mean[g] * factor);
     }
-    size_t first = 0;
+    size_t before = 0;
     for (int k = 0; k < p->parts; k++) {
+        struct span part = span_in_part(span, before, p->part[k].lanes);
         if (p->silu)
-            apply_part(p, k, image, first, scale + first, shift + first, true);
+            apply_part(p, k, image, part, before, scale, shift, true);
         else
-            apply_part(p, k, image, first, scale + first, shift + first, false);
-        first += p->part[k].lanes;
+            apply_part(p, k, image, part, before, scale, shift, false);
+        before += p->part[k].lanes;
     }
 }
 
 void NN_VEC(norm)(const struct nn_norm *p)
 {
     for (size_t b = 0; b < p->images; b++)
-        norm_image(p, b);
+        norm_span(p, b, (struct span){0, p->weights->lanes}, p->scratch);
+}
+
+/* ---- sharing ---- */
+
+#define SPAN_LANES 64
+
+/* Lanes of a unit: whole groups, about SPAN_LANES; all of an image where padding stands between
+ * channels. */
+static size_t unit_lanes(const struct nn_norm_weights *w)
+{
+    size_t size = (size_t)w->group_size, step = size;
+    while (step % NN_LANES != 0)
+        step += size;
+    if (w->lanes != (size_t)w->groups * size)
+        return w->lanes;
+    return step < SPAN_LANES ? SPAN_LANES / step * step : step;
+}
+
+static size_t image_units(const struct nn_norm_weights *w)
+{
+    return (w->lanes + unit_lanes(w) - 1) / unit_lanes(w);
+}
+
+size_t NN_VEC(norm_units)(const void *op)
+{
+    const struct nn_norm *p = op;
+    return p->images * image_units(p->weights);
+}
+
+void NN_VEC(norm_share)(const void *op, struct nn_share *share)
+{
+    const struct nn_norm *p = op;
+    size_t units = image_units(p->weights), lanes = unit_lanes(p->weights);
+    for (size_t unit = share->first; unit < share->last; unit++) {
+        struct span span = {unit % units * lanes, (unit % units + 1) * lanes};
+        if (span.last > p->weights->lanes)
+            span.last = p->weights->lanes;
+        norm_span(p, unit / units, span, (double *)(void *)share->scratch);
+    }
 }
 
 void NN_VEC(silu)(size_t count, const float *in, float *out)
@@ -188,20 +247,33 @@ NN_INLINE void blend(const struct taps *t, size_t c, float *out, bool half)
     vec_store_part(out + c, sum, half);
 }
 
+size_t NN_VEC(resample_units)(const void *op)
+{
+    const struct nn_resample *p = op;
+    return p->images * nn_resample_side(p->kind, p->side);
+}
+
+/* A unit is a row of an image. */
+void NN_VEC(resample_share)(const void *op, struct nn_share *share)
+{
+    const struct nn_resample *p = op;
+    size_t side = nn_resample_side(p->kind, p->side), lanes = p->target.lanes;
+    for (size_t unit = share->first; unit < share->last; unit++) {
+        float *row = nn_target_row(&p->target, unit / side, unit % side);
+        for (size_t x = 0; x < side; x++, row += lanes) {
+            struct taps t;
+            size_t c = 0;
+            gather(p, unit / side, unit % side, x, &t);
+            for (; c + VEC_WIDTH <= lanes; c += VEC_WIDTH)
+                blend(&t, c, row, false);
+            if (c < lanes)
+                blend(&t, c, row, true);
+        }
+    }
+}
+
 void NN_VEC(resample)(const struct nn_resample *p)
 {
-    size_t side = nn_resample_side(p->kind, p->side), lanes = p->target.lanes;
-    for (size_t b = 0; b < p->images; b++)
-        for (size_t y = 0; y < side; y++) {
-            float *row = nn_target_row(&p->target, b, y);
-            for (size_t x = 0; x < side; x++, row += lanes) {
-                struct taps t;
-                size_t c = 0;
-                gather(p, b, y, x, &t);
-                for (; c + VEC_WIDTH <= lanes; c += VEC_WIDTH)
-                    blend(&t, c, row, false);
-                if (c < lanes)
-                    blend(&t, c, row, true);
-            }
-        }
+    struct nn_share all = {.last = NN_VEC(resample_units)(p)};
+    NN_VEC(resample_share)(p, &all);
 }

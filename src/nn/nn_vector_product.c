@@ -1,29 +1,19 @@
-/* The product: direct convolution and matrix product in one register-tiled kernel.
+/* The product: direct convolution and matrix product in one register-tiled kernel (see
+ * nn_vector_tile.h for the step and the blocks).
  *
- * A tile is P pixels × one block of output channels, held in registers while k runs through all
- * inputs: per k, one load for each vector of weights, one broadcast for each pixel, and P × vectors
- * fused multiply-adds. Every accumulator starts at the bias and takes k in ascending order, one
- * fused multiply-add each, so an element's bits do not depend on P or on its neighbours.
+ * Every accumulator starts at the bias. Weights are packed [block][k][channels of the block], which
+ * makes the inner loop's weights one sequential stream.
  *
- * Output channels are cut into blocks of up to BLOCK_VECTORS vectors, as even as possible; on
- * AVX-512 the last vector of the last block may be half one, in 256-bit registers, so that 24
- * channels cost 24 lanes and not 32 where the processor splits its units. Weights are packed
- * [block][k][channels of the block], which makes the inner loop's weights one sequential stream.
- * The outer loop runs over blocks, the inner one over all pixels of all images: a block's weights
- * come from memory once a call and stay in the second-level cache.
+ * The work is a grid of blocks of outputs × chunks of pixels, which may be shared out between
+ * threads. Where all weights fit in the second-level cache the chunks are the outer loop, so that
+ * a pixel is read once; where they do not, the blocks are, so that a block's weights come from
+ * memory once a call.
  *
  * Pixels are taken in order through rows and images; a tile's pixels each have their own pointer,
  * so that border columns cost nothing. A tail of fewer than P pixels is computed by a smaller
  * tile, with its last pixel repeated and stored once. */
-#include "nn_vector.h"
+#include "nn_vector_tile.h"
 #include <string.h>
-
-#define TILE_MAX 12
-#if NN_VECTOR_BITS == 512
-#define BLOCK_VECTORS 4
-#else
-#define BLOCK_VECTORS 3
-#endif
 
 /* What a tile computes from; `position`, `bias`, `residual` and `out` of each of its pixels. */
 struct tile {
@@ -39,47 +29,28 @@ struct tile {
     float *out_at[TILE_MAX];
 };
 
-/* The pixels of a block of outputs, in order. */
+/* Pixels in order. */
 struct cursor {
     const struct nn_product *p;
     size_t image, y, x, pixel;
 };
 
-static void cursor_next(struct cursor *c)
+static struct cursor cursor_at(const struct nn_product *p, size_t pixel)
 {
-    c->pixel++;
-    if (++c->x < c->p->width)
+    size_t row = pixel / p->width;
+    return (struct cursor){p, row / p->height, row % p->height, pixel % p->width, pixel};
+}
+
+static void cursor_move(struct cursor *c, size_t count)
+{
+    c->pixel += count;
+    c->x += count;
+    if (c->x < c->p->width)
         return;
-    c->x = 0;
-    if (++c->y < c->p->height)
-        return;
-    c->y = 0;
-    c->image++;
+    *c = cursor_at(c->p, c->pixel);
 }
 
 /* ---- one tile ---- */
-
-#define UNROLL _Pragma("GCC unroll 16")
-
-/* acc += in[·][k] · weights[k][·] for one k. */
-NN_INLINE void tile_step(int pixels, int vectors, bool half, const float *const in[], size_t k,
-                         const float *w, vec acc[][BLOCK_VECTORS], __m256 tail[])
-{
-    vec column[BLOCK_VECTORS];
-    UNROLL
-    for (int v = 0; v < vectors; v++)
-        column[v] = vec_load(w + v * VEC_WIDTH);
-    __m256 column_tail = half ? _mm256_loadu_ps(w + vectors * VEC_WIDTH) : _mm256_setzero_ps();
-    UNROLL
-    for (int i = 0; i < pixels; i++) {
-        vec x = vec_set(in[i][k]);
-        UNROLL
-        for (int v = 0; v < vectors; v++)
-            acc[i][v] = vec_fma(x, column[v], acc[i][v]);
-        if (half)
-            tail[i] = _mm256_fmadd_ps(_mm256_set1_ps(in[i][k]), column_tail, tail[i]);
-    }
-}
 
 NN_INLINE void tile_store(const struct tile *t, int pixels, int vectors, bool half,
                           vec acc[][BLOCK_VECTORS], __m256 tail[])
@@ -143,19 +114,22 @@ NN_INLINE void tile_run(const struct tile *t, int pixels, int vectors, bool half
 }
 
 /* Tiles of each width of block: full, for a tail of up to half, and of one pixel. */
-#define TILE(name, pixels, vectors, half)                                                          \
-    static void name(const struct tile *t)                                                         \
+#define DEFINE_TILES(name, pixels, vectors, half)                                                  \
+    static void name##_full(const struct tile *t)                                                  \
     {                                                                                              \
         tile_run(t, pixels, vectors, half);                                                        \
-    }
-#define TILES(name, pixels, vectors, half)                                                         \
-    TILE(name##_full, pixels, vectors, half)                                                       \
-    TILE(name##_part, pixels / 2, vectors, half)                                                   \
-    TILE(name##_one, 1, vectors, half)
-#define TILE_ROW(name, pixels)                                                                     \
+    }                                                                                              \
+    static void name##_part(const struct tile *t)                                                  \
     {                                                                                              \
-        pixels, name##_full, name##_part, name##_one                                               \
+        tile_run(t, pixels / 2, vectors, half);                                                    \
+    }                                                                                              \
+    static void name##_one(const struct tile *t)                                                   \
+    {                                                                                              \
+        tile_run(t, 1, vectors, half);                                                             \
     }
+#define LIST_TILES(name, pixels, vectors, half) {pixels, name##_full, name##_part, name##_one},
+
+TILE_WIDTHS(DEFINE_TILES)
 
 struct tiles {
     size_t pixels;
@@ -164,65 +138,49 @@ struct tiles {
     void (*one)(const struct tile *t);
 };
 
-#if NN_VECTOR_BITS == 512
-TILES(tile_8, 12, 0, true)
-TILES(tile_16, 12, 1, false)
-TILES(tile_24, 12, 1, true)
-TILES(tile_32, 12, 2, false)
-TILES(tile_40, 8, 2, true)
-TILES(tile_48, 8, 3, false)
-TILES(tile_56, 6, 3, true)
-TILES(tile_64, 6, 4, false)
-static const struct tiles tiles[] = {
-    TILE_ROW(tile_8, 12), TILE_ROW(tile_16, 12), TILE_ROW(tile_24, 12), TILE_ROW(tile_32, 12),
-    TILE_ROW(tile_40, 8), TILE_ROW(tile_48, 8),  TILE_ROW(tile_56, 6),  TILE_ROW(tile_64, 6)};
-#else
-TILES(tile_8, 12, 1, false)
-TILES(tile_16, 6, 2, false)
-TILES(tile_24, 4, 3, false)
-static const struct tiles tiles[] = {TILE_ROW(tile_8, 12), TILE_ROW(tile_16, 6),
-                                     TILE_ROW(tile_24, 4)};
-#endif
+static const struct tiles tiles[] = {TILE_WIDTHS(LIST_TILES)};
 
 /* ---- blocks ---- */
 
-/* Channels of the block that begins at `first` of `outputs`: whole vectors shared out evenly. */
-static size_t block_width(size_t outputs, size_t first)
-{
-    size_t vectors = (outputs - first + VEC_WIDTH - 1) / VEC_WIDTH;
-    size_t blocks = (vectors + BLOCK_VECTORS - 1) / BLOCK_VECTORS;
-    size_t width = (vectors + blocks - 1) / blocks * VEC_WIDTH;
-    return width < outputs - first ? width : outputs - first;
-}
-
-/* Fills pixels `from` the cursor on; past the last pixel the last one is repeated. */
-static size_t tile_fill(struct tile *t, struct cursor *c, size_t first, size_t count, size_t left)
+/* Fills `count` places of a tile with the next `taken` pixels of one row and image. */
+static void tile_fill_row(struct tile *t, struct cursor *c, size_t first, size_t from, size_t taken)
 {
     const struct nn_product *p = c->p;
-    size_t outputs = p->shape.outputs, taken = count < left ? count : left;
-    for (size_t i = 0; i < count; i++) {
-        if (i < taken) {
-            size_t at = c->pixel * outputs + first;
-            t->position[i] = c->image * p->in_image + c->y * p->in_row + c->x * p->in_step;
-            t->bias_at[i] = p->bias + c->image * p->bias_step + first;
-            t->residual_at[i] = p->residual ? p->residual + at : NULL;
-            t->out_at[i] = p->out + at;
-            cursor_next(c);
-        } else {
-            t->position[i] = t->position[taken - 1];
-            t->bias_at[i] = t->bias_at[taken - 1];
-            t->residual_at[i] = t->residual_at[taken - 1];
-            t->out_at[i] = t->out_at[taken - 1];
-        }
+    size_t position = c->image * p->in_image + c->y * p->in_row + c->x * p->in_step;
+    size_t at = c->pixel * p->shape.outputs + first;
+    const float *bias = p->bias + c->image * p->bias_step + first;
+    for (size_t i = from; i < from + taken; i++, at += p->shape.outputs) {
+        t->position[i] = position + (i - from) * p->in_step;
+        t->bias_at[i] = bias;
+        t->residual_at[i] = p->residual ? p->residual + at : NULL;
+        t->out_at[i] = p->out + at;
+    }
+    cursor_move(c, taken);
+}
+
+/* Fills a tile of `count` pixels from the cursor on; past the `left` ones the last is repeated. */
+static size_t tile_fill(struct tile *t, struct cursor *c, size_t first, size_t count, size_t left)
+{
+    size_t taken = count < left ? count : left;
+    for (size_t i = 0; i < taken;) {
+        size_t row = c->p->width - c->x, some = row < taken - i ? row : taken - i;
+        tile_fill_row(t, c, first, i, some);
+        i += some;
+    }
+    for (size_t i = taken; i < count; i++) {
+        t->position[i] = t->position[taken - 1];
+        t->bias_at[i] = t->bias_at[taken - 1];
+        t->residual_at[i] = t->residual_at[taken - 1];
+        t->out_at[i] = t->out_at[taken - 1];
     }
     return taken;
 }
 
-static void block_run(const struct nn_product *p, struct tile *t, size_t first, size_t width)
+static void block_run(const struct nn_product *p, struct tile *t, size_t first, size_t width,
+                      size_t pixel, size_t left)
 {
     const struct tiles *k = &tiles[width / NN_LANES - 1];
-    size_t left = p->images * p->height * p->width;
-    struct cursor c = {.p = p};
+    struct cursor c = cursor_at(p, pixel);
     while (left > 0) {
         size_t half = k->pixels / 2;
         size_t count = left == 1 ? 1 : left <= half ? half : k->pixels;
@@ -231,37 +189,93 @@ static void block_run(const struct nn_product *p, struct tile *t, size_t first, 
     }
 }
 
-void NN_VEC(panels)(const struct nn_product *p, const struct nn_panels *w)
+/* ---- the grid ---- */
+
+#define CHUNK 96               /* pixels; a multiple of every P */
+#define CACHED_WEIGHTS 100000 /* floats that stay in the second-level cache beside a chunk */
+
+struct grid {
+    size_t pixels, chunks, blocks;
+    bool chunks_outer;
+};
+
+static struct grid grid_of(const struct nn_product *p)
 {
+    size_t pixels = p->images * p->height * p->width;
+    return (struct grid){pixels, (pixels + CHUNK - 1) / CHUNK, block_count(p->shape.outputs),
+                         p->shape.inputs * p->shape.outputs <= CACHED_WEIGHTS};
+}
+
+static void grid_run(const struct nn_product *p, const struct nn_panels *w, size_t unit,
+                     size_t last)
+{
+    const struct grid g = grid_of(p);
     struct tile t = {.segments = p->segments,
                      .segment = p->segment,
                      .residual = p->residual != NULL,
                      .scale = p->scale};
-    size_t outputs = p->shape.outputs;
-    for (size_t first = 0; first < outputs;) {
-        size_t width = block_width(outputs, first);
+    for (; unit < last; unit++) {
+        size_t chunk = g.chunks_outer ? unit / g.blocks : unit % g.chunks;
+        size_t block = g.chunks_outer ? unit % g.blocks : unit / g.chunks;
+        size_t first = block_first(p->shape.outputs, block), pixel = chunk * CHUNK;
+        size_t width = block_width(p->shape.outputs, first), left = g.pixels - pixel;
         t.weights = w->weights + first * w->block_step;
         t.row_step = w->row_step ? w->row_step : width;
-        block_run(p, &t, first, width);
-        first += width;
+        block_run(p, &t, first, width, pixel, left < CHUNK ? left : CHUNK);
     }
+}
+
+void NN_VEC(panels)(const struct nn_product *p, const struct nn_panels *w)
+{
+    const struct grid g = grid_of(p);
+    grid_run(p, w, 0, g.blocks * g.chunks);
 }
 
 /* ---- the table's functions ---- */
 
+size_t NN_VEC(product_units)(const void *op)
+{
+    const struct nn_product *p = op;
+    const struct grid g = grid_of(p);
+    if (p->shape.kind == NN_PRODUCT_WINOGRAD)
+        return NN_VEC(winograd_units)(p);
+    return g.blocks * g.chunks;
+}
+
+void NN_VEC(product_share)(const void *op, struct nn_share *share)
+{
+    const struct nn_product *p = op;
+    const struct nn_panels w = {p->packed, p->shape.inputs, 0};
+    if (p->shape.kind == NN_PRODUCT_WINOGRAD)
+        NN_VEC(winograd_share)(p, share);
+    else
+        grid_run(p, &w, share->first, share->last);
+}
+
 void NN_VEC(product)(const struct nn_product *p)
 {
-    const struct nn_panels w = {p->packed, p->shape.inputs, 0};
-    NN_VEC(panels)(p, &w);
+    struct nn_share all = {.last = NN_VEC(product_units)(p), .scratch = p->scratch};
+    NN_VEC(product_share)(p, &all);
 }
 
 size_t NN_VEC(pack_size)(const struct nn_product_shape *shape)
 {
+    if (shape->kind == NN_PRODUCT_WINOGRAD)
+        return NN_VEC(winograd_pack_size)(shape);
     return shape->inputs * shape->outputs;
+}
+
+size_t NN_VEC(product_scratch)(const struct nn_product_shape *shape)
+{
+    return shape->kind == NN_PRODUCT_WINOGRAD ? NN_VEC(winograd_scratch)(shape) : 0;
 }
 
 void NN_VEC(pack)(const struct nn_product_shape *shape, const float *canonical, float *packed)
 {
+    if (shape->kind == NN_PRODUCT_WINOGRAD) {
+        NN_VEC(winograd_pack)(shape, canonical, packed);
+        return;
+    }
     for (size_t first = 0; first < shape->outputs;) {
         size_t width = block_width(shape->outputs, first);
         for (size_t k = 0; k < shape->inputs; k++, packed += width)

@@ -6,9 +6,10 @@
 #include "nn_test.h"
 
 #define TOLERANCE 2e-5
+#define TOLERANCE_WINOGRAD 3e-5
 #define GUARD 32
 
-enum op { CONV, CONV_STRIDE_2, POINT, NORM, RESAMPLE, ATTENTION };
+enum op { CONV, WINOGRAD, CONV_STRIDE_2, POINT, NORM, RESAMPLE, ATTENTION };
 
 struct shape {
     enum op op;
@@ -134,9 +135,13 @@ static void product_run(const struct nn_kernels *k, const struct work *w, float 
 {
     const struct shape *s = &w->s;
     size_t rows = (w->lanes_in + w->lanes_skip) * (is_point(w) ? 1 : 9);
-    struct nn_product_shape shape = {is_point(w) ? NN_PRODUCT_POINT : NN_PRODUCT_3X3, rows,
-                                     w->lanes_out};
+    enum nn_product_kind kind = is_point(w)          ? NN_PRODUCT_POINT
+                                : s->op == WINOGRAD ? NN_PRODUCT_WINOGRAD
+                                                    : NN_PRODUCT_3X3;
+    struct nn_product_shape shape = {kind, rows, w->lanes_out};
     float *packed = zeros(k->pack_size(&shape)), *border = NULL;
+    float *scratch = zeros(k->product_scratch(&shape));
+    memset(scratch, 0xff, k->product_scratch(&shape) * sizeof *scratch); /* what it held is not read */
     k->pack(&shape, w->weights, packed);
     struct nn_product p = {.shape = shape,
                            .packed = packed,
@@ -151,7 +156,8 @@ static void product_run(const struct nn_kernels *k, const struct work *w, float 
                            .width = s->side,
                            .residual = s->option & 1 ? out : NULL,
                            .scale = 0.75f,
-                           .out = out};
+                           .out = out,
+                           .scratch = scratch};
     p.segment[0] = (struct nn_segment){w->in, w->lanes_in, w->lanes_in};
     if (is_point(w) && s->skip)
         p.segment[p.segments++] =
@@ -159,9 +165,9 @@ static void product_run(const struct nn_kernels *k, const struct work *w, float 
     if (!is_point(w)) {
         const float *base = w->in;
         size_t pitch = s->side;
-        if (s->op == CONV)
+        if (s->op != CONV_STRIDE_2)
             base = border = bordered(w);
-        if (s->op == CONV)
+        if (s->op != CONV_STRIDE_2)
             pitch = s->side + 1;
         for (size_t i = 0; i < 3; i++)
             p.segment[i] =
@@ -177,6 +183,7 @@ static void product_run(const struct nn_kernels *k, const struct work *w, float 
     k->product(&p);
     free(packed);
     free(border);
+    free(scratch);
 }
 
 /* ---- group norm ---- */
@@ -379,6 +386,25 @@ static const struct shape shapes[] = {
     {CONV, 6, 56, 0, 56, 1, 1},
     {CONV, 9, 8, 0, 80, 1, 0},
     {CONV, 31, 8, 0, 2, 1, 0},
+    {WINOGRAD, 1, 8, 0, 8, 1, 0},
+    {WINOGRAD, 1, 16, 0, 24, 5, 3},
+    {WINOGRAD, 2, 3, 0, 16, 3, 2},
+    {WINOGRAD, 3, 128, 0, 72, 2, 3},
+    {WINOGRAD, 4, 512, 0, 256, 1, 1},
+    {WINOGRAD, 4, 16, 0, 512, 30, 2},
+    {WINOGRAD, 5, 20, 0, 20, 2, 3},
+    {WINOGRAD, 6, 56, 0, 56, 1, 1},
+    {WINOGRAD, 7, 48, 0, 48, 3, 1},
+    {WINOGRAD, 7, 96, 0, 48, 14, 2},
+    {WINOGRAD, 8, 256, 0, 256, 2, 3},
+    {WINOGRAD, 9, 8, 0, 80, 1, 0},
+    {WINOGRAD, 13, 24, 0, 40, 1, 3},
+    {WINOGRAD, 14, 72, 0, 48, 2, 3},
+    {WINOGRAD, 16, 1024, 0, 8, 1, 0},
+    {WINOGRAD, 28, 24, 0, 24, 2, 3},
+    {WINOGRAD, 31, 8, 0, 2, 1, 0},
+    {WINOGRAD, 32, 128, 0, 128, 1, 1},
+    {WINOGRAD, 64, 16, 0, 88, 1, 2},
     {CONV_STRIDE_2, 9, 24, 0, 48, 2, 1},
     {CONV_STRIDE_2, 17, 3, 0, 128, 1, 1},
     {CONV_STRIDE_2, 3, 128, 0, 24, 3, 0},
@@ -436,6 +462,7 @@ static void setup(struct work *w)
     w->lanes_out = nn_lanes(w->s.out);
     switch (w->s.op) {
     case CONV:
+    case WINOGRAD:
     case CONV_STRIDE_2:
     case POINT:
         product_setup(w);
@@ -457,6 +484,7 @@ static void expect(const struct work *w)
 {
     switch (w->s.op) {
     case CONV:
+    case WINOGRAD:
     case CONV_STRIDE_2:
     case POINT:
         product_expect(w);
@@ -479,6 +507,7 @@ static void run(const struct nn_kernels *k, const struct work *w, float *out)
 {
     switch (w->s.op) {
     case CONV:
+    case WINOGRAD:
     case CONV_STRIDE_2:
     case POINT:
         product_run(k, w, out);
@@ -495,7 +524,7 @@ static void run(const struct nn_kernels *k, const struct work *w, float *out)
     }
 }
 
-static void check_case(const struct shape *s, double worst[LAST_KERNEL + 1])
+static void check_case(const struct shape *s, double worst[LAST_KERNEL + 1][2])
 {
     struct work w = {.s = *s};
     setup(&w);
@@ -517,8 +546,8 @@ static void check_case(const struct shape *s, double worst[LAST_KERNEL + 1])
             memcpy(oracle, out, count * sizeof *out);
         double apart =
             fmax(test_distance(out, w.expected, count), test_distance(out, oracle, count));
-        worst[k] = fmax(worst[k], apart);
-        if (!(apart <= TOLERANCE))
+        worst[k][s->op == WINOGRAD] = fmax(worst[k][s->op == WINOGRAD], apart);
+        if (!(apart <= (s->op == WINOGRAD ? TOLERANCE_WINOGRAD : TOLERANCE)))
             fail_msg(
                 "%s, operation %d, side %zu, channels %zu + %zu to %zu, %zu images, option %d: "
                 "off by %g",
@@ -535,11 +564,12 @@ static void check_case(const struct shape *s, double worst[LAST_KERNEL + 1])
 static void test_operations(void **state)
 {
     (void)state;
-    double worst[LAST_KERNEL + 1] = {0};
+    double worst[LAST_KERNEL + 1][2] = {0}; /* without Winograd, and with */
     for (size_t i = 0; i < COUNT(shapes); i++)
         check_case(&shapes[i], worst);
     for (int k = NN_KERNEL_C; k <= LAST_KERNEL; k++)
-        print_message("%s: worst %.1e\n", nn_kernel_id((enum nn_kernel)k), worst[k]);
+        print_message("%s: worst %.1e, of Winograd %.1e\n", nn_kernel_id((enum nn_kernel)k),
+                      worst[k][0], worst[k][1]);
 }
 
 int main(void)

@@ -3,18 +3,21 @@
  * functions are wrapped by the linker, so that they can be counted and made to fail. */
 #include "nn_layers.h"
 #include "nn_test.h"
+#include <pthread.h>
 
 #define IMAGES 8
 
 /* ---- wrapped allocation ---- */
 
-static long allocations;
+static _Atomic long allocations;
 static long failing = -1; /* how many more succeed before one fails; -1: all */
 
 static bool refused(void)
 {
     allocations++;
-    return failing >= 0 && failing-- == 0;
+    if (failing < 0) /* only ever set while there is one thread */
+        return false;
+    return failing-- == 0;
 }
 
 void *__real_malloc(size_t size);
@@ -280,9 +283,10 @@ static void test_kernels_by_name(void **state)
 {
     (void)state;
     static const char *const words[] = {"auto", "c", "avx2", "avx512"};
-    static const char *const ids[] = {NULL, "c.1", "avx2.1", "avx512.1"};
+    static const char *const ids[] = {NULL, "c.1", "avx2.2", "avx512.2"};
     struct err e = {0};
     enum nn_kernel kernel = NN_KERNEL_C;
+    unsetenv(NN_KERNEL_VARIABLE);
     for (size_t i = 0; i < COUNT(words); i++) {
         assert_int_equal(nn_kernel_parse(words[i], &kernel, &e), 0);
         assert_int_equal(kernel, i);
@@ -300,6 +304,32 @@ static void test_kernels_by_name(void **state)
     assert_memory_equal(nn_net_arch(net), &test_archs[3].arch, sizeof(struct nn_arch));
     assert_true(nn_net_bytes(net) >= 4 * nn_arch_scalars(&test_archs[3].arch));
     nn_net_free(net);
+}
+
+/* PFGM_KERNEL stands in for AUTO and for nothing else; a word that it does not know is an error. */
+static void test_kernel_from_the_environment(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    enum nn_kernel kernel = NN_KERNEL_AVX2;
+    assert_int_equal(setenv(NN_KERNEL_VARIABLE, "c", 1), 0);
+    assert_int_equal(nn_kernel_resolve(NN_KERNEL_AUTO), NN_KERNEL_C);
+    assert_int_equal(nn_kernel_resolve(NN_KERNEL_AVX2), NN_KERNEL_AVX2);
+    struct nn_net *net = net_of(&test_archs[3].arch, NN_KERNEL_AUTO);
+    assert_int_equal(nn_net_kernel(net), NN_KERNEL_C);
+    nn_net_free(net);
+    assert_int_equal(setenv(NN_KERNEL_VARIABLE, "fast", 1), 0);
+    assert_null(nn_net_new(&test_archs[3].arch, &test_weights, NN_KERNEL_AUTO, &e));
+    assert_int_equal(e.code, ERR_INPUT);
+    assert_string_equal(e.at, NN_KERNEL_VARIABLE);
+    assert_non_null(strstr(e.text, "\"fast\""));
+    net = net_of(&test_archs[3].arch, NN_KERNEL_C); /* which was asked for by name */
+    nn_net_free(net);
+    assert_int_equal(setenv(NN_KERNEL_VARIABLE, "", 1), 0);
+    assert_int_equal(nn_kernel_environment(&kernel, &e), 0);
+    assert_int_equal(kernel, NN_KERNEL_AUTO);
+    assert_int_equal(unsetenv(NN_KERNEL_VARIABLE), 0);
+    assert_true(nn_kernel_available(nn_kernel_resolve(NN_KERNEL_AUTO)));
 }
 
 static void test_limits(void **state)
@@ -348,6 +378,53 @@ static void test_not_a_number_stays_visible(void **state)
     }
 }
 
+/* ---- threads ---- */
+
+struct thread {
+    pthread_t id;
+    const struct nn_net *net;
+    struct nn_workspace *ws;
+    struct images im;
+};
+
+static void *evaluate_in_thread(void *context)
+{
+    struct thread *thread = context;
+    for (int i = 0; i < 3; i++)
+        evaluate_alone(thread->net, thread->ws, &thread->im);
+    return NULL;
+}
+
+/* One net, a workspace a thread: the same bits in each. */
+static void test_threads_share_a_net(void **state)
+{
+    (void)state;
+    enum { THREADS = 3 };
+    const struct nn_arch *arch = &test_archs[1].arch;
+    struct thread threads[THREADS];
+    struct nn_net *net = net_of(arch, NN_KERNEL_AUTO);
+    for (size_t i = 0; i < THREADS; i++) {
+        images_new(&threads[i].im, arch);
+        threads[i].net = net;
+        threads[i].ws = workspace_of(net, 1);
+    }
+    for (size_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i].id, NULL, evaluate_in_thread, &threads[i]), 0);
+    for (size_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(threads[i].id, NULL), 0);
+    for (size_t i = 0; i < THREADS; i++) {
+        const struct images *a = &threads[0].im, *b = &threads[i].im;
+        for (size_t k = 0; k < IMAGES; k++)
+            assert_memory_equal(a->v_x[k], b->v_x[k], a->n * sizeof(float));
+        assert_memory_equal(a->v_t, b->v_t, sizeof a->v_t);
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        images_free(&threads[i].im);
+        nn_workspace_free(threads[i].ws);
+    }
+    nn_net_free(net);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -356,8 +433,10 @@ int main(void)
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_bad_weights_are_named),
         cmocka_unit_test(test_kernels_by_name),
+        cmocka_unit_test(test_kernel_from_the_environment),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_not_a_number_stays_visible),
+        cmocka_unit_test(test_threads_share_a_net),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

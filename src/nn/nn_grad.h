@@ -1,0 +1,69 @@
+/* Gradients of a network's parameters, for training.
+ *
+ * A batch is cut into a fixed number of shards of consecutive images, a shard into pieces of a few
+ * images that go forward and back together. Each shard sums its gradients for itself; the shards'
+ * sums are then added in their order. Which thread takes which shard changes nothing, so gradients
+ * depend on the batch alone, bit for bit, whatever the number of threads.
+ *
+ * Parameters and gradients are flat arrays in the order of nn_arch_params, PyTorch layout, and
+ * behind them, with classes > 0, the label embedding "label_embedding.weight" [classes][4 nf]. Its
+ * row of an image's class is added to the time embedding, before the blocks' SiLU; nothing is added
+ * for an image without a label.
+ *
+ * One thread drives an nn_grad; it brings its own pool. */
+#ifndef NN_GRAD_H
+#define NN_GRAD_H
+
+#include "base_rng.h"
+#include "nn_net.h"
+#include "nn_pool.h"
+
+#define NN_LABEL_EMBEDDING "label_embedding.weight"
+#define NN_CLASSES_MAX 1000
+/* Images of a batch, so that every dropout draw has a counter of its own. */
+#define NN_GRAD_BATCH_MAX 65536
+/* The stream of dropout's draws; see rng_purpose. */
+#define NN_GRAD_RNG_DROPOUT ((enum rng_purpose)110)
+
+struct nn_grad_options {
+    enum nn_kernel kernel;
+    int batch;      /* the most images of a call */
+    int classes;    /* rows of the label embedding, 0 for none */
+    double dropout; /* probability, 0 ≤ p < 1 */
+    uint64_t seed;  /* of dropout */
+};
+
+struct nn_grad;
+/* Plans the workspace of every thread of the pool; the pool is borrowed. NULL on failure. */
+struct nn_grad *nn_grad_new(const struct nn_arch *arch, const struct nn_grad_options *options,
+                            struct nn_pool *pool, struct err *e);
+void nn_grad_free(struct nn_grad *g);
+
+/* The parameters that the flat arrays hold, and how many scalars they are. */
+const struct nn_param *nn_grad_params(const struct nn_grad *g, size_t *count);
+size_t nn_grad_scalars(const struct nn_grad *g);
+size_t nn_grad_bytes(const struct nn_grad *g); /* memory of weights, sums and workspaces */
+
+/* Takes new weights [scalars]. */
+void nn_grad_weights_set(struct nn_grad *g, const float *weights);
+
+struct nn_grad_batch {
+    int n;
+    const float *const *x;  /* [n][C,H,W] */
+    const float *t;         /* [n] > 0 */
+    const int32_t *label;   /* [n], -1 for none; NULL: none at all */
+    bool training;          /* with dropout */
+    uint64_t step;          /* of training: which dropout draws */
+    /* What becomes of one image's output, called in any thread: returns its loss and, unless
+     * v_x_slope is NULL, fills the loss's gradient at v_x [C,H,W] and v_t. */
+    double (*loss)(void *context, int image, const float *v_x, float v_t, float *v_x_slope,
+                   float *v_t_slope);
+    void *context;
+};
+
+/* Losses [n] of the batch's images and the gradient [scalars] of their sum; `gradient` NULL: only
+ * the losses. Non-finite values are passed on for the caller to see. */
+void nn_grad_run(struct nn_grad *g, const struct nn_grad_batch *batch, double *losses,
+                 float *gradient);
+
+#endif

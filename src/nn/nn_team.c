@@ -1,0 +1,226 @@
+/* The team's protocol. All atomics are sequentially consistent; three pairs matter:
+ *
+ * - A helper enters (`inside` + 1) and then looks whether the operation is still open (`bell` odd);
+ *   the owner closes it and then looks whether somebody is inside. One of them sees the other, so
+ *   an operation's memory is never touched after nn_team_run has returned.
+ * - A helper announces its sleep (`sleepers` + 1) and then sleeps on the bell's old value; whoever
+ *   rings changes the bell and then looks for sleepers.
+ * - The owner announces its wait (`waiting`) and then looks at `inside`; a helper leaves and then
+ *   looks for the wait. */
+#include "nn_team_work.h"
+#include "base_cpu.h"
+#include "nn_layers.h"
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define WORK_MIN 400000      /* multiply-adds below which handing over costs more than it brings */
+#define GRAINS 32            /* an operation is taken in at most about so many pieces */
+#define SPINS_HELPER 20000   /* pauses between operations: about the length of one */
+#define SPINS_OWNER 5000     /* pauses at the end of an operation */
+#define STALL_NS 300000      /* a wait that only a descheduled helper can cause */
+#define REST_MIN 64          /* operations that the owner then does alone: about 20 ms … */
+#define REST_MAX 4096        /* … to a second */
+#define TRUST 256            /* operations without a stall that halve the next rest */
+
+struct job {
+    const struct nn_net *net;
+    const struct nn_sharing *how;
+    const void *op;
+    size_t units, grain;
+};
+
+struct nn_team {
+    atomic_uint bell;      /* odd while an operation is open; changed by 2 to be heard only */
+    atomic_uint dismissed; /* how many times */
+    atomic_int helpers, sleepers;
+    _Alignas(64) atomic_size_t next;
+    _Alignas(64) atomic_uint inside;
+    atomic_bool waiting;
+    struct job job;                /* the owner's; constant while open or somebody is inside */
+    size_t rest, rest_next, trust; /* the owner's */
+};
+
+static void futex_wait(atomic_uint *word, unsigned value)
+{
+    /* Returns early for many reasons (the value has changed, a signal); every caller looks again. */
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+static void futex_wake(atomic_uint *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+static void pause_briefly(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+struct nn_team *nn_team_new(struct err *e)
+{
+    void *memory = NULL;
+    if (posix_memalign(&memory, _Alignof(struct nn_team), sizeof(struct nn_team))) {
+        err_fail_memory(e, sizeof(struct nn_team));
+        return NULL;
+    }
+    struct nn_team *t = memory;
+    *t = (struct nn_team){.rest_next = REST_MIN};
+    return t;
+}
+
+void nn_team_free(struct nn_team *t)
+{
+    free(t);
+}
+
+void nn_workspace_team(struct nn_workspace *ws, struct nn_team *team)
+{
+    ws->team = team;
+}
+
+/* ---- units ---- */
+
+static void take_units(struct nn_team *t, float *scratch)
+{
+    const struct job *j = &t->job;
+    struct nn_share share = {.scratch = scratch};
+    for (;;) {
+        size_t first = atomic_fetch_add(&t->next, j->grain);
+        if (first >= j->units)
+            return;
+        share.first = first;
+        share.last = j->units - first < j->grain ? j->units : first + j->grain;
+        j->how->run(j->op, &share);
+    }
+}
+
+/* ---- the owner ---- */
+
+bool nn_team_pays(struct nn_team *t, size_t work)
+{
+    if (!t || work < WORK_MIN || atomic_load_explicit(&t->helpers, memory_order_relaxed) == 0)
+        return false;
+    if (t->rest == 0)
+        return true;
+    t->rest--;
+    return false;
+}
+
+/* Waits until every helper has left the operation. True if that took so long that one of them must
+ * have lost its core. */
+static bool wait_for_helpers(struct nn_team *t)
+{
+    for (int i = 0; i < SPINS_OWNER; i++) {
+        if (atomic_load(&t->inside) == 0)
+            return false;
+        pause_briefly();
+    }
+    int64_t begin = clock_ns();
+    unsigned inside;
+    atomic_store(&t->waiting, true);
+    while ((inside = atomic_load(&t->inside)) > 0)
+        futex_wait(&t->inside, inside);
+    atomic_store(&t->waiting, false);
+    return clock_ns() - begin > STALL_NS;
+}
+
+static void learn(struct nn_team *t, bool stalled)
+{
+    if (stalled) {
+        t->rest = t->rest_next;
+        t->rest_next = t->rest_next * 2 < REST_MAX ? t->rest_next * 2 : REST_MAX;
+        t->trust = 0;
+    } else if (++t->trust >= TRUST) {
+        t->rest_next = t->rest_next / 2 > REST_MIN ? t->rest_next / 2 : REST_MIN;
+        t->trust = 0;
+    }
+}
+
+static void ring(struct nn_team *t, unsigned change)
+{
+    atomic_fetch_add(&t->bell, change);
+    if (atomic_load(&t->sleepers) > 0)
+        futex_wake(&t->bell);
+}
+
+void nn_team_run(struct nn_team *t, const struct nn_net *net, const struct nn_sharing *how,
+                 const void *op, float *scratch)
+{
+    size_t units = how->units(op);
+    t->job = (struct job){net, how, op, units, units < GRAINS ? 1 : units / GRAINS};
+    atomic_store(&t->next, 0);
+    ring(t, 1);
+    take_units(t, scratch);
+    atomic_fetch_add(&t->bell, 1); /* closed; those asleep may sleep on */
+    learn(t, wait_for_helpers(t));
+}
+
+/* ---- helpers ---- */
+
+int nn_team_helpers(const struct nn_team *t)
+{
+    return atomic_load(&t->helpers);
+}
+
+unsigned nn_team_call(const struct nn_team *t)
+{
+    return atomic_load(&t->dismissed);
+}
+
+void nn_team_dismiss(struct nn_team *t)
+{
+    atomic_fetch_add(&t->dismissed, 1);
+    ring(t, 2);
+}
+
+/* Helps with the operation that was open at `bell`. False if it is another network's. */
+static bool help_once(struct nn_team *t, const struct nn_workspace *ws, unsigned bell)
+{
+    bool same = true;
+    atomic_fetch_add(&t->inside, 1);
+    if (atomic_load(&t->bell) == bell) {
+        same = t->job.net == ws->net;
+        if (same)
+            take_units(t, ws->scratch);
+    }
+    if (atomic_fetch_sub(&t->inside, 1) == 1 && atomic_load(&t->waiting))
+        futex_wake(&t->inside);
+    return same;
+}
+
+static void sleep_until_rung(struct nn_team *t, unsigned bell)
+{
+    atomic_fetch_add(&t->sleepers, 1);
+    futex_wait(&t->bell, bell);
+    atomic_fetch_sub(&t->sleepers, 1);
+}
+
+void nn_team_help(struct nn_team *t, struct nn_workspace *ws, unsigned call)
+{
+    unsigned seen = 0; /* even: no operation */
+    int idle = 0;
+    atomic_fetch_add(&t->helpers, 1);
+    for (;;) {
+        unsigned bell = atomic_load(&t->bell);
+        if (atomic_load(&t->dismissed) != call)
+            break;
+        if (bell % 2 == 1 && bell != seen) {
+            if (!help_once(t, ws, bell))
+                break;
+            seen = bell;
+            idle = 0;
+        } else if (++idle < SPINS_HELPER) {
+            pause_briefly();
+        } else {
+            sleep_until_rung(t, bell);
+            idle = 0;
+        }
+    }
+    atomic_fetch_sub(&t->helpers, 1);
+}

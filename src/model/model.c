@@ -207,9 +207,9 @@ int model_solver_check(const struct model *m, const struct model_solver *solver,
     if (!isfinite(solver->t_min) || solver->t_min < 1e-6)
         return err_fail(e, ERR_INPUT, "t_min",
                         "%g is too small: the flow ends at t > 0, at least 1e-6", solver->t_min);
-    if (!isfinite(solver->t_max) || solver->t_max > CKPT_T_MAX_LIMIT)
+    if (!isfinite(solver->t_max) || solver->t_max > FIELD_T_MAX)
         return err_fail(e, ERR_INPUT, "t_max", "%g is above the limit of %g", solver->t_max,
-                        CKPT_T_MAX_LIMIT);
+                        FIELD_T_MAX);
     if (solver->t_max <= solver->t_min)
         return err_fail(e, ERR_INPUT, "t_max", "%g does not lie above t_min = %g", solver->t_max,
                         solver->t_min);

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const flags_known[] = {
-    "avx2",        "fma",         "avx512f",  "avx512bw", "avx512dq",   "avx512vl",
-    "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "avx512_fp16", "asimd"};
+static const char *const flags_known[] = {"avx2",     "fma",      "avx512f",     "avx512bw",
+                                          "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16",
+                                          "amx_tile", "amx_bf16", "avx512_fp16", "asimd"};
 
 static bool has_word(const char *text, const char *word)
 {
@@ -57,12 +57,11 @@ static json_int_t configured(int name)
 
 json_t *bench_machine_json(struct err *e)
 {
-    json_t *machine =
-        json_pack("{s:I, s:i, s:I, s:I, s:I, s:I}", "cpus", configured(_SC_NPROCESSORS_ONLN),
-                  "workers", cpu_worker_count(), "l1d_bytes", configured(_SC_LEVEL1_DCACHE_SIZE),
-                  "l2_bytes", configured(_SC_LEVEL2_CACHE_SIZE), "l3_bytes",
-                  configured(_SC_LEVEL3_CACHE_SIZE), "memory_bytes",
-                  configured(_SC_PHYS_PAGES) * configured(_SC_PAGESIZE));
+    json_t *machine = json_pack(
+        "{s:I, s:i, s:I, s:I, s:I, s:I}", "cpus", configured(_SC_NPROCESSORS_ONLN), "workers",
+        cpu_worker_count(), "l1d_bytes", configured(_SC_LEVEL1_DCACHE_SIZE), "l2_bytes",
+        configured(_SC_LEVEL2_CACHE_SIZE), "l3_bytes", configured(_SC_LEVEL3_CACHE_SIZE),
+        "memory_bytes", configured(_SC_PHYS_PAGES) * configured(_SC_PAGESIZE));
     if (!machine) {
         err_fail_memory(e, 512);
         return NULL;
@@ -77,7 +76,8 @@ json_t *bench_machine_json(struct err *e)
 const char *bench_machine_line(const json_t *machine, char *out, size_t size)
 {
     const json_t *flags = json_object_get(machine, "flags");
-    int used = snprintf(out, size, "%s, %" JSON_INTEGER_FORMAT " CPUs, L2 %" JSON_INTEGER_FORMAT
+    int used = snprintf(out, size,
+                        "%s, %" JSON_INTEGER_FORMAT " CPUs, L2 %" JSON_INTEGER_FORMAT
                         " KiB, L3 %" JSON_INTEGER_FORMAT " KiB:",
                         json_string_value(json_object_get(machine, "model")),
                         json_integer_value(json_object_get(machine, "cpus")),

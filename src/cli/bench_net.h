@@ -24,6 +24,7 @@ struct bench_net_result {
     size_t rounds;
     int repeats; /* evaluations a round */
     double median_s, best_s;
+    double cpu_s;              /* processor time of all workers together, a mean */
     double peak_one, peak_all; /* GFLOP/s, of one worker and of `workers` */
     double flop;               /* of one image: two for each multiply-add of direct convolution */
     uint64_t peak_rss;         /* bytes, right after the timing */

@@ -12,32 +12,53 @@
 
 #define SECONDS_DEFAULT 0.1
 #define SAMPLE_SECONDS 100e-6 /* shorter runs are timed several at once */
-#define DISTANCE_MAX 1e-4     /* of the largest output; beyond it a kernel computes something else */
+#define DISTANCE_MAX 1e-4 /* of the largest output; beyond it a kernel computes something else */
 #define KERNELS_MAX 4
 
 /* cifar10-ddpmpp by level, then the 24-channel network of 28 pixels a side. */
 static const struct bench_shape shapes[] = {
-    {BENCH_CONV, 0, 32, 3, 128},          {BENCH_CONV, 0, 32, 128, 128},
-    {BENCH_CONV, 0, 32, 256, 128},        {BENCH_CONV, 0, 32, 384, 128},
-    {BENCH_CONV, 0, 32, 128, 4},          {BENCH_CONV, 0, 16, 128, 256},
-    {BENCH_CONV, 0, 16, 256, 256},        {BENCH_CONV, 0, 16, 512, 256},
-    {BENCH_CONV, 0, 8, 256, 256},         {BENCH_CONV, 0, 8, 512, 256},
-    {BENCH_CONV, 0, 4, 256, 256},         {BENCH_CONV, 0, 4, 512, 256},
-    {BENCH_CONV, 0, 28, 1, 24},           {BENCH_CONV, 0, 28, 24, 24},
-    {BENCH_CONV, 0, 28, 48, 24},          {BENCH_CONV, 0, 14, 48, 48},
-    {BENCH_CONV, 0, 14, 96, 48},          {BENCH_CONV, 0, 7, 48, 48},
-    {BENCH_CONV, 0, 7, 96, 48},           {BENCH_POINT, 0, 32, 256, 128},
-    {BENCH_POINT, 0, 16, 256, 768},       {BENCH_POINT, 0, 16, 512, 256},
-    {BENCH_POINT, 0, 4, 512, 256},        {BENCH_POINT, 0, 28, 48, 24},
-    {BENCH_POINT, 0, 14, 96, 48},         {BENCH_LINEAR, 0, 1, 128, 512},
-    {BENCH_LINEAR, 0, 1, 512, 512},       {BENCH_LINEAR, 0, 1, 512, 10240},
-    {BENCH_NORM, 0, 32, 128, 0},          {BENCH_NORM, 0, 16, 256, 0},
-    {BENCH_NORM, 0, 8, 256, 0},           {BENCH_NORM, 0, 4, 512, 0},
-    {BENCH_NORM, 0, 28, 24, 0},           {BENCH_NORM, 0, 14, 48, 0},
-    {BENCH_ATTENTION, 0, 16, 256, 0},     {BENCH_ATTENTION, 0, 4, 256, 0},
-    {BENCH_ATTENTION, 0, 7, 48, 0},       {BENCH_RESAMPLE, NN_BOX_UP, 16, 256, 0},
-    {BENCH_RESAMPLE, NN_BOX_DOWN, 32, 128, 0}, {BENCH_RESAMPLE, NN_FIR_UP, 16, 256, 0},
-    {BENCH_RESAMPLE, NN_FIR_DOWN, 32, 128, 0}, {BENCH_RESAMPLE, NN_FIR_BLUR, 16, 128, 0},
+    {BENCH_CONV, 0, 32, 3, 128},
+    {BENCH_CONV, 0, 32, 128, 128},
+    {BENCH_CONV, 0, 32, 256, 128},
+    {BENCH_CONV, 0, 32, 384, 128},
+    {BENCH_CONV, 0, 32, 128, 4},
+    {BENCH_CONV, 0, 16, 128, 256},
+    {BENCH_CONV, 0, 16, 256, 256},
+    {BENCH_CONV, 0, 16, 512, 256},
+    {BENCH_CONV, 0, 8, 256, 256},
+    {BENCH_CONV, 0, 8, 512, 256},
+    {BENCH_CONV, 0, 4, 256, 256},
+    {BENCH_CONV, 0, 4, 512, 256},
+    {BENCH_CONV, 0, 28, 1, 24},
+    {BENCH_CONV, 0, 28, 24, 24},
+    {BENCH_CONV, 0, 28, 48, 24},
+    {BENCH_CONV, 0, 14, 48, 48},
+    {BENCH_CONV, 0, 14, 96, 48},
+    {BENCH_CONV, 0, 7, 48, 48},
+    {BENCH_CONV, 0, 7, 96, 48},
+    {BENCH_POINT, 0, 32, 256, 128},
+    {BENCH_POINT, 0, 16, 256, 768},
+    {BENCH_POINT, 0, 16, 512, 256},
+    {BENCH_POINT, 0, 4, 512, 256},
+    {BENCH_POINT, 0, 28, 48, 24},
+    {BENCH_POINT, 0, 14, 96, 48},
+    {BENCH_LINEAR, 0, 1, 128, 512},
+    {BENCH_LINEAR, 0, 1, 512, 512},
+    {BENCH_LINEAR, 0, 1, 512, 10240},
+    {BENCH_NORM, 0, 32, 128, 0},
+    {BENCH_NORM, 0, 16, 256, 0},
+    {BENCH_NORM, 0, 8, 256, 0},
+    {BENCH_NORM, 0, 4, 512, 0},
+    {BENCH_NORM, 0, 28, 24, 0},
+    {BENCH_NORM, 0, 14, 48, 0},
+    {BENCH_ATTENTION, 0, 16, 256, 0},
+    {BENCH_ATTENTION, 0, 4, 256, 0},
+    {BENCH_ATTENTION, 0, 7, 48, 0},
+    {BENCH_RESAMPLE, NN_BOX_UP, 16, 256, 0},
+    {BENCH_RESAMPLE, NN_BOX_DOWN, 32, 128, 0},
+    {BENCH_RESAMPLE, NN_FIR_UP, 16, 256, 0},
+    {BENCH_RESAMPLE, NN_FIR_DOWN, 32, 128, 0},
+    {BENCH_RESAMPLE, NN_FIR_BLUR, 16, 128, 0},
 };
 
 struct ops_run {
@@ -93,9 +114,10 @@ static void print_row(const struct ops_run *r, const struct bench_case *c, int w
     } else {
         snprintf(rate, sizeof rate, "%8.1f GB/s   ", c->bytes / t->seconds * 1e-9);
     }
-    printf("%-10s %-16s %-10s %10.1f us  %s  %6.1fx  %6s  %.0e\n", bench_shape_name(c->shape),
+    printf("%-10s %-16s %-10s %10.1f us  %s  %6.1fx  %6s  %.0e%s\n", bench_shape_name(c->shape),
            bench_shape_size(c->shape, size, sizeof size), nn_kernel_id(r->kernels[which]),
-           t->seconds / (double)c->images * 1e6, rate, portable / t->seconds, share, t->distance);
+           t->seconds / (double)c->images * 1e6, rate, portable / t->seconds, share, t->distance,
+           bench_case_is_used(c, nn_kernels_get(r->kernels[which])) ? "" : "  (not used)");
 }
 
 static int add_row(const struct ops_run *r, const struct bench_case *c, int which,
@@ -104,9 +126,10 @@ static int add_row(const struct ops_run *r, const struct bench_case *c, int whic
     const struct bench_shape *s = c->shape;
     double gflops = c->flop / t->seconds * 1e-9;
     json_t *row = json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:f}", "op", bench_shape_name(s), "side",
-        (json_int_t)s->side, "in", (json_int_t)s->in, "out", (json_int_t)s->out, "images",
-        (json_int_t)c->images, "kernel", nn_kernel_id(r->kernels[which]), "us_per_image",
+        "{s:s, s:I, s:I, s:I, s:I, s:s, s:b, s:f, s:f, s:f, s:f}", "op", bench_shape_name(s),
+        "side", (json_int_t)s->side, "in", (json_int_t)s->in, "out", (json_int_t)s->out, "images",
+        (json_int_t)c->images, "kernel", nn_kernel_id(r->kernels[which]), "used",
+        bench_case_is_used(c, nn_kernels_get(r->kernels[which])), "us_per_image",
         t->seconds / (double)c->images * 1e6, "gbytes_per_s", c->bytes / t->seconds * 1e-9,
         "times_portable", portable / t->seconds, "distance", t->distance);
     int failed = !row;
@@ -145,20 +168,32 @@ static int run_case(struct ops_run *r, struct bench_case *c, float *expected, st
     return 0;
 }
 
+static int run_shape(struct ops_run *r, const struct bench_shape *shape, struct err *e)
+{
+    struct bench_case c;
+    if (bench_case_open(&c, shape, (size_t)r->options->batch, e) < 0)
+        return -1;
+    float *expected = malloc(c.out_count * sizeof *expected);
+    int result = expected ? run_case(r, &c, expected, e)
+                          : err_fail_memory(e, c.out_count * sizeof *expected);
+    free(expected);
+    bench_case_close(&c);
+    return result;
+}
+
+/* A convolution's transformed form directly behind the plain one. */
 static int run_shapes(struct ops_run *r, struct err *e)
 {
-    int result = 0;
-    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0] && result == 0; i++) {
-        struct bench_case c;
-        if (bench_case_open(&c, &shapes[i], (size_t)r->options->batch, e) < 0)
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        struct bench_shape winograd = shapes[i];
+        winograd.op = BENCH_WINOGRAD;
+        if (run_shape(r, &shapes[i], e) < 0)
             return -1;
-        float *expected = malloc(c.out_count * sizeof *expected);
-        result = expected ? run_case(r, &c, expected, e)
-                          : err_fail_memory(e, c.out_count * sizeof *expected);
-        free(expected);
-        bench_case_close(&c);
+        if (shapes[i].op == BENCH_CONV && shapes[i].in >= NN_LANES &&
+            run_shape(r, &winograd, e) < 0)
+            return -1;
     }
-    return result;
+    return 0;
 }
 
 static int choose_kernels(struct ops_run *r, struct err *e)
@@ -172,8 +207,7 @@ static int choose_kernels(struct ops_run *r, struct err *e)
     if (r->options->kernel)
         wanted = nn_kernel_resolve(wanted);
     for (enum nn_kernel k = NN_KERNEL_C; k <= NN_KERNEL_AVX512; k++)
-        if (k == NN_KERNEL_C || k == wanted ||
-            (wanted == NN_KERNEL_AUTO && nn_kernel_available(k)))
+        if (k == NN_KERNEL_C || k == wanted || (wanted == NN_KERNEL_AUTO && nn_kernel_available(k)))
             r->kernels[r->kernel_count++] = k;
     for (int i = 0; i < r->kernel_count; i++) {
         r->peak[i] = bench_peak_gflops(r->kernels[i], 1, e);

@@ -12,7 +12,7 @@
 
 const char *bench_shape_name(const struct bench_shape *s)
 {
-    static const char *const names[] = {"conv3x3", "conv1x1",   "linear",
+    static const char *const names[] = {"conv3x3",   "winograd",  "conv1x1", "linear",
                                         "norm+silu", "attention", "resample"};
     static const char *const kinds[] = {"box-up", "box-down", "fir-up", "fir-down", "fir-blur"};
     return s->op == BENCH_RESAMPLE ? kinds[s->kind] : names[s->op];
@@ -81,8 +81,8 @@ static int open_product(struct bench_case *c, enum nn_product_kind kind, size_t 
         fill(16 + k, s->out, sqrt(3.0 / (double)inputs), c->canonical + k * lanes);
     c->flop = 2.0 * work;
     c->bytes = 4.0 * ((double)c->out_count + (double)inputs * (double)lanes);
-    c->product = (struct nn_product){.shape = {kind, inputs, lanes}, .bias = bias, .in_step = 1,
-                                     .scale = 1.0f, .out = c->out};
+    c->product = (struct nn_product){
+        .shape = {kind, inputs, lanes}, .bias = bias, .in_step = 1, .scale = 1.0f, .out = c->out};
     return 0;
 }
 
@@ -105,8 +105,9 @@ static int open_conv(struct bench_case *c, struct err *e)
     size_t pitch = s->side + 1, pixels = c->images * s->side * s->side;
     /* As in the network's first convolution, an image's pixels are not padded. */
     size_t lanes = s->in < NN_LANES ? s->in : nn_lanes(s->in);
+    enum nn_product_kind kind = s->op == BENCH_WINOGRAD ? NN_PRODUCT_WINOGRAD : NN_PRODUCT_3X3;
     float *in = bordered_input(c, s->side, lanes, e);
-    if (!in || open_product(c, NN_PRODUCT_3X3, 9 * lanes, pixels, e) < 0)
+    if (!in || open_product(c, kind, 9 * lanes, pixels, e) < 0)
         return -1;
     struct nn_product *p = &c->product;
     p->segments = 3;
@@ -177,8 +178,7 @@ static int open_attention(struct bench_case *c, struct err *e)
     c->out = take(c, c->out_count, e);
     if (!qkv || !scratch || !c->out)
         return -1;
-    c->attention =
-        (struct nn_attention){qkv, c->images, pixels, s->in, lanes, c->out, scratch};
+    c->attention = (struct nn_attention){qkv, c->images, pixels, s->in, lanes, c->out, scratch};
     c->flop = 4.0 * (double)(c->images * pixels * pixels * s->in);
     c->bytes = 16.0 * (double)c->out_count;
     return 0;
@@ -204,7 +204,7 @@ int bench_case_open(struct bench_case *c, const struct bench_shape *shape, size_
                     struct err *e)
 {
     static int (*const open[])(struct bench_case *, struct err *) = {
-        open_conv, open_point, open_point, open_norm, open_attention, open_resample};
+        open_conv, open_conv, open_point, open_point, open_norm, open_attention, open_resample};
     *c = (struct bench_case){.shape = shape, .images = images};
     if (open[shape->op](c, e) == 0)
         return 0;
@@ -217,28 +217,48 @@ void bench_case_close(struct bench_case *c)
     for (int i = 0; i < c->memory_count; i++)
         free(c->memory[i]);
     free(c->packed);
+    free(c->scratch);
     *c = (struct bench_case){0};
 }
 
 /* ---- running ---- */
 
+static int renew(float **memory, size_t count, struct err *e)
+{
+    free(*memory);
+    *memory = (void *)nn_arena_memory(count * sizeof **memory, e);
+    return *memory ? 0 : -1;
+}
+
 int bench_case_pack(struct bench_case *c, const struct nn_kernels *k, struct err *e)
 {
+    struct nn_product *p = &c->product;
     if (!c->canonical)
         return 0;
-    free(c->packed);
-    c->packed = (void *)nn_arena_memory(k->pack_size(&c->product.shape) * sizeof(float), e);
-    c->product.packed = c->packed;
-    if (!c->packed)
+    if (renew(&c->packed, k->pack_size(&p->shape), e) < 0 ||
+        renew(&c->scratch, k->product_scratch(&p->shape) + 1, e) < 0)
         return -1;
-    k->pack(&c->product.shape, c->canonical, c->packed);
+    p->packed = c->packed;
+    p->scratch = c->scratch;
+    k->pack(&p->shape, c->canonical, c->packed);
     return 0;
+}
+
+bool bench_case_is_used(const struct bench_case *c, const struct nn_kernels *k)
+{
+    const struct bench_shape *s = c->shape;
+    bool conv = s->op == BENCH_CONV || s->op == BENCH_WINOGRAD;
+    /* The first layer's pixels are not padded, which the transformed form needs. */
+    bool winograd =
+        conv && s->in >= NN_LANES && k->winograd(nn_lanes(s->in), nn_lanes(s->out), s->side);
+    return winograd == (s->op == BENCH_WINOGRAD);
 }
 
 void bench_case_run(struct bench_case *c, const struct nn_kernels *k)
 {
     switch (c->shape->op) {
     case BENCH_CONV:
+    case BENCH_WINOGRAD:
     case BENCH_POINT:
     case BENCH_LINEAR:
         k->product(&c->product);

@@ -9,8 +9,9 @@
 #include "nn_layers.h"
 
 enum bench_op {
-    BENCH_CONV,  /* 3×3 from a bordered image, with a bias */
-    BENCH_POINT, /* 1×1 */
+    BENCH_CONV,     /* 3×3 from a bordered image, with a bias, directly */
+    BENCH_WINOGRAD, /* the same by transformed weights, where the kernel knows them */
+    BENCH_POINT,    /* 1×1 */
     BENCH_LINEAR,
     BENCH_NORM, /* group norm and SiLU into a bordered image */
     BENCH_ATTENTION,
@@ -33,9 +34,9 @@ struct bench_case {
     double flop;  /* of a run: two for each multiply-add; 0 where memory decides */
     double bytes; /* of a run: each input, weight and output once */
     float *out;
-    size_t out_count; /* with its border, which stays zero */
-    float *canonical; /* weights of a product; NULL for others */
-    float *packed;    /* for the kernel of the last bench_case_pack */
+    size_t out_count;        /* with its border, which stays zero */
+    float *canonical;        /* weights of a product; NULL for others */
+    float *packed, *scratch; /* for the kernel of the last bench_case_pack */
     void *memory[8];
     int memory_count;
     struct nn_product product;
@@ -49,8 +50,10 @@ struct bench_case {
 int bench_case_open(struct bench_case *c, const struct bench_shape *shape, size_t images,
                     struct err *e);
 void bench_case_close(struct bench_case *c);
-/* Packs a product's weights for a kernel; before running on it. */
+/* Packs a product's weights for a kernel and makes its scratch; before running on it. */
 int bench_case_pack(struct bench_case *c, const struct nn_kernels *k, struct err *e);
 void bench_case_run(struct bench_case *c, const struct nn_kernels *k);
+/* Whether a network would run this form of the operation on that kernel. */
+bool bench_case_is_used(const struct bench_case *c, const struct nn_kernels *k);
 
 #endif

@@ -8,7 +8,6 @@
 #include "bench_machine.h"
 #include "bench_time.h"
 #include <math.h>
-#include <time.h>
 
 #define CHAINS 12 /* with two operands they fit sixteen registers */
 #define ROUNDS 9
@@ -80,8 +79,7 @@ struct peak {
     float (*run)(uint64_t count);
     int lanes;
     uint64_t count;
-    float result[BENCH_WORKERS_MAX]; /* a worker's own, as is: */
-    double seconds[BENCH_WORKERS_MAX];
+    float result[BENCH_WORKERS_MAX]; /* a worker's own */
 };
 
 static struct peak peak_of(enum nn_kernel kernel)
@@ -98,27 +96,18 @@ static struct peak peak_of(enum nn_kernel kernel)
     }
 }
 
-static double thread_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 static void peak_work(void *context, int worker)
 {
     struct peak *p = context;
-    double begin = thread_seconds();
     p->result[worker] = p->run(p->count);
-    p->seconds[worker] = thread_seconds() - begin;
 }
 
 /* GFLOP/s of all workers in the last round. */
-static double peak_rate(const struct peak *p, int workers)
+static double peak_rate(const struct peak *p, const struct bench_team *team, int workers)
 {
     double sum = 0;
     for (int i = 0; i < workers; i++)
-        sum += 2e-9 * CHAINS * p->lanes * (double)p->count / p->seconds[i];
+        sum += 2e-9 * CHAINS * p->lanes * (double)p->count / bench_team_cpu(team, i);
     return sum;
 }
 
@@ -134,7 +123,7 @@ double bench_peak_gflops(enum nn_kernel kernel, int workers, struct err *e)
         ;
     for (int i = 0; i < ROUNDS; i++) {
         bench_team_run(team);
-        best = fmax(best, peak_rate(&p, workers));
+        best = fmax(best, peak_rate(&p, team, workers));
     }
     bench_team_free(team);
     for (int i = 0; i < workers; i++)

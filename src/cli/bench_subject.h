@@ -1,7 +1,8 @@
 /* The network that a benchmark evaluates: a model from a file, or a preset's network with random
  * weights; and lanes, the share of a batch that one worker evaluates on its own.
  *
- * Random weights: every layer uniform with a variance of one over the mean of its inputs and outputs
+ * Random weights: every layer uniform with a variance of one over the mean of its inputs and
+ * outputs
  * ("fan-avg, scale 1"), biases 0, norms 1 and 0. A freshly initialised network has layers that are
  * nearly zero; here none is, so no branch is cheaper than in a trained one. The numbers are a pure
  * function of the parameter's place, the same on every machine.

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- series ---- */
 
@@ -34,7 +35,9 @@ struct member {
     struct bench_team *team;
     pthread_t thread;
     int index;
-    int64_t start_ns, end_ns; /* of the last round; written before the lock is taken again */
+    /* Of the last round, and of all; written before the lock is taken again. */
+    int64_t start_ns, end_ns;
+    double cpu, cpu_total;
 };
 
 struct bench_team {
@@ -49,6 +52,23 @@ struct bench_team {
     struct member members[BENCH_WORKERS_MAX];
 };
 
+static double thread_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static void member_work(struct member *m)
+{
+    double cpu = thread_seconds();
+    m->start_ns = clock_ns();
+    m->team->work(m->team->context, m->index);
+    m->end_ns = clock_ns();
+    m->cpu = thread_seconds() - cpu;
+    m->cpu_total += m->cpu;
+}
+
 static void *member_run(void *argument)
 {
     struct member *m = argument;
@@ -62,9 +82,7 @@ static void *member_run(void *argument)
             break;
         seen = t->round;
         pthread_mutex_unlock(&t->lock);
-        m->start_ns = clock_ns();
-        t->work(t->context, m->index);
-        m->end_ns = clock_ns();
+        member_work(m);
         pthread_mutex_lock(&t->lock);
         if (--t->running == 0)
             pthread_cond_signal(&t->end);
@@ -132,6 +150,19 @@ double bench_team_run(struct bench_team *t)
     }
     pthread_mutex_unlock(&t->lock);
     return (double)(end - start) * 1e-9;
+}
+
+double bench_team_cpu(const struct bench_team *t, int i)
+{
+    return t->members[i].cpu;
+}
+
+double bench_team_cpu_total(const struct bench_team *t)
+{
+    double sum = 0;
+    for (int i = 0; i < t->count; i++)
+        sum += t->members[i].cpu_total;
+    return sum;
 }
 
 void bench_team_measure(struct bench_team *t, double seconds, size_t rounds_min,

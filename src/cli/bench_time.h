@@ -30,6 +30,10 @@ struct bench_team *bench_team_new(int workers, void (*work)(void *context, int w
 void bench_team_free(struct bench_team *t);
 /* One round; its time in seconds. */
 double bench_team_run(struct bench_team *t);
+/* Processor seconds that worker `i` spent in the last round: no neighbour adds to them. */
+double bench_team_cpu(const struct bench_team *t, int i);
+/* The same of all workers and rounds since the team was made. */
+double bench_team_cpu_total(const struct bench_team *t);
 /* Rounds until `seconds` have passed, but at least `rounds_min` and at most BENCH_SERIES_MAX. */
 void bench_team_measure(struct bench_team *t, double seconds, size_t rounds_min,
                         struct bench_series *out);

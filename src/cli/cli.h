@@ -18,6 +18,7 @@ int cli_sample(int argc, char **argv);
 int cli_field(int argc, char **argv);
 int cli_convert(int argc, char **argv);
 int cli_inspect(int argc, char **argv);
+int cli_bench(int argc, char **argv);
 
 /* Prints "pfgm SUBCOMMAND: at: text" to stderr and returns the exit code (err_exit_code). */
 int cli_fail(const char *subcommand, const struct err *e);
@@ -38,8 +39,12 @@ int cli_parse_real(const char *option, const char *word, double *out, struct err
 /* A number as JSON: an integer up to 2^63 − 1, else its digits as a string. New reference. */
 json_t *cli_json_u64(uint64_t value);
 
-/* Opens a model with the words of --kernel and --precision (NULL: auto). A kernel or a precision
- * that this machine or build does not have is an error that says so. NULL on failure. */
+/* The words of --kernel and --precision (NULL: auto). A kernel or a precision that this machine or
+ * build does not have is an error that says so. */
+int cli_model_options(const char *kernel, const char *precision, struct model_options *out,
+                      struct err *e);
+
+/* Opens a model with those words. NULL on failure. */
 struct model *cli_model_load(const char *path, const char *kernel, const char *precision,
                              struct err *e);
 

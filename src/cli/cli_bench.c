@@ -34,7 +34,8 @@ static const char help[] =
     "  --seconds S       how long to measure (3)\n"
     "  --solver METHOD   of images a second: rk45 (default), euler, improved-euler, heun\n"
     "  --steps N         of a fixed-step method (100)\n"
-    "  --nfe N           evaluations an image; if absent, those of the steps, or for rk45 the mean\n"
+    "  --nfe N           evaluations an image; if absent, those of the steps, or for rk45 the "
+    "mean\n"
     "                    over a few images of the model, or what is published for the preset\n"
     "  --json\n"
     "\n"
@@ -85,18 +86,18 @@ static json_t *net_json(const struct bench_net_options *o, const struct bench_ne
     }
     return json_pack(
         "{s:s, s:s, s:O, s:s, s:s, s:s, s:s, s:I, s:f, s:i, s:i, s:I, s:i,"
-        " s:{s:f, s:f}, s:{s:f, s:f}, s:{s:f, s:f}, s:f, s:o, s:f, s:f, s:I, s:I}",
+        " s:{s:f, s:f, s:f}, s:{s:f, s:f}, s:{s:f, s:f}, s:f, s:o, s:f, s:f, s:I, s:I}",
         "bench", "network", "version", PFGM_VERSION, "machine", machine, "weights",
         s->model ? "file" : "random", s->model ? "model" : "preset", s->name, "kernel",
         nn_kernel_id(s->kernel), "precision", s->model ? model_precision_name(s->model) : "f32",
         "parameters", (json_int_t)s->parameters, "gflop_per_image", r->flop * 1e-9, "batch",
         o->batch, "workers", r->workers, "rounds", (json_int_t)r->rounds, "evaluations_per_round",
         r->repeats, "ms_per_image", "median", r->median_s / images * 1e3, "best",
-        r->best_s / images * 1e3, "gflops", "median", gflop / r->median_s, "best",
-        gflop / r->best_s, "peak_gflops", "one_worker", r->peak_one, "workers", r->peak_all,
-        "share_of_peak", gflop / r->median_s / r->peak_all, "solver", solver, "images_per_s",
-        images / (r->median_s * r->nfe), "load_s", s->load_s, "weights_bytes",
-        (json_int_t)s->weights_bytes, "peak_rss_bytes", (json_int_t)r->peak_rss);
+        r->best_s / images * 1e3, "cpu", r->cpu_s / images * 1e3, "gflops", "median",
+        gflop / r->median_s, "best", gflop / r->best_s, "peak_gflops", "one_worker", r->peak_one,
+        "workers", r->peak_all, "share_of_peak", gflop / r->median_s / r->peak_all, "solver",
+        solver, "images_per_s", images / (r->median_s * r->nfe), "load_s", s->load_s,
+        "weights_bytes", (json_int_t)s->weights_bytes, "peak_rss_bytes", (json_int_t)r->peak_rss);
 }
 
 static void net_print(const struct bench_net_options *o, const struct bench_net_result *r,
@@ -111,8 +112,8 @@ static void net_print(const struct bench_net_options *o, const struct bench_net_
     printf("kernel %s, %s, batch %d, workers %d, %zu rounds of %d\n", nn_kernel_id(s->kernel),
            s->model ? model_precision_name(s->model) : "f32", o->batch, r->workers, r->rounds,
            r->repeats);
-    printf("  %10.3f ms an image and evaluation (best %.3f)\n", r->median_s / images * 1e3,
-           r->best_s / images * 1e3);
+    printf("  %10.3f ms an image and evaluation (best %.3f, processor time %.3f)\n",
+           r->median_s / images * 1e3, r->best_s / images * 1e3, r->cpu_s / images * 1e3);
     printf("  %10.1f GFLOP/s, %.0f %% of the measured peak of %.0f (one worker: %.0f)\n",
            gflop / r->median_s, 100 * gflop / r->median_s / r->peak_all, r->peak_all, r->peak_one);
     printf("  %10.3f images a second: %s, %.4g evaluations an image (%s)\n",
@@ -126,7 +127,9 @@ static int run_net(const struct bench_options *o, struct err *e)
 {
     struct bench_net_options net = {
         .model = o->model,
-        .preset = o->model ? NULL : o->preset ? o->preset : "cifar10-ddpmpp",
+        .preset = o->model    ? NULL
+                  : o->preset ? o->preset
+                              : "cifar10-ddpmpp",
         .batch = o->batch ? (int)o->batch : 8,
         .workers = o->workers ? (int)o->workers : cpu_worker_count(),
         .seconds = o->seconds > 0 ? o->seconds : SECONDS_DEFAULT,
@@ -202,19 +205,20 @@ static int take_option(struct bench_options *o, int c, const char *word, struct 
     }
 }
 
-static const struct option long_options[] = {{"preset", required_argument, NULL, OPTION_PRESET},
-                                             {"model", required_argument, NULL, OPTION_MODEL},
-                                             {"batch", required_argument, NULL, OPTION_BATCH},
-                                             {"workers", required_argument, NULL, OPTION_WORKERS},
-                                             {"kernel", required_argument, NULL, OPTION_KERNEL},
-                                             {"precision", required_argument, NULL, OPTION_PRECISION},
-                                             {"seconds", required_argument, NULL, OPTION_SECONDS},
-                                             {"solver", required_argument, NULL, OPTION_SOLVER},
-                                             {"steps", required_argument, NULL, OPTION_STEPS},
-                                             {"nfe", required_argument, NULL, OPTION_NFE},
-                                             {"json", no_argument, NULL, OPTION_JSON},
-                                             {"help", no_argument, NULL, 'h'},
-                                             {NULL, 0, NULL, 0}};
+static const struct option long_options[] = {
+    {"preset", required_argument, NULL, OPTION_PRESET},
+    {"model", required_argument, NULL, OPTION_MODEL},
+    {"batch", required_argument, NULL, OPTION_BATCH},
+    {"workers", required_argument, NULL, OPTION_WORKERS},
+    {"kernel", required_argument, NULL, OPTION_KERNEL},
+    {"precision", required_argument, NULL, OPTION_PRECISION},
+    {"seconds", required_argument, NULL, OPTION_SECONDS},
+    {"solver", required_argument, NULL, OPTION_SOLVER},
+    {"steps", required_argument, NULL, OPTION_STEPS},
+    {"nfe", required_argument, NULL, OPTION_NFE},
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0}};
 
 /* Options that contradict each other. -1: none do; else the exit code. */
 static int check_options(const struct bench_options *o)

@@ -105,23 +105,30 @@ json_t *cli_json_u64(uint64_t value)
     return json_string(digits);
 }
 
+int cli_model_options(const char *kernel, const char *precision, struct model_options *out,
+                      struct err *e)
+{
+    *out = (struct model_options){.kernel = NN_KERNEL_AUTO, .precision = MODEL_PRECISION_AUTO};
+
+    if (kernel && nn_kernel_parse(kernel, &out->kernel, e) < 0)
+        return -1;
+    if (!nn_kernel_available(out->kernel))
+        return err_fail(e, ERR_UNSUPPORTED, "--kernel",
+                        "kernel %s is not available on this machine; auto takes the best that is",
+                        kernel);
+    if (precision && model_precision_parse(precision, &out->precision, NULL) < 0)
+        return err_fail(e, ERR_UNSUPPORTED, "--precision",
+                        "precision %s is not available in this build or on this machine; use auto "
+                        "or f32",
+                        precision);
+    return 0;
+}
+
 struct model *cli_model_load(const char *path, const char *kernel, const char *precision,
                              struct err *e)
 {
-    struct model_options options = {.kernel = NN_KERNEL_AUTO, .precision = MODEL_PRECISION_AUTO};
+    struct model_options options;
 
-    if (kernel && nn_kernel_parse(kernel, &options.kernel, e) < 0)
-        return NULL;
-    if (!nn_kernel_available(options.kernel)) {
-        err_fail(e, ERR_UNSUPPORTED, "--kernel",
-                 "kernel %s is not available on this machine; auto takes the best that is", kernel);
-        return NULL;
-    }
-    if (precision && model_precision_parse(precision, &options.precision, NULL) < 0) {
-        err_fail(e, ERR_UNSUPPORTED, "--precision",
-                 "precision %s is not available in this build or on this machine; use auto or f32",
-                 precision);
-        return NULL;
-    }
-    return model_load(path, &options, e);
+    return cli_model_options(kernel, precision, &options, e) < 0 ? NULL
+                                                                 : model_load(path, &options, e);
 }

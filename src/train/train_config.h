@@ -1,0 +1,62 @@
+/* What a training run is made of: everything that decides its bytes, and how often it reports.
+ *
+ * A configuration is a JSON object; every key is optional, unknown ones are refused. What it leaves
+ * out gets a default here or, where the data decide (image size, channels, the field's constants),
+ * is settled by train_config_settle. The settled configuration is written to RUN/config.json and
+ * can be given to another run. Plain data. */
+#ifndef TRAIN_CONFIG_H
+#define TRAIN_CONFIG_H
+
+#include "base_json.h"
+#include "ckpt_description.h"
+
+#define TRAIN_STEPS_MAX 100000000 /* the draws' counters hold 32 bits of steps */
+#define TRAIN_BATCH_MAX 4096
+#define TRAIN_LARGE_BATCH_MAX 65536
+
+struct train_config {
+    struct nn_arch arch;
+    json_t *network; /* as given: settled when the image size is known; owned, may be NULL */
+    /* the field */
+    double sigma, tau, gamma;
+    int64_t m;           /* −1: by the rule for a new data set */
+    bool restrict_m;     /* near the data a smaller bound of the exponent */
+    double t_max;        /* 0: by the rule */
+    double t_min;        /* where sampling ends */
+    double norm_max;     /* 0: by the rule */
+    double t_substitution;
+    /* the batch */
+    int64_t batch, large_batch;
+    bool conditional;
+    double label_dropout; /* share of labels left out */
+    bool flip;            /* mirror half of the images */
+    /* the optimiser */
+    int64_t steps, warmup;
+    double learning_rate, clip, ema, dropout;
+    uint64_t seed;
+    /* the run */
+    int64_t log_every, save_every, sheet_every; /* steps; 0: never (sheets) */
+};
+
+/* Defaults; then what `text` (JSON, named `what` in errors, or NULL) says. Free with _clear. */
+int train_config_read(const char *text, size_t length, const char *what, struct train_config *out,
+                      struct err *e);
+void train_config_clear(struct train_config *c);
+
+/* Settles what depends on the data: images of `channels` and `side`, whose mean norm in data scale
+ * is `norm`. The rule for a new data set, d the dimension:
+ *     M = floor(0.75 ln(norm² / (2 √d σ²)) / ln(1 + τ)) + 1,
+ *     t_max = √(2/π) σ (1 + τ)^M,   norm_max = √d σ (1 + τ)^M. */
+int train_config_settle(struct train_config *c, int channels, int side, double norm,
+                        const char *what, struct err *e);
+
+/* The settled configuration (new reference), readable by train_config_read. */
+json_t *train_config_json(const struct train_config *c, struct err *e);
+
+/* What a checkpoint of this run says about itself; `labels` [label_count] are copied. Free with
+ * ckpt_description_clear. */
+int train_config_describe(const struct train_config *c, char *const *labels, int label_count,
+                          int64_t step, const char *source, struct ckpt_description *out,
+                          struct err *e);
+
+#endif

@@ -1,0 +1,114 @@
+/* Opening a data set: which kind it is, and what all kinds share once their images are bytes. */
+#include "train_data.h"
+#include "base_file.h"
+#include "train_source.h"
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* The first bytes of the file decide, not its name. */
+static int read_file(const struct train_data_options *o, struct train_set *set, struct err *e)
+{
+    struct file_map m;
+    int result;
+
+    if (file_map_open(&m, o->path, e))
+        return -1;
+    if (train_idx_is(m.data, m.length))
+        result = train_idx_read(o, set, e);
+    else if (train_npy_is(m.data, m.length))
+        result = train_npy_read(o, m.data, m.length, set, e);
+    else
+        result = err_fail(e, ERR_INPUT, o->path,
+                          "is neither a folder of PNGs nor an IDX, NPY or NPZ file (it begins "
+                          "with %s)",
+                          train_kind_of(m.data, m.length));
+    file_map_close(&m);
+    return result;
+}
+
+static void mean_norm(struct train_data *d)
+{
+    size_t size = (size_t)d->channels * (size_t)d->side * (size_t)d->side;
+    double squares[256], sum = 0;
+
+    for (int v = 0; v < 256; v++)
+        squares[v] = (v / 127.5 - 1) * (v / 127.5 - 1);
+    for (size_t i = 0; i < d->count; i++) {
+        double square = 0;
+        for (size_t k = 0; k < size; k++)
+            square += squares[d->pixels[i * size + k]];
+        sum += sqrt(square);
+    }
+    d->norm = sum / (double)d->count;
+}
+
+static int digest(struct train_data *d, struct err *e)
+{
+    size_t size = d->count * (size_t)d->channels * (size_t)d->side * (size_t)d->side;
+    char both[2 * SHA256_HEX_SIZE] = {0};
+
+    if (sha256_hex(d->pixels, size, both, e) ||
+        (d->label && sha256_hex(d->label, d->count * sizeof *d->label, both + SHA256_HEX_SIZE, e)))
+        return -1;
+    return sha256_hex(both, sizeof both, d->sha256, e);
+}
+
+int train_data_open(const struct train_data_options *options, struct train_data *out, struct err *e)
+{
+    struct train_set set = {.options = options};
+    struct stat st;
+    int result;
+
+    *out = (struct train_data){0};
+    if (stat(options->path, &st) != 0)
+        return err_fail(e, ERR_INPUT, options->path, "%s", strerror(errno));
+    if (S_ISDIR(st.st_mode))
+        result = train_folder_read(options, &set, e);
+    else
+        result = read_file(options, &set, e);
+    if (result == 0 && set.data.count == 0)
+        result = err_fail(e, ERR_INPUT, options->path,
+                          "no usable images (%zu files were skipped; each is named above)",
+                          set.data.skipped);
+    if (result == 0 && set.data.side > TRAIN_SIDE_MAX)
+        result = err_fail(e, ERR_LIMIT, options->path,
+                          "images of %d pixels a side are too large: at most %d, use --resize",
+                          set.data.side, TRAIN_SIDE_MAX);
+    if (result == 0)
+        result = digest(&set.data, e);
+    if (result) {
+        train_data_close(&set.data);
+        return -1;
+    }
+    mean_norm(&set.data);
+    *out = set.data;
+    return 0;
+}
+
+void train_data_close(struct train_data *d)
+{
+    for (int i = 0; i < d->classes; i++)
+        free(d->names[i]);
+    free(d->names);
+    free(d->label);
+    free(d->pixels);
+    *d = (struct train_data){0};
+}
+
+void train_data_image(const struct train_data *d, size_t i, bool flip, float *out)
+{
+    size_t side = (size_t)d->side, rows = (size_t)d->channels * side;
+    const uint8_t *from = d->pixels + i * rows * side;
+
+    if (!flip) {
+        for (size_t k = 0; k < rows * side; k++)
+            out[k] = (float)from[k] * (2.0f / 255.0f) - 1.0f;
+        return;
+    }
+    for (size_t y = 0; y < rows; y++)
+        for (size_t x = 0; x < side; x++)
+            out[y * side + x] = (float)from[y * side + side - 1 - x] * (2.0f / 255.0f) - 1.0f;
+}

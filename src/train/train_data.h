@@ -1,0 +1,46 @@
+/* Pictures to learn from: a folder of PNGs, an IDX pair, or an NPY or NPZ array.
+ *
+ * All images of a set have one shape and lie in memory as bytes. What is in the set, and in which
+ * order, depends on the files' names and contents alone, never on the order in which a folder lists
+ * them. Files that cannot be used are skipped with a warning that names file and reason, and
+ * counted; with `strict` the first one is an error. Read-only after opening; any thread. */
+#ifndef TRAIN_DATA_H
+#define TRAIN_DATA_H
+
+#include "base_crypto.h"
+#include "base_err.h"
+#include "image.h"
+
+#define TRAIN_SIDE_MAX 1024
+#define TRAIN_BYTES_MAX ((size_t)16 << 30)
+#define TRAIN_CLASSES_MAX 1000
+
+struct train_data_options {
+    const char *path;
+    const char *labels; /* IDX: the file of labels, NULL: the one that belongs to the images' name */
+    bool strict;
+    int center_crop; /* to this many pixels a side, first; 0: none */
+    int resize;      /* then to this many; 0: none */
+};
+
+struct train_data {
+    int channels, side;
+    size_t count;
+    uint8_t *pixels; /* [count][C,H,W] */
+    int32_t *label;  /* [count], -1 for none; NULL: no classes */
+    char **names;    /* of classes */
+    int classes;
+    size_t skipped; /* files that could not be used */
+    double norm;    /* mean over the images of the norm in data scale */
+    char sha256[SHA256_HEX_SIZE]; /* of pixels and labels */
+};
+
+/* Reads the whole set. ERR_INPUT "no usable images" when nothing is left. */
+int train_data_open(const struct train_data_options *options, struct train_data *out,
+                    struct err *e);
+void train_data_close(struct train_data *d);
+
+/* Image i in data scale, [C,H,W], mirrored if `flip`. */
+void train_data_image(const struct train_data *d, size_t i, bool flip, float *out);
+
+#endif

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# pfgm against PyTorch and oneDNN on this machine: installs what that needs, builds, measures both sides alternately in
+# one run and prints medians and ratios; the same as JSON. A few minutes; everything it writes is in build-bench.
+#
+#     bash tests/bench/compare.sh [--rounds N] [--budget SECONDS]
+set -eu
+cd "$(dirname "$0")/../.."
+out=build-bench
+golden=tests/data/golden/pfgm_fashion28.golden.safetensors
+
+bash conf/deps.sh build
+missing=()
+for package in python3-torch python3-numpy libdnnl-dev; do
+    state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$state" = installed ] || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || {
+            echo "compare.sh: these packages are missing and need root to install: ${missing[*]}" >&2
+            exit 1
+        }
+        as_root=(sudo)
+    fi
+    echo "Installing: ${missing[*]}"
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        "${missing[@]}" >/dev/null
+fi
+
+[ -f "$out/build.ninja" ] || meson setup "$out" -Dtests=false >/dev/null
+ninja -C "$out" src/cli/pfgm >"$out/ninja.log" 2>&1 || {
+    cat "$out/ninja.log" >&2
+    exit 1
+}
+gcc -std=gnu11 -O2 -Wall -Wextra -Wconversion -Wshadow tests/bench/conv_onednn.c -ldnnl -o "$out/conv_onednn"
+
+scratch=$(mktemp -d "$out/compare.XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+/usr/bin/python3 tests/bench/torch_ddpmpp.py write cifar10-ddpmpp "$scratch/cifar10-ddpmpp.safetensors"
+/usr/bin/python3 tests/bench/compare.py --pfgm "$out/src/cli/pfgm" --onednn "$out/conv_onednn" \
+    --large "$scratch/cifar10-ddpmpp.safetensors" --small conf/models/fashion28.safetensors \
+    --golden "$golden" --scratch "$scratch" --json "$out/compare.json" "$@"

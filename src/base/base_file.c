@@ -80,6 +80,8 @@ int file_read(const char *path, struct buf *out, struct err *e)
             break;
         }
         if (got == 0) {
+            if (to)
+                out->data[out->length] = 0;
             close(fd);
             return 0;
         }

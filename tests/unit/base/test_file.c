@@ -100,6 +100,10 @@ static void odd_paths_are_refused(void **state)
     assert_int_equal(file_map_open(&m, in_folder("empty"), &e), 0);
     assert_int_equal(m.length, 0);
     file_map_close(&m);
+    buf_init(&b, 4);
+    assert_int_equal(file_read(in_folder("empty"), &b, &e), 0);
+    assert_string_equal((char *)b.data, "");
+    buf_free(&b);
 }
 
 static void digests_and_base64(void **state)

@@ -64,11 +64,14 @@ class Images(SharedDaemon):
         self.assertGreater(o["timings"]["compute_ms"], 0)
 
     def test_every_method_echoes_what_it_used(self):
-        for method in ["euler", "improved-euler", "heun"]:
+        for method in ["euler", "improved-euler", "heun", "multistep2", "multistep3", "ipndm4"]:
             o = self.daemon.images({"seed": 1, "solver": {"method": method, "steps": 5}}).json()
             solver = o["parameters"]["solver"]
-            self.assertEqual((solver["method"], solver["steps"]), (method, 5))
+            self.assertEqual((solver["method"], solver["steps"], solver["schedule"]), (method, 5, "log"))
             self.assertNotIn("rtol", solver)
+        o = self.daemon.images({"seed": 1, "solver": {"method": "multistep3", "steps": 5, "schedule": "power"}}).json()
+        self.assertEqual(o["parameters"]["solver"]["schedule"], "power")
+        self.assertEqual(o["images"][0]["nfe"], 5)
         o = self.daemon.images({"seed": 1, "solver": {"method": "euler", "steps": 1}})
         self.assertEqual(o.status, 200)
 
@@ -182,7 +185,8 @@ class Images(SharedDaemon):
         self.assertEqual(o["limits"]["n"], 64)
         self.assertEqual(o["limits"]["body_bytes"], 1 << 20)
         self.assertEqual({s["method"] for s in o["solvers"]},
-                         {"rk45", "euler", "improved-euler", "heun"})
+                         {"rk45", "euler", "improved-euler", "heun", "multistep2", "multistep3", "ipndm4"})
+        self.assertEqual(o["schedules"], ["log", "power", "rho"])
         self.assertEqual(self.daemon.get("/version").json()["name"], "pfgmd")
 
 
@@ -215,6 +219,8 @@ class Errors(SharedDaemon):
             ('{"solver":{"steps":10}}', "/solver/steps"),
             ('{"solver":{"method":"euler","rtol":0.1}}', "/solver/rtol"),
             ('{"solver":{"method":"magic"}}', "/solver/method"),
+            ('{"solver":{"method":"heun","schedule":"linear"}}', "/solver/schedule"),
+            ('{"solver":{"schedule":"log"}}', "/solver/schedule"),
             ('{"solver":{"bar":1}}', "/solver/bar"), ('{"foo":1}', "/foo"),
             ('{"model":"other"}', "/model"), ('{"model":5}', "/model"),
             ('{"grid":{"columns":0}}', "/grid/columns"), ('{"embed_metadata":"no"}',
@@ -292,11 +298,13 @@ class Errors(SharedDaemon):
     def test_media_types(self):
         for kind, status in [("application/json", 200), ("application/json; charset=utf-8", 200),
                              ("APPLICATION/JSON", 200), (None, 200),
-                             ("application/x-www-form-urlencoded", 415), ("text/plain", 415),
+                             ("application/x-www-form-urlencoded", 200), ("text/plain", 415),
                              ("multipart/form-data; boundary=a", 415)]:
             headers = {} if kind is None else {"Content-Type": kind}
             answer = self.daemon.request("POST", "/v1/images", '{"seed":1}', headers)
             self.assertEqual(answer.status, status, kind)
+        form = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "http://foreign.example"}
+        self.assertEqual(self.daemon.request("POST", "/v1/images", "{}", form).status, 415)
         answer = self.daemon.request("POST", "/v1/images", "{}", {"Content-Encoding": "gzip"})
         self.assertEqual((answer.status, answer.json()["code"]), (415, "unsupported_media_type"))
 

@@ -35,8 +35,10 @@ static const char help[] =
     "  -n N              images (1, or as many as there are latents)\n"
     "  --seed S          0 to 2^64-1; drawn and told if absent\n"
     "  --first-index K   the images are K, K+1, ... of the seed (0)\n"
-    "  --solver METHOD   rk45 (default), euler, improved-euler, heun\n"
-    "  --steps N         of euler, improved-euler, heun\n"
+    "  --solver METHOD   rk45 (default), euler, improved-euler, heun, multistep2,\n"
+    "                    multistep3, ipndm4\n"
+    "  --steps N         of every method but rk45 (100)\n"
+    "  --schedule GRID   where the steps lie: log (default), power, rho\n"
     "  --rtol R --atol A tolerances of rk45\n"
     "  --max-nfe N       evaluations an image after which it fails\n"
     "  --latents FILE    points on t = T to start from: a safetensors file with a tensor\n"
@@ -54,6 +56,7 @@ enum { /* what getopt_long returns for options without a letter */
        OPTION_FIRST_INDEX,
        OPTION_SOLVER,
        OPTION_STEPS,
+       OPTION_SCHEDULE,
        OPTION_RTOL,
        OPTION_ATOL,
        OPTION_MAX_NFE,
@@ -69,8 +72,9 @@ enum { /* what getopt_long returns for options without a letter */
 /* As given; 0, NULL and false mean absent, except where has_ tells. */
 struct sample_options {
     const char *model, *output, *latents, *kernel, *precision;
-    bool has_seed, has_method, has_rtol, has_atol, json;
+    bool has_seed, has_method, has_schedule, has_rtol, has_atol, json;
     enum ode_method method;
+    enum ode_schedule schedule;
     uint64_t seed, first_index;
     double rtol, atol;
     int64_t n, steps, max_nfe, workers, columns, scale;
@@ -183,6 +187,8 @@ static int fill_order(const struct sample_run *r, struct engine_order *order, st
         order->solver.ode.method = o->method;
     if (o->steps)
         order->solver.ode.steps = (int)o->steps;
+    if (o->has_schedule)
+        order->solver.ode.schedule = o->schedule;
     if (o->has_rtol)
         order->solver.ode.rtol = o->rtol;
     if (o->has_atol)
@@ -258,9 +264,18 @@ static int run(const struct sample_options *o, struct err *e)
 static int take_method(struct sample_options *o, const char *word, struct err *e)
 {
     if (ode_method_parse(word, &o->method) < 0)
-        return err_fail(e, ERR_INPUT, "--solver",
-                        "\"%s\" is not a method: use rk45, euler, improved-euler or heun", word);
+        return err_fail(e, ERR_INPUT, "--solver", "\"%s\" is not a method: use " ODE_METHOD_WORDS,
+                        word);
     o->has_method = true;
+    return 0;
+}
+
+static int take_schedule(struct sample_options *o, const char *word, struct err *e)
+{
+    if (ode_schedule_parse(word, &o->schedule) < 0)
+        return err_fail(e, ERR_INPUT, "--schedule",
+                        "\"%s\" is not a schedule: use " ODE_SCHEDULE_WORDS, word);
+    o->has_schedule = true;
     return 0;
 }
 
@@ -281,6 +296,8 @@ static int take_option(struct sample_options *o, int c, const char *word, struct
         return take_method(o, word, e);
     case OPTION_STEPS:
         return cli_parse_int("--steps", word, 1, ODE_STEPS_MAX, &o->steps, e);
+    case OPTION_SCHEDULE:
+        return take_schedule(o, word, e);
     case OPTION_RTOL:
         o->has_rtol = true;
         return cli_parse_real("--rtol", word, &o->rtol, e);
@@ -317,6 +334,7 @@ static const struct option long_options[] = {
     {"first-index", required_argument, NULL, OPTION_FIRST_INDEX},
     {"solver", required_argument, NULL, OPTION_SOLVER},
     {"steps", required_argument, NULL, OPTION_STEPS},
+    {"schedule", required_argument, NULL, OPTION_SCHEDULE},
     {"rtol", required_argument, NULL, OPTION_RTOL},
     {"atol", required_argument, NULL, OPTION_ATOL},
     {"max-nfe", required_argument, NULL, OPTION_MAX_NFE},
@@ -336,9 +354,9 @@ static int check_solver_options(const struct sample_options *o)
 {
     enum ode_method method = o->has_method ? o->method : ODE_RK45;
 
-    if (o->steps && !ode_method_is_fixed_step(method))
-        return cli_usage_error("sample", "--steps has no meaning for %s: it chooses its own",
-                               ode_method_name(method));
+    if ((o->steps || o->has_schedule) && !ode_method_is_fixed_step(method))
+        return cli_usage_error("sample", "%s has no meaning for %s: it chooses its own",
+                               o->steps ? "--steps" : "--schedule", ode_method_name(method));
     if ((o->has_rtol || o->has_atol) && ode_method_is_fixed_step(method))
         return cli_usage_error("sample", "%s has no meaning for %s: it takes --steps",
                                o->has_rtol ? "--rtol" : "--atol", ode_method_name(method));

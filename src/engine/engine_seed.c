@@ -9,6 +9,12 @@ static json_t *solver_json(const struct model_solver *s, bool with_budget)
     int bad = o == NULL;
     if (!bad && ode_method_is_fixed_step(s->ode.method)) {
         bad |= json_object_set_new(o, "steps", json_integer(s->ode.steps));
+        bad |= json_object_set_new(o, "schedule", json_string(ode_schedule_name(s->ode.schedule)));
+        /* 0: the schedule's own exponent, and no break. */
+        if (s->ode.exponent != 0.0)
+            bad |= json_object_set_new(o, "exponent", json_real(s->ode.exponent));
+        if (s->ode.t_break != 0.0)
+            bad |= json_object_set_new(o, "t_break", json_real(s->ode.t_break));
     } else if (!bad) {
         bad |= json_object_set_new(o, "rtol", json_real(s->ode.rtol));
         bad |= json_object_set_new(o, "atol", json_real(s->ode.atol));

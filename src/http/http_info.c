@@ -107,15 +107,23 @@ void http_info_model(struct http_app *app, const struct http_request *q, struct 
 static json_t *solvers_json(void)
 {
     json_t *list = json_array();
-    for (int m = ODE_RK45; m <= ODE_HEUN; m++) {
+    for (int m = 0; m < ODE_METHODS; m++) {
         bool fixed = ode_method_is_fixed_step((enum ode_method)m);
         json_t *parameters =
-            fixed ? json_pack("[s, s, s, s]", "steps", "t_max", "t_min", "max_nfe")
+            fixed ? json_pack("[s, s, s, s, s]", "steps", "schedule", "t_max", "t_min", "max_nfe")
                   : json_pack("[s, s, s, s, s]", "rtol", "atol", "t_max", "t_min", "max_nfe");
         json_array_append_new(list,
                               json_pack("{s:s, s:o}", "method", ode_method_name((enum ode_method)m),
                                         "parameters", parameters));
     }
+    return list;
+}
+
+static json_t *schedules_json(void)
+{
+    json_t *list = json_array();
+    for (int k = 0; k < ODE_SCHEDULES; k++)
+        json_array_append_new(list, json_string(ode_schedule_name((enum ode_schedule)k)));
     return list;
 }
 
@@ -152,8 +160,9 @@ void http_info_capabilities(struct http_app *app, const struct http_request *q,
                   app->model_count ? app->model_names[0] : NULL, "n", 1, "first_index", 0, "solver",
                   solver, "embed_metadata", 1, "format", http_format_word(HTTP_FORMAT_JSON));
     send_json(r, 200,
-              json_pack("{s:o, s:o, s:o, s:o, s:o}", "models", models, "limits", limits, "solvers",
-                        solvers_json(), "formats", formats_json(), "defaults", defaults));
+              json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "models", models, "limits", limits,
+                        "solvers", solvers_json(), "schedules", schedules_json(), "formats",
+                        formats_json(), "defaults", defaults));
 }
 
 void http_info_version(struct http_app *app, const struct http_request *q, struct http_reply *r)

@@ -141,7 +141,16 @@ static void read_method(struct reading *r, const char *pointer, const json_t *va
         ode_method_parse(json_string_value(value), &r->order->solver.method) == 0)
         r->order->solver.method_given = true;
     else
-        FAULT(r, pointer, "must be one of \"rk45\", \"euler\", \"improved-euler\" and \"heun\"");
+        FAULT(r, pointer, "must be one of " ODE_METHOD_WORDS);
+}
+
+static void read_schedule(struct reading *r, const char *pointer, const json_t *value)
+{
+    if (json_is_string(value) &&
+        ode_schedule_parse(json_string_value(value), &r->order->solver.schedule) == 0)
+        r->order->solver.schedule_given = true;
+    else
+        FAULT(r, pointer, "must be one of " ODE_SCHEDULE_WORDS);
 }
 
 static void read_steps(struct reading *r, const char *pointer, const json_t *value)
@@ -185,9 +194,9 @@ static void read_max_nfe(struct reading *r, const char *pointer, const json_t *v
 static void read_solver(struct reading *r, const char *pointer, const json_t *value)
 {
     static const struct field fields[] = {
-        {"method", read_method},   {"steps", read_steps}, {"rtol", read_rtol},
-        {"atol", read_atol},       {"t_max", read_t_max}, {"t_min", read_t_min},
-        {"max_nfe", read_max_nfe},
+        {"method", read_method},   {"steps", read_steps},       {"rtol", read_rtol},
+        {"atol", read_atol},       {"t_max", read_t_max},       {"t_min", read_t_min},
+        {"max_nfe", read_max_nfe}, {"schedule", read_schedule},
     };
     read_object(r, pointer, value, fields, sizeof fields / sizeof *fields);
 }
@@ -250,6 +259,11 @@ int http_order_solver(const struct http_order *order, const struct model_solver 
                            name);
         bad = true;
     }
+    if (!fixed && order->solver.schedule_given) {
+        http_problem_point(p, "/solver/schedule", "does not apply to %s, which picks its own steps",
+                           name);
+        bad = true;
+    }
     if (fixed && order->solver.rtol_given) {
         http_problem_point(p, "/solver/rtol", "does not apply to %s, which has fixed steps", name);
         bad = true;
@@ -260,6 +274,8 @@ int http_order_solver(const struct http_order *order, const struct model_solver 
     }
     if (order->solver.steps_given)
         out->ode.steps = order->solver.steps;
+    if (order->solver.schedule_given)
+        out->ode.schedule = order->solver.schedule;
     if (order->solver.rtol_given)
         out->ode.rtol = order->solver.rtol;
     if (order->solver.atol_given)

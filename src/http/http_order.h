@@ -17,8 +17,9 @@ struct http_order {
     uint64_t seed, first_index; /* first_index + n ≤ 2^64 */
     struct {
         bool method_given, steps_given, rtol_given, atol_given, t_max_given, t_min_given;
-        bool max_nfe_given;
+        bool max_nfe_given, schedule_given;
         enum ode_method method;
+        enum ode_schedule schedule;
         int steps;
         double rtol, atol, t_max, t_min;
         int64_t max_nfe;
@@ -34,9 +35,9 @@ struct http_order {
 int http_order_parse(const json_t *body, size_t n_max, struct http_order *out,
                      struct http_problem *p);
 
-/* The model's default solver with what the request changes. `steps` belongs to the methods with
- * fixed steps, `rtol` and `atol` to rk45; the other one is a 422. Ranges against the model are the
- * engine's to check. */
+/* The model's default solver with what the request changes. `steps` and `schedule` belong to the
+ * methods with fixed steps, `rtol` and `atol` to rk45; the other one's is a 422. Ranges against the
+ * model are the engine's to check. */
 int http_order_solver(const struct http_order *order, const struct model_solver *fallback,
                       struct model_solver *out, struct http_problem *p);
 

@@ -1,14 +1,13 @@
-/* Fixed-step methods on a grid that is geometric in t: Euler and Heun in t as the reference
- * samplers have them, and Heun in ln t.
+/* Fixed-step methods of one step: Euler and Heun in t as the reference samplers have them, and Heun
+ * in ln t. The reference's grid is geometric in t (`log`, see ode_grid.h), the others may be taken.
  *
  * All three ask for f = dx/d ln t, which stays regular as t → 0; dx/dt = f/t is put into the steps'
- * factors. Grid point i is exp(ln t0 + i/steps · (ln t1 − ln t0)), with t0 and t1 themselves at the
- * ends, so the last step ends exactly where it was told to.
+ * factors. They carry nothing from step to step, so a break of the field is nothing to them.
  *
  * One state machine: a slope at the grid point gives the predictor; a method with a corrector then
  * asks for the slope there. Memory: the state alone for Euler, which is updated in place; state,
  * predictor and first slope for the others. */
-#include "base_math.h"
+#include "ode_grid.h"
 #include "ode_internal.h"
 #include <string.h>
 
@@ -16,34 +15,22 @@ struct fixed {
     int step;        /* the step under way, from 0 */
     double t, t_new; /* its ends */
     double h;        /* ln t_new − ln t */
-    double s0, s1;   /* ln t0, ln t1 */
+    struct ode_grid grid;
     bool correcting; /* the slope asked for is the predictor's */
 };
-
-static double log_grid(const struct ode_solver *s, int i)
-{
-    const struct fixed *own = s->own;
-    return own->s0 + (double)i / (double)s->options.steps * (own->s1 - own->s0);
-}
-
-static double grid(const struct ode_solver *s, int i)
-{
-    if (i == 0)
-        return s->t0;
-    return i == s->options.steps ? s->t1 : math_exp(log_grid(s, i));
-}
 
 /* Sets out on the step own->step: asks for the slope at its beginning, or is done. */
 static void begin_step(struct ode_solver *s)
 {
     struct fixed *own = s->own;
-    if (own->step == s->options.steps) {
+    if (own->step == own->grid.steps) {
         ode_finish(s);
         return;
     }
-    own->t = grid(s, own->step);
-    own->t_new = grid(s, own->step + 1);
-    own->h = log_grid(s, own->step + 1) - log_grid(s, own->step);
+    own->t = ode_grid_time(&own->grid, own->step);
+    own->t_new = ode_grid_time(&own->grid, own->step + 1);
+    own->h =
+        ode_grid_log_time(&own->grid, own->step + 1) - ode_grid_log_time(&own->grid, own->step);
     own->correcting = false;
     ode_want(s, s->state, own->t);
 }
@@ -60,7 +47,8 @@ static void end_step(struct ode_solver *s)
 static void fixed_start(struct ode_solver *s)
 {
     struct fixed *own = s->own;
-    *own = (struct fixed){.s0 = math_log(s->t0), .s1 = math_log(s->t1)};
+    *own = (struct fixed){.step = 0};
+    ode_grid_init(&own->grid, &s->options, s->t0, s->t1, 0.0);
     begin_step(s);
 }
 
@@ -124,17 +112,6 @@ static double fixed_progress(const struct ode_solver *s)
     return ((double)own->step + (own->correcting ? 0.5 : 0.0)) / (double)s->options.steps;
 }
 
-static enum ode_form fixed_form(const struct ode_options *options)
-{
-    (void)options;
-    return ODE_SLOPE_DLNT;
-}
-
-static int64_t evaluations_once(int steps)
-{
-    return steps;
-}
-
 static int64_t evaluations_twice(int steps)
 {
     return 2 * (int64_t)steps;
@@ -150,8 +127,8 @@ const struct ode_ops ode_euler_ops = {
     .fixed_step = true,
     .vectors = 1,
     .private_size = sizeof(struct fixed),
-    .evaluations = evaluations_once,
-    .form = fixed_form,
+    .evaluations = ode_evaluations_once,
+    .form = ode_form_log,
     .start = fixed_start,
     .feed = euler_feed,
     .progress = fixed_progress,
@@ -163,7 +140,7 @@ const struct ode_ops ode_improved_euler_ops = {
     .vectors = 3,
     .private_size = sizeof(struct fixed),
     .evaluations = evaluations_twice_but_last,
-    .form = fixed_form,
+    .form = ode_form_log,
     .start = fixed_start,
     .feed = improved_euler_feed,
     .progress = fixed_progress,
@@ -175,7 +152,7 @@ const struct ode_ops ode_heun_ops = {
     .vectors = 3,
     .private_size = sizeof(struct fixed),
     .evaluations = evaluations_twice,
-    .form = fixed_form,
+    .form = ode_form_log,
     .start = fixed_start,
     .feed = heun_feed,
     .progress = fixed_progress,

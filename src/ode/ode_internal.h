@@ -60,6 +60,10 @@ void ode_finish(struct ode_solver *s);
 void ode_fail(struct ode_solver *s, enum err_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Table entries that several methods share: one evaluation a step; slopes in ln t. */
+int64_t ode_evaluations_once(int steps);
+enum ode_form ode_form_log(const struct ode_options *options);
+
 /* rk45 with steps of exactly `size` (in its clock, the last one shorter) and no error control: for
  * measuring the order of the formula. Between new and start; 0 turns it off. */
 void ode_rk45_fix_step(struct ode_solver *s, double size);
@@ -68,5 +72,8 @@ extern const struct ode_ops ode_rk45_ops;
 extern const struct ode_ops ode_euler_ops;
 extern const struct ode_ops ode_improved_euler_ops;
 extern const struct ode_ops ode_heun_ops;
+extern const struct ode_ops ode_multistep2_ops;
+extern const struct ode_ops ode_multistep3_ops;
+extern const struct ode_ops ode_ipndm4_ops;
 
 #endif

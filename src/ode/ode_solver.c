@@ -18,8 +18,18 @@ static const struct ode_ops *const METHODS[] = {
     [ODE_EULER] = &ode_euler_ops,
     [ODE_IMPROVED_EULER] = &ode_improved_euler_ops,
     [ODE_HEUN] = &ode_heun_ops,
+    [ODE_MULTISTEP2] = &ode_multistep2_ops,
+    [ODE_MULTISTEP3] = &ode_multistep3_ops,
+    [ODE_IPNDM4] = &ode_ipndm4_ops,
 };
 #define METHOD_COUNT (sizeof METHODS / sizeof METHODS[0])
+_Static_assert(METHOD_COUNT == ODE_METHODS, "a method is missing in the table");
+
+static const char *const SCHEDULES[ODE_SCHEDULES] = {
+    [ODE_SCHEDULE_LOG] = "log",
+    [ODE_SCHEDULE_POWER] = "power",
+    [ODE_SCHEDULE_RHO] = "rho",
+};
 
 int ode_method_parse(const char *word, enum ode_method *out)
 {
@@ -42,6 +52,33 @@ bool ode_method_is_fixed_step(enum ode_method method)
     return METHODS[method]->fixed_step;
 }
 
+int ode_schedule_parse(const char *word, enum ode_schedule *out)
+{
+    for (size_t k = 0; k < ODE_SCHEDULES; k++) {
+        if (strcmp(word, SCHEDULES[k]) == 0) {
+            *out = (enum ode_schedule)k;
+            return 0;
+        }
+    }
+    return -1;
+}
+
+const char *ode_schedule_name(enum ode_schedule schedule)
+{
+    return SCHEDULES[schedule];
+}
+
+int64_t ode_evaluations_once(int steps)
+{
+    return steps;
+}
+
+enum ode_form ode_form_log(const struct ode_options *options)
+{
+    (void)options;
+    return ODE_SLOPE_DLNT;
+}
+
 static int64_t budget(const struct ode_options *options)
 {
     return options->max_nfe == 0 ? ODE_NFE_MAX : options->max_nfe;
@@ -52,6 +89,16 @@ static int check_fixed(const struct ode_options *o, struct err *e)
     const struct ode_ops *ops = METHODS[o->method];
     if (o->steps < 1 || o->steps > ODE_STEPS_MAX)
         return err_fail(e, ERR_INPUT, "steps", "%d is not in 1 to %d", o->steps, ODE_STEPS_MAX);
+    if ((unsigned)o->schedule >= ODE_SCHEDULES)
+        return err_fail(e, ERR_INPUT, "schedule", "there is no schedule number %d",
+                        (int)o->schedule);
+    if (o->exponent != 0.0 && o->schedule != ODE_SCHEDULE_POWER)
+        return err_fail(e, ERR_INPUT, "exponent", "is for the schedule power only");
+    if (o->exponent != 0.0 && !(o->exponent >= 1.0 && o->exponent <= 100.0))
+        return err_fail(e, ERR_INPUT, "exponent", "%g is not in 1 to 100", o->exponent);
+    if (!(o->t_break >= 0.0) || !isfinite(o->t_break))
+        return err_fail(e, ERR_INPUT, "t_break", "%g is not a finite number of at least 0",
+                        o->t_break);
     int64_t needed = ops->evaluations(o->steps);
     if (needed > budget(o))
         return err_fail(e, ERR_LIMIT, "max_nfe",

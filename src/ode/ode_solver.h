@@ -20,12 +20,28 @@
 #include "base_err.h"
 #include <stdint.h>
 
-enum ode_method { ODE_RK45, ODE_EULER, ODE_IMPROVED_EULER, ODE_HEUN };
-/* The methods by the words of the interface: "rk45", "euler", "improved-euler", "heun". */
+enum ode_method {
+    ODE_RK45,
+    ODE_EULER,
+    ODE_IMPROVED_EULER,
+    ODE_HEUN,
+    ODE_MULTISTEP2,
+    ODE_MULTISTEP3,
+    ODE_IPNDM4,
+    ODE_METHODS /* how many */
+};
+/* The words of the interface, in that order, for messages. */
+#define ODE_METHOD_WORDS "rk45, euler, improved-euler, heun, multistep2, multistep3 or ipndm4"
 int ode_method_parse(const char *word, enum ode_method *out); /* -1 for another word */
 const char *ode_method_name(enum ode_method method);
 /* Whether it takes a number of steps (else tolerances). */
 bool ode_method_is_fixed_step(enum ode_method method);
+
+/* How the nodes of a fixed-step method lie: evenly in ln t, in t^(1/exponent), or in t^(1/7). */
+enum ode_schedule { ODE_SCHEDULE_LOG, ODE_SCHEDULE_POWER, ODE_SCHEDULE_RHO, ODE_SCHEDULES };
+#define ODE_SCHEDULE_WORDS "log, power or rho"
+int ode_schedule_parse(const char *word, enum ode_schedule *out); /* -1 for another word */
+const char *ode_schedule_name(enum ode_schedule schedule);
 
 enum ode_clock { ODE_CLOCK_LOG, ODE_CLOCK_LINEAR };
 enum ode_form { ODE_SLOPE_DLNT, ODE_SLOPE_DT };
@@ -36,10 +52,17 @@ enum ode_form { ODE_SLOPE_DLNT, ODE_SLOPE_DT };
 
 struct ode_options {
     enum ode_method method;
-    enum ode_clock clock; /* of rk45 only; the fixed-step methods have grids of their own */
-    int steps;            /* fixed-step methods: 1 to ODE_STEPS_MAX */
-    double rtol, atol;    /* rk45 */
-    int64_t max_nfe;      /* evaluations after which it gives up; 0 = ODE_NFE_MAX */
+    enum ode_clock clock;       /* rk45 only */
+    int steps;                  /* fixed-step methods: 1 to ODE_STEPS_MAX */
+    enum ode_schedule schedule; /* fixed-step methods */
+    double exponent;            /* of the schedule power: 1 to 100, 0 = 10 */
+    double rtol, atol;          /* rk45 */
+    int64_t max_nfe;            /* evaluations after which it gives up; 0 = ODE_NFE_MAX */
+    /* Where the field jumps in t, with t_break itself on the upper side; 0 = nowhere. The multistep
+     * methods, which extrapolate from the past, then have a node there (going down: at the next
+     * single-precision number below) and begin their history anew; the number of steps stays as
+     * asked. Without effect on other methods, outside (t0, t1), and on a single step. */
+    double t_break;
     /* The reference integrates the added dimension along with the image, as one more channel that
      * holds t everywhere; its error is next to nothing but it counts in the norm of the step
      * control. This many components of that kind (H·W for the reference's norm, 0 for the plain
@@ -49,8 +72,8 @@ struct ode_options {
 
 /* Checks ranges (finite, steps, rtol in [ODE_RTOL_MIN, 1), atol ≥ 0 …): ERR_INPUT. A max_nfe that a
  * fixed-step method's number of steps is bound to exceed is ERR_LIMIT here, before any work. The
- * error's `at` is the name of the option: "method", "steps", "rtol", "atol", "max_nfe",
- * "time_components". */
+ * error's `at` is the name of the option: "method", "steps", "schedule", "exponent",
+ * "t_break", "rtol", "atol", "max_nfe", "time_components". */
 int ode_options_check(const struct ode_options *options, struct err *e);
 
 enum ode_status {
@@ -67,8 +90,9 @@ struct ode_counts {
 
 struct ode_solver;
 
-/* Doubles of memory that a solver of this method needs for a state of n (rk45 8 n, heun and
- * improved-euler 3 n, euler 1 n); SIZE_MAX when that overflows. */
+/* Doubles of memory that a solver of this method needs for a state of n (rk45 8 n, ipndm4 and
+ * multistep3 5 n, multistep2 4 n, heun and improved-euler 3 n, euler 1 n); SIZE_MAX when that
+ * overflows. */
 size_t ode_solver_scratch(enum ode_method method, size_t n);
 
 /* A solver for states of n doubles; all memory it will ever need is taken here. NULL: ERR_MEMORY or

@@ -59,11 +59,12 @@ static void every_field(void **state)
     struct http_order o;
     char pointers[512];
     assert_int_equal(
-        read_text("{\"model\":\"digits8\",\"n\":64,\"seed\":\"18446744073709551615\","
-                  "\"first_index\":9223372036854775807,\"solver\":{\"method\":\"improved-euler\","
-                  "\"steps\":20,\"t_max\":30.5,\"t_min\":0.01,\"max_nfe\":500},"
-                  "\"grid\":{\"columns\":8,\"scale\":4},\"embed_metadata\":false}",
-                  &o, pointers),
+        read_text(
+            "{\"model\":\"digits8\",\"n\":64,\"seed\":\"18446744073709551615\","
+            "\"first_index\":9223372036854775807,\"solver\":{\"method\":\"improved-euler\","
+            "\"steps\":20,\"schedule\":\"rho\",\"t_max\":30.5,\"t_min\":0.01,\"max_nfe\":500},"
+            "\"grid\":{\"columns\":8,\"scale\":4},\"embed_metadata\":false}",
+            &o, pointers),
         0);
     assert_string_equal(o.model, "digits8");
     assert_int_equal(o.n, 64);
@@ -73,6 +74,8 @@ static void every_field(void **state)
     assert_true(o.solver.method_given);
     assert_int_equal(o.solver.method, ODE_IMPROVED_EULER);
     assert_int_equal(o.solver.steps, 20);
+    assert_true(o.solver.schedule_given);
+    assert_int_equal(o.solver.schedule, ODE_SCHEDULE_RHO);
     assert_true(o.solver.t_max == 30.5 && o.solver.t_min == 0.01);
     assert_int_equal(o.solver.max_nfe, 500);
     assert_true(o.grid_given);
@@ -158,6 +161,8 @@ static void wrong_fields_are_named_llama_cpp_7089(void **state)
         {"{\"solver\":\"rk45\"}", "/solver"},
         {"{\"solver\":{\"method\":\"rk4\"}}", "/solver/method"},
         {"{\"solver\":{\"method\":45}}", "/solver/method"},
+        {"{\"solver\":{\"schedule\":\"even\"}}", "/solver/schedule"},
+        {"{\"solver\":{\"schedule\":7}}", "/solver/schedule"},
         {"{\"solver\":{\"steps\":0}}", "/solver/steps"},
         {"{\"solver\":{\"steps\":-5}}", "/solver/steps"},
         {"{\"solver\":{\"steps\":true}}", "/solver/steps"},
@@ -225,6 +230,11 @@ static void the_solver_is_resolved(void **state)
     assert_int_equal(solve("{\"solver\":{\"method\":\"euler\",\"steps\":7}}", &s, pointers), 0);
     assert_int_equal(s.ode.method, ODE_EULER);
     assert_int_equal(s.ode.steps, 7);
+    assert_int_equal(s.ode.schedule, ODE_SCHEDULE_LOG);
+    assert_int_equal(
+        solve("{\"solver\":{\"method\":\"multistep3\",\"schedule\":\"power\"}}", &s, pointers), 0);
+    assert_int_equal(s.ode.method, ODE_MULTISTEP3);
+    assert_int_equal(s.ode.schedule, ODE_SCHEDULE_POWER);
     assert_int_equal(solve("{\"solver\":{\"t_max\":9,\"t_min\":1,\"max_nfe\":5}}", &s, pointers),
                      0);
     assert_true(s.t_max == 9 && s.t_min == 1 && s.ode.max_nfe == 5);
@@ -239,6 +249,8 @@ static void options_of_the_other_kind_of_method_are_refused(void **state)
     assert_string_equal(pointers, "/solver/steps");
     assert_int_equal(solve("{\"solver\":{\"method\":\"rk45\",\"steps\":7}}", &s, pointers), 422);
     assert_string_equal(pointers, "/solver/steps");
+    assert_int_equal(solve("{\"solver\":{\"schedule\":\"rho\"}}", &s, pointers), 422);
+    assert_string_equal(pointers, "/solver/schedule");
     assert_int_equal(solve("{\"solver\":{\"method\":\"heun\",\"rtol\":0.1}}", &s, pointers), 422);
     assert_string_equal(pointers, "/solver/rtol");
     assert_int_equal(solve("{\"solver\":{\"method\":\"euler\",\"atol\":0.1}}", &s, pointers), 422);

@@ -175,13 +175,13 @@ static void test_there_and_back(void **state)
         enum ode_method method;
         int steps;
         double bound;
-    } cases[] = {{ODE_RK45, 0, 1e-7},
-                 {ODE_EULER, 20000, 0.01},
-                 {ODE_IMPROVED_EULER, 2000, 1e-5},
-                 {ODE_HEUN, 2000, 1e-5}};
+    } cases[] = {
+        {ODE_RK45, 0, 1e-7},     {ODE_EULER, 20000, 0.01},     {ODE_IMPROVED_EULER, 2000, 1e-5},
+        {ODE_HEUN, 2000, 1e-5},  {ODE_MULTISTEP2, 2000, 1e-5}, {ODE_MULTISTEP3, 2000, 1e-7},
+        {ODE_IPNDM4, 2000, 1e-4}};
     struct drive_sources field = four_sources();
     double scratch[D], low[D];
-    for (size_t k = 0; k < 4; k++) {
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
         struct ode_options options = {.method = cases[k].method,
                                       .clock = ODE_CLOCK_LOG,
                                       .steps = cases[k].steps,

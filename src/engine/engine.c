@@ -40,6 +40,8 @@ static int start_workers(struct engine *g, struct err *e)
         struct engine_worker *w = &g->worker[g->threads];
         w->engine = g;
         w->number = g->threads;
+        if (g->workers > 1 && !(w->team = nn_team_new(e)))
+            return -1;
         int code = pthread_create(&w->thread, NULL, engine_worker_main, w);
         if (code != 0)
             return err_fail(e, ERR_IO, "workers",
@@ -108,6 +110,8 @@ void engine_free(struct engine *g)
     pthread_mutex_unlock(&g->lock);
     for (int i = 0; i < g->threads; i++)
         pthread_join(g->worker[i].thread, NULL);
+    for (int i = 0; g->worker && i < g->workers; i++)
+        nn_team_free(g->worker[i].team);
     for (size_t i = 0; i < g->model_count; i++)
         engine_model_free(g, g->models[i]);
     pthread_cond_destroy(&g->work);
@@ -199,6 +203,8 @@ struct engine_model *engine_model_add(struct engine *g, const char *name, struct
         ready = em->workspaces[i] != NULL;
     }
     ready = ready && warm_up(g, em, e) == 0;
+    for (int i = 0; i < g->workers && ready; i++)
+        model_workspace_team(em->workspaces[i], g->worker[i].team);
     if (ready) {
         pthread_mutex_lock(&g->lock);
         for (size_t i = 0; i < g->model_count && ready; i++)

@@ -3,6 +3,9 @@
  *     submit → pending (requests with images not begun) → slots on a model's ready list ⇄ a
  * worker's batch → finished → the request is complete when all its images are
  *
+ * A worker with nothing to take joins the team of one that is at work, and is called back when
+ * there is something to take.
+ *
  * Everything marked [lock] is guarded by engine.lock. A slot in a worker's batch belongs to that
  * worker alone. */
 #ifndef ENGINE_INTERNAL_H
@@ -47,6 +50,8 @@ struct engine_worker {
     struct engine *engine;
     pthread_t thread;
     int number;
+    struct nn_team *team;       /* who helps this worker; NULL where there is only one */
+    struct engine_model *model; /* that it evaluates, NULL when it does not [lock] */
     struct engine_slot *batch[ENGINE_BATCH_MAX];
     struct model_query queries[ENGINE_BATCH_MAX];
 };
@@ -71,6 +76,7 @@ struct engine {
     struct engine_request *active;                       /* all that are not complete */
     size_t completing;                                   /* callbacks under way */
     int busy;
+    int waiting; /* workers asleep */
     struct engine_stats stats;
 };
 
@@ -112,6 +118,9 @@ int engine_image_finish(struct engine_request *r, size_t image, const double *st
 int engine_image_make_sheet(struct engine_request *r, struct err *e);
 
 /* engine_worker.c */
+
+/* Something to do has come: wakes a worker that sleeps, or else calls back those that help. */
+void engine_offer_work_locked(struct engine *g);
 void *engine_worker_main(void *worker);
 
 #endif

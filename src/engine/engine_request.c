@@ -75,7 +75,7 @@ static void enqueue_locked(struct engine *g, struct engine_request *r)
     g->active = r;
     g->stats.queued_images += r->order.n;
     g->stats.images_admitted += r->order.n;
-    pthread_cond_broadcast(&g->work);
+    engine_offer_work_locked(g);
 }
 
 int engine_submit(struct engine *g, const struct engine_order *order, struct engine_request **out,

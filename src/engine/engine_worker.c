@@ -3,13 +3,16 @@
  * Fairness: requests that wait take turns image by image, and live slots go round by first in,
  * first out, so a request for one image is not held up by one for a thousand. With fewer slots than
  * workers could hold, a worker takes only its share, so that the others have something to do as
- * well. */
+ * well; and a worker that finds nothing helps one that evaluates. */
 #include "engine_internal.h"
 
 #include "base_cpu.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* More hardly find a piece of one image to work on. */
+#define HELPERS_MAX 7
 
 static void push_ready_locked(struct engine_slot *slot)
 {
@@ -75,8 +78,62 @@ static int take_batch_locked(struct engine *g, struct engine_worker *w)
     if (!em->ready_first)
         em->ready_last = NULL;
     else
-        pthread_cond_signal(&g->work); /* the rest is for the next one */
+        engine_offer_work_locked(g); /* the rest is for the next one */
+    w->model = em;
     return count;
+}
+
+void engine_offer_work_locked(struct engine *g)
+{
+    if (g->waiting) { /* who is woken passes on what it leaves */
+        pthread_cond_signal(&g->work);
+        return;
+    }
+    for (int i = 0; i < g->workers; i++)
+        if (g->worker[i].model && g->worker[i].team)
+            nn_team_dismiss(g->worker[i].team);
+}
+
+/* The worker at work with the fewest helpers, if it has room for one. */
+static struct engine_worker *find_to_help_locked(struct engine *g)
+{
+    struct engine_worker *found = NULL;
+    int fewest = HELPERS_MAX;
+    for (int i = 0; i < g->workers; i++) {
+        struct engine_worker *w = &g->worker[i];
+        int helpers = w->model && w->team ? nn_team_helpers(w->team) : HELPERS_MAX;
+        if (helpers < fewest) {
+            fewest = helpers;
+            found = w;
+        }
+    }
+    return found;
+}
+
+/* The worker has nothing to evaluate, and nothing to be helped with. */
+static void rest_locked(struct engine_worker *w)
+{
+    w->model = NULL;
+    if (w->team)
+        nn_team_dismiss(w->team);
+}
+
+/* Nothing to take: helps another worker, or sleeps, until that may have changed. */
+static void idle_locked(struct engine *g, struct engine_worker *w)
+{
+    rest_locked(w);
+    struct engine_worker *other = find_to_help_locked(g);
+    if (other) {
+        struct engine_model *em = other->model;
+        unsigned call = nn_team_call(other->team);
+        pthread_mutex_unlock(&g->lock);
+        model_workspace_help(em->workspaces[w->number], other->team, call);
+        pthread_mutex_lock(&g->lock);
+        return;
+    }
+    g->waiting++;
+    pthread_cond_wait(&g->work, &g->lock);
+    g->waiting--;
 }
 
 /* Draws the start of a fresh slot, or takes the latent that was given. */
@@ -223,10 +280,12 @@ void *engine_worker_main(void *arg)
     for (;;) {
         int count;
         while ((count = take_batch_locked(g, w)) == 0 && !g->stopping)
-            pthread_cond_wait(&g->work, &g->lock);
+            idle_locked(g, w);
         if (count == 0)
             break;
         g->busy++;
+        if (g->waiting && w->team && nn_team_helpers(w->team) < HELPERS_MAX)
+            pthread_cond_signal(&g->work); /* to help, if there is nothing else */
         pthread_mutex_unlock(&g->lock);
         struct ode_counts totals = {0};
         advance_batch(w, count, &totals);
@@ -247,12 +306,13 @@ void *engine_worker_main(void *arg)
         }
         if (completed == 0)
             continue; /* what was put back is taken, or passed on, at once */
-        pthread_cond_signal(&g->work);
+        engine_offer_work_locked(g);
         pthread_mutex_unlock(&g->lock);
         for (int i = 0; i < completed; i++)
             engine_request_complete(complete[i]);
         pthread_mutex_lock(&g->lock);
     }
+    rest_locked(w);
     pthread_mutex_unlock(&g->lock);
     return NULL;
 }

@@ -9,6 +9,7 @@
 #include "ckpt_description.h"
 #include "image.h"
 #include "nn_net.h"
+#include "nn_team.h"
 #include "ode_solver.h"
 
 enum model_precision { MODEL_PRECISION_AUTO, MODEL_PRECISION_F32 };
@@ -57,6 +58,11 @@ struct model_workspace;
 /* Scratch for up to `batch` images in one call; nothing else is allocated later. */
 struct model_workspace *model_workspace_new(const struct model *m, int batch, struct err *e);
 void model_workspace_free(struct model_workspace *ws);
+
+/* Several threads on one call: see nn_team.h, whose words these are. With a team, a workspace's
+ * calls are shared with the team's helpers; each brings its own workspace of the same model. */
+void model_workspace_team(struct model_workspace *ws, struct nn_team *team);
+void model_workspace_help(struct model_workspace *ws, struct nn_team *team, unsigned call);
 
 /* One image's question to the flow: the slope at (x, t), dx/d ln t or dx/dt as `form` says. */
 struct model_query {

@@ -2,8 +2,9 @@
  *
  *     v ≈ √d · E / (‖E‖ + γ),   E = the empirical field toward the data,
  *
- * and a sample follows dx/dt = v_x / v_t. Everything below in double, from the network's f32
- * output. */
+ * and a sample follows dx/dt = v_x / v_t. As in the reference, t and the slope are what single
+ * precision makes of them: its rk45 reacts to rounding near the data, and its paths are met more
+ * closely when both round alike. */
 #include "model_family.h"
 
 #include "field_prior.h"
@@ -68,11 +69,11 @@ static void pfgm_slopes(const struct model *m, struct model_workspace *ws, int n
     nn_net_forward(m->net, ws->nn, n, ws->x, ws->t, ws->v_x, ws->v_t);
     for (int i = 0; i < n; i++) {
         const float *v_x = ws->v_x[i];
-        double t = queries[i].t;
+        double t = (double)ws->t[i];
         double divisor = flow_divisor(&m->description, v_x, (double)ws->v_t[i], t, d);
         double factor = (queries[i].form == ODE_SLOPE_DLNT ? t : 1.0) / divisor;
         for (size_t j = 0; j < d; j++)
-            queries[i].slope[j] = factor * (double)v_x[j];
+            queries[i].slope[j] = (double)(float)(factor * (double)v_x[j]);
     }
 }
 

@@ -4,7 +4,8 @@
  * AVX-512. Functions of a table keep no state and may run in any thread.
  *
  * The promise behind an image's bits: an element of an output is made by the same operations in the
- * same order whatever the number of images and whichever tile the element falls into.
+ * same order whatever the number of images, whichever tile the element falls into, and whichever
+ * thread of a team makes it.
  *
  * Layouts: pixels × channels, each pixel's channels padded with zeros to a multiple of NN_LANES.
  * All channel counts here are padded ("lanes"). A 3×3 convolution reads a bordered image of pitch
@@ -120,7 +121,7 @@ struct nn_attention {
 struct nn_share {
     size_t first, last; /* units [first, last) */
     float *scratch;     /* the thread's own, as large as the operation's, aligned */
-    size_t held;        /* the kernel's note of what the scratch holds; 0 when the operation begins */
+    size_t held; /* the kernel's note of what the scratch holds; 0 when the operation begins */
 };
 
 /* How an operation is shared out: `op` is an nn_product, nn_norm, … */

@@ -1,6 +1,7 @@
 /* Making and using a network: the net, the workspace, and the forward pass around the steps. */
 #include "base_size.h"
 #include "nn_layers.h"
+#include "nn_team_work.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -244,6 +245,8 @@ void nn_net_forward(const struct nn_net *net, struct nn_workspace *ws, int n,
                     const float *const x[], const float t[], float *const v_x[], float v_t[])
 {
     size_t images = (size_t)n;
+    if (ws->team)
+        nn_team_begin(ws->team, net, n);
     run_time(net, ws, images, t);
     if (net->arch.pyramid == NN_PYRAMID_RESIDUAL)
         load_pyramid(net, ws, images, x);
@@ -251,4 +254,6 @@ void nn_net_forward(const struct nn_net *net, struct nn_workspace *ws, int n,
         nn_step_run(net, ws, i, images, x);
     const struct nn_step *head = &net->plan.steps[net->plan.step_count - 1];
     store_field(net, nn_value_at(net, ws, head->out), images, v_x, v_t);
+    if (ws->team)
+        nn_team_end(ws->team);
 }

@@ -1,14 +1,16 @@
 /* Running the program: each step turns values into the next one through the kernels' table. Runs in
  * the caller's thread on the caller's workspace; allocates nothing.
  *
- * All images of a call go through a step together, so that its weights are read from memory once.
+ * Images go through a step in groups: together, so that its weights are read from memory once, but
+ * not more of them than the cache holds. Where the workspace has a team, the operations that are
+ * large enough are shared with it; that is decided here alone. Neither changes a bit.
  */
 #include "nn_layers.h"
 #include "nn_team_work.h"
 #include <math.h>
 #include <string.h>
 
-#define GROUP_FLOATS 300000        /* about what the second-level cache holds */
+#define GROUP_FLOATS 300000               /* about what the second-level cache holds */
 #define HALF_ROOT 0.70710678118654752440f /* 1 / √2 after every residual add */
 
 struct run {
@@ -232,7 +234,7 @@ static void run_attention(const struct run *r, const float *in, float *out)
     struct nn_product p =
         point_product(r, &r->layer->dense[0], pixels, ws->dense, lanes, ws->conv_out);
     nn_product_run(r->net, r->ws, &p);
-    const struct nn_attention a = {ws->conv_out, r->n,        pixels,       channels,
+    const struct nn_attention a = {ws->conv_out, r->n,        pixels,     channels,
                                    lanes,        ws->conv_in, ws->scratch};
     attention_run(r, &a);
     p = point_product(r, &r->layer->dense[1], pixels, ws->conv_in, lanes, out);
@@ -307,8 +309,8 @@ void nn_step_run(const struct nn_net *net, struct nn_workspace *ws, int step, si
     const struct nn_step *s = &net->plan.steps[step];
     size_t group = group_images(net, step), size = net->plan.values[s->out].size;
     for (size_t first = 0; first < n; first += group) {
-        const struct run r = {net, ws, s, &net->layers[step], first,
-                              n - first < group ? n - first : group};
+        const struct run r = {
+            net, ws, s, &net->layers[step], first, n - first < group ? n - first : group};
         const float *in = value_of(&r, s->in), *other = value_of(&r, s->other);
         float *out = nn_value_at(net, ws, s->out) + first * size;
         switch (s->kind) {

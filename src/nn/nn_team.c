@@ -17,14 +17,25 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define WORK_MIN 400000      /* multiply-adds below which handing over costs more than it brings */
-#define GRAINS 32            /* an operation is taken in at most about so many pieces */
-#define SPINS_HELPER 20000   /* pauses between operations: about the length of one */
-#define SPINS_OWNER 5000     /* pauses at the end of an operation */
-#define STALL_NS 300000      /* a wait that only a descheduled helper can cause */
-#define REST_MIN 64          /* operations that the owner then does alone: about 20 ms … */
-#define REST_MAX 4096        /* … to a second */
-#define TRUST 256            /* operations without a stall that halve the next rest */
+#define WORK_MIN 50000    /* multiply-adds below which handing over costs more than it brings */
+#define GRAINS 32         /* an operation is taken in at most about so many pieces */
+#define SPINS_HELPER 4000 /* pauses between operations: about the length of a small one */
+#define SPINS_OWNER 2000  /* pauses at the end of an operation */
+#define PROBE_MIN 4       /* evaluations between two looks at the other way … */
+#define PROBE_MAX 256     /* … which grow rarer while the answer stays the same */
+#define PROBE_SOON 2
+#define SLOWER 1.3 /* than usual: something has changed, look again soon */
+
+/* How long evaluations of one network and number of images take, [0] alone and [1] with helpers: a
+ * mean that forgets, 0 while unknown. */
+struct habit {
+    const struct nn_net *net;
+    int images;
+    double spent[2];
+    bool together; /* this evaluation */
+    int probe_in, probe_gap;
+    int64_t begun;
+};
 
 struct job {
     const struct nn_net *net;
@@ -40,13 +51,14 @@ struct nn_team {
     _Alignas(64) atomic_size_t next;
     _Alignas(64) atomic_uint inside;
     atomic_bool waiting;
-    struct job job;                /* the owner's; constant while open or somebody is inside */
-    size_t rest, rest_next, trust; /* the owner's */
+    struct job job;     /* the owner's; constant while open or somebody is inside */
+    struct habit habit; /* the owner's */
 };
 
 static void futex_wait(atomic_uint *word, unsigned value)
 {
-    /* Returns early for many reasons (the value has changed, a signal); every caller looks again. */
+    /* Returns early for many reasons (the value has changed, a signal); every caller looks again.
+     */
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
 }
 
@@ -70,7 +82,7 @@ struct nn_team *nn_team_new(struct err *e)
         return NULL;
     }
     struct nn_team *t = memory;
-    *t = (struct nn_team){.rest_next = REST_MIN};
+    *t = (struct nn_team){0};
     return t;
 }
 
@@ -102,44 +114,57 @@ static void take_units(struct nn_team *t, float *scratch)
 
 /* ---- the owner ---- */
 
-bool nn_team_pays(struct nn_team *t, size_t work)
+/* Whether the last evaluations say that helpers help; they do until the contrary is known. */
+static bool together_is_better(const struct habit *h)
 {
-    if (!t || work < WORK_MIN || atomic_load_explicit(&t->helpers, memory_order_relaxed) == 0)
-        return false;
-    if (t->rest == 0)
-        return true;
-    t->rest--;
-    return false;
+    return h->spent[0] == 0 || h->spent[1] <= h->spent[0];
 }
 
-/* Waits until every helper has left the operation. True if that took so long that one of them must
- * have lost its core. */
-static bool wait_for_helpers(struct nn_team *t)
+void nn_team_begin(struct nn_team *t, const struct nn_net *net, int images)
+{
+    struct habit *h = &t->habit;
+    if (h->net != net || h->images != images)
+        *h = (struct habit){
+            .net = net, .images = images, .probe_gap = PROBE_MIN, .probe_in = PROBE_MIN};
+    h->together = false;
+    if (atomic_load(&t->helpers) > 0)
+        h->together = together_is_better(h) != (--h->probe_in == 0);
+    h->begun = clock_ns();
+}
+
+void nn_team_end(struct nn_team *t)
+{
+    struct habit *h = &t->habit;
+    double *mean = &h->spent[h->together], took = (double)(clock_ns() - h->begun);
+    bool before = together_is_better(h), slow = *mean != 0 && took > SLOWER * *mean;
+    *mean = *mean == 0 ? took : *mean + (took - *mean) / 4;
+    if (together_is_better(h) != before)
+        h->probe_gap = h->probe_in = PROBE_MIN;
+    else if (h->probe_in <= 0)
+        h->probe_in = h->probe_gap = h->probe_gap * 2 < PROBE_MAX ? h->probe_gap * 2 : PROBE_MAX;
+    else if (slow && h->probe_in > PROBE_SOON)
+        h->probe_in = PROBE_SOON;
+    h->together = false;
+}
+
+bool nn_team_pays(struct nn_team *t, size_t work)
+{
+    return t && t->habit.together && work >= WORK_MIN;
+}
+
+/* Waits until every helper has left the operation. */
+static void wait_for_helpers(struct nn_team *t)
 {
     for (int i = 0; i < SPINS_OWNER; i++) {
         if (atomic_load(&t->inside) == 0)
-            return false;
+            return;
         pause_briefly();
     }
-    int64_t begin = clock_ns();
     unsigned inside;
     atomic_store(&t->waiting, true);
     while ((inside = atomic_load(&t->inside)) > 0)
         futex_wait(&t->inside, inside);
     atomic_store(&t->waiting, false);
-    return clock_ns() - begin > STALL_NS;
-}
-
-static void learn(struct nn_team *t, bool stalled)
-{
-    if (stalled) {
-        t->rest = t->rest_next;
-        t->rest_next = t->rest_next * 2 < REST_MAX ? t->rest_next * 2 : REST_MAX;
-        t->trust = 0;
-    } else if (++t->trust >= TRUST) {
-        t->rest_next = t->rest_next / 2 > REST_MIN ? t->rest_next / 2 : REST_MIN;
-        t->trust = 0;
-    }
 }
 
 static void ring(struct nn_team *t, unsigned change)
@@ -158,7 +183,7 @@ void nn_team_run(struct nn_team *t, const struct nn_net *net, const struct nn_sh
     ring(t, 1);
     take_units(t, scratch);
     atomic_fetch_add(&t->bell, 1); /* closed; those asleep may sleep on */
-    learn(t, wait_for_helpers(t));
+    wait_for_helpers(t);
 }
 
 /* ---- helpers ---- */

@@ -7,8 +7,8 @@
  * Nobody waits for a thread that has no unit: the owner begins at once, and at an operation's end
  * it waits only for helpers that hold one. Waiting is a short spin, then a futex; so where a
  * neighbour process holds a helper's core, the owner's own core is free for the helper to move to.
- * After a long wait the owner goes on alone for a while, longer each time. Helpers too spin shortly
- * and then sleep.
+ * And the owner measures: where evaluations with helpers take longer than without, it goes on
+ * alone, and looks again from time to time. Helpers too spin shortly and then sleep.
  *
  * Ownership: the team belongs to its owner, one thread at a time. A helper brings a workspace of
  * the same network, of which only the scratch is used. A team is freed when no helper is inside. */

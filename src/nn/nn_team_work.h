@@ -5,6 +5,9 @@
 #include "nn_kernels.h"
 #include "nn_team.h"
 
+/* Around an evaluation of `images` images. */
+void nn_team_begin(struct nn_team *team, const struct nn_net *net, int images);
+void nn_team_end(struct nn_team *team);
 /* Whether an operation of so many multiply-adds should go through nn_team_run now. */
 bool nn_team_pays(struct nn_team *team, size_t work);
 /* Runs all units of `op`, which reads and writes nothing that another unit writes. `scratch` is the

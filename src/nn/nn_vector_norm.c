@@ -3,8 +3,8 @@
  *
  * Group norm goes over an image three times: sums, squares about the mean, and the result. A row is
  * summed in single precision, pixel by pixel in each lane, and the rows in double; then lanes are
- * gathered into groups in the order of channels. So what belongs to a group depends on its own lanes
- * alone, and threads may share an image between them by whole groups. */
+ * gathered into groups in the order of channels. So what belongs to a group depends on its own
+ * lanes alone, and threads may share an image between them by whole groups. */
 #include "nn_vector.h"
 #include <math.h>
 

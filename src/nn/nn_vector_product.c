@@ -191,7 +191,7 @@ static void block_run(const struct nn_product *p, struct tile *t, size_t first, 
 
 /* ---- the grid ---- */
 
-#define CHUNK 96               /* pixels; a multiple of every P */
+#define CHUNK 96              /* pixels; a multiple of every P */
 #define CACHED_WEIGHTS 100000 /* floats that stay in the second-level cache beside a chunk */
 
 struct grid {

@@ -33,9 +33,9 @@
 
 /* ---- where it wins ---- */
 
-/* Costs in multiply-adds of one lane, for one image. A tile's transforms are counted by measurement,
- * and so are a weight's way from memory, shared by the images that usually go through together, and
- * what a layer may win at all before its larger weights are worth having. */
+/* Costs in multiply-adds of one lane, for one image; by measurement. Of a tile: its transforms, for
+ * each channel. Of a weight: its way from memory, shared by the images that usually go through
+ * together; it is why images of 4×4, with as many weights as multiplications, stay direct. */
 #define COST_INPUT 240
 #define COST_OUTPUT 200
 #define COST_WEIGHT 4
@@ -111,20 +111,22 @@ void NN_VEC(winograd_pack)(const struct nn_product_shape *shape, const float *ca
 struct work {
     const struct nn_product *p;
     size_t inputs, outputs;
-    size_t across, tiles;         /* in a row of an image; in all images */
-    size_t block;                 /* tiles that go through together */
-    size_t in_plane, out_plane;   /* floats between planes */
-    float *in, *out;              /* planes [tile][input] and [tile][channel of the block] */
+    size_t across, tiles;       /* in a row of an image; in all images */
+    size_t block;               /* tiles that go through together */
+    size_t in_plane, out_plane; /* floats between planes */
+    float *in, *out;            /* planes [tile][input] and [tile][channel of the block] */
 };
 
-/* Tiles of a block: enough that a tile's arithmetic outweighs the weights' way from the third-level
- * cache where they do not fit in the second, few where they do. Multiples of every P but the 8. */
+/* Tiles of a block, a multiple of half of every P of TILE_WIDTHS (see multiply_planes): enough that
+ * their arithmetic outweighs the weights' way from the third-level cache, and few where the weights
+ * fit in the second, so that the planes stay near and a team has more units to share out. */
 static size_t block_tiles(size_t inputs, size_t outputs)
 {
-    return inputs * outputs <= 96 * 96 ? 24 : 48;
+    return inputs * outputs <= 96 * 96 ? 12 : 48;
 }
 
-/* Floats of a plane: an odd number of cache lines, so that a tile's planes lie in different sets. */
+/* Floats of a plane: an odd number of cache lines, so that a tile's planes lie in different sets.
+ */
 static size_t plane_floats(size_t tiles, size_t channels)
 {
     size_t lines = (tiles * channels + 15) / 16;
@@ -134,8 +136,8 @@ static size_t plane_floats(size_t tiles, size_t channels)
 size_t NN_VEC(winograd_scratch)(const struct nn_product_shape *shape)
 {
     size_t inputs = shape->inputs / 9, tiles = block_tiles(inputs, shape->outputs);
-    return PLANES * (plane_floats(tiles, inputs) +
-                     plane_floats(tiles, block_width(shape->outputs, 0)));
+    return PLANES *
+           (plane_floats(tiles, inputs) + plane_floats(tiles, block_width(shape->outputs, 0)));
 }
 
 static struct work work_begin(const struct nn_product *p, float *scratch)
@@ -303,8 +305,9 @@ static const struct {
     void (*one)(const struct rows *r);
 } widths[] = {TILE_WIDTHS(LIST_ROWS)};
 
-/* All planes of a block of `count` tiles and of outputs. Rows are rounded up to whole tiles of
- * registers: a block of tiles is a multiple of them, so the planes have the room. */
+/* All planes of a block of `count` tiles and of outputs, by P, P / 2 or one row at a time. What is
+ * left is rounded up to one of these: the planes have the room, since a block is a multiple of
+ * P / 2, and what a row beyond the last holds reaches no other row. */
 static void multiply_planes(const struct work *w, const float *weights, size_t width, size_t count)
 {
     struct rows r = {.inputs = w->inputs, .width = width, .weights = weights};
@@ -406,7 +409,8 @@ static void finish_outputs(const struct work *w, size_t first, size_t width, siz
     const struct nn_product *p = w->p;
     for (size_t t = 0; t < count; t++, tile++) {
         size_t image = tile / (w->across * w->across);
-        size_t y = tile / w->across % w->across * TILE_SIDE, x = tile % w->across * TILE_SIDE, o = 0;
+        size_t y = tile / w->across % w->across * TILE_SIDE, x = tile % w->across * TILE_SIDE,
+               o = 0;
         const struct place at = {
             .first = ((image * p->height + y) * p->width + x) * w->outputs,
             .row = p->width * w->outputs,
@@ -430,8 +434,9 @@ size_t NN_VEC(winograd_units)(const struct nn_product *p)
     return (w.tiles + w.block - 1) / w.block * block_count(w.outputs);
 }
 
-/* Whoever has a unit of a block of tiles makes that block's input transform, unless it holds it from
- * the unit before. So no thread waits for another's transform, which costs less than one product. */
+/* Whoever has a unit of a block of tiles makes that block's input transform, unless it holds it
+ * from the unit before. So no thread waits for another's transform, which costs less than one
+ * product. */
 void NN_VEC(winograd_share)(const struct nn_product *p, struct nn_share *share)
 {
     const struct work w = work_begin(p, share->scratch);

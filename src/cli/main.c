@@ -20,6 +20,7 @@ static const struct {
     {"field", cli_field, "evaluate a model's network at given points"},
     {"convert", cli_convert, "make a model from a checkpoint of the reference code"},
     {"inspect", cli_inspect, "show what a model or a checkpoint holds"},
+    {"train", cli_train, "learn a model from pictures"},
     {"bench", cli_bench, "time networks and operations on this machine"},
 };
 #define SUBCOMMAND_COUNT (sizeof subcommands / sizeof *subcommands)

@@ -19,6 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TORCH = os.path.join(HERE, "torch_ddpmpp.py")
 HELD_TO_AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "DNNL_MAX_CPU_ISA": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 MEMORY = ("contiguous", "channels_last")
+NO_TIME = "no time was left for it, the machine is too busy (--budget)"
 BOTH_FORMATS = 2  # rounds in which PyTorch runs both memory formats; then the better one only
 
 
@@ -61,8 +62,8 @@ class Torch:
 class Series:
     """What one side of a row measured, round by round."""
 
-    def __init__(self):
-        self.medians, self.bests, self.cpus, self.last, self.reason = [], [], [], None, None
+    def __init__(self, reason=None):
+        self.medians, self.bests, self.cpus, self.last, self.reason = [], [], [], None, reason
 
     def add(self, result):
         self.medians.append(result["ms_per_image"]["median"])
@@ -87,7 +88,8 @@ def our_series(options, workers):
     large = ["--model", options.large, "--nfe", "104", "--seconds", "1"]
     small = ["--model", options.small, "--nfe", "100", "--seconds", "0.4"]
     eight, everyone, alone = ["--batch", "8"], ["--workers", str(workers)], ["--workers", "1"]
-    series = {f"large {k}": large + eight + everyone + ["--kernel", k] for k in ("avx512", "avx2")}
+    series = {"large f32": large + eight + everyone + ["--kernel", "avx512"],
+              "large avx2": large + eight + everyone + ["--kernel", "avx2"]}
     series.update({f"large {p}": large + eight + everyone + ["--precision", p] for p in ("bf16x3", "bf16")})
     series["large alone"] = large + ["--batch", "4"] + alone
     series["large single"] = large + ["--batch", "1"] + everyone
@@ -113,12 +115,12 @@ def torch_series(options, workers):
 
 # label, our series, theirs ("ours:" for one of ours), what is aimed at
 ROWS = [
-    ("cifar10-ddpmpp, batch 8, all cores: f32 AVX-512 / PyTorch f32", "large avx512", "large f32", 2.5),
+    ("cifar10-ddpmpp, batch 8, all cores: f32 AVX-512 / PyTorch f32", "large f32", "large f32", 2.5),
     ("cifar10-ddpmpp, batch 8, all cores: f32 AVX2 / PyTorch f32 held to AVX2", "large avx2", "large avx2", 1.5),
     ("cifar10-ddpmpp, batch 8, all cores: bf16x3 / PyTorch f32", "large bf16x3", "large f32", 4),
     ("cifar10-ddpmpp, batch 8, all cores: bf16 / PyTorch bf16", "large bf16", "large bf16", 2.5),
     ("cifar10-ddpmpp, batch 8, all cores: bf16 / PyTorch f32", "large bf16", "large f32", 8),
-    ("cifar10-ddpmpp, batch 8, all cores: f32 AVX-512 / PyTorch bf16", "large avx512", "large bf16", None),
+    ("cifar10-ddpmpp, batch 8, all cores: f32 AVX-512 / PyTorch bf16", "large f32", "large bf16", None),
     ("cifar10-ddpmpp, batch 4, one core: f32 / PyTorch f32", "large alone", "large alone", None),
     ("cifar10-ddpmpp, batch 1, all cores: f32 / PyTorch f32", "large single", "large single", None),
     ("cifar10-ddpmpp, batch 1: all cores / one core", "large single", "ours:large single alone", 1.7),
@@ -129,11 +131,12 @@ ROWS = [
 
 # ---- measuring ----
 
-def measure_ours(options, key, words, series, flags):
-    if series.reason:
-        return
+def measure_ours(options, words, series, flags, late):
     if "--precision" in words and "amx_bf16" not in flags:
         series.reason = "this machine has no AMX"
+    elif late and not series.bests:
+        series.reason = NO_TIME
+    if series.reason or late:
         return
     try:
         series.add(pfgm(options, *words))
@@ -142,13 +145,16 @@ def measure_ours(options, key, words, series, flags):
     print(".", end="", file=sys.stderr, flush=True)
 
 
-def measure_theirs(processes, where, request, formats, round_number):
-    """PyTorch's best memory format: both at first, then the one with the better best time."""
-    wanted = MEMORY
-    if round_number >= BOTH_FORMATS:
-        wanted = (min(MEMORY, key=lambda m: formats[m].best()),)
-    for memory in wanted:
-        formats[memory].add(processes[where].measure({**request, "memory": memory}))
+def better(formats):
+    """The memory format with the better best time."""
+    return min((s for s in formats.values() if s.bests), key=Series.best, default=Series(NO_TIME))
+
+
+def measure_theirs(processes, where, request, formats, round_number, late):
+    for memory, series in formats.items():
+        if late or (round_number >= BOTH_FORMATS and series is not better(formats)):
+            continue
+        series.add(processes[where].measure({**request, "memory": memory}))
         print(".", end="", file=sys.stderr, flush=True)
 
 
@@ -163,17 +169,17 @@ def run_rounds(options, machine):
     while rounds < options.rounds and (rounds == 0 or
                                        (time.monotonic() - begun) * (rounds + 1) / rounds < options.budget):
         for key in order:
+            late = time.monotonic() - begun > options.budget
             if key in theirs_requests:
-                measure_theirs(processes, *theirs_requests[key], theirs[key], rounds)
+                measure_theirs(processes, *theirs_requests[key], theirs[key], rounds, late)
             if key in ours_words:
-                measure_ours(options, key, ours_words[key], ours[key], machine["flags"])
+                measure_ours(options, ours_words[key], ours[key], machine["flags"], late)
         rounds += 1
     print(file=sys.stderr)
     hello = processes["native"].hello
     for process in processes.values():
         process.close()
-    best = {key: min(formats.values(), key=Series.best) for key, formats in theirs.items()}
-    return rounds, ours, best, hello
+    return rounds, ours, {key: better(formats) for key, formats in theirs.items()}, hello
 
 
 def check_fields(options):
@@ -273,7 +279,7 @@ def print_layers(layers):
 
 def memory_result(ours, theirs, hello):
     """Peak memory of one process each with the large network at batch 8, and our loading time."""
-    shown = next((s for s in (ours["large avx512"], ours["large avx2"]) if s.last), None)
+    shown = next((s for s in (ours["large f32"], ours["large avx2"]) if s.last), None)
     if not shown:
         return None
     return {"pfgm_peak_rss_bytes": shown.last["peak_rss_bytes"], "pfgm_weights_bytes": shown.last["weights_bytes"],
@@ -299,7 +305,8 @@ def main():
     parser.add_argument("--json", required=True, help="where the results go")
     parser.add_argument("--python", default="/usr/bin/python3", help="a Python that has PyTorch")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--budget", type=float, default=210, help="seconds after which no further round begins")
+    parser.add_argument("--budget", type=float, default=180,
+                        help="seconds of measuring; a round that would not fit is not begun, nor a row")
     options = parser.parse_args()
     machine = pfgm(options, "--model", options.small, "--seconds", "0.05", "--nfe", "1")["machine"]
     print(f"{machine['model']}, {machine['workers']} workers, {' '.join(machine['flags'])}")

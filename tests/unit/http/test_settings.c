@@ -18,13 +18,18 @@ static struct daemon_config config;
 static struct daemon_options options;
 static char path[64];
 
-static int read_config(const char *text, struct err *e)
+static void make_file(const char *text)
 {
     snprintf(path, sizeof path, "/tmp/pfgmd-settings-XXXXXX");
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, text, strlen(text)), strlen(text));
     close(fd);
+}
+
+static int read_config(const char *text, struct err *e)
+{
+    make_file(text);
     daemon_config_clear(&config);
     daemon_config_init(&config);
     int result = daemon_config_read(&config, path, e);
@@ -133,14 +138,11 @@ static void flags_are_read_and_win(void **state)
 {
     (void)state;
     struct err e = {0};
-    FILE *f = fopen("/tmp/pfgmd-settings-flags.conf", "w");
-    assert_non_null(f);
-    fputs("workers = 3\nqueue = 7\n[model m]\npath = old\n", f);
-    fclose(f);
-    assert_int_equal(FLAGS(&e, "--workers=5", "--config", "/tmp/pfgmd-settings-flags.conf",
-                           "--n-max", "9", "--model", "dir/x.safetensors", "--model=m=new"),
+    make_file("workers = 3\nqueue = 7\n[model m]\npath = old\n");
+    assert_int_equal(FLAGS(&e, "--workers=5", "--config", path, "--n-max", "9", "--model",
+                           "dir/x.safetensors", "--model=m=new"),
                      0);
-    unlink("/tmp/pfgmd-settings-flags.conf");
+    unlink(path);
     assert_int_equal(options.action, DAEMON_RUN);
     assert_int_equal(options.config.workers, 5);
     assert_int_equal(options.config.queue, 7);

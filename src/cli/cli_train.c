@@ -1,0 +1,303 @@
+/* `pfgm train`: learns a field from pictures.
+ *
+ * The run itself is the room train's; here are its options, the signals and what a person sees. The
+ * first SIGINT or SIGTERM ends the run after the step that is being taken, with everything saved; a
+ * second one has its usual effect. */
+#include "cli.h"
+#include "base_cpu.h"
+#include "train.h"
+#include <getopt.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BAR_WIDTH 20
+#define DRAW_NS 200000000
+#define THREADS_MAX 1024
+
+static const char help[] =
+    "usage: pfgm train --data SRC -o RUN/ [options]\n"
+    "\n"
+    "Learns the field of a set of pictures. SRC is a folder of PNGs (a class for each subfolder, if\n"
+    "there are any), an IDX file of images (gzipped or not), or an NPY or NPZ array of bytes\n"
+    "[n,H,W] or [n,H,W,C]. RUN/ gets model.safetensors (which pfgmd serves), log.csv, loss.png,\n"
+    "samples/, config.json and the state from which --resume continues.\n"
+    "\n"
+    "  -d, --data SRC        the pictures\n"
+    "  -o, --output RUN/     folder of the run\n"
+    "  -c, --config FILE     configuration (JSON); what it leaves out has defaults\n"
+    "  -r, --resume          continue the run in RUN/; same data, same bytes as without a break\n"
+    "  --steps N             steps to take in all, instead of the configuration's\n"
+    "  --labels FILE         labels of an IDX file, when its name does not tell\n"
+    "  --center-crop N       first cut N×N pixels from the middle of each picture\n"
+    "  --resize N            then scale to N×N pixels\n"
+    "  --strict              refuse files that cannot be used, instead of skipping them\n"
+    "  --export-dtype T      of model.safetensors: f32 (default), bf16, f16\n"
+    "  --threads N           default: one for each processor\n"
+    "  --kernel K            auto (default), c, avx2, avx512\n"
+    "  --json                one JSON object a line on standard output\n";
+
+enum { OPTION_STEPS = 256, OPTION_LABELS, OPTION_CROP, OPTION_RESIZE, OPTION_STRICT, OPTION_DTYPE,
+       OPTION_THREADS, OPTION_KERNEL, OPTION_JSON };
+
+static volatile sig_atomic_t stop_asked;
+
+static void on_signal(int signal_number)
+{
+    struct sigaction usual = {.sa_handler = SIG_DFL};
+    stop_asked = 1;
+    sigaction(signal_number, &usual, NULL);
+}
+
+/* What is shown. */
+struct show {
+    bool json, terminal, drawn;
+    int64_t drawn_ns;
+};
+
+/* ---- options ---- */
+
+static int parse_dtype(const char *word, enum ckpt_dtype *out, struct err *e)
+{
+    static const struct {
+        const char *word;
+        enum ckpt_dtype dtype;
+    } words[] = {{"f32", CKPT_F32}, {"bf16", CKPT_BF16}, {"f16", CKPT_F16}};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(word, words[i].word) == 0) {
+            *out = words[i].dtype;
+            return 0;
+        }
+    return err_fail(e, ERR_INPUT, "--export-dtype", "is f32, bf16 or f16, not \"%s\"", word);
+}
+
+static int parse_number(const char *option, int64_t min, int64_t max, int *out, struct err *e)
+{
+    int64_t value;
+    if (cli_parse_int(option, optarg, min, max, &value, e))
+        return -1;
+    *out = (int)value;
+    return 0;
+}
+
+static int take_option(int answer, struct train_options *o, struct show *s, struct err *e)
+{
+    switch (answer) {
+    case 'd':
+        o->data.path = optarg;
+        return 0;
+    case 'o':
+        o->run = optarg;
+        return 0;
+    case 'c':
+        o->config = optarg;
+        return 0;
+    case 'r':
+        o->resume = true;
+        return 0;
+    case OPTION_STEPS:
+        return cli_parse_int("--steps", optarg, 0, TRAIN_STEPS_MAX, &o->steps, e);
+    case OPTION_LABELS:
+        o->data.labels = optarg;
+        return 0;
+    case OPTION_CROP:
+        return parse_number("--center-crop", 1, IMAGE_SIDE_MAX, &o->data.center_crop, e);
+    case OPTION_RESIZE:
+        return parse_number("--resize", 1, TRAIN_SIDE_MAX, &o->data.resize, e);
+    case OPTION_STRICT:
+        o->data.strict = true;
+        return 0;
+    case OPTION_DTYPE:
+        return parse_dtype(optarg, &o->export_dtype, e);
+    case OPTION_THREADS:
+        return parse_number("--threads", 1, THREADS_MAX, &o->threads, e);
+    case OPTION_KERNEL:
+        return nn_kernel_parse(optarg, &o->kernel, e);
+    default:
+        s->json = true;
+        return 0;
+    }
+}
+
+/* 0 to go on, else the exit code in *code. */
+static int parse_options(int argc, char **argv, struct train_options *o, struct show *s, int *code)
+{
+    static const struct option options[] = {{"data", required_argument, NULL, 'd'},
+                                            {"output", required_argument, NULL, 'o'},
+                                            {"config", required_argument, NULL, 'c'},
+                                            {"resume", no_argument, NULL, 'r'},
+                                            {"steps", required_argument, NULL, OPTION_STEPS},
+                                            {"labels", required_argument, NULL, OPTION_LABELS},
+                                            {"center-crop", required_argument, NULL, OPTION_CROP},
+                                            {"resize", required_argument, NULL, OPTION_RESIZE},
+                                            {"strict", no_argument, NULL, OPTION_STRICT},
+                                            {"export-dtype", required_argument, NULL, OPTION_DTYPE},
+                                            {"threads", required_argument, NULL, OPTION_THREADS},
+                                            {"kernel", required_argument, NULL, OPTION_KERNEL},
+                                            {"json", no_argument, NULL, OPTION_JSON},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    struct err e = {0};
+    int answer;
+    opterr = 0;
+    while ((answer = getopt_long(argc, argv, ":d:o:c:rh", options, NULL)) != -1) {
+        if (answer == 'h') {
+            fputs(help, stdout);
+            *code = CLI_EXIT_OK;
+            return -1;
+        }
+        *code = answer == '?' || answer == ':'        ? cli_option_error("train", answer, argv)
+                : take_option(answer, o, s, &e) ? cli_fail("train", &e)
+                                                      : CLI_EXIT_OK;
+        if (*code != CLI_EXIT_OK)
+            return -1;
+    }
+    *code = CLI_EXIT_INPUT;
+    if (optind < argc)
+        return cli_usage_error("train", "unexpected word \"%s\"", argv[optind]) ? -1 : 0;
+    if (!o->data.path || !o->run || !*o->run)
+        return cli_usage_error("train", "--data and -o are needed") ? -1 : 0;
+    if (o->resume && o->config)
+        return cli_usage_error("train", "--resume takes the run's own config.json, not --config")
+                   ? -1
+                   : 0;
+    return 0;
+}
+
+/* ---- what is shown ---- */
+
+static void print_json(json_t *object)
+{
+    struct buf text;
+    buf_init(&text, 1 << 16);
+    if (object && json_append(&text, object, 0, NULL) == 0)
+        printf("%s\n", (const char *)text.data);
+    fflush(stdout);
+    buf_free(&text);
+    json_decref(object);
+}
+
+static void erase_bar(struct show *s)
+{
+    if (s->drawn)
+        fputs("\r\033[K", stderr);
+    s->drawn = false;
+}
+
+static void on_begin(void *context, const struct train_config *c, const struct train_data *d,
+                     size_t parameters, int64_t step)
+{
+    const struct show *s = context;
+    if (s->json) {
+        print_json(json_pack("{s:s, s:I, s:I, s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "event",
+                             "begin", "images", (json_int_t)d->count, "skipped",
+                             (json_int_t)d->skipped, "classes", d->classes, "parameters",
+                             (json_int_t)parameters, "step", (json_int_t)step, "m",
+                             (json_int_t)c->m, "t_max", c->t_max, "norm_max", c->norm_max, "sigma",
+                             c->sigma, "tau", c->tau));
+        return;
+    }
+    printf("data     %zu images of %d×%d×%d, %d classes, %zu files skipped, mean norm %.4g\n",
+           d->count, d->channels, d->side, d->side, d->classes, d->skipped, d->norm);
+    printf("network  %zu parameters%s\n", parameters, c->conditional ? ", with labels" : "");
+    printf("field    M %" PRId64 ", sigma %g, tau %g, gamma %g, t_max %.4g, norm_max %.4g\n", c->m,
+           c->sigma, c->tau, c->gamma, c->t_max, c->norm_max);
+    printf("steps    %" PRId64 " of %" PRId64 " done, batch %" PRId64 ", large batch %" PRId64 "\n",
+           step, c->steps, c->batch, c->large_batch);
+    fflush(stdout);
+}
+
+static void print_left(double seconds, char *out, size_t size)
+{
+    int64_t left = seconds < 1e8 ? (int64_t)(seconds + 0.5) : 100000000;
+    if (left < 60)
+        snprintf(out, size, "%" PRId64 " s", left);
+    else if (left < 3600)
+        snprintf(out, size, "%" PRId64 " min", left / 60);
+    else
+        snprintf(out, size, "%" PRId64 " h %02" PRId64 " min", left / 3600, left % 3600 / 60);
+}
+
+static void draw_bar(struct show *s, const struct train_progress *p)
+{
+    char bar[BAR_WIDTH + 1], left[32];
+    int full = p->steps > 0 ? (int)(p->step * BAR_WIDTH / p->steps) : 0;
+    memset(bar, ' ', BAR_WIDTH);
+    memset(bar, '#', (size_t)(full < BAR_WIDTH ? full : BAR_WIDTH));
+    bar[BAR_WIDTH] = '\0';
+    print_left(p->seconds_left, left, sizeof left);
+    fprintf(stderr,
+            "\r\033[K[%s] %" PRId64 "/%" PRId64 ", loss %.4g, gradient %.3g, %.0f images/s, %s left",
+            bar, p->step, p->steps, p->loss, p->norm, p->speed, left);
+    fflush(stderr);
+    s->drawn = true;
+}
+
+static void on_progress(void *context, const struct train_progress *p)
+{
+    struct show *s = context;
+    if (s->json && p->logged)
+        print_json(json_pack("{s:s, s:I, s:f, s:f, s:f, s:f}", "event", "step", "step",
+                             (json_int_t)p->line.step, "loss", p->line.loss, "gradient_norm",
+                             p->line.norm, "learning_rate", p->line.rate, "images_per_second",
+                             p->line.speed));
+    if (s->terminal && clock_ns() - s->drawn_ns >= DRAW_NS) {
+        s->drawn_ns = clock_ns();
+        draw_bar(s, p);
+    } else if (!s->terminal && !s->json && p->logged) {
+        char left[32];
+        print_left(p->seconds_left, left, sizeof left);
+        printf("step %" PRId64 "  loss %.4g  gradient %.3g  %.0f images/s  %s left\n", p->line.step,
+               p->line.loss, p->line.norm, p->line.speed, left);
+        fflush(stdout);
+    }
+}
+
+static void print_result(const struct show *s, const struct train_options *o,
+                         const struct train_result *r)
+{
+    if (s->json) {
+        print_json(json_pack("{s:s, s:I, s:b, s:o, s:s}", "event", r->stopped ? "stopped" : "done",
+                             "step", (json_int_t)r->step, "stopped", r->stopped, "loss",
+                             isfinite(r->loss) ? json_real(r->loss) : json_null(), "model_sha256",
+                             r->model_sha256));
+        return;
+    }
+    printf("%s after step %" PRId64 ": %s/model.safetensors, SHA-256 %s\n",
+           r->stopped ? "stopped" : "done", r->step, o->run, r->model_sha256);
+    if (r->stopped)
+        printf("continue with: pfgm train --data %s -o %s --resume\n", o->data.path, o->run);
+}
+
+int cli_train(int argc, char **argv)
+{
+    struct show show = {.terminal = isatty(STDERR_FILENO) == 1};
+    struct train_options o = {.steps = -1,
+                              .threads = cpu_worker_count(),
+                              .kernel = NN_KERNEL_AUTO,
+                              .export_dtype = CKPT_F32,
+                              .stop = &stop_asked,
+                              .begin = on_begin,
+                              .progress = on_progress,
+                              .context = &show};
+    struct train_result result;
+    struct err e = {0};
+    int code;
+    if (parse_options(argc, argv, &o, &show, &code))
+        return code;
+    if (!nn_kernel_available(o.kernel)) {
+        err_fail(&e, ERR_UNSUPPORTED, "--kernel", "is not available on this machine: use auto");
+        return cli_fail("train", &e);
+    }
+    const struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    int failed = train_run(&o, &result, &e);
+    erase_bar(&show);
+    if (failed)
+        return cli_fail("train", &e);
+    print_result(&show, &o, &result);
+    return CLI_EXIT_OK;
+}

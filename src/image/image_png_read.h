@@ -1,0 +1,19 @@
+/* Reading PNG files from strangers: sizes are looked at before anything is allocated. */
+#ifndef IMAGE_PNG_READ_H
+#define IMAGE_PNG_READ_H
+
+#include "image.h"
+
+struct image_png {
+    struct image_shape shape; /* channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha */
+    uint8_t *pixels;          /* [H,W,C], owned by the caller: free() */
+};
+
+/* Reads one picture of at most `side_max` pixels a side. Values are taken as they are stored: gamma
+ * and colour profiles change nothing; 16 bits are rounded to 8, fewer are spread over 0 to 255, a
+ * palette becomes its colours, and transparency of any kind becomes alpha. ERR_INPUT (or ERR_LIMIT
+ * for the size) with `what` and the reason; then nothing is allocated. */
+int image_png_read(const void *data, size_t length, int side_max, const char *what,
+                   struct image_png *out, struct err *e);
+
+#endif

@@ -1,0 +1,375 @@
+/* The run: opening, the loop over steps, saving. */
+#include "train.h"
+#include "base_cpu.h"
+#include "base_file.h"
+#include "base_log.h"
+#include "train_adam.h"
+#include "train_batch.h"
+#include "train_sheet.h"
+#include "train_state.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define CONFIG_BYTES_MAX ((size_t)1 << 20)
+#define SHEET_COLUMNS 8
+#define PATH_MAX_HERE 4096
+
+struct run {
+    const struct train_options *o;
+    struct train_config config;
+    struct train_data data;
+    struct nn_pool *pool;
+    struct nn_grad *grad;
+    const struct nn_param *params;
+    size_t param_count;
+    struct train_batch batch;
+    struct train_state state;
+    struct train_log log;
+    float *gradient;
+    double *losses;
+    char config_sha256[SHA256_HEX_SIZE];
+    int64_t begun_step, begun_ns; /* of this process, for the speed */
+};
+
+static const char *path_in(const struct run *r, const char *name, char out[PATH_MAX_HERE])
+{
+    size_t length = strlen(r->o->run);
+    bool slash = length > 0 && r->o->run[length - 1] == '/';
+    snprintf(out, PATH_MAX_HERE, "%s%s%s", r->o->run, slash ? "" : "/", name);
+    return out;
+}
+
+static bool exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+/* ---- opening ---- */
+
+static int make_folder(const char *path, struct err *e)
+{
+    if (mkdir(path, 0777) == 0 || errno == EEXIST)
+        return 0;
+    return err_fail_errno(e, errno, path, "make the folder");
+}
+
+static int read_config(struct run *r, struct err *e)
+{
+    char own[PATH_MAX_HERE];
+    const char *path = r->o->resume ? path_in(r, "config.json", own) : r->o->config;
+    struct buf text;
+    buf_init(&text, CONFIG_BYTES_MAX);
+    int result = path ? file_read(path, &text, e) : 0;
+    if (result == 0)
+        result = train_config_read(path ? (const char *)text.data : NULL, text.length, path,
+                                   &r->config, e);
+    buf_free(&text);
+    if (result)
+        return -1;
+    if (r->o->steps >= 0)
+        r->config.steps = r->o->steps;
+    return train_config_settle(&r->config, r->data.channels, r->data.side, r->data.norm,
+                               path ? path : "configuration", e);
+}
+
+/* The digest leaves out what changes no byte: how long to train and how often to report. */
+static int digest_config(struct run *r, struct err *e)
+{
+    static const char *const free_keys[] = {"steps", "log_every", "save_every", "sheet_every"};
+    json_t *root = train_config_json(&r->config, e);
+    struct buf text;
+    if (!root)
+        return -1;
+    for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++)
+        json_object_del(root, free_keys[i]);
+    buf_init(&text, CONFIG_BYTES_MAX);
+    int result = json_append(&text, root, JSON_SORT_KEYS, e);
+    if (result == 0)
+        result = sha256_hex(text.data, text.length, r->config_sha256, e);
+    buf_free(&text);
+    json_decref(root);
+    return result;
+}
+
+static int write_config(const struct run *r, struct err *e)
+{
+    char path[PATH_MAX_HERE];
+    json_t *root = train_config_json(&r->config, e);
+    struct buf text;
+    if (!root)
+        return -1;
+    buf_init(&text, CONFIG_BYTES_MAX);
+    int result = json_append(&text, root, JSON_INDENT(2), e);
+    if (result == 0)
+        result = buf_string(&text, "\n", e);
+    if (result == 0)
+        result = file_write_atomic(path_in(r, "config.json", path), text.data, text.length, e);
+    buf_free(&text);
+    json_decref(root);
+    return result;
+}
+
+static int check_conditional(const struct run *r, struct err *e)
+{
+    if (!r->config.conditional)
+        return 0;
+    if (r->data.classes < 1)
+        return err_fail(e, ERR_INPUT, "\"conditional\"",
+                        "needs labels, and %s has none: put each class in a folder of its own",
+                        r->o->data.path);
+    if (r->data.classes > CKPT_LABELS_MAX)
+        return err_fail(e, ERR_LIMIT, "\"conditional\"", "%d classes are too many: at most %d",
+                        r->data.classes, CKPT_LABELS_MAX);
+    return 0;
+}
+
+static int build(struct run *r, struct err *e)
+{
+    const struct train_config *c = &r->config;
+    const struct nn_grad_options options = {.kernel = r->o->kernel,
+                                            .batch = (int)c->batch,
+                                            .classes = c->conditional ? r->data.classes : 0,
+                                            .dropout = c->dropout,
+                                            .seed = c->seed};
+    r->pool = nn_pool_new(r->o->threads, e);
+    if (!r->pool)
+        return -1;
+    r->grad = nn_grad_new(&c->arch, &options, r->pool, e);
+    if (!r->grad)
+        return -1;
+    r->params = nn_grad_params(r->grad, &r->param_count);
+    size_t count = nn_grad_scalars(r->grad);
+    r->gradient = calloc(count, sizeof *r->gradient);
+    r->losses = calloc((size_t)c->batch, sizeof *r->losses);
+    if (!r->gradient || !r->losses)
+        return err_fail_memory(e, count * sizeof *r->gradient);
+    if (train_state_new(&r->state, count, e))
+        return -1;
+    return train_batch_new(&r->batch, c, &r->data, r->o->kernel, r->pool, e);
+}
+
+static int begin_or_continue(struct run *r, struct err *e)
+{
+    char state[PATH_MAX_HERE], log[PATH_MAX_HERE];
+    path_in(r, "state.safetensors", state);
+    path_in(r, "log.csv", log);
+    if (r->o->resume) {
+        if (train_state_load(&r->state, state, r->config_sha256, r->data.sha256, e))
+            return -1;
+    } else {
+        if (write_config(r, e))
+            return -1;
+        train_state_init(&r->state, r->params, r->param_count, r->config.seed);
+    }
+    return train_log_open(&r->log, log, r->o->resume ? r->state.step : -1, e);
+}
+
+static int open_run(struct run *r, struct err *e)
+{
+    char path[PATH_MAX_HERE];
+    if (strlen(r->o->run) + 64 > PATH_MAX_HERE)
+        return err_fail(e, ERR_LIMIT, "-o", "the path is too long");
+    if (!r->o->resume && exists(path_in(r, "state.safetensors", path)))
+        return err_fail(e, ERR_INPUT, path,
+                        "is there already: continue that run with --resume, or choose another "
+                        "folder");
+    if (r->o->resume && !exists(path_in(r, "state.safetensors", path)))
+        return err_fail(e, ERR_INPUT, path, "is not there: nothing to resume");
+    if (train_data_open(&r->o->data, &r->data, e) || read_config(r, e) || check_conditional(r, e) ||
+        digest_config(r, e) || make_folder(r->o->run, e) ||
+        make_folder(path_in(r, "samples", path), e) || build(r, e) || begin_or_continue(r, e))
+        return -1;
+    if (r->data.count < (size_t)r->config.batch)
+        log_line(LOG_WARN, "%s: %zu images for batches of %" PRId64 ": each comes several times",
+                 r->o->data.path, r->data.count, r->config.batch);
+    return 0;
+}
+
+static void close_run(struct run *r)
+{
+    train_batch_free(&r->batch);
+    train_state_free(&r->state);
+    train_log_close(&r->log);
+    nn_grad_free(r->grad);
+    nn_pool_free(r->pool);
+    free(r->gradient);
+    free(r->losses);
+    train_config_clear(&r->config);
+    train_data_close(&r->data);
+}
+
+/* ---- saving ---- */
+
+static int save_model(struct run *r, struct err *e)
+{
+    char path[PATH_MAX_HERE];
+    const char *source = strrchr(r->o->data.path, '/');
+    struct ckpt_description d;
+    if (train_config_describe(&r->config, r->data.names, r->data.classes, r->state.step,
+                              source && source[1] ? source + 1 : r->o->data.path, &d, e))
+        return -1;
+    strcpy(d.provenance.source_sha256, r->data.sha256);
+    int result = train_state_export(&r->state, r->params, r->param_count, &d, r->o->export_dtype,
+                                    path_in(r, "model.safetensors", path), e);
+    ckpt_description_clear(&d);
+    return result;
+}
+
+static int save(struct run *r, struct err *e)
+{
+    char path[PATH_MAX_HERE];
+    if (train_state_save(&r->state, path_in(r, "state.safetensors", path), r->config_sha256,
+                         r->data.sha256, e) ||
+        save_model(r, e))
+        return -1;
+    return train_log_plot(&r->log, path_in(r, "loss.png", path), e);
+}
+
+static int write_sheet(struct run *r, struct err *e)
+{
+    char name[64], path[PATH_MAX_HERE];
+    int classes = r->config.conditional ? r->data.classes : 0;
+    const struct train_sheet s = {.config = &r->config,
+                                  .grad = r->grad,
+                                  .classes = classes,
+                                  .columns = SHEET_COLUMNS,
+                                  .rows = classes == 0 ? 4 : classes < 10 ? classes : 10};
+    snprintf(name, sizeof name, "samples/step-%08" PRId64 ".png", r->state.step);
+    nn_grad_weights_set(r->grad, r->state.ema);
+    return train_sheet_write(&s, path_in(r, name, path), e);
+}
+
+/* ---- steps ---- */
+
+static double on_loss(void *context, int image, const float *v_x, float v_t, float *v_x_slope,
+                      float *v_t_slope)
+{
+    const struct train_batch *b = context;
+    return train_loss(b->n, b->target + (size_t)image * (b->n + 1), v_x, v_t,
+                      1.0f / (float)b->count, v_x_slope, v_t_slope);
+}
+
+static double learning_rate(const struct train_config *c, int64_t step)
+{
+    double ramp = c->warmup > 0 ? (double)step / (double)c->warmup : 1;
+    return c->learning_rate * (ramp < 1 ? ramp : 1);
+}
+
+static int take_step(struct run *r, struct err *e)
+{
+    const struct train_config *c = &r->config;
+    struct train_state *s = &r->state;
+    double loss = 0;
+    train_batch_make(&r->batch, s->step);
+    nn_grad_weights_set(r->grad, s->weights);
+    const struct nn_grad_batch batch = {.n = r->batch.count,
+                                        .x = r->batch.x,
+                                        .t = r->batch.t,
+                                        .label = c->conditional ? r->batch.label : NULL,
+                                        .training = true,
+                                        .step = (uint64_t)s->step,
+                                        .loss = on_loss,
+                                        .context = &r->batch};
+    nn_grad_run(r->grad, &batch, r->losses, r->gradient);
+    for (int i = 0; i < r->batch.count; i++)
+        loss += r->losses[i];
+    loss /= r->batch.count;
+    double norm = train_gradient_norm(r->pool, r->gradient, s->count);
+    if (!isfinite(loss) || !isfinite(norm))
+        return err_fail(e, ERR_NUMERIC, "",
+                        "at step %" PRId64 " the %s is not finite; the last saved state is good: "
+                        "lower \"learning_rate\" (%g) and begin anew",
+                        s->step, isfinite(loss) ? "gradient" : "loss", c->learning_rate);
+    const struct train_adam_step update = {.step = s->step + 1,
+                                           .rate = learning_rate(c, s->step),
+                                           .norm = norm,
+                                           .clip = c->clip,
+                                           .ema = c->ema,
+                                           .gradient = r->gradient};
+    struct train_adam adam = {s->count, s->weights, s->mean, s->square, s->ema};
+    train_adam_update(r->pool, &adam, &update);
+    s->step++;
+    s->loss_sum += loss;
+    s->norm_sum += norm;
+    s->sum_count++;
+    return 0;
+}
+
+/* The mean since the last line, as a line of the log if one is due. */
+static int report(struct run *r, struct train_progress *p, struct err *e)
+{
+    struct train_state *s = &r->state;
+    double seconds = (double)(clock_ns() - r->begun_ns) * 1e-9;
+    double images = (double)(s->step - r->begun_step) * (double)r->config.batch;
+    *p = (struct train_progress){.step = s->step,
+                                 .steps = r->config.steps,
+                                 .loss = s->loss_sum / (double)s->sum_count,
+                                 .norm = s->norm_sum / (double)s->sum_count,
+                                 .speed = seconds > 0 ? images / seconds : 0};
+    if (p->speed > 0)
+        p->seconds_left =
+            (double)(r->config.steps - s->step) * (double)r->config.batch / p->speed;
+    if (s->step % r->config.log_every != 0)
+        return 0;
+    p->logged = true;
+    p->line = (struct train_log_line){.step = s->step,
+                                      .loss = p->loss,
+                                      .norm = p->norm,
+                                      .rate = learning_rate(&r->config, s->step - 1),
+                                      .speed = p->speed};
+    s->loss_sum = s->norm_sum = 0;
+    s->sum_count = 0;
+    return train_log_add(&r->log, p->line, e);
+}
+
+static int loop(struct run *r, struct train_result *result, struct err *e)
+{
+    const struct train_config *c = &r->config;
+    int64_t saved = -1;
+    r->begun_step = r->state.step;
+    r->begun_ns = clock_ns();
+    while (r->state.step < c->steps && !(result->stopped = r->o->stop && *r->o->stop)) {
+        struct train_progress p;
+        if (take_step(r, e) || report(r, &p, e))
+            return -1;
+        if (r->o->progress)
+            r->o->progress(r->o->context, &p);
+        if (r->state.step % c->save_every == 0 && r->state.step < c->steps) {
+            if (save(r, e))
+                return -1;
+            saved = r->state.step;
+        }
+        if (c->sheet_every > 0 && r->state.step % c->sheet_every == 0 && write_sheet(r, e))
+            return -1;
+    }
+    if (saved != r->state.step && save(r, e))
+        return -1;
+    return result->stopped || c->sheet_every == 0 || r->state.step % c->sheet_every == 0
+               ? 0
+               : write_sheet(r, e);
+}
+
+int train_run(const struct train_options *options, struct train_result *result, struct err *e)
+{
+    struct run r = {.o = options};
+    char path[PATH_MAX_HERE];
+    *result = (struct train_result){.loss = NAN};
+    int failed = open_run(&r, e);
+    if (!failed && options->begin)
+        options->begin(options->context, &r.config, &r.data, nn_grad_scalars(r.grad),
+                       r.state.step);
+    if (!failed)
+        failed = loop(&r, result, e);
+    if (!failed)
+        failed = sha256_file_hex(path_in(&r, "model.safetensors", path), result->model_sha256, e);
+    result->step = r.state.step;
+    if (r.log.count > 0)
+        result->loss = r.log.lines[r.log.count - 1].loss;
+    close_run(&r);
+    return failed;
+}

@@ -1,0 +1,52 @@
+/* Training a field: the run from data to checkpoint.
+ *
+ * A run is a folder: config.json (settled), state.safetensors (what the next step needs),
+ * model.safetensors (the averaged weights, to be served), log.csv, loss.png, samples/. Its bytes
+ * follow from configuration, data and kernel; not from the number of threads, nor from how often it
+ * was interrupted. One thread drives it and a pool of its own. */
+#ifndef TRAIN_H
+#define TRAIN_H
+
+#include "nn_net.h"
+#include "train_config.h"
+#include "train_data.h"
+#include "train_log.h"
+#include <signal.h>
+
+struct train_progress {
+    int64_t step, steps;
+    double loss, norm;  /* means since the last report of the log */
+    double speed;       /* images a second, of this process */
+    double seconds_left;
+    bool logged; /* a line of the log was written just now: */
+    struct train_log_line line;
+};
+
+struct train_options {
+    struct train_data_options data;
+    const char *run;
+    const char *config; /* file, or NULL: defaults */
+    bool resume;
+    int64_t steps; /* instead of the configuration's; -1: as configured */
+    int threads;
+    enum nn_kernel kernel;
+    enum ckpt_dtype export_dtype;
+    const volatile sig_atomic_t *stop; /* when it becomes true the run saves and ends */
+    void (*begin)(void *context, const struct train_config *c, const struct train_data *d,
+                  size_t parameters, int64_t step);
+    void (*progress)(void *context, const struct train_progress *p); /* after every step */
+    void *context;
+};
+
+struct train_result {
+    int64_t step;
+    bool stopped; /* before the last step, by `stop` */
+    double loss;  /* of the last line of the log; NaN without one */
+    char model_sha256[SHA256_HEX_SIZE];
+};
+
+/* Begins or continues a run and takes it to its end. On failure the last saved state stays. A loss
+ * or gradient that is not finite is ERR_NUMERIC. */
+int train_run(const struct train_options *options, struct train_result *result, struct err *e);
+
+#endif

@@ -1,0 +1,159 @@
+/* All images of a sheet take the same fixed steps, so they are evaluated as one batch, which the
+ * training network spreads over its pool. */
+#include "train_sheet.h"
+#include "base_file.h"
+#include "field_prior.h"
+#include "image.h"
+#include "ode_solver.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STEPS 18
+#define RATIO_MAX (1.0 - 1e-6)
+
+struct draw {
+    const struct train_sheet *s;
+    size_t n, images;
+    struct ode_solver **solver;
+    float *x, *t;
+    const float **rows;
+    int32_t *label;
+    double *losses, *slope; /* slope [images][n] */
+    double *clock;          /* t of each image, as the solver gave it */
+};
+
+/* The slope dx/dt or dx/d ln t from the network's field; below t_substitution v_t follows from the
+ * length of v_x, as in sampling (see model_pfgm.c). */
+static double on_output(void *context, int image, const float *v_x, float v_t, float *v_x_slope,
+                        float *v_t_slope)
+{
+    struct draw *d = context;
+    const struct train_config *c = d->s->config;
+    double t = d->clock[image], divisor = v_t, root = sqrt((double)d->n);
+    double *slope = d->slope + (size_t)image * d->n;
+    (void)v_x_slope;
+    (void)v_t_slope;
+    if (t < c->t_substitution && c->gamma > 0) {
+        double square = 0;
+        for (size_t i = 0; i < d->n; i++)
+            square += (double)v_x[i] * v_x[i];
+        double a = sqrt(square) / root, e;
+        a = a > RATIO_MAX ? RATIO_MAX : a;
+        e = c->gamma * a / (1 - a);
+        divisor = -root * t / (sqrt(e * e + t * t) + c->gamma);
+    }
+    double factor =
+        (ode_solver_form(d->solver[image]) == ODE_SLOPE_DLNT ? t : 1.0) / (divisor + 1e-5);
+    for (size_t i = 0; i < d->n; i++)
+        slope[i] = factor * v_x[i];
+    return 0;
+}
+
+static int start(struct draw *d, struct err *e)
+{
+    const struct train_config *c = d->s->config;
+    const struct ode_options options = {.method = ODE_HEUN, .clock = ODE_CLOCK_LOG, .steps = STEPS};
+    const struct field_prior prior = {.d = d->n, .t_max = c->t_max, .norm_max = c->norm_max};
+    for (size_t i = 0; i < d->images; i++) {
+        d->solver[i] = ode_solver_new(&options, d->n, e);
+        if (!d->solver[i])
+            return -1;
+        field_prior_draw(&prior, c->seed, i, d->slope);
+        if (ode_solver_start(d->solver[i], d->slope, c->t_max, c->t_min, e))
+            return -1;
+        d->rows[i] = d->x + i * d->n;
+        d->label[i] = d->s->classes > 0 ? (int32_t)(i / (size_t)d->s->columns) % d->s->classes : -1;
+    }
+    return 0;
+}
+
+/* One evaluation for all; false when nobody wants one any more. */
+static bool advance(struct draw *d)
+{
+    bool any = false;
+    for (size_t i = 0; i < d->images; i++) {
+        any |= ode_solver_status(d->solver[i]) == ODE_WANTS_SLOPE;
+        const double *x = ode_solver_point(d->solver[i]);
+        d->clock[i] = ode_solver_time(d->solver[i]);
+        d->t[i] = (float)d->clock[i];
+        for (size_t k = 0; k < d->n; k++)
+            d->x[i * d->n + k] = (float)x[k];
+    }
+    if (!any)
+        return false;
+    const struct nn_grad_batch batch = {.n = (int)d->images,
+                                        .x = d->rows,
+                                        .t = d->t,
+                                        .label = d->s->classes > 0 ? d->label : NULL,
+                                        .loss = on_output,
+                                        .context = d};
+    nn_grad_run(d->s->grad, &batch, d->losses, NULL);
+    for (size_t i = 0; i < d->images; i++)
+        ode_solver_feed(d->solver[i], d->slope + i * d->n);
+    return true;
+}
+
+static int write_sheet(const struct draw *d, const char *path, struct err *e)
+{
+    const struct nn_arch *arch = &d->s->config->arch;
+    const struct image_shape one = {arch->channels, arch->image_size, arch->image_size};
+    const struct image_grid grid = {d->s->columns, arch->image_size < 64 ? 2 : 1, IMAGE_GRID_GAP};
+    struct image_shape shape;
+    struct buf png;
+    if (image_grid_shape(grid, one, d->images, &shape, e))
+        return -1;
+    uint8_t *sheet = calloc(image_shape_count(shape), 1), *pixels = calloc(d->n, 1);
+    int result = sheet && pixels ? 0 : err_fail_memory(e, image_shape_count(shape));
+    for (size_t i = 0; result == 0 && i < d->images; i++)
+        if (image_quantise(ode_solver_state(d->solver[i]), one, IMAGE_ROUND_PFGM, pixels, NULL) == 0)
+            image_grid_place(grid, one, shape, i, pixels, sheet);
+    buf_init(&png, IMAGE_PIXELS_MAX);
+    if (result == 0)
+        result = image_png_encode(sheet, shape, NULL, NULL, &png, e);
+    if (result == 0)
+        result = file_write_atomic(path, png.data, png.length, e);
+    buf_free(&png);
+    free(sheet);
+    free(pixels);
+    return result;
+}
+
+int train_sheet_write(const struct train_sheet *s, const char *path, struct err *e)
+{
+    const struct nn_arch *arch = &s->config->arch;
+    struct draw d = {.s = s,
+                     .n = (size_t)arch->channels * (size_t)arch->image_size *
+                          (size_t)arch->image_size,
+                     .images = (size_t)s->columns * (size_t)s->rows};
+    int result;
+    if (arch->channels != 1 && arch->channels != 3)
+        return 0; /* no PNG has that many channels */
+    d.solver = calloc(d.images, sizeof *d.solver);
+    d.x = calloc(d.images * d.n, sizeof *d.x);
+    d.t = calloc(d.images, sizeof *d.t);
+    d.rows = calloc(d.images, sizeof *d.rows);
+    d.label = calloc(d.images, sizeof *d.label);
+    d.losses = calloc(d.images, sizeof *d.losses);
+    d.slope = calloc(d.images * d.n, sizeof *d.slope);
+    d.clock = calloc(d.images, sizeof *d.clock);
+    if (d.solver && d.x && d.t && d.rows && d.label && d.losses && d.slope && d.clock)
+        result = start(&d, e);
+    else
+        result = err_fail_memory(e, d.images * d.n * 2 * sizeof(double));
+    while (result == 0 && advance(&d))
+        ;
+    if (result == 0)
+        result = write_sheet(&d, path, e);
+    for (size_t i = 0; d.solver && i < d.images; i++)
+        ode_solver_free(d.solver[i]);
+    free(d.solver);
+    free(d.x);
+    free(d.t);
+    free(d.rows);
+    free(d.label);
+    free(d.losses);
+    free(d.slope);
+    free(d.clock);
+    return result;
+}

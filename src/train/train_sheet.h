@@ -1,0 +1,20 @@
+/* Sample sheets in the middle of a run, drawn with the averaged weights through the training
+ * network itself, so that labels work and nothing has to be loaded. */
+#ifndef TRAIN_SHEET_H
+#define TRAIN_SHEET_H
+
+#include "nn_grad.h"
+#include "train_config.h"
+
+struct train_sheet {
+    const struct train_config *config;
+    struct nn_grad *grad; /* holds the weights to sample with */
+    int classes;          /* 0: no labels; else a row of images a class */
+    int columns, rows;
+};
+
+/* Draws columns × rows images of the run's seed and writes them as a PNG, atomically. A sample that
+ * is not finite becomes black: early in a run that is no error. */
+int train_sheet_write(const struct train_sheet *s, const char *path, struct err *e);
+
+#endif

@@ -1,0 +1,325 @@
+/* Initial weights, the state file and the export. One thread. */
+#include "train_state.h"
+#include "ckpt_description.h"
+#include "train_rng.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STATE_KEY "pfgm.train"
+#define STATE_VERSION 1
+
+int train_state_new(struct train_state *s, size_t count, struct err *e)
+{
+    *s = (struct train_state){.count = count};
+    s->weights = calloc(count, sizeof(float));
+    s->mean = calloc(count, sizeof(float));
+    s->square = calloc(count, sizeof(float));
+    s->ema = calloc(count, sizeof(float));
+    if (s->weights && s->mean && s->square && s->ema)
+        return 0;
+    train_state_free(s);
+    return err_fail_memory(e, 4 * count * sizeof(float));
+}
+
+void train_state_free(struct train_state *s)
+{
+    free(s->weights);
+    free(s->mean);
+    free(s->square);
+    free(s->ema);
+    *s = (struct train_state){0};
+}
+
+/* ---- initial weights ---- */
+
+static bool ends_with(const char *name, const char *suffix)
+{
+    size_t n = strlen(name), m = strlen(suffix);
+    return n >= m && strcmp(name + n - m, suffix) == 0;
+}
+
+/* The bound of the uniform distribution of a matrix or convolution. */
+static double uniform_bound(const struct nn_param *p, bool head)
+{
+    size_t kernel = p->rank == 4 ? p->shape[2] * p->shape[3] : 1;
+    double fan = (double)((p->shape[0] + p->shape[1]) * kernel) / 2, scale = 1;
+    if (head || ends_with(p->name, "Conv_1.weight") || ends_with(p->name, "NIN_3.W"))
+        scale = 1e-10;
+    else if (strstr(p->name, ".NIN_"))
+        scale = 0.1;
+    return sqrt(3 * scale / fan);
+}
+
+static void init_normals(uint64_t seed, size_t number, size_t count, double scale, float *out)
+{
+    for (size_t i = 0; i < count; i += 2) {
+        double pair[2];
+        rng_normals(seed, train_rng_index((int64_t)number, i / 2), TRAIN_RNG_WEIGHTS, 2, pair);
+        out[i] = (float)(scale * pair[0]);
+        if (i + 1 < count)
+            out[i + 1] = (float)(scale * pair[1]);
+    }
+}
+
+static void init_uniforms(uint64_t seed, size_t number, size_t count, double bound, float *out)
+{
+    for (size_t i = 0; i < count; i += 2) {
+        double pair[2];
+        rng_uniforms(seed, train_rng_index((int64_t)number, i / 2), TRAIN_RNG_WEIGHTS, 2, pair);
+        out[i] = (float)(bound * (2 * pair[0] - 1));
+        if (i + 1 < count)
+            out[i + 1] = (float)(bound * (2 * pair[1] - 1));
+    }
+}
+
+void train_state_init(struct train_state *s, const struct nn_param *params, size_t param_count,
+                      uint64_t seed)
+{
+    size_t at = 0, head = 0;
+    for (size_t i = 0; i < param_count; i++)
+        if (params[i].rank == 4)
+            head = i; /* the last convolution */
+    for (size_t i = 0; i < param_count; at += params[i++].count) {
+        const struct nn_param *p = &params[i];
+        if (!p->trainable)
+            init_normals(seed, i, p->count, 16, s->weights + at);
+        else if (strcmp(p->name, NN_LABEL_EMBEDDING) == 0)
+            init_normals(seed, i, p->count, 0.02, s->weights + at);
+        else if (p->rank > 1)
+            init_uniforms(seed, i, p->count, uniform_bound(p, i == head), s->weights + at);
+        else if (ends_with(p->name, "weight")) /* of a norm */
+            for (size_t k = 0; k < p->count; k++)
+                s->weights[at + k] = 1;
+    }
+    memcpy(s->ema, s->weights, s->count * sizeof *s->ema);
+}
+
+/* ---- the state file ---- */
+
+static int check_finite(const float *v, size_t count, const char *name, struct err *e)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(v[i]))
+            return err_fail(e, ERR_NUMERIC, name, "value %zu of %zu is not finite", i, count);
+    return 0;
+}
+
+struct array {
+    const char *name;
+    float *values;
+};
+
+static void list_arrays(const struct train_state *s, struct array out[4])
+{
+    out[0] = (struct array){"weights", s->weights};
+    out[1] = (struct array){"adam.mean", s->mean};
+    out[2] = (struct array){"adam.square", s->square};
+    out[3] = (struct array){"ema", s->ema};
+}
+
+static json_t *state_metadata(const struct train_state *s, const char *config, const char *data,
+                              struct err *e)
+{
+    json_t *state = json_pack("{s:i, s:I, s:s, s:s, s:f, s:f, s:I}", "version", STATE_VERSION,
+                              "step", (json_int_t)s->step, "config_sha256", config, "data_sha256",
+                              data, "loss_sum", s->loss_sum, "norm_sum", s->norm_sum, "sum_count",
+                              (json_int_t)s->sum_count);
+    struct buf text;
+    json_t *metadata = NULL;
+    buf_init(&text, 4096);
+    if (state && json_append(&text, state, 0, e) == 0)
+        metadata = json_pack("{s:s}", STATE_KEY, (const char *)text.data);
+    json_decref(state);
+    buf_free(&text);
+    if (!metadata)
+        err_fail(e, ERR_NUMERIC, "state", "cannot be written: a sum is not finite");
+    return metadata;
+}
+
+int train_state_save(const struct train_state *s, const char *path, const char *config_sha256,
+                     const char *data_sha256, struct err *e)
+{
+    struct array arrays[4];
+    struct ckpt_output tensors[4];
+    list_arrays(s, arrays);
+    for (int i = 0; i < 4; i++) {
+        if (check_finite(arrays[i].values, s->count, arrays[i].name, e))
+            return -1;
+        tensors[i] = (struct ckpt_output){.name = arrays[i].name,
+                                          .dtype = CKPT_F32,
+                                          .rank = 1,
+                                          .shape = {s->count},
+                                          .data = arrays[i].values};
+    }
+    json_t *metadata = state_metadata(s, config_sha256, data_sha256, e);
+    if (!metadata)
+        return -1;
+    int result = ckpt_file_write(path, tensors, 4, metadata, e);
+    json_decref(metadata);
+    return result;
+}
+
+static int check_digest(const json_t *state, const char *key, const char *right, const char *what,
+                        const char *path, struct err *e)
+{
+    const char *digest;
+    if (json_get_string(state, key, true, &digest, path, e))
+        return -1;
+    return strcmp(digest, right) == 0
+               ? 0
+               : err_fail(e, ERR_INPUT, path,
+                          "belongs to %s: continue with that, or begin another run", what);
+}
+
+static int read_metadata(struct train_state *s, const struct ckpt_file *f, const char *config,
+                         const char *data, struct err *e)
+{
+    const char *path = ckpt_file_path(f), *text = ckpt_file_metadata(f, STATE_KEY);
+    int64_t version;
+    if (!text)
+        return err_fail(e, ERR_INPUT, path, "is not the state of a training run");
+    json_t *state = json_parse(text, strlen(text), path, e);
+    if (!state)
+        return -1;
+    int result = json_get_int(state, "version", true, 1, INT64_MAX, &version, path, e);
+    if (result == 0 && version != STATE_VERSION)
+        result = err_fail(e, ERR_UNSUPPORTED, path, "state version %lld, this build knows %d",
+                          (long long)version, STATE_VERSION);
+    if (result == 0 &&
+        (check_digest(state, "config_sha256", config, "another configuration", path, e) ||
+         check_digest(state, "data_sha256", data, "other data", path, e) ||
+         json_get_int(state, "step", true, 0, TRAIN_STEPS_MAX, &s->step, path, e) ||
+         json_get_real(state, "loss_sum", true, -1e300, 1e300, &s->loss_sum, path, e) ||
+         json_get_real(state, "norm_sum", true, -1e300, 1e300, &s->norm_sum, path, e) ||
+         json_get_int(state, "sum_count", true, 0, TRAIN_STEPS_MAX, &s->sum_count, path, e)))
+        result = -1;
+    json_decref(state);
+    return result;
+}
+
+static int read_arrays(struct train_state *s, const struct ckpt_file *f, struct err *e)
+{
+    struct array arrays[4];
+    list_arrays(s, arrays);
+    for (int i = 0; i < 4; i++) {
+        const struct ckpt_tensor *t = ckpt_file_find(f, arrays[i].name);
+        if (!t || t->dtype != CKPT_F32 || t->count != s->count)
+            return err_fail(e, ERR_INPUT, ckpt_file_path(f),
+                            "\"%s\" is missing or not %zu numbers of type F32", arrays[i].name,
+                            s->count);
+        if (ckpt_tensor_to_f32(t, arrays[i].values, e) ||
+            check_finite(arrays[i].values, s->count, arrays[i].name, e))
+            return -1;
+    }
+    return 0;
+}
+
+int train_state_load(struct train_state *s, const char *path, const char *config_sha256,
+                     const char *data_sha256, struct err *e)
+{
+    struct ckpt_file *f = ckpt_file_open(path, e);
+    if (!f)
+        return -1;
+    int result = read_metadata(s, f, config_sha256, data_sha256, e);
+    if (result == 0)
+        result = read_arrays(s, f, e);
+    ckpt_file_close(f);
+    return result;
+}
+
+/* ---- the export ---- */
+
+/* To nearest, ties to even. */
+static uint16_t to_bfloat(float v)
+{
+    uint32_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/* To nearest, ties to even, subnormals kept; values beyond f16's range become infinite. */
+static uint16_t to_half(float v)
+{
+    uint32_t bits, sign, mantissa;
+    memcpy(&bits, &v, sizeof bits);
+    sign = bits >> 16 & 0x8000;
+    int exponent = (int)(bits >> 23 & 0xff) - 112;
+    mantissa = bits & 0x7fffff;
+    if (exponent >= 31)
+        return (uint16_t)(sign | 0x7c00);
+    int drop = 13;
+    if (exponent <= 0) {
+        if (exponent < -10)
+            return (uint16_t)sign;
+        mantissa |= 0x800000;
+        drop += 1 - exponent;
+        exponent = 0;
+    }
+    uint32_t half = (uint32_t)exponent << 10 | mantissa >> drop;
+    uint32_t rest = mantissa & ((1u << drop) - 1), middle = 1u << (drop - 1);
+    half += rest > middle || (rest == middle && (half & 1));
+    return (uint16_t)(sign | half);
+}
+
+/* The values in the given type, in `out`. */
+static int narrow(const struct train_state *s, enum ckpt_dtype dtype, uint16_t *out, struct err *e)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        out[i] = dtype == CKPT_F16 ? to_half(s->ema[i]) : to_bfloat(s->ema[i]);
+        bool infinite = dtype == CKPT_F16 ? (out[i] & 0x7fff) == 0x7c00 : (out[i] & 0x7fff) == 0x7f80;
+        if (infinite)
+            return err_fail(e, ERR_NUMERIC, "--export-dtype",
+                            "weight %zu, %g, does not fit f16: use bf16 or f32", i,
+                            (double)s->ema[i]);
+    }
+    return 0;
+}
+
+static json_t *export_metadata(const struct ckpt_description *description, struct err *e)
+{
+    struct buf text;
+    json_t *metadata = NULL, *root = ckpt_description_json(description, e);
+    buf_init(&text, 1 << 20);
+    if (root && json_append(&text, root, 0, e) == 0) {
+        metadata = json_pack("{s:s}", CKPT_DESCRIPTION_KEY, (const char *)text.data);
+        if (!metadata)
+            err_fail_memory(e, text.length);
+    }
+    json_decref(root);
+    buf_free(&text);
+    return metadata;
+}
+
+int train_state_export(const struct train_state *s, const struct nn_param *params,
+                       size_t param_count, const struct ckpt_description *description,
+                       enum ckpt_dtype dtype, const char *path, struct err *e)
+{
+    struct ckpt_output *tensors = calloc(param_count, sizeof *tensors);
+    uint16_t *half = dtype == CKPT_F32 ? NULL : calloc(s->count, sizeof *half);
+    json_t *metadata = NULL;
+    size_t at = 0;
+    int result = tensors && (half || dtype == CKPT_F32)
+                     ? check_finite(s->ema, s->count, "ema", e)
+                     : err_fail_memory(e, param_count * sizeof *tensors);
+    if (result == 0 && half)
+        result = narrow(s, dtype, half, e);
+    if (result == 0)
+        result = (metadata = export_metadata(description, e)) ? 0 : -1;
+    for (size_t i = 0; result == 0 && i < param_count; at += params[i++].count) {
+        tensors[i] = (struct ckpt_output){
+            .name = params[i].name,
+            .dtype = dtype,
+            .rank = params[i].rank,
+            .data = half ? (const void *)(half + at) : (const void *)(s->ema + at)};
+        for (int k = 0; k < params[i].rank; k++)
+            tensors[i].shape[k] = params[i].shape[k];
+    }
+    if (result == 0)
+        result = ckpt_file_write(path, tensors, param_count, metadata, e);
+    json_decref(metadata);
+    free(tensors);
+    free(half);
+    return result;
+}

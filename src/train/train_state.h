@@ -1,0 +1,43 @@
+/* A run's state on disk, and the checkpoint that it hands out.
+ *
+ * RUN/state.safetensors holds what the next step needs: weights, Adam's moments, the average, the
+ * step, and what the log has summed since its last line; all random draws are functions of the
+ * step. Both files are written beside the old one and renamed over it, and neither is written when a
+ * value is not finite; so at any moment the newest state on disk is whole and good. */
+#ifndef TRAIN_STATE_H
+#define TRAIN_STATE_H
+
+#include "nn_grad.h"
+#include "train_config.h"
+
+struct train_state {
+    size_t count;
+    float *weights, *mean, *square, *ema; /* [count], owned */
+    int64_t step;                         /* steps taken */
+    double loss_sum, norm_sum;            /* since the last line of the log */
+    int64_t sum_count;
+};
+
+/* Zeroed arrays. Free with _free. */
+int train_state_new(struct train_state *s, size_t count, struct err *e);
+void train_state_free(struct train_state *s);
+
+/* Initial weights, as the reference draws them: variance scaling, fan average, uniform; scale 0.1
+ * for queries, keys and values, 1e-10 for Conv_1, NIN_3 and the head's convolution; biases 0, norms
+ * 1 and 0; the Fourier projection 16 N(0, 1); label rows N(0, 0.02²). The average begins there. */
+void train_state_init(struct train_state *s, const struct nn_param *params, size_t param_count,
+                      uint64_t seed);
+
+/* ERR_NUMERIC and the old file unharmed when a value is not finite. `data_sha256` and the settled
+ * configuration are stored and must be the same when it is read. */
+int train_state_save(const struct train_state *s, const char *path, const char *config_sha256,
+                     const char *data_sha256, struct err *e);
+int train_state_load(struct train_state *s, const char *path, const char *config_sha256,
+                     const char *data_sha256, struct err *e);
+
+/* The average as a checkpoint that can be served, in f32, f16 or bf16. */
+int train_state_export(const struct train_state *s, const struct nn_param *params,
+                       size_t param_count, const struct ckpt_description *description,
+                       enum ckpt_dtype dtype, const char *path, struct err *e);
+
+#endif

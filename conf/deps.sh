@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that a purpose needs, if any is missing: conf/deps.sh build|test
+# Installs the Debian packages that a purpose needs, if any is missing: conf/deps.sh run|build|test|bench
 # The one list of packages; quickstart, tests and the Dockerfile use it. Uses sudo when not root.
 set -eu
 
@@ -10,8 +10,9 @@ case "${1:-}" in
 run) packages=("${run[@]}") ;;
 build) packages=("${build[@]}" curl ca-certificates) ;;
 test) packages=("${build[@]}" curl ca-certificates libcmocka-dev libasan8 libubsan1 libtsan2 python3 procps) ;;
+bench) packages=("${build[@]}" python3-torch python3-numpy libdnnl-dev) ;;
 *)
-    echo "usage: conf/deps.sh run|build|test" >&2
+    echo "usage: conf/deps.sh run|build|test|bench" >&2
     exit 2
     ;;
 esac

@@ -139,24 +139,36 @@ static int find_nfe(const struct bench_net_options *o, struct bench_net_result *
 
 /* ---- evaluations a second ---- */
 
+/* With fewer images than workers, those without an image help those with one, as the engine's do.
+ */
 struct timing {
     const struct bench_subject *subject;
     int repeats;
-    int count;
+    int count;  /* lanes; of the helpers' only the workspaces are used */
+    int owners; /* the first lanes, which have images */
     struct bench_lane lane[BENCH_WORKERS_MAX];
+    struct nn_team *team[BENCH_WORKERS_MAX]; /* of owners */
+    unsigned round[BENCH_WORKERS_MAX];       /* that a helper has been through */
 };
 
 static void run_lane(void *context, int worker)
 {
-    const struct timing *t = context;
+    struct timing *t = context;
+    if (worker >= t->owners) { /* an owner dismisses its team once a round */
+        bench_lane_help(&t->lane[worker], t->team[worker % t->owners], t->round[worker]++);
+        return;
+    }
     for (int i = 0; i < t->repeats; i++)
         bench_lane_run(&t->lane[worker], t->subject);
+    nn_team_dismiss(t->team[worker]);
 }
 
 static void timing_free(struct timing *t)
 {
     for (int i = 0; t && i < t->count; i++)
         bench_lane_close(&t->lane[i]);
+    for (int i = 0; t && i < t->owners; i++)
+        nn_team_free(t->team[i]);
     free(t);
 }
 
@@ -170,12 +182,17 @@ static struct timing *timing_new(const struct bench_subject *s, int batch, int w
         return NULL;
     }
     t->subject = s;
+    t->owners = workers < batch ? workers : batch;
     for (; t->count < workers; t->count++) {
-        int share = batch / workers + (t->count < batch % workers);
-        if (bench_lane_open(&t->lane[t->count], s, share, e) < 0) {
+        struct bench_lane *lane = &t->lane[t->count];
+        int share = batch / t->owners + (t->count < batch % t->owners);
+        struct nn_team **team = t->count < t->owners ? &t->team[t->count] : NULL;
+        if ((team && !(*team = nn_team_new(e))) || bench_lane_open(lane, s, share, e) < 0) {
             timing_free(t);
             return NULL;
         }
+        if (team)
+            bench_lane_team(lane, *team);
     }
     return t;
 }
@@ -209,7 +226,7 @@ static int measure_subject(const struct bench_net_options *o, struct bench_net_r
     if (team)
         measure(t, team, o->seconds, r);
     bench_team_free(team);
-    for (int i = 0; i < r->workers && result == 0; i++)
+    for (int i = 0; result == 0 && i < t->owners; i++)
         result = bench_lane_check(&t->lane[i], &r->subject, e);
     timing_free(t);
     return result;
@@ -217,7 +234,7 @@ static int measure_subject(const struct bench_net_options *o, struct bench_net_r
 
 int bench_net_run(const struct bench_net_options *o, struct bench_net_result *out, struct err *e)
 {
-    *out = (struct bench_net_result){.workers = o->workers < o->batch ? o->workers : o->batch};
+    *out = (struct bench_net_result){.workers = o->workers};
     out->peak_one = bench_peak_gflops(o->load.kernel, 1, e);
     out->peak_all = out->peak_one;
     if (out->peak_one >= 0 && out->workers > 1)

@@ -160,6 +160,22 @@ void bench_lane_close(struct bench_lane *lane)
     *lane = (struct bench_lane){0};
 }
 
+void bench_lane_team(const struct bench_lane *lane, struct nn_team *team)
+{
+    if (lane->model_workspace)
+        model_workspace_team(lane->model_workspace, team);
+    else
+        nn_workspace_team(lane->net_workspace, team);
+}
+
+void bench_lane_help(const struct bench_lane *lane, struct nn_team *team, unsigned call)
+{
+    if (lane->model_workspace)
+        model_workspace_help(lane->model_workspace, team, call);
+    else
+        nn_team_help(team, lane->net_workspace, call);
+}
+
 void bench_lane_run(const struct bench_lane *lane, const struct bench_subject *s)
 {
     if (s->model)

@@ -43,6 +43,10 @@ int bench_lane_open(struct bench_lane *lane, const struct bench_subject *s, int 
 void bench_lane_close(struct bench_lane *lane);
 /* One evaluation of the network for the lane's images; allocates nothing. */
 void bench_lane_run(const struct bench_lane *lane, const struct bench_subject *s);
+/* Shares the lane's evaluations with a team; helps a team until it has been dismissed since `call`.
+ */
+void bench_lane_team(const struct bench_lane *lane, struct nn_team *team);
+void bench_lane_help(const struct bench_lane *lane, struct nn_team *team, unsigned call);
 /* ERR_NUMERIC when a value of the last evaluation is not finite. */
 int bench_lane_check(const struct bench_lane *lane, const struct bench_subject *s, struct err *e);
 

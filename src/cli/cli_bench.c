@@ -32,7 +32,7 @@ static const char help[] =
     "  --kernel K        auto (default), c, avx2, avx512\n"
     "  --precision P     auto (default), f32\n"
     "  --seconds S       how long to measure (3)\n"
-    "  --solver METHOD   of images a second: rk45 (default), euler, improved-euler, heun\n"
+    "  --solver METHOD   of images a second: rk45 (default) or another of pfgm sample's\n"
     "  --steps N         of a fixed-step method (100)\n"
     "  --nfe N           evaluations an image; if absent, those of the steps, or for rk45 the "
     "mean\n"
@@ -190,8 +190,8 @@ static int take_option(struct bench_options *o, int c, const char *word, struct 
     case OPTION_SOLVER:
         if (ode_method_parse(word, &o->method) == 0)
             return 0;
-        return err_fail(e, ERR_INPUT, "--solver",
-                        "\"%s\" is not a method: use rk45, euler, improved-euler or heun", word);
+        return err_fail(e, ERR_INPUT, "--solver", "\"%s\" is not a method: use " ODE_METHOD_WORDS,
+                        word);
     case OPTION_STEPS:
         o->has_steps = true;
         return cli_parse_int("--steps", word, 1, ODE_STEPS_MAX, &o->steps, e);

@@ -17,24 +17,34 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define WORK_MIN 50000    /* multiply-adds below which handing over costs more than it brings */
-#define GRAINS 32         /* an operation is taken in at most about so many pieces */
-#define SPINS_HELPER 4000 /* pauses between operations: about the length of a small one */
-#define SPINS_OWNER 2000  /* pauses at the end of an operation */
-#define PROBE_MIN 4       /* evaluations between two looks at the other way … */
-#define PROBE_MAX 256     /* … which grow rarer while the answer stays the same */
-#define PROBE_SOON 2
-#define SLOWER 1.3 /* than usual: something has changed, look again soon */
+/* Multiply-adds below which handing an operation over costs more than it brings. */
+#define WORK_MIN 50000
+/* An operation is taken in at most about so many pieces. */
+#define GRAINS 32
+/* Pauses: of a helper between operations, about the length of a small one; of the owner at the end
+ * of an operation. */
+#define SPINS_HELPER 4000
+#define SPINS_OWNER 2000
+/* Evaluations that are judged together last at least so long: some of a scheduler's slices. */
+#define STRETCH_NS 50000000
+/* Stretches between two looks at the other way, which grow rarer while the answer stays the same;
+ * and what is so much slower than usual that something must have changed. */
+#define PROBE_MIN 2
+#define PROBE_MAX 256
+#define SLOWER 1.3
 
 /* How long evaluations of one network and number of images take, [0] alone and [1] with helpers: a
- * mean that forgets, 0 while unknown. */
+ * mean that forgets, 0 while unknown. One way is kept for a stretch of evaluations, since a single
+ * one says more about who else got the core in its time. */
 struct habit {
     const struct nn_net *net;
     int images;
     double spent[2];
-    bool together; /* this evaluation */
+    bool together; /* in this stretch */
+    bool active;   /* this evaluation goes together */
     int probe_in, probe_gap;
-    int64_t begun;
+    int64_t begun, total;
+    int count;
 };
 
 struct job {
@@ -114,42 +124,57 @@ static void take_units(struct nn_team *t, float *scratch)
 
 /* ---- the owner ---- */
 
-/* Whether the last evaluations say that helpers help; they do until the contrary is known. */
+/* Whether the last stretches say that helpers help; they do until the contrary is known. */
 static bool together_is_better(const struct habit *h)
 {
     return h->spent[0] == 0 || h->spent[1] <= h->spent[0];
+}
+
+/* Judges the stretch that has ended and decides how the next one goes. */
+static void turn_over(struct habit *h)
+{
+    double *mean = &h->spent[h->together], took = (double)h->total / h->count;
+    bool before = together_is_better(h), slow = *mean != 0 && took > SLOWER * *mean;
+    *mean = *mean == 0 ? took : (*mean + took) / 2;
+    if (together_is_better(h) != before)
+        h->probe_gap = h->probe_in = PROBE_MIN;
+    else if (h->probe_in == 0)
+        h->probe_in = h->probe_gap = h->probe_gap * 2 < PROBE_MAX ? h->probe_gap * 2 : PROBE_MAX;
+    else if (slow)
+        h->probe_in = 1;
+    h->together = together_is_better(h) != (--h->probe_in == 0);
+    h->total = 0;
+    h->count = 0;
 }
 
 void nn_team_begin(struct nn_team *t, const struct nn_net *net, int images)
 {
     struct habit *h = &t->habit;
     if (h->net != net || h->images != images)
-        *h = (struct habit){
-            .net = net, .images = images, .probe_gap = PROBE_MIN, .probe_in = PROBE_MIN};
-    h->together = false;
-    if (atomic_load(&t->helpers) > 0)
-        h->together = together_is_better(h) != (--h->probe_in == 0);
+        *h = (struct habit){.net = net,
+                            .images = images,
+                            .together = true,
+                            .probe_gap = PROBE_MIN,
+                            .probe_in = PROBE_MIN};
+    h->active = h->together && atomic_load(&t->helpers) > 0;
     h->begun = clock_ns();
 }
 
 void nn_team_end(struct nn_team *t)
 {
     struct habit *h = &t->habit;
-    double *mean = &h->spent[h->together], took = (double)(clock_ns() - h->begun);
-    bool before = together_is_better(h), slow = *mean != 0 && took > SLOWER * *mean;
-    *mean = *mean == 0 ? took : *mean + (took - *mean) / 4;
-    if (together_is_better(h) != before)
-        h->probe_gap = h->probe_in = PROBE_MIN;
-    else if (h->probe_in <= 0)
-        h->probe_in = h->probe_gap = h->probe_gap * 2 < PROBE_MAX ? h->probe_gap * 2 : PROBE_MAX;
-    else if (slow && h->probe_in > PROBE_SOON)
-        h->probe_in = PROBE_SOON;
-    h->together = false;
+    if (h->active == h->together) { /* not while nobody came to help */
+        h->total += clock_ns() - h->begun;
+        h->count++;
+    }
+    h->active = false;
+    if (h->total >= STRETCH_NS)
+        turn_over(h);
 }
 
 bool nn_team_pays(struct nn_team *t, size_t work)
 {
-    return t && t->habit.together && work >= WORK_MIN;
+    return t && t->habit.active && work >= WORK_MIN;
 }
 
 /* Waits until every helper has left the operation. */

@@ -8,26 +8,7 @@ cd "$(dirname "$0")/../.."
 out=build-bench
 golden=tests/data/golden/pfgm_fashion28.golden.safetensors
 
-bash conf/deps.sh build
-missing=()
-for package in python3-torch python3-numpy libdnnl-dev; do
-    state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
-    [ "$state" = installed ] || missing+=("$package")
-done
-if [ ${#missing[@]} -gt 0 ]; then
-    as_root=()
-    if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || {
-            echo "compare.sh: these packages are missing and need root to install: ${missing[*]}" >&2
-            exit 1
-        }
-        as_root=(sudo)
-    fi
-    echo "Installing: ${missing[*]}"
-    "${as_root[@]}" apt-get update -qq
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        "${missing[@]}" >/dev/null
-fi
+bash conf/deps.sh bench
 
 [ -f "$out/build.ninja" ] || meson setup "$out" -Dtests=false >/dev/null
 ninja -C "$out" src/cli/pfgm >"$out/ninja.log" 2>&1 || {

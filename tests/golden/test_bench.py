@@ -75,8 +75,8 @@ class Network(unittest.TestCase):
         self.assertEqual((solver["method"], solver["nfe_from"]), ("rk45", "measured"))
         self.assertTrue(50 < solver["nfe"] < 200, solver)
 
-    def test_workers_without_images_are_left_out(self):
-        self.assertEqual(digits("--workers", "4", "--batch", "3")["workers"], 3)
+    def test_workers_without_images_help(self):
+        self.assertEqual(digits("--workers", "4", "--batch", "3")["workers"], 4)
         self.assertEqual(digits("--workers", "1", "--batch", "3")["workers"], 1)
 
     def test_preset_with_random_weights(self):

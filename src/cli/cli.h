@@ -20,6 +20,7 @@ int cli_convert(int argc, char **argv);
 int cli_inspect(int argc, char **argv);
 int cli_bench(int argc, char **argv);
 int cli_train(int argc, char **argv);
+int cli_eval(int argc, char **argv);
 
 /* Prints "pfgm SUBCOMMAND: at: text" to stderr and returns the exit code (err_exit_code). */
 int cli_fail(const char *subcommand, const struct err *e);

@@ -20,7 +20,8 @@
 static const char help[] =
     "usage: pfgm train --data SRC -o RUN/ [options]\n"
     "\n"
-    "Learns the field of a set of pictures. SRC is a folder of PNGs (a class for each subfolder, if\n"
+    "Learns the field of a set of pictures. SRC is a folder of PNGs (a class for each subfolder, "
+    "if\n"
     "there are any), an IDX file of images (gzipped or not), or an NPY or NPZ array of bytes\n"
     "[n,H,W] or [n,H,W,C]. RUN/ gets model.safetensors (which pfgmd serves), log.csv, loss.png,\n"
     "samples/, config.json and the state from which --resume continues.\n"
@@ -39,8 +40,17 @@ static const char help[] =
     "  --kernel K            auto (default), c, avx2, avx512\n"
     "  --json                one JSON object a line on standard output\n";
 
-enum { OPTION_STEPS = 256, OPTION_LABELS, OPTION_CROP, OPTION_RESIZE, OPTION_STRICT, OPTION_DTYPE,
-       OPTION_THREADS, OPTION_KERNEL, OPTION_JSON };
+enum {
+    OPTION_STEPS = 256,
+    OPTION_LABELS,
+    OPTION_CROP,
+    OPTION_RESIZE,
+    OPTION_STRICT,
+    OPTION_DTYPE,
+    OPTION_THREADS,
+    OPTION_KERNEL,
+    OPTION_JSON
+};
 
 static volatile sig_atomic_t stop_asked;
 
@@ -148,9 +158,9 @@ static int parse_options(int argc, char **argv, struct train_options *o, struct 
             *code = CLI_EXIT_OK;
             return -1;
         }
-        *code = answer == '?' || answer == ':'        ? cli_option_error("train", answer, argv)
+        *code = answer == '?' || answer == ':'  ? cli_option_error("train", answer, argv)
                 : take_option(answer, o, s, &e) ? cli_fail("train", &e)
-                                                      : CLI_EXIT_OK;
+                                                : CLI_EXIT_OK;
         if (*code != CLI_EXIT_OK)
             return -1;
     }
@@ -191,12 +201,11 @@ static void on_begin(void *context, const struct train_config *c, const struct t
 {
     const struct show *s = context;
     if (s->json) {
-        print_json(json_pack("{s:s, s:I, s:I, s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "event",
-                             "begin", "images", (json_int_t)d->count, "skipped",
-                             (json_int_t)d->skipped, "classes", d->classes, "parameters",
-                             (json_int_t)parameters, "step", (json_int_t)step, "m",
-                             (json_int_t)c->m, "t_max", c->t_max, "norm_max", c->norm_max, "sigma",
-                             c->sigma, "tau", c->tau));
+        print_json(json_pack(
+            "{s:s, s:I, s:I, s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "event", "begin", "images",
+            (json_int_t)d->count, "skipped", (json_int_t)d->skipped, "classes", d->classes,
+            "parameters", (json_int_t)parameters, "step", (json_int_t)step, "m", (json_int_t)c->m,
+            "t_max", c->t_max, "norm_max", c->norm_max, "sigma", c->sigma, "tau", c->tau));
         return;
     }
     printf("data     %zu images of %d×%d×%d, %d classes, %zu files skipped, mean norm %.4g\n",
@@ -229,7 +238,8 @@ static void draw_bar(struct show *s, const struct train_progress *p)
     bar[BAR_WIDTH] = '\0';
     print_left(p->seconds_left, left, sizeof left);
     fprintf(stderr,
-            "\r\033[K[%s] %" PRId64 "/%" PRId64 ", loss %.4g, gradient %.3g, %.0f images/s, %s left",
+            "\r\033[K[%s] %" PRId64 "/%" PRId64
+            ", loss %.4g, gradient %.3g, %.0f images/s, %s left",
             bar, p->step, p->steps, p->loss, p->norm, p->speed, left);
     fflush(stderr);
     s->drawn = true;

@@ -21,6 +21,7 @@ static const struct {
     {"convert", cli_convert, "make a model from a checkpoint of the reference code"},
     {"inspect", cli_inspect, "show what a model or a checkpoint holds"},
     {"train", cli_train, "learn a model from pictures"},
+    {"eval", cli_eval, "measure a model on pictures that it has not seen"},
     {"bench", cli_bench, "time networks and operations on this machine"},
 };
 #define SUBCOMMAND_COUNT (sizeof subcommands / sizeof *subcommands)

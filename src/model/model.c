@@ -6,9 +6,11 @@
 #include "model.h"
 
 #include "model_family.h"
+#include "base_cpu.h"
 #include "base_size.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,6 +85,44 @@ static int read_weights(void *context, const struct nn_param *param, float *out,
     return ckpt_tensor_to_f32(ckpt_file_find(context, param->name), out, e);
 }
 
+/* The network, made by a thread of its own while the caller takes the file's digest. */
+struct packing {
+    const struct model *model;
+    struct nn_weights weights;
+    enum nn_kernel kernel;
+    struct nn_net *net;
+    struct err error;
+};
+
+static void *pack_network(void *context)
+{
+    struct packing *p = context;
+    p->net = nn_net_new_threads(&p->model->description.arch, &p->weights, p->kernel,
+                                cpu_worker_count(), &p->error);
+    return NULL;
+}
+
+/* Both read the whole file, and each takes its time. The open file belongs to the caller's thread,
+ * which alone takes the digest; the others only look tensors up. If no thread can be had, one after
+ * the other. */
+static int pack_and_digest(struct model *m, struct ckpt_file *f, enum nn_kernel kernel,
+                           struct err *e)
+{
+    struct packing p = {.model = m, .weights = {read_weights, f}, .kernel = kernel};
+    pthread_t thread;
+    bool beside = pthread_create(&thread, NULL, pack_network, &p) == 0;
+    const char *digest = ckpt_file_sha256(f, e);
+    if (beside)
+        pthread_join(thread, NULL);
+    else
+        pack_network(&p);
+    m->net = p.net;
+    if (!digest)
+        return -1;
+    memcpy(m->sha256, digest, sizeof m->sha256);
+    return p.net ? 0 : err_fail(e, p.error.code, p.error.at, "%s", p.error.text);
+}
+
 static int load_from(struct model *m, struct ckpt_file *f, const struct model_options *options,
                      struct err *e)
 {
@@ -97,14 +137,8 @@ static int load_from(struct model *m, struct ckpt_file *f, const struct model_op
     free(params);
     if (bad)
         return -1;
-    const char *digest = ckpt_file_sha256(f, e);
-    if (!digest)
-        return -1;
-    memcpy(m->sha256, digest, sizeof m->sha256);
-    const struct nn_weights weights = {read_weights, f};
     m->parameters = nn_arch_scalars(&m->description.arch);
-    m->net = nn_net_new(&m->description.arch, &weights, options->kernel, e);
-    return m->net ? 0 : -1;
+    return pack_and_digest(m, f, options->kernel, e);
 }
 
 struct model *model_load(const char *path, const struct model_options *options, struct err *e)

@@ -15,8 +15,7 @@ static int list_params(struct nn_grad *g, struct err *e)
     if (!g->params)
         return -1;
     if (g->options.classes > 0) {
-        struct nn_param *grown =
-            reallocarray(g->params, g->param_count + 1, sizeof *g->params);
+        struct nn_param *grown = reallocarray(g->params, g->param_count + 1, sizeof *g->params);
         if (!grown)
             return err_fail_memory(e, (g->param_count + 1) * sizeof *g->params);
         g->params = grown;
@@ -163,9 +162,9 @@ static double image_loss(const struct nn_grad_pass *p, size_t image, bool back)
             p->w->v_x[c * pixels + i] = out[i * lanes + c];
         sum += out[i * lanes + channels];
     }
-    double loss = p->batch->loss(p->batch->context, (int)(p->first + image), p->w->v_x,
-                                 (float)(sum / (double)pixels), back ? p->w->v_x_slope : NULL,
-                                 &v_t_slope);
+    double loss =
+        p->batch->loss(p->batch->context, (int)(p->first + image), p->w->v_x,
+                       (float)(sum / (double)pixels), back ? p->w->v_x_slope : NULL, &v_t_slope);
     if (!back)
         return loss;
     memset(slope, 0, pixels * lanes * sizeof *slope);
@@ -200,12 +199,9 @@ static void run_shard(void *context, size_t shard, int thread)
         memset(sum, 0, r->g->canonical_count * sizeof *sum);
     for (; first < end; first += NN_GRAD_MICRO) {
         size_t left = end - first;
-        const struct nn_grad_pass p = {r->g,
-                                       &r->g->work[thread],
-                                       r->batch,
-                                       first,
-                                       left < NN_GRAD_MICRO ? left : NN_GRAD_MICRO,
-                                       sum};
+        const struct nn_grad_pass p = {
+            r->g, &r->g->work[thread], r->batch, first, left < NN_GRAD_MICRO ? left : NN_GRAD_MICRO,
+            sum};
         run_piece(r, &p);
     }
 }

@@ -49,11 +49,11 @@ void nn_grad_weights_set(struct nn_grad *g, const float *weights);
 
 struct nn_grad_batch {
     int n;
-    const float *const *x;  /* [n][C,H,W] */
-    const float *t;         /* [n] > 0 */
-    const int32_t *label;   /* [n], -1 for none; NULL: none at all */
-    bool training;          /* with dropout */
-    uint64_t step;          /* of training: which dropout draws */
+    const float *const *x; /* [n][C,H,W] */
+    const float *t;        /* [n] > 0 */
+    const int32_t *label;  /* [n], -1 for none; NULL: none at all */
+    bool training;         /* with dropout */
+    uint64_t step;         /* of training: which dropout draws */
     /* What becomes of one image's output, called in any thread: returns its loss and, unless
      * v_x_slope is NULL, fills the loss's gradient at v_x [C,H,W] and v_t. */
     double (*loss)(void *context, int image, const float *v_x, float v_t, float *v_x_slope,

@@ -11,13 +11,13 @@
 
 /* Scratch, all multiples of 16 floats: matrices of one image and rows of one block. */
 struct scratch {
-    size_t row;                       /* scores of a query, padded */
-    float *canonical;                 /* a matrix before packing */
+    size_t row;                         /* scores of a query, padded */
+    float *canonical;                   /* a matrix before packing */
     float *keys_across, *values_across; /* packed [lanes][row] */
-    float *keys;                      /* packed [row][lanes] */
-    float *weights, *slopes;          /* [block][row] */
-    float *queries;                   /* [block][lanes], gradients */
-    float *key_slope, *value_slope;   /* [row][lanes] */
+    float *keys;                        /* packed [row][lanes] */
+    float *weights, *slopes;            /* [block][row] */
+    float *queries;                     /* [block][lanes], gradients */
+    float *key_slope, *value_slope;     /* [row][lanes] */
 };
 
 size_t nn_grad_attention_scratch(size_t pixels, size_t lanes)
@@ -100,8 +100,9 @@ static void sum_queries(const struct nn_grad *g, const float *weights, size_t ro
     g->grad->outer(&o);
 }
 
-static void block_back(const struct nn_grad *g, const struct nn_attention *a, const struct scratch *s,
-                       const float *query, const float *slope, size_t count, float *query_slope)
+static void block_back(const struct nn_grad *g, const struct nn_attention *a,
+                       const struct scratch *s, const float *query, const float *slope,
+                       size_t count, float *query_slope)
 {
     size_t step = 3 * a->lanes, lanes = a->lanes;
     float scale = 1.0f / sqrtf((float)a->channels);

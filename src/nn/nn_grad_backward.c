@@ -50,19 +50,19 @@ static void conv_weights_back(const struct nn_grad_pass *p, const struct nn_grad
                               const float *in, size_t side, size_t lanes,
                               const struct nn_target *slope)
 {
-    size_t pitch = side + 1;
-    struct nn_outer o = {.segments = 3,
-                         .in_image = pitch * pitch,
-                         .in_row = pitch,
-                         .in_step = 1,
-                         .images = p->n,
-                         .height = side,
-                         .width = side,
-                         .slope = *slope,
-                         .sum = p->sum + d->at};
-    for (size_t i = 0; i < 3; i++)
-        o.segment[i] = (struct nn_segment){in + i * pitch * lanes, lanes, 3 * lanes};
-    p->g->grad->outer(&o);
+    const struct nn_conv_outer o = {.in = in,
+                                    .lanes = lanes,
+                                    .slope = *slope,
+                                    .images = p->n,
+                                    .side = side,
+                                    .sum = p->sum + d->at,
+                                    .scratch = p->w->outer};
+    if (lanes % NN_LANES == 0) {
+        p->g->grad->conv_outer(&o);
+        return;
+    }
+    const struct nn_outer direct = nn_conv_outer_direct(&o); /* the stem */
+    p->g->grad->outer(&direct);
 }
 
 /* Weights of a 1×1 product over side² pixels; `more` is the second part of its input or NULL. */
@@ -87,8 +87,8 @@ static void point_weights_back(const struct nn_grad_pass *p, const struct nn_gra
 static void conv_back(const struct nn_grad_pass *p, const struct nn_grad_dense *d, size_t side,
                       float *out)
 {
-    const struct nn_product c = nn_grad_conv(p, &d->back, d->packed_back, p->w->bordered, side,
-                                             d->shape.outputs, out);
+    const struct nn_product c =
+        nn_grad_conv(p, &d->back, d->packed_back, p->w->bordered, side, d->shape.outputs, out);
     p->g->kernels->product(&c);
 }
 
@@ -96,9 +96,9 @@ static void conv_back(const struct nn_grad_pass *p, const struct nn_grad_dense *
 static void point_back(const struct nn_grad_pass *p, const struct nn_grad_dense *d, size_t side,
                        const struct nn_target *slope, float *out)
 {
-    struct nn_product c = nn_grad_point(p, &d->back, d->packed_back,
-                                        slope->out + slope->first * slope->lanes, side,
-                                        slope->lanes, out);
+    struct nn_product c =
+        nn_grad_point(p, &d->back, d->packed_back, slope->out + slope->first * slope->lanes, side,
+                      slope->lanes, out);
     c.in_image = slope->image;
     c.in_row = slope->row;
     c.height = side;
@@ -196,8 +196,8 @@ static void res_back(const struct nn_grad_pass *p, int step, const float *slope)
     float *inner = p->w->plain[0], *plus = p->w->plain[1], gain;
     sum_bias(p, &bordered, side, g->time.bias + y->time_first);
     for (size_t b = 0; b < p->n; b++)
-        memcpy(p->w->time_slope + b * g->time.shape.outputs + y->time_first,
-               p->w->sums + b * lanes, lanes * sizeof(float));
+        memcpy(p->w->time_slope + b * g->time.shape.outputs + y->time_first, p->w->sums + b * lanes,
+               lanes * sizeof(float));
     conv_weights_back(p, &y->dense[0], kept->input, side, lanes_in, &bordered);
     conv_back(p, &y->dense[0], side, inner);
     struct nn_norm_back n = norm_back(p, step, 0, (size_t)s->side_in, inner);
@@ -263,8 +263,9 @@ static void blur_back(const struct nn_grad_pass *p, const float *slope, size_t s
                     for (size_t j = 0; j < 4; j++) {
                         size_t y = at / side + i, x = at % side + j; /* one more than the place */
                         if (y > 0 && x > 0 && y <= side + 1 && x <= side + 1)
-                            sum += w[i] * w[j] *
-                                   slope[((b * (side + 1) + y - 1) * (side + 1) + x - 1) * lanes + c];
+                            sum +=
+                                w[i] * w[j] *
+                                slope[((b * (side + 1) + y - 1) * (side + 1) + x - 1) * lanes + c];
                     }
                 out[c] = sum;
             }
@@ -291,8 +292,8 @@ static void pyramid_back(const struct nn_grad_pass *p, int step, const float *sl
                          .slope = scaled,
                          .sum = p->sum + d->at};
     for (size_t i = 0; i < 3; i++)
-        o.segment[i] = (struct nn_segment){p->w->saved[step].input + i * pitch * lanes, lanes,
-                                           3 * lanes};
+        o.segment[i] =
+            (struct nn_segment){p->w->saved[step].input + i * pitch * lanes, lanes, 3 * lanes};
     g->grad->outer(&o);
     if (!reach(p, s->other))
         memset(slope_at(p, s->other), 0, p->n * side * side * out * sizeof(float));
@@ -307,8 +308,8 @@ static void pyramid_back(const struct nn_grad_pass *p, int step, const float *sl
             float *row = nn_target_row(&spread, b, y);
             memset(row, 0, blurred * out * sizeof *row);
             for (size_t x = 0; y % 2 && y / 2 < side && x < side; x++)
-                memcpy(row + (2 * x + 1) * out,
-                       scaled.out + ((b * side + y / 2) * side + x) * out, out * sizeof *row);
+                memcpy(row + (2 * x + 1) * out, scaled.out + ((b * side + y / 2) * side + x) * out,
+                       out * sizeof *row);
         }
     conv_back(p, d, blurred, p->w->plain[1]);
     blur_back(p, p->w->plain[1], (size_t)s->side_in, lanes, slope_at(p, s->in), reach(p, s->in));

@@ -47,6 +47,21 @@ static void outer(const struct nn_outer *p)
                 row[o] += (float)outer_sum(p, &p->segment[s], k, o);
 }
 
+static size_t conv_outer_scratch(size_t lanes, size_t outputs, size_t images, size_t side)
+{
+    (void)lanes;
+    (void)outputs;
+    (void)images;
+    (void)side;
+    return 0;
+}
+
+static void conv_outer(const struct nn_conv_outer *p)
+{
+    const struct nn_outer o = nn_conv_outer_direct(p);
+    outer(&o);
+}
+
 /* ---- group norm ---- */
 
 static void group_sums(const struct nn_norm_train *p, size_t image, const double *mean, double *sum)
@@ -152,8 +167,7 @@ static void norm_back_apply(const struct nn_norm_back *p, size_t image, const do
                 size_t whole = (image * pixels + i) * w->lanes + at;
                 double slope = p->slope[whole];
                 double sum = w->gamma[at] * inverse[at] * slope + by_apart[at] * x + constant[at];
-                float *out =
-                    nn_target_row(&p->in[k], image, i / p->side) + i % p->side * lanes + c;
+                float *out = nn_target_row(&p->in[k], image, i / p->side) + i % p->side * lanes + c;
                 if (p->plus)
                     sum += (double)p->plus[whole] * p->plus_scale;
                 *out = (float)(p->add[k] ? *out + sum : sum);
@@ -265,6 +279,8 @@ static void softmax_back(const float *weights, float *slope, size_t count, float
 
 const struct nn_grad_kernels nn_grad_kernels_c = {
     .outer = outer,
+    .conv_outer_scratch = conv_outer_scratch,
+    .conv_outer = conv_outer,
     .norm = norm,
     .norm_back = norm_back,
     .columns = columns,

@@ -1,10 +1,11 @@
 /* The way there in training: as nn_steps.c, but every activation that the way back reads is kept,
  * and dropout is applied. Runs in one thread on its workspace and allocates nothing.
  *
- * What a step keeps: stem, head: the bordered input of the convolution. Residual block: the bordered
- * input of Conv_0, Conv_0's output, the bordered input of Conv_1 (after dropout), which elements
- * dropout kept, the resampled shortcut. Attention: the normed input, query, key and value, the
- * result. Pyramid: the blurred input. Borders are zero from the start and only insides are written.
+ * What a step keeps: stem, head: the bordered input of the convolution. Residual block: the
+ * bordered input of Conv_0, Conv_0's output, the bordered input of Conv_1 (after dropout), which
+ * elements dropout kept, the resampled shortcut. Attention: the normed input, query, key and value,
+ * the result. Pyramid: the blurred input. Borders are zero from the start and only insides are
+ * written.
  */
 #include "nn_grad_net.h"
 #include <math.h>
@@ -28,7 +29,8 @@ struct nn_product nn_grad_conv(const struct nn_grad_pass *p, const struct nn_pro
                            .height = side,
                            .width = side,
                            .scale = 1.0f,
-                           .out = out};
+                           .out = out,
+                           .scratch = p->w->product};
     for (size_t i = 0; i < 3; i++)
         c.segment[i] = (struct nn_segment){in + i * pitch * lanes, lanes, 3 * lanes};
     return c;
@@ -131,9 +133,9 @@ static void draw_dropout(const struct nn_grad_pass *p, int step, size_t count, u
     uint32_t least = (uint32_t)lrint(p->g->options.dropout * 65536.0);
     for (size_t b = 0; b < p->n; b++)
         for (size_t i = 0; i < count; i += 8) {
-            const uint32_t counter[4] = {
-                (uint32_t)p->batch->step, (uint32_t)((p->first + b) << 12 | (size_t)step),
-                (uint32_t)NN_GRAD_RNG_DROPOUT, (uint32_t)(i / 8)};
+            const uint32_t counter[4] = {(uint32_t)p->batch->step,
+                                         (uint32_t)((p->first + b) << 12 | (size_t)step),
+                                         (uint32_t)NN_GRAD_RNG_DROPOUT, (uint32_t)(i / 8)};
             uint32_t word[4];
             rng_philox(counter, key, word);
             for (size_t j = 0; j < 4; j++) {

@@ -17,6 +17,17 @@ struct nn_outer {
     float *sum;                       /* [inputs][outputs] */
 };
 
+/* The same for a 3×3 convolution of stride 1 over a bordered image set of padded channels: sum is
+ * [9][lanes][slope.lanes]. */
+struct nn_conv_outer {
+    const float *in; /* bordered */
+    size_t lanes;
+    struct nn_target slope;
+    size_t images, side;
+    float *sum;
+    float *scratch; /* conv_outer_scratch floats, aligned */
+};
+
 /* Group norm, as nn_norm, which keeps what the way back needs. */
 struct nn_norm_train {
     const struct nn_norm_weights *weights;
@@ -53,8 +64,28 @@ static inline size_t nn_norm_train_scratch(size_t lanes)
     return 4 * lanes;
 }
 
+/* A convolution's gradient as the outer product of three segments a pixel. */
+static inline struct nn_outer nn_conv_outer_direct(const struct nn_conv_outer *p)
+{
+    size_t pitch = p->side + 1;
+    struct nn_outer o = {.segments = 3,
+                         .in_image = pitch * pitch,
+                         .in_row = pitch,
+                         .in_step = 1,
+                         .images = p->images,
+                         .height = p->side,
+                         .width = p->side,
+                         .slope = p->slope,
+                         .sum = p->sum};
+    for (size_t i = 0; i < 3; i++)
+        o.segment[i] = (struct nn_segment){p->in + i * pitch * p->lanes, p->lanes, 3 * p->lanes};
+    return o;
+}
+
 struct nn_grad_kernels {
     void (*outer)(const struct nn_outer *p);
+    size_t (*conv_outer_scratch)(size_t lanes, size_t outputs, size_t images, size_t side);
+    void (*conv_outer)(const struct nn_conv_outer *p);
     void (*norm)(const struct nn_norm_train *p);
     void (*norm_back)(const struct nn_norm_back *p);
     /* out[b][c] = Σ over the side² pixels of image b. */

@@ -34,8 +34,8 @@ static void add_piece(struct layout *l, enum nn_piece_kind kind, size_t at, size
         return;
     }
     const struct nn_param *param = &g->params[l->next];
-    g->pieces[l->next++] = (struct nn_piece){kind, param, l->flat, at,   sum,
-                                             row,  channels, first, lanes};
+    g->pieces[l->next++] =
+        (struct nn_piece){kind, param, l->flat, at, sum, row, channels, first, lanes};
     l->flat += param->count;
 }
 
@@ -44,19 +44,37 @@ static void add_vector(struct layout *l, size_t at, size_t sum, size_t first)
     add_piece(l, NN_PIECE_VECTOR, at, sum, 0, 0, first, 0);
 }
 
-static void lay_dense(struct layout *l, struct nn_grad_dense *d, enum nn_product_kind kind,
-                      size_t taps, size_t lanes, size_t outputs, bool back)
+/* How a convolution of stride 1 on images of `side` pixels is done, by what the kernel finds
+ * faster; others have side 0. */
+static enum nn_product_kind dense_kind(const struct nn_grad *g, size_t taps, size_t side,
+                                       size_t inputs, size_t outputs)
+{
+    if (taps == 1)
+        return NN_PRODUCT_POINT;
+    return side > 0 && g->kernels->winograd(inputs, outputs, side) ? NN_PRODUCT_WINOGRAD
+                                                                   : NN_PRODUCT_3X3;
+}
+
+static void lay_dense(struct layout *l, struct nn_grad_dense *d, size_t taps, size_t side,
+                      size_t lanes, size_t outputs, bool back)
 {
     struct nn_grad *g = l->g;
     outputs = nn_lanes(outputs);
     d->taps = taps;
-    d->shape = (struct nn_product_shape){kind, taps * lanes, outputs};
-    d->back = (struct nn_product_shape){kind, taps * outputs, back ? lanes : 0};
+    d->shape =
+        (struct nn_product_shape){dense_kind(g, taps, side, lanes, outputs), taps * lanes, outputs};
+    d->back = (struct nn_product_shape){dense_kind(g, taps, side, outputs, lanes), taps * outputs,
+                                        back ? lanes : 0};
     d->at = take_canonical(l, taps * lanes * outputs);
     d->bias = take_canonical(l, outputs);
     d->packed = nn_arena_take(&l->arena, g->kernels->pack_size(&d->shape), sizeof(float));
-    if (back)
+    size_t scratch = g->kernels->product_scratch(&d->shape), more = 0;
+    if (back) {
         d->packed_back = nn_arena_take(&l->arena, g->kernels->pack_size(&d->back), sizeof(float));
+        more = g->kernels->product_scratch(&d->back);
+    }
+    scratch = scratch > more ? scratch : more;
+    g->product_scratch = scratch > g->product_scratch ? scratch : g->product_scratch;
     if (taps * lanes * outputs > g->matrix)
         g->matrix = taps * lanes * outputs;
     if (!l->arena.base)
@@ -97,20 +115,21 @@ static void lay_res(struct layout *l, const struct nn_step *s, struct nn_grad_la
     struct nn_grad *g = l->g;
     size_t first = (size_t)s->channels_in, channels = first + (size_t)s->channels_skip;
     size_t in = nn_lanes(first) + nn_lanes((size_t)s->channels_skip);
-    size_t count = (size_t)s->channels_out, out = nn_lanes(count), wide = 4 * (size_t)g->net.arch.nf;
+    size_t count = (size_t)s->channels_out, out = nn_lanes(count),
+           wide = 4 * (size_t)g->net.arch.nf;
     struct nn_grad_dense *time = &g->time;
     lay_norm(l, y, 0, s->channels_in, s->channels_skip);
-    lay_dense(l, &y->dense[0], NN_PRODUCT_3X3, 9, in, out, true);
+    lay_dense(l, &y->dense[0], 9, (size_t)s->side_out, in, out, true);
     add_piece(l, NN_PIECE_MATRIX, y->dense[0].at, y->dense[0].at, out, channels, first, in);
     add_vector(l, g->conv_bias + y->time_first, time->bias + y->time_first, NN_NOWHERE);
     add_piece(l, NN_PIECE_MATRIX, time->at + y->time_first, time->at + y->time_first,
               time->shape.outputs, wide, wide, nn_lanes(wide));
     add_vector(l, time->bias + y->time_first, time->bias + y->time_first, NN_NOWHERE);
     lay_norm(l, y, 1, s->channels_out, 0);
-    lay_dense(l, &y->dense[1], NN_PRODUCT_3X3, 9, out, out, true);
+    lay_dense(l, &y->dense[1], 9, (size_t)s->side_out, out, out, true);
     add_conv(l, &y->dense[1], count, count);
     if (s->shortcut) {
-        lay_dense(l, &y->dense[2], NN_PRODUCT_POINT, 1, in, out, true);
+        lay_dense(l, &y->dense[2], 1, 0, in, out, true);
         add_conv(l, &y->dense[2], channels, first);
     }
 }
@@ -119,8 +138,8 @@ static void lay_attention(struct layout *l, const struct nn_step *s, struct nn_g
 {
     size_t channels = (size_t)s->channels_in, lanes = nn_lanes(channels);
     lay_norm(l, y, 0, s->channels_in, 0);
-    lay_dense(l, &y->dense[0], NN_PRODUCT_POINT, 1, lanes, 3 * lanes, true);
-    lay_dense(l, &y->dense[1], NN_PRODUCT_POINT, 1, lanes, lanes, true);
+    lay_dense(l, &y->dense[0], 1, 0, lanes, 3 * lanes, true);
+    lay_dense(l, &y->dense[1], 1, 0, lanes, lanes, true);
     for (size_t i = 0; i < 4; i++) {
         const struct nn_grad_dense *d = &y->dense[i / 3];
         size_t column = i < 3 ? i * lanes : 0;
@@ -142,14 +161,14 @@ static void lay_step(struct layout *l, const struct nn_step *s, struct nn_grad_l
         lay_attention(l, s, y);
         return;
     case NN_STEP_STEM: /* its input's pixels are not padded, and nobody wants its gradient */
-        lay_dense(l, &y->dense[0], NN_PRODUCT_3X3, 9, channels, out, false);
+        lay_dense(l, &y->dense[0], 9, 0, channels, out, false);
         break;
     case NN_STEP_HEAD:
         lay_norm(l, y, 0, s->channels_in, 0);
-        lay_dense(l, &y->dense[0], NN_PRODUCT_3X3, 9, lanes, out, true);
+        lay_dense(l, &y->dense[0], 9, (size_t)s->side_out, lanes, out, true);
         break;
     case NN_STEP_PYRAMID:
-        lay_dense(l, &y->dense[0], NN_PRODUCT_3X3, 9, lanes, out, s->in != 0);
+        lay_dense(l, &y->dense[0], 9, 0, lanes, out, s->in != 0);
         break;
     }
     add_conv(l, &y->dense[0], channels, channels);
@@ -174,11 +193,11 @@ static void lay_all(struct layout *l)
         if (l->arena.base)
             nn_time_frequencies(arch, g->net.frequencies);
     }
-    lay_dense(l, &g->linear[0], NN_PRODUCT_POINT, 1, nn_lanes(length), wide, false);
+    lay_dense(l, &g->linear[0], 1, 0, nn_lanes(length), wide, false);
     add_conv(l, &g->linear[0], length, length);
-    lay_dense(l, &g->linear[1], NN_PRODUCT_POINT, 1, nn_lanes(wide), wide, true);
+    lay_dense(l, &g->linear[1], 1, 0, nn_lanes(wide), wide, true);
     add_conv(l, &g->linear[1], wide, wide);
-    lay_dense(l, &g->time, NN_PRODUCT_POINT, 1, nn_lanes(wide), time, true);
+    lay_dense(l, &g->time, 1, 0, nn_lanes(wide), time, true);
     g->conv_bias = take_canonical(l, time);
     g->time_bias = nn_arena_take(&l->arena, time, sizeof(float));
     for (int i = 0; i < g->net.plan.step_count; i++)

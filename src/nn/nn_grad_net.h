@@ -15,7 +15,7 @@
 #include "nn_grad_kernels.h"
 #include "nn_layers.h"
 
-#define NN_GRAD_MICRO 4
+#define NN_GRAD_MICRO 8
 #define NN_GRAD_SHARDS 8
 #define NN_NOWHERE SIZE_MAX
 
@@ -29,7 +29,7 @@ struct nn_grad_dense {
 
 struct nn_grad_layer {
     struct nn_norm_weights norm[2];
-    size_t gamma[2], beta[2]; /* offsets */
+    size_t gamma[2], beta[2];      /* offsets */
     struct nn_grad_dense dense[3]; /* as in nn_layer */
     size_t time_first;
 };
@@ -67,6 +67,8 @@ struct nn_grad_work {
     float *bordered;             /* a gradient with a border */
     float *plain[3];             /* gradients without */
     float *attention;
+    float *product;    /* the product kernel's scratch */
+    float *outer;      /* conv_outer's */
     float *transposed; /* packing: one matrix */
     float *sums;       /* column sums [micro][lanes] */
     double *norm;
@@ -92,6 +94,7 @@ struct nn_grad {
     size_t label;     /* [classes][wide] */
     float *canonical;
     size_t canonical_count, matrix; /* floats: of all; of the largest matrix */
+    size_t product_scratch;         /* floats: the most of any product */
     float *time_bias;               /* Dense_0 + Conv_0 */
     float *zeros;                   /* a bias of none */
     unsigned char *block;

@@ -115,7 +115,8 @@ NN_INLINE void apply_part(const struct nn_norm_train *p, int part, size_t image,
         for (size_t x = 0; x < p->side; x++, src += lanes, row += p->target.lanes)
             for (size_t c = 0; c < lanes; c += VEC_WIDTH) {
                 bool half = lanes - c < VEC_WIDTH;
-                vec v = vec_sub(vec_load_part(src + c, half), vec_load_part(mean + first + c, half));
+                vec v =
+                    vec_sub(vec_load_part(src + c, half), vec_load_part(mean + first + c, half));
                 v = vec_fma(v, vec_load_part(scale + first + c, half),
                             vec_load_part(beta + first + c, half));
                 if (silu)

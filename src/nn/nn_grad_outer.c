@@ -2,8 +2,8 @@
  *
  * A tile is I rows of inputs × one block of outputs, held in registers over a run of pixels: per
  * pixel one load for each vector of slopes, one broadcast for each input, and I × vectors fused
- * multiply-adds. A run is at most RUN pixels of one image, so that its inputs and slopes stay in the
- * first-level cache while all tiles pass over them; then the tile is added to the sum. So an
+ * multiply-adds. A run is at most RUN pixels of one image, so that its inputs and slopes stay in
+ * the first-level cache while all tiles pass over them; then the tile is added to the sum. So an
  * element's order of summation depends on the shapes alone. */
 #include "nn_grad_vector.h"
 
@@ -12,16 +12,7 @@
 #define VECTORS_MAX 3
 #define UNROLL _Pragma("GCC unroll 16")
 
-/* A run of rows × width pixels, at one tile's inputs and outputs. */
-struct tile {
-    const float *in, *slope;
-    size_t in_step, in_row, slope_step, slope_row; /* in floats */
-    size_t rows, width;
-    float *sum;
-    size_t sum_row;
-};
-
-NN_INLINE void tile_run(const struct tile *t, int inputs, int vectors, bool half)
+NN_INLINE void tile_run(const struct nn_outer_run *t, int inputs, int vectors, bool half)
 {
     vec acc[ROWS_MAX][VECTORS_MAX];
     __m256 tail[ROWS_MAX];
@@ -65,7 +56,7 @@ NN_INLINE void tile_run(const struct tile *t, int inputs, int vectors, bool half
 }
 
 #define TILE(name, inputs, vectors, half)                                                          \
-    static void name(const struct tile *t)                                                         \
+    static void name(const struct nn_outer_run *t)                                                 \
     {                                                                                              \
         tile_run(t, inputs, vectors, half);                                                        \
     }
@@ -81,9 +72,9 @@ NN_INLINE void tile_run(const struct tile *t, int inputs, int vectors, bool half
 /* Tiles of each width of block: full, of four inputs and of one. */
 struct tiles {
     size_t inputs;
-    void (*full)(const struct tile *t);
-    void (*four)(const struct tile *t);
-    void (*one)(const struct tile *t);
+    void (*full)(const struct nn_outer_run *t);
+    void (*four)(const struct nn_outer_run *t);
+    void (*one)(const struct nn_outer_run *t);
 };
 
 #if NN_VECTOR_BITS == 512
@@ -114,8 +105,9 @@ static size_t block_width(size_t outputs, size_t first)
 }
 
 /* All inputs of a segment against all outputs, over one run of pixels. */
-static void run_segment(struct tile t, size_t length, size_t outputs)
+void NN_VEC(outer_run)(const struct nn_outer_run *run, size_t length, size_t outputs)
 {
+    struct nn_outer_run t = *run;
     const float *slope = t.slope, *in = t.in;
     float *sum = t.sum;
     for (size_t first = 0; first < outputs;) {
@@ -138,21 +130,22 @@ static void run_segment(struct tile t, size_t length, size_t outputs)
 static void run_pixels(const struct nn_outer *p, size_t image, size_t y, size_t x, size_t rows,
                        size_t width)
 {
-    size_t outputs = p->slope.lanes, position = image * p->in_image + y * p->in_row + x * p->in_step;
+    size_t outputs = p->slope.lanes,
+           position = image * p->in_image + y * p->in_row + x * p->in_step;
     float *sum = p->sum;
     for (int s = 0; s < p->segments; s++) {
         const struct nn_segment *g = &p->segment[s];
-        const struct tile t = {.in = g->base + position * g->stride,
-                               .slope = nn_target_row(&p->slope, image, y) + x * outputs,
-                               .in_step = p->in_step * g->stride,
-                               .in_row = p->in_row * g->stride,
-                               .slope_step = outputs,
-                               .slope_row = p->slope.row * outputs,
-                               .rows = rows,
-                               .width = width,
-                               .sum = sum,
-                               .sum_row = outputs};
-        run_segment(t, g->length, outputs);
+        const struct nn_outer_run t = {.in = g->base + position * g->stride,
+                                       .slope = nn_target_row(&p->slope, image, y) + x * outputs,
+                                       .in_step = p->in_step * g->stride,
+                                       .in_row = p->in_row * g->stride,
+                                       .slope_step = outputs,
+                                       .slope_row = p->slope.row * outputs,
+                                       .rows = rows,
+                                       .width = width,
+                                       .sum = sum,
+                                       .sum_row = outputs};
+        NN_VEC(outer_run)(&t, g->length, outputs);
         sum += g->length * outputs;
     }
 }

@@ -107,6 +107,8 @@ const struct nn_grad_kernels nn_grad_kernels_avx512 = {
 const struct nn_grad_kernels nn_grad_kernels_avx2 = {
 #endif
     .outer = NN_VEC(outer),
+    .conv_outer_scratch = NN_VEC(conv_outer_scratch),
+    .conv_outer = NN_VEC(conv_outer),
     .norm = NN_VEC(norm_train),
     .norm_back = NN_VEC(norm_back),
     .columns = columns,

@@ -5,7 +5,20 @@
 #include "nn_grad_kernels.h"
 #include "nn_vector.h"
 
+/* A run of rows × width pixels: the inputs and slopes of its first one, distances in floats. */
+struct nn_outer_run {
+    const float *in, *slope;
+    size_t in_step, in_row, slope_step, slope_row;
+    size_t rows, width;
+    float *sum; /* [length][outputs] */
+    size_t sum_row;
+};
+/* Adds the run's outer products of `length` inputs and `outputs` slopes. */
+void NN_VEC(outer_run)(const struct nn_outer_run *run, size_t length, size_t outputs);
+
 void NN_VEC(outer)(const struct nn_outer *p);
+size_t NN_VEC(conv_outer_scratch)(size_t lanes, size_t outputs, size_t images, size_t side);
+void NN_VEC(conv_outer)(const struct nn_conv_outer *p);
 void NN_VEC(norm_train)(const struct nn_norm_train *p);
 void NN_VEC(norm_back)(const struct nn_norm_back *p);
 

@@ -7,7 +7,7 @@
 
 /* Floats that the steps need in each shared array, for one piece of a batch. */
 struct needs {
-    size_t bordered, plain, attention, lanes;
+    size_t bordered, plain, attention, outer, lanes;
 };
 
 static void grow(size_t *need, size_t count)
@@ -16,7 +16,7 @@ static void grow(size_t *need, size_t count)
         *need = count;
 }
 
-static void step_needs(const struct nn_step *s, struct needs *k)
+static void step_needs(const struct nn_grad *g, const struct nn_step *s, struct needs *k)
 {
     size_t in = nn_lanes((size_t)s->channels_in) + nn_lanes((size_t)s->channels_skip);
     size_t out = nn_lanes((size_t)s->channels_out), wide = in > out ? in : out;
@@ -24,6 +24,10 @@ static void step_needs(const struct nn_step *s, struct needs *k)
     if (s->kind == NN_STEP_PYRAMID)
         side++; /* the blurred image */
     grow(&k->lanes, wide);
+    if (s->kind == NN_STEP_RES || s->kind == NN_STEP_HEAD)
+        grow(&k->outer, g->grad->conv_outer_scratch(in, out, NN_GRAD_MICRO, (size_t)s->side_out));
+    if (s->kind == NN_STEP_RES)
+        grow(&k->outer, g->grad->conv_outer_scratch(out, out, NN_GRAD_MICRO, (size_t)s->side_out));
     grow(&k->bordered, nn_bordered_pixels(NN_GRAD_MICRO, side) * wide);
     grow(&k->plain, NN_GRAD_MICRO * side * side * wide);
     if (s->kind == NN_STEP_ATTENTION) {
@@ -63,8 +67,7 @@ static void lay_saved(const struct nn_grad *g, int step, struct nn_grad_saved *k
         kept->input = take(a, border * y->norm[0].lanes);
         break;
     case NN_STEP_PYRAMID:
-        kept->input =
-            take(a, NN_GRAD_MICRO * blurred * blurred * nn_lanes((size_t)s->channels_in));
+        kept->input = take(a, NN_GRAD_MICRO * blurred * blurred * nn_lanes((size_t)s->channels_in));
         break;
     case NN_STEP_ATTENTION:
         lay_norm(y, 0, kept, a);
@@ -105,6 +108,8 @@ static void lay_work(const struct nn_grad *g, struct nn_grad_work *w, const stru
     for (int i = 0; i < 3; i++)
         w->plain[i] = take(a, k->plain);
     w->attention = take(a, k->attention);
+    w->product = take(a, g->product_scratch);
+    w->outer = take(a, k->outer);
     w->transposed = take(a, g->matrix);
     w->sums = take(a, n * k->lanes);
     w->norm = nn_arena_take(a, nn_norm_train_scratch(k->lanes), sizeof(double));
@@ -130,7 +135,7 @@ int nn_grad_work_lay(const struct nn_grad *g, struct nn_grad_work *w, struct err
     if (!w->saved || !w->value_at || !w->reached)
         return err_fail_memory(e, (size_t)plan->step_count * sizeof *w->saved);
     for (int i = 0; i < plan->step_count; i++)
-        step_needs(&plan->steps[i], &needs);
+        step_needs(g, &plan->steps[i], &needs);
     lay_work(g, w, &needs, &arena);
     if (arena.overflow)
         return err_fail(e, ERR_LIMIT, "nf", "training this network does not fit in memory");

@@ -70,7 +70,8 @@ void *nn_arena_take(struct nn_arena *a, size_t count, size_t size);
 unsigned char *nn_arena_memory(size_t bytes, struct err *e);
 
 /* Lays the arrays out, reads, checks and packs the weights. `net` has arch, kernel and plan. */
-int nn_layers_load(struct nn_net *net, const struct nn_weights *weights, struct err *e);
+int nn_layers_load(struct nn_net *net, const struct nn_weights *weights, int threads,
+                   struct err *e);
 
 /* The input of the first linear layer for one t > 0: sines, then cosines, of t · frequencies or of
  * 2π W ln t, in `out` [nn_embedding_length]. */

@@ -2,9 +2,12 @@
  * checkpoint becomes a canonical matrix [input][output] that a kernel then packs as it likes.
  *
  * Loading walks the parameter list once, in its order; both it and the layers follow from the plan.
- * Temporary memory is one tensor, one matrix and the time layer's matrix. */
+ * Where the source allows it, threads share the walk by steps: each step knows where its parameters
+ * begin and writes arrays, or columns of the time layer, that no other one does. Temporary memory
+ * is one tensor and one matrix a thread, and the time layer's matrix. */
 #include "base_size.h"
 #include "nn_layers.h"
+#include "nn_pool.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +26,8 @@ void *nn_arena_take(struct nn_arena *a, size_t count, size_t size)
     return a->base ? a->base + first : NULL;
 }
 
-unsigned char *nn_arena_memory(size_t bytes, struct err *e)
+/* Memory with huge pages advised, as it comes. */
+static unsigned char *raw_memory(size_t bytes, struct err *e)
 {
     size_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : NN_ALIGN, rounded;
     void *block = NULL;
@@ -33,8 +37,24 @@ unsigned char *nn_arena_memory(size_t bytes, struct err *e)
     }
     if (align == HUGE_PAGE)
         madvise(block, rounded, MADV_HUGEPAGE); /* a wish: small pages work too */
-    memset(block, 0, rounded);
     return block;
+}
+
+unsigned char *nn_arena_memory(size_t bytes, struct err *e)
+{
+    unsigned char *block = raw_memory(bytes, e);
+    if (block)
+        memset(block, 0, bytes);
+    return block;
+}
+
+/* The same in memory that was not zeroed; NULL while counting. */
+static float *take_zeros(struct nn_arena *a, size_t count)
+{
+    float *out = nn_arena_take(a, count, sizeof *out);
+    if (out)
+        memset(out, 0, count * sizeof *out);
+    return out;
 }
 
 /* ---- layout ---- */
@@ -50,7 +70,7 @@ static void lay_dense(struct layout *l, struct nn_dense *d, enum nn_product_kind
 {
     d->shape = (struct nn_product_shape){kind, inputs, nn_lanes(outputs)};
     d->packed = nn_arena_take(&l->arena, l->net->kernels->pack_size(&d->shape), sizeof(float));
-    d->bias = bias ? nn_arena_take(&l->arena, d->shape.outputs, sizeof(float)) : NULL;
+    d->bias = bias ? take_zeros(&l->arena, d->shape.outputs) : NULL;
     if (inputs * d->shape.outputs > l->matrix)
         l->matrix = inputs * d->shape.outputs;
 }
@@ -67,8 +87,7 @@ static void lay_conv(struct layout *l, struct nn_dense *d, size_t side, size_t i
 static void lay_norm(struct layout *l, struct nn_norm_weights *w, int first, int second)
 {
     size_t lanes = nn_lanes((size_t)first) + nn_lanes((size_t)second);
-    float *gamma = nn_arena_take(&l->arena, lanes, sizeof *gamma);
-    float *beta = nn_arena_take(&l->arena, lanes, sizeof *beta);
+    float *gamma = take_zeros(&l->arena, lanes), *beta = take_zeros(&l->arena, lanes);
     int32_t *group = nn_arena_take(&l->arena, lanes, sizeof *group);
     int groups = nn_groups(first + second), size = (first + second) / groups;
     *w = (struct nn_norm_weights){lanes, groups, size, gamma, beta, group};
@@ -116,7 +135,7 @@ static void lay_net(struct layout *l)
 {
     struct nn_net *net = l->net;
     size_t wide = nn_lanes(4 * (size_t)net->arch.nf), time = 0;
-    net->frequencies = nn_arena_take(&l->arena, (size_t)net->arch.nf, sizeof(float));
+    net->frequencies = take_zeros(&l->arena, (size_t)net->arch.nf);
     lay_dense(l, &net->linear[0], NN_PRODUCT_POINT,
               nn_lanes((size_t)nn_embedding_length(&net->arch)), wide, true);
     lay_dense(l, &net->linear[1], NN_PRODUCT_POINT, wide, wide, true);
@@ -127,6 +146,8 @@ static void lay_net(struct layout *l)
 
 /* ---- loading ---- */
 
+/* A thread's view; what it shares with the others is constant, except `time`, of which each step
+ * has columns of its own. */
 struct loader {
     struct nn_net *net;
     const struct nn_weights *weights;
@@ -136,6 +157,8 @@ struct loader {
     float *matrix; /* canonical */
     float *time;   /* canonical, of the time layer */
     struct err *e;
+    struct err own; /* of a thread */
+    size_t failed;  /* the task that failed; SIZE_MAX: none */
 };
 
 /* How a tensor's inputs map to the matrix: `first` channels, then after padding the rest. */
@@ -294,7 +317,30 @@ static int load_step(struct loader *l, const struct nn_step *s, const struct nn_
     return load_conv(l, &y->dense[0], &in);
 }
 
-static int load_all(struct loader *l)
+/* Parameters that load_step takes. */
+static size_t step_params(const struct nn_step *s)
+{
+    switch (s->kind) {
+    case NN_STEP_RES:
+        return s->shortcut ? 12 : 10;
+    case NN_STEP_ATTENTION:
+        return 10;
+    case NN_STEP_HEAD:
+        return 4;
+    case NN_STEP_STEM:
+    case NN_STEP_PYRAMID:
+        break;
+    }
+    return 2;
+}
+
+/* What precedes the steps: the frequencies and the two linear layers. */
+static size_t embedding_params(const struct nn_arch *arch)
+{
+    return arch->embedding == NN_EMBEDDING_POSITIONAL ? 4 : 5;
+}
+
+static int load_embedding(struct loader *l)
 {
     struct nn_net *net = l->net;
     size_t length = (size_t)nn_embedding_length(&net->arch), wide = 4 * (size_t)net->arch.nf;
@@ -304,36 +350,84 @@ static int load_all(struct loader *l)
         nn_time_frequencies(&net->arch, net->frequencies);
     else if (take_vector(l, "W", net->frequencies, SIZE_MAX))
         return -1;
-    if (load_conv(l, &net->linear[0], &embedding) || load_conv(l, &net->linear[1], &hidden))
+    if (load_conv(l, &net->linear[0], &embedding))
         return -1;
-    for (int i = 0; i < net->plan.step_count; i++)
-        if (load_step(l, &net->plan.steps[i], &net->layers[i]))
-            return -1;
-    pack(l, &net->time, l->time);
-    if (l->next != l->count)
-        return err_fail(l->e, ERR_INTERNAL, l->params[l->next].name, "belongs to no layer");
+    return load_conv(l, &net->linear[1], &hidden);
+}
+
+/* Task 0 is the embedding, task i + 1 step i. Threads take tasks in ascending order and one that
+ * has failed takes no more, so the first task to fail is always found, as in a single walk. */
+static void load_task(void *context, size_t task, int thread)
+{
+    struct loader *l = (struct loader *)context + thread;
+    const struct nn_plan *plan = &l->net->plan;
+    if (l->failed != SIZE_MAX)
+        return;
+    l->next = task == 0 ? 0 : embedding_params(&l->net->arch);
+    for (size_t i = 0; i + 1 < task; i++)
+        l->next += step_params(&plan->steps[i]);
+    if (task == 0 ? load_embedding(l)
+                  : load_step(l, &plan->steps[task - 1], &l->net->layers[task - 1]))
+        l->failed = task;
+    else if (task == (size_t)plan->step_count && l->next != l->count) {
+        err_fail(l->e, ERR_INTERNAL, l->params[l->next].name, "belongs to no layer");
+        l->failed = task;
+    }
+}
+
+/* All tasks by `threads` loaders, which have their memory. */
+static int load_all(struct loader *l, int threads, struct err *e)
+{
+    const struct nn_net *net = l->net;
+    size_t tasks = (size_t)net->plan.step_count + 1;
+    const struct loader *first = NULL;
+    /* Without a pool the caller does all: slower, with the same result. */
+    struct nn_pool *pool = threads > 1 ? nn_pool_new(threads, NULL) : NULL;
+    if (pool)
+        nn_pool_run(pool, tasks, load_task, l);
+    else
+        for (size_t i = 0; i < tasks; i++)
+            load_task(l, i, 0);
+    nn_pool_free(pool);
+    for (int i = 0; i < threads; i++)
+        if (l[i].failed != SIZE_MAX && (!first || l[i].failed < first->failed))
+            first = &l[i];
+    if (first)
+        return err_fail(e, first->own.code, first->own.at, "%s", first->own.text);
+    net->kernels->pack(&net->time.shape, l->time, net->time.packed);
     return 0;
 }
 
-static int load_with_memory(struct loader *l, size_t matrix)
+static int load_with_memory(const struct loader *shared, size_t matrix, int threads, struct err *e)
 {
-    const struct nn_product_shape *time = &l->net->time.shape;
-    size_t tensor = 0;
-    for (size_t i = 0; i < l->count; i++)
-        tensor = l->params[i].count > tensor ? l->params[i].count : tensor;
-    l->tensor = calloc(tensor, sizeof *l->tensor);
-    l->matrix = calloc(matrix, sizeof *l->matrix);
-    l->time = calloc(time->inputs * time->outputs, sizeof *l->time);
-    int result = l->tensor && l->matrix && l->time
-                     ? load_all(l)
-                     : err_fail_memory(l->e, (tensor + matrix) * sizeof *l->tensor);
-    free(l->tensor);
-    free(l->matrix);
-    free(l->time);
+    const struct nn_product_shape *shape = &shared->net->time.shape;
+    size_t tensor = 0, count = (size_t)threads;
+    for (size_t i = 0; i < shared->count; i++)
+        tensor = shared->params[i].count > tensor ? shared->params[i].count : tensor;
+    struct loader *l = calloc(count, sizeof *l);
+    float *time = calloc(shape->inputs * shape->outputs, sizeof *time);
+    bool enough = l && time;
+    for (size_t i = 0; l && i < count; i++) {
+        l[i] = *shared;
+        l[i].tensor = calloc(tensor, sizeof *l->tensor);
+        l[i].matrix = calloc(matrix, sizeof *l->matrix);
+        l[i].time = time;
+        l[i].e = &l[i].own;
+        l[i].failed = SIZE_MAX;
+        enough = enough && l[i].tensor && l[i].matrix;
+    }
+    int result = enough ? load_all(l, threads, e)
+                        : err_fail_memory(e, count * (tensor + matrix) * sizeof *l->tensor);
+    for (size_t i = 0; l && i < count; i++) {
+        free(l[i].tensor);
+        free(l[i].matrix);
+    }
+    free(time);
+    free(l);
     return result;
 }
 
-int nn_layers_load(struct nn_net *net, const struct nn_weights *weights, struct err *e)
+int nn_layers_load(struct nn_net *net, const struct nn_weights *weights, int threads, struct err *e)
 {
     struct layout count = {.net = net};
     net->layers = calloc((size_t)net->plan.step_count, sizeof *net->layers);
@@ -343,16 +437,18 @@ int nn_layers_load(struct nn_net *net, const struct nn_weights *weights, struct 
     if (count.arena.overflow)
         return err_fail(e, ERR_LIMIT, "nf", "the weights do not fit in memory");
     net->block_bytes = count.arena.used;
-    net->block = nn_arena_memory(net->block_bytes, e);
+    /* Not zeroed: threads that pack also share the cost of fresh pages. All of a packed array is
+     * written, and what is added to begins as zeros. */
+    net->block = raw_memory(net->block_bytes, e);
     if (!net->block)
         return -1;
     struct layout place = {.net = net, .arena.base = net->block};
     lay_net(&place);
-    struct loader l = {.net = net, .weights = weights, .e = e};
+    struct loader l = {.net = net, .weights = weights};
     l.params = nn_arch_params(&net->arch, &l.count, e);
     if (!l.params)
         return -1;
-    int result = load_with_memory(&l, place.matrix);
+    int result = load_with_memory(&l, place.matrix, threads, e);
     free(l.params);
     return result;
 }

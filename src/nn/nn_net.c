@@ -12,6 +12,12 @@
 struct nn_net *nn_net_new(const struct nn_arch *arch, const struct nn_weights *weights,
                           enum nn_kernel kernel, struct err *e)
 {
+    return nn_net_new_threads(arch, weights, kernel, 1, e);
+}
+
+struct nn_net *nn_net_new_threads(const struct nn_arch *arch, const struct nn_weights *weights,
+                                  enum nn_kernel kernel, int threads, struct err *e)
+{
     if (nn_arch_check(arch, e) || (kernel == NN_KERNEL_AUTO && nn_kernel_environment(&kernel, e)))
         return NULL;
     kernel = nn_kernel_resolve(kernel);
@@ -28,7 +34,7 @@ struct nn_net *nn_net_new(const struct nn_arch *arch, const struct nn_weights *w
     net->arch = *arch;
     net->kernel = kernel;
     net->kernels = nn_kernels_get(kernel);
-    if (nn_plan_build(arch, &net->plan, e) || nn_layers_load(net, weights, e)) {
+    if (nn_plan_build(arch, &net->plan, e) || nn_layers_load(net, weights, threads, e)) {
         nn_net_free(net);
         return NULL;
     }

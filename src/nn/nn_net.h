@@ -23,7 +23,7 @@ int nn_kernel_environment(enum nn_kernel *out, struct err *e);
  * the machine can run. */
 bool nn_kernel_available(enum nn_kernel kernel);
 enum nn_kernel nn_kernel_resolve(enum nn_kernel kernel);
-/* ISA and revision, part of the seed rule: "c.1", "avx2.2", "avx512.2". The revision rises whenever
+/* ISA and revision, part of the seed rule: "c.1", "avx2.3", "avx512.3". The revision rises whenever
  * any output bit of a kernel changes. */
 const char *nn_kernel_id(enum nn_kernel kernel);
 
@@ -35,10 +35,15 @@ struct nn_weights {
 };
 
 struct nn_net;
-/* Reads every parameter, refuses non-finite ones by name, packs them. NULL on failure, which a bad
- * word in PFGM_KERNEL is too if the kernel is AUTO. */
+/* Reads every parameter in the order of nn_arch_params, refuses non-finite ones by name, packs
+ * them. NULL on failure, which a bad word in PFGM_KERNEL is too if the kernel is AUTO. */
 struct nn_net *nn_net_new(const struct nn_arch *arch, const struct nn_weights *weights,
                           enum nn_kernel kernel, struct err *e);
+/* The same by up to `threads` ≥ 1 threads, the caller included: with more than one, `read` is
+ * called by several at once and in any order, once for each param. Bits and errors are those of
+ * one. */
+struct nn_net *nn_net_new_threads(const struct nn_arch *arch, const struct nn_weights *weights,
+                                  enum nn_kernel kernel, int threads, struct err *e);
 void nn_net_free(struct nn_net *net);
 const struct nn_arch *nn_net_arch(const struct nn_net *net);
 enum nn_kernel nn_net_kernel(const struct nn_net *net);

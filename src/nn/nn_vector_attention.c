@@ -114,10 +114,10 @@ void NN_VEC(attention)(const struct nn_attention *p)
 
 #if NN_VECTOR_BITS == 512
 const struct nn_kernels nn_kernels_avx512 = {
-    .id = "avx512.2",
+    .id = "avx512.3",
 #else
 const struct nn_kernels nn_kernels_avx2 = {
-    .id = "avx2.2",
+    .id = "avx2.3",
 #endif
     .winograd = NN_VEC(winograd),
     .pack_size = NN_VEC(pack_size),

@@ -105,28 +105,47 @@ static void group_sums(const struct nn_norm *p, size_t image, struct span span, 
 
 /* ---- the result ---- */
 
-/* Lanes `span` of a part, which begins with lane `before` of all. */
+NN_INLINE vec activate(vec x, vec scale, vec shift, bool silu)
+{
+    vec v = vec_fma(x, scale, shift);
+    return silu ? vec_silu(v) : v;
+}
+
+/* Channels [first, last) of a pixel, whole vectors. */
+NN_INLINE void apply_pixel(const float *src, float *out, size_t first, size_t last,
+                           const float *scale, const float *shift, bool silu)
+{
+    for (size_t c = first; c < last; c += VEC_WIDTH)
+        vec_store(out + c,
+                  activate(vec_load(src + c), vec_load(scale + c), vec_load(shift + c), silu));
+}
+
+/* Lanes `span` of a part, which begins with lane `before` of all. A half vector that is left over
+ * goes through with the next pixel's. */
 NN_INLINE void apply_part(const struct nn_norm *p, int part, size_t image, struct span span,
                           size_t before, const float *scale, const float *shift, bool silu)
 {
-    size_t lanes = p->part[part].lanes;
+    size_t lanes = p->part[part].lanes, next = p->target.lanes;
     size_t whole = span.first + (span.last - span.first) / VEC_WIDTH * VEC_WIDTH;
     const float *src = p->part[part].src + image * p->side * p->side * lanes;
     scale += before;
     shift += before;
     for (size_t y = 0; y < p->side; y++) {
         float *row = nn_target_row(&p->target, image, y) + before;
-        for (size_t x = 0; x < p->side; x++, src += lanes, row += p->target.lanes) {
-            for (size_t c = span.first; c < whole; c += VEC_WIDTH) {
-                vec v = vec_fma(vec_load(src + c), vec_load(scale + c), vec_load(shift + c));
-                vec_store(row + c, silu ? vec_silu(v) : v);
-            }
-            if (whole < span.last) {
-                vec v = vec_fma(vec_load_half(src + whole), vec_load_half(scale + whole),
-                                vec_load_half(shift + whole));
-                vec_store_half(row + whole, silu ? vec_silu(v) : v);
-            }
+        for (size_t x = 0; x < p->side; x++)
+            apply_pixel(src + x * lanes, row + x * next, span.first, whole, scale, shift, silu);
+        if (whole < span.last) {
+            vec a = vec_load_two(scale + whole, scale + whole);
+            vec b = vec_load_two(shift + whole, shift + whole);
+            const float *in = src + whole;
+            float *out = row + whole;
+            size_t x = 0;
+            for (; x + 2 <= p->side; x += 2, in += 2 * lanes, out += 2 * next)
+                vec_store_two(out, out + next, activate(vec_load_two(in, in + lanes), a, b, silu));
+            if (x < p->side)
+                vec_store_half(out, activate(vec_load_half(in), a, b, silu));
         }
+        src += p->side * lanes;
     }
 }
 

@@ -13,21 +13,12 @@
  * residual. So weights are read once for a block of tiles, as one stream, and all else stays in the
  * second-level cache (or near it, where a large layer's weights call for more tiles a block).
  *
- * An output element's operations and their order depend on nothing but its place in its own tile.
- * Tiles that overhang the image read zeros there, so nothing beyond it can show in the result. */
-#include "nn_vector_tile.h"
+ * A side that is no multiple of four ends in a tile with fewer outputs, which needs fewer points
+ * and has no row in the planes of the others (see nn_vector_points.h).
+ *
+ * An output element's operations and their order depend on nothing but its place in its image. */
+#include "nn_vector_points.h"
 
-/* The points ±A and ±B and what follows from them. */
-#define A1 0.625f
-#define B1 1.5f
-#define A2 (A1 * A1)
-#define B2 (B1 * B1)
-#define A3 (A2 * A1)
-#define B3 (B2 * B1)
-
-#define TILE_SIDE 4
-#define PATCH 6
-#define PLANES (PATCH * PATCH)
 #define RUN_MAX 8 /* tiles of a row that are transformed together */
 #define RUN_COLUMNS (RUN_MAX * TILE_SIDE + 2)
 
@@ -112,6 +103,7 @@ struct work {
     const struct nn_product *p;
     size_t inputs, outputs;
     size_t across, tiles;       /* in a row of an image; in all images */
+    int edge;                   /* outputs of a row's last tile, 0 for a whole one */
     size_t block;               /* tiles that go through together */
     size_t in_plane, out_plane; /* floats between planes */
     float *in, *out;            /* planes [tile][input] and [tile][channel of the block] */
@@ -120,9 +112,11 @@ struct work {
 /* Tiles of a block, a multiple of half of every P of TILE_WIDTHS (see multiply_planes): enough that
  * their arithmetic outweighs the weights' way from the third-level cache, and few where the weights
  * fit in the second, so that the planes stay near and a team has more units to share out. */
+#define BLOCK_TILES_MAX 48
+
 static size_t block_tiles(size_t inputs, size_t outputs)
 {
-    return inputs * outputs <= 96 * 96 ? 12 : 48;
+    return inputs * outputs <= 96 * 96 ? 12 : BLOCK_TILES_MAX;
 }
 
 /* Floats of a plane: an odd number of cache lines, so that a tile's planes lie in different sets.
@@ -145,6 +139,7 @@ static struct work work_begin(const struct nn_product *p, float *scratch)
     size_t across = (p->width + TILE_SIDE - 1) / TILE_SIDE;
     struct work w = {.p = p, .inputs = p->shape.inputs / 9, .outputs = p->shape.outputs};
     w.across = across;
+    w.edge = points_edge(p->width);
     w.tiles = p->images * across * across;
     w.block = block_tiles(w.inputs, w.outputs);
     w.in_plane = plane_floats(w.block, w.inputs);
@@ -154,22 +149,48 @@ static struct work work_begin(const struct nn_product *p, float *scratch)
     return w;
 }
 
-/* ---- input transform ---- */
+/* ---- where a block's tiles lie in the planes ---- */
 
-/* Bᵀ d for one column: a row a point, the polynomial of the other points. */
-NN_INLINE void input_column(const vec d[PATCH], vec out[PATCH])
+/* There are four classes of planes, since edges leave out some rows and some columns of them: a
+ * tile's place among those that have a row in a plane of the class, and how many these are. */
+struct spread {
+    size_t place[4][BLOCK_TILES_MAX], count[4];
+};
+
+NN_INLINE int plane_class(int edge, int i, int j)
 {
-    vec a = vec_set(A1), b = vec_set(B1), a2 = vec_set(A2), b2 = vec_set(B2);
-    vec sum = vec_set(A2 + B2), product = vec_set(A2 * B2);
-    vec even_a = vec_fnma(b2, d[2], d[4]), odd_a = vec_fnma(b2, d[1], d[3]);
-    vec even_b = vec_fnma(a2, d[2], d[4]), odd_b = vec_fnma(a2, d[1], d[3]);
-    out[0] = vec_fma(product, d[0], vec_fnma(sum, d[2], d[4]));
-    out[1] = vec_fma(a, odd_a, even_a);
-    out[2] = vec_fnma(a, odd_a, even_a);
-    out[3] = vec_fma(b, odd_b, even_b);
-    out[4] = vec_fnma(b, odd_b, even_b);
-    out[5] = vec_fma(product, d[1], vec_fnma(sum, d[3], d[5]));
+    return 2 * points_skip(edge, i) + points_skip(edge, j);
 }
+
+static bool last_row(const struct work *w, size_t tile)
+{
+    return w->edge && tile / w->across % w->across == w->across - 1;
+}
+
+static bool last_column(const struct work *w, size_t tile)
+{
+    return w->edge && tile % w->across == w->across - 1;
+}
+
+/* Classes that occur. */
+static int class_count(const struct work *w)
+{
+    return w->edge ? 4 : 1;
+}
+
+static void spread_find(struct spread *s, const struct work *w, size_t first, size_t count)
+{
+    memset(s->count, 0, sizeof s->count);
+    for (size_t t = 0; t < count; t++) {
+        int edges = 2 * last_row(w, first + t) + last_column(w, first + t);
+        for (int k = 0; k < class_count(w); k++) {
+            s->place[k][t] = s->count[k];
+            s->count[k] += (edges & k) == 0;
+        }
+    }
+}
+
+/* ---- input transform ---- */
 
 /* A run of tiles of one row of tiles: where their inputs lie. */
 struct run {
@@ -177,11 +198,39 @@ struct run {
     size_t step;             /* floats between columns */
     size_t columns, inside;  /* that the tiles read; that lie in the image or on its border */
     size_t count;            /* tiles */
-    size_t first;            /* the first one's place in the block */
+    size_t first;            /* the first one's number in the block */
+    bool bottom, right;      /* the row is, or the last tile is, one of the image's edge */
 };
 
+/* Rows of planes of one vector of channels of one tile, from its columns; `base` has the tile's
+ * place for each class. */
+NN_INLINE void tile_transform(const struct work *w, vec columns[][PATCH], float *const base[4],
+                              bool half, int edge, bool bottom, bool right)
+{
+    UNROLL
+    for (int i = 0; i < PATCH; i++) {
+        vec d[PATCH], v[PATCH];
+        if (bottom && points_skip(edge, i))
+            continue;
+        UNROLL
+        for (int j = 0; j < PATCH; j++)
+            d[j] = columns[j][i];
+        if (right)
+            points_input_edge(edge, d, v);
+        else
+            points_input(d, v);
+        UNROLL
+        for (int j = 0; j < PATCH; j++)
+            if (!right || !points_skip(edge, j))
+                vec_store_part(base[plane_class(edge, i, j)] +
+                                   (size_t)(i * PATCH + j) * w->in_plane,
+                               v[j], half);
+    }
+}
+
 /* One vector of channels of a run, from `c` on. */
-NN_INLINE void run_transform(const struct work *w, const struct run *r, size_t c, bool half)
+NN_INLINE void run_transform(const struct work *w, const struct spread *s, const struct run *r,
+                             size_t c, bool half, int edge)
 {
     vec columns[RUN_COLUMNS][PATCH];
     for (size_t x = 0; x < r->columns; x++) {
@@ -189,21 +238,20 @@ NN_INLINE void run_transform(const struct work *w, const struct run *r, size_t c
         UNROLL
         for (int i = 0; i < PATCH; i++)
             d[i] = x < r->inside ? vec_load_part(r->row[i] + x * r->step + c, half) : vec_zero();
-        input_column(d, columns[x]);
+        if (edge && r->bottom)
+            points_input_edge(edge, d, columns[x]);
+        else
+            points_input(d, columns[x]);
     }
     for (size_t t = 0; t < r->count; t++) {
-        float *out = w->in + (r->first + t) * w->inputs + c;
+        float *base[4];
         UNROLL
-        for (int i = 0; i < PATCH; i++) {
-            vec d[PATCH], v[PATCH];
-            UNROLL
-            for (size_t j = 0; j < PATCH; j++)
-                d[j] = columns[t * TILE_SIDE + j][i];
-            input_column(d, v);
-            UNROLL
-            for (int j = 0; j < PATCH; j++, out += w->in_plane)
-                vec_store_part(out, v[j], half);
-        }
+        for (int k = 0; k < 4; k++)
+            base[k] = w->in + (edge ? s->place[k][r->first + t] : r->first + t) * w->inputs + c;
+        if (edge && r->right && t == r->count - 1)
+            tile_transform(w, columns + t * TILE_SIDE, base, half, edge, r->bottom, true);
+        else
+            tile_transform(w, columns + t * TILE_SIDE, base, half, edge, edge && r->bottom, false);
     }
 }
 
@@ -222,6 +270,8 @@ static struct run run_find(const struct work *w, size_t tile, size_t left)
         r.count = RUN_MAX;
     r.columns = r.count * TILE_SIDE + 2;
     r.inside = p->width + 2 - tx * TILE_SIDE;
+    r.bottom = last_row(w, tile);
+    r.right = last_column(w, tile + r.count - 1);
     for (size_t i = 0; i < PATCH; i++) {
         size_t y = ty * TILE_SIDE + i;
         r.row[i] = y < p->height + 2 ? above + (y * p->in_row + tx * TILE_SIDE) * lanes : above;
@@ -229,18 +279,30 @@ static struct run run_find(const struct work *w, size_t tile, size_t left)
     return r;
 }
 
-static void transform_inputs(const struct work *w, size_t first, size_t count)
+NN_INLINE void transform_runs(const struct work *w, const struct spread *s, size_t first,
+                              size_t count, int edge)
 {
     for (size_t done = 0; done < count;) {
         struct run r = run_find(w, first + done, count - done);
         size_t c = 0;
         r.first = done;
         for (; c + VEC_WIDTH <= w->inputs; c += VEC_WIDTH)
-            run_transform(w, &r, c, false);
+            run_transform(w, s, &r, c, false, edge);
         if (c < w->inputs)
-            run_transform(w, &r, c, true);
+            run_transform(w, s, &r, c, true, edge);
         done += r.count;
     }
+}
+
+static void transform_inputs(const struct work *w, const struct spread *s, size_t first,
+                             size_t count)
+{
+    if (w->edge == 0)
+        transform_runs(w, s, first, count, 0);
+    else if (w->edge == 2)
+        transform_runs(w, s, first, count, 2);
+    else
+        transform_runs(w, s, first, count, 3);
 }
 
 /* ---- the products ---- */
@@ -305,17 +367,19 @@ static const struct {
     void (*one)(const struct rows *r);
 } widths[] = {TILE_WIDTHS(LIST_ROWS)};
 
-/* All planes of a block of `count` tiles and of outputs, by P, P / 2 or one row at a time. What is
+/* All planes of a block of tiles and of outputs, by P, P / 2 or one row at a time. What is
  * left is rounded up to one of these: the planes have the room, since a block is a multiple of
  * P / 2, and what a row beyond the last holds reaches no other row. */
-static void multiply_planes(const struct work *w, const float *weights, size_t width, size_t count)
+static void multiply_planes(const struct work *w, const struct spread *s, const float *weights,
+                            size_t width)
 {
     struct rows r = {.inputs = w->inputs, .width = width, .weights = weights};
     size_t pixels = widths[width / NN_LANES - 1].pixels;
     for (size_t plane = 0; plane < PLANES; plane++, r.weights += w->inputs * width) {
         r.in = w->in + plane * w->in_plane;
         r.out = w->out + plane * w->out_plane;
-        for (size_t left = count; left > 0;) {
+        size_t left = s->count[plane_class(w->edge, (int)(plane / PATCH), (int)(plane % PATCH))];
+        while (left > 0) {
             size_t step = left == 1 ? 1 : left <= pixels / 2 ? pixels / 2 : pixels;
             (step == 1        ? widths[width / NN_LANES - 1].one
              : step == pixels ? widths[width / NN_LANES - 1].full
@@ -329,38 +393,39 @@ static void multiply_planes(const struct work *w, const float *weights, size_t w
 
 /* ---- output transform ---- */
 
-/* Aᵀ m for one column. */
-NN_INLINE void output_column(const vec m[PATCH], vec out[TILE_SIDE])
-{
-    vec sum_a = vec_add(m[1], m[2]), apart_a = vec_sub(m[1], m[2]);
-    vec sum_b = vec_add(m[3], m[4]), apart_b = vec_sub(m[3], m[4]);
-    out[0] = vec_add(m[0], vec_add(sum_a, sum_b));
-    out[1] = vec_fma(vec_set(B1), apart_b, vec_mul(vec_set(A1), apart_a));
-    out[2] = vec_fma(vec_set(B2), sum_b, vec_mul(vec_set(A2), sum_a));
-    out[3] = vec_fma(vec_set(B3), apart_b, vec_fma(vec_set(A3), apart_a, m[5]));
-}
-
 /* Where a tile's outputs go, and how many of its rows and columns lie in the image. */
 struct place {
     size_t first, row; /* floats from the beginning of the output, and between rows */
     size_t rows, columns;
     const float *bias;
+    const float *planes[4]; /* the tile's place in each class */
+    size_t step;            /* floats between planes */
+    bool bottom, right;
 };
 
-/* One vector of channels of one tile, from channel `o` of the block that begins at `first` on. */
-NN_INLINE void tile_finish(const struct nn_product *p, const struct place *at, const float *planes,
-                           size_t step, size_t o, bool half, bool whole, bool residual)
+/* One vector of channels of one tile: from channel `o` of its block, `to` of all.
+ * `edge` is the image's, and `whole` tells that the tile is not at it. */
+NN_INLINE void tile_finish(const struct nn_product *p, const struct place *at, size_t o, size_t to,
+                           bool half, int edge, bool whole, bool residual)
 {
     vec column[PATCH][TILE_SIDE];
     UNROLL
-    for (size_t j = 0; j < PATCH; j++) {
+    for (int j = 0; j < PATCH; j++) {
+        bool skip = !whole && at->right && points_skip(edge, j);
         vec m[PATCH];
         UNROLL
-        for (size_t i = 0; i < PATCH; i++)
-            m[i] = vec_load_part(planes + (i * PATCH + j) * step, half);
-        output_column(m, column[j]);
+        for (int i = 0; i < PATCH; i++) {
+            const float *plane = at->planes[plane_class(edge, i, j)];
+            m[i] = vec_zero();
+            if (!skip && (whole || !at->bottom || !points_skip(edge, i)))
+                m[i] = vec_load_part(plane + o + (size_t)(i * PATCH + j) * at->step, half);
+        }
+        if (!whole && at->bottom)
+            points_output_edge(edge, m, column[j]);
+        else
+            points_output(m, column[j]);
     }
-    vec bias = vec_load_part(at->bias + o, half), scale = vec_set(p->scale);
+    vec bias = vec_load_part(at->bias + to, half), scale = vec_set(p->scale);
     UNROLL
     for (size_t y = 0; y < TILE_SIDE; y++) {
         vec m[PATCH], sum[TILE_SIDE];
@@ -369,59 +434,81 @@ NN_INLINE void tile_finish(const struct nn_product *p, const struct place *at, c
         UNROLL
         for (int j = 0; j < PATCH; j++)
             m[j] = column[j][y];
-        output_column(m, sum);
+        if (!whole && at->right)
+            points_output_edge(edge, m, sum);
+        else
+            points_output(m, sum);
         UNROLL
         for (size_t x = 0; x < TILE_SIDE; x++) {
-            size_t to = at->first + y * at->row + x * p->shape.outputs + o;
+            size_t out = at->first + y * at->row + x * p->shape.outputs + to;
             if (!whole && x >= at->columns)
                 break;
             vec v = vec_add(sum[x], bias);
             if (residual)
-                v = vec_mul(vec_add(v, vec_load_part(p->residual + to, half)), scale);
-            vec_store_part(p->out + to, v, half);
+                v = vec_mul(vec_add(v, vec_load_part(p->residual + out, half)), scale);
+            vec_store_part(p->out + out, v, half);
         }
     }
 }
 
-#define FINISH(half)                                                                               \
-    if (at->rows == TILE_SIDE && at->columns == TILE_SIDE && p->residual)                          \
-        tile_finish(p, at, planes, step, o, half, true, true);                                     \
-    else if (at->rows == TILE_SIDE && at->columns == TILE_SIDE)                                    \
-        tile_finish(p, at, planes, step, o, half, true, false);                                    \
-    else                                                                                           \
-        tile_finish(p, at, planes, step, o, half, false, p->residual != NULL);
+/* A function of each kind of tile: `edge` of the image, whether the tile is whole, half a vector.
+ */
+#define DEFINE_FINISH(name, half, edge, whole)                                                     \
+    static void name(const struct nn_product *p, const struct place *at, size_t o, size_t to)      \
+    {                                                                                              \
+        if (p->residual)                                                                           \
+            tile_finish(p, at, o, to, half, edge, whole, true);                                    \
+        else                                                                                       \
+            tile_finish(p, at, o, to, half, edge, whole, false);                                   \
+    }
+#define FINISH_KINDS(X, half)                                                                      \
+    X(finish_0_##half, half, 0, true)                                                              \
+    X(finish_2_##half, half, 2, true)                                                              \
+    X(finish_3_##half, half, 3, true)                                                              \
+    X(finish_2_edge_##half, half, 2, false)                                                        \
+    X(finish_3_edge_##half, half, 3, false)
+FINISH_KINDS(DEFINE_FINISH, false)
+FINISH_KINDS(DEFINE_FINISH, true)
 
-static void tile_finish_whole(const struct nn_product *p, const struct place *at,
-                              const float *planes, size_t step, size_t o)
-{
-    FINISH(false)
-}
+typedef void (*finish_function)(const struct nn_product *p, const struct place *at, size_t o,
+                                size_t to);
 
-static void tile_finish_half(const struct nn_product *p, const struct place *at,
-                             const float *planes, size_t step, size_t o)
-{
-    FINISH(true)
-}
+/* By [half][edge], and [1] of a tile at the edge; there is none at edge 0. */
+static const finish_function finish_functions[2][4][2] = {
+    {{finish_0_false},
+     {0},
+     {finish_2_false, finish_2_edge_false},
+     {finish_3_false, finish_3_edge_false}},
+    {{finish_0_true},
+     {0},
+     {finish_2_true, finish_2_edge_true},
+     {finish_3_true, finish_3_edge_true}},
+};
 
-static void finish_outputs(const struct work *w, size_t first, size_t width, size_t tile,
-                           size_t count)
+static void finish_outputs(const struct work *w, const struct spread *s, size_t first, size_t width,
+                           size_t tile, size_t count)
 {
     const struct nn_product *p = w->p;
     for (size_t t = 0; t < count; t++, tile++) {
-        size_t image = tile / (w->across * w->across);
-        size_t y = tile / w->across % w->across * TILE_SIDE, x = tile % w->across * TILE_SIDE,
-               o = 0;
-        const struct place at = {
+        size_t image = tile / (w->across * w->across), o = 0;
+        size_t y = tile / w->across % w->across * TILE_SIDE, x = tile % w->across * TILE_SIDE;
+        struct place at = {
             .first = ((image * p->height + y) * p->width + x) * w->outputs,
             .row = p->width * w->outputs,
-            .rows = p->height - y < TILE_SIDE ? p->height - y : TILE_SIDE,
-            .columns = p->width - x < TILE_SIDE ? p->width - x : TILE_SIDE,
+            .rows = p->height - y,
+            .columns = p->width - x,
             .bias = p->bias + image * p->bias_step,
+            .step = w->out_plane,
+            .bottom = last_row(w, tile),
+            .right = last_column(w, tile),
         };
+        for (int k = 0; k < class_count(w); k++)
+            at.planes[k] = w->out + s->place[k][t] * width;
+        finish_function whole = finish_functions[0][w->edge][at.bottom || at.right];
         for (; o + VEC_WIDTH <= width; o += VEC_WIDTH)
-            tile_finish_whole(p, &at, w->out + t * width + o, w->out_plane, first + o);
+            whole(p, &at, o, first + o);
         if (o < width)
-            tile_finish_half(p, &at, w->out + t * width + o, w->out_plane, first + o);
+            finish_functions[1][w->edge][at.bottom || at.right](p, &at, o, first + o);
     }
 }
 
@@ -440,15 +527,17 @@ size_t NN_VEC(winograd_units)(const struct nn_product *p)
 void NN_VEC(winograd_share)(const struct nn_product *p, struct nn_share *share)
 {
     const struct work w = work_begin(p, share->scratch);
+    struct spread s;
     size_t blocks = block_count(w.outputs);
     for (size_t unit = share->first; unit < share->last; unit++) {
         size_t tile = unit / blocks * w.block, left = w.tiles - tile;
         size_t count = left < w.block ? left : w.block;
         size_t first = block_first(w.outputs, unit % blocks), width = block_width(w.outputs, first);
+        spread_find(&s, &w, tile, count);
         if (share->held != unit / blocks + 1)
-            transform_inputs(&w, tile, count);
+            transform_inputs(&w, &s, tile, count);
         share->held = unit / blocks + 1;
-        multiply_planes(&w, p->packed + first * PLANES * w.inputs, width, count);
-        finish_outputs(&w, first, width, tile, count);
+        multiply_planes(&w, &s, p->packed + first * PLANES * w.inputs, width);
+        finish_outputs(&w, &s, first, width, tile, count);
     }
 }

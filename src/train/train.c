@@ -77,10 +77,12 @@ static int read_config(struct run *r, struct err *e)
                                path ? path : "configuration", e);
 }
 
-/* The digest leaves out what changes no byte: how long to train and how often to report. */
+/* The digest leaves out what changes no weight: how long to train, how often to report, and names.
+ */
 static int digest_config(struct run *r, struct err *e)
 {
-    static const char *const free_keys[] = {"steps", "log_every", "save_every", "sheet_every"};
+    static const char *const free_keys[] = {"steps", "log_every", "save_every", "sheet_every",
+                                            "labels"};
     json_t *root = train_config_json(&r->config, e);
     struct buf text;
     if (!root)
@@ -116,6 +118,10 @@ static int write_config(const struct run *r, struct err *e)
 
 static int check_conditional(const struct run *r, struct err *e)
 {
+    size_t names = json_array_size(r->config.labels);
+    if (names > 0 && names != (size_t)r->data.classes)
+        return err_fail(e, ERR_INPUT, "\"labels\"", "names %zu classes, the data have %d", names,
+                        r->data.classes);
     if (!r->config.conditional)
         return 0;
     if (r->data.classes < 1)
@@ -238,7 +244,9 @@ static int write_sheet(struct run *r, struct err *e)
                                   .grad = r->grad,
                                   .classes = classes,
                                   .columns = SHEET_COLUMNS,
-                                  .rows = classes == 0 ? 4 : classes < 10 ? classes : 10};
+                                  .rows = classes == 0   ? 4
+                                          : classes < 10 ? classes
+                                                         : 10};
     snprintf(name, sizeof name, "samples/step-%08" PRId64 ".png", r->state.step);
     nn_grad_weights_set(r->grad, r->state.ema);
     return train_sheet_write(&s, path_in(r, name, path), e);
@@ -312,8 +320,7 @@ static int report(struct run *r, struct train_progress *p, struct err *e)
                                  .norm = s->norm_sum / (double)s->sum_count,
                                  .speed = seconds > 0 ? images / seconds : 0};
     if (p->speed > 0)
-        p->seconds_left =
-            (double)(r->config.steps - s->step) * (double)r->config.batch / p->speed;
+        p->seconds_left = (double)(r->config.steps - s->step) * (double)r->config.batch / p->speed;
     if (s->step % r->config.log_every != 0)
         return 0;
     p->logged = true;
@@ -361,8 +368,7 @@ int train_run(const struct train_options *options, struct train_result *result, 
     *result = (struct train_result){.loss = NAN};
     int failed = open_run(&r, e);
     if (!failed && options->begin)
-        options->begin(options->context, &r.config, &r.data, nn_grad_scalars(r.grad),
-                       r.state.step);
+        options->begin(options->context, &r.config, &r.data, nn_grad_scalars(r.grad), r.state.step);
     if (!failed)
         failed = loop(&r, result, e);
     if (!failed)

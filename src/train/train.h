@@ -15,8 +15,8 @@
 
 struct train_progress {
     int64_t step, steps;
-    double loss, norm;  /* means since the last report of the log */
-    double speed;       /* images a second, of this process */
+    double loss, norm; /* means since the last report of the log */
+    double speed;      /* images a second, of this process */
     double seconds_left;
     bool logged; /* a line of the log was written just now: */
     struct train_log_line line;

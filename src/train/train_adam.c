@@ -76,7 +76,8 @@ static void update_task(void *context, size_t task, int thread)
 void train_adam_update(struct nn_pool *pool, struct train_adam *a, const struct train_adam_step *s)
 {
     double n = (double)s->step, ramp = (1 + n) / (10 + n);
-    double correct1 = 1 - math_exp(n * math_log(BETA1)), correct2 = 1 - math_exp(n * math_log(BETA2));
+    double correct1 = 1 - math_exp(n * math_log(BETA1)),
+           correct2 = 1 - math_exp(n * math_log(BETA2));
     double scale = s->clip / (s->norm + 1e-6);
     struct update u = {.a = a,
                        .s = s,

@@ -18,20 +18,20 @@ struct train_batch {
     int32_t *label;  /* [count]; -1: without */
     float *target;   /* [count][N + 1] */
     /* inside: */
-    float *values;                    /* x's memory */
-    uint32_t *image;                  /* [count], the lowest bit: mirrored */
-    double **scratch;                 /* [threads][N + 1] */
-    float **clean;                    /* [threads][N] */
-    struct train_field **field;       /* [threads] */
-    uint32_t *member;                 /* images sorted by class, */
-    size_t *first;                    /* [classes + 1] and where each class begins */
-    uint32_t **rows;                  /* [groups]: large batches */
-    size_t *row_count;                /* [groups] */
-    int *group;                       /* [count]: of each image */
-    int *label_of;                    /* [groups]; -1: all data */
+    float *values;              /* x's memory */
+    uint32_t *image;            /* [count], the lowest bit: mirrored */
+    double **scratch;           /* [threads][N + 1] */
+    float **clean;              /* [threads][N] */
+    struct train_field **field; /* [threads] */
+    uint32_t *member;           /* images sorted by class, */
+    size_t *first;              /* [classes + 1] and where each class begins */
+    uint32_t **rows;            /* [groups]: large batches */
+    size_t *row_count;          /* [groups] */
+    int *group;                 /* [count]: of each image */
+    int *label_of;              /* [groups]; -1: all data */
     int groups;
-    struct train_points *blocks;      /* points that share their rows, */
-    int *block_group;                 /* and whose */
+    struct train_points *blocks; /* points that share their rows, */
+    int *block_group;            /* and whose */
     int block_count;
     int64_t step;
 };

@@ -18,7 +18,10 @@ static const struct key {
     size_t offset;
     double min, max;
 } keys[] = {
-#define KEY(name, kind, min, max) {#name, kind, offsetof(struct train_config, name), min, max}
+#define KEY(name, kind, min, max)                                                                  \
+    {                                                                                              \
+#name, kind, offsetof(struct train_config, name), min, max                                 \
+    }
     KEY(sigma, REAL, 1e-9, CKPT_SIGMA_MAX),
     KEY(tau, REAL, 1e-6, CKPT_TAU_MAX),
     KEY(gamma, REAL, 0, CKPT_GAMMA_MAX),
@@ -89,16 +92,30 @@ static int read_key(const json_t *root, const struct key *k, struct train_config
     return json_get_bool(root, k->name, false, member(c, k), what, e);
 }
 
+static int read_labels(const json_t *labels, struct train_config *c, const char *what,
+                       struct err *e)
+{
+    if (!labels)
+        return 0;
+    for (size_t i = 0; i < json_array_size(labels); i++)
+        if (json_string_length(json_array_get(labels, i)) == 0)
+            return err_fail(e, ERR_INPUT, what, "\"labels\" element %zu is no name", i);
+    if (json_array_size(labels) == 0)
+        return err_fail(e, ERR_INPUT, what, "\"labels\" must be an array of names, one a class");
+    c->labels = json_deep_copy(labels);
+    return c->labels ? 0 : err_fail_memory(e, 256);
+}
+
 static int read_object(const json_t *root, struct train_config *c, const char *what, struct err *e)
 {
-    const char *known[KEY_COUNT + 2] = {"network", "seed"};
+    const char *known[KEY_COUNT + 3] = {"network", "seed", "labels"};
     int64_t seed = (int64_t)c->seed;
 
     if (!json_is_object(root))
         return err_fail(e, ERR_INPUT, what, "the configuration must be a JSON object");
     for (size_t i = 0; i < KEY_COUNT; i++)
-        known[i + 2] = keys[i].name;
-    if (json_only_keys(root, known, KEY_COUNT + 2, what, e) ||
+        known[i + 3] = keys[i].name;
+    if (json_only_keys(root, known, KEY_COUNT + 3, what, e) ||
         json_get_int(root, "seed", false, 0, INT64_MAX, &seed, what, e))
         return -1;
     c->seed = (uint64_t)seed;
@@ -109,7 +126,8 @@ static int read_object(const json_t *root, struct train_config *c, const char *w
     if (network && !json_is_object(network))
         return err_fail(e, ERR_INPUT, what, "\"network\" must be an object");
     c->network = network ? json_deep_copy(network) : json_object();
-    return c->network ? 0 : err_fail_memory(e, 256);
+    return c->network ? read_labels(json_object_get(root, "labels"), c, what, e)
+                      : err_fail_memory(e, 256);
 }
 
 int train_config_read(const char *text, size_t length, const char *what, struct train_config *out,
@@ -129,7 +147,8 @@ int train_config_read(const char *text, size_t length, const char *what, struct 
 void train_config_clear(struct train_config *c)
 {
     json_decref(c->network);
-    c->network = NULL;
+    json_decref(c->labels);
+    c->network = c->labels = NULL;
 }
 
 /* ---- settling ---- */
@@ -146,11 +165,10 @@ static json_t *default_levels(int side)
 static int settle_network(struct train_config *c, int channels, int side, const char *what,
                           struct err *e)
 {
-    json_t *defaults_json = json_pack("{s:i, s:i, s:i, s:o, s:i, s:[], s:b, s:s, s:s}",
-                                      "image_size", side, "channels", channels, "nf", 32, "ch_mult",
-                                      default_levels(side), "num_res_blocks", 2, "attn_resolutions",
-                                      "fir", 0, "progressive_input", "none", "embedding_type",
-                                      "positional");
+    json_t *defaults_json = json_pack(
+        "{s:i, s:i, s:i, s:o, s:i, s:[], s:b, s:s, s:s}", "image_size", side, "channels", channels,
+        "nf", 32, "ch_mult", default_levels(side), "num_res_blocks", 2, "attn_resolutions", "fir",
+        0, "progressive_input", "none", "embedding_type", "positional");
     struct err reason = {0};
     if (!defaults_json || json_object_update(defaults_json, c->network)) {
         json_decref(defaults_json);
@@ -190,8 +208,9 @@ int train_config_settle(struct train_config *c, int channels, int side, double n
     if (c->norm_max <= 0)
         c->norm_max = root * reach;
     if (!(c->t_max < FIELD_T_MAX) || !(c->norm_max < CKPT_NORM_MAX))
-        return err_fail(e, ERR_INPUT, what, "\"m\" = %lld carries points too far: t_max would be %g",
-                        (long long)c->m, c->t_max);
+        return err_fail(e, ERR_INPUT, what,
+                        "\"m\" = %lld carries points too far: t_max would be %g", (long long)c->m,
+                        c->t_max);
     if (c->t_max <= c->t_min)
         return err_fail(e, ERR_INPUT, what, "\"t_max\" (%g) must be greater than \"t_min\" (%g)",
                         c->t_max, c->t_min);
@@ -210,6 +229,8 @@ json_t *train_config_json(const struct train_config *c, struct err *e)
                                                   : json_boolean(*(const bool *)at);
         bad = json_object_set_new(root, keys[i].name, value) != 0;
     }
+    if (!bad && c->labels)
+        bad = json_object_set(root, "labels", c->labels) != 0;
     if (!bad)
         return root;
     json_decref(root);
@@ -239,7 +260,8 @@ int train_config_describe(const struct train_config *c, char *const *labels, int
         return 0;
     out->labels = calloc((size_t)label_count, sizeof *out->labels);
     for (int i = 0; i < label_count && out->labels; i++) {
-        out->labels[i] = strdup(labels[i]);
+        const char *given = json_string_value(json_array_get(c->labels, (size_t)i));
+        out->labels[i] = strdup(given ? given : labels[i]);
         if (!out->labels[i])
             break;
         out->label_count++;

@@ -17,13 +17,14 @@
 struct train_config {
     struct nn_arch arch;
     json_t *network; /* as given: settled when the image size is known; owned, may be NULL */
+    json_t *labels;  /* names of the classes instead of the data's own; owned, may be NULL */
     /* the field */
     double sigma, tau, gamma;
-    int64_t m;           /* −1: by the rule for a new data set */
-    bool restrict_m;     /* near the data a smaller bound of the exponent */
-    double t_max;        /* 0: by the rule */
-    double t_min;        /* where sampling ends */
-    double norm_max;     /* 0: by the rule */
+    int64_t m;       /* −1: by the rule for a new data set */
+    bool restrict_m; /* near the data a smaller bound of the exponent */
+    double t_max;    /* 0: by the rule */
+    double t_min;    /* where sampling ends */
+    double norm_max; /* 0: by the rule */
     double t_substitution;
     /* the batch */
     int64_t batch, large_batch;

@@ -17,7 +17,8 @@
 
 struct train_data_options {
     const char *path;
-    const char *labels; /* IDX: the file of labels, NULL: the one that belongs to the images' name */
+    const char
+        *labels; /* IDX: the file of labels, NULL: the one that belongs to the images' name */
     bool strict;
     int center_crop; /* to this many pixels a side, first; 0: none */
     int resize;      /* then to this many; 0: none */
@@ -30,8 +31,8 @@ struct train_data {
     int32_t *label;  /* [count], -1 for none; NULL: no classes */
     char **names;    /* of classes */
     int classes;
-    size_t skipped; /* files that could not be used */
-    double norm;    /* mean over the images of the norm in data scale */
+    size_t skipped;               /* files that could not be used */
+    double norm;                  /* mean over the images of the norm in data scale */
     char sha256[SHA256_HEX_SIZE]; /* of pixels and labels */
 };
 

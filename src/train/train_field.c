@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK 128   /* rows */
-#define NEAREST 16  /* rows of a point that are computed again */
-#define DUST -36.0  /* weights below e^-36 of the largest change no float */
-#define SMALL 1e-7  /* the reference's guard of its divisions */
+#define CHUNK 128  /* rows */
+#define NEAREST 16 /* rows of a point that are computed again */
+#define DUST -36.0 /* weights below e^-36 of the largest change no float */
+#define SMALL 1e-7 /* the reference's guard of its divisions */
 
 struct train_field {
     const struct nn_kernels *kernels;

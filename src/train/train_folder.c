@@ -35,7 +35,6 @@ struct listing {
     size_t others; /* files of other names */
 };
 
-
 static int compare_names(const struct dirent **a, const struct dirent **b)
 {
     return strcmp((*a)->d_name, (*b)->d_name);

@@ -55,8 +55,8 @@ static int read_values(gzFile f, struct idx *out, int rank, const char *path, st
     for (int i = 0; i < rank; i++) {
         if (read_exactly(f, head, sizeof head, path, e))
             return -1;
-        out->shape[i] = (uint32_t)head[0] << 24 | (uint32_t)head[1] << 16 | (uint32_t)head[2] << 8 |
-                        head[3];
+        out->shape[i] =
+            (uint32_t)head[0] << 24 | (uint32_t)head[1] << 16 | (uint32_t)head[2] << 8 | head[3];
         if (!size_mul(out->count, out->shape[i], &out->count) || out->count > TRAIN_BYTES_MAX)
             return err_fail(e, ERR_LIMIT, path, "declares more than %zu GB", TRAIN_BYTES_MAX >> 30);
     }

@@ -46,7 +46,8 @@ static int parse_shape(const char *text, struct array *out, const char *what, st
             return 0;
         digits = strspn(text, "0123456789");
         if (digits == 0 || digits > 12 || out->rank == RANK_MAX)
-            return err_fail(e, ERR_INPUT, what, "has a shape in its NPY header that cannot be read");
+            return err_fail(e, ERR_INPUT, what,
+                            "has a shape in its NPY header that cannot be read");
         for (size_t i = 0; i < digits; i++)
             value = value * 10 + (size_t)(*text++ - '0');
         out->shape[out->rank++] = value;

@@ -1,5 +1,5 @@
-/* The curve of the loss: a small picture of its own, with a frame, decades as grey lines, the curve,
- * and figures in a 3×5 dot font. */
+/* The curve of the loss: a small picture of its own, with a frame, decades as grey lines, the
+ * curve, and figures in a 3×5 dot font. */
 #include "base_file.h"
 #include "image.h"
 #include "train_log.h"

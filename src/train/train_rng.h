@@ -12,6 +12,7 @@
 #define TRAIN_RNG_LABEL ((enum rng_purpose)103)    /* index: step, image: left out or not */
 #define TRAIN_RNG_EXPONENT ((enum rng_purpose)104) /* index: step, image: m, and m once more */
 #define TRAIN_RNG_NOISE ((enum rng_purpose)105)    /* index: step, image: t's normal, then x's */
+#define TRAIN_RNG_EVAL ((enum rng_purpose)107)     /* index: direction */
 #define TRAIN_RNG_WEIGHTS ((enum rng_purpose)106)  /* index: parameter: initial values */
 
 /* Steps are below 2^32, what is counted within a step too. */

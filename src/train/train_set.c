@@ -101,15 +101,16 @@ static void crop(const uint8_t *pixels, int channels, int height, int width, int
     size_t row = (size_t)w * (size_t)channels;
     for (int y = 0; y < h; y++)
         memcpy(out + (size_t)y * row,
-               pixels + ((size_t)(y + (height - h) / 2) * (size_t)width + (size_t)((width - w) / 2)) *
-                            (size_t)channels,
+               pixels +
+                   ((size_t)(y + (height - h) / 2) * (size_t)width + (size_t)((width - w) / 2)) *
+                       (size_t)channels,
                row);
 }
 
 /* `work` holds the image [height,width,C] and, behind it, room for the result. */
-static int shape_image(const struct train_data_options *o, uint8_t *work, size_t bytes, int channels,
-                       int *height, int *width, const uint8_t **result, const char *what,
-                       struct err *e)
+static int shape_image(const struct train_data_options *o, uint8_t *work, size_t bytes,
+                       int channels, int *height, int *width, const uint8_t **result,
+                       const char *what, struct err *e)
 {
     uint8_t *out = work + bytes;
     *result = work;
@@ -166,12 +167,14 @@ int train_set_add(struct train_set *set, const uint8_t *pixels, int channels, in
 {
     const struct train_data_options *o = set->options;
     size_t bytes, room = (size_t)(o->resize > 0 ? o->resize : 0);
-    if (height < 1 || width < 1 || !size_mul((size_t)height * (size_t)width, (size_t)channels, &bytes))
+    if (height < 1 || width < 1 ||
+        !size_mul((size_t)height * (size_t)width, (size_t)channels, &bytes))
         return err_fail(e, ERR_INPUT, what, "has no pixels");
     if (o->center_crop == 0 && o->resize == 0) {
         if (height != width)
             return err_fail(e, ERR_INPUT, what,
-                            "is %d×%d, not square: use --center-crop, then --resize", width, height);
+                            "is %d×%d, not square: use --center-crop, then --resize", width,
+                            height);
         return add_shaped(set, pixels, channels, height, label, what, e);
     }
     room = room * room * (size_t)channels + bytes;
@@ -207,7 +210,8 @@ int train_set_number_classes(struct train_set *set, int count, struct err *e)
 int train_set_skip(struct train_set *set, const struct err *why, struct err *e)
 {
     char line[1100];
-    bool forgiven = why->code == ERR_INPUT || why->code == ERR_UNSUPPORTED || why->code == ERR_LIMIT;
+    bool forgiven =
+        why->code == ERR_INPUT || why->code == ERR_UNSUPPORTED || why->code == ERR_LIMIT;
     if (set->options->strict || !forgiven)
         return err_fail(e, why->code, why->at, "%s", why->text);
     log_line(LOG_WARN, "skipped %s", err_line(why, line, sizeof line));
@@ -222,12 +226,18 @@ const char *train_kind_of(const void *data, size_t length)
         size_t length;
         const char *kind;
     } kinds[] = {
-        {"\x89PNG\r\n\x1a\n", 8, "a PNG file"},   {"\xff\xd8\xff", 3, "a JPEG file"},
-        {"GIF8", 4, "a GIF file"},                {"RIFF", 4, "a RIFF file, such as WebP"},
-        {"BM", 2, "a BMP file"},                  {"\x93NUMPY", 6, "a NPY file"},
-        {"PK\x03\x04", 4, "a ZIP archive"},       {"\x1f\x8b", 2, "a gzip file"},
-        {"%PDF", 4, "a PDF file"},                {"II*", 3, "a TIFF file"},
-        {"MM", 2, "a TIFF file"},                 {"version https://git-lfs", 23, "a git-lfs pointer"},
+        {"\x89PNG\r\n\x1a\n", 8, "a PNG file"},
+        {"\xff\xd8\xff", 3, "a JPEG file"},
+        {"GIF8", 4, "a GIF file"},
+        {"RIFF", 4, "a RIFF file, such as WebP"},
+        {"BM", 2, "a BMP file"},
+        {"\x93NUMPY", 6, "a NPY file"},
+        {"PK\x03\x04", 4, "a ZIP archive"},
+        {"\x1f\x8b", 2, "a gzip file"},
+        {"%PDF", 4, "a PDF file"},
+        {"II*", 3, "a TIFF file"},
+        {"MM", 2, "a TIFF file"},
+        {"version https://git-lfs", 23, "a git-lfs pointer"},
         {"\x00\x05\x16\x07", 4, "an AppleDouble file"},
     };
     if (length == 0)

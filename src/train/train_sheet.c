@@ -106,7 +106,8 @@ static int write_sheet(const struct draw *d, const char *path, struct err *e)
     uint8_t *sheet = calloc(image_shape_count(shape), 1), *pixels = calloc(d->n, 1);
     int result = sheet && pixels ? 0 : err_fail_memory(e, image_shape_count(shape));
     for (size_t i = 0; result == 0 && i < d->images; i++)
-        if (image_quantise(ode_solver_state(d->solver[i]), one, IMAGE_ROUND_PFGM, pixels, NULL) == 0)
+        if (image_quantise(ode_solver_state(d->solver[i]), one, IMAGE_ROUND_PFGM, pixels, NULL) ==
+            0)
             image_grid_place(grid, one, shape, i, pixels, sheet);
     buf_init(&png, IMAGE_PIXELS_MAX);
     if (result == 0)

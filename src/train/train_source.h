@@ -13,7 +13,8 @@ struct train_set {
 };
 
 /* Adds an image of bytes [H,W,C], cropped and resized as the options ask, with its label (-1 for
- * none). All must come out square and of one shape: another is ERR_INPUT, naming `what` and both. */
+ * none). All must come out square and of one shape: another is ERR_INPUT, naming `what` and both.
+ */
 int train_set_add(struct train_set *set, const uint8_t *pixels, int channels, int height, int width,
                   int32_t label, const char *what, struct err *e);
 /* Class names 0 … count − 1 as decimal numbers. */

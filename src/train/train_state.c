@@ -122,10 +122,10 @@ static void list_arrays(const struct train_state *s, struct array out[4])
 static json_t *state_metadata(const struct train_state *s, const char *config, const char *data,
                               struct err *e)
 {
-    json_t *state = json_pack("{s:i, s:I, s:s, s:s, s:f, s:f, s:I}", "version", STATE_VERSION,
-                              "step", (json_int_t)s->step, "config_sha256", config, "data_sha256",
-                              data, "loss_sum", s->loss_sum, "norm_sum", s->norm_sum, "sum_count",
-                              (json_int_t)s->sum_count);
+    json_t *state =
+        json_pack("{s:i, s:I, s:s, s:s, s:f, s:f, s:I}", "version", STATE_VERSION, "step",
+                  (json_int_t)s->step, "config_sha256", config, "data_sha256", data, "loss_sum",
+                  s->loss_sum, "norm_sum", s->norm_sum, "sum_count", (json_int_t)s->sum_count);
     struct buf text;
     json_t *metadata = NULL;
     buf_init(&text, 4096);
@@ -268,7 +268,8 @@ static int narrow(const struct train_state *s, enum ckpt_dtype dtype, uint16_t *
 {
     for (size_t i = 0; i < s->count; i++) {
         out[i] = dtype == CKPT_F16 ? to_half(s->ema[i]) : to_bfloat(s->ema[i]);
-        bool infinite = dtype == CKPT_F16 ? (out[i] & 0x7fff) == 0x7c00 : (out[i] & 0x7fff) == 0x7f80;
+        bool infinite =
+            dtype == CKPT_F16 ? (out[i] & 0x7fff) == 0x7c00 : (out[i] & 0x7fff) == 0x7f80;
         if (infinite)
             return err_fail(e, ERR_NUMERIC, "--export-dtype",
                             "weight %zu, %g, does not fit f16: use bf16 or f32", i,
@@ -308,11 +309,11 @@ int train_state_export(const struct train_state *s, const struct nn_param *param
     if (result == 0)
         result = (metadata = export_metadata(description, e)) ? 0 : -1;
     for (size_t i = 0; result == 0 && i < param_count; at += params[i++].count) {
-        tensors[i] = (struct ckpt_output){
-            .name = params[i].name,
-            .dtype = dtype,
-            .rank = params[i].rank,
-            .data = half ? (const void *)(half + at) : (const void *)(s->ema + at)};
+        tensors[i] = (struct ckpt_output){.name = params[i].name,
+                                          .dtype = dtype,
+                                          .rank = params[i].rank,
+                                          .data = half ? (const void *)(half + at)
+                                                       : (const void *)(s->ema + at)};
         for (int k = 0; k < params[i].rank; k++)
             tensors[i].shape[k] = params[i].shape[k];
     }

@@ -2,8 +2,8 @@
  *
  * RUN/state.safetensors holds what the next step needs: weights, Adam's moments, the average, the
  * step, and what the log has summed since its last line; all random draws are functions of the
- * step. Both files are written beside the old one and renamed over it, and neither is written when a
- * value is not finite; so at any moment the newest state on disk is whole and good. */
+ * step. Both files are written beside the old one and renamed over it, and neither is written when
+ * a value is not finite; so at any moment the newest state on disk is whole and good. */
 #ifndef TRAIN_STATE_H
 #define TRAIN_STATE_H
 

@@ -279,11 +279,57 @@ static void test_bad_weights_are_named(void **state)
     }
 }
 
+/* Each parameter from some module on is bad: the first of them is named, whoever comes across which
+ * first. */
+static int read_spoiled_from(void *context, const struct nn_param *p, float *out, struct err *e)
+{
+    test_weights_read(NULL, p, out, e);
+    if (strtol(p->name + strlen("all_modules."), NULL, 10) >= *(const int *)context)
+        out[0] = NAN;
+    return 0;
+}
+
+static void test_loading_threads_change_nothing(void **state)
+{
+    (void)state;
+    const struct nn_arch *arch = &test_archs[1].arch;
+    for (int threads = 2; threads <= 5; threads++) {
+        struct err e = {0};
+        struct images a, b;
+        struct nn_net *one = net_of(arch, NN_KERNEL_AUTO);
+        struct nn_net *all = nn_net_new_threads(arch, &test_weights, NN_KERNEL_AUTO, threads, &e);
+        assert_non_null(all);
+        struct nn_workspace *ws_one = workspace_of(one, 1), *ws_all = workspace_of(all, 1);
+        images_new(&a, arch);
+        images_new(&b, arch);
+        evaluate_alone(one, ws_one, &a);
+        evaluate_alone(all, ws_all, &b);
+        for (size_t i = 0; i < IMAGES; i++)
+            assert_memory_equal(a.v_x[i], b.v_x[i], a.n * sizeof(float));
+        assert_memory_equal(a.v_t, b.v_t, sizeof a.v_t);
+        images_free(&a);
+        images_free(&b);
+        nn_workspace_free(ws_one);
+        nn_workspace_free(ws_all);
+        nn_net_free(one);
+        nn_net_free(all);
+        for (int first = 1; first <= 7; first += 3) {
+            const struct nn_weights bad = {read_spoiled_from, &first};
+            struct err alone = {0};
+            assert_null(nn_net_new(arch, &bad, NN_KERNEL_AUTO, &alone));
+            assert_null(nn_net_new_threads(arch, &bad, NN_KERNEL_AUTO, threads, &e));
+            assert_int_equal(e.code, ERR_INPUT);
+            assert_string_equal(e.at, alone.at);
+            assert_string_equal(e.text, alone.text);
+        }
+    }
+}
+
 static void test_kernels_by_name(void **state)
 {
     (void)state;
     static const char *const words[] = {"auto", "c", "avx2", "avx512"};
-    static const char *const ids[] = {NULL, "c.1", "avx2.2", "avx512.2"};
+    static const char *const ids[] = {NULL, "c.1", "avx2.3", "avx512.3"};
     struct err e = {0};
     enum nn_kernel kernel = NN_KERNEL_C;
     unsetenv(NN_KERNEL_VARIABLE);
@@ -432,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_forward_allocates_nothing),
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_bad_weights_are_named),
+        cmocka_unit_test(test_loading_threads_change_nothing),
         cmocka_unit_test(test_kernels_by_name),
         cmocka_unit_test(test_kernel_from_the_environment),
         cmocka_unit_test(test_limits),

@@ -1,0 +1,395 @@
+/* `pfgm eval`: how good a model is on pictures that it has not seen.
+ *
+ * Samples come from the engine, all numbers from train_eval.h; one thread and a pool. Beside each
+ * distance between samples and data stands the same between two halves of the data, which is what a
+ * perfect model would get in the mean. */
+#include "base_cpu.h"
+#include "base_file.h"
+#include "cli.h"
+#include "cli_json.h"
+#include "engine.h"
+#include "train_eval.h"
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SAMPLES_DEFAULT 500
+#define SAMPLES_MAX 20000
+#define LOSS_POINTS_DEFAULT 1024
+#define DIRECTIONS 256
+#define SHEET_ROWS 10
+
+static const char help[] =
+    "usage: pfgm eval MODEL --data SRC [options]\n"
+    "\n"
+    "Measures a model on held-out pictures: its loss by t, and the energy distance and the sliced\n"
+    "Wasserstein distance of its samples to them, each beside that of the pictures' two halves.\n"
+    "\n"
+    "  -d, --data SRC      held-out pictures, in any form that pfgm train takes\n"
+    "  --labels FILE       labels of an IDX file, when its name does not tell\n"
+    "  --train SRC         the training pictures: finds each sample's nearest among them\n"
+    "  -o, --output FILE   with --train: a sheet, samples above their nearest training pictures\n"
+    "  -n N                samples (default 500, and at most half of the pictures)\n"
+    "  --seed S            of the samples (default 1)\n"
+    "  --solver M          rk45 (default), euler, improved-euler, heun, …\n"
+    "  --steps N           of a solver with fixed steps\n"
+    "  --loss-points N     perturbed pictures for the loss (default 1024; 0: none)\n"
+    "  --kernel K          auto (default), c, avx2, avx512\n"
+    "  --json              numbers as JSON on standard output\n";
+
+enum {
+    OPTION_LABELS = 256,
+    OPTION_TRAIN,
+    OPTION_SEED,
+    OPTION_SOLVER,
+    OPTION_STEPS,
+    OPTION_POINTS,
+    OPTION_KERNEL,
+    OPTION_JSON
+};
+
+struct eval_options {
+    const char *model, *data, *labels, *train, *output, *kernel;
+    int64_t n, steps, points;
+    uint64_t seed;
+    bool has_method, json;
+    enum ode_method method;
+};
+
+/* What was measured. */
+struct eval {
+    const struct eval_options *o;
+    struct nn_pool *pool;
+    struct train_data held_out, train;
+    struct engine *engine;
+    struct engine_model *em;
+    struct engine_request *request;
+    struct train_eval_loss loss;
+    size_t n, d; /* samples, numbers in each */
+    float *samples, *data[2];
+    double energy, energy_floor, sliced, sliced_floor;
+    double nearest_median; /* of the distances to the training set; NaN without */
+};
+
+/* ---- options ---- */
+
+static int take_option(int answer, struct eval_options *o, struct err *e)
+{
+    switch (answer) {
+    case 'd':
+        o->data = optarg;
+        return 0;
+    case 'o':
+        o->output = optarg;
+        return 0;
+    case 'n':
+        return cli_parse_int("-n", optarg, 2, SAMPLES_MAX, &o->n, e);
+    case OPTION_LABELS:
+        o->labels = optarg;
+        return 0;
+    case OPTION_TRAIN:
+        o->train = optarg;
+        return 0;
+    case OPTION_SEED:
+        return cli_parse_u64("--seed", optarg, &o->seed, e);
+    case OPTION_SOLVER:
+        o->has_method = true;
+        return ode_method_parse(optarg, &o->method)
+                   ? err_fail(e, ERR_INPUT, "--solver", "there is no solver \"%s\"", optarg)
+                   : 0;
+    case OPTION_STEPS:
+        return cli_parse_int("--steps", optarg, 1, ODE_STEPS_MAX, &o->steps, e);
+    case OPTION_POINTS:
+        return cli_parse_int("--loss-points", optarg, 0, 1000000, &o->points, e);
+    case OPTION_KERNEL:
+        o->kernel = optarg;
+        return 0;
+    default:
+        o->json = true;
+        return 0;
+    }
+}
+
+static int parse_options(int argc, char **argv, struct eval_options *o, int *code)
+{
+    static const struct option options[] = {{"data", required_argument, NULL, 'd'},
+                                            {"output", required_argument, NULL, 'o'},
+                                            {"labels", required_argument, NULL, OPTION_LABELS},
+                                            {"train", required_argument, NULL, OPTION_TRAIN},
+                                            {"seed", required_argument, NULL, OPTION_SEED},
+                                            {"solver", required_argument, NULL, OPTION_SOLVER},
+                                            {"steps", required_argument, NULL, OPTION_STEPS},
+                                            {"loss-points", required_argument, NULL, OPTION_POINTS},
+                                            {"kernel", required_argument, NULL, OPTION_KERNEL},
+                                            {"json", no_argument, NULL, OPTION_JSON},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    struct err e = {0};
+    int answer;
+    opterr = 0;
+    while ((answer = getopt_long(argc, argv, ":d:o:n:h", options, NULL)) != -1) {
+        *code = CLI_EXIT_OK;
+        if (answer == 'h') {
+            fputs(help, stdout);
+            return -1;
+        }
+        if (answer == '?' || answer == ':')
+            *code = cli_option_error("eval", answer, argv);
+        else if (take_option(answer, o, &e))
+            *code = cli_fail("eval", &e);
+        if (*code != CLI_EXIT_OK)
+            return -1;
+    }
+    *code = CLI_EXIT_INPUT;
+    if (optind + 1 != argc || !o->data)
+        *code = cli_usage_error("eval", "one MODEL and --data are needed");
+    else if (o->output && !o->train)
+        *code = cli_usage_error("eval", "-o shows nearest training pictures: it needs --train");
+    else
+        *code = CLI_EXIT_OK;
+    o->model = argv[optind];
+    return *code == CLI_EXIT_OK ? 0 : -1;
+}
+
+/* ---- opening ---- */
+
+static int open_data(const struct model *m, const char *path, const char *labels,
+                     struct train_data *out, struct err *e)
+{
+    struct image_shape shape = model_shape(m);
+    const struct train_data_options o = {.path = path, .labels = labels};
+    if (train_data_open(&o, out, e))
+        return -1;
+    if (out->channels != shape.channels || out->side != shape.width)
+        return err_fail(e, ERR_INPUT, path,
+                        "has images of %d channels and %d pixels a side, the "
+                        "model makes %d and %d",
+                        out->channels, out->side, shape.channels, shape.width);
+    return 0;
+}
+
+static int open_engine(struct eval *v, struct err *e)
+{
+    struct model_options options;
+    struct model *m = NULL;
+    if (cli_model_options(v->o->kernel, NULL, &options, e) == 0)
+        m = model_load(v->o->model, &options, e);
+    if (!m)
+        return -1;
+    v->d = model_dimension(m);
+    const struct engine_options engine = {.queue_images_max = SAMPLES_MAX};
+    if (open_data(m, v->o->data, v->o->labels, &v->held_out, e) ||
+        (v->o->train && open_data(m, v->o->train, NULL, &v->train, e)) ||
+        !(v->engine = engine_new(&engine, e))) {
+        model_free(m);
+        return -1;
+    }
+    v->em = engine_model_add(v->engine, "model", m, e);
+    v->pool = v->em ? nn_pool_new(cpu_worker_count(), e) : NULL;
+    size_t half = v->held_out.count / 2;
+    v->n = half < (size_t)v->o->n ? half : (size_t)v->o->n;
+    if (v->pool && v->n < 2)
+        return err_fail(e, ERR_INPUT, v->o->data, "has %zu pictures, 4 at least are needed",
+                        v->held_out.count);
+    return v->pool ? 0 : -1;
+}
+
+/* ---- measuring ---- */
+
+static int draw_samples(struct eval *v, struct err *e)
+{
+    struct engine_order order = {.model = v->em,
+                                 .seed = v->o->seed,
+                                 .n = v->n,
+                                 .solver = model_solver_default(engine_model_get(v->em)),
+                                 .output = ENGINE_OUTPUT_SAMPLE};
+    if (v->o->has_method)
+        order.solver.ode.method = v->o->method;
+    if (v->o->steps)
+        order.solver.ode.steps = (int)v->o->steps;
+    if (engine_submit(v->engine, &order, &v->request, e))
+        return -1;
+    engine_request_wait(v->request, -1);
+    const struct err *why = engine_request_error(v->request);
+    if (why)
+        return err_fail(e, why->code, why->at, "%s", why->text);
+    v->samples = calloc(v->n * v->d, sizeof *v->samples);
+    if (!v->samples)
+        return err_fail_memory(e, v->n * v->d * sizeof *v->samples);
+    for (size_t i = 0; i < v->n; i++)
+        memcpy(v->samples + i * v->d, engine_request_image(v->request, i)->sample,
+               v->d * sizeof(float));
+    return 0;
+}
+
+/* Two halves of n held-out pictures each: even and odd ones. */
+static int take_halves(struct eval *v, struct err *e)
+{
+    for (size_t h = 0; h < 2; h++) {
+        v->data[h] = calloc(v->n * v->d, sizeof **v->data);
+        if (!v->data[h])
+            return err_fail_memory(e, v->n * v->d * sizeof **v->data);
+        for (size_t i = 0; i < v->n; i++)
+            train_data_image(&v->held_out, 2 * i + h, false, v->data[h] + i * v->d);
+    }
+    return 0;
+}
+
+static void measure_distances(struct eval *v)
+{
+    const struct train_rows_view samples = {v->samples, v->n, v->d};
+    const struct train_rows_view one = {v->data[0], v->n, v->d}, two = {v->data[1], v->n, v->d};
+    v->energy = train_energy_distance(v->pool, samples, one);
+    v->energy_floor = train_energy_distance(v->pool, two, one);
+    v->sliced = train_sliced_distance(v->pool, samples, one, DIRECTIONS, v->o->seed);
+    v->sliced_floor = train_sliced_distance(v->pool, two, one, DIRECTIONS, v->o->seed);
+}
+
+/* A row of samples, below it their nearest training pictures, and so on. */
+static int write_sheet(const struct eval *v, const size_t *index, struct err *e)
+{
+    struct image_shape one = model_shape(engine_model_get(v->em)), shape;
+    const struct image_grid grid = {SHEET_ROWS, one.width < 64 ? 2 : 1, IMAGE_GRID_GAP};
+    size_t shown = v->n < SHEET_ROWS * SHEET_ROWS / 2 ? v->n : SHEET_ROWS * SHEET_ROWS / 2;
+    struct buf png;
+    if (image_grid_shape(grid, one, 2 * ((shown + 9) / 10) * 10, &shape, e))
+        return -1;
+    uint8_t *sheet = calloc(image_shape_count(shape), 1), *pixels = calloc(v->d, 1);
+    double *values = calloc(v->d, sizeof *values);
+    float *nearest = calloc(v->d, sizeof *nearest);
+    int result =
+        sheet && pixels && values && nearest ? 0 : err_fail_memory(e, image_shape_count(shape));
+    for (size_t k = 0; result == 0 && k < 2 * shown; k++) {
+        size_t i = k / 2, place = i / SHEET_ROWS * 2 * SHEET_ROWS + i % SHEET_ROWS;
+        const float *from = k % 2 ? nearest : v->samples + i * v->d;
+        train_data_image(&v->train, index[i], false, nearest);
+        for (size_t j = 0; j < v->d; j++)
+            values[j] = (double)from[j];
+        result = image_quantise(values, one, IMAGE_ROUND_PFGM, pixels, e);
+        image_grid_place(grid, one, shape, place + (k % 2 ? SHEET_ROWS : 0), pixels, sheet);
+    }
+    buf_init(&png, IMAGE_PIXELS_MAX);
+    if (result == 0)
+        result = image_png_encode(sheet, shape, NULL, NULL, &png, e);
+    if (result == 0)
+        result = file_write_atomic(v->o->output, png.data, png.length, e);
+    buf_free(&png);
+    free(sheet);
+    free(pixels);
+    free(values);
+    free(nearest);
+    return result;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static int measure_nearest(struct eval *v, struct err *e)
+{
+    size_t count = v->train.count;
+    float *values = calloc(count * v->d, sizeof *values);
+    size_t *index = calloc(v->n, sizeof *index);
+    double *distance = calloc(v->n, sizeof *distance);
+    int result =
+        values && index && distance ? 0 : err_fail_memory(e, count * v->d * sizeof *values);
+    for (size_t i = 0; result == 0 && i < count; i++)
+        train_data_image(&v->train, i, false, values + i * v->d);
+    if (result == 0) {
+        const struct train_rows_view a = {v->samples, v->n, v->d}, b = {values, count, v->d};
+        train_nearest(v->pool, a, b, index, distance);
+        if (v->o->output)
+            result = write_sheet(v, index, e);
+        qsort(distance, v->n, sizeof *distance, compare);
+        v->nearest_median = distance[v->n / 2];
+    }
+    free(values);
+    free(index);
+    free(distance);
+    return result;
+}
+
+/* ---- showing ---- */
+
+static json_t *real_or_null(double v)
+{
+    return isfinite(v) ? json_real(v) : json_null();
+}
+
+static int print_json(const struct eval *v, struct err *e)
+{
+    json_t *bins = json_array();
+    for (int k = 0; k < TRAIN_EVAL_BINS && v->o->points > 0; k++)
+        json_array_append_new(bins, json_pack("{s:f, s:f, s:I, s:o}", "t_low", v->loss.bin[k].t_low,
+                                              "t_high", v->loss.bin[k].t_high, "count",
+                                              (json_int_t)v->loss.bin[k].count, "loss",
+                                              real_or_null(v->loss.bin[k].loss)));
+    json_t *root = json_pack(
+        "{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "model", v->o->model, "data",
+        v->o->data, "n", (json_int_t)v->n, "energy_distance", real_or_null(v->energy),
+        "energy_distance_data", real_or_null(v->energy_floor), "sliced_wasserstein",
+        real_or_null(v->sliced), "sliced_wasserstein_data", real_or_null(v->sliced_floor),
+        "nearest_median", real_or_null(v->nearest_median), "loss",
+        v->o->points > 0 ? real_or_null(v->loss.mean) : json_null(), "loss_by_t", bins);
+    int result = root ? cli_json_print(root, e) : err_fail_memory(e, 4096);
+    json_decref(root);
+    return result;
+}
+
+static void print_text(const struct eval *v)
+{
+    if (v->o->points > 0) {
+        printf("loss                  %.4g\n", v->loss.mean);
+        for (int k = 0; k < TRAIN_EVAL_BINS; k++)
+            if (v->loss.bin[k].count)
+                printf("  t %8.3g to %-8.3g %.4g  (%zu points)\n", v->loss.bin[k].t_low,
+                       v->loss.bin[k].t_high, v->loss.bin[k].loss, v->loss.bin[k].count);
+    }
+    printf("energy distance       %.4g   data to data %.4g   (%zu samples)\n", v->energy,
+           v->energy_floor, v->n);
+    printf("sliced Wasserstein    %.4g   data to data %.4g\n", v->sliced, v->sliced_floor);
+    if (isfinite(v->nearest_median))
+        printf("nearest in training   %.4g   median over the samples\n", v->nearest_median);
+}
+
+static int run(struct eval *v, struct err *e)
+{
+    if (open_engine(v, e) || draw_samples(v, e) || take_halves(v, e))
+        return -1;
+    measure_distances(v);
+    if (v->o->points > 0 && train_eval_loss(engine_model_get(v->em), v->pool, &v->held_out,
+                                            (size_t)v->o->points, v->o->seed, &v->loss, e))
+        return -1;
+    if (v->o->train && measure_nearest(v, e))
+        return -1;
+    if (v->o->json)
+        return print_json(v, e);
+    print_text(v);
+    return 0;
+}
+
+int cli_eval(int argc, char **argv)
+{
+    struct eval_options o = {.n = SAMPLES_DEFAULT, .points = LOSS_POINTS_DEFAULT, .seed = 1};
+    struct eval v = {.o = &o, .nearest_median = NAN};
+    struct err e = {0};
+    int code;
+    if (parse_options(argc, argv, &o, &code))
+        return code;
+    int failed = run(&v, &e);
+    if (v.request)
+        engine_request_free(v.request);
+    if (v.engine)
+        engine_free(v.engine);
+    nn_pool_free(v.pool);
+    train_data_close(&v.held_out);
+    train_data_close(&v.train);
+    free(v.samples);
+    free(v.data[0]);
+    free(v.data[1]);
+    return failed ? cli_fail("eval", &e) : CLI_EXIT_OK;
+}

@@ -1,0 +1,239 @@
+/* Distances are sums over pairs, split over the pool by rows; each row's sum is kept and the rows
+ * are added in their order, so that the number of threads changes nothing. */
+#include "train_eval.h"
+#include "base_math.h"
+#include "train_batch.h"
+#include "train_rng.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LARGE_BATCH 1024 /* rows that a target is taken from */
+
+static double distance(const float *a, const float *b, size_t n)
+{
+    double part[8] = {0}, sum = 0;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (size_t k = 0; k < 8; k++) {
+            float apart = a[i + k] - b[i + k];
+            part[k] += (double)(apart * apart);
+        }
+    for (; i < n; i++)
+        sum += (double)(a[i] - b[i]) * (double)(a[i] - b[i]);
+    for (size_t k = 0; k < 8; k++)
+        sum += part[k];
+    return sqrt(sum);
+}
+
+/* ---- pairs ---- */
+
+struct pairs {
+    struct train_rows_view a, b;
+    bool same; /* a is b: a row is not paired with itself */
+    double *sums;
+    size_t *index; /* nearest; or NULL */
+};
+
+static void pairs_task(void *context, size_t i, int thread)
+{
+    struct pairs *p = context;
+    double sum = 0, least = INFINITY;
+    (void)thread;
+    for (size_t j = 0; j < p->b.count; j++) {
+        if (p->same && i == j)
+            continue;
+        double d = distance(p->a.values + i * p->a.n, p->b.values + j * p->b.n, p->a.n);
+        sum += d;
+        if (p->index && d < least) {
+            least = d;
+            p->index[i] = j;
+        }
+    }
+    p->sums[i] = p->index ? least : sum;
+}
+
+/* Mean distance of pairs; NaN when memory is short or there is no pair. */
+static double mean_distance(struct nn_pool *pool, struct train_rows_view a,
+                            struct train_rows_view b)
+{
+    struct pairs p = {a, b, a.values == b.values, calloc(a.count + 1, sizeof(double)), NULL};
+    double sum = 0, count = (double)a.count * (double)(b.count - p.same);
+    if (!p.sums)
+        return NAN;
+    nn_pool_run(pool, a.count, pairs_task, &p);
+    for (size_t i = 0; i < a.count; i++)
+        sum += p.sums[i];
+    free(p.sums);
+    return count > 0 ? sum / count : NAN;
+}
+
+double train_energy_distance(struct nn_pool *pool, struct train_rows_view a,
+                             struct train_rows_view b)
+{
+    return 2 * mean_distance(pool, a, b) - mean_distance(pool, a, a) - mean_distance(pool, b, b);
+}
+
+void train_nearest(struct nn_pool *pool, struct train_rows_view a, struct train_rows_view b,
+                   size_t *index, double *nearest)
+{
+    struct pairs p = {a, b, false, nearest, index};
+    nn_pool_run(pool, a.count, pairs_task, &p);
+}
+
+/* ---- slices ---- */
+
+struct slices {
+    struct train_rows_view a, b;
+    uint64_t seed;
+    double *areas;
+};
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void project(struct train_rows_view v, const double *direction, double *out)
+{
+    for (size_t i = 0; i < v.count; i++) {
+        double sum = 0;
+        for (size_t k = 0; k < v.n; k++)
+            sum += direction[k] * (double)v.values[i * v.n + k];
+        out[i] = sum;
+    }
+    qsort(out, v.count, sizeof *out, compare);
+}
+
+static void slice_task(void *context, size_t task, int thread)
+{
+    struct slices *s = context;
+    size_t n = s->a.n, count = s->a.count;
+    double *direction = malloc((n + 2 * count) * sizeof *direction), norm = 0, area = 0;
+    (void)thread;
+    s->areas[task] = NAN;
+    if (!direction)
+        return;
+    double *one = direction + n, *two = one + count;
+    rng_normals(s->seed, task, TRAIN_RNG_EVAL, n, direction);
+    for (size_t k = 0; k < n; k++)
+        norm += direction[k] * direction[k];
+    for (size_t k = 0; k < n; k++)
+        direction[k] /= sqrt(norm);
+    project(s->a, direction, one);
+    project(s->b, direction, two);
+    for (size_t i = 0; i < count; i++)
+        area += fabs(one[i] - two[i]);
+    s->areas[task] = area / (double)count;
+    free(direction);
+}
+
+double train_sliced_distance(struct nn_pool *pool, struct train_rows_view a,
+                             struct train_rows_view b, int directions, uint64_t seed)
+{
+    struct slices s = {a, b, seed, calloc((size_t)directions, sizeof(double))};
+    double sum = 0;
+    if (!s.areas)
+        return NAN;
+    nn_pool_run(pool, (size_t)directions, slice_task, &s);
+    for (int i = 0; i < directions; i++)
+        sum += s.areas[i];
+    free(s.areas);
+    return sum / directions;
+}
+
+/* ---- loss ---- */
+
+struct losses {
+    const struct model *m;
+    struct train_batch *b;
+    struct model_workspace **ws; /* [threads] */
+    double *loss;
+};
+
+static void loss_task(void *context, size_t task, int thread)
+{
+    struct losses *l = context;
+    size_t n = l->b->n;
+    float *v_x = l->b->clean[thread], v_t;
+    model_field(l->m, l->ws[thread], 1, &l->b->x[task], &l->b->t[task], &v_x, &v_t);
+    l->loss[task] = train_loss(n, l->b->target + task * (n + 1), v_x, v_t, 1, NULL, NULL);
+}
+
+static void add_losses(const struct losses *l, const struct train_config *c,
+                       struct train_eval_loss *out)
+{
+    double low = math_log(c->t_min), high = math_log(c->t_max);
+    for (int i = 0; i < l->b->count; i++) {
+        double place = (math_log((double)l->b->t[i]) - low) / (high - low) * TRAIN_EVAL_BINS;
+        int bin = place < 0 ? 0 : place < TRAIN_EVAL_BINS ? (int)place : TRAIN_EVAL_BINS - 1;
+        out->bin[bin].loss += l->loss[i];
+        out->bin[bin].count++;
+        out->mean += l->loss[i];
+    }
+}
+
+static int run_losses(struct losses *l, struct train_config *c, const struct train_data *data,
+                      struct nn_pool *pool, size_t points, struct train_eval_loss *out,
+                      struct err *e)
+{
+    struct train_batch b;
+    int result = train_batch_new(&b, c, data, nn_kernel_resolve(NN_KERNEL_AUTO), pool, e);
+    l->b = &b;
+    l->loss = calloc((size_t)c->batch, sizeof *l->loss);
+    if (result == 0 && !l->loss)
+        result = err_fail_memory(e, (size_t)c->batch * sizeof *l->loss);
+    for (size_t done = 0, step = 0; result == 0 && done < points; done += (size_t)b.count) {
+        train_batch_make(&b, (int64_t)step++);
+        nn_pool_run(pool, (size_t)b.count, loss_task, l);
+        add_losses(l, c, out);
+    }
+    free(l->loss);
+    train_batch_free(&b);
+    return result;
+}
+
+static void settle_loss(const struct train_config *c, struct train_eval_loss *out)
+{
+    double low = math_log(c->t_min), width = (math_log(c->t_max) - low) / TRAIN_EVAL_BINS;
+    size_t count = 0;
+    for (int k = 0; k < TRAIN_EVAL_BINS; k++) {
+        count += out->bin[k].count;
+        out->bin[k].t_low = math_exp(low + k * width);
+        out->bin[k].t_high = math_exp(low + (k + 1) * width);
+        out->bin[k].loss = out->bin[k].count ? out->bin[k].loss / (double)out->bin[k].count : NAN;
+    }
+    out->mean /= (double)count;
+}
+
+int train_eval_loss(const struct model *m, struct nn_pool *pool, const struct train_data *held_out,
+                    size_t points, uint64_t seed, struct train_eval_loss *out, struct err *e)
+{
+    const struct ckpt_description *d = model_description(m);
+    struct train_config c = {.sigma = d->sigma,
+                             .tau = d->tau,
+                             .gamma = d->gamma,
+                             .m = d->m,
+                             .restrict_m = true,
+                             .t_max = d->t_max,
+                             .t_min = d->t_min,
+                             .batch = points < 64 ? (int64_t)points : 64,
+                             .large_batch = LARGE_BATCH,
+                             .seed = seed};
+    int threads = nn_pool_threads(pool), result = 0;
+    struct losses l = {.m = m, .ws = calloc((size_t)threads, sizeof *l.ws)};
+    *out = (struct train_eval_loss){0};
+    if (!l.ws)
+        return err_fail_memory(e, (size_t)threads * sizeof *l.ws);
+    for (int i = 0; i < threads && result == 0; i++)
+        result = (l.ws[i] = model_workspace_new(m, 1, e)) ? 0 : -1;
+    if (result == 0)
+        result = run_losses(&l, &c, held_out, pool, points, out, e);
+    if (result == 0)
+        settle_loss(&c, out);
+    for (int i = 0; i < threads; i++)
+        model_workspace_free(l.ws[i]);
+    free(l.ws);
+    return result;
+}

@@ -1,0 +1,48 @@
+/* How good a field is, in numbers: its loss on held-out images by the height t, how far its samples
+ * are from held-out images (beside how far held-out images are from each other), and each sample's
+ * nearest training image, to see copying.
+ *
+ * Sets of images are rows of floats in data scale. Everything is a function of its inputs. */
+#ifndef TRAIN_EVAL_H
+#define TRAIN_EVAL_H
+
+#include "model.h"
+#include "nn_pool.h"
+#include "train_data.h"
+
+/* A set of `count` rows of n floats, not owned. */
+struct train_rows_view {
+    const float *values;
+    size_t count, n;
+};
+
+/* Energy distance 2 E|X − Y| − E|X − X'| − E|Y − Y'| of two sets, over pairs of different rows: so
+ * that of two sets from one distribution is 0 in the mean, and may be negative. */
+double train_energy_distance(struct nn_pool *pool, struct train_rows_view a,
+                             struct train_rows_view b);
+
+/* Sliced Wasserstein distance: the mean over `directions` random directions of the area between the
+ * distribution functions of both projections. The sets have equal counts. NaN when memory is short.
+ */
+double train_sliced_distance(struct nn_pool *pool, struct train_rows_view a,
+                             struct train_rows_view b, int directions, uint64_t seed);
+
+/* For each row of a: the nearest row of b (Euclidean), and its distance. */
+void train_nearest(struct nn_pool *pool, struct train_rows_view a, struct train_rows_view b,
+                   size_t *index, double *distance);
+
+/* Mean loss (train_loss) of the model on `points` held-out images, perturbed as in training, with
+ * all held-out images as the large batch; in bins of equal width in ln t between t_min and t_max.
+ */
+#define TRAIN_EVAL_BINS 8
+struct train_eval_loss {
+    double mean;
+    struct {
+        double t_low, t_high, loss; /* loss NaN in an empty bin */
+        size_t count;
+    } bin[TRAIN_EVAL_BINS];
+};
+int train_eval_loss(const struct model *m, struct nn_pool *pool, const struct train_data *held_out,
+                    size_t points, uint64_t seed, struct train_eval_loss *out, struct err *e);
+
+#endif

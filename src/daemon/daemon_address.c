@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 int daemon_address_parse(const char *text, struct daemon_address *out, struct err *e)
@@ -84,6 +86,41 @@ int daemon_address_listen(const struct daemon_address *a, char *shown, size_t si
         show(a->host, ntohs(port), shown, size);
     }
     return fd;
+}
+
+/* Whether somebody answers at the path; a socket file without a listener is a leftover. */
+static bool is_live(const struct sockaddr_un *name)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool live = fd >= 0 && connect(fd, (const struct sockaddr *)name, sizeof *name) == 0;
+    if (fd >= 0)
+        close(fd);
+    return live;
+}
+
+int daemon_address_listen_unix(const char *path, struct err *e)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    struct stat st;
+    if (strlen(path) >= sizeof name.sun_path)
+        return err_fail(e, ERR_INPUT, path,
+                        "is too long for a unix socket: %zu bytes are the limit",
+                        sizeof name.sun_path - 1);
+    memcpy(name.sun_path, path, strlen(path) + 1);
+    if (lstat(path, &st) == 0 && (!S_ISSOCK(st.st_mode) || is_live(&name)))
+        return err_fail(e, ERR_IO, path, "cannot listen there: %s",
+                        S_ISSOCK(st.st_mode) ? "another process does" : "it is no socket");
+    unlink(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    mode_t mask = umask(0117); /* from the first moment on */
+    int bound = fd < 0 ? -1 : bind(fd, (const struct sockaddr *)&name, sizeof name);
+    umask(mask);
+    if (bound == 0 && listen(fd, 64) == 0)
+        return fd;
+    err_fail_errno(e, errno, path, "listen there");
+    if (fd >= 0)
+        close(fd);
+    return -1;
 }
 
 /* Waits until the socket is ready for `events`; false when the time is up. */

@@ -16,6 +16,10 @@ int daemon_address_parse(const char *text, struct daemon_address *out, struct er
  * `shown` [size] becomes the address with the port that was really taken. */
 int daemon_address_listen(const struct daemon_address *a, char *shown, size_t size, struct err *e);
 
+/* The same for a unix socket of mode 0660 at `path`. One that nobody listens on any more is
+ * replaced. */
+int daemon_address_listen_unix(const char *path, struct err *e);
+
 /* GET /readyz with a time limit of three seconds in all: 0 when the answer is 200. */
 int daemon_address_probe(const struct daemon_address *a, struct err *e);
 

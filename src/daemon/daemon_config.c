@@ -21,16 +21,35 @@ static const struct number_key {
     {"queue", AT(queue), 1024, 1, 1000000},
     {"n_max", AT(n_max), 64, 1, 65536},
     {"connections", AT(connections), 4096, 16, 1000000},
+    {"connections_per_address", AT(connections_per_address), 0, 0, 1000000},
     {"http_threads", AT(http_threads), 2, 1, 64},
     {"idle_timeout", AT(idle_timeout), 60, 1, 86400},
     {"read_timeout", AT(read_timeout), 30, 1, 86400},
+    {"drain_delay", AT(drain_delay), 0, 0, 86400},
     {"drain_timeout", AT(drain_timeout), 30, 0, 86400},
+    {"watchdog", AT(watchdog), 300, 0, 86400},
 #undef AT
 };
 #define NUMBER_KEYS (sizeof number_keys / sizeof *number_keys)
-static const char *const word_keys[] = {"listen", "log_level", "kernel", "precision"};
+/* The keys that are taken as they are. */
+static const struct text_key {
+    const char *key;
+    size_t offset, size;
+} text_keys[] = {
+#define TEXT(member)                                                                               \
+    offsetof(struct daemon_config, member), sizeof((struct daemon_config *)0)->member
+    {"admin", TEXT(admin)},
+    {"keys", TEXT(keys)},
+    {"tls_certificate", TEXT(tls_certificate)},
+    {"tls_key", TEXT(tls_key)},
+    {"cors_origins", TEXT(cors_origins)},
+#undef TEXT
+};
+#define TEXT_KEYS (sizeof text_keys / sizeof *text_keys)
+static const char *const word_keys[] = {"listen", "log_level", "kernel", "precision",
+                                        "public_metrics"};
 #define WORD_KEYS (sizeof word_keys / sizeof *word_keys)
-#define KEYS (NUMBER_KEYS + WORD_KEYS)
+#define KEYS (NUMBER_KEYS + WORD_KEYS + TEXT_KEYS)
 
 static int *number_at(struct daemon_config *c, const struct number_key *k)
 {
@@ -44,6 +63,7 @@ void daemon_config_init(struct daemon_config *c)
         *number_at(c, &number_keys[i]) = number_keys[i].fallback;
     snprintf(c->listen, sizeof c->listen, "127.0.0.1:8080");
     c->log_level = LOG_INFO;
+    c->public_metrics = true;
 }
 
 void daemon_config_clear(struct daemon_config *c)
@@ -62,6 +82,9 @@ static size_t key_place(const char *key)
     for (size_t i = 0; i < WORD_KEYS; i++)
         if (strcmp(key, word_keys[i]) == 0)
             return NUMBER_KEYS + i;
+    for (size_t i = 0; i < TEXT_KEYS; i++)
+        if (strcmp(key, text_keys[i].key) == 0)
+            return NUMBER_KEYS + WORD_KEYS + i;
     return KEYS;
 }
 
@@ -107,6 +130,15 @@ static int set_precision(struct model_options *o, const char *value, const char 
     return model_precision_parse(value, &o->precision, &own) == 0 ? 0 : fail_at(e, where, &own);
 }
 
+static int set_text(struct daemon_config *c, const struct text_key *k, const char *value,
+                    const char *where, struct err *e)
+{
+    if (strlen(value) >= k->size)
+        return err_fail(e, ERR_INPUT, where, "%s is longer than %zu bytes", k->key, k->size - 1);
+    snprintf((char *)c + k->offset, k->size, "%s", value);
+    return 0;
+}
+
 int daemon_config_set(struct daemon_config *c, const char *key, const char *value,
                       const char *where, struct err *e)
 {
@@ -115,6 +147,15 @@ int daemon_config_set(struct daemon_config *c, const char *key, const char *valu
         return err_fail(e, ERR_INPUT, where, "unknown key \"%s\"", key);
     if (place < NUMBER_KEYS)
         return set_number(c, &number_keys[place], value, where, e);
+    if (place >= NUMBER_KEYS + WORD_KEYS)
+        return set_text(c, &text_keys[place - NUMBER_KEYS - WORD_KEYS], value, where, e);
+    if (strcmp(key, "public_metrics") == 0) {
+        c->public_metrics = strcmp(value, "on") == 0;
+        return c->public_metrics || strcmp(value, "off") == 0
+                   ? 0
+                   : err_fail(e, ERR_INPUT, where, "public_metrics must be on or off, not \"%s\"",
+                              value);
+    }
     if (strcmp(key, "listen") == 0) {
         if (!*value || strlen(value) >= sizeof c->listen)
             return err_fail(e, ERR_INPUT, where, "listen must be ADDRESS:PORT or [ADDRESS]:PORT");
@@ -312,6 +353,9 @@ int daemon_config_finish(struct daemon_config *c, struct err *e)
         return err_fail(e, ERR_INPUT, "",
                         "no model: give --model PATH or a [model NAME] section in the "
                         "configuration");
+    if ((c->tls_certificate[0] != 0) != (c->tls_key[0] != 0))
+        return err_fail(e, ERR_INPUT, c->tls_key[0] ? "tls_certificate" : "tls_key",
+                        "is missing: TLS needs a certificate and its key");
     for (size_t i = 0; i < c->model_count; i++) {
         struct daemon_model *m = &c->models[i];
         if (!m->path)
@@ -322,4 +366,49 @@ int daemon_config_finish(struct daemon_config *c, struct err *e)
             m->options.precision = c->model_options.precision;
     }
     return 0;
+}
+
+static void log_differences(const struct daemon_config *c, const struct daemon_config *fresh)
+{
+    static const char words[] = "%s has changed, which takes a restart";
+    for (size_t i = 0; i < NUMBER_KEYS; i++) {
+        size_t at = number_keys[i].offset;
+        if (memcmp((const char *)c + at, (const char *)fresh + at, sizeof(int)) != 0)
+            log_line(LOG_WARN, words, number_keys[i].key);
+    }
+    for (size_t i = 0; i < TEXT_KEYS; i++)
+        if (strcmp((const char *)c + text_keys[i].offset,
+                   (const char *)fresh + text_keys[i].offset) != 0)
+            log_line(LOG_WARN, words, text_keys[i].key);
+    if (strcmp(c->listen, fresh->listen) != 0)
+        log_line(LOG_WARN, words, "listen");
+    if (c->public_metrics != fresh->public_metrics)
+        log_line(LOG_WARN, words, "public_metrics");
+}
+
+static struct daemon_model *find_model(struct daemon_config *c, const char *name)
+{
+    for (size_t i = 0; i < c->model_count; i++)
+        if (strcmp(c->models[i].name, name) == 0)
+            return &c->models[i];
+    return NULL;
+}
+
+void daemon_config_take(struct daemon_config *c, struct daemon_config *fresh)
+{
+    log_differences(c, fresh);
+    for (size_t i = 0; i < fresh->model_count; i++)
+        if (!find_model(c, fresh->models[i].name))
+            log_line(LOG_WARN, "model %s is new, which takes a restart", fresh->models[i].name);
+    for (size_t i = 0; i < c->model_count; i++) {
+        struct daemon_model *from = find_model(fresh, c->models[i].name);
+        if (!from) {
+            log_line(LOG_WARN, "model %s is gone, which takes a restart", c->models[i].name);
+            continue;
+        }
+        char *path = c->models[i].path;
+        c->models[i].path = from->path;
+        from->path = path; /* freed with `fresh` */
+        c->models[i].options = from->options;
+    }
 }

@@ -20,14 +20,20 @@ struct daemon_model {
 };
 
 struct daemon_config {
-    char listen[256]; /* "ADDRESS:PORT" or "[ADDRESS]:PORT" */
-    int workers;      /* 0: as many as the machine gives */
-    int batch;        /* live images a worker evaluates at once */
-    int queue;        /* images that may wait */
-    int n_max;        /* images in one request */
-    int connections;  /* open at once */
+    char listen[256];            /* "ADDRESS:PORT" or "[ADDRESS]:PORT" */
+    int workers;                 /* 0: as many as the machine gives */
+    int batch;                   /* live images a worker evaluates at once */
+    int queue;                   /* images that may wait */
+    int n_max;                   /* images in one request */
+    int connections;             /* that get work at once */
+    int connections_per_address; /* 0: no limit */
     int http_threads;
-    int idle_timeout, read_timeout, drain_timeout; /* seconds */
+    int idle_timeout, read_timeout, drain_delay, drain_timeout, watchdog; /* seconds */
+    bool public_metrics;
+    char admin[256];                         /* path of the admin socket; empty: none */
+    char keys[256];                          /* file of bearer keys; empty: none are needed */
+    char tls_certificate[256], tls_key[256]; /* PEM files; both or neither */
+    char cors_origins[1024];
     enum log_level log_level;
     struct model_options model_options; /* of models that say nothing else */
     struct daemon_model models[DAEMON_MODELS_MAX];
@@ -52,5 +58,9 @@ int daemon_config_read(struct daemon_config *c, const char *path, struct err *e)
 /* What only the whole can tell: at least one model, and each with a path. Fills in the models'
  * options. */
 int daemon_config_finish(struct daemon_config *c, struct err *e);
+
+/* Takes from `fresh` what may change while the daemon runs: paths and options of the models that
+ * are there. What else differs is logged, as it takes a restart. */
+void daemon_config_take(struct daemon_config *c, struct daemon_config *fresh);
 
 #endif

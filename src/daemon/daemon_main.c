@@ -1,18 +1,23 @@
 /* pfgmd: a server of images.
  *
- * The main thread does nothing but live through the states: it opens the socket, starts engine and
+ * The main thread does nothing but live through the states: it opens the sockets, starts engine and
  * server (work is answered with 503 "loading" from then on), lets a loader thread bring the models
- * in, and then waits in one poll(2) for the loader's word or a signal. Signals are blocked in every
+ * in, and then waits in one poll(2) for the loader's word, a signal, or a call from the admin
+ * listener. Signals are blocked in every
  * thread and read from a signalfd, so no code ever runs inside a handler. The handlers that are
  * installed besides make sure that nothing is lost when the process is PID 1 of a container, for
  * which the kernel has no default actions.
  *
- * SIGTERM, SIGINT: no new work, what runs and what waits is finished (at most drain_timeout), exit
- * 0. A second one: exit at once. */
+ * SIGHUP: settings, keys, certificate and models are read again, and what is good takes the place
+ * of the old. SIGTERM, SIGINT: no new work, what runs and what waits is finished (at most
+ * drain_timeout), exit 0. A second one: exit at once. */
 #include "base_cpu.h"
+#include "base_file.h"
 #include "daemon_address.h"
+#include "daemon_models.h"
 #include "daemon_notify.h"
 #include "daemon_options.h"
+#include "http_keys.h"
 #include "http_server.h"
 
 #include <errno.h>
@@ -29,18 +34,23 @@
 #include <unistd.h>
 
 #define BODY_MAX ((size_t)1 << 20)
+#define PEM_MAX ((size_t)1 << 20)
 #define SPARE_FILES 64 /* descriptors for everything but connections */
 enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_BAD_INPUT = 2 };
 
 struct pfgmd {
+    int argc;
+    char **argv;
     struct daemon_config *config;
     struct engine *engine;
     struct http_server *server;
     const char *names[DAEMON_MODELS_MAX];
-    int signals, loaded; /* signalfd, eventfd */
-    pthread_t loader;
-    _Atomic bool stop_loading;
-    struct err load_error; /* the loader's, once `loaded` has spoken */
+    int signals; /* signalfd */
+    int called;  /* eventfd: the admin listener wants something */
+    _Atomic bool drain_wanted;
+    bool loading, hangup;
+    struct daemon_models models;
+    struct buf certificate, key;
 };
 
 static void fail_line(const struct err *e)
@@ -49,40 +59,25 @@ static void fail_line(const struct err *e)
     log_line(LOG_ERROR, "%s", err_line(e, line, sizeof line));
 }
 
-static int load_model(struct pfgmd *d, size_t i, struct err *e)
+static void call_main(struct pfgmd *d)
 {
-    const struct daemon_model *wanted = &d->config->models[i];
-    char what[128];
-    int64_t begun = clock_ns();
-    snprintf(what, sizeof what, "model %zu of %zu (%s)", i + 1, d->config->model_count,
-             wanted->name);
-    http_server_loading(d->server, what);
-    struct model *m = model_load(wanted->path, &wanted->options, e);
-    if (!m)
-        return -1;
-    struct err own = {0};
-    struct engine_model *em = engine_model_add(d->engine, wanted->name, m, &own);
-    if (!em)
-        return err_fail(e, own.code, wanted->path, "%s%s%s", own.at, own.at[0] ? ": " : "",
-                        own.text);
-    m = NULL; /* the engine's now */
-    const struct model *ready = engine_model_get(em);
-    log_line(LOG_INFO, "model %s: %zu parameters, kernel %s, sha256 %s, loaded in %.0f ms",
-             wanted->name, model_parameters(ready), model_kernel_id(ready), model_sha256(ready),
-             (double)(clock_ns() - begun) / 1e6);
-    return 0;
+    const uint64_t one = 1;
+    if (write(d->called, &one, sizeof one) != (ssize_t)sizeof one)
+        log_line(LOG_ERROR, "the main thread cannot be called: %s", strerror(errno));
 }
 
-static void *load_models(void *context)
+static void on_drain(void *context)
 {
     struct pfgmd *d = context;
-    const uint64_t one = 1;
-    for (size_t i = 0; i < d->config->model_count && !atomic_load(&d->stop_loading); i++)
-        if (load_model(d, i, &d->load_error) != 0)
-            break;
-    if (write(d->loaded, &one, sizeof one) != (ssize_t)sizeof one)
-        log_line(LOG_ERROR, "the loader cannot report: %s", strerror(errno));
-    return NULL;
+    atomic_store(&d->drain_wanted, true);
+    call_main(d);
+}
+
+static void on_reload(void *context, size_t model)
+{
+    struct pfgmd *d = context;
+    atomic_store(&d->models.wanted[model], true);
+    call_main(d);
 }
 
 static void ignore_signal(int number)
@@ -106,15 +101,14 @@ static int take_signals(struct err *e)
     return fd >= 0 ? fd : err_fail_errno(e, errno, "signals", "open a signalfd");
 }
 
-/* The next pending SIGTERM or SIGINT, or 0. */
+/* The next pending SIGTERM or SIGINT, or 0. A SIGHUP is noted for later. */
 static int next_stop_signal(struct pfgmd *d)
 {
     struct signalfd_siginfo info;
     while (read(d->signals, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo != SIGHUP)
             return (int)info.ssi_signo;
-        log_line(LOG_WARN, "SIGHUP: settings and models are read at start only; restart to change "
-                           "them");
+        d->hangup = true;
     }
     return 0;
 }
@@ -141,62 +135,192 @@ static void fit_connections(struct daemon_config *c)
     c->connections = room;
 }
 
+/* Certificate and key as text; both stay empty without TLS. */
+static int read_pem(const struct daemon_config *c, struct buf *certificate, struct buf *key,
+                    struct err *e)
+{
+    buf_init(certificate, PEM_MAX);
+    buf_init(key, PEM_MAX);
+    if (!c->tls_certificate[0])
+        return 0;
+    return file_read(c->tls_certificate, certificate, e) != 0 ? -1 : file_read(c->tls_key, key, e);
+}
+
+static int open_sockets(const struct daemon_config *c, char *shown, size_t size, int *admin,
+                        struct err *e)
+{
+    struct daemon_address address;
+    struct err own = {0};
+    *admin = -1;
+    int fd = daemon_notify_socket(&own);
+    if (own.code != ERR_NONE) {
+        *e = own;
+        return -1;
+    }
+    if (fd >= 0)
+        snprintf(shown, size, "the socket that was handed over");
+    else if (daemon_address_parse(c->listen, &address, e) == 0)
+        fd = daemon_address_listen(&address, shown, size, e);
+    if (fd < 0 || !c->admin[0])
+        return fd;
+    *admin = daemon_address_listen_unix(c->admin, e);
+    if (*admin >= 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static struct http_options http_options_of(struct pfgmd *d, int fd, int admin)
+{
+    const struct daemon_config *c = d->config;
+    return (struct http_options){
+        .listen_fd = fd,
+        .admin_fd = admin,
+        .n_max = (size_t)c->n_max,
+        .body_max = BODY_MAX,
+        .queue_images_max = (size_t)c->queue,
+        .connections = c->connections,
+        .connections_per_address = c->connections_per_address,
+        .threads = c->http_threads,
+        .idle_s = c->idle_timeout,
+        .read_s = c->read_timeout,
+        .watchdog_s = c->watchdog,
+        .public_metrics = c->public_metrics,
+        .cors_origins = c->cors_origins,
+        .keys_file = c->keys,
+        .certificate = d->certificate.length ? (const char *)d->certificate.data : NULL,
+        .key = d->key.length ? (const char *)d->key.data : NULL,
+        .model_names = d->names,
+        .model_count = c->model_count,
+        .hooks = {d, on_drain, on_reload},
+    };
+}
+
 static int start(struct pfgmd *d, struct err *e)
 {
     struct daemon_config *c = d->config;
     struct daemon_address address;
     char shown[256];
-    if (daemon_address_parse(c->listen, &address, e) != 0)
+    int admin;
+    if (daemon_address_parse(c->listen, &address, e) != 0 ||
+        read_pem(c, &d->certificate, &d->key, e) != 0)
         return EXIT_BAD_INPUT;
     fit_connections(c);
     d->signals = take_signals(e);
-    d->loaded = eventfd(0, EFD_CLOEXEC);
-    if (d->signals < 0 || d->loaded < 0)
+    d->called = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    d->models.done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (d->signals < 0 || d->called < 0 || d->models.done < 0)
         return EXIT_FAILED;
-    int fd = daemon_address_listen(&address, shown, sizeof shown, e);
+    int fd = open_sockets(c, shown, sizeof shown, &admin, e);
     if (fd < 0)
         return EXIT_FAILED;
     const struct engine_options engine = {c->workers, c->batch, (size_t)c->queue};
     d->engine = engine_new(&engine, e);
     if (!d->engine) {
         close(fd);
+        if (admin >= 0)
+            close(admin);
         return EXIT_FAILED;
     }
     for (size_t i = 0; i < c->model_count; i++)
         d->names[i] = c->models[i].name;
-    const struct http_options http = {.listen_fd = fd,
-                                      .n_max = (size_t)c->n_max,
-                                      .body_max = BODY_MAX,
-                                      .queue_images_max = (size_t)c->queue,
-                                      .connections = c->connections,
-                                      .threads = c->http_threads,
-                                      .idle_s = c->idle_timeout,
-                                      .read_s = c->read_timeout,
-                                      .model_names = d->names,
-                                      .model_count = c->model_count};
+    const struct http_options http = http_options_of(d, fd, admin);
     d->server = http_server_start(d->engine, &http, e);
     if (!d->server)
-        return EXIT_FAILED;
+        return e->code == ERR_INPUT ? EXIT_BAD_INPUT : EXIT_FAILED;
+    d->models.config = c;
+    d->models.engine = d->engine;
+    d->models.server = d->server;
     log_line(LOG_INFO, "pfgmd %s, %d workers, batches of %d", PFGMD_VERSION,
              engine_workers(d->engine), engine_batch(d->engine));
     log_line(LOG_INFO, "listening on %s", shown);
-    return EXIT_STOPPED;
+    if (admin >= 0)
+        log_line(LOG_INFO, "admin socket at %s", c->admin);
+    return daemon_models_load(&d->models, e) == 0 ? EXIT_STOPPED : EXIT_FAILED;
+}
+
+static int check_keys(const struct daemon_config *c, struct err *e)
+{
+    struct http_keys keys;
+    http_keys_init(&keys);
+    int bad = c->keys[0] ? http_keys_read(&keys, c->keys, e) : 0;
+    http_keys_clear(&keys);
+    return bad;
+}
+
+/* What may change while the daemon runs, but for the models. Everything is read and checked before
+ * anything is changed. */
+static int read_again(struct pfgmd *d, struct daemon_options *fresh, struct err *e)
+{
+    struct buf certificate = {0}, key = {0};
+    int bad = daemon_options_read(fresh, d->argc, d->argv, e) != 0 ||
+              read_pem(&fresh->config, &certificate, &key, e) != 0 || check_keys(d->config, e) != 0;
+    if (!bad && d->certificate.length && certificate.length)
+        bad = http_server_reload_tls(d->server, (const char *)certificate.data,
+                                     (const char *)key.data, e);
+    buf_free(&certificate);
+    buf_free(&key);
+    return bad ? -1 : http_server_reload_keys(d->server, e);
+}
+
+static void hang_up(struct pfgmd *d)
+{
+    static struct daemon_options fresh; /* large */
+    struct err e = {0};
+    d->hangup = false;
+    log_line(LOG_INFO, "SIGHUP: reading settings, keys and models again");
+    if (read_again(d, &fresh, &e) != 0) {
+        fail_line(&e);
+        log_line(LOG_ERROR, "everything stays as it was");
+    } else {
+        log_set_level(fresh.config.log_level);
+        daemon_config_take(d->config, &fresh.config);
+        for (size_t i = 0; i < d->config->model_count; i++)
+            atomic_store(&d->models.wanted[i], true);
+    }
+    daemon_config_clear(&fresh.config);
+}
+
+static void exit_at_once(int number)
+{
+    log_line(LOG_WARN, "second signal: exit at once");
+    _exit(128 + number);
+}
+
+/* The time in which load balancers learn that this one is not ready. */
+static void delay_drain(struct pfgmd *d, int64_t end_ns)
+{
+    struct pollfd watch = {.fd = d->signals, .events = POLLIN};
+    while (clock_ns() < end_ns) {
+        if (poll(&watch, 1, (int)((end_ns - clock_ns()) / 1000000) + 1) < 0 && errno != EINTR)
+            return;
+        int number = next_stop_signal(d);
+        if (number)
+            exit_at_once(number);
+    }
 }
 
 /* After SIGTERM: until nothing is queued or live, the time is up, or the second signal. */
-static void drain(struct pfgmd *d, int timeout_s)
+static void drain(struct pfgmd *d)
 {
+    const int timeout_s = d->config->drain_timeout;
+    http_server_leave(d->server);
+    daemon_notify_stopping();
+    if (d->config->drain_delay) {
+        log_line(LOG_INFO, "not ready any more; new work is taken for another %d s",
+                 d->config->drain_delay);
+        delay_drain(d, clock_ns() + (int64_t)d->config->drain_delay * 1000000000);
+    }
     http_server_drain(d->server);
     engine_drain(d->engine);
-    daemon_notify_stopping();
     log_line(LOG_INFO, "stopping: no new work, finishing what runs for at most %d s", timeout_s);
     int64_t end = clock_ns() + (int64_t)timeout_s * 1000000000;
     while (!engine_wait_empty(d->engine, 50)) {
         int number = next_stop_signal(d);
-        if (number) {
-            log_line(LOG_WARN, "second signal: exit at once");
-            _exit(128 + number);
-        }
+        if (number)
+            exit_at_once(number);
+        if (http_server_alive(d->server))
+            daemon_notify_alive();
         if (clock_ns() < end)
             continue;
         log_line(LOG_WARN, "the time to finish is up: the rest is cancelled");
@@ -207,81 +331,89 @@ static void drain(struct pfgmd *d, int timeout_s)
     http_server_wait_idle(d->server, 300);
 }
 
-/* Serves until a signal or a failed load; the exit code. */
-static int serve(struct pfgmd *d, bool *loading)
+/* The first load has ended; 0 when the daemon is ready now. */
+static int finish_loading(struct pfgmd *d)
 {
-    struct pollfd watch[2] = {{.fd = d->signals, .events = POLLIN},
-                              {.fd = d->loaded, .events = POLLIN}};
+    d->loading = false;
+    if (d->models.error.code != ERR_NONE) {
+        fail_line(&d->models.error);
+        return -1;
+    }
+    http_server_ready(d->server);
+    daemon_notify_ready();
+    log_line(LOG_INFO, "ready");
+    return 0;
+}
+
+/* Serves until a signal or a failed load; the exit code. */
+static int serve(struct pfgmd *d)
+{
+    struct pollfd watch[] = {{.fd = d->signals, .events = POLLIN},
+                             {.fd = d->models.done, .events = POLLIN},
+                             {.fd = d->called, .events = POLLIN}};
+    const int alive_ms = daemon_notify_interval_ms();
     for (;;) {
-        if (*loading)
+        struct err e = {0};
+        uint64_t calls;
+        if (d->loading)
             daemon_notify_loading("models");
-        if (poll(watch, 2, *loading ? 5000 : -1) < 0 && errno != EINTR) {
+        if (http_server_alive(d->server))
+            daemon_notify_alive();
+        int wait_ms = d->loading && (alive_ms < 0 || alive_ms > 5000) ? 5000 : alive_ms;
+        if (poll(watch, 3, wait_ms) < 0 && errno != EINTR) {
             log_line(LOG_ERROR, "poll: %s", strerror(errno));
             return EXIT_FAILED;
         }
-        if (next_stop_signal(d)) {
-            drain(d, d->config->drain_timeout);
+        if (watch[2].revents & POLLIN && read(d->called, &calls, sizeof calls) < 0)
+            log_line(LOG_ERROR, "a call cannot be read: %s", strerror(errno));
+        if (next_stop_signal(d) || atomic_load(&d->drain_wanted)) {
+            drain(d);
             return EXIT_STOPPED;
         }
-        if (!*loading || !(watch[1].revents & POLLIN))
-            continue;
-        pthread_join(d->loader, NULL);
-        *loading = false;
-        watch[1].fd = -1;
-        if (d->load_error.code != ERR_NONE) {
-            fail_line(&d->load_error);
-            return EXIT_BAD_INPUT;
+        if (watch[1].revents & POLLIN) {
+            daemon_models_join(&d->models);
+            if (d->loading && finish_loading(d) != 0)
+                return EXIT_BAD_INPUT;
         }
-        http_server_ready(d->server);
-        daemon_notify_ready();
-        log_line(LOG_INFO, "ready");
+        if (d->hangup && !d->models.running)
+            hang_up(d);
+        if (!d->models.running && daemon_models_reload(&d->models, &e) != 0)
+            fail_line(&e);
     }
 }
 
-/* A model that is half loaded cannot be interrupted; nothing that lasts depends on it. */
-static void end_loader(struct pfgmd *d, int code)
+static int run(struct daemon_config *config, int argc, char **argv)
 {
-    struct timespec until;
-    atomic_store(&d->stop_loading, true);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec++;
-    if (pthread_timedjoin_np(d->loader, NULL, &until) == 0)
-        return;
-    pthread_detach(d->loader);
-    _exit(code);
-}
-
-static int run(struct daemon_config *config)
-{
-    struct pfgmd d = {.config = config, .signals = -1, .loaded = -1};
+    static struct pfgmd d; /* hooks point into it */
     struct err e = {0};
-    bool loading = false;
+    d = (struct pfgmd){.argc = argc, .argv = argv, .config = config, .signals = -1, .called = -1};
+    d.models.done = -1;
+    d.loading = true;
     int code = start(&d, &e);
-    if (code == EXIT_STOPPED) {
-        int failed = pthread_create(&d.loader, NULL, load_models, &d);
-        loading = failed == 0;
-        if (failed) {
-            err_fail_errno(&e, failed, "loader", "start a thread");
-            code = EXIT_FAILED;
-        }
-    }
     if (code == EXIT_STOPPED)
-        code = serve(&d, &loading);
+        code = serve(&d);
     else
         fail_line(&e);
     if (d.engine) {
         engine_drain(d.engine);
         engine_cancel_all(d.engine);
     }
-    if (loading)
-        end_loader(&d, code); /* it speaks to the server, so it goes first */
+    /* A model that is half loaded cannot be interrupted; nothing that lasts depends on it. The
+     * loader speaks to the server, so it goes first. */
+    bool ended = daemon_models_end(&d.models);
+    if (config->admin[0] && d.server)
+        unlink(config->admin);
+    if (!ended)
+        _exit(code);
     http_server_stop(d.server);
     if (d.engine)
         engine_free(d.engine);
-    if (d.signals >= 0)
-        close(d.signals);
-    if (d.loaded >= 0)
-        close(d.loaded);
+    const int fds[] = {d.signals, d.called, d.models.done};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    buf_free(&d.certificate);
+    buf_free(&d.key);
     return code;
 }
 
@@ -303,6 +435,13 @@ static int check(const struct daemon_config *config, struct err *e)
             err_fail_errno(e, errno, config->models[i].path, "read the model");
             return EXIT_BAD_INPUT;
         }
+    struct buf certificate, key;
+    int bad = read_pem(config, &certificate, &key, e);
+    buf_free(&certificate);
+    buf_free(&key);
+    bad = bad || check_keys(config, e) != 0;
+    if (bad)
+        return EXIT_BAD_INPUT;
     printf("the settings are good: %zu models, listening on %s\n", config->model_count,
            config->listen);
     return EXIT_STOPPED;
@@ -317,7 +456,7 @@ int main(int argc, char **argv)
         log_set_level(options.config.log_level);
         switch (options.action) {
         case DAEMON_RUN:
-            code = run(&options.config);
+            code = run(&options.config, argc, argv);
             break;
         case DAEMON_CHECK:
             code = check(&options.config, &e);

@@ -1,9 +1,13 @@
 /* Two passes over argv: the first finds --config and the actions, the second applies the flags, so
- * that flags win wherever they stand. Flags of settings come from the configuration's own table. */
+ * that flags win wherever they stand; between the two the environment is looked at. Flags and
+ * variables of settings come from the configuration's own table. A SIGHUP reads all of it again. */
 #include "daemon_options.h"
 
+#include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const char daemon_usage[] =
     "Usage: pfgmd --model [NAME=]PATH [--model …] [--listen ADDRESS:PORT] [options]\n"
@@ -18,16 +22,26 @@ const char daemon_usage[] =
     "  --n-max N              images in one request (64)\n"
     "  --kernel K             auto, c, avx2 or avx512 (auto)\n"
     "  --precision P          auto or f32 (auto)\n"
-    "  --connections N        connections open at once (4096)\n"
+    "  --connections N        connections that get work at once (4096)\n"
+    "  --connections-per-address N  of them from one address, 0 = no limit (0)\n"
     "  --http-threads N       threads that serve connections (2)\n"
     "  --idle-timeout S       seconds of silence on a connection (60)\n"
     "  --read-timeout S       seconds in which a request's body must arrive (30)\n"
-    "  --drain-timeout S      seconds for running work after SIGTERM (30)\n"
+    "  --drain-delay S        seconds after SIGTERM in which new work is still taken (0)\n"
+    "  --drain-timeout S      seconds for running work after that (30)\n"
+    "  --watchdog S           age of an evaluation that counts as stuck, 0 = never (300)\n"
+    "  --admin PATH           unix socket with reload, drain, log level and slots (none)\n"
+    "  --keys FILE            bearer keys that clients must show (none)\n"
+    "  --tls-certificate FILE, --tls-key FILE  PEM files; HTTPS instead of HTTP (none)\n"
+    "  --cors-origins LIST    origins whose pages may ask, or * (none)\n"
+    "  --public-metrics on|off  /metrics on the public listener too (on)\n"
     "  --log-level L          error, warn, info or debug (info)\n"
     "  --check-config         read the settings, say whether they are good, and exit\n"
     "  --health ADDRESS:PORT  ask a running pfgmd whether it is ready; exit 0 when it is\n"
     "  --version, --help\n"
     "\n"
+    "PFGMD_KEY in the environment sets what --key does, between the file and the flags.\n"
+    "SIGHUP reads settings, keys, certificate and models again; SIGTERM finishes and stops.\n"
     "Exit: 0 stopped as asked, 1 failed (port taken …), 2 bad settings or checkpoint.\n";
 
 /* One flag: its key with '_' for '-', and its value. */
@@ -90,6 +104,29 @@ static bool is_action(struct daemon_options *o, const struct flag *f)
     return true;
 }
 
+/* PFGMD_KEY in the environment: over the file, under the flags. */
+static int apply_environment(struct daemon_options *o, struct err *e)
+{
+    for (char **at = environ; *at; at++) {
+        char key[64], where[80];
+        const char *equals = strchr(*at, '=');
+        if (!equals || strncmp(*at, "PFGMD_", 6) != 0 || equals - *at - 6 >= (int)sizeof key)
+            continue;
+        size_t length = (size_t)(equals - *at) - 6;
+        for (size_t i = 0; i < length; i++)
+            key[i] = (char)tolower((unsigned char)(*at)[6 + i]);
+        key[length] = '\0';
+        snprintf(where, sizeof where, "%.*s", (int)(equals - *at), *at);
+        if (strcmp(key, "config") == 0)
+            continue;
+        if (!daemon_config_has(key))
+            return err_fail(e, ERR_INPUT, where, "is not a setting; see pfgmd --help");
+        if (daemon_config_set(&o->config, key, equals + 1, where, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 int daemon_options_read(struct daemon_options *o, int argc, char **argv, struct err *e)
 {
     struct flag f;
@@ -108,7 +145,11 @@ int daemon_options_read(struct daemon_options *o, int argc, char **argv, struct 
         if (strcmp(f.key, "config") == 0)
             file = f.value;
     }
+    if (!file)
+        file = getenv("PFGMD_CONFIG");
     if (file && daemon_config_read(&o->config, file, e) != 0)
+        return -1;
+    if (apply_environment(o, e) != 0)
         return -1;
     for (int at = 1; at < argc;) {
         if (next_flag(argc, argv, &at, &f, e) != 0)

@@ -11,8 +11,9 @@ struct daemon_options {
     const char *health; /* the address of DAEMON_HEALTH */
     struct daemon_config config;
 };
-/* Reads argv: the configuration file first, wherever --config stands, then the flags over it.
- * Flags are "--key value" or "--key=value". ERR_INPUT for what it does not know. */
+/* Reads argv: the configuration file first, wherever --config stands, then PFGMD_ variables, then
+ * the flags over it. Flags are "--key value" or "--key=value". ERR_INPUT for what it does not know.
+ */
 int daemon_options_read(struct daemon_options *o, int argc, char **argv, struct err *e);
 
 extern const char daemon_usage[];

@@ -1,11 +1,10 @@
-/* The engine's life: workers, models, counters, drain. Requests are in engine_request.c, the loop
- * in engine_worker.c. */
+/* The engine's life: workers, counters, drain. Models are in engine_model.c, requests in
+ * engine_request.c, the loop in engine_worker.c. */
 #include "engine_internal.h"
 
 #include "base_cpu.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,9 +65,13 @@ struct engine *engine_new(const struct engine_options *options, struct err *e)
     if (g->workers > ENGINE_WORKERS_MAX)
         g->workers = ENGINE_WORKERS_MAX;
     g->batch = options->batch ? options->batch : BATCH_DEFAULT;
-    g->queue_max = options->queue_images_max ? options->queue_images_max : QUEUE_DEFAULT;
+    g->stats.queue_images_max =
+        options->queue_images_max ? options->queue_images_max : QUEUE_DEFAULT;
+    g->deadline_ns = INT64_MAX;
     init_locks(g);
-    g->stats.slots = (size_t)g->workers * (size_t)g->batch;
+    g->places = (size_t)g->workers * (size_t)g->batch;
+    g->stats.slots = g->places + (size_t)g->workers;
+    g->stats.workers = g->workers;
     g->slots = calloc(g->stats.slots, sizeof *g->slots);
     g->worker = calloc((size_t)g->workers, sizeof *g->worker);
     if (!g->slots || !g->worker) {
@@ -87,15 +90,6 @@ struct engine *engine_new(const struct engine_options *options, struct err *e)
     return g;
 }
 
-static void engine_model_free(const struct engine *g, struct engine_model *em)
-{
-    for (int i = 0; em->workspaces && i < g->workers; i++)
-        model_workspace_free(em->workspaces[i]);
-    free(em->workspaces);
-    model_free(em->model);
-    free(em);
-}
-
 void engine_free(struct engine *g)
 {
     if (!g)
@@ -112,8 +106,11 @@ void engine_free(struct engine *g)
         pthread_join(g->worker[i].thread, NULL);
     for (int i = 0; g->worker && i < g->workers; i++)
         nn_team_free(g->worker[i].team);
-    for (size_t i = 0; i < g->model_count; i++)
-        engine_model_free(g, g->models[i]);
+    while (g->turns) {
+        struct engine_model *em = g->turns;
+        g->turns = em->next;
+        engine_model_free(em);
+    }
     pthread_cond_destroy(&g->work);
     pthread_cond_destroy(&g->changed);
     pthread_mutex_destroy(&g->lock);
@@ -133,141 +130,45 @@ int engine_batch(const struct engine *g)
     return g->batch;
 }
 
-static bool name_is_good(const char *name)
-{
-    size_t length = strlen(name);
-    return length > 0 && length <= ENGINE_NAME_MAX &&
-           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
-               length;
-}
-
-/* Runs a few images of every batch size through two Euler steps; what is not finite here would not
- * be for a client either. */
-static int warm_up(const struct engine *g, const struct engine_model *em, struct err *e)
-{
-    const struct model *m = em->model;
-    const size_t d = model_dimension(m);
-    struct model_solver solver = model_solver_default(m);
-    struct model_query queries[ENGINE_BATCH_MAX];
-    double *x = malloc(2 * d * sizeof *x);
-    if (!x)
-        return err_fail_memory(e, 2 * d * sizeof *x);
-    model_prior_draw(m, &solver, 0, 0, x);
-    double t = solver.t_max;
-    bool finite = true;
-    for (int n = 1; n <= g->batch; n++) {
-        for (int i = 0; i < n; i++)
-            queries[i] = (struct model_query){x, t, ODE_SLOPE_DT, x + d};
-        model_slopes(m, em->workspaces[0], n, queries);
-        if (n > 2)
-            continue;
-        double next = n == 1 ? sqrt(solver.t_max * solver.t_min) : solver.t_min;
-        for (size_t j = 0; j < d; j++) {
-            x[j] += (next - t) * x[d + j];
-            finite = finite && isfinite(x[j]);
-        }
-        t = next;
-    }
-    free(x);
-    return finite
-               ? 0
-               : err_fail(e, ERR_NUMERIC, em->name,
-                          "the field is not finite after two steps: the checkpoint is damaged or "
-                          "its description is wrong");
-}
-
-struct engine_model *engine_model_add(struct engine *g, const char *name, struct model *m,
-                                      struct err *e)
-{
-    struct engine_model *em = calloc(1, sizeof *em);
-    if (!em) {
-        model_free(m);
-        err_fail_memory(e, sizeof *em);
-        return NULL;
-    }
-    em->model = m;
-    em->workspaces = calloc((size_t)g->workers, sizeof *em->workspaces);
-    bool ready = em->workspaces != NULL;
-    if (!ready)
-        err_fail_memory(e, (size_t)g->workers * sizeof *em->workspaces);
-    if (ready && !name_is_good(name)) {
-        err_fail(e, ERR_INPUT, name,
-                 "is no model name: use 1 to %d letters, digits, '.', '_' and '-'",
-                 ENGINE_NAME_MAX);
-        ready = false;
-    }
-    if (ready)
-        memcpy(em->name, name, strlen(name) + 1);
-    for (int i = 0; i < g->workers && ready; i++) {
-        em->workspaces[i] = model_workspace_new(m, g->batch, e);
-        ready = em->workspaces[i] != NULL;
-    }
-    ready = ready && warm_up(g, em, e) == 0;
-    for (int i = 0; i < g->workers && ready; i++)
-        model_workspace_team(em->workspaces[i], g->worker[i].team);
-    if (ready) {
-        pthread_mutex_lock(&g->lock);
-        for (size_t i = 0; i < g->model_count && ready; i++)
-            ready = strcmp(g->models[i]->name, name) != 0;
-        if (!ready)
-            err_fail(e, ERR_INPUT, name, "is the name of two models");
-        else if (g->model_count == ENGINE_MODELS_MAX)
-            ready = err_fail(e, ERR_LIMIT, name, "is one model too many: the limit is %d",
-                             ENGINE_MODELS_MAX) == 0;
-        else
-            g->models[g->model_count++] = em;
-        pthread_mutex_unlock(&g->lock);
-    }
-    if (ready)
-        return em;
-    engine_model_free(g, em);
-    return NULL;
-}
-
-struct engine_model *engine_model_find(struct engine *g, const char *name)
-{
-    struct engine_model *found = NULL;
-    pthread_mutex_lock(&g->lock);
-    for (size_t i = 0; i < g->model_count && !found; i++)
-        if (!name || strcmp(g->models[i]->name, name) == 0)
-            found = g->models[i];
-    pthread_mutex_unlock(&g->lock);
-    return found;
-}
-
-size_t engine_model_count(struct engine *g)
-{
-    pthread_mutex_lock(&g->lock);
-    size_t count = g->model_count;
-    pthread_mutex_unlock(&g->lock);
-    return count;
-}
-
-struct engine_model *engine_model_at(struct engine *g, size_t i)
-{
-    pthread_mutex_lock(&g->lock);
-    struct engine_model *em = i < g->model_count ? g->models[i] : NULL;
-    pthread_mutex_unlock(&g->lock);
-    return em;
-}
-
-const char *engine_model_name(const struct engine_model *em)
-{
-    return em->name;
-}
-
-const struct model *engine_model_get(const struct engine_model *em)
-{
-    return em->model;
-}
-
 struct engine_stats engine_stats_get(struct engine *g)
 {
     pthread_mutex_lock(&g->lock);
     struct engine_stats stats = g->stats;
     stats.workers_busy = g->busy;
+    int64_t now = clock_ns();
+    for (int i = 0; i < g->workers; i++) {
+        int64_t since = g->worker[i].since_ns;
+        double age = since ? (double)(now - since) * 1e-9 : 0.0;
+        if (age > stats.step_age_s)
+            stats.step_age_s = age;
+    }
     pthread_mutex_unlock(&g->lock);
     return stats;
+}
+
+size_t engine_slots_get(struct engine *g, struct engine_slot_view *out, size_t max)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&g->lock);
+    int64_t now = clock_ns();
+    for (size_t i = 0; i < g->stats.slots && count < max; i++) {
+        const struct engine_slot *slot = &g->slots[i];
+        struct engine_request *r = slot->request;
+        if (!r)
+            continue;
+        out[count++] = (struct engine_slot_view){
+            .model = r->order.model->name,
+            .seed = r->order.seed,
+            .index = r->order.first_index + slot->image,
+            .n = r->order.n,
+            .worker = slot->worker,
+            .priority = r->order.priority,
+            .age_s = (double)(now - slot->admitted_ns) * 1e-9,
+            .request_steps = atomic_load(&r->steps),
+        };
+    }
+    pthread_mutex_unlock(&g->lock);
+    return count;
 }
 
 void engine_drain(struct engine *g)
@@ -300,8 +201,8 @@ void engine_cancel_all(struct engine *g)
             r = r->next_active;
         bool complete = false;
         if (r) {
-            size_t dropped = r->order.n - r->begun;
-            engine_request_stop_locked(r, "the engine is stopping");
+            size_t dropped =
+                engine_request_stop_locked(r, ENGINE_CAUSE_DRAINING, "the engine is stopping");
             complete = dropped && engine_request_finish_locked(r, dropped);
         }
         pthread_mutex_unlock(&g->lock);

@@ -12,6 +12,7 @@
 #ifndef ENGINE_H
 #define ENGINE_H
 
+#include "engine_histogram.h"
 #include "model.h"
 
 struct engine_options {
@@ -39,13 +40,22 @@ struct engine_model;
  * be finite. The first model added is the default. */
 struct engine_model *engine_model_add(struct engine *g, const char *name, struct model *m,
                                       struct err *e);
-/* By name, or the default for NULL; NULL when there is none of that name. Valid until engine_free.
- */
+/* Puts `m` (taken over, also on failure) in the place of the model of that name once it has warmed
+ * up; requests that have the old one end on it, and it is freed with the last of them. A name that
+ * is new is added. NULL: the old one stays as it was. */
+struct engine_model *engine_model_replace(struct engine *g, const char *name, struct model *m,
+                                          struct err *e);
+/* By name, or the default for NULL; NULL when there is none of that name. What is found stays valid
+ * until engine_model_release, also when it is replaced meanwhile; one that is never released lasts
+ * until engine_free. */
 struct engine_model *engine_model_find(struct engine *g, const char *name);
+void engine_model_release(struct engine_model *em); /* NULL is taken */
 size_t engine_model_count(struct engine *g);
-struct engine_model *engine_model_at(struct engine *g, size_t i); /* in the order of adding */
+/* In the order of adding; to be released like one that was found. */
+struct engine_model *engine_model_at(struct engine *g, size_t i);
 const char *engine_model_name(const struct engine_model *em);
 const struct model *engine_model_get(const struct engine_model *em);
+int64_t engine_model_loaded_at(const struct engine_model *em); /* seconds since 1970 */
 
 /* What is kept of a finished image. */
 enum engine_output {
@@ -53,6 +63,22 @@ enum engine_output {
     ENGINE_OUTPUT_SHEET,  /* one PNG of all images (struct image_grid), and its digest */
     ENGINE_OUTPUT_PIXELS, /* uint8 [H,W,C] */
     ENGINE_OUTPUT_SAMPLE  /* float [C,H,W] in data scale, before quantising */
+};
+
+/* Two queues share the slots. While both wait, one place in ENGINE_BATCH_TURN goes to batch; and
+ * when batch holds every place, a spare one a worker is left for interactive: neither waits for
+ * ever. */
+enum engine_priority { ENGINE_INTERACTIVE, ENGINE_BATCH, ENGINE_PRIORITIES };
+#define ENGINE_BATCH_TURN 4
+
+/* Why a request ended before its images were done. */
+enum engine_cause {
+    ENGINE_CAUSE_NONE,
+    ENGINE_CAUSE_CLIENT, /* engine_request_cancel */
+    ENGINE_CAUSE_DEADLINE,
+    ENGINE_CAUSE_DRAINING, /* engine_cancel_all */
+    ENGINE_CAUSE_FAILURE,  /* one of its images failed */
+    ENGINE_CAUSES
 };
 
 struct engine_request;
@@ -66,6 +92,17 @@ struct engine_order {
     enum engine_output output;
     struct image_grid grid; /* of ENGINE_OUTPUT_SHEET */
     bool no_metadata;       /* leave the seed rule's inputs out of the PNG */
+    enum engine_priority priority;
+    /* On clock_ns; past it what waits is dropped and live images stop within a step. 0: never. */
+    int64_t deadline_ns;
+    /* Called from a worker, without a lock, whenever image i is finished (never for a sheet). The
+     * image may be read from then on, until the request is freed. Or NULL. */
+    void (*image)(struct engine_request *r, size_t i, void *context);
+    /* Called likewise after every `preview_every` steps of image i with a PNG of its state, scaled
+     * to the range of the picture. 0 or NULL: no previews. */
+    int preview_every;
+    void (*preview)(struct engine_request *r, size_t i, int64_t step, const struct buf *png,
+                    void *context);
     /* Called once, from a worker or from the thread that cancels, when every image of the request
      * is finished, failed or cancelled; no lock is held. The request may be freed inside. */
     void (*done)(struct engine_request *r, void *context);
@@ -98,6 +135,8 @@ bool engine_request_wait(struct engine_request *r, int timeout_ms);
 /* After `done`: NULL for success, else the first failure; its `at` is "/images/i". ERR_CANCELLED
  * when cancelled. */
 const struct err *engine_request_error(const struct engine_request *r);
+/* After `done`: what ended it early. */
+enum engine_cause engine_request_cause(const struct engine_request *r);
 const struct engine_order *engine_request_order(const struct engine_request *r);
 
 struct engine_image {
@@ -114,10 +153,12 @@ const struct engine_image *engine_request_image(const struct engine_request *r, 
 const struct engine_image *engine_request_sheet(const struct engine_request *r);
 
 struct engine_timings {
+    int64_t started_ns; /* on clock_ns; 0: not yet */
     int64_t queue_ns;   /* from submission until the first image was taken up */
     int64_t compute_ns; /* from there until the last image was solved */
     int64_t encode_ns;  /* spent in quantising and encoding, over all images */
 };
+/* Before `done` only started_ns and queue_ns are of use. */
 struct engine_timings engine_request_timings(const struct engine_request *r);
 
 /* The inputs of the seed rule as compact JSON, in a fixed order: what the PNG's text chunk holds,
@@ -130,15 +171,54 @@ int engine_seed_text(const struct engine_order *order, uint64_t index,
  * "t_min", "max_nfe"}; a new reference or NULL. */
 json_t *engine_solver_json(const struct model_solver *solver);
 
+enum engine_outcome {
+    ENGINE_OUTCOME_OK,
+    ENGINE_OUTCOME_CANCELLED, /* the client's doing, or a neighbour in the request failed */
+    ENGINE_OUTCOME_DEADLINE,
+    ENGINE_OUTCOME_FAILED,
+    ENGINE_OUTCOME_DRAINING,
+    ENGINE_OUTCOMES
+};
+
 struct engine_stats {
     size_t queued_images, live_images; /* waiting; in slots */
-    size_t slots;                      /* workers × batch */
-    int workers_busy;
-    uint64_t images_admitted, images_ok, images_failed, images_cancelled;
+    size_t slots;                      /* workers × batch, and a spare one a worker */
+    size_t queue_images_max;
+    struct {
+        size_t images, requests;
+    } queued[ENGINE_PRIORITIES];
+    int workers, workers_busy;
+    uint64_t images_admitted, images_ok, images_failed;
+    uint64_t images_cancelled; /* every other outcome */
     uint64_t field_evaluations, steps, steps_rejected;
+    uint64_t cancellations[ENGINE_CAUSES]; /* requests that ended early, by cause */
     double recent_image_s; /* moving mean of an image's time in its slot; 0 before the first */
+    double step_age_s;     /* since the oldest evaluation under way began; 0 with none */
+    struct engine_histogram queue_wait_s; /* requests, until their first image is taken up */
+    struct engine_histogram step_s;       /* one evaluation of a batch with all that follows */
+    struct engine_histogram batch_images;
 };
 struct engine_stats engine_stats_get(struct engine *g);
+
+/* Of a name, over all models that have stood under it. */
+struct engine_model_stats {
+    uint64_t images_admitted, images[ENGINE_OUTCOMES], field_evaluations;
+    struct engine_histogram image_s; /* an image's time in its slot, when it ended well */
+};
+struct engine_model_stats engine_model_stats_get(struct engine_model *em);
+
+/* A live image. */
+struct engine_slot_view {
+    const char *model; /* of a name, which lasts until engine_free */
+    uint64_t seed, index;
+    size_t n;   /* images of its request */
+    int worker; /* that evaluates it, -1 while it waits for its turn */
+    enum engine_priority priority;
+    double age_s;
+    int64_t request_steps; /* taken so far, over all images of the request */
+};
+/* Fills at most `max` views and returns how many. */
+size_t engine_slots_get(struct engine *g, struct engine_slot_view *out, size_t max);
 
 /* From now on engine_submit refuses. Then, or at any time: */
 void engine_drain(struct engine *g);

@@ -22,28 +22,35 @@
 #define ENGINE_MODELS_MAX 64
 #define ENGINE_NAME_MAX 64
 
-enum engine_outcome { OUTCOME_OPEN, OUTCOME_OK, OUTCOME_FAILED, OUTCOME_CANCELLED };
+enum slot_end { SLOT_LIVE, SLOT_SOLVED, SLOT_FAILED, SLOT_STOPPED };
 
 /* One image under way. */
 struct engine_slot {
     struct engine_slot *next; /* on the free list or a ready list [lock] */
     struct engine_request *request;
     size_t image;              /* which of the request's */
+    int worker;                /* -1: none [lock] */
+    int64_t admitted_ns;       /* [lock] */
     struct ode_solver *solver; /* NULL until the first worker has begun it */
     double *slope;             /* [d] */
-    int64_t begun_ns;
-    struct ode_counts seen; /* what of the solver's counts has been added to the totals */
-    int64_t progress;       /* millionths, likewise */
-    enum engine_outcome outcome;
+    struct ode_counts seen;    /* what of the solver's counts has been added to the totals */
+    int64_t progress;          /* millionths, likewise */
+    enum slot_end end;
 };
 
 struct engine_model {
     char name[ENGINE_NAME_MAX + 1];
     struct model *model;
     struct model_workspace **workspaces; /* one a worker */
+    int64_t loaded_at;
     /* Slots that wait for a worker, first in first out [lock]. */
     struct engine_slot *ready_first, *ready_last;
     size_t ready;
+    struct engine *engine;
+    struct engine_model_stats *stats; /* of its name [lock] */
+    size_t pins;                      /* who looks at it without a place in the table [lock] */
+    bool retired;                     /* another one has its name [lock] */
+    struct engine_model *next;        /* all models, in the order of their turns [lock] */
 };
 
 struct engine_worker {
@@ -52,14 +59,20 @@ struct engine_worker {
     int number;
     struct nn_team *team;       /* who helps this worker; NULL where there is only one */
     struct engine_model *model; /* that it evaluates, NULL when it does not [lock] */
+    int64_t since_ns;           /* when its evaluation began, 0 without one [lock] */
     struct engine_slot *batch[ENGINE_BATCH_MAX];
     struct model_query queries[ENGINE_BATCH_MAX];
+};
+
+struct engine_queue {
+    struct engine_request *first, *last; /* requests with images not begun */
+    size_t live;                         /* slots that hold images of this priority */
 };
 
 struct engine {
     unsigned magic;
     int workers, batch;
-    size_t queue_max;
+    size_t places; /* slots that anybody may fill; the rest is for interactive requests */
     struct engine_worker *worker;
     int threads; /* started */
     struct engine_slot *slots;
@@ -70,11 +83,15 @@ struct engine {
     /* [lock] from here on */
     bool stopping, draining;
     struct engine_model *models[ENGINE_MODELS_MAX];
-    size_t model_count, model_turn;
+    struct engine_model_stats model_stats[ENGINE_MODELS_MAX]; /* of the names in `models` */
+    size_t model_count;
+    struct engine_model *turns; /* all models, retired ones too */
     struct engine_slot *free_slots;
-    struct engine_request *pending_first, *pending_last; /* images not begun */
-    struct engine_request *active;                       /* all that are not complete */
-    size_t completing;                                   /* callbacks under way */
+    struct engine_queue queue[ENGINE_PRIORITIES];
+    unsigned admissions;           /* while both queues waited */
+    struct engine_request *active; /* all that are not complete */
+    int64_t deadline_ns;           /* the earliest one of them, INT64_MAX without any */
+    size_t completing;             /* callbacks under way */
     int busy;
     int waiting; /* workers asleep */
     struct engine_stats stats;
@@ -96,18 +113,29 @@ struct engine_request {
     struct engine_request *next_pending;
     struct engine_request *previous_active, *next_active;
     bool pending, complete;
+    bool counted; /* it holds its model */
     size_t begun, finished, ok;
+    enum engine_cause cause;
     struct err error;
 };
 
 /* engine_request.c. Each is called with the lock held. */
 
 /* Takes the images that were not begun out of the queue and marks the rest to stop. `why` becomes
- * the request's error unless it has one. */
-void engine_request_stop_locked(struct engine_request *r, const char *why);
+ * the request's error unless it has one. How many images were taken out: the caller finishes them.
+ */
+size_t engine_request_stop_locked(struct engine_request *r, enum engine_cause cause,
+                                  const char *why);
 /* Counts one more finished image; true when the request is now complete: it has left the lists, and
  * the caller must call engine_request_complete without the lock. */
 bool engine_request_finish_locked(struct engine_request *r, size_t images);
+/* Ends every request whose deadline has passed. Lets go of the lock to complete requests. */
+void engine_expire_locked(struct engine *g);
+/* The outcome that images of a stopped request have. */
+enum engine_outcome engine_outcome_of(enum engine_cause cause);
+/* Counts images that ended in one way. */
+void engine_count_images_locked(struct engine_request *r, enum engine_outcome outcome,
+                                size_t images);
 /* Without the lock: makes the sheet, calls `done`. The request may be gone afterwards. */
 void engine_request_complete(struct engine_request *r);
 
@@ -116,6 +144,16 @@ void engine_request_complete(struct engine_request *r);
 /* Turns a solved image into what the order keeps; ERR_NUMERIC for a non-finite state. */
 int engine_image_finish(struct engine_request *r, size_t image, const double *state, struct err *e);
 int engine_image_make_sheet(struct engine_request *r, struct err *e);
+/* The PNG of a state on its way: divided by its largest value, as it is far outside of the range of
+ * pictures for most of the way. Into `out`, which is initialised. */
+int engine_image_preview(const struct model *m, const double *state, struct buf *out,
+                         struct err *e);
+
+/* engine_model.c. Both with the lock held. */
+void engine_model_pin_locked(struct engine_model *em);
+/* True when this was the last hold on a retired model: the caller frees it without the lock. */
+bool engine_model_unpin_locked(struct engine_model *em);
+void engine_model_free(struct engine_model *em);
 
 /* engine_worker.c */
 

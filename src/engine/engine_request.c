@@ -23,6 +23,8 @@ static int check_order(const struct engine_order *o, struct err *e)
         if (image_grid_shape(o->grid, model_shape(m), o->n, &sheet, e) != 0)
             return err_fail(e, e ? e->code : ERR_LIMIT, "grid", "%s", e ? e->text : "");
     }
+    if (o->priority >= ENGINE_PRIORITIES || o->preview_every < 0)
+        return err_fail(e, ERR_INPUT, "preview_every", "must not be negative");
     return model_solver_check(m, &o->solver, e);
 }
 
@@ -63,18 +65,26 @@ static struct engine_request *request_new(struct engine *g, const struct engine_
 
 static void enqueue_locked(struct engine *g, struct engine_request *r)
 {
+    struct engine_queue *q = &g->queue[r->order.priority];
     r->pending = true;
-    if (g->pending_last)
-        g->pending_last->next_pending = r;
+    if (q->last)
+        q->last->next_pending = r;
     else
-        g->pending_first = r;
-    g->pending_last = r;
+        q->first = r;
+    q->last = r;
     r->next_active = g->active;
     if (g->active)
         g->active->previous_active = r;
     g->active = r;
+    engine_model_pin_locked(r->order.model);
+    r->counted = true;
+    if (r->order.deadline_ns && r->order.deadline_ns < g->deadline_ns)
+        g->deadline_ns = r->order.deadline_ns;
     g->stats.queued_images += r->order.n;
+    g->stats.queued[r->order.priority].images += r->order.n;
+    g->stats.queued[r->order.priority].requests++;
     g->stats.images_admitted += r->order.n;
+    r->order.model->stats->images_admitted += r->order.n;
     engine_offer_work_locked(g);
 }
 
@@ -93,12 +103,13 @@ int engine_submit(struct engine *g, const struct engine_order *order, struct eng
         return -1;
     int result = 0;
     pthread_mutex_lock(&g->lock);
-    size_t room = g->queue_max > g->stats.queued_images ? g->queue_max - g->stats.queued_images : 0;
+    const size_t limit = g->stats.queue_images_max, waiting = g->stats.queued_images;
+    size_t room = limit > waiting ? limit - waiting : 0;
     if (g->draining)
         result = err_fail(e, ERR_CANCELLED, "", "draining: no new work is taken");
     else if (order->n > room)
         result = err_fail(e, ERR_LIMIT, "queue", "full: %zu images wait and %zu are the limit",
-                          g->stats.queued_images, g->queue_max);
+                          waiting, limit);
     if (result == 0) {
         *out = r;
         enqueue_locked(g, r);
@@ -111,31 +122,96 @@ int engine_submit(struct engine *g, const struct engine_order *order, struct eng
 
 static void unqueue_locked(struct engine *g, struct engine_request *r)
 {
-    struct engine_request **link = &g->pending_first, *previous = NULL;
+    struct engine_queue *q = &g->queue[r->order.priority];
+    struct engine_request **link = &q->first, *previous = NULL;
     while (*link != r) {
         previous = *link;
         link = &previous->next_pending;
     }
     *link = r->next_pending;
-    if (g->pending_last == r)
-        g->pending_last = previous;
+    if (q->last == r)
+        q->last = previous;
     r->next_pending = NULL;
     r->pending = false;
+    g->stats.queued[r->order.priority].requests--;
 }
 
-void engine_request_stop_locked(struct engine_request *r, const char *why)
+enum engine_outcome engine_outcome_of(enum engine_cause cause)
+{
+    return cause == ENGINE_CAUSE_DEADLINE   ? ENGINE_OUTCOME_DEADLINE
+           : cause == ENGINE_CAUSE_DRAINING ? ENGINE_OUTCOME_DRAINING
+                                            : ENGINE_OUTCOME_CANCELLED;
+}
+
+void engine_count_images_locked(struct engine_request *r, enum engine_outcome outcome,
+                                size_t images)
+{
+    struct engine_stats *stats = &r->engine->stats;
+    r->order.model->stats->images[outcome] += images;
+    if (outcome == ENGINE_OUTCOME_OK)
+        stats->images_ok += images;
+    else if (outcome == ENGINE_OUTCOME_FAILED)
+        stats->images_failed += images;
+    else
+        stats->images_cancelled += images;
+}
+
+size_t engine_request_stop_locked(struct engine_request *r, enum engine_cause cause,
+                                  const char *why)
 {
     struct engine *g = r->engine;
     if (r->error.code == ERR_NONE)
         err_fail(&r->error, ERR_CANCELLED, "", "%s", why);
+    r->cause = cause;
     atomic_store(&r->stop, true);
+    g->stats.cancellations[cause]++;
     if (!r->pending)
-        return;
+        return 0;
     size_t dropped = r->order.n - r->begun;
     unqueue_locked(g, r);
     r->begun = r->order.n;
     g->stats.queued_images -= dropped;
-    g->stats.images_cancelled += dropped;
+    g->stats.queued[r->order.priority].images -= dropped;
+    engine_count_images_locked(r, engine_outcome_of(cause), dropped);
+    return dropped;
+}
+
+static void expire_one_locked(struct engine *g, struct engine_request *r)
+{
+    char why[160];
+    double limit_s = (double)(r->order.deadline_ns - r->submitted_ns) * 1e-9;
+    if (atomic_load(&r->started_ns) == 0)
+        snprintf(why, sizeof why, "the deadline of %.3g s passed in the queue", limit_s);
+    else
+        snprintf(why, sizeof why,
+                 "the deadline of %.3g s passed in compute, with %zu of %zu images finished",
+                 limit_s, r->ok, r->order.n);
+    size_t dropped = engine_request_stop_locked(r, ENGINE_CAUSE_DEADLINE, why);
+    if (!dropped || !engine_request_finish_locked(r, dropped))
+        return;
+    pthread_mutex_unlock(&g->lock);
+    engine_request_complete(r);
+    pthread_mutex_lock(&g->lock);
+}
+
+void engine_expire_locked(struct engine *g)
+{
+    while (g->deadline_ns != INT64_MAX && clock_ns() >= g->deadline_ns) {
+        int64_t now = clock_ns(), next = INT64_MAX;
+        struct engine_request *late = NULL;
+        for (struct engine_request *r = g->active; r; r = r->next_active) {
+            int64_t deadline = r->order.deadline_ns;
+            if (deadline == 0 || atomic_load(&r->stop))
+                continue;
+            if (deadline <= now && !late)
+                late = r;
+            else if (deadline < next)
+                next = deadline;
+        }
+        g->deadline_ns = next;
+        if (late)
+            expire_one_locked(g, late); /* the list may be another one afterwards */
+    }
 }
 
 bool engine_request_finish_locked(struct engine_request *r, size_t images)
@@ -182,8 +258,8 @@ void engine_request_cancel(struct engine_request *r)
     pthread_mutex_lock(&g->lock);
     bool complete = false;
     if (!atomic_load(&r->stop) && r->finished < r->order.n) {
-        size_t dropped = r->order.n - r->begun;
-        engine_request_stop_locked(r, "the request was cancelled");
+        size_t dropped =
+            engine_request_stop_locked(r, ENGINE_CAUSE_CLIENT, "the request was cancelled");
         complete = dropped && engine_request_finish_locked(r, dropped);
     }
     pthread_mutex_unlock(&g->lock);
@@ -196,6 +272,8 @@ void engine_request_free(struct engine_request *r)
     if (!r)
         return;
     assert(r->magic == ENGINE_REQUEST_MAGIC);
+    if (r->counted)
+        engine_model_release(r->order.model);
     for (size_t i = 0; r->images && i < r->order.n; i++) {
         buf_free(&r->images[i].png);
         free(r->images[i].pixels);
@@ -245,6 +323,11 @@ const struct err *engine_request_error(const struct engine_request *r)
     return r->error.code == ERR_NONE ? NULL : &r->error;
 }
 
+enum engine_cause engine_request_cause(const struct engine_request *r)
+{
+    return r->cause;
+}
+
 const struct engine_order *engine_request_order(const struct engine_request *r)
 {
     return &r->order;
@@ -266,6 +349,7 @@ struct engine_timings engine_request_timings(const struct engine_request *r)
     if (started == 0) /* nothing of it ever ran */
         return (struct engine_timings){.queue_ns = solved - r->submitted_ns};
     return (struct engine_timings){
+        .started_ns = started,
         .queue_ns = started - r->submitted_ns,
         .compute_ns = solved - started,
         .encode_ns = atomic_load(&r->encode_ns),

@@ -26,45 +26,93 @@ static void push_ready_locked(struct engine_slot *slot)
     em->ready++;
 }
 
+/* Whose turn the next free slot is; NULL when nobody may have it. */
+static struct engine_queue *choose_queue_locked(struct engine *g)
+{
+    struct engine_queue *first = &g->queue[ENGINE_INTERACTIVE], *second = &g->queue[ENGINE_BATCH];
+    bool open = first->live + second->live < g->places;
+    if (!g->free_slots)
+        return NULL;
+    if (open && first->first && second->first)
+        return ++g->admissions % ENGINE_BATCH_TURN ? first : second;
+    if (open)
+        return first->first ? first : second->first ? second : NULL;
+    return first->first && first->live < g->places ? first : NULL;
+}
+
 /* Gives free slots to images that wait, one image a request in turn. */
 static void admit_locked(struct engine *g)
 {
-    while (g->free_slots && g->pending_first) {
-        struct engine_request *r = g->pending_first;
-        g->pending_first = r->next_pending;
-        if (!g->pending_first)
-            g->pending_last = NULL;
+    struct engine_queue *q;
+    while ((q = choose_queue_locked(g)) != NULL) {
+        struct engine_request *r = q->first;
+        enum engine_priority priority = r->order.priority;
+        q->first = r->next_pending;
+        if (!q->first)
+            q->last = NULL;
         r->next_pending = NULL;
         struct engine_slot *slot = g->free_slots;
         g->free_slots = slot->next;
-        *slot = (struct engine_slot){.request = r, .image = r->begun++};
+        int64_t now = clock_ns();
+        if (r->begun == 0) {
+            atomic_store(&r->started_ns, now);
+            engine_histogram_add(&g->stats.queue_wait_s, engine_histogram_seconds,
+                                 (double)(now - r->submitted_ns) * 1e-9);
+        }
+        *slot = (struct engine_slot){
+            .request = r, .image = r->begun++, .worker = -1, .admitted_ns = now};
         if (r->begun < r->order.n) {
-            if (g->pending_last)
-                g->pending_last->next_pending = r;
+            if (q->last)
+                q->last->next_pending = r;
             else
-                g->pending_first = r;
-            g->pending_last = r;
+                q->first = r;
+            q->last = r;
         } else {
             r->pending = false;
+            g->stats.queued[priority].requests--;
         }
         g->stats.queued_images--;
+        g->stats.queued[priority].images--;
         g->stats.live_images++;
+        q->live++;
         push_ready_locked(slot);
     }
+}
+
+/* The model whose turn it is, of those with something to do; it goes to the end of the line. */
+static struct engine_model *choose_model_locked(struct engine *g)
+{
+    struct engine_model **link = &g->turns;
+    while (*link && !(*link)->ready)
+        link = &(*link)->next;
+    struct engine_model *em = *link;
+    if (!em || !em->next)
+        return em;
+    *link = em->next;
+    while (*link)
+        link = &(*link)->next;
+    *link = em;
+    em->next = NULL;
+    return em;
+}
+
+/* The worker has nothing to evaluate, and nothing to be helped with. */
+static void rest_locked(struct engine_worker *w)
+{
+    w->model = NULL;
+    if (w->team)
+        nn_team_dismiss(w->team);
 }
 
 /* Fills the worker's batch with slots of one model; how many, 0 when there is nothing to do. */
 static int take_batch_locked(struct engine *g, struct engine_worker *w)
 {
-    admit_locked(g);
-    struct engine_model *em = NULL;
-    for (size_t i = 0; i < g->model_count && !em; i++) {
-        struct engine_model *candidate = g->models[(g->model_turn + i) % g->model_count];
-        if (candidate->ready) {
-            em = candidate;
-            g->model_turn = (g->model_turn + i + 1) % g->model_count;
-        }
+    if (g->deadline_ns != INT64_MAX && clock_ns() >= g->deadline_ns) {
+        rest_locked(w); /* what this worker had may end while the lock is free */
+        engine_expire_locked(g);
     }
+    admit_locked(g);
+    struct engine_model *em = choose_model_locked(g);
     if (!em)
         return 0;
     size_t idle = (size_t)(g->workers - g->busy); /* this one included */
@@ -72,6 +120,7 @@ static int take_batch_locked(struct engine *g, struct engine_worker *w)
     int count = share < (size_t)g->batch ? (int)share : g->batch;
     for (int i = 0; i < count; i++) {
         w->batch[i] = em->ready_first;
+        w->batch[i]->worker = w->number;
         em->ready_first = em->ready_first->next;
         em->ready--;
     }
@@ -110,14 +159,6 @@ static struct engine_worker *find_to_help_locked(struct engine *g)
     return found;
 }
 
-/* The worker has nothing to evaluate, and nothing to be helped with. */
-static void rest_locked(struct engine_worker *w)
-{
-    w->model = NULL;
-    if (w->team)
-        nn_team_dismiss(w->team);
-}
-
 /* Nothing to take: helps another worker, or sleeps, until that may have changed. */
 static void idle_locked(struct engine *g, struct engine_worker *w)
 {
@@ -126,9 +167,15 @@ static void idle_locked(struct engine *g, struct engine_worker *w)
     if (other) {
         struct engine_model *em = other->model;
         unsigned call = nn_team_call(other->team);
+        engine_model_pin_locked(em);
         pthread_mutex_unlock(&g->lock);
         model_workspace_help(em->workspaces[w->number], other->team, call);
         pthread_mutex_lock(&g->lock);
+        if (engine_model_unpin_locked(em)) {
+            pthread_mutex_unlock(&g->lock);
+            engine_model_free(em);
+            pthread_mutex_lock(&g->lock);
+        }
         return;
     }
     g->waiting++;
@@ -143,9 +190,6 @@ static int begin_slot(struct engine_slot *slot, struct err *e)
     const struct engine_order *o = &r->order;
     const struct model *m = o->model->model;
     const size_t d = model_dimension(m);
-    slot->begun_ns = clock_ns();
-    int64_t unset = 0;
-    atomic_compare_exchange_strong(&r->started_ns, &unset, slot->begun_ns);
     slot->slope = malloc(d * sizeof *slot->slope);
     slot->solver = slot->slope ? ode_solver_new(&o->solver.ode, d, e) : NULL;
     if (!slot->slope)
@@ -162,7 +206,7 @@ static int begin_slot(struct engine_slot *slot, struct err *e)
 static void fail_slot(struct engine_slot *slot, const struct err *why)
 {
     struct engine_request *r = slot->request;
-    slot->outcome = OUTCOME_FAILED;
+    slot->end = SLOT_FAILED;
     pthread_mutex_lock(&r->engine->lock);
     if (r->error.code == ERR_NONE) {
         char at[48], line[sizeof why->at + sizeof why->text];
@@ -188,6 +232,23 @@ static void count_progress(struct engine_slot *slot, struct ode_counts *totals)
     slot->progress = progress;
 }
 
+/* Shows the state of an image that goes on. A picture that cannot be made is left out: the image
+ * itself will say what is wrong. */
+static void preview_slot(struct engine_slot *slot, int64_t steps_before)
+{
+    struct engine_request *r = slot->request;
+    const int every = r->order.preview_every;
+    int64_t steps = slot->seen.accepted;
+    if (every == 0 || !r->order.preview || steps / every == steps_before / every)
+        return;
+    struct buf png;
+    buf_init(&png, (size_t)2 * IMAGE_PIXELS_MAX);
+    if (engine_image_preview(r->order.model->model, ode_solver_state(slot->solver), &png, NULL) ==
+        0)
+        r->order.preview(r, slot->image, steps, &png, r->order.context);
+    buf_free(&png);
+}
+
 static void finish_slot(struct engine_slot *slot)
 {
     struct engine_request *r = slot->request;
@@ -198,10 +259,12 @@ static void finish_slot(struct engine_slot *slot)
         ;
     r->images[slot->image].counts = ode_solver_counts(slot->solver);
     if (engine_image_finish(r, slot->image, ode_solver_state(slot->solver), &e) == 0)
-        slot->outcome = OUTCOME_OK;
+        slot->end = SLOT_SOLVED;
     else
         fail_slot(slot, &e);
     atomic_fetch_add(&r->encode_ns, clock_ns() - begin);
+    if (slot->end == SLOT_SOLVED && r->order.image && r->order.output != ENGINE_OUTPUT_SHEET)
+        r->order.image(r, slot->image, r->order.context);
 }
 
 /* One evaluation for all slots of the batch that are to go on, and one step of each one's solver.
@@ -215,7 +278,7 @@ static void advance_batch(struct engine_worker *w, int count, struct ode_counts 
         struct engine_slot *slot = w->batch[i];
         struct err e = {0};
         if (atomic_load(&slot->request->stop)) {
-            slot->outcome = OUTCOME_CANCELLED;
+            slot->end = SLOT_STOPPED;
         } else if (!slot->solver && begin_slot(slot, &e) != 0) {
             fail_slot(slot, &e);
         } else {
@@ -233,6 +296,7 @@ static void advance_batch(struct engine_worker *w, int count, struct ode_counts 
     model_slopes(em->model, em->workspaces[w->number], n, w->queries);
     for (int i = 0; i < n; i++) {
         struct engine_slot *slot = asking[i];
+        int64_t steps_before = slot->seen.accepted;
         ode_solver_feed(slot->solver, slot->slope);
         count_progress(slot, totals);
         enum ode_status status = ode_solver_status(slot->solver);
@@ -240,6 +304,8 @@ static void advance_batch(struct engine_worker *w, int count, struct ode_counts 
             finish_slot(slot);
         else if (status == ODE_FAILED)
             fail_slot(slot, ode_solver_error(slot->solver));
+        else
+            preview_slot(slot, steps_before);
     }
 }
 
@@ -248,28 +314,41 @@ static bool retire_slot_locked(struct engine *g, struct engine_slot *slot)
 {
     struct engine_request *r = slot->request;
     size_t images = 1;
-    if (slot->outcome == OUTCOME_OK) {
-        double took = (double)(clock_ns() - slot->begun_ns) * 1e-9;
+    if (slot->end == SLOT_SOLVED) {
+        double took = (double)(clock_ns() - slot->admitted_ns) * 1e-9;
         double mean = g->stats.recent_image_s;
         g->stats.recent_image_s = mean == 0.0 ? took : mean + (took - mean) / 16.0;
-        g->stats.images_ok++;
+        engine_histogram_add(&r->order.model->stats->image_s, engine_histogram_seconds, took);
+        engine_count_images_locked(r, ENGINE_OUTCOME_OK, 1);
         r->ok++;
-    } else if (slot->outcome == OUTCOME_FAILED) {
-        g->stats.images_failed++;
-        if (!atomic_load(&r->stop)) {
-            /* One image less makes the whole request worthless: the rest of it ends too. */
-            images += r->order.n - r->begun;
-            engine_request_stop_locked(r, "");
-        }
+    } else if (slot->end == SLOT_FAILED) {
+        engine_count_images_locked(r, ENGINE_OUTCOME_FAILED, 1);
+        /* One image less makes the whole request worthless: the rest of it ends too. */
+        if (!atomic_load(&r->stop))
+            images += engine_request_stop_locked(r, ENGINE_CAUSE_FAILURE, "");
     } else {
-        g->stats.images_cancelled++;
+        engine_count_images_locked(r, engine_outcome_of(r->cause), 1);
     }
+    g->queue[r->order.priority].live--;
     g->stats.live_images--;
     ode_solver_free(slot->solver);
     free(slot->slope);
     *slot = (struct engine_slot){.next = g->free_slots};
     g->free_slots = slot;
     return engine_request_finish_locked(r, images);
+}
+
+static void count_step_locked(struct engine_worker *w, int count, const struct ode_counts *totals)
+{
+    struct engine_stats *stats = &w->engine->stats;
+    stats->field_evaluations += (uint64_t)totals->nfe;
+    stats->steps += (uint64_t)totals->accepted;
+    stats->steps_rejected += (uint64_t)totals->rejected;
+    w->model->stats->field_evaluations += (uint64_t)totals->nfe;
+    engine_histogram_add(&stats->step_s, engine_histogram_seconds,
+                         (double)(clock_ns() - w->since_ns) * 1e-9);
+    engine_histogram_add(&stats->batch_images, engine_histogram_images, count);
+    w->since_ns = 0;
 }
 
 void *engine_worker_main(void *arg)
@@ -284,6 +363,7 @@ void *engine_worker_main(void *arg)
         if (count == 0)
             break;
         g->busy++;
+        w->since_ns = clock_ns();
         if (g->waiting && w->team && nn_team_helpers(w->team) < HELPERS_MAX)
             pthread_cond_signal(&g->work); /* to help, if there is nothing else */
         pthread_mutex_unlock(&g->lock);
@@ -291,21 +371,21 @@ void *engine_worker_main(void *arg)
         advance_batch(w, count, &totals);
         pthread_mutex_lock(&g->lock);
         g->busy--;
-        g->stats.field_evaluations += (uint64_t)totals.nfe;
-        g->stats.steps += (uint64_t)totals.accepted;
-        g->stats.steps_rejected += (uint64_t)totals.rejected;
+        count_step_locked(w, count, &totals);
         struct engine_request *complete[ENGINE_BATCH_MAX];
         int completed = 0;
         for (int i = 0; i < count; i++) {
             struct engine_slot *slot = w->batch[i];
             struct engine_request *r = slot->request;
-            if (slot->outcome == OUTCOME_OPEN)
+            slot->worker = -1;
+            if (slot->end == SLOT_LIVE)
                 push_ready_locked(slot);
             else if (retire_slot_locked(g, slot))
                 complete[completed++] = r;
         }
         if (completed == 0)
-            continue; /* what was put back is taken, or passed on, at once */
+            continue;   /* what was put back is taken, or passed on, at once */
+        rest_locked(w); /* the model may go with its last request */
         engine_offer_work_locked(g);
         pthread_mutex_unlock(&g->lock);
         for (int i = 0; i < completed; i++)

@@ -1,9 +1,11 @@
-/* POST /v1/images. Begin: body → order → engine. Finish: images → JSON or PNG. Between the two the
- * connection sleeps and no thread waits. */
-#include "http_app.h"
+/* POST /v1/images and GET /v1/images/{seed}/{index}. Begin: body or query → order → engine. Finish:
+ * images → JSON or PNG; what is sent in pieces is http_stream.c's. Between the two the connection
+ * sleeps and no thread waits. */
+#include "http_answer.h"
 #include "http_body.h"
-#include "http_negotiate.h"
-#include "http_order.h"
+#include "http_lookup.h"
+
+#include "base_cpu.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,13 +21,12 @@ static void list_formats(struct http_problem *p, const bool available[HTTP_FORMA
             json_array_append_new(p->available, json_string(http_format_type((enum http_format)f)));
 }
 
-/* The only query parameter here is "format"; a field of the body in the query is a mistake that
- * must not pass in silence. */
-static int choose_format(const struct http_request *q, const struct http_order *order,
-                         enum http_format *format, struct http_problem *p)
+/* ?format= of a POST. It is the only query parameter there: a field of the body in the query is a
+ * mistake that must not pass in silence. 1: there is one, in `word`. */
+static int read_query(const struct http_request *q, char *word, size_t size, struct http_problem *p)
 {
-    char key[64], value[64], word[64] = "";
-    bool has_word = false;
+    char key[64], value[64];
+    int found = 0;
     size_t at = 0;
     while (http_query_next(q->target.query, &at, key, sizeof key, value, sizeof value)) {
         if (strcmp(key, "format") != 0) {
@@ -36,20 +37,42 @@ static int choose_format(const struct http_request *q, const struct http_order *
             http_problem_point(p, "", "unknown query parameter \"%s\"", key);
             return -1;
         }
-        if (!has_word)
-            snprintf(word, sizeof word, "%s", value);
-        has_word = true;
+        if (!found)
+            snprintf(word, size, "%s", value);
+        found = 1;
     }
+    return found;
+}
+
+/* ?format= beats Accept, which beats the body's "format". A GET is for one image, as a PNG unless
+ * something else is asked for. */
+static int choose_format(const struct http_request *q, struct http_work *work,
+                         struct http_problem *p)
+{
+    const struct http_order *order = &work->order;
+    char word[64] = "";
+    int has_word = work->by_get ? 0 : read_query(q, word, sizeof word, p);
+    if (has_word < 0)
+        return -1;
+    const char *accept = q->has_accept ? q->accept : NULL;
+    if (!has_word && order->format_given && (work->by_get || http_accepts_anything(accept)))
+        has_word = snprintf(word, sizeof word, "%s", http_format_word(order->format)) > 0;
+    if (!has_word && work->by_get && http_accepts_anything(accept))
+        has_word = snprintf(word, sizeof word, "%s", http_format_word(HTTP_FORMAT_PNG)) > 0;
+    const bool array = !order->grid_given, post = !work->by_get;
     const bool available[HTTP_FORMATS] = {
-        [HTTP_FORMAT_JSON] = true, [HTTP_FORMAT_PNG] = order->n == 1 || order->grid_given};
-    if (http_negotiate(q->has_accept ? q->accept : NULL, has_word ? word : NULL, available,
-                       format) == 0)
+        [HTTP_FORMAT_JSON] = true,   [HTTP_FORMAT_PNG] = order->n == 1 || order->grid_given,
+        [HTTP_FORMAT_NPY] = array,   [HTTP_FORMAT_NPZ] = array,
+        [HTTP_FORMAT_ZIP] = post,    [HTTP_FORMAT_TAR] = post,
+        [HTTP_FORMAT_EVENTS] = post,
+    };
+    if (http_negotiate(accept, has_word ? word : NULL, available, &work->format) == 0)
         return 0;
     http_problem_set(p, HTTP_PROBLEM_NOT_ACCEPTABLE, "%s",
                      available[HTTP_FORMAT_PNG]
-                         ? "there is application/json and image/png"
-                         : "for more than one image there is application/json; image/png needs "
-                           "\"n\": 1 or a \"grid\"");
+                         ? "none of the formats that there are for this request is acceptable"
+                         : "for more than one image image/png needs a \"grid\"; the other formats "
+                           "take any number");
     list_formats(p, available);
     return -1;
 }
@@ -66,221 +89,223 @@ static int draw_seed(uint64_t *seed, struct http_problem *p)
     return -1;
 }
 
-/* Turns what the engine refused into a problem, under the pointer of the field. */
-static void refuse(struct http_app *app, const struct err *e, struct http_problem *p)
+/* dtype and layout are of arrays only; and an NPZ has no place for more than 4 GiB. */
+static int check_arrays(const struct http_work *work, const struct model *m, struct http_problem *p)
 {
-    static const char *const solver_fields[] = {"method", "steps", "rtol",   "atol",
-                                                "t_max",  "t_min", "max_nfe"};
-    if (e->code == ERR_CANCELLED) {
-        http_problem_set(p, HTTP_PROBLEM_DRAINING, "the server is stopping and takes no new work");
-        p->retry_after_s = 5;
-        p->close = true;
-        return;
+    const struct http_order *o = &work->order;
+    if (work->format != HTTP_FORMAT_NPY && work->format != HTTP_FORMAT_NPZ) {
+        if (o->float32)
+            http_problem_point(p, "/dtype", "float32 comes as npy or npz only");
+        if (o->chw)
+            http_problem_point(p, "/layout", "chw comes as npy or npz only");
+        return p->code == HTTP_PROBLEM_NONE ? 0 : -1;
     }
-    if (e->code == ERR_LIMIT && strcmp(e->at, "queue") == 0) {
-        http_problem_set(p, HTTP_PROBLEM_QUEUE_FULL, "%s: %s", e->at, e->text);
-        p->retry_after_s = http_app_retry_after(app);
-        p->limit = (int64_t)app->queue_images_max;
-        return;
-    }
-    if (e->code != ERR_INPUT && e->code != ERR_LIMIT && e->code != ERR_UNSUPPORTED) {
-        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "%s", e->text);
-        return;
-    }
-    char pointer[300] = "";
-    for (size_t i = 0; i < sizeof solver_fields / sizeof *solver_fields; i++)
-        if (strcmp(e->at, solver_fields[i]) == 0)
-            http_pointer_step(pointer, sizeof pointer, "solver");
-    if (e->at[0])
-        http_pointer_step(pointer, sizeof pointer, e->at);
-    http_problem_point(p, pointer, "%s", e->text);
+    const uint64_t one = image_shape_count(model_shape(m)) * (o->float32 ? sizeof(float) : 1);
+    if (work->format == HTTP_FORMAT_NPY || one * o->n < UINT32_MAX - 4096)
+        return 0;
+    http_problem_point(p, "/n",
+                       "the array would be larger than the 4 GiB that an npz can hold; "
+                       "ask for npy");
+    return -1;
 }
 
-/* Everything between the body's bytes and the engine's order. */
-static int read_order(struct http_app *app, struct http_request *q, enum http_format *format,
-                      struct engine_order *out, struct http_problem *p)
+static void fill_order(const struct http_work *work, struct engine_order *out)
 {
-    struct http_order order;
+    const struct http_order *o = &work->order;
+    const bool array = work->format == HTTP_FORMAT_NPY || work->format == HTTP_FORMAT_NPZ;
+    out->seed = o->seed;
+    out->first_index = o->first_index;
+    out->n = o->n;
+    out->no_metadata = !o->embed_metadata;
+    out->priority = o->priority;
+    out->output = o->grid_given ? ENGINE_OUTPUT_SHEET
+                  : !array      ? ENGINE_OUTPUT_PNG
+                  : o->float32  ? ENGINE_OUTPUT_SAMPLE
+                                : ENGINE_OUTPUT_PIXELS;
+    if (o->timeout_s > 0.0)
+        out->deadline_ns = clock_ns() + (int64_t)(o->timeout_s * 1e9);
+    if (work->format == HTTP_FORMAT_EVENTS)
+        out->preview_every = o->preview_every;
+    if (o->grid_given)
+        out->grid =
+            (struct image_grid){.columns = o->columns ? o->columns : image_grid_columns(o->n),
+                                .scale = o->scale,
+                                .gap = IMAGE_GRID_GAP};
+}
+
+/* The fields as JSON: the body, or what the path and the query of a GET say. */
+static json_t *read_fields(struct http_request *q, bool by_get, struct http_problem *p)
+{
+    if (by_get)
+        return http_lookup_fields(q, p);
     json_t *body = http_body_parse(&q->body, p);
     buf_free(&q->body);
-    if (!body)
+    return body;
+}
+
+/* Everything between the request's bytes and the engine's order. Once out->model is set it is
+ * held for the caller, who releases it. */
+static int read_order(struct http_app *app, struct http_request *q, struct http_work *work,
+                      struct engine_order *out, struct http_problem *p)
+{
+    struct http_order *order = &work->order;
+    json_t *fields = read_fields(q, work->by_get, p);
+    if (!fields)
         return -1;
-    int bad = http_order_parse(body, app->n_max, &order, p);
-    json_decref(body);
+    int bad = http_order_parse(fields, app->options->n_max, order, p);
+    json_decref(fields);
     if (bad)
         return -1;
-    memset(out, 0, sizeof *out);
-    out->model = engine_model_find(app->engine, order.model[0] ? order.model : NULL);
+    out->model = engine_model_find(app->engine, order->model[0] ? order->model : NULL);
     if (!out->model) {
         http_problem_point(p, "/model", "there is no model \"%s\"; GET /v1/models lists them",
-                           order.model);
+                           order->model);
         return -1;
     }
-    const struct model_solver fallback = model_solver_default(engine_model_get(out->model));
-    if (http_order_solver(&order, &fallback, &out->solver, p) != 0 ||
-        choose_format(q, &order, format, p) != 0 ||
-        (!order.seed_given && draw_seed(&order.seed, p) != 0))
+    const struct model *m = engine_model_get(out->model);
+    const struct model_solver fallback = model_solver_default(m);
+    if (http_order_solver(order, &fallback, &out->solver, p) != 0 ||
+        choose_format(q, work, p) != 0 || check_arrays(work, m, p) != 0 ||
+        (!order->seed_given && draw_seed(&order->seed, p) != 0))
         return -1;
-    out->seed = order.seed;
-    out->first_index = order.first_index;
-    out->n = order.n;
-    out->no_metadata = !order.embed_metadata;
-    out->output = order.grid_given ? ENGINE_OUTPUT_SHEET : ENGINE_OUTPUT_PNG;
-    if (order.grid_given)
-        out->grid = (struct image_grid){.columns = order.columns ? order.columns
-                                                                 : image_grid_columns(order.n),
-                                        .scale = order.scale,
-                                        .gap = IMAGE_GRID_GAP};
+    fill_order(work, out);
     return 0;
 }
 
-struct http_ticket *http_images_begin(struct http_app *app, struct http_wait *wait,
-                                      struct http_request *q, enum http_format *format,
-                                      struct http_reply *r)
+/* A GET whose answer the client has already: the tag is a function of what makes the bytes. */
+static bool is_known(const struct http_request *q, struct http_work *work,
+                     const struct engine_order *order, struct http_reply *r)
+{
+    if (!work->by_get || work->format == HTTP_FORMAT_JSON ||
+        http_lookup_tag(work, order, work->etag) != 0 ||
+        !http_lookup_matches(q->if_none_match, work->etag))
+        return false;
+    r->status = 304;
+    http_lookup_headers(q, work, r);
+    return true;
+}
+
+bool http_images_begin(struct http_app *app, struct http_request *q, bool by_get,
+                       struct http_work *work, struct http_reply *r)
 {
     struct http_problem p;
-    struct engine_order order;
+    struct engine_order order = {0};
     struct err e = {0};
+    bool begun = false;
     http_problem_init(&p);
     http_reply_header(r, "Vary", "Accept");
-    if (http_app_ready(app, &p) == 0 && read_order(app, q, format, &order, &p) == 0) {
-        struct http_ticket *ticket = http_ticket_new(wait, &e);
-        if (ticket && http_ticket_submit(ticket, app->engine, &order, &e) == 0)
-            return ticket;
-        if (ticket)
-            http_ticket_drop(ticket, NULL);
-        refuse(app, &e, &p);
+    work->by_get = by_get;
+    if (http_app_ready(app, &p) == 0 && read_order(app, q, work, &order, &p) == 0 &&
+        !is_known(q, work, &order, r) &&
+        http_keys_charge(&app->keys, q->client, order.n, &p) == 0) {
+        work->ticket = http_ticket_new(&app->wait, &e);
+        begun = work->ticket && http_ticket_submit(work->ticket, app->engine, &order,
+                                                   http_images_streams(work), &e) == 0;
+        if (!begun) {
+            if (work->ticket)
+                http_ticket_drop(work->ticket, NULL);
+            work->ticket = NULL;
+            http_answer_refusal(app, &e, &p);
+        }
     }
-    http_problem_reply(&p, q->id, r);
+    engine_model_release(order.model);
+    if (!begun && r->status == 0)
+        http_problem_reply(&p, q->id, r);
+    return begun;
+}
+
+bool http_images_streams(const struct http_work *work)
+{
+    return work->format != HTTP_FORMAT_JSON && work->format != HTTP_FORMAT_PNG;
+}
+
+static json_t *result_json(const struct http_request *q, const struct http_work *work,
+                           const struct engine_request *done)
+{
+    const struct engine_order *order = engine_request_order(done);
+    json_t *o = http_answer_head(q->id, work, order), *images = json_array();
+    int bad = !o || !images;
+    for (size_t i = 0; i < http_answer_count(order) && !bad; i++)
+        bad = json_array_append_new(images, http_answer_image(http_answer_picture(done, i), NULL));
+    bad = bad || json_object_set(o, "images", images) != 0 ||
+          json_object_set_new(o, "timings", http_answer_timings(done)) != 0;
+    json_decref(images);
+    if (!bad)
+        return o;
+    json_decref(o);
     return NULL;
 }
 
-static void report_failure(struct http_app *app, const struct http_request *q, const struct err *e,
-                           struct http_reply *r)
+static void name_file(const struct http_work *work, const struct engine_order *order,
+                      struct http_reply *r)
 {
-    struct http_problem p;
-    http_problem_init(&p);
-    if (e->code == ERR_CANCELLED) {
-        refuse(app, e, &p);
-    } else if (strncmp(e->at, "/images/", 8) == 0 &&
-               (e->code == ERR_NUMERIC || e->code == ERR_LIMIT)) {
-        http_problem_set(&p, HTTP_PROBLEM_NUMERICAL_FAILURE, "%s: %s", e->at, e->text);
-        http_problem_point(&p, e->at, "%s", e->text);
-    } else {
-        http_problem_set(&p, HTTP_PROBLEM_INTERNAL, "%s%s%s", e->at, e->at[0] ? ": " : "", e->text);
-    }
-    http_problem_reply(&p, q->id, r);
+    const char *ending = http_format_word(work->format);
+    bool inlined = work->format == HTTP_FORMAT_PNG;
+    if (order->n == 1 || order->output == ENGINE_OUTPUT_SHEET)
+        http_reply_header(
+            r, "Content-Disposition", "%s; filename=\"pfgm-%" PRIu64 "-%" PRIu64 ".%s\"",
+            inlined ? "inline" : "attachment", order->seed, order->first_index, ending);
+    else
+        http_reply_header(r, "Content-Disposition",
+                          "attachment; filename=\"pfgm-%" PRIu64 "-%" PRIu64 "-%" PRIu64 ".%s\"",
+                          order->seed, order->first_index, order->first_index + (order->n - 1),
+                          ending);
 }
 
-/* A number while it fits the signed 64 bits that JSON readers hold, then a string. */
-static json_t *index_json(uint64_t index)
+static void png_reply(const struct http_request *q, const struct http_work *work,
+                      const struct engine_request *done, struct http_reply *r)
 {
-    char text[24];
-    if (index <= INT64_MAX)
-        return json_integer((json_int_t)index);
-    snprintf(text, sizeof text, "%" PRIu64, index);
-    return json_string(text);
-}
-
-static json_t *image_json(const struct engine_image *image)
-{
-    struct buf b64;
-    buf_init(&b64, HTTP_REPLY_BODY_MAX);
-    json_t *o = NULL;
-    if (base64_append(&b64, image->png.data, image->png.length, NULL) == 0)
-        o = json_pack("{s:o, s:s, s:o, s:s, s:I, s:I}", "index", index_json(image->index), "mime",
-                      "image/png", "b64", json_stringn_nocheck((const char *)b64.data, b64.length),
-                      "sha256", image->sha256, "nfe", (json_int_t)image->counts.nfe,
-                      "steps_rejected", (json_int_t)image->counts.rejected);
-    buf_free(&b64);
-    return o;
-}
-
-static json_t *parameters_json(const struct engine_order *order)
-{
-    char seed[24];
-    snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
-    json_t *grid = NULL;
-    if (order->output == ENGINE_OUTPUT_SHEET)
-        grid = json_pack("{s:i, s:i}", "columns", order->grid.columns, "scale", order->grid.scale);
-    return json_pack(
-        "{s:s, s:I, s:s, s:o, s:o, s:o*, s:b}", "model", engine_model_name(order->model), "n",
-        (json_int_t)order->n, "seed", seed, "first_index", index_json(order->first_index), "solver",
-        engine_solver_json(&order->solver), "grid", grid, "embed_metadata", !order->no_metadata);
-}
-
-static double milliseconds(int64_t ns)
-{
-    return (double)(ns / 1000) / 1000.0;
-}
-
-static json_t *result_json(const struct http_request *q, const struct engine_request *done)
-{
-    const struct engine_order *order = engine_request_order(done);
-    const struct model *m = engine_model_get(order->model);
-    const struct engine_timings times = engine_request_timings(done);
-    bool is_sheet = order->output == ENGINE_OUTPUT_SHEET;
-    struct image_shape shape = model_shape(m);
-    if (is_sheet && image_grid_shape(order->grid, shape, order->n, &shape, NULL) != 0)
-        return NULL;
-    json_t *images = json_array();
-    size_t count = is_sheet ? 1 : order->n;
-    for (size_t i = 0; i < count && images; i++) {
-        const struct engine_image *image =
-            is_sheet ? engine_request_sheet(done) : engine_request_image(done, i);
-        if (json_array_append_new(images, image_json(image)) != 0) {
-            json_decref(images);
-            images = NULL;
-        }
-    }
-    char seed[24];
-    snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
-    return json_pack(
-        "{s:s, s:{s:s, s:s}, s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:o, s:o, s:{s:f, s:f, s:f}}", "id",
-        q->id, "model", "name", engine_model_name(order->model), "sha256", model_sha256(m),
-        "kernel", model_kernel_id(m), "precision", model_precision_name(m), "seed", seed, "n",
-        (json_int_t)order->n, "width", shape.width, "height", shape.height, "channels",
-        shape.channels, "images", images, "parameters", parameters_json(order), "timings",
-        "queue_ms", milliseconds(times.queue_ns), "compute_ms", milliseconds(times.compute_ns),
-        "encode_ms", milliseconds(times.encode_ns));
-}
-
-static void png_reply(const struct engine_request *done, struct http_reply *r)
-{
-    const struct engine_order *order = engine_request_order(done);
-    const struct engine_image *image = order->output == ENGINE_OUTPUT_SHEET
-                                           ? engine_request_sheet(done)
-                                           : engine_request_image(done, 0);
+    const struct engine_image *image = http_answer_picture(done, 0);
     r->status = 200;
     r->content_type = http_format_type(HTTP_FORMAT_PNG);
     if (buf_append(&r->body, image->png.data, image->png.length, NULL) != 0) {
         http_reply_fail(r);
         return;
     }
-    http_reply_header(r, "ETag", "\"%s\"", image->sha256);
-    http_reply_header(r, "Content-Disposition",
-                      "inline; filename=\"pfgm-%" PRIu64 "-%" PRIu64 ".png\"", order->seed,
-                      order->first_index);
+    if (work->by_get)
+        http_lookup_headers(q, work, r);
+    else
+        http_reply_header(r, "ETag", "\"%s\"", image->sha256);
+    name_file(work, engine_request_order(done), r);
 }
 
-void http_images_finish(struct http_app *app, const struct http_request *q, enum http_format format,
-                        struct engine_request *done, struct http_reply *r)
+void http_images_finish(struct http_app *app, const struct http_request *q,
+                        const struct http_work *work, struct http_reply *r)
 {
-    const struct err *error = engine_request_error(done);
-    if (error) {
-        report_failure(app, q, error, r);
+    const struct engine_request *done = work->ticket->request;
+    if (engine_request_error(done)) {
+        struct http_problem p;
+        http_problem_init(&p);
+        http_answer_problem(app, done, &p);
+        http_problem_reply(&p, q->id, r);
         return;
     }
-    const struct engine_order *order = engine_request_order(done);
     const struct engine_timings times = engine_request_timings(done);
-    if (format == HTTP_FORMAT_PNG)
-        png_reply(done, r);
+    if (work->format == HTTP_FORMAT_PNG)
+        png_reply(q, work, done, r);
     else
-        http_reply_json(r, 200, http_format_type(HTTP_FORMAT_JSON), result_json(q, done));
-    http_reply_header(r, "X-Pfgm-Seed", "%" PRIu64, order->seed);
-    http_reply_header(r, "X-Pfgm-Model", "%s", engine_model_name(order->model));
-    http_reply_header(r, "X-Pfgm-Kernel", "%s", model_kernel_id(engine_model_get(order->model)));
+        http_reply_json(r, 200, http_format_type(HTTP_FORMAT_JSON), result_json(q, work, done));
+    http_answer_headers(engine_request_order(done), r);
     http_reply_header(r, "Server-Timing", "queue;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f",
-                      milliseconds(times.queue_ns), milliseconds(times.compute_ns),
-                      milliseconds(times.encode_ns));
+                      (double)times.queue_ns / 1e6, (double)times.compute_ns / 1e6,
+                      (double)times.encode_ns / 1e6);
+}
+
+void http_images_head(const struct http_request *q, const struct http_work *work,
+                      struct http_reply *r)
+{
+    const struct engine_request *request = work->ticket->request;
+    const struct engine_order *order = engine_request_order(request);
+    r->status = 200;
+    r->content_type = http_format_type(work->format);
+    http_answer_headers(order, r);
+    if (work->format == HTTP_FORMAT_EVENTS) {
+        http_reply_header(r, "X-Accel-Buffering", "no");
+        return;
+    }
+    if (work->by_get)
+        http_lookup_headers(q, work, r);
+    name_file(work, order, r);
+    http_reply_header(r, "Server-Timing", "queue;dur=%.3f",
+                      (double)engine_request_timings(request).queue_ns / 1e6);
 }

@@ -18,8 +18,15 @@ static void send_json(struct http_reply *r, unsigned status, json_t *body)
 
 void http_info_live(struct http_app *app, const struct http_request *q, struct http_reply *r)
 {
-    (void)app, (void)q;
-    send_json(r, 200, json_pack("{s:s}", "status", "alive"));
+    (void)q;
+    const double age = engine_stats_get(app->engine).step_age_s;
+    const int limit = app->options->watchdog_s;
+    if (limit == 0 || age <= limit)
+        send_json(r, 200, json_pack("{s:s}", "status", "alive"));
+    else
+        send_json(
+            r, 503,
+            json_pack("{s:s, s:f, s:i}", "status", "stuck", "step_age_s", age, "limit_s", limit));
 }
 
 void http_info_ready(struct http_app *app, const struct http_request *q, struct http_reply *r)
@@ -28,6 +35,11 @@ void http_info_ready(struct http_app *app, const struct http_request *q, struct 
     char verbose[8];
     http_problem_init(&p);
     bool ready = http_app_ready(app, &p) == 0;
+    if (ready && atomic_load(&app->leaving)) {
+        http_problem_set(&p, HTTP_PROBLEM_DRAINING, "the server is about to stop");
+        p.retry_after_s = 5;
+        ready = false;
+    }
     if (!http_query_find(q->target.query, "verbose", verbose, sizeof verbose)) {
         if (ready)
             send_json(r, 200, json_pack("{s:s}", "status", "ready"));
@@ -38,7 +50,7 @@ void http_info_ready(struct http_app *app, const struct http_request *q, struct 
     bool loading = p.code == HTTP_PROBLEM_LOADING, draining = p.code == HTTP_PROBLEM_DRAINING;
     char loaded[128];
     snprintf(loaded, sizeof loaded, "%zu of %zu loaded and warmed up",
-             engine_model_count(app->engine), app->model_count);
+             engine_model_count(app->engine), app->options->model_count);
     json_t *checks =
         json_pack("[{s:s, s:b, s:s}, {s:s, s:b, s:s}]", "name", "models", "ok", !loading, "detail",
                   loaded, "name", "not_draining", "ok", !draining, "detail",
@@ -64,25 +76,40 @@ static json_t *loaded_model_json(const struct engine_model *em)
                      model_precision_name(m), "default_solver", engine_solver_json(&solver));
 }
 
+/* What came of the last reload, on an object that is there; the object, or NULL. */
+static json_t *with_reload(struct http_app *app, size_t model, json_t *o)
+{
+    pthread_mutex_lock(&app->lock);
+    const struct http_reload_note note = app->reloads[model];
+    pthread_mutex_unlock(&app->lock);
+    if (o && note.state[0])
+        json_object_set_new(o, "reload",
+                            json_pack("{s:s, s:o*}", "state", note.state, "detail",
+                                      note.why[0] ? http_json_text(note.why) : NULL));
+    return o;
+}
+
 /* The model resource of a configured name, NULL when there is none of that name. */
 static json_t *model_json(struct http_app *app, const char *name)
 {
-    const struct engine_model *em = engine_model_find(app->engine, name);
-    if (em)
-        return loaded_model_json(em);
-    for (size_t i = 0; i < app->model_count; i++)
-        if (strcmp(app->model_names[i], name) == 0)
-            return json_pack("{s:s, s:s, s:s, s:s}", "id", name, "object", "model", "name", name,
-                             "state", "loading");
-    return NULL;
+    int place = http_app_model(app, name);
+    if (place < 0)
+        return NULL;
+    struct engine_model *em = engine_model_find(app->engine, name);
+    if (!em)
+        return json_pack("{s:s, s:s, s:s, s:s}", "id", name, "object", "model", "name", name,
+                         "state", "loading");
+    json_t *o = loaded_model_json(em);
+    engine_model_release(em);
+    return with_reload(app, (size_t)place, o);
 }
 
 void http_info_models(struct http_app *app, const struct http_request *q, struct http_reply *r)
 {
     (void)q;
     json_t *list = json_array();
-    for (size_t i = 0; i < app->model_count && list; i++)
-        if (json_array_append_new(list, model_json(app, app->model_names[i])) != 0) {
+    for (size_t i = 0; i < app->options->model_count && list; i++)
+        if (json_array_append_new(list, model_json(app, app->options->model_names[i])) != 0) {
             json_decref(list);
             list = NULL;
         }
@@ -91,7 +118,7 @@ void http_info_models(struct http_app *app, const struct http_request *q, struct
 
 void http_info_model(struct http_app *app, const struct http_request *q, struct http_reply *r)
 {
-    json_t *model = model_json(app, q->name);
+    json_t *model = model_json(app, q->names[0]);
     if (model) {
         send_json(r, 200, model);
         return;
@@ -99,7 +126,7 @@ void http_info_model(struct http_app *app, const struct http_request *q, struct 
     struct http_problem p;
     http_problem_init(&p);
     http_problem_set(&p, HTTP_PROBLEM_NOT_FOUND,
-                     "there is no model \"%s\"; GET /v1/models lists them", q->name);
+                     "there is no model \"%s\"; GET /v1/models lists them", q->names[0]);
     http_problem_reply(&p, q->id, r);
 }
 
@@ -141,24 +168,27 @@ void http_info_capabilities(struct http_app *app, const struct http_request *q,
                             struct http_reply *r)
 {
     (void)q;
-    json_t *limits =
-        json_pack("{s:I, s:I, s:I, s:I, s:I, s:i, s:i}", "n", (json_int_t)app->n_max, "body_bytes",
-                  (json_int_t)app->body_max, "queue_images", (json_int_t)app->queue_images_max,
-                  "steps", (json_int_t)ODE_STEPS_MAX, "max_nfe", (json_int_t)ODE_NFE_MAX,
-                  "grid_columns", HTTP_COLUMNS_MAX, "grid_scale", HTTP_SCALE_MAX);
+    json_t *limits = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:f}", "n", (json_int_t)app->options->n_max,
+        "body_bytes", (json_int_t)app->options->body_max, "queue_images",
+        (json_int_t)app->options->queue_images_max, "steps", (json_int_t)ODE_STEPS_MAX, "max_nfe",
+        (json_int_t)ODE_NFE_MAX, "grid_columns", HTTP_COLUMNS_MAX, "grid_scale", HTTP_SCALE_MAX,
+        "label_bytes", HTTP_LABEL_MAX, "timeout_s", HTTP_TIMEOUT_MAX);
     json_t *models = json_array();
-    for (size_t i = 0; i < app->model_count; i++)
-        json_array_append_new(models, json_string(app->model_names[i]));
-    const struct engine_model *first = engine_model_find(app->engine, NULL);
+    for (size_t i = 0; i < app->options->model_count; i++)
+        json_array_append_new(models, json_string(app->options->model_names[i]));
+    struct engine_model *first = engine_model_find(app->engine, NULL);
     json_t *solver = NULL;
     if (first) {
         struct model_solver fallback = model_solver_default(engine_model_get(first));
         solver = engine_solver_json(&fallback);
+        engine_model_release(first);
     }
-    json_t *defaults =
-        json_pack("{s:s?, s:i, s:i, s:o?, s:b, s:s}", "model",
-                  app->model_count ? app->model_names[0] : NULL, "n", 1, "first_index", 0, "solver",
-                  solver, "embed_metadata", 1, "format", http_format_word(HTTP_FORMAT_JSON));
+    json_t *defaults = json_pack("{s:s?, s:i, s:i, s:o?, s:b, s:s, s:s, s:s, s:i, s:s}", "model",
+                                 app->options->model_count ? app->options->model_names[0] : NULL,
+                                 "n", 1, "first_index", 0, "solver", solver, "embed_metadata", 1,
+                                 "format", http_format_word(HTTP_FORMAT_JSON), "dtype", "uint8",
+                                 "layout", "hwc", "preview_every", 0, "priority", "interactive");
     send_json(r, 200,
               json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "models", models, "limits", limits,
                         "solvers", solvers_json(), "schedules", schedules_json(), "formats",
@@ -172,4 +202,33 @@ void http_info_version(struct http_app *app, const struct http_request *q, struc
               json_pack("{s:s, s:s, s:s, s:{s:s, s:s}}", "name", "pfgmd", "version", PFGMD_VERSION,
                         "compiler", __VERSION__, "libraries", "jansson", jansson_version_str(),
                         "libmicrohttpd", http_library_version()));
+}
+
+void http_info_metrics(struct http_app *app, const struct http_request *q, struct http_reply *r)
+{
+    (void)q;
+    size_t ignored;
+    const struct http_metrics_state state = {
+        .engine = app->engine,
+        .connections = http_link_count(&app->wait, NULL, &ignored),
+        .draining = atomic_load(&app->state) == HTTP_STATE_DRAINING,
+        .version = PFGMD_VERSION,
+        .route_labels = http_route_labels(),
+    };
+    r->status = 200;
+    r->content_type = HTTP_METRICS_TYPE;
+    if (http_metrics_text(&app->metrics, &state, &r->body, NULL) != 0)
+        http_reply_fail(r);
+}
+
+extern const unsigned char http_openapi[];
+extern const size_t http_openapi_length;
+
+void http_info_openapi(struct http_app *app, const struct http_request *q, struct http_reply *r)
+{
+    (void)app, (void)q;
+    r->status = 200;
+    r->content_type = "application/json";
+    if (buf_append(&r->body, http_openapi, http_openapi_length, NULL) != 0)
+        http_reply_fail(r);
 }

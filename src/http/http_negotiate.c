@@ -10,6 +10,11 @@ static const struct {
 } formats[HTTP_FORMATS] = {
     [HTTP_FORMAT_JSON] = {"application/json", "json", 11},
     [HTTP_FORMAT_PNG] = {"image/png", "png", 5},
+    [HTTP_FORMAT_NPY] = {"application/x-npy", "npy", 11},
+    [HTTP_FORMAT_NPZ] = {"application/x-npz", "npz", 11},
+    [HTTP_FORMAT_ZIP] = {"application/zip", "zip", 11},
+    [HTTP_FORMAT_TAR] = {"application/x-tar", "tar", 11},
+    [HTTP_FORMAT_EVENTS] = {"text/event-stream", "events", 4},
 };
 
 const char *http_format_type(enum http_format format)
@@ -20,6 +25,24 @@ const char *http_format_type(enum http_format format)
 const char *http_format_word(enum http_format format)
 {
     return formats[format].word;
+}
+
+int http_format_parse(const char *word, enum http_format *out)
+{
+    for (int f = 0; f < HTTP_FORMATS; f++)
+        if (strcmp(word, formats[f].word) == 0) {
+            *out = (enum http_format)f;
+            return 0;
+        }
+    return -1;
+}
+
+bool http_accepts_anything(const char *accept)
+{
+    if (!accept)
+        return true;
+    accept += strspn(accept, " \t");
+    return !*accept || strcmp(accept, "*/*") == 0;
 }
 
 static bool is_blank(char c)
@@ -117,14 +140,8 @@ static void read_accept(const char *accept, struct choice choices[HTTP_FORMATS])
 int http_negotiate(const char *accept, const char *word, const bool available[HTTP_FORMATS],
                    enum http_format *out)
 {
-    if (word) {
-        for (int f = 0; f < HTTP_FORMATS; f++)
-            if (strcmp(word, formats[f].word) == 0 && available[f]) {
-                *out = (enum http_format)f;
-                return 0;
-            }
-        return -1;
-    }
+    if (word)
+        return http_format_parse(word, out) == 0 && available[*out] ? 0 : -1;
     struct choice choices[HTTP_FORMATS] = {0};
     read_accept(accept && accept[strspn(accept, " \t")] ? accept : "*/*", choices);
     int best = -1;

@@ -6,17 +6,31 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum http_format { HTTP_FORMAT_JSON, HTTP_FORMAT_PNG, HTTP_FORMATS };
+enum http_format {
+    HTTP_FORMAT_JSON,
+    HTTP_FORMAT_PNG,
+    HTTP_FORMAT_NPY,
+    HTTP_FORMAT_NPZ,
+    HTTP_FORMAT_ZIP,
+    HTTP_FORMAT_TAR,
+    HTTP_FORMAT_EVENTS,
+    HTTP_FORMATS
+};
 
-/* "application/json" and "image/png". */
+/* "application/json", "image/png" … */
 const char *http_format_type(enum http_format format);
-/* "json" and "png". */
+/* "json", "png", "npy", "npz", "zip", "tar" and "events". */
 const char *http_format_word(enum http_format format);
+/* -1 for another word. */
+int http_format_parse(const char *word, enum http_format *out);
 
 /* Chooses among the formats that are `available` for this request. `accept` is the whole Accept
  * field or NULL; `word` the value of ?format= or NULL. Of equal quality the one that was named more
- * exactly wins, then JSON. An element that cannot be read is passed over. -1: nothing fits. */
+ * exactly wins, then the first of the list above. An element that cannot be read is passed over.
+ * -1: nothing fits. */
 int http_negotiate(const char *accept, const char *word, const bool available[HTTP_FORMATS],
                    enum http_format *out);
+/* Whether Accept leaves the choice open: absent, empty, or a bare wildcard. */
+bool http_accepts_anything(const char *accept);
 
 #endif

@@ -135,6 +135,66 @@ static void read_embed_metadata(struct reading *r, const char *pointer, const js
         FAULT(r, pointer, "must be true or false");
 }
 
+/* One of `count` words; its place, or -1 after a fault. */
+static int read_word(struct reading *r, const char *pointer, const json_t *value,
+                     const char *const words[], int count, const char *list)
+{
+    for (int i = 0; json_is_string(value) && i < count; i++)
+        if (strcmp(json_string_value(value), words[i]) == 0)
+            return i;
+    FAULT(r, pointer, "must be %s", list);
+    return -1;
+}
+
+static void read_format(struct reading *r, const char *pointer, const json_t *value)
+{
+    r->order->format_given = json_is_string(value) &&
+                             http_format_parse(json_string_value(value), &r->order->format) == 0;
+    if (!r->order->format_given)
+        FAULT(r, pointer, "must be one of json, png, npy, npz, zip, tar or events");
+}
+
+static void read_dtype(struct reading *r, const char *pointer, const json_t *value)
+{
+    static const char *const words[] = {"uint8", "float32"};
+    r->order->float32 = read_word(r, pointer, value, words, 2, "uint8 or float32") == 1;
+    r->order->dtype_given = true;
+}
+
+static void read_layout(struct reading *r, const char *pointer, const json_t *value)
+{
+    static const char *const words[] = {"hwc", "chw"};
+    r->order->chw = read_word(r, pointer, value, words, 2, "hwc or chw") == 1;
+    r->order->layout_given = true;
+}
+
+static void read_priority(struct reading *r, const char *pointer, const json_t *value)
+{
+    static const char *const words[] = {"interactive", "batch"};
+    if (read_word(r, pointer, value, words, 2, "interactive or batch") == 1)
+        r->order->priority = ENGINE_BATCH;
+}
+
+static void read_preview_every(struct reading *r, const char *pointer, const json_t *value)
+{
+    int64_t steps;
+    if (read_int(r, pointer, value, 0, ODE_STEPS_MAX, &steps))
+        r->order->preview_every = (int)steps;
+}
+
+static void read_timeout(struct reading *r, const char *pointer, const json_t *value)
+{
+    read_real(r, pointer, value, 0.001, HTTP_TIMEOUT_MAX, &r->order->timeout_s);
+}
+
+static void read_label(struct reading *r, const char *pointer, const json_t *value)
+{
+    if (json_is_string(value) && json_string_length(value) <= HTTP_LABEL_MAX)
+        snprintf(r->order->label, sizeof r->order->label, "%s", json_string_value(value));
+    else
+        FAULT(r, pointer, "must be a string of at most %d bytes", HTTP_LABEL_MAX);
+}
+
 static void read_method(struct reading *r, const char *pointer, const json_t *value)
 {
     if (json_is_string(value) &&
@@ -233,6 +293,13 @@ int http_order_parse(const json_t *body, size_t n_max, struct http_order *out,
         {"solver", read_solver},
         {"grid", read_grid},
         {"embed_metadata", read_embed_metadata},
+        {"format", read_format},
+        {"dtype", read_dtype},
+        {"layout", read_layout},
+        {"preview_every", read_preview_every},
+        {"timeout_s", read_timeout},
+        {"priority", read_priority},
+        {"label", read_label},
     };
     memset(out, 0, sizeof *out);
     out->n = 1;

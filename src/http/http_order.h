@@ -3,12 +3,15 @@
 #ifndef HTTP_ORDER_H
 #define HTTP_ORDER_H
 
+#include "engine.h"
+#include "http_negotiate.h"
 #include "http_problem.h"
-#include "model.h"
 
 #define HTTP_MODEL_NAME_MAX 64 /* bytes; engine_model_add's limit */
 #define HTTP_COLUMNS_MAX 1024
 #define HTTP_SCALE_MAX 16
+#define HTTP_LABEL_MAX 128 /* bytes */
+#define HTTP_TIMEOUT_MAX 86400.0
 
 struct http_order {
     char model[HTTP_MODEL_NAME_MAX + 1]; /* empty: the default model */
@@ -27,6 +30,15 @@ struct http_order {
     bool grid_given;
     int columns, scale; /* columns 0: as square as it gets */
     bool embed_metadata;
+    bool format_given; /* what the answer is when neither query nor Accept say */
+    enum http_format format;
+    bool float32; /* dtype: samples instead of pixels */
+    bool chw;     /* layout */
+    bool dtype_given, layout_given;
+    int preview_every;
+    double timeout_s; /* 0: none */
+    enum engine_priority priority;
+    char label[HTTP_LABEL_MAX + 1];
 };
 
 /* Reads the body of POST /v1/images. Collects every fault it can find, then returns -1 with a 422;

@@ -11,6 +11,8 @@ static const struct {
     [HTTP_PROBLEM_NONE] = {500, "internal", "Internal error"},
     [HTTP_PROBLEM_BAD_REQUEST] = {400, "bad_request", "The request cannot be read"},
     [HTTP_PROBLEM_MALFORMED_JSON] = {400, "malformed_json", "The body is not JSON"},
+    [HTTP_PROBLEM_UNAUTHENTICATED] = {401, "unauthenticated", "A key is needed"},
+    [HTTP_PROBLEM_FORBIDDEN] = {403, "forbidden", "The key does not allow this"},
     [HTTP_PROBLEM_NOT_FOUND] = {404, "not_found", "No such resource"},
     [HTTP_PROBLEM_METHOD_NOT_ALLOWED] = {405, "method_not_allowed",
                                          "The resource does not take this method"},
@@ -20,12 +22,14 @@ static const struct {
                                              "The body is of a kind that is not taken"},
     [HTTP_PROBLEM_EXPECTATION_FAILED] = {417, "expectation_failed", "The expectation is not met"},
     [HTTP_PROBLEM_INVALID_PARAMETER] = {422, "invalid_parameter", "A parameter is not valid"},
+    [HTTP_PROBLEM_QUOTA_EXCEEDED] = {429, "quota_exceeded", "The client is over its limit"},
     [HTTP_PROBLEM_INTERNAL] = {500, "internal", "Internal error"},
     [HTTP_PROBLEM_NUMERICAL_FAILURE] = {500, "numerical_failure", "An image could not be solved"},
     [HTTP_PROBLEM_NOT_IMPLEMENTED] = {501, "not_implemented", "Not implemented"},
     [HTTP_PROBLEM_QUEUE_FULL] = {503, "queue_full", "The queue is full"},
     [HTTP_PROBLEM_LOADING] = {503, "loading", "The model is still loading"},
     [HTTP_PROBLEM_DRAINING] = {503, "draining", "The server is stopping"},
+    [HTTP_PROBLEM_DEADLINE_EXCEEDED] = {504, "deadline_exceeded", "The deadline has passed"},
 };
 
 void http_problem_init(struct http_problem *p)
@@ -95,7 +99,7 @@ void http_pointer_step(char *pointer, size_t size, const char *key)
 }
 
 /* Text members first, then what only some problems have. */
-static json_t *problem_json(const struct http_problem *p, const char *id)
+json_t *http_problem_json(const struct http_problem *p, const char *id)
 {
     char type[96], instance[192];
     snprintf(type, sizeof type, "urn:pfgm:problem:%s", codes[p->code].word);
@@ -124,9 +128,12 @@ static json_t *problem_json(const struct http_problem *p, const char *id)
 void http_problem_reply(struct http_problem *p, const char *id, struct http_reply *r)
 {
     unsigned status = codes[p->code].status;
-    http_reply_json(r, status, "application/problem+json", problem_json(p, id));
+    r->problem = p->code;
+    http_reply_json(r, status, "application/problem+json", http_problem_json(p, id));
     if (p->retry_after_s > 0)
         http_reply_header(r, "Retry-After", "%d", p->retry_after_s);
+    if (status == 401)
+        http_reply_header(r, "WWW-Authenticate", "Bearer realm=\"pfgmd\"");
     if (status == 405)
         http_reply_header(r, "Allow", "%s", p->allow);
     if (p->close)

@@ -9,6 +9,8 @@ enum http_problem_code {
     HTTP_PROBLEM_NONE = 0,
     HTTP_PROBLEM_BAD_REQUEST,
     HTTP_PROBLEM_MALFORMED_JSON,
+    HTTP_PROBLEM_UNAUTHENTICATED,
+    HTTP_PROBLEM_FORBIDDEN,
     HTTP_PROBLEM_NOT_FOUND,
     HTTP_PROBLEM_METHOD_NOT_ALLOWED,
     HTTP_PROBLEM_NOT_ACCEPTABLE,
@@ -16,12 +18,15 @@ enum http_problem_code {
     HTTP_PROBLEM_UNSUPPORTED_MEDIA_TYPE,
     HTTP_PROBLEM_EXPECTATION_FAILED,
     HTTP_PROBLEM_INVALID_PARAMETER,
+    HTTP_PROBLEM_QUOTA_EXCEEDED,
     HTTP_PROBLEM_INTERNAL,
     HTTP_PROBLEM_NUMERICAL_FAILURE,
     HTTP_PROBLEM_NOT_IMPLEMENTED,
     HTTP_PROBLEM_QUEUE_FULL,
     HTTP_PROBLEM_LOADING,
-    HTTP_PROBLEM_DRAINING
+    HTTP_PROBLEM_DRAINING,
+    HTTP_PROBLEM_DEADLINE_EXCEEDED,
+    HTTP_PROBLEMS
 };
 
 struct http_problem {
@@ -54,6 +59,8 @@ void http_pointer_step(char *pointer, size_t size, const char *key);
 unsigned http_problem_status(enum http_problem_code code);
 const char *http_problem_word(enum http_problem_code code);
 
+/* The problem's own object; a new reference or NULL. */
+json_t *http_problem_json(const struct http_problem *p, const char *id);
 /* The problem as the answer; `id` names the request in "instance". Sets Allow, Retry-After and
  * Connection as the problem asks. */
 void http_problem_reply(struct http_problem *p, const char *id, struct http_reply *r);

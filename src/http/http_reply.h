@@ -8,7 +8,7 @@
 #include "base_buf.h"
 #include "base_json.h"
 
-#define HTTP_REPLY_HEADERS_MAX 16
+#define HTTP_REPLY_HEADERS_MAX 24
 #define HTTP_REPLY_BODY_MAX ((size_t)512 << 20) /* the largest sheet in base64 is below 350 MiB */
 
 struct http_reply_header {
@@ -22,7 +22,9 @@ struct http_reply {
     struct buf body;
     struct http_reply_header headers[HTTP_REPLY_HEADERS_MAX];
     size_t header_count;
-    bool close; /* end the connection after this answer */
+    int problem;   /* enum http_problem_code of the answer, for the counters */
+    bool cachable; /* it says itself how long it may be kept */
+    bool close;    /* end the connection after this answer */
 };
 
 void http_reply_init(struct http_reply *r);

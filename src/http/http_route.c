@@ -1,40 +1,105 @@
 /* The table of routes, and whether work is taken. Raw paths are compared byte by byte: no dots are
- * resolved, no slashes merged, nothing is decoded but the {name}. */
+ * resolved, no slashes merged, nothing is decoded but the variable segments. */
 #include "http_app.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-static const struct http_route routes[] = {
-    {"/v1/images", .post = true, .work = true}, {"/v1/models", .get = http_info_models},
-    {"/v1/models/", .get = http_info_model},    {"/v1/capabilities", .get = http_info_capabilities},
-    {"/livez", .get = http_info_live},          {"/healthz", .get = http_info_live},
-    {"/readyz", .get = http_info_ready},        {"/version", .get = http_info_version},
-};
+#define READ "GET, HEAD, OPTIONS"
+#define BOTH (HTTP_PUBLIC | HTTP_ADMIN)
 
-const struct http_route *http_route_find(const char *path, char *name)
+static const struct http_route routes[] = {
+    {"/v1/images", "/v1/images", "POST, OPTIONS", HTTP_PUBLIC, .work = true, .has_body = true},
+    {"/v1/images/*/*", "/v1/images/{seed}/{index}", READ, HTTP_PUBLIC, .work = true},
+    {"/v1/models", "/v1/models", READ, HTTP_PUBLIC, .answer = http_info_models},
+    {"/v1/models/*", "/v1/models/{name}", READ, HTTP_PUBLIC, .answer = http_info_model},
+    {"/v1/capabilities", "/v1/capabilities", READ, HTTP_PUBLIC, .answer = http_info_capabilities},
+    {"/livez", "/livez", READ, BOTH, .free = true, .answer = http_info_live},
+    {"/healthz", "/healthz", READ, BOTH, .free = true, .answer = http_info_live},
+    {"/readyz", "/readyz", READ, BOTH, .free = true, .answer = http_info_ready},
+    {"/version", "/version", READ, BOTH, .free = true, .answer = http_info_version},
+    {"/metrics", "/metrics", READ, BOTH, .free = true, .answer = http_info_metrics},
+    {"/openapi.json", "/openapi.json", READ, BOTH, .free = true, .answer = http_info_openapi},
+    {"/debug/slots", "/debug/slots", READ, HTTP_ADMIN, .answer = http_admin_slots},
+    {"/admin/v1/models/*/reload", "/admin/v1/models/{name}/reload", "POST, OPTIONS", HTTP_ADMIN,
+     .answer = http_admin_reload},
+    {"/admin/v1/drain", "/admin/v1/drain", "POST, OPTIONS", HTTP_ADMIN, .answer = http_admin_drain},
+    {"/admin/v1/log-level", "/admin/v1/log-level", "PUT, OPTIONS", HTTP_ADMIN, .has_body = true,
+     .answer = http_admin_log_level},
+};
+#define ROUTES (sizeof routes / sizeof *routes)
+_Static_assert(ROUTES < HTTP_ROUTES_MAX, "the metrics have a place for every route and for none");
+
+/* Compares segment by segment; a variable one goes to `names`. */
+static bool matches(const char *pattern, const char *path,
+                    char names[HTTP_NAMES_MAX][HTTP_PATH_MAX])
 {
-    name[0] = '\0';
-    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
-        size_t length = strlen(routes[i].path);
-        if (strcmp(path, routes[i].path) == 0 && path[length - 1] != '/')
-            return &routes[i];
-        if (routes[i].path[length - 1] != '/' || strncmp(path, routes[i].path, length) != 0)
-            continue;
-        const char *rest = path + length;
-        if (*rest && !strchr(rest, '/') &&
-            http_percent_decode(rest, strlen(rest), name, HTTP_PATH_MAX))
-            return &routes[i];
+    for (int name = 0;;) {
+        if (*pattern == '*') {
+            size_t length = strcspn(path, "/");
+            if (length == 0 || !http_percent_decode(path, length, names[name++], HTTP_PATH_MAX))
+                return false;
+            pattern++;
+            path += length;
+        }
+        if (*pattern != *path)
+            return false;
+        if (!*pattern)
+            return true;
+        pattern++;
+        path++;
     }
+}
+
+const struct http_route *http_route_find(unsigned where, const char *path,
+                                         char names[HTTP_NAMES_MAX][HTTP_PATH_MAX])
+{
+    for (size_t i = 0; i < ROUTES; i++)
+        if ((routes[i].where & where) && matches(routes[i].path, path, names))
+            return &routes[i];
+    for (int i = 0; i < HTTP_NAMES_MAX; i++)
+        names[i][0] = '\0';
     return NULL;
+}
+
+size_t http_route_number(const struct http_route *route)
+{
+    return route ? (size_t)(route - routes) : HTTP_ROUTES_MAX - 1;
+}
+
+static const char *labels[HTTP_ROUTES_MAX];
+
+static void fill_labels(void)
+{
+    for (size_t i = 0; i < ROUTES; i++)
+        labels[i] = routes[i].label;
+    labels[HTTP_ROUTES_MAX - 1] = "other";
+}
+
+const char *const *http_route_labels(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, fill_labels);
+    return labels;
 }
 
 const char *http_route_allow(const struct http_route *route)
 {
-    if (!route) /* the server as a whole, "OPTIONS *" */
-        return "GET, HEAD, POST, OPTIONS";
-    return route->post ? "POST, OPTIONS" : "GET, HEAD, OPTIONS";
+    return route ? route->allow : "GET, HEAD, POST, PUT, OPTIONS"; /* the server as a whole */
+}
+
+/* Whether the method is a word of the route's list. */
+static bool allows(const struct http_route *route, const char *method)
+{
+    const size_t length = strlen(method);
+    for (const char *at = route->allow; *at; at += strspn(at, ", ")) {
+        size_t word = strcspn(at, ",");
+        if (word == length && strncmp(at, method, word) == 0)
+            return true;
+        at += word;
+    }
+    return false;
 }
 
 int http_route_method(const struct http_route *route, const char *method, bool *options,
@@ -53,12 +118,10 @@ int http_route_method(const struct http_route *route, const char *method, bool *
     }
     if (!route || *options)
         return 0;
-    bool fits = route->post ? strcmp(method, "POST") == 0
-                            : strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
-    if (fits)
+    if (allows(route, method))
         return 0;
     snprintf(p->allow, sizeof p->allow, "%s", http_route_allow(route));
-    http_problem_set(p, HTTP_PROBLEM_METHOD_NOT_ALLOWED, "%s takes %s", route->path, p->allow);
+    http_problem_set(p, HTTP_PROBLEM_METHOD_NOT_ALLOWED, "%s takes %s", route->label, p->allow);
     return -1;
 }
 
@@ -72,15 +135,23 @@ int http_app_retry_after(struct http_app *app)
     return seconds > 60.0 ? 60 : (int)seconds;
 }
 
+int http_app_model(const struct http_app *app, const char *name)
+{
+    for (size_t i = 0; i < app->options->model_count; i++)
+        if (strcmp(app->options->model_names[i], name) == 0)
+            return (int)i;
+    return -1;
+}
+
 int http_app_ready(struct http_app *app, struct http_problem *p)
 {
     switch ((enum http_state)atomic_load(&app->state)) {
     case HTTP_STATE_READY:
         return 0;
     case HTTP_STATE_LOADING:
-        pthread_mutex_lock(&app->loading_lock);
+        pthread_mutex_lock(&app->lock);
         http_problem_set(p, HTTP_PROBLEM_LOADING, "loading %s", app->loading_what);
-        pthread_mutex_unlock(&app->loading_lock);
+        pthread_mutex_unlock(&app->lock);
         p->retry_after_s = 1;
         return -1;
     case HTTP_STATE_DRAINING:

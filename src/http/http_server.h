@@ -2,21 +2,41 @@
  *
  * Life: start (LOADING: health answers, work gets 503) → ready → drain (work gets 503, what runs
  * goes on) → stop. The caller owns the engine and frees it after the stop. Functions may be called
- * from any thread; start and stop from one. */
+ * from any thread; start, reload_tls and stop from one. */
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
 
 #include "engine.h"
 
+#define HTTP_MODELS_MAX 64
+
+/* What the admin listener asks of the process. Called on a server thread; must return at once. */
+struct http_hooks {
+    void *context;
+    void (*drain)(void *context);
+    /* Begins to load the model of that place anew; what came of it is told by
+     * http_server_reloaded. */
+    void (*reload)(void *context, size_t model);
+};
+
 struct http_options {
     int listen_fd; /* bound and listening; taken over, also on failure */
+    int admin_fd;  /* the same of a unix socket, or -1 */
     size_t n_max, body_max, queue_images_max;
-    int connections; /* open at once; more wait in the backlog */
-    int threads;     /* that serve connections */
-    int idle_s;      /* a connection without a request, or a client that does not read */
-    int read_s;      /* the longest a body may take to arrive */
-    const char *const *model_names; /* as configured, in order; must outlive the server */
+    int connections;             /* open at once; the last few get no work but a 503 */
+    int connections_per_address; /* of them from one address; 0: no limit */
+    int threads;                 /* that serve connections */
+    int idle_s;     /* a connection without a request, or a client that does not read */
+    int read_s;     /* the longest a body may take to arrive */
+    int watchdog_s; /* age of an evaluation from which on /livez is 503; 0: never */
+    bool public_metrics;
+    /* Texts and arrays must outlive the server. */
+    const char *cors_origins;       /* words between blanks, "*" for any; NULL or empty: none */
+    const char *keys_file;          /* NULL or empty: everybody may ask */
+    const char *certificate, *key;  /* PEM; NULL: no TLS */
+    const char *const *model_names; /* as configured, in order */
     size_t model_count;
+    struct http_hooks hooks;
 };
 
 struct http_server;
@@ -25,11 +45,25 @@ struct http_server *http_server_start(struct engine *g, const struct http_option
 /* What is being loaded, for those who ask meanwhile: "model 1 of 2 (digits8)". */
 void http_server_loading(struct http_server *s, const char *what);
 void http_server_ready(struct http_server *s);
+/* A model's reload has begun, or has ended: well, or for the reason `why` (it keeps serving as it
+ * did). */
+void http_server_reloading(struct http_server *s, size_t model);
+void http_server_reloaded(struct http_server *s, size_t model, const char *why);
+/* Reads the keys anew; -1 when the file is bad, and the old ones stay. */
+int http_server_reload_keys(struct http_server *s, struct err *e);
+/* New connections get this certificate; those that are open keep theirs. -1 when the library does
+ * not take it, and the old one stays. Only with TLS from the start. */
+int http_server_reload_tls(struct http_server *s, const char *certificate, const char *key,
+                           struct err *e);
+/* Not ready any more, but work is still taken. */
+void http_server_leave(struct http_server *s);
 /* Refuses new work from now on. */
 void http_server_drain(struct http_server *s);
 /* Waits until no request is between its first byte and the end of its answer, at most timeout_ms.
  */
 bool http_server_wait_idle(struct http_server *s, int timeout_ms);
+/* Whether no evaluation is older than the watchdog's limit. */
+bool http_server_alive(struct http_server *s);
 /* Closes the listening socket, wakes what still sleeps (it gets 503), and ends all connections. The
  * engine must have been drained; requests that are still in it are cancelled. */
 void http_server_stop(struct http_server *s);

@@ -8,13 +8,16 @@
 
 #include "base_cpu.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #define TICK_NS 100000000
+#define ENDED_NS 1000000000
 
 static void unlock_and_free_if_last(struct http_wait *w, struct http_ticket *t)
 {
@@ -25,8 +28,65 @@ static void unlock_and_free_if_last(struct http_wait *w, struct http_ticket *t)
     pthread_mutex_unlock(&w->lock);
     if (last) { /* `w` may be gone */
         engine_request_free(request);
+        for (size_t i = 0; i < HTTP_PREVIEWS; i++)
+            buf_free(&t->news.previews[i].png);
+        free(t->news.images);
         free(t);
     }
+}
+
+static void wake_locked(struct http_ticket *t)
+{
+    if (!t->asleep)
+        return;
+    t->asleep = false;
+    t->wait->resume(t->connection);
+}
+
+static void on_image(struct engine_request *r, size_t i, void *context)
+{
+    struct http_ticket *t = context;
+    (void)r;
+    pthread_mutex_lock(&t->wait->lock);
+    t->news.images[t->news.count++] = i;
+    wake_locked(t);
+    pthread_mutex_unlock(&t->wait->lock);
+}
+
+static void on_preview(struct engine_request *r, size_t i, int64_t step, const struct buf *png,
+                       void *context)
+{
+    struct http_ticket *t = context;
+    struct http_news *news = &t->news;
+    struct http_preview preview = {.image = i, .step = step};
+    (void)r;
+    buf_init(&preview.png, png->length);
+    if (buf_append(&preview.png, png->data, png->length, NULL) != 0)
+        return; /* previews are a courtesy */
+    pthread_mutex_lock(&t->wait->lock);
+    if (news->waiting == HTTP_PREVIEWS) {
+        buf_free(&news->previews[news->first].png);
+        news->first = (news->first + 1) % HTTP_PREVIEWS;
+        news->waiting--;
+    }
+    news->previews[(news->first + news->waiting++) % HTTP_PREVIEWS] = preview;
+    wake_locked(t);
+    pthread_mutex_unlock(&t->wait->lock);
+}
+
+bool http_ticket_preview(struct http_ticket *t, struct http_preview *out)
+{
+    struct http_news *news = &t->news;
+    pthread_mutex_lock(&t->wait->lock);
+    bool found = news->waiting > 0;
+    if (found) {
+        *out = news->previews[news->first];
+        memset(&news->previews[news->first], 0, sizeof *out);
+        news->first = (news->first + 1) % HTTP_PREVIEWS;
+        news->waiting--;
+    }
+    pthread_mutex_unlock(&t->wait->lock);
+    return found;
 }
 
 static void on_done(struct engine_request *r, void *context)
@@ -34,12 +94,10 @@ static void on_done(struct engine_request *r, void *context)
     struct http_ticket *t = context;
     struct http_wait *w = t->wait;
     pthread_mutex_lock(&w->lock);
-    t->request = r; /* may come before engine_submit has returned */
+    if (!t->request) /* this may come before engine_submit has returned */
+        t->request = r;
     t->finished = true;
-    if (t->asleep) {
-        t->asleep = false;
-        w->resume(t->connection);
-    }
+    wake_locked(t);
     t->holders--;
     unlock_and_free_if_last(w, t);
 }
@@ -60,9 +118,16 @@ struct http_ticket *http_ticket_new(struct http_wait *w, struct err *e)
 }
 
 int http_ticket_submit(struct http_ticket *t, struct engine *g, struct engine_order *order,
-                       struct err *e)
+                       bool news, struct err *e)
 {
     struct engine_request *request = NULL;
+    if (news) {
+        t->news.images = calloc(order->n, sizeof *t->news.images);
+        if (!t->news.images)
+            return err_fail_memory(e, order->n * sizeof *t->news.images);
+        order->image = on_image;
+        order->preview = on_preview;
+    }
     order->done = on_done;
     order->context = t;
     pthread_mutex_lock(&t->wait->lock);
@@ -78,16 +143,18 @@ int http_ticket_submit(struct http_ticket *t, struct engine *g, struct engine_or
     return failed;
 }
 
-bool http_ticket_sleep(struct http_ticket *t, struct http_link *l, void *connection)
+bool http_ticket_sleep(struct http_ticket *t, struct http_link *l, void *connection, size_t seen,
+                       int64_t wake_ns)
 {
     struct http_wait *w = t->wait;
     pthread_mutex_lock(&w->lock);
-    bool sleep = !t->finished && !w->stopping;
+    bool sleep = !t->finished && !w->stopping && t->news.count <= seen && t->news.waiting == 0;
     if (sleep) {
         l->ticket = t;
         l->phase = HTTP_PHASE_WORK;
         l->since_ns = clock_ns();
         t->connection = connection;
+        t->wake_ns = wake_ns;
         t->asleep = true;
         w->suspend(connection);
     }
@@ -95,13 +162,12 @@ bool http_ticket_sleep(struct http_ticket *t, struct http_link *l, void *connect
     return sleep;
 }
 
-bool http_ticket_finished(struct http_ticket *t, bool *gone)
+struct http_look http_ticket_look(struct http_ticket *t)
 {
     pthread_mutex_lock(&t->wait->lock);
-    bool finished = t->finished;
-    *gone = t->gone;
+    struct http_look look = {t->finished, t->gone, t->wait->stopping, t->news.count};
     pthread_mutex_unlock(&t->wait->lock);
-    return finished;
+    return look;
 }
 
 void http_ticket_drop(struct http_ticket *t, struct http_link *l)
@@ -125,19 +191,40 @@ void http_wait_wake_all(struct http_wait *w)
     pthread_mutex_lock(&w->lock);
     w->stopping = true;
     for (struct http_link *l = w->links; l; l = l->next)
-        if (l->ticket && l->ticket->asleep) {
-            l->ticket->asleep = false;
-            w->resume(l->ticket->connection);
-        }
+        if (l->ticket)
+            wake_locked(l->ticket);
     pthread_mutex_unlock(&w->lock);
 }
 
-struct http_link *http_link_open(struct http_wait *w, int fd)
+/* The client's address as text; empty for a unix socket. An IPv4 address that came through an IPv6
+ * socket is shown as what it is. */
+static void read_address(struct http_link *l)
+{
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof peer;
+    if (getpeername(l->fd, (struct sockaddr *)&peer, &length) != 0)
+        return;
+    l->local = peer.ss_family == AF_UNIX;
+    if (peer.ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&peer;
+        inet_ntop(AF_INET, &in->sin_addr, l->address, sizeof l->address);
+    } else if (peer.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)(const void *)&peer;
+        if (IN6_IS_ADDR_V4MAPPED(&in->sin6_addr))
+            inet_ntop(AF_INET, &in->sin6_addr.s6_addr[12], l->address, sizeof l->address);
+        else
+            inet_ntop(AF_INET6, &in->sin6_addr, l->address, sizeof l->address);
+    }
+}
+
+struct http_link *http_link_open(struct http_wait *w, int fd, bool plain)
 {
     struct http_link *l = calloc(1, sizeof *l);
     if (!l)
         return NULL;
     l->fd = fd;
+    l->plain = plain;
+    read_address(l);
     l->since_ns = clock_ns();
     pthread_mutex_lock(&w->lock);
     l->next = w->links;
@@ -172,6 +259,17 @@ void http_link_phase(struct http_wait *w, struct http_link *l, enum http_phase p
     pthread_mutex_unlock(&w->lock);
 }
 
+size_t http_link_count(struct http_wait *w, const struct http_link *l, size_t *same_address)
+{
+    *same_address = 0;
+    pthread_mutex_lock(&w->lock);
+    size_t count = w->link_count;
+    for (const struct http_link *k = l ? w->links : NULL; k; k = k->next)
+        *same_address += strcmp(k->address, l->address) == 0;
+    pthread_mutex_unlock(&w->lock);
+    return count;
+}
+
 bool http_link_cut(struct http_wait *w, const struct http_link *l)
 {
     pthread_mutex_lock(&w->lock);
@@ -200,6 +298,7 @@ struct look {
     struct pollfd *fds;
     struct http_ticket **tickets; /* of the same places; then those to cancel */
     size_t room;
+    int64_t ended_ns; /* when cut_ended looked last */
 };
 
 static void grow(struct look *k, size_t want)
@@ -227,7 +326,7 @@ static void cut_late(struct http_wait *w, int64_t now)
             static const char answer[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
                                          "Content-Length: 0\r\n\r\n";
             l->cut = true;
-            if (l->phase == HTTP_PHASE_BODY)
+            if (l->phase == HTTP_PHASE_BODY && l->plain)
                 send(l->fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
             shutdown(l->fd, SHUT_RDWR);
         }
@@ -255,6 +354,25 @@ static size_t find_gone(struct http_wait *w, struct look *k)
     return gone;
 }
 
+/* A client's end that comes in one packet with its request escapes the library, which then keeps
+ * the connection until it has been silent for long. Here it is noticed once the answer has gone. */
+static void cut_ended(struct http_wait *w, struct look *k, int64_t now)
+{
+    size_t n = 0;
+    for (struct http_link *l = w->links; l && n < k->room; l = l->next)
+        if (l->phase == HTTP_PHASE_HEAD && !l->cut && now - l->since_ns > ENDED_NS)
+            k->fds[n++] = (struct pollfd){.fd = l->fd, .events = POLLRDHUP};
+    if (n == 0 || poll(k->fds, (nfds_t)n, 0) <= 0)
+        return;
+    size_t i = 0;
+    for (struct http_link *l = w->links; l && i < n; l = l->next)
+        if (l->phase == HTTP_PHASE_HEAD && !l->cut && now - l->since_ns > ENDED_NS &&
+            (k->fds[i++].revents & POLLRDHUP)) {
+            l->cut = true;
+            shutdown(l->fd, SHUT_RDWR);
+        }
+}
+
 static void look_once(struct http_wait *w, struct look *k)
 {
     pthread_mutex_lock(&w->lock);
@@ -262,7 +380,15 @@ static void look_once(struct http_wait *w, struct look *k)
     pthread_mutex_unlock(&w->lock);
     grow(k, want + 64);
     pthread_mutex_lock(&w->lock);
-    cut_late(w, clock_ns());
+    int64_t now = clock_ns();
+    cut_late(w, now);
+    if (now - k->ended_ns > ENDED_NS) {
+        k->ended_ns = now;
+        cut_ended(w, k, now);
+    }
+    for (struct http_link *l = w->links; l; l = l->next)
+        if (l->ticket && l->ticket->wake_ns && l->ticket->wake_ns <= now)
+            wake_locked(l->ticket);
     size_t gone = find_gone(w, k);
     pthread_mutex_unlock(&w->lock);
     for (size_t i = 0; i < gone; i++) {

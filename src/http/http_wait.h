@@ -25,19 +25,39 @@ enum http_phase {
     HTTP_PHASES
 };
 
+struct http_preview {
+    size_t image; /* which of the request's */
+    int64_t step;
+    struct buf png;
+};
+#define HTTP_PREVIEWS 8 /* kept for a reader that is slow; the oldest make room */
+
+/* What the engine has told of a request whose answer is sent piece by piece. */
+struct http_news {
+    size_t *images; /* [n] which are finished, in the order in which they came; NULL: not asked */
+    size_t count;
+    struct http_preview previews[HTTP_PREVIEWS];
+    size_t first, waiting;
+};
+
 struct http_ticket {
     struct http_wait *wait;
     struct engine_request *request; /* set by engine_submit; freed with the ticket */
     int holders;                    /* the rest is guarded by wait->lock */
     bool finished;                  /* the engine's callback has run */
     bool asleep;
+    int64_t wake_ns;  /* while asleep: when to wake in any case, 0: never */
     bool gone;        /* the client left before */
     void *connection; /* the library's; only to be woken, and only while asleep */
+    struct http_news news;
 };
 
 struct http_link {
     struct http_link *previous, *next;
     int fd;
+    bool plain;       /* no TLS: bytes may be written past the library */
+    bool local;       /* a unix socket */
+    char address[48]; /* of the client, without the port */
     enum http_phase phase;
     int64_t since_ns;
     bool cut; /* shut down by the watcher */
@@ -64,7 +84,9 @@ int http_wait_start(struct http_wait *w, void (*suspend)(void *), void (*resume)
 void http_wait_stop(struct http_wait *w);
 
 /* A connection was accepted; NULL when memory ran out. */
-struct http_link *http_link_open(struct http_wait *w, int fd);
+struct http_link *http_link_open(struct http_wait *w, int fd, bool plain);
+/* Open connections, in all and from the address of `l`. */
+size_t http_link_count(struct http_wait *w, const struct http_link *l, size_t *same_address);
 void http_link_close(struct http_wait *w, struct http_link *l);
 void http_link_phase(struct http_wait *w, struct http_link *l, enum http_phase phase);
 /* Whether the watcher has ended it for lateness (after a 408, when a body was due). */
@@ -75,14 +97,25 @@ size_t http_wait_exchanges(struct http_wait *w);
 
 /* A ticket held by the caller and, once submitted, by the engine. */
 struct http_ticket *http_ticket_new(struct http_wait *w, struct err *e);
-/* engine_submit with the ticket's callback. On failure the caller still holds the ticket. */
+/* engine_submit with the ticket's callbacks; `news`: also those that tell of single images. On
+ * failure the caller still holds the ticket. */
 int http_ticket_submit(struct http_ticket *t, struct engine *g, struct engine_order *order,
-                       struct err *e);
-/* Puts the connection to sleep until the ticket is finished; false when it is already, and then the
- * connection stays awake. */
-bool http_ticket_sleep(struct http_ticket *t, struct http_link *l, void *connection);
-/* Whether the engine is done with it; *gone whether that was because the client left. */
-bool http_ticket_finished(struct http_ticket *t, bool *gone);
+                       bool news, struct err *e);
+/* Puts the connection to sleep until the ticket is finished, or there are more than `seen` images,
+ * or a preview, or it is `wake_ns` (0: never). False when it is so already, and then the connection
+ * stays awake. */
+bool http_ticket_sleep(struct http_ticket *t, struct http_link *l, void *connection, size_t seen,
+                       int64_t wake_ns);
+
+struct http_look {
+    bool finished; /* the engine is done with it */
+    bool gone;     /* because the client left */
+    bool stopping; /* the server is */
+    size_t images; /* how many entries of news.images may be read without the lock */
+};
+struct http_look http_ticket_look(struct http_ticket *t);
+/* Takes the oldest preview; the caller frees its PNG. False when there is none. */
+bool http_ticket_preview(struct http_ticket *t, struct http_preview *out);
 /* The exchange lets go: an unfinished request is cancelled. */
 void http_ticket_drop(struct http_ticket *t, struct http_link *l);
 /* Wakes every sleeping connection, finished or not; their exchanges then see an unfinished ticket.

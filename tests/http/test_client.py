@@ -3,8 +3,10 @@
 import hashlib
 import os
 import shutil
+import tarfile
 import tempfile
 import unittest
+import zipfile
 
 from harness import Daemon, SharedDaemon, run
 
@@ -52,6 +54,39 @@ class Client(SharedDaemon):
         body = {"n": 4, "seed": 7, "grid": {"columns": 2, "scale": 3}}
         want = self.daemon.images(body).json()["images"][0]["sha256"]
         self.assertEqual(self.digest("x.png"), want)
+
+    @staticmethod
+    def tar_names(path):
+        with tarfile.open(path) as t:
+            return t.getnames()
+
+    def test_archives_and_arrays(self):
+        for ending, accept in [("npy", "application/x-npy"), ("npz", "application/x-npz")]:
+            out = os.path.join(self.folder.name, "x." + ending)
+            result = self.get("-n", "3", "-s", "7", "-o", out)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            with open(out, "rb") as f:
+                self.assertEqual(f.read(), self.daemon.images({"n": 3, "seed": 7}, accept).body)
+        for ending, names in [("zip", lambda p: zipfile.ZipFile(p).namelist()),
+                              ("tar", self.tar_names)]:
+            out = os.path.join(self.folder.name, "x." + ending)
+            result = self.get("-n", "3", "-s", "7", "-o", out)
+            self.assertEqual((result.returncode, result.stdout), (0, b"seed 7\n"), result.stderr)
+            self.assertEqual(sorted(names(out)), ["manifest.json"] +
+                             [f"pfgm-7-{k}.png" for k in range(3)])
+
+    def test_a_key(self):
+        keys, key = (os.path.join(self.folder.name, name) for name in ("keys", "key"))
+        with open(keys, "w", encoding="ascii") as f:
+            f.write("a " + hashlib.sha256(b"sesame").hexdigest() + "\n")
+        with open(key, "w", encoding="ascii") as f:
+            f.write("sesame\n")
+        with Daemon("--keys", keys) as daemon:
+            url = f"http://127.0.0.1:{daemon.port}"
+            refused = run("sh", GET, "-u", url, "-o", self.out)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn(b"401", refused.stderr)
+            self.assertEqual(run("sh", GET, "-u", url, "-K", key, "-o", self.out).returncode, 0)
 
     def test_errors(self):
         rows = [

@@ -84,6 +84,44 @@ static void every_field(void **state)
     assert_false(o.embed_metadata);
 }
 
+static void how_it_is_answered_and_when(void **state)
+{
+    (void)state;
+    struct http_order o;
+    char pointers[512];
+    assert_int_equal(read_text("{\"format\":\"tar\",\"dtype\":\"float32\",\"layout\":\"chw\","
+                               "\"preview_every\":7,\"timeout_s\":2.5,\"priority\":\"batch\","
+                               "\"label\":\"a label\"}",
+                               &o, pointers),
+                     0);
+    assert_true(o.format_given && o.format == HTTP_FORMAT_TAR);
+    assert_true(o.float32 && o.chw);
+    assert_int_equal(o.preview_every, 7);
+    assert_true(o.timeout_s == 2.5);
+    assert_int_equal(o.priority, ENGINE_BATCH);
+    assert_string_equal(o.label, "a label");
+    static const struct {
+        const char *text, *pointer;
+    } rows[] = {
+        {"{\"format\":\"gif\"}", "/format"},
+        {"{\"format\":1}", "/format"},
+        {"{\"dtype\":\"float64\"}", "/dtype"},
+        {"{\"layout\":\"HWC\"}", "/layout"},
+        {"{\"preview_every\":-1}", "/preview_every"},
+        {"{\"preview_every\":100001}", "/preview_every"},
+        {"{\"timeout_s\":0}", "/timeout_s"},
+        {"{\"timeout_s\":86401}", "/timeout_s"},
+        {"{\"timeout_s\":\"1\"}", "/timeout_s"},
+        {"{\"priority\":\"high\"}", "/priority"},
+        {"{\"priority\":null}", "/priority"},
+        {"{\"label\":5}", "/label"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(read_text(rows[i].text, &o, pointers), 422);
+        assert_string_equal(pointers, rows[i].pointer);
+    }
+}
+
 static void seeds_keep_every_digit_shifthackz_569(void **state)
 {
     (void)state;
@@ -262,6 +300,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults),
         cmocka_unit_test(every_field),
+        cmocka_unit_test(how_it_is_answered_and_when),
         cmocka_unit_test(seeds_keep_every_digit_shifthackz_569),
         cmocka_unit_test(wrong_fields_are_named_llama_cpp_7089),
         cmocka_unit_test(the_solver_is_resolved),

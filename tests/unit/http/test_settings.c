@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct daemon_config config;
@@ -67,6 +68,98 @@ static void a_whole_file_is_read(void **state)
     assert_int_equal(config.models[0].options.kernel, NN_KERNEL_C);
     assert_int_equal(config.models[0].options.precision, MODEL_PRECISION_F32);
     assert_int_equal(config.models[1].options.kernel, NN_KERNEL_AUTO);
+}
+
+static void who_may_ask_and_where(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    assert_int_equal(read_config("admin = /run/x.sock\nkeys = /etc/k\ntls_certificate = c.pem\n"
+                                 "tls_key = k.pem\ncors_origins = https://a https://b\n"
+                                 "public_metrics = off\nconnections_per_address = 9\n"
+                                 "drain_delay = 3\nwatchdog = 0\n[model m]\npath = x",
+                                 &e),
+                     0);
+    assert_string_equal(config.admin, "/run/x.sock");
+    assert_string_equal(config.keys, "/etc/k");
+    assert_string_equal(config.tls_certificate, "c.pem");
+    assert_string_equal(config.tls_key, "k.pem");
+    assert_string_equal(config.cors_origins, "https://a https://b");
+    assert_false(config.public_metrics);
+    assert_int_equal(config.connections_per_address, 9);
+    assert_int_equal(config.drain_delay, 3);
+    assert_int_equal(config.watchdog, 0);
+    assert_int_equal(read_config("tls_key = k.pem\n[model m]\npath = x", &e), -1);
+    assert_non_null(strstr(e.at, "tls_certificate"));
+    assert_int_equal(read_config("public_metrics = maybe\n[model m]\npath = x", &e), -1);
+    assert_non_null(strstr(e.at, ":1"));
+}
+
+/* A SIGHUP: paths change, what cannot stays, and nothing is freed twice. */
+static void what_may_change_is_taken(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    static struct daemon_config fresh;
+    assert_int_equal(read_config("batch = 4\n[model a]\npath = old\n[model b]\npath = b", &e), 0);
+    fresh = config;
+    memset(&config, 0, sizeof config);
+    assert_int_equal(read_config("batch = 5\n[model a]\npath = new\n[model c]\npath = c", &e), 0);
+    daemon_config_take(&fresh, &config);
+    assert_int_equal(fresh.batch, 4);
+    assert_int_equal(fresh.model_count, 2);
+    assert_string_equal(fresh.models[0].path, "new");
+    assert_string_equal(fresh.models[1].path, "b");
+    daemon_config_clear(&fresh);
+    daemon_config_clear(&config);
+}
+
+static void the_environment_stands_between_file_and_flags(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    make_file("n_max = 3\nbatch = 3\nqueue = 3\n[model m]\npath = x");
+    char *argv[] = {"pfgmd", "--queue", "5", NULL};
+    setenv("PFGMD_CONFIG", path, 1);
+    setenv("PFGMD_BATCH", "4", 1);
+    setenv("PFGMD_QUEUE", "4", 1);
+    assert_int_equal(daemon_options_read(&options, 3, argv, &e), 0);
+    assert_int_equal(options.config.n_max, 3);
+    assert_int_equal(options.config.batch, 4);
+    assert_int_equal(options.config.queue, 5);
+    daemon_config_clear(&options.config);
+    setenv("PFGMD_NONSENSE", "1", 1);
+    assert_int_equal(daemon_options_read(&options, 3, argv, &e), -1);
+    assert_string_equal(e.at, "PFGMD_NONSENSE");
+    daemon_config_clear(&options.config);
+    static const char *const names[] = {"PFGMD_CONFIG", "PFGMD_BATCH", "PFGMD_QUEUE",
+                                        "PFGMD_NONSENSE"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        unsetenv(names[i]);
+    unlink(path);
+}
+
+static void a_unix_socket_is_for_owner_and_group(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct stat st;
+    char name[64];
+    snprintf(name, sizeof name, "/tmp/pfgmd-settings-%d.sock", (int)getpid());
+    int fd = daemon_address_listen_unix(name, &e);
+    assert_true(fd >= 0);
+    assert_int_equal(stat(name, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0660);
+    assert_int_equal(daemon_address_listen_unix(name, &e), -1); /* somebody listens there */
+    close(fd);
+    fd = daemon_address_listen_unix(name, &e); /* a leftover */
+    assert_true(fd >= 0);
+    close(fd);
+    unlink(name);
+    make_file("no socket");
+    assert_int_equal(daemon_address_listen_unix(path, &e), -1);
+    assert_int_equal(access(path, F_OK), 0);
+    unlink(path);
 }
 
 static void faults_name_file_and_line(void **state)
@@ -225,6 +318,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_file_is_read),
+        cmocka_unit_test(who_may_ask_and_where),
+        cmocka_unit_test(what_may_change_is_taken),
+        cmocka_unit_test(the_environment_stands_between_file_and_flags),
+        cmocka_unit_test(a_unix_socket_is_for_owner_and_group),
         cmocka_unit_test(faults_name_file_and_line),
         cmocka_unit_test(flags_are_read_and_win),
         cmocka_unit_test(wrong_flags_are_named),

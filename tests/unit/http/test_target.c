@@ -85,30 +85,49 @@ static void queries_are_walked(void **state)
 static void routes_match_exactly(void **state)
 {
     (void)state;
-    char name[HTTP_PATH_MAX];
-    static const char *const there[] = {"/v1/images",       "/v1/models", "/v1/models/digits8",
-                                        "/v1/capabilities", "/livez",     "/readyz",
-                                        "/healthz",         "/version"};
-    static const char *const nowhere[] = {"/",           "//livez",        "/livez/",
-                                          "/LIVEZ",      "/v1%2Fimages",   "/v1/images/",
-                                          "/v1/models/", "/v1/../livez",   "/v1/models/a/b",
-                                          "/./livez",    "/v1/models/%00", "*"};
+    char names[HTTP_NAMES_MAX][HTTP_PATH_MAX];
+    static const char *const there[] = {"/v1/images",       "/v1/models",   "/v1/models/digits8",
+                                        "/v1/capabilities", "/livez",       "/readyz",
+                                        "/healthz",         "/version",     "/v1/images/1/2",
+                                        "/metrics",         "/openapi.json"};
+    static const char *const nowhere[] = {"/",
+                                          "//livez",
+                                          "/livez/",
+                                          "/LIVEZ",
+                                          "/v1%2Fimages",
+                                          "/v1/images/",
+                                          "/v1/models/",
+                                          "/v1/../livez",
+                                          "/v1/models/a/b",
+                                          "/./livez",
+                                          "/v1/models/%00",
+                                          "*",
+                                          "/v1/images/1",
+                                          "/v1/images/1/2/",
+                                          "/v1/images//2",
+                                          "/debug/slots",
+                                          "/admin/v1/drain"};
     for (size_t i = 0; i < sizeof there / sizeof *there; i++)
-        assert_non_null(http_route_find(there[i], name));
+        assert_non_null(http_route_find(HTTP_PUBLIC, there[i], names));
     for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++)
-        if (http_route_find(nowhere[i], name))
+        if (http_route_find(HTTP_PUBLIC, nowhere[i], names))
             fail_msg("%s is a route", nowhere[i]);
-    assert_non_null(http_route_find("/v1/models/a%62c", name));
-    assert_string_equal(name, "abc");
+    assert_non_null(http_route_find(HTTP_PUBLIC, "/v1/models/a%62c", names));
+    assert_string_equal(names[0], "abc");
+    assert_non_null(http_route_find(HTTP_PUBLIC, "/v1/images/12/3", names));
+    assert_string_equal(names[0], "12");
+    assert_string_equal(names[1], "3");
+    assert_non_null(http_route_find(HTTP_ADMIN, "/admin/v1/models/a/reload", names));
+    assert_null(http_route_find(HTTP_ADMIN, "/v1/images", names));
 }
 
 static unsigned method_status(const char *path, const char *method, char allow[64])
 {
-    char name[HTTP_PATH_MAX];
+    char names[HTTP_NAMES_MAX][HTTP_PATH_MAX];
     bool options;
     struct http_problem p;
     http_problem_init(&p);
-    int failed = http_route_method(http_route_find(path, name), method, &options, &p);
+    int failed = http_route_method(http_route_find(HTTP_PUBLIC, path, names), method, &options, &p);
     memcpy(allow, p.allow, sizeof p.allow);
     http_problem_clear(&p);
     return failed ? http_problem_status(p.code) : 0;

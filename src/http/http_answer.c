@@ -1,0 +1,159 @@
+/* JSON of images, and the words for failures. */
+#include "http_answer.h"
+
+#include "base_crypto.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+void http_answer_refusal(struct http_app *app, const struct err *e, struct http_problem *p)
+{
+    static const char *const solver_fields[] = {"method", "steps", "rtol",   "atol",
+                                                "t_max",  "t_min", "max_nfe"};
+    if (e->code == ERR_CANCELLED) {
+        http_problem_set(p, HTTP_PROBLEM_DRAINING, "the server is stopping and takes no new work");
+        p->retry_after_s = 5;
+        p->close = true;
+        return;
+    }
+    if (e->code == ERR_LIMIT && strcmp(e->at, "queue") == 0) {
+        http_problem_set(p, HTTP_PROBLEM_QUEUE_FULL, "%s: %s", e->at, e->text);
+        p->retry_after_s = http_app_retry_after(app);
+        p->limit = (int64_t)app->options->queue_images_max;
+        return;
+    }
+    if (e->code != ERR_INPUT && e->code != ERR_LIMIT && e->code != ERR_UNSUPPORTED) {
+        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "%s", e->text);
+        return;
+    }
+    char pointer[300] = "";
+    for (size_t i = 0; i < sizeof solver_fields / sizeof *solver_fields; i++)
+        if (strcmp(e->at, solver_fields[i]) == 0)
+            http_pointer_step(pointer, sizeof pointer, "solver");
+    if (e->at[0])
+        http_pointer_step(pointer, sizeof pointer, e->at);
+    http_problem_point(p, pointer, "%s", e->text);
+}
+
+void http_answer_problem(struct http_app *app, const struct engine_request *done,
+                         struct http_problem *p)
+{
+    const struct err *e = engine_request_error(done);
+    if (engine_request_cause(done) == ENGINE_CAUSE_DEADLINE) {
+        http_problem_set(p, HTTP_PROBLEM_DEADLINE_EXCEEDED, "%s", e->text);
+    } else if (e->code == ERR_CANCELLED) {
+        http_answer_refusal(app, e, p);
+    } else if (strncmp(e->at, "/images/", 8) == 0 &&
+               (e->code == ERR_NUMERIC || e->code == ERR_LIMIT)) {
+        http_problem_set(p, HTTP_PROBLEM_NUMERICAL_FAILURE, "%s: %s", e->at, e->text);
+        http_problem_point(p, e->at, "%s", e->text);
+    } else {
+        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "%s%s%s", e->at, e->at[0] ? ": " : "", e->text);
+    }
+}
+
+json_t *http_answer_index(uint64_t index)
+{
+    char text[24];
+    if (index <= INT64_MAX)
+        return json_integer((json_int_t)index);
+    snprintf(text, sizeof text, "%" PRIu64, index);
+    return json_string(text);
+}
+
+json_t *http_answer_image(const struct engine_image *image, const char *name)
+{
+    struct buf b64;
+    buf_init(&b64, HTTP_REPLY_BODY_MAX);
+    json_t *o = json_pack("{s:o}", "index", http_answer_index(image->index));
+    int bad = o == NULL;
+    if (!bad && name)
+        bad = json_object_set_new(o, "name", json_string(name));
+    if (!bad && !name) {
+        bad = json_object_set_new(o, "mime", json_string("image/png")) != 0 ||
+              base64_append(&b64, image->png.data, image->png.length, NULL) != 0 ||
+              json_object_set_new(o, "b64",
+                                  json_stringn_nocheck((const char *)b64.data, b64.length)) != 0;
+    }
+    if (!bad)
+        bad = json_object_set_new(o, "sha256", json_string(image->sha256)) != 0 ||
+              json_object_set_new(o, "nfe", json_integer(image->counts.nfe)) != 0 ||
+              json_object_set_new(o, "steps_rejected", json_integer(image->counts.rejected)) != 0;
+    buf_free(&b64);
+    if (!bad)
+        return o;
+    json_decref(o);
+    return NULL;
+}
+
+json_t *http_answer_parameters(const struct http_work *work, const struct engine_order *order)
+{
+    char seed[24];
+    snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
+    json_t *grid = NULL, *timeout = NULL, *label = NULL;
+    if (order->output == ENGINE_OUTPUT_SHEET)
+        grid = json_pack("{s:i, s:i}", "columns", order->grid.columns, "scale", order->grid.scale);
+    if (work->order.timeout_s > 0.0)
+        timeout = json_real(work->order.timeout_s);
+    if (work->order.label[0])
+        label = json_string(work->order.label);
+    bool is_array = work->format == HTTP_FORMAT_NPY || work->format == HTTP_FORMAT_NPZ;
+    return json_pack("{s:s, s:I, s:s, s:o, s:o, s:o*, s:b, s:s, s:s*, s:s*, s:i, s:o*, s:s, s:o*}",
+                     "model", engine_model_name(order->model), "n", (json_int_t)order->n, "seed",
+                     seed, "first_index", http_answer_index(order->first_index), "solver",
+                     engine_solver_json(&order->solver), "grid", grid, "embed_metadata",
+                     !order->no_metadata, "format", http_format_word(work->format), "dtype",
+                     is_array ? (work->order.float32 ? "float32" : "uint8") : NULL, "layout",
+                     is_array ? (work->order.chw ? "chw" : "hwc") : NULL, "preview_every",
+                     order->preview_every, "timeout_s", timeout, "priority",
+                     order->priority == ENGINE_BATCH ? "batch" : "interactive", "label", label);
+}
+
+static double milliseconds(int64_t ns)
+{
+    return (double)(ns / 1000) / 1000.0;
+}
+
+json_t *http_answer_timings(const struct engine_request *done)
+{
+    const struct engine_timings times = engine_request_timings(done);
+    return json_pack("{s:f, s:f, s:f}", "queue_ms", milliseconds(times.queue_ns), "compute_ms",
+                     milliseconds(times.compute_ns), "encode_ms", milliseconds(times.encode_ns));
+}
+
+json_t *http_answer_head(const char *id, const struct http_work *work,
+                         const struct engine_order *order)
+{
+    const struct model *m = engine_model_get(order->model);
+    struct image_shape shape = model_shape(m);
+    if (order->output == ENGINE_OUTPUT_SHEET &&
+        image_grid_shape(order->grid, shape, order->n, &shape, NULL) != 0)
+        return NULL;
+    char seed[24];
+    snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
+    return json_pack("{s:s, s:{s:s, s:s}, s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:o}", "id", id,
+                     "model", "name", engine_model_name(order->model), "sha256", model_sha256(m),
+                     "kernel", model_kernel_id(m), "precision", model_precision_name(m), "seed",
+                     seed, "n", (json_int_t)order->n, "width", shape.width, "height", shape.height,
+                     "channels", shape.channels, "parameters", http_answer_parameters(work, order));
+}
+
+size_t http_answer_count(const struct engine_order *order)
+{
+    return order->output == ENGINE_OUTPUT_SHEET ? 1 : order->n;
+}
+
+const struct engine_image *http_answer_picture(const struct engine_request *done, size_t i)
+{
+    return engine_request_order(done)->output == ENGINE_OUTPUT_SHEET
+               ? engine_request_sheet(done)
+               : engine_request_image(done, i);
+}
+
+void http_answer_headers(const struct engine_order *order, struct http_reply *r)
+{
+    http_reply_header(r, "X-Pfgm-Seed", "%" PRIu64, order->seed);
+    http_reply_header(r, "X-Pfgm-Model", "%s", engine_model_name(order->model));
+    http_reply_header(r, "X-Pfgm-Kernel", "%s", model_kernel_id(engine_model_get(order->model)));
+}

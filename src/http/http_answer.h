@@ -1,0 +1,33 @@
+/* What is said about finished images, in whichever format: JSON, headers, and the problem that a
+ * failed request is. */
+#ifndef HTTP_ANSWER_H
+#define HTTP_ANSWER_H
+
+#include "http_app.h"
+
+/* A number while it fits the signed 64 bits that JSON readers hold, then a string. New reference.
+ */
+json_t *http_answer_index(uint64_t index);
+/* {"index", "mime", "b64", "sha256", "nfe", "steps_rejected"}; with `name` in the place of mime and
+ * b64 it is an archive's member. New reference or NULL. */
+json_t *http_answer_image(const struct engine_image *image, const char *name);
+/* The request as it was resolved. */
+json_t *http_answer_parameters(const struct http_work *work, const struct engine_order *order);
+/* Everything but the images: "id", "model" … "parameters". */
+json_t *http_answer_head(const char *id, const struct http_work *work,
+                         const struct engine_order *order);
+json_t *http_answer_timings(const struct engine_request *done);
+/* The pictures of a request that has ended well: one for a sheet, else n. */
+size_t http_answer_count(const struct engine_order *order);
+const struct engine_image *http_answer_picture(const struct engine_request *done, size_t i);
+
+/* The problem of a request that did not end well; `p` was initialised. */
+void http_answer_problem(struct http_app *app, const struct engine_request *done,
+                         struct http_problem *p);
+/* What the engine refused, under the pointer of the field. */
+void http_answer_refusal(struct http_app *app, const struct err *e, struct http_problem *p);
+
+/* X-Pfgm-Seed, X-Pfgm-Model, X-Pfgm-Kernel. */
+void http_answer_headers(const struct engine_order *order, struct http_reply *r);
+
+#endif

@@ -1,0 +1,346 @@
+/* libmicrohttpd's callbacks.
+ *
+ * An exchange is one request on a connection. It is born in the URI callback (the only place where
+ * the raw target is to be had), fed by the access handler and freed in the completion callback; all
+ * three run on the thread that serves the connection. The access handler is called once with the
+ * head, then for each piece of the body, then once more; after a suspension once again. An answer
+ * in pieces is pulled by the library through the content reader, on the same thread.
+ *
+ * Refusals that leave the framing in doubt, and those to a client that waits for "100 Continue",
+ * are sent at once and close the connection. Other refusals come after the body has been read and
+ * dropped, so that the connection stays usable and the client, still writing, does not lose the
+ * answer to a reset. A body over the limit is read on for a while for the same reason. */
+#include "http_exchange.h"
+
+#include "base_cpu.h"
+#include "base_log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#define CLIENT_GONE 499 /* in the log and the metrics only, as nginx writes it */
+#define TOO_SLOW 408    /* sent by the watcher */
+#define LINGER_FACTOR 4 /* bodies up to this many times the limit are read before the 413 */
+#define PIECE 32768     /* the most that the content reader is asked for at once */
+
+static void draw_id(char id[HTTP_ID_MAX + 1])
+{
+    unsigned char bytes[12];
+    if (getrandom(bytes, sizeof bytes, GRND_NONBLOCK) != (ssize_t)sizeof bytes) {
+        int64_t now = clock_ns(); /* before the system has randomness; unique enough for a log */
+        memset(bytes, 0, sizeof bytes);
+        memcpy(bytes, &now, sizeof now);
+    }
+    for (size_t i = 0; i < sizeof bytes; i++)
+        snprintf(id + 2 * i, 3, "%02x", bytes[i]);
+}
+
+void http_exchange_connection(void *context, struct MHD_Connection *connection,
+                              void **socket_context, enum MHD_ConnectionNotificationCode what)
+{
+    const struct http_listener *l = context;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *socket_context = info ? http_link_open(&l->app->wait, info->connect_fd, !l->tls) : NULL;
+    } else if (*socket_context) {
+        http_link_close(&l->app->wait, *socket_context);
+        *socket_context = NULL;
+    }
+}
+
+void *http_exchange_uri(void *context, const char *uri, struct MHD_Connection *connection)
+{
+    const struct http_listener *l = context;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct http_exchange *x = info && info->socket_context ? calloc(1, sizeof *x) : NULL;
+    if (!x)
+        return NULL;
+    x->raw_target = strdup(uri);
+    if (!x->raw_target) {
+        free(x);
+        return NULL;
+    }
+    x->app = l->app;
+    x->listener = l;
+    x->link = info->socket_context;
+    x->started_ns = clock_ns();
+    http_reply_init(&x->reply);
+    buf_init(&x->request.body, l->app->options->body_max);
+    draw_id(x->request.id);
+    http_wait_count(&l->app->wait, 1);
+    return x;
+}
+
+/* What the log and the counters say of an exchange that has ended. */
+static void account(struct http_exchange *x, bool delivered)
+{
+    const struct http_request *q = &x->request;
+    double seconds = (double)(clock_ns() - x->started_ns) / 1e9;
+    unsigned status = x->reply.status ? x->reply.status : CLIENT_GONE;
+    http_metrics_count(&x->app->metrics, http_route_number(q->route), x->method, status,
+                       (enum http_problem_code)x->reply.problem, seconds);
+    log_line(LOG_INFO, "%s %.200s %u %.1fms %s%s%s%s%s%s%s%s", x->method[0] ? x->method : "-",
+             x->raw_target, x->reply.status, seconds * 1e3, q->id, q->client[0] ? " key=" : "",
+             q->client, q->trace[0] ? " trace=" : "", q->trace,
+             x->work.order.label[0] ? " label=" : "", x->work.order.label,
+             delivered ? "" : " (not delivered)");
+}
+
+void http_exchange_completed(void *context, struct MHD_Connection *connection,
+                             void **request_context, enum MHD_RequestTerminationCode code)
+{
+    (void)connection, (void)context;
+    struct http_exchange *x = *request_context;
+    if (!x)
+        return;
+    *request_context = NULL;
+    struct http_wait *wait = &x->app->wait;
+    bool delivered = code == MHD_REQUEST_TERMINATED_COMPLETED_OK &&
+                     x->stage == HTTP_STAGE_ANSWERED &&
+                     (!x->stream || http_stream_complete(x->stream));
+    if (x->stream && !http_stream_complete(x->stream) && http_ticket_look(x->work.ticket).gone)
+        x->reply.status = CLIENT_GONE;
+    http_stream_free(x->stream);
+    if (x->work.ticket)
+        http_ticket_drop(x->work.ticket, x->link);
+    http_link_phase(wait, x->link, HTTP_PHASE_HEAD);
+    if (x->stage == HTTP_STAGE_BODY && http_link_cut(wait, x->link))
+        x->reply.status = TOO_SLOW;
+    account(x, delivered);
+    buf_free(&x->request.body);
+    http_reply_free(&x->reply);
+    free(x->raw_target);
+    free(x);
+    http_wait_count(wait, -1);
+}
+
+/* Adds what every answer has and queues it. The response is released in any case. */
+static enum MHD_Result queue(struct http_exchange *x, struct MHD_Connection *connection,
+                             struct MHD_Response *response)
+{
+    struct http_reply *r = &x->reply;
+    if (!response)
+        return MHD_NO;
+    http_reply_header(r, "X-Request-Id", "%s", x->request.id);
+    if (r->content_type)
+        http_reply_header(r, "Content-Type", "%s", r->content_type);
+    if (!r->cachable)
+        http_reply_header(r, "Cache-Control", "no-store");
+    if (r->close)
+        http_reply_header(r, "Connection", "close");
+    http_cors_headers(x->app, &x->request, r);
+    enum MHD_Result ok = MHD_YES;
+    for (size_t i = 0; i < r->header_count && ok == MHD_YES; i++)
+        ok = MHD_add_response_header(response, r->headers[i].name, r->headers[i].value);
+    if (ok == MHD_YES)
+        ok = MHD_queue_response(connection, r->status, response);
+    MHD_destroy_response(response);
+    x->stage = HTTP_STAGE_ANSWERED;
+    http_link_phase(&x->app->wait, x->link, HTTP_PHASE_SEND);
+    return ok;
+}
+
+/* Hands the reply to the library. The body's memory goes with it. */
+static enum MHD_Result send_reply(struct http_exchange *x, struct MHD_Connection *connection)
+{
+    size_t length = 0;
+    unsigned char *body = buf_take(&x->reply.body, &length);
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        length, body, body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+    if (!response)
+        free(body);
+    return queue(x, connection, response);
+}
+
+struct reader {
+    struct http_exchange *exchange;
+    struct MHD_Connection *connection;
+};
+
+/* The library has room for more of an answer in pieces. Without anything to send the connection
+ * must sleep, or the library would ask again at once, for ever. */
+static ssize_t read_stream(void *context, uint64_t position, char *buffer, size_t max)
+{
+    (void)position;
+    struct reader *r = context;
+    struct http_exchange *x = r->exchange;
+    for (;;) {
+        int64_t wake_ns = 0;
+        ssize_t n = http_stream_read(x->stream, buffer, max, &wake_ns);
+        if (n > 0) {
+            http_link_phase(&x->app->wait, x->link, HTTP_PHASE_SEND);
+            return n;
+        }
+        if (n == HTTP_STREAM_END)
+            return MHD_CONTENT_READER_END_OF_STREAM;
+        if (n == HTTP_STREAM_BROKEN)
+            return MHD_CONTENT_READER_END_WITH_ERROR;
+        if (http_ticket_sleep(x->work.ticket, x->link, r->connection, x->stream->taken, wake_ns))
+            return 0;
+    }
+}
+
+static enum MHD_Result send_stream(struct http_exchange *x, struct MHD_Connection *connection)
+{
+    struct reader *r = malloc(sizeof *r);
+    x->stream = r ? http_stream_new(x->app, x->request.id, &x->work) : NULL;
+    if (!x->stream) {
+        free(r);
+        http_reply_fail(&x->reply);
+        return send_reply(x, connection);
+    }
+    *r = (struct reader){x, connection};
+    const uint64_t length = x->stream->length;
+    http_images_head(&x->request, &x->work, &x->reply);
+    struct MHD_Response *response = MHD_create_response_from_callback(
+        length == UINT64_MAX ? MHD_SIZE_UNKNOWN : length, PIECE, read_stream, r, free);
+    if (!response)
+        free(r);
+    return queue(x, connection, response);
+}
+
+static enum MHD_Result collect_field(void *context, enum MHD_ValueKind kind, const char *key,
+                                     size_t key_length, const char *value, size_t value_length)
+{
+    (void)kind;
+    struct http_head *head = context;
+    if (head->count == HTTP_FIELDS_MAX) {
+        head->overflow = true;
+        return MHD_NO;
+    }
+    head->fields[head->count++] =
+        (struct http_field){key, value ? value : "", key_length, value ? value_length : 0};
+    return MHD_YES;
+}
+
+static enum MHD_Result on_head(struct http_exchange *x, struct MHD_Connection *connection,
+                               const char *method, const char *version)
+{
+    struct http_head head = {.count = 0};
+    struct http_framing framing = {0};
+    struct http_problem p;
+    http_problem_init(&p);
+    snprintf(x->method, sizeof x->method, "%s", method);
+    http_link_phase(&x->app->wait, x->link, HTTP_PHASE_BODY);
+    MHD_get_connection_values_n(connection, MHD_HEADER_KIND, collect_field, &head);
+    x->stage = HTTP_STAGE_BODY;
+    if (http_head_judge(x, &head, strcmp(version, "HTTP/1.0") == 0, &framing, &p) == 0)
+        return MHD_YES;
+    bool has_body = framing.chunked || framing.length > 0;
+    bool readable =
+        framing.length <= LINGER_FACTOR * x->app->options->body_max &&
+        (!p.close || p.code == HTTP_PROBLEM_CONTENT_TOO_LARGE || p.code == HTTP_PROBLEM_DRAINING);
+    bool at_once = !readable || framing.expects_continue;
+    if (has_body && at_once)
+        p.close = true;
+    http_problem_reply(&p, x->request.id, &x->reply);
+    x->refused = true;
+    return at_once ? send_reply(x, connection) : MHD_YES;
+}
+
+/* A body without end cannot be answered through the library, which takes an answer only before or
+ * after a body; so the answer is written past it and the connection ended. */
+static void cut_endless_body(struct http_exchange *x)
+{
+    static const char answer[] = "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n"
+                                 "Content-Length: 0\r\n\r\n";
+    if (x->link->plain) {
+        ssize_t ignored = send(x->link->fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)ignored; /* a client that does not read gets the end alone */
+    }
+    x->reply.status = 413;
+}
+
+static enum MHD_Result on_body(struct http_exchange *x, const char *data, size_t *size)
+{
+    size_t limit = x->app->options->body_max, piece = *size;
+    x->body_seen += piece; /* cannot wrap: the next lines end it at a few times the limit */
+    if (x->body_seen > (LINGER_FACTOR + 1) * limit) {
+        cut_endless_body(x);
+        return MHD_NO;
+    }
+    if (!x->refused && x->body_seen > limit) {
+        struct http_problem p;
+        http_problem_init(&p);
+        http_head_too_large(x, &p);
+        http_problem_reply(&p, x->request.id, &x->reply);
+        x->refused = true;
+    }
+    if (!x->refused && x->request.route->has_body &&
+        buf_append(&x->request.body, data, piece, NULL) != 0) {
+        http_reply_fail(&x->reply);
+        x->refused = true;
+    }
+    *size = 0;
+    return MHD_YES;
+}
+
+/* The request is complete. */
+static enum MHD_Result on_request_end(struct http_exchange *x, struct MHD_Connection *connection)
+{
+    if (x->refused)
+        return send_reply(x, connection);
+    if (!x->request.route->work) {
+        x->request.route->answer(x->app, &x->request, &x->reply);
+        return send_reply(x, connection);
+    }
+    bool by_get = strcmp(x->method, "POST") != 0;
+    if (!http_images_begin(x->app, &x->request, by_get, &x->work, &x->reply))
+        return send_reply(x, connection);
+    x->stage = HTTP_STAGE_WORK;
+    return MHD_YES;
+}
+
+/* The work may have news: sleep, or answer. An answer in pieces begins with its first image, so
+ * that a failure before still gets its status; only events begin at once. */
+static enum MHD_Result on_work(struct http_exchange *x, struct MHD_Connection *connection)
+{
+    struct http_work *work = &x->work;
+    const bool streams = http_images_streams(work), events = work->format == HTTP_FORMAT_EVENTS;
+    if (!events && http_ticket_sleep(work->ticket, x->link, connection, 0, 0))
+        return MHD_YES;
+    const struct http_look look = http_ticket_look(work->ticket);
+    if (look.gone) {
+        x->reply.status = CLIENT_GONE;
+        return MHD_NO; /* the completion callback lets go of the ticket */
+    }
+    bool failed = look.finished && engine_request_error(work->ticket->request);
+    if (events || (streams && !failed && (look.finished || look.images > 0)))
+        return send_stream(x, connection);
+    if (look.finished) {
+        http_images_finish(x->app, &x->request, work, &x->reply);
+    } else { /* woken by the stop */
+        struct http_problem p;
+        http_problem_init(&p);
+        http_app_ready(x->app, &p);
+        http_problem_reply(&p, x->request.id, &x->reply);
+    }
+    http_ticket_drop(work->ticket, x->link);
+    work->ticket = NULL;
+    return send_reply(x, connection);
+}
+
+enum MHD_Result http_exchange_access(void *context, struct MHD_Connection *connection,
+                                     const char *url, const char *method, const char *version,
+                                     const char *data, size_t *size, void **request_context)
+{
+    (void)context, (void)url; /* decoded and cut at NUL: not to be used */
+    struct http_exchange *x = *request_context;
+    if (!x)
+        return MHD_NO; /* no memory when it began */
+    if (x->stage == HTTP_STAGE_HEAD)
+        return on_head(x, connection, method, version);
+    if (x->stage == HTTP_STAGE_BODY) {
+        if (*size > 0)
+            return on_body(x, data, size);
+        enum MHD_Result result = on_request_end(x, connection);
+        if (x->stage != HTTP_STAGE_WORK)
+            return result;
+    }
+    return x->stage == HTTP_STAGE_WORK ? on_work(x, connection) : MHD_NO;
+}

@@ -1,0 +1,59 @@
+/* One request on a connection, as the HTTP library sees it. Inside the room only; with
+ * http_server.c and http_library.c the only files that know the library. */
+#ifndef HTTP_EXCHANGE_H
+#define HTTP_EXCHANGE_H
+
+#include "http_app.h"
+#include "http_stream.h"
+
+#include <microhttpd.h>
+
+/* A listening socket with the library's threads behind it. */
+struct http_listener {
+    struct http_listener *next;
+    struct http_app *app;
+    struct MHD_Daemon *daemon;
+    unsigned where; /* HTTP_PUBLIC or HTTP_ADMIN */
+    bool tls;
+};
+
+enum http_stage { HTTP_STAGE_HEAD, HTTP_STAGE_BODY, HTTP_STAGE_WORK, HTTP_STAGE_ANSWERED };
+
+struct http_exchange {
+    struct http_app *app;
+    const struct http_listener *listener;
+    struct http_link *link;
+    enum http_stage stage;
+    int64_t started_ns;
+    char method[16];
+    char *raw_target;
+    struct http_request request;
+    struct http_reply reply;
+    bool refused; /* the reply is decided; the body is dropped */
+    size_t body_seen;
+    struct http_work work;
+    struct http_stream *stream; /* of an answer in pieces */
+};
+
+/* The library's callbacks; the context of each is the listener. */
+void http_exchange_connection(void *context, struct MHD_Connection *connection,
+                              void **socket_context, enum MHD_ConnectionNotificationCode what);
+void *http_exchange_uri(void *context, const char *uri, struct MHD_Connection *connection);
+enum MHD_Result http_exchange_access(void *context, struct MHD_Connection *connection,
+                                     const char *url, const char *method, const char *version,
+                                     const char *data, size_t *size, void **request_context);
+void http_exchange_completed(void *context, struct MHD_Connection *connection,
+                             void **request_context, enum MHD_RequestTerminationCode code);
+
+/* http_head.c: everything that can be decided from the head alone, in the order in which it
+ * matters. 0, or -1 with a problem; a reply that is complete already is marked `refused`. */
+struct http_head {
+    struct http_field fields[HTTP_FIELDS_MAX];
+    size_t count;
+    bool overflow;
+};
+int http_head_judge(struct http_exchange *x, const struct http_head *head, bool http_1_0,
+                    struct http_framing *framing, struct http_problem *p);
+void http_head_too_large(const struct http_exchange *x, struct http_problem *p);
+
+#endif

@@ -1,0 +1,104 @@
+/* The query becomes the same JSON that a POST carries, so that one reader judges both. A value that
+ * reads as a JSON number, true or false is one; anything else is a string. */
+#include "http_lookup.h"
+
+#include "base_crypto.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const solver_fields[] = {"method", "steps", "rtol",    "atol",
+                                            "t_max",  "t_min", "max_nfe", "schedule"};
+static const char *const plain_fields[] = {"model",          "format",    "dtype",    "layout",
+                                           "embed_metadata", "timeout_s", "priority", "label"};
+
+static bool is_one_of(const char *key, const char *const *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(key, words[i]) == 0)
+            return true;
+    return false;
+}
+
+static json_t *value_json(const char *text)
+{
+    json_t *value = json_parse(text, strlen(text), "query", NULL);
+    if (json_is_number(value) || json_is_boolean(value))
+        return value;
+    json_decref(value);
+    return http_json_text(text);
+}
+
+json_t *http_lookup_fields(const struct http_request *q, struct http_problem *p)
+{
+    json_t *o = json_pack("{s:o, s:o}", "seed", http_json_text(q->names[0]), "first_index",
+                          http_json_text(q->names[1]));
+    json_t *solver = json_object();
+    char key[64], value[256];
+    size_t at = 0;
+    bool bad = !o || !solver;
+    while (!bad && http_query_next(q->target.query, &at, key, sizeof key, value, sizeof value)) {
+        bool of_solver =
+            is_one_of(key, solver_fields, sizeof solver_fields / sizeof *solver_fields);
+        bool is_text = strcmp(key, "model") == 0 || strcmp(key, "label") == 0;
+        json_t *target = of_solver ? solver : o;
+        if (!of_solver &&
+            !is_one_of(key, plain_fields, sizeof plain_fields / sizeof *plain_fields)) {
+            http_problem_point(p, "", "unknown query parameter \"%s\"", key);
+            bad = true;
+        } else if (json_object_get(target, key)) {
+            http_problem_point(p, "", "the query parameter \"%s\" occurs twice", key);
+            bad = true;
+        } else {
+            bad = json_object_set_new(target, key,
+                                      is_text ? http_json_text(value) : value_json(value)) != 0;
+        }
+    }
+    if (!bad && json_object_size(solver) > 0)
+        bad = json_object_set(o, "solver", solver) != 0;
+    json_decref(solver);
+    if (!bad)
+        return o;
+    http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
+    json_decref(o);
+    return NULL;
+}
+
+int http_lookup_tag(const struct http_work *work, const struct engine_order *order,
+                    char out[SHA256_HEX_SIZE])
+{
+    struct buf text;
+    buf_init(&text, 8192);
+    int bad = engine_seed_text(order, order->first_index, NULL, &text, NULL) != 0 ||
+              buf_format(&text, NULL, " %s %d %d %d", http_format_type(work->format),
+                         (int)order->output, work->order.chw, order->no_metadata) != 0 ||
+              sha256_hex(text.data, text.length, out, NULL) != 0;
+    buf_free(&text);
+    return bad ? -1 : 0;
+}
+
+bool http_lookup_matches(const char *field, const char *tag)
+{
+    const size_t length = strlen(tag);
+    for (const char *at = field; *at; at += strcspn(at, ",")) {
+        at += strspn(at, ", \t");
+        if (*at == '*')
+            return true;
+        if (strncmp(at, "W/", 2) == 0) /* the comparison here is the weak one */
+            at += 2;
+        if (*at == '"' && strncmp(at + 1, tag, length) == 0 && at[1 + length] == '"')
+            return true;
+    }
+    return false;
+}
+
+void http_lookup_headers(const struct http_request *q, const struct http_work *work,
+                         struct http_reply *r)
+{
+    if (!work->etag[0])
+        return;
+    r->cachable = true;
+    http_reply_header(r, "ETag", "\"%s\"", work->etag);
+    http_reply_header(r, "Cache-Control", "%s, max-age=31536000, immutable",
+                      q->client[0] ? "private" : "public");
+}

@@ -1,0 +1,23 @@
+/* GET /v1/images/{seed}/{index}: an image by what it is a function of. */
+#ifndef HTTP_LOOKUP_H
+#define HTTP_LOOKUP_H
+
+#include "http_app.h"
+
+/* Path and query as the fields of a POST: seed and index from the path; from the query model, the
+ * members of the solver by their own names, format, dtype, layout, embed_metadata, timeout_s,
+ * priority and label. New reference, or NULL with a 422. */
+json_t *http_lookup_fields(const struct http_request *q, struct http_problem *p);
+
+/* The strong entity tag, without quotes: a digest of all that the answer's bytes depend on, so that
+ * it is known before there is an image. */
+int http_lookup_tag(const struct http_work *work, const struct engine_order *order,
+                    char out[SHA256_HEX_SIZE]);
+/* Whether an If-None-Match field names the tag, or is "*". */
+bool http_lookup_matches(const char *if_none_match, const char *tag);
+/* ETag and for how long the answer may be kept: for ever, and by nobody else where keys are
+ * needed. */
+void http_lookup_headers(const struct http_request *q, const struct http_work *work,
+                         struct http_reply *r);
+
+#endif

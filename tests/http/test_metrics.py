@@ -1,0 +1,157 @@
+"""/metrics: the format, and that what it says adds up."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+from harness import DIGITS, FASHION, Daemon, long_work
+from prometheus_text import Metrics
+
+ANSWERED = ["200", "202", "204", "304", "499", "500", "504"]
+
+
+def scrape(daemon):
+    answer = daemon.get("/metrics")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    return Metrics(answer.body)
+
+
+def settled(daemon, timeout=30):
+    """The metrics once nothing is queued or live and no request but this one is open."""
+    end = time.monotonic() + timeout
+    while True:
+        m = scrape(daemon)
+        if m.sum("pfgmd_queue_images") == 0 and m.value("pfgmd_slots_busy") == 0:
+            return m
+        assert time.monotonic() < end, "the daemon does not come to rest"
+        time.sleep(0.05)
+
+
+def check_sums(test, m):
+    test.assertEqual(m.sum("pfgmd_images_admitted_total"), m.sum("pfgmd_images_total"))
+    test.assertEqual(m.sum("pfgmd_queue_requests"), 0)
+    test.assertEqual(m.value("pfgmd_worker_last_step_age_seconds"), 0)
+    answered = sum(m.sum("pfgmd_http_requests_total", code=c) for c in ANSWERED)
+    rejected = m.sum("pfgmd_requests_rejected_total")
+    test.assertEqual(m.sum("pfgmd_http_requests_total"), answered + rejected)
+
+
+class MetricsText(unittest.TestCase):
+    def test_a_mix_of_everything_adds_up_triton_6494(self):
+        with Daemon("--workers", "2", "--batch", "2", "--queue", "6") as daemon:
+            slow = long_work(daemon, 3.0)
+
+            def ask(k):
+                kind = k % 6
+                if kind == 0:
+                    daemon.images({"n": 2, "seed": k})
+                elif kind == 1:
+                    daemon.images({"solver": {"max_nfe": 8}, "n": 2})
+                elif kind == 2:
+                    daemon.begin_images(slow).close()
+                elif kind == 3:
+                    daemon.images({**slow, "timeout_s": 0.05})
+                elif kind == 4:
+                    daemon.images({"n": 0})
+                else:
+                    daemon.request("DELETE", "/nowhere")
+            threads = [threading.Thread(target=ask, args=(k,)) for k in range(48)]
+            for t in threads:
+                t.start()
+            self.assertTrue(scrape(daemon).samples)  # busy
+            for t in threads:
+                t.join()
+            m = settled(daemon)
+            check_sums(self, m)
+            for outcome in ["ok", "failed", "deadline"]:
+                self.assertGreater(m.sum("pfgmd_images_total", outcome=outcome), 0, outcome)
+            self.assertEqual(m.sum("pfgmd_requests_rejected_total", reason="invalid_parameter"), 8)
+            self.assertEqual(m.sum("pfgmd_http_requests_total", route="other", method="DELETE",
+                                   code="404"), 8)
+            self.assertGreater(m.sum("pfgmd_ode_steps_total"), 0)
+            self.assertEqual(m.value("pfgmd_queue_capacity_images"), 6)
+            self.assertEqual(m.value("pfgmd_workers"), 2)
+            self.assertEqual(m.value("pfgmd_draining"), 0)
+
+    def test_every_family_is_there_routinator_154_common_265(self):
+        names = """build_info model_info model_loaded_timestamp_seconds http_requests_total
+            http_request_duration_seconds http_connections queue_requests queue_images
+            queue_capacity_images queue_wait_seconds requests_rejected_total slots slots_busy
+            batch_images workers images_admitted_total images_total image_duration_seconds
+            ode_steps_total ode_steps_rejected_total field_evaluations_total
+            ode_step_duration_seconds cancellations_total model_reloads_total draining
+            worker_last_step_age_seconds""".split()
+        process = "cpu_seconds_total open_fds max_fds virtual_memory_bytes " \
+                  "resident_memory_bytes start_time_seconds".split()
+        with Daemon() as daemon:
+            self.assertEqual(daemon.images({}).status, 200)
+            self.assertEqual(daemon.get("/nowhere").status, 404)
+            m = scrape(daemon)
+            for name in ["pfgmd_" + n for n in names] + ["process_" + n for n in process]:
+                self.assertIn(name, m.types)
+            self.assertGreater(m.value("process_open_fds"), 5)
+            self.assertLess(abs(m.value("process_start_time_seconds") - time.time()), 60)
+            self.assertEqual(m.value("pfgmd_model_info", model="digits8",
+                                     **{k: v for k, v in self.model_labels(daemon).items()}), 1)
+            promtool = shutil.which("promtool")
+            if promtool:
+                result = subprocess.run([promtool, "check", "metrics"], capture_output=True,
+                                        input=daemon.get("/metrics").body)
+                self.assertEqual((result.returncode, result.stderr), (0, b""))
+
+    @staticmethod
+    def model_labels(daemon):
+        o = daemon.get("/v1/models/digits8").json()
+        return {k: o[k] for k in ["sha256", "kernel", "precision"]}
+
+    def test_labels_come_from_fixed_sets_gitlab_tokens_exporter_221(self):
+        """Neither a strange file name nor what clients send makes a label of its own."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, 'a"b\\c\n.safetensors')
+            shutil.copy(DIGITS, path)
+            with Daemon("--model", "m=" + path, model=None) as daemon:
+                before = len(scrape(daemon).samples)
+                for k in range(50):
+                    daemon.request("GET", f"/{k}/x%22y")
+                    daemon.request(f"METHOD{k}", "/livez")
+                m = scrape(daemon)
+                self.assertEqual(m.sum("pfgmd_http_requests_total", route="other", code="404"), 50)
+                self.assertEqual(m.sum("pfgmd_http_requests_total", method="other", code="501"), 50)
+                self.assertLess(len(m.samples) - before, 80)
+
+    def test_public_metrics_can_be_turned_off(self):
+        with Daemon("--public-metrics", "off") as daemon:
+            self.assertEqual(daemon.get("/metrics").status, 404)
+
+    def test_a_stuck_worker_shows_in_livez(self):
+        """The whole process is stopped in the middle of an evaluation, which makes it old."""
+        with Daemon("--workers", "1", "--batch", "16", "--kernel", "c", "--watchdog", "1",
+                    model=FASHION) as daemon:
+            solver = {"method": "euler", "steps": 4000}
+            s = daemon.begin_images({"n": 16, "solver": solver})
+            while scrape(daemon).value("pfgmd_worker_last_step_age_seconds") == 0:
+                time.sleep(0.01)
+            self.assertEqual(daemon.get("/livez").status, 200)
+            for _ in range(20):  # now and then the evaluation ends before the question comes
+                daemon.signal(signal.SIGSTOP)
+                time.sleep(1.2)
+                daemon.signal(signal.SIGCONT)
+                stuck = daemon.get("/livez")
+                if stuck.status == 503:
+                    break
+            self.assertEqual((stuck.status, stuck.json()["status"]), (503, "stuck"))
+            s.close()
+            end = time.monotonic() + 20
+            while daemon.get("/livez").status != 200:
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    unittest.main()

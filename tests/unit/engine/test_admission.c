@@ -1,0 +1,296 @@
+/* Who gets a slot and when it is taken away: priorities, deadlines, models that are replaced under
+ * load, previews, and counters that add up whatever happened. */
+#include "engine.h"
+
+#include "base_cpu.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define DIGITS MODELS_DIR "/digits8.safetensors"
+
+static struct model *load(void)
+{
+    struct err e = {0};
+    const struct model_options options = {NN_KERNEL_AUTO, MODEL_PRECISION_AUTO};
+    struct model *m = model_load(DIGITS, &options, &e);
+    if (!m)
+        fail_msg("%s: %s", e.at, e.text);
+    return m;
+}
+
+static struct engine *new_engine(int workers, int batch)
+{
+    struct err e = {0};
+    const struct engine_options options = {.workers = workers, .batch = batch};
+    struct engine *g = engine_new(&options, &e);
+    assert_non_null(g);
+    if (!engine_model_add(g, "digits8", load(), &e))
+        fail_msg("%s: %s", e.at, e.text);
+    return g;
+}
+
+static struct engine_order order_of(struct engine *g, size_t n, int steps)
+{
+    struct engine_model *em = engine_model_find(g, NULL);
+    engine_model_release(em); /* no test replaces it between an order and its submission */
+    struct engine_order order = {
+        .model = em,
+        .seed = 7,
+        .n = n,
+        .solver = model_solver_default(engine_model_get(em)),
+        .output = ENGINE_OUTPUT_PNG,
+    };
+    order.solver.ode.method = ODE_EULER;
+    order.solver.ode.steps = steps;
+    order.solver.ode.max_nfe = 1000000;
+    return order;
+}
+
+static struct engine_request *submit(struct engine *g, struct engine_order *order)
+{
+    struct engine_request *r = NULL;
+    struct err e = {0};
+    if (engine_submit(g, order, &r, &e) != 0)
+        fail_msg("%s: %s", e.at, e.text);
+    return r;
+}
+
+static void counters_add_up(struct engine *g)
+{
+    assert_true(engine_wait_empty(g, 60000));
+    struct engine_stats s = engine_stats_get(g);
+    assert_int_equal(s.queued_images, 0);
+    assert_int_equal(s.live_images, 0);
+    for (int p = 0; p < ENGINE_PRIORITIES; p++) {
+        assert_int_equal(s.queued[p].images, 0);
+        assert_int_equal(s.queued[p].requests, 0);
+    }
+    assert_int_equal(s.images_admitted, s.images_ok + s.images_failed + s.images_cancelled);
+    struct engine_model *em = engine_model_find(g, NULL);
+    struct engine_model_stats m = engine_model_stats_get(em);
+    engine_model_release(em);
+    uint64_t sum = 0, timed = 0;
+    for (int i = 0; i < ENGINE_OUTCOMES; i++)
+        sum += m.images[i];
+    for (int i = 0; i <= ENGINE_HISTOGRAM_BOUNDS; i++)
+        timed += m.image_s.counts[i];
+    assert_int_equal(sum, m.images_admitted);
+    assert_int_equal(timed, m.images[ENGINE_OUTCOME_OK]);
+    assert_int_equal(m.field_evaluations, s.field_evaluations);
+}
+
+static void an_interactive_request_does_not_wait_for_batch(void **state)
+{
+    (void)state;
+    struct engine *g = new_engine(1, 1);
+    struct engine_order big = order_of(g, 1, 100000), small = order_of(g, 1, 10);
+    big.priority = ENGINE_BATCH;
+    struct engine_request *slow[3];
+    for (int i = 0; i < 3; i++)
+        slow[i] = submit(g, &big);
+    while (engine_stats_get(g).live_images == 0)
+        usleep(1000);
+    struct engine_request *quick = submit(g, &small);
+    assert_true(engine_request_wait(quick, 30000));
+    assert_null(engine_request_error(quick));
+    assert_false(engine_request_wait(slow[0], 0)); /* it holds the only common place all along */
+    for (int i = 0; i < 3; i++) {
+        engine_request_cancel(slow[i]);
+        assert_true(engine_request_wait(slow[i], 30000));
+        assert_int_equal(engine_request_cause(slow[i]), ENGINE_CAUSE_CLIENT);
+        engine_request_free(slow[i]);
+    }
+    engine_request_free(quick);
+    counters_add_up(g);
+    engine_free(g);
+}
+
+static void batch_gets_its_turn_while_interactive_keeps_coming(void **state)
+{
+    (void)state;
+    struct engine *g = new_engine(1, 1);
+    struct engine_order order = order_of(g, 400, 20), other = order_of(g, 1, 20);
+    other.priority = ENGINE_BATCH;
+    struct engine_request *stream = submit(g, &order);
+    struct engine_request *batch = submit(g, &other);
+    assert_true(engine_request_wait(batch, 60000));
+    assert_null(engine_request_error(batch));
+    assert_true(engine_request_progress(stream).images_done < 200);
+    engine_request_cancel(stream);
+    assert_true(engine_request_wait(stream, 30000));
+    engine_request_free(stream);
+    engine_request_free(batch);
+    counters_add_up(g);
+    engine_free(g);
+}
+
+static void deadlines_end_work_in_the_queue_and_in_the_solve(void **state)
+{
+    (void)state;
+    struct engine *g = new_engine(1, 1);
+    struct engine_order order = order_of(g, 1, 100000), waiting = order_of(g, 2, 10);
+    int64_t begun = clock_ns();
+    order.deadline_ns = begun + 400000000;
+    waiting.deadline_ns = begun + 150000000;
+    struct engine_request *live = submit(g, &order), *queued = submit(g, &waiting);
+    assert_true(engine_request_wait(queued, 30000));
+    assert_true(clock_ns() - begun < 390000000);
+    assert_int_equal(engine_request_cause(queued), ENGINE_CAUSE_DEADLINE);
+    assert_non_null(strstr(engine_request_error(queued)->text, "in the queue"));
+    assert_true(engine_request_wait(live, 30000));
+    assert_true(clock_ns() - begun < 3000000000);
+    assert_int_equal(engine_request_cause(live), ENGINE_CAUSE_DEADLINE);
+    assert_non_null(strstr(engine_request_error(live)->text, "in compute"));
+    engine_request_free(live);
+    engine_request_free(queued);
+    struct engine_stats s = engine_stats_get(g);
+    assert_int_equal(s.cancellations[ENGINE_CAUSE_DEADLINE], 2);
+    struct engine_model *em = engine_model_find(g, NULL);
+    assert_int_equal(engine_model_stats_get(em).images[ENGINE_OUTCOME_DEADLINE], 3);
+    engine_model_release(em);
+    counters_add_up(g);
+    engine_free(g);
+}
+
+static void a_deadline_that_is_kept_changes_nothing(void **state)
+{
+    (void)state;
+    struct engine *g = new_engine(2, 4);
+    struct engine_order order = order_of(g, 6, 10);
+    order.deadline_ns = clock_ns() + 60000000000;
+    struct engine_request *r = submit(g, &order);
+    assert_true(engine_request_wait(r, 30000));
+    assert_null(engine_request_error(r));
+    engine_request_free(r);
+    counters_add_up(g);
+    engine_free(g);
+}
+
+/* Requests in flight end on the model that they were ordered from. */
+static void a_model_is_replaced_under_load(void **state)
+{
+    (void)state;
+    struct engine *g = new_engine(2, 2);
+    struct err e = {0};
+    struct engine_request *before[12], *after[12];
+    char expected[SHA256_HEX_SIZE] = "";
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 12; i++) {
+            struct engine_order order = order_of(g, 2, 60);
+            before[i] = submit(g, &order);
+        }
+        struct engine_model *em = engine_model_replace(g, "digits8", load(), &e);
+        assert_non_null(em);
+        for (int i = 0; i < 12; i++) {
+            struct engine_order order = order_of(g, 2, 60);
+            assert_ptr_equal(order.model, em);
+            after[i] = submit(g, &order);
+        }
+        for (int i = 0; i < 24; i++) {
+            struct engine_request *r = i < 12 ? before[i] : after[i - 12];
+            assert_true(engine_request_wait(r, 60000));
+            assert_null(engine_request_error(r));
+            if (!expected[0])
+                memcpy(expected, engine_request_image(r, 0)->sha256, sizeof expected);
+            assert_string_equal(engine_request_image(r, 0)->sha256, expected);
+            engine_request_free(r);
+        }
+    }
+    assert_int_equal(engine_model_count(g), 1);
+    assert_null(engine_model_replace(g, "no/name", load(), &e));
+    assert_int_equal(engine_model_count(g), 1);
+    counters_add_up(g);
+    engine_free(g);
+}
+
+struct seen {
+    _Atomic int images, previews;
+    _Atomic int64_t last_step;
+};
+
+static void on_image(struct engine_request *r, size_t i, void *context)
+{
+    struct seen *seen = context;
+    assert_true(engine_request_image(r, i)->png.length > 0);
+    atomic_fetch_add(&seen->images, 1);
+}
+
+static void on_preview(struct engine_request *r, size_t i, int64_t step, const struct buf *png,
+                       void *context)
+{
+    struct seen *seen = context;
+    assert_true(i < engine_request_order(r)->n);
+    assert_memory_equal(png->data, "\x89PNG", 4);
+    assert_int_equal(step % 5, 0);
+    atomic_store(&seen->last_step, step);
+    atomic_fetch_add(&seen->previews, 1);
+}
+
+static void on_done(struct engine_request *r, void *context)
+{
+    (void)r, (void)context;
+}
+
+static void images_and_previews_are_told_of(void **state)
+{
+    (void)state;
+    struct engine *g = new_engine(2, 2);
+    struct seen seen = {0};
+    struct engine_order order = order_of(g, 3, 20);
+    order.image = on_image;
+    order.preview = on_preview;
+    order.preview_every = 5;
+    order.done = on_done;
+    order.context = &seen;
+    struct engine_request *r = submit(g, &order);
+    assert_true(engine_wait_empty(g, 30000));
+    assert_int_equal(seen.images, 3);
+    assert_int_equal(seen.previews, 3 * 3); /* the twentieth step is the image itself */
+    engine_request_free(r);
+    counters_add_up(g);
+    engine_free(g);
+}
+
+static void slots_can_be_looked_at(void **state)
+{
+    (void)state;
+    struct engine *g = new_engine(1, 2);
+    struct engine_slot_view views[8];
+    struct engine_order order = order_of(g, 4, 100000);
+    struct engine_request *r = submit(g, &order);
+    while (engine_stats_get(g).live_images < 2)
+        usleep(1000);
+    assert_int_equal(engine_slots_get(g, views, 1), 1);
+    assert_int_equal(engine_slots_get(g, views, 8), 2);
+    assert_string_equal(views[0].model, "digits8");
+    assert_int_equal(views[0].seed, 7);
+    assert_int_equal(views[0].index + views[1].index, 1);
+    engine_request_cancel(r);
+    assert_true(engine_request_wait(r, 30000));
+    engine_request_free(r);
+    counters_add_up(g);
+    assert_int_equal(engine_slots_get(g, views, 8), 0);
+    engine_free(g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_interactive_request_does_not_wait_for_batch),
+        cmocka_unit_test(batch_gets_its_turn_while_interactive_keeps_coming),
+        cmocka_unit_test(deadlines_end_work_in_the_queue_and_in_the_solve),
+        cmocka_unit_test(a_deadline_that_is_kept_changes_nothing),
+        cmocka_unit_test(a_model_is_replaced_under_load),
+        cmocka_unit_test(images_and_previews_are_told_of),
+        cmocka_unit_test(slots_can_be_looked_at),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,163 @@
+/* The file of keys and what a key may do. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "http_keys.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* printf %s secret | sha256sum, and of "other" */
+#define SECRET "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
+#define OTHER "d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa"
+
+static int read_text(struct http_keys *k, const char *text, struct err *e)
+{
+    char path[] = "/tmp/pfgmd-keys-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+    int result = http_keys_read(k, path, e);
+    unlink(path);
+    return result;
+}
+
+static enum http_problem_code judge(struct http_keys *k, const char *field, bool work)
+{
+    char name[HTTP_KEY_NAME_MAX + 1] = "";
+    struct http_problem p;
+    http_problem_init(&p);
+    int failed = http_keys_judge(k, field, work, name, &p);
+    enum http_problem_code code = p.code;
+    assert_int_equal(failed != 0, code != HTTP_PROBLEM_NONE);
+    http_problem_clear(&p);
+    return code;
+}
+
+static void without_a_file_everybody_may_ask(void **state)
+{
+    (void)state;
+    struct http_keys k;
+    http_keys_init(&k);
+    assert_int_equal(judge(&k, NULL, true), HTTP_PROBLEM_NONE);
+    assert_int_equal(judge(&k, "Bearer nonsense", true), HTTP_PROBLEM_NONE);
+    assert_false(http_keys_required(&k));
+    http_keys_clear(&k);
+}
+
+static void keys_are_told_apart(void **state)
+{
+    (void)state;
+    struct http_keys k;
+    http_keys_init(&k);
+    assert_int_equal(read_text(&k, "a " SECRET "\n#x\n\n  b " OTHER " read-only\r\n", NULL), 0);
+    static const struct {
+        const char *field;
+        bool work;
+        enum http_problem_code code;
+    } rows[] = {
+        {NULL, true, HTTP_PROBLEM_UNAUTHENTICATED},
+        {"", true, HTTP_PROBLEM_UNAUTHENTICATED},
+        {"Bearer ", true, HTTP_PROBLEM_UNAUTHENTICATED},
+        {"Bearer secret", true, HTTP_PROBLEM_NONE},
+        {"bearer   secret \t", true, HTTP_PROBLEM_NONE},
+        {"Bearer secre", true, HTTP_PROBLEM_UNAUTHENTICATED},
+        {"Bearer secrets", true, HTTP_PROBLEM_UNAUTHENTICATED},
+        {"Basic secret", true, HTTP_PROBLEM_UNAUTHENTICATED},
+        {"secret", true, HTTP_PROBLEM_UNAUTHENTICATED},
+        {"Bearer " SECRET, true, HTTP_PROBLEM_UNAUTHENTICATED},
+        {"Bearer secret, Bearer other", true, HTTP_PROBLEM_UNAUTHENTICATED},
+        {"Bearer other", true, HTTP_PROBLEM_FORBIDDEN},
+        {"Bearer other", false, HTTP_PROBLEM_NONE},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (judge(&k, rows[i].field, rows[i].work) != rows[i].code)
+            fail_msg("row %zu", i);
+    http_keys_clear(&k);
+}
+
+static void rates_fill_up_again(void **state)
+{
+    (void)state;
+    struct http_keys k;
+    http_keys_init(&k);
+    assert_int_equal(read_text(&k, "a " SECRET " rate=20\n", NULL), 0);
+    int served = 0;
+    for (int i = 0; i < 40; i++)
+        served += judge(&k, "Bearer secret", true) == HTTP_PROBLEM_NONE;
+    assert_in_range(served, 20, 22);
+    usleep(120000);
+    assert_int_equal(judge(&k, "Bearer secret", true), HTTP_PROBLEM_NONE);
+    http_keys_clear(&k);
+}
+
+static void quotas_outlive_a_new_file(void **state)
+{
+    (void)state;
+    struct http_keys k;
+    struct http_problem p;
+    http_keys_init(&k);
+    assert_int_equal(read_text(&k, "a " SECRET " images=5\n", NULL), 0);
+    http_problem_init(&p);
+    assert_int_equal(http_keys_charge(&k, "a", 4, &p), 0);
+    assert_int_equal(read_text(&k, "b " OTHER "\na " SECRET " images=5\n", NULL), 0);
+    assert_int_equal(http_keys_charge(&k, "a", 2, &p), -1);
+    assert_int_equal(p.code, HTTP_PROBLEM_QUOTA_EXCEEDED);
+    assert_int_equal(p.limit, 5);
+    assert_true(p.retry_after_s > 0);
+    http_problem_clear(&p);
+    http_problem_init(&p);
+    assert_int_equal(http_keys_charge(&k, "a", 1, &p), 0);
+    assert_int_equal(http_keys_charge(&k, "b", SIZE_MAX, &p), 0);
+    http_keys_clear(&k);
+}
+
+static void faults_name_the_line_and_change_nothing(void **state)
+{
+    (void)state;
+    struct http_keys k;
+    http_keys_init(&k);
+    assert_int_equal(read_text(&k, "a " SECRET "\n", NULL), 0);
+    static const struct {
+        const char *text, *word;
+    } rows[] = {{"", "no key"},
+                {"# only\n", "no key"},
+                {"a\n", ":1"},
+                {"x " OTHER "\na 12\n", ":2"},
+                {"a! " OTHER "\n", "name"},
+                {"a " OTHER "0\n", "SHA-256"},
+                {"a " OTHER " rate=\n", "rate="},
+                {"a " OTHER " rate=nan\n", "rate="},
+                {"a " OTHER " images=0\n", "images="},
+                {"a " OTHER " images=5x\n", "images="},
+                {"a " OTHER " root\n", "root"},
+                {"a " OTHER "\na " SECRET "\n", "two keys"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct err e = {0};
+        char line[1100];
+        assert_int_equal(read_text(&k, rows[i].text, &e), -1);
+        assert_int_equal(e.code, ERR_INPUT);
+        if (!strstr(err_line(&e, line, sizeof line), rows[i].word))
+            fail_msg("row %zu: %s", i, line);
+        assert_int_equal(judge(&k, "Bearer secret", true), HTTP_PROBLEM_NONE);
+    }
+    http_keys_clear(&k);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_a_file_everybody_may_ask),
+        cmocka_unit_test(keys_are_told_apart),
+        cmocka_unit_test(rates_fill_up_again),
+        cmocka_unit_test(quotas_outlive_a_new_file),
+        cmocka_unit_test(faults_name_the_line_and_change_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -7,12 +7,8 @@
  * closely when both round alike. */
 #include "model_family.h"
 
+#include "field_flow.h"
 #include "field_prior.h"
-
-#include <math.h>
-
-/* ‖v_x‖/√d reaches 1 only where E is infinite; a network may overshoot. */
-#define FIELD_RATIO_MAX (1.0 - 1e-6)
 
 static size_t pfgm_time_components(const struct model *m)
 {
@@ -33,33 +29,15 @@ static void pfgm_prior_draw(const struct model *m, const struct model_solver *so
     field_prior_draw(&prior, seed, index, x);
 }
 
-/* The divisor of the flow: the network's v_t, or near the data what v_t must be for the length of
- * v_x.
- *
- * From a = ‖v_x‖/√d follows the unnormalised length e = γa/(1-a) of E_x, hence ‖E‖ = s = √(e² + t²)
- * if the data lie in the plane t = 0, and v_t = -√d·t/(s + γ). */
-static double flow_divisor(const struct ckpt_description *d, const float *v_x, double v_t, double t,
-                           size_t n)
-{
-    if (t < d->t_substitution && d->gamma > 0.0) {
-        double square = 0.0;
-        for (size_t i = 0; i < n; i++)
-            square += (double)v_x[i] * (double)v_x[i];
-        double root = sqrt((double)n);
-        double a = sqrt(square) / root;
-        if (a > FIELD_RATIO_MAX)
-            a = FIELD_RATIO_MAX;
-        double e = d->gamma * a / (1.0 - a);
-        double s = sqrt(e * e + t * t);
-        v_t = -root * t / (s + d->gamma);
-    }
-    return v_t + d->divisor_offset;
-}
-
 static void pfgm_slopes(const struct model *m, struct model_workspace *ws, int n,
                         const struct model_query *queries)
 {
     const size_t d = model_dimension(m);
+    const struct field_flow flow = {
+        .gamma = m->description.gamma,
+        .t_substitution = m->description.t_substitution,
+        .offset = m->description.divisor_offset,
+    };
     for (int i = 0; i < n; i++) {
         float *x = ws->block + (size_t)i * d;
         for (size_t j = 0; j < d; j++)
@@ -70,7 +48,7 @@ static void pfgm_slopes(const struct model *m, struct model_workspace *ws, int n
     for (int i = 0; i < n; i++) {
         const float *v_x = ws->v_x[i];
         double t = (double)ws->t[i];
-        double divisor = flow_divisor(&m->description, v_x, (double)ws->v_t[i], t, d);
+        double divisor = field_flow_divisor(&flow, v_x, d, (double)ws->v_t[i], t);
         double factor = (queries[i].form == ODE_SLOPE_DLNT ? t : 1.0) / divisor;
         for (size_t j = 0; j < d; j++)
             queries[i].slope[j] = (double)(float)(factor * (double)v_x[j]);

@@ -252,7 +252,7 @@ int train_config_describe(const struct train_config *c, char *const *labels, int
                                      .gamma = c->gamma,
                                      .norm_max = c->norm_max,
                                      .t_substitution = c->t_substitution,
-                                     .divisor_offset = 1e-5};
+                                     .divisor_offset = TRAIN_DIVISOR_OFFSET};
     out->provenance.step = step;
     strcpy(out->provenance.weights, "ema");
     strncpy(out->provenance.source_name, source, sizeof out->provenance.source_name - 1);

@@ -11,6 +11,7 @@
 #include "ckpt_description.h"
 
 #define TRAIN_STEPS_MAX 100000000 /* the draws' counters hold 32 bits of steps */
+#define TRAIN_DIVISOR_OFFSET 1e-5 /* as the reference's samplers have it */
 #define TRAIN_BATCH_MAX 4096
 #define TRAIN_LARGE_BATCH_MAX 65536
 

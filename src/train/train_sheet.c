@@ -2,6 +2,7 @@
  * training network spreads over its pool. */
 #include "train_sheet.h"
 #include "base_file.h"
+#include "field_flow.h"
 #include "field_prior.h"
 #include "image.h"
 #include "ode_solver.h"
@@ -10,7 +11,6 @@
 #include <string.h>
 
 #define STEPS 18
-#define RATIO_MAX (1.0 - 1e-6)
 
 struct draw {
     const struct train_sheet *s;
@@ -23,28 +23,19 @@ struct draw {
     double *clock;          /* t of each image, as the solver gave it */
 };
 
-/* The slope dx/dt or dx/d ln t from the network's field; below t_substitution v_t follows from the
- * length of v_x, as in sampling (see model_pfgm.c). */
+/* The slope dx/dt or dx/d ln t from the network's field, as in sampling. */
 static double on_output(void *context, int image, const float *v_x, float v_t, float *v_x_slope,
                         float *v_t_slope)
 {
     struct draw *d = context;
     const struct train_config *c = d->s->config;
-    double t = d->clock[image], divisor = v_t, root = sqrt((double)d->n);
+    const struct field_flow flow = {c->gamma, c->t_substitution, TRAIN_DIVISOR_OFFSET};
+    double t = d->clock[image];
     double *slope = d->slope + (size_t)image * d->n;
     (void)v_x_slope;
     (void)v_t_slope;
-    if (t < c->t_substitution && c->gamma > 0) {
-        double square = 0;
-        for (size_t i = 0; i < d->n; i++)
-            square += (double)v_x[i] * v_x[i];
-        double a = sqrt(square) / root, e;
-        a = a > RATIO_MAX ? RATIO_MAX : a;
-        e = c->gamma * a / (1 - a);
-        divisor = -root * t / (sqrt(e * e + t * t) + c->gamma);
-    }
-    double factor =
-        (ode_solver_form(d->solver[image]) == ODE_SLOPE_DLNT ? t : 1.0) / (divisor + 1e-5);
+    double factor = (ode_solver_form(d->solver[image]) == ODE_SLOPE_DLNT ? t : 1.0) /
+                    field_flow_divisor(&flow, v_x, d->n, v_t, t);
     for (size_t i = 0; i < d->n; i++)
         slope[i] = factor * v_x[i];
     return 0;

@@ -13,7 +13,18 @@
 enum rng_purpose {
     RNG_PRIOR_DIRECTION = 1, /* the d normals of the start on t = T */
     RNG_PRIOR_RADIUS = 2,    /* the normal under the start's radius */
-    RNG_TEST = 1000          /* tests only */
+    /* Of training; the index is train_rng_index(step, …) where nothing else is said. They are part
+     * of what makes a run resume to the same bytes. */
+    RNG_TRAIN_SHUFFLE = 100,  /* index: epoch */
+    RNG_TRAIN_LARGE = 101,    /* group: the large batch's rows */
+    RNG_TRAIN_FLIP = 102,     /* image */
+    RNG_TRAIN_LABEL = 103,    /* image: left out or not */
+    RNG_TRAIN_EXPONENT = 104, /* image: m, and m once more */
+    RNG_TRAIN_NOISE = 105,    /* image: t's normal, then x's */
+    RNG_TRAIN_WEIGHTS = 106,  /* index: parameter: initial values */
+    RNG_TRAIN_EVAL = 107,     /* index: direction */
+    RNG_TRAIN_DROPOUT = 110,  /* the network's masks */
+    RNG_TEST = 1000           /* tests only */
 };
 
 /* One block of the generator: four words from counter[4] and key[2]. */

@@ -14,7 +14,6 @@
 #ifndef NN_GRAD_H
 #define NN_GRAD_H
 
-#include "base_rng.h"
 #include "nn_net.h"
 #include "nn_pool.h"
 
@@ -22,8 +21,6 @@
 #define NN_CLASSES_MAX 1000
 /* Images of a batch, so that every dropout draw has a counter of its own. */
 #define NN_GRAD_BATCH_MAX 65536
-/* The stream of dropout's draws; see rng_purpose. */
-#define NN_GRAD_RNG_DROPOUT ((enum rng_purpose)110)
 
 struct nn_grad_options {
     enum nn_kernel kernel;

@@ -25,16 +25,8 @@ static bool reach(const struct nn_grad_pass *p, int value)
 /* A bordered image set in the workspace with a zero border. */
 static struct nn_target border(const struct nn_grad_pass *p, size_t side, size_t lanes)
 {
-    float *out = p->w->bordered;
-    size_t pitch = side + 1;
-    for (size_t b = 0; b < p->n; b++) {
-        float *image = out + b * pitch * pitch * lanes;
-        memset(image, 0, pitch * lanes * sizeof *out);
-        for (size_t y = 1; y <= side; y++)
-            memset(image + y * pitch * lanes, 0, lanes * sizeof *out);
-    }
-    memset(out + p->n * pitch * pitch * lanes, 0, (pitch + 1) * lanes * sizeof *out);
-    return nn_bordered_target(out, side, lanes);
+    nn_bordered_clear(p->w->bordered, p->n, side, lanes);
+    return nn_bordered_target(p->w->bordered, side, lanes);
 }
 
 /* Bias += column sums of the slopes; they stay in the workspace, [n][lanes]. */

@@ -64,24 +64,6 @@ static void conv_outer(const struct nn_conv_outer *p)
 
 /* ---- group norm ---- */
 
-static void group_sums(const struct nn_norm_train *p, size_t image, const double *mean, double *sum)
-{
-    const int32_t *group = p->weights->group;
-    size_t pixels = p->side * p->side, first = 0;
-    memset(sum, 0, NN_GROUPS_MAX * sizeof *sum);
-    for (int k = 0; k < p->parts; k++) {
-        size_t lanes = p->part[k].lanes;
-        const float *src = p->part[k].src + image * pixels * lanes;
-        for (size_t i = 0; i < pixels; i++, src += lanes)
-            for (size_t c = 0; c < lanes; c++) {
-                int32_t g = group[first + c];
-                if (g >= 0)
-                    sum[g] += mean ? (src[c] - mean[g]) * (src[c] - mean[g]) : src[c];
-            }
-        first += lanes;
-    }
-}
-
 static void norm_apply(const struct nn_norm_train *p, size_t image, const float *mean,
                        const float *inverse)
 {
@@ -110,10 +92,10 @@ static void norm(const struct nn_norm_train *p)
     for (size_t b = 0; b < p->images; b++) {
         double mean[NN_GROUPS_MAX], squares[NN_GROUPS_MAX];
         float *kept = p->mean + b * w->lanes, *inverse = p->inverse + b * w->lanes;
-        group_sums(p, b, NULL, mean);
+        nn_group_sums(w, p->part, p->parts, p->side * p->side, b, NULL, mean);
         for (int g = 0; g < w->groups; g++)
             mean[g] /= count;
-        group_sums(p, b, mean, squares);
+        nn_group_sums(w, p->part, p->parts, p->side * p->side, b, mean, squares);
         for (size_t c = 0; c < w->lanes; c++) {
             int32_t g = w->group[c];
             kept[c] = g < 0 ? 0.0f : (float)mean[g];

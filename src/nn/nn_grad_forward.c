@@ -7,6 +7,7 @@
  * the result. Pyramid: the blurred input. Borders are zero from the start and only insides are
  * written.
  */
+#include "base_rng.h"
 #include "nn_grad_net.h"
 #include <math.h>
 #include <string.h>
@@ -135,7 +136,7 @@ static void draw_dropout(const struct nn_grad_pass *p, int step, size_t count, u
         for (size_t i = 0; i < count; i += 8) {
             const uint32_t counter[4] = {(uint32_t)p->batch->step,
                                          (uint32_t)((p->first + b) << 12 | (size_t)step),
-                                         (uint32_t)NN_GRAD_RNG_DROPOUT, (uint32_t)(i / 8)};
+                                         (uint32_t)RNG_TRAIN_DROPOUT, (uint32_t)(i / 8)};
             uint32_t word[4];
             rng_philox(counter, key, word);
             for (size_t j = 0; j < 4; j++) {

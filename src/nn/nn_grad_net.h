@@ -131,18 +131,6 @@ static inline float *nn_grad_value(const struct nn_grad_pass *p, int value)
     return p->w->values + p->w->value_at[value];
 }
 
-static inline struct nn_target nn_plain_target(float *out, size_t side, size_t lanes)
-{
-    return (struct nn_target){out, 0, side, side * side, lanes};
-}
-
-/* Pixels inside a bordered image set. */
-static inline struct nn_target nn_bordered_target(float *out, size_t side, size_t lanes)
-{
-    size_t pitch = side + 1;
-    return (struct nn_target){out, pitch + 1, pitch, pitch * pitch, lanes};
-}
-
 /* Shared by the ways there and back (nn_grad_forward.c). */
 struct nn_product nn_grad_conv(const struct nn_grad_pass *p, const struct nn_product_shape *shape,
                                const float *packed, const float *in, size_t side, size_t lanes,

@@ -93,6 +93,11 @@ struct nn_norm {
     double *scratch; /* 2 · lanes doubles */
 };
 
+/* The oracle's sums of image `image`, in double: per group Σ x, or with the means Σ (x - mean)²;
+ * pixels outermost. sum [NN_GROUPS_MAX]. */
+void nn_group_sums(const struct nn_norm_weights *weights, const struct nn_norm_part *part,
+                   int parts, size_t pixels, size_t image, const double *mean, double *sum);
+
 /* BOX_UP repeats a pixel 2×2, BOX_DOWN takes the mean of 2×2. The FIR ones filter with the outer
  * product of (1,3,3,1), zeros outside: FIR_UP after zero stuffing, gain 4, padded (2,1); FIR_DOWN
  * padded 1 a side, every second; FIR_BLUR padded 2 a side, all side + 1 places. */

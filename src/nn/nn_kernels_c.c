@@ -100,15 +100,15 @@ static void product(const struct nn_product *p)
 
 /* ---- group norm ---- */
 
-/* Per group: Σ x, or with the means Σ (x - mean)², over one image; pixels outermost. */
-static void group_sums(const struct nn_norm *p, size_t image, const double *mean, double *sum)
+void nn_group_sums(const struct nn_norm_weights *weights, const struct nn_norm_part *part,
+                   int parts, size_t pixels, size_t image, const double *mean, double *sum)
 {
-    const int32_t *group = p->weights->group;
-    size_t pixels = p->side * p->side, first = 0;
+    const int32_t *group = weights->group;
+    size_t first = 0;
     memset(sum, 0, NN_GROUPS_MAX * sizeof *sum);
-    for (int k = 0; k < p->parts; k++) {
-        size_t lanes = p->part[k].lanes;
-        const float *src = p->part[k].src + image * pixels * lanes;
+    for (int k = 0; k < parts; k++) {
+        size_t lanes = part[k].lanes;
+        const float *src = part[k].src + image * pixels * lanes;
         for (size_t i = 0; i < pixels; i++, src += lanes)
             for (size_t c = 0; c < lanes; c++) {
                 int32_t g = group[first + c];
@@ -125,10 +125,10 @@ static void norm_affine(const struct nn_norm *p, size_t image, double *scale, do
     const struct nn_norm_weights *w = p->weights;
     double mean[NN_GROUPS_MAX], squares[NN_GROUPS_MAX];
     double count = (double)(p->side * p->side) * w->group_size;
-    group_sums(p, image, NULL, mean);
+    nn_group_sums(w, p->part, p->parts, p->side * p->side, image, NULL, mean);
     for (int g = 0; g < w->groups; g++)
         mean[g] /= count;
-    group_sums(p, image, mean, squares);
+    nn_group_sums(w, p->part, p->parts, p->side * p->side, image, mean, squares);
     for (size_t c = 0; c < w->lanes; c++) {
         int32_t g = w->group[c];
         scale[c] = g < 0 ? 0 : w->gamma[c] / sqrt(squares[g] / count + NN_NORM_EPSILON);

@@ -84,6 +84,21 @@ static inline size_t nn_bordered_pixels(size_t images, size_t side)
     return (images * (side + 1) + 1) * (side + 1) + 1;
 }
 
+static inline struct nn_target nn_plain_target(float *out, size_t side, size_t lanes)
+{
+    return (struct nn_target){out, 0, side, side * side, lanes};
+}
+
+/* Pixels inside a bordered image set. */
+static inline struct nn_target nn_bordered_target(float *out, size_t side, size_t lanes)
+{
+    size_t pitch = side + 1;
+    return (struct nn_target){out, pitch + 1, pitch, pitch * pitch, lanes};
+}
+
+/* Zeroes the border of such a set of n images and leaves the inside alone. */
+void nn_bordered_clear(float *out, size_t n, size_t side, size_t lanes);
+
 /* A product, shared with the workspace's team where that pays. */
 void nn_product_run(const struct nn_net *net, const struct nn_workspace *ws,
                     const struct nn_product *p);

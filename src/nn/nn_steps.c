@@ -78,24 +78,23 @@ static void attention_run(const struct run *r, const struct nn_attention *p)
 
 /* ---- targets ---- */
 
-static struct nn_target plain_target(float *out, size_t side, size_t lanes)
+void nn_bordered_clear(float *out, size_t n, size_t side, size_t lanes)
 {
-    return (struct nn_target){out, 0, side, side * side, lanes};
-}
-
-/* A bordered image set in conv_in; zeroes the border, which other steps have overwritten. */
-static struct nn_target bordered_target(const struct run *r, size_t side, size_t lanes)
-{
-    float *out = r->ws->conv_in;
     size_t pitch = side + 1;
-    for (size_t b = 0; b < r->n; b++) {
+    for (size_t b = 0; b < n; b++) {
         float *image = out + b * pitch * pitch * lanes;
         memset(image, 0, pitch * lanes * sizeof *out);
         for (size_t y = 1; y <= side; y++)
             memset(image + y * pitch * lanes, 0, lanes * sizeof *out);
     }
-    memset(out + r->n * pitch * pitch * lanes, 0, (pitch + 1) * lanes * sizeof *out);
-    return (struct nn_target){out, pitch + 1, pitch, pitch * pitch, lanes};
+    memset(out + n * pitch * pitch * lanes, 0, (pitch + 1) * lanes * sizeof *out);
+}
+
+/* A bordered image set in conv_in; zeroes the border, which other steps have overwritten. */
+static struct nn_target bordered_target(const struct run *r, size_t side, size_t lanes)
+{
+    nn_bordered_clear(r->ws->conv_in, r->n, side, lanes);
+    return nn_bordered_target(r->ws->conv_in, side, lanes);
 }
 
 /* ---- products ---- */
@@ -184,7 +183,7 @@ static void res_input(const struct run *r, const float *in, const float *skip)
         return;
     }
     run_norm(r, 0, in, lanes_in, skip, lanes_skip, side, true,
-             plain_target(r->ws->dense, side, lanes));
+             nn_plain_target(r->ws->dense, side, lanes));
     run_resample(r, r->ws->dense, target);
 }
 
@@ -194,7 +193,7 @@ static void res_shortcut(const struct run *r, const float *in, const float *skip
     const struct nn_step *s = r->step;
     size_t lanes = nn_lanes((size_t)s->channels_in), side = (size_t)s->side_out;
     if (s->resampling != NN_RESAMPLE_NONE) {
-        run_resample(r, in, plain_target(r->ws->dense, side, lanes));
+        run_resample(r, in, nn_plain_target(r->ws->dense, side, lanes));
         in = r->ws->dense;
     }
     struct nn_product p = point_product(r, &r->layer->dense[2], side * side, in, lanes, out);
@@ -230,7 +229,7 @@ static void run_attention(const struct run *r, const float *in, float *out)
     struct nn_workspace *ws = r->ws;
     size_t side = (size_t)r->step->side_in, pixels = side * side;
     size_t channels = (size_t)r->step->channels_in, lanes = nn_lanes(channels);
-    run_norm(r, 0, in, lanes, NULL, 0, side, false, plain_target(ws->dense, side, lanes));
+    run_norm(r, 0, in, lanes, NULL, 0, side, false, nn_plain_target(ws->dense, side, lanes));
     struct nn_product p =
         point_product(r, &r->layer->dense[0], pixels, ws->dense, lanes, ws->conv_out);
     nn_product_run(r->net, r->ws, &p);
@@ -250,7 +249,7 @@ static void run_pyramid(const struct run *r, const float *in, const float *trunk
     size_t lanes = nn_lanes((size_t)r->step->channels_in);
     size_t side = (size_t)r->step->side_out, blurred = (size_t)r->step->side_in + 1;
     const struct nn_resample blur = {NN_FIR_BLUR, in, r->n, (size_t)r->step->side_in,
-                                     plain_target(r->ws->conv_in, blurred, lanes)};
+                                     nn_plain_target(r->ws->conv_in, blurred, lanes)};
     resample_run(r, &blur);
     struct nn_product p = conv_product(r, &r->layer->dense[0], blurred - 1, lanes, out);
     p.in_row = 2 * blurred;

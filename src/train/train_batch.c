@@ -21,7 +21,7 @@ static size_t feistel(uint64_t seed, uint64_t epoch, unsigned half, size_t value
     uint32_t left = (uint32_t)(value >> half), right = (uint32_t)value & mask;
     for (uint32_t round = 0; round < FEISTEL_ROUNDS; round++) {
         const uint32_t counter[4] = {(uint32_t)epoch, (uint32_t)(epoch >> 32) << 8 | round,
-                                     (uint32_t)TRAIN_RNG_SHUFFLE, right};
+                                     (uint32_t)RNG_TRAIN_SHUFFLE, right};
         uint32_t out[4], next;
         rng_philox(counter, key, out);
         next = (left ^ out[0]) & mask;
@@ -172,13 +172,13 @@ static void choose(struct train_batch *b)
         double u;
         bool flip = false;
         if (c->flip) {
-            rng_uniforms(c->seed, train_rng_index(b->step, (uint64_t)i), TRAIN_RNG_FLIP, 1, &u);
+            rng_uniforms(c->seed, train_rng_index(b->step, (uint64_t)i), RNG_TRAIN_FLIP, 1, &u);
             flip = u < 0.5;
         }
         b->image[i] = (uint32_t)(image << 1 | flip);
         b->label[i] = -1;
         if (c->conditional) {
-            rng_uniforms(c->seed, train_rng_index(b->step, (uint64_t)i), TRAIN_RNG_LABEL, 1, &u);
+            rng_uniforms(c->seed, train_rng_index(b->step, (uint64_t)i), RNG_TRAIN_LABEL, 1, &u);
             b->label[i] = u < c->label_dropout ? -1 : b->data->label[image];
         }
     }
@@ -216,7 +216,7 @@ static void fill_rows(struct train_batch *b, int g)
     for (uint32_t k = 0; b->row_count[g] < large; k++) {
         if (k % 4 == 0) {
             const uint32_t counter[4] = {(uint32_t)b->step, (uint32_t)(label + 1),
-                                         (uint32_t)TRAIN_RNG_LARGE, k / 4};
+                                         (uint32_t)RNG_TRAIN_LARGE, k / 4};
             rng_philox(counter, key, word);
         }
         size_t pick = (size_t)((uint64_t)word[k % 4] * (members * faces) >> 32);

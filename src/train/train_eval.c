@@ -116,7 +116,7 @@ static void slice_task(void *context, size_t task, int thread)
     if (!direction)
         return;
     double *one = direction + n, *two = one + count;
-    rng_normals(s->seed, task, TRAIN_RNG_EVAL, n, direction);
+    rng_normals(s->seed, task, RNG_TRAIN_EVAL, n, direction);
     for (size_t k = 0; k < n; k++)
         norm += direction[k] * direction[k];
     for (size_t k = 0; k < n; k++)

@@ -38,8 +38,8 @@ void train_perturb(const struct train_config *c, int64_t step, int image, size_t
 {
     uint64_t index = train_rng_index(step, (uint64_t)image);
     double u[2];
-    rng_uniforms(c->seed, index, TRAIN_RNG_EXPONENT, 2, u);
-    rng_normals(c->seed, index, TRAIN_RNG_NOISE, n + 1, scratch);
+    rng_uniforms(c->seed, index, RNG_TRAIN_EXPONENT, 2, u);
+    rng_normals(c->seed, index, RNG_TRAIN_NOISE, n + 1, scratch);
     double height = fabs(scratch[0]) * c->sigma;
     double m = u[0] * (double)c->m;
     if (c->restrict_m && height < 0.5 * c->sigma)

@@ -56,7 +56,7 @@ static void init_normals(uint64_t seed, size_t number, size_t count, double scal
 {
     for (size_t i = 0; i < count; i += 2) {
         double pair[2];
-        rng_normals(seed, train_rng_index((int64_t)number, i / 2), TRAIN_RNG_WEIGHTS, 2, pair);
+        rng_normals(seed, train_rng_index((int64_t)number, i / 2), RNG_TRAIN_WEIGHTS, 2, pair);
         out[i] = (float)(scale * pair[0]);
         if (i + 1 < count)
             out[i + 1] = (float)(scale * pair[1]);
@@ -67,7 +67,7 @@ static void init_uniforms(uint64_t seed, size_t number, size_t count, double bou
 {
     for (size_t i = 0; i < count; i += 2) {
         double pair[2];
-        rng_uniforms(seed, train_rng_index((int64_t)number, i / 2), TRAIN_RNG_WEIGHTS, 2, pair);
+        rng_uniforms(seed, train_rng_index((int64_t)number, i / 2), RNG_TRAIN_WEIGHTS, 2, pair);
         out[i] = (float)(bound * (2 * pair[0] - 1));
         if (i + 1 < count)
             out[i + 1] = (float)(bound * (2 * pair[1] - 1));

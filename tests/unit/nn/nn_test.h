@@ -105,4 +105,23 @@ static const struct test_arch {
      {.image_size = 1, .channels = 2, .nf = 4, .levels = 1, .ch_mult = {1}, .num_res_blocks = 1}},
 };
 
+/* A net of the random weights, and a workspace for it; a failure fails the test. */
+static inline struct nn_net *test_net_of(const struct nn_arch *arch, enum nn_kernel kernel)
+{
+    struct err e = {0};
+    struct nn_net *net = nn_net_new(arch, &test_weights, kernel, &e);
+    if (!net)
+        fail_msg("%s: %s", e.at, e.text);
+    return net;
+}
+
+static inline struct nn_workspace *test_workspace_of(const struct nn_net *net, int batch)
+{
+    struct err e = {0};
+    struct nn_workspace *ws = nn_workspace_new(net, batch, &e);
+    if (!ws)
+        fail_msg("%s: %s", e.at, e.text);
+    return ws;
+}
+
 #endif

@@ -86,24 +86,6 @@ static void images_free(struct images *im)
     }
 }
 
-static struct nn_net *net_of(const struct nn_arch *arch, enum nn_kernel kernel)
-{
-    struct err e = {0};
-    struct nn_net *net = nn_net_new(arch, &test_weights, kernel, &e);
-    if (!net)
-        fail_msg("%s: %s", e.at, e.text);
-    return net;
-}
-
-static struct nn_workspace *workspace_of(const struct nn_net *net, int batch)
-{
-    struct err e = {0};
-    struct nn_workspace *ws = nn_workspace_new(net, batch, &e);
-    if (!ws)
-        fail_msg("%s: %s", e.at, e.text);
-    return ws;
-}
-
 /* Every image alone: what its bits are. */
 static void evaluate_alone(const struct nn_net *net, struct nn_workspace *ws, struct images *im)
 {
@@ -139,8 +121,8 @@ static void check_independence(const struct nn_arch *arch, enum nn_kernel kernel
     static const size_t counts[] = {1, 2, 3, 8};
     struct images im;
     images_new(&im, arch);
-    struct nn_net *net = net_of(arch, kernel);
-    struct nn_workspace *one = workspace_of(net, 1), *many = workspace_of(net, IMAGES);
+    struct nn_net *net = test_net_of(arch, kernel);
+    struct nn_workspace *one = test_workspace_of(net, 1), *many = test_workspace_of(net, IMAGES);
     evaluate_alone(net, one, &im);
     for (size_t c = 0; c < COUNT(counts); c++) {
         check_group(net, many, &im, counts[c], 3 * c, 1);
@@ -187,8 +169,8 @@ static void test_forward_allocates_nothing(void **state)
             struct images im;
             images_new(&im, &test_archs[a].arch);
             long before = allocations;
-            struct nn_net *net = net_of(&test_archs[a].arch, (enum nn_kernel)k);
-            struct nn_workspace *ws = workspace_of(net, IMAGES);
+            struct nn_net *net = test_net_of(&test_archs[a].arch, (enum nn_kernel)k);
+            struct nn_workspace *ws = test_workspace_of(net, IMAGES);
             assert_true(allocations > before);
             before = allocations;
             const float *x[IMAGES];
@@ -296,10 +278,11 @@ static void test_loading_threads_change_nothing(void **state)
     for (int threads = 2; threads <= 5; threads++) {
         struct err e = {0};
         struct images a, b;
-        struct nn_net *one = net_of(arch, NN_KERNEL_AUTO);
+        struct nn_net *one = test_net_of(arch, NN_KERNEL_AUTO);
         struct nn_net *all = nn_net_new_threads(arch, &test_weights, NN_KERNEL_AUTO, threads, &e);
         assert_non_null(all);
-        struct nn_workspace *ws_one = workspace_of(one, 1), *ws_all = workspace_of(all, 1);
+        struct nn_workspace *ws_one = test_workspace_of(one, 1),
+                            *ws_all = test_workspace_of(all, 1);
         images_new(&a, arch);
         images_new(&b, arch);
         evaluate_alone(one, ws_one, &a);
@@ -345,7 +328,7 @@ static void test_kernels_by_name(void **state)
     kernel = nn_kernel_resolve(NN_KERNEL_AUTO);
     assert_true(kernel != NN_KERNEL_AUTO && nn_kernel_available(kernel));
     assert_string_equal(nn_kernel_id(NN_KERNEL_AUTO), nn_kernel_id(kernel));
-    struct nn_net *net = net_of(&test_archs[3].arch, NN_KERNEL_AUTO);
+    struct nn_net *net = test_net_of(&test_archs[3].arch, NN_KERNEL_AUTO);
     assert_int_equal(nn_net_kernel(net), kernel);
     assert_memory_equal(nn_net_arch(net), &test_archs[3].arch, sizeof(struct nn_arch));
     assert_true(nn_net_bytes(net) >= 4 * nn_arch_scalars(&test_archs[3].arch));
@@ -361,7 +344,7 @@ static void test_kernel_from_the_environment(void **state)
     assert_int_equal(setenv(NN_KERNEL_VARIABLE, "c", 1), 0);
     assert_int_equal(nn_kernel_resolve(NN_KERNEL_AUTO), NN_KERNEL_C);
     assert_int_equal(nn_kernel_resolve(NN_KERNEL_AVX2), NN_KERNEL_AVX2);
-    struct nn_net *net = net_of(&test_archs[3].arch, NN_KERNEL_AUTO);
+    struct nn_net *net = test_net_of(&test_archs[3].arch, NN_KERNEL_AUTO);
     assert_int_equal(nn_net_kernel(net), NN_KERNEL_C);
     nn_net_free(net);
     assert_int_equal(setenv(NN_KERNEL_VARIABLE, "fast", 1), 0);
@@ -369,7 +352,7 @@ static void test_kernel_from_the_environment(void **state)
     assert_int_equal(e.code, ERR_INPUT);
     assert_string_equal(e.at, NN_KERNEL_VARIABLE);
     assert_non_null(strstr(e.text, "\"fast\""));
-    net = net_of(&test_archs[3].arch, NN_KERNEL_C); /* which was asked for by name */
+    net = test_net_of(&test_archs[3].arch, NN_KERNEL_C); /* which was asked for by name */
     nn_net_free(net);
     assert_int_equal(setenv(NN_KERNEL_VARIABLE, "", 1), 0);
     assert_int_equal(nn_kernel_environment(&kernel, &e), 0);
@@ -386,12 +369,12 @@ static void test_limits(void **state)
     bad.nf = 0;
     assert_null(nn_net_new(&bad, &test_weights, NN_KERNEL_C, &e));
     assert_string_equal(e.at, "nf");
-    struct nn_net *net = net_of(&test_archs[3].arch, NN_KERNEL_C);
+    struct nn_net *net = test_net_of(&test_archs[3].arch, NN_KERNEL_C);
     assert_null(nn_workspace_new(net, 0, &e));
     assert_int_equal(e.code, ERR_LIMIT);
     assert_null(nn_workspace_new(net, 1 << 20, &e));
     assert_string_equal(e.at, "batch");
-    struct nn_workspace *ws = workspace_of(net, 3);
+    struct nn_workspace *ws = test_workspace_of(net, 3);
     assert_int_equal(nn_workspace_batch(ws), 3);
     assert_true(nn_workspace_bytes(ws) > 0);
     nn_workspace_free(ws);
@@ -407,8 +390,8 @@ static void test_not_a_number_stays_visible(void **state)
             continue;
         struct images im;
         images_new(&im, &test_archs[0].arch);
-        struct nn_net *net = net_of(&test_archs[0].arch, (enum nn_kernel)k);
-        struct nn_workspace *ws = workspace_of(net, 2);
+        struct nn_net *net = test_net_of(&test_archs[0].arch, (enum nn_kernel)k);
+        struct nn_workspace *ws = test_workspace_of(net, 2);
         evaluate_alone(net, ws, &im);
         im.x[1][7] = NAN;
         check_group(net, ws, &im, 1, 0, 1);
@@ -448,11 +431,11 @@ static void test_threads_share_a_net(void **state)
     enum { THREADS = 3 };
     const struct nn_arch *arch = &test_archs[1].arch;
     struct thread threads[THREADS];
-    struct nn_net *net = net_of(arch, NN_KERNEL_AUTO);
+    struct nn_net *net = test_net_of(arch, NN_KERNEL_AUTO);
     for (size_t i = 0; i < THREADS; i++) {
         images_new(&threads[i].im, arch);
         threads[i].net = net;
-        threads[i].ws = workspace_of(net, 1);
+        threads[i].ws = test_workspace_of(net, 1);
     }
     for (size_t i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i].id, NULL, evaluate_in_thread, &threads[i]), 0);

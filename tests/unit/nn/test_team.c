@@ -54,24 +54,6 @@ static void *help(void *context)
     }
 }
 
-static struct nn_net *net_of(const struct nn_arch *arch, enum nn_kernel kernel)
-{
-    struct err e = {0};
-    struct nn_net *net = nn_net_new(arch, &test_weights, kernel, &e);
-    if (!net)
-        fail_msg("%s: %s", e.at, e.text);
-    return net;
-}
-
-static struct nn_workspace *workspace_of(const struct nn_net *net, int batch)
-{
-    struct err e = {0};
-    struct nn_workspace *ws = nn_workspace_new(net, batch, &e);
-    if (!ws)
-        fail_msg("%s: %s", e.at, e.text);
-    return ws;
-}
-
 static struct nn_team *helpers_start(struct helper *helpers, int count, const struct nn_net *net)
 {
     struct err e = {0};
@@ -79,7 +61,7 @@ static struct nn_team *helpers_start(struct helper *helpers, int count, const st
     assert_non_null(team);
     for (int i = 0; i < count; i++) {
         helpers[i].team = team;
-        helpers[i].ws = workspace_of(net, 1);
+        helpers[i].ws = test_workspace_of(net, 1);
         atomic_init(&helpers[i].end, false);
         atomic_init(&helpers[i].returns, 0);
         assert_int_equal(pthread_create(&helpers[i].thread, NULL, help, &helpers[i]), 0);
@@ -143,7 +125,7 @@ static void test_units_are_done_once(void **state)
     static struct counting counts[COUNT(units)];
     const struct nn_sharing how = {counting_units, counting_run};
     struct helper helpers[HELPERS];
-    struct nn_net *net = net_of(&test_archs[3].arch, NN_KERNEL_C);
+    struct nn_net *net = test_net_of(&test_archs[3].arch, NN_KERNEL_C);
     struct nn_team *team = helpers_start(helpers, HELPERS, net);
     wait_for_count(team, HELPERS);
     for (size_t i = 0; i < COUNT(units); i++) {
@@ -200,8 +182,8 @@ static void evaluate(const struct nn_net *net, struct nn_workspace *ws, size_t n
 static void check_network(const struct nn_arch *arch, enum nn_kernel kernel)
 {
     struct helper helpers[HELPERS];
-    struct nn_net *net = net_of(arch, kernel);
-    struct nn_workspace *alone = workspace_of(net, 3), *ws = workspace_of(net, 3);
+    struct nn_net *net = test_net_of(arch, kernel);
+    struct nn_workspace *alone = test_workspace_of(net, 3), *ws = test_workspace_of(net, 3);
     struct nn_team *team = helpers_start(helpers, HELPERS, net);
     struct images expected = images_new(arch), im = images_new(arch);
     evaluate(net, alone, expected.n, &expected);
@@ -244,8 +226,8 @@ static void test_another_network(void **state)
 {
     (void)state;
     struct helper helper;
-    struct nn_net *net = net_of(&bundled, NN_KERNEL_AUTO);
-    struct nn_net *other = net_of(&test_archs[3].arch, NN_KERNEL_AUTO);
+    struct nn_net *net = test_net_of(&bundled, NN_KERNEL_AUTO);
+    struct nn_net *other = test_net_of(&test_archs[3].arch, NN_KERNEL_AUTO);
     struct nn_team *team = helpers_start(&helper, 1, other);
     static struct counting counts;
     const struct nn_sharing how = {counting_units, counting_run};

@@ -1,4 +1,5 @@
 /* The optimiser against its formulas in double, and the export's narrow numbers. */
+#include "base_rng.h"
 #include "base_file.h"
 #include "train_adam.h"
 #include "train_state.h"

@@ -1,5 +1,6 @@
 /* Batches: the order of images, targets against plain sums in double, and labels that decide which
  * images a target is taken from. */
+#include "base_rng.h"
 #include "train_batch.h"
 #include <math.h>
 #include <setjmp.h>

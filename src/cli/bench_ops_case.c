@@ -1,14 +1,13 @@
 /* Making and running single operations; see bench_ops_case.h. */
 #include "bench_ops_case.h"
-#include "base_rng.h"
 #include "base_size.h"
+#include "bench_subject.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SEED 3
-#define CHUNK 4096
 
 const char *bench_shape_name(const struct bench_shape *s)
 {
@@ -45,22 +44,11 @@ static float *take(struct bench_case *c, size_t count, struct err *e)
     return memory;
 }
 
-static void fill(uint64_t stream, size_t count, double bound, float *out)
-{
-    double unit[CHUNK];
-    for (size_t first = 0; first < count; first += CHUNK) {
-        size_t n = count - first < CHUNK ? count - first : CHUNK;
-        rng_uniforms(SEED, stream << 32 | first / CHUNK, RNG_TEST, n, unit);
-        for (size_t i = 0; i < n; i++)
-            out[first + i] = (float)((2.0 * unit[i] - 1.0) * bound);
-    }
-}
-
 static float *take_filled(struct bench_case *c, uint64_t stream, size_t count, struct err *e)
 {
     float *out = take(c, count, e);
     if (out)
-        fill(stream, count, 1.0, out);
+        bench_uniforms(SEED, stream, count, 1.0, out);
     return out;
 }
 
@@ -78,7 +66,7 @@ static int open_product(struct bench_case *c, enum nn_product_kind kind, size_t 
     if (!c->canonical || !c->out || !bias)
         return -1;
     for (size_t k = 0; k < inputs; k++) /* the padding of the outputs stays zero */
-        fill(16 + k, s->out, sqrt(3.0 / (double)inputs), c->canonical + k * lanes);
+        bench_uniforms(SEED, 16 + k, s->out, sqrt(3.0 / (double)inputs), c->canonical + k * lanes);
     c->flop = 2.0 * work;
     c->bytes = 4.0 * ((double)c->out_count + (double)inputs * (double)lanes);
     c->product = (struct nn_product){
@@ -94,7 +82,7 @@ static float *bordered_input(struct bench_case *c, size_t side, size_t lanes, st
     for (size_t row = 0; in && row < c->images * side; row++) {
         size_t image = row / side, y = row % side;
         size_t first = (image * pitch + y + 1) * pitch + 1;
-        fill((uint64_t)1 << 20 | row, side * lanes, 1.0, in + first * lanes);
+        bench_uniforms(SEED, (uint64_t)1 << 20 | row, side * lanes, 1.0, in + first * lanes);
     }
     return in;
 }

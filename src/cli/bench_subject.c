@@ -19,14 +19,12 @@ struct drawing {
     int64_t ns;         /* spent in drawing */
 };
 
-/* `count` numbers between -bound and bound. The purpose is that of tests: a benchmark is one, and
- * its numbers never reach an image. */
-static void draw_uniform(uint64_t stream, size_t count, double bound, float *out)
+void bench_uniforms(uint64_t seed, uint64_t stream, size_t count, double bound, float *out)
 {
     double unit[CHUNK];
     for (size_t first = 0; first < count; first += CHUNK) {
         size_t n = count - first < CHUNK ? count - first : CHUNK;
-        rng_uniforms(SEED, stream << 32 | first / CHUNK, RNG_TEST, n, unit);
+        rng_uniforms(seed, stream << 32 | first / CHUNK, RNG_TEST, n, unit);
         for (size_t i = 0; i < n; i++)
             out[first + i] = (float)((2.0 * unit[i] - 1.0) * bound);
     }
@@ -40,9 +38,9 @@ static int draw_param(void *context, const struct nn_param *p, float *out, struc
     if (p->rank > 1) {
         size_t taps = p->count / (p->shape[0] * p->shape[1]);
         double fan = 0.5 * (double)(p->shape[0] + p->shape[1]) * (double)taps;
-        draw_uniform(d->parameter, p->count, sqrt(3.0 / fan), out);
+        bench_uniforms(SEED, d->parameter, p->count, sqrt(3.0 / fan), out);
     } else if (!p->trainable) { /* the Fourier projection: deviation 16 */
-        draw_uniform(d->parameter, p->count, 16.0 * sqrt(3.0), out);
+        bench_uniforms(SEED, d->parameter, p->count, 16.0 * sqrt(3.0), out);
     } else {
         size_t length = strlen(p->name);
         bool scale = length > 7 && strcmp(p->name + length - 7, ".weight") == 0;
@@ -117,7 +115,8 @@ static void fill_lane(struct bench_lane *lane, size_t d)
         double at = lane->n > 1 ? (double)i / (lane->n - 1) : 0.5;
         double t = T_FIRST * pow(ratio, at);
         lane->t[i] = (float)t;
-        draw_uniform((uint64_t)1 << 30 | (uint64_t)i, d, 1.0 + t, lane->block + (size_t)i * d);
+        bench_uniforms(SEED, (uint64_t)1 << 30 | (uint64_t)i, d, 1.0 + t,
+                       lane->block + (size_t)i * d);
         lane->x[i] = lane->block + (size_t)i * d;
         lane->v_x[i] = lane->block + (size_t)(lane->n + i) * d;
     }

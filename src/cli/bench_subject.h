@@ -13,6 +13,10 @@
 
 #include "model.h"
 
+/* `count` numbers between -bound and bound, the same for the same seed and stream. The purpose is
+ * that of tests: a benchmark is one, and its numbers never reach an image. */
+void bench_uniforms(uint64_t seed, uint64_t stream, size_t count, double bound, float *out);
+
 struct bench_subject {
     const char *name;    /* the preset's, or the file's path; not owned */
     struct model *model; /* NULL for a preset */

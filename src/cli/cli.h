@@ -8,6 +8,7 @@
 #define CLI_H
 
 #include "model.h"
+#include <getopt.h>
 #include <stdint.h>
 
 #define CLI_EXIT_OK 0
@@ -29,6 +30,18 @@ int cli_usage_error(const char *subcommand, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* The usage error for what getopt_long returned as '?' or ':' (with opterr = 0); returns 2. */
 int cli_option_error(const char *subcommand, int answer, char **argv);
+
+/* The options of a subcommand, for cli_take_options. */
+struct cli_options {
+    const char *subcommand, *help;
+    const char *short_options; /* begins with ':' and has 'h' */
+    const struct option *long_options;
+    /* Takes one option and its value (NULL without one) into what `context` points to. */
+    int (*take)(void *context, int option, const char *word, struct err *e);
+};
+/* Reads all options with getopt_long; `optind` is then at the first other word. -1 to go on, else
+ * the exit code: help was asked for and printed, or a usage error was told. */
+int cli_take_options(const struct cli_options *options, int argc, char **argv, void *context);
 
 /* Numbers from the command line. Each takes the whole word or fails with ERR_INPUT, `at` being the
  * option's name: no space, no other base, no sign where none can be right, no overflow. Digits mean

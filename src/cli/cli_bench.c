@@ -11,7 +11,6 @@
 #include "bench_net.h"
 #include "bench_ops.h"
 #include "bench_time.h"
-#include <getopt.h>
 #include <string.h>
 
 #define SECONDS_DEFAULT 3.0
@@ -161,8 +160,10 @@ static int run_net(const struct bench_options *o, struct err *e)
 
 /* ---- options ---- */
 
-static int take_option(struct bench_options *o, int c, const char *word, struct err *e)
+static int take_option(void *context, int c, const char *word, struct err *e)
 {
+    struct bench_options *o = context;
+
     switch (c) {
     case OPTION_PRESET:
         o->preset = word;
@@ -236,20 +237,11 @@ static int check_options(const struct bench_options *o)
 /* -1: go on; else the exit code. */
 static int parse(int argc, char **argv, struct bench_options *o)
 {
-    struct err e;
-    int c;
+    static const struct cli_options options = {"bench", help, ":h", long_options, take_option};
+    int code = cli_take_options(&options, argc, argv, o);
 
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
-        if (c == 'h') {
-            fputs(help, stdout);
-            return CLI_EXIT_OK;
-        }
-        if (c == '?' || c == ':')
-            return cli_option_error("bench", c, argv);
-        if (take_option(o, c, optarg, &e) < 0)
-            return cli_fail("bench", &e);
-    }
+    if (code >= 0)
+        return code;
     o->ops = argc - optind == 1 && strcmp(argv[optind], "ops") == 0;
     if (argc - optind > o->ops)
         return cli_usage_error("bench", "\"%s\" is no word of bench: models go behind --model",

@@ -5,7 +5,6 @@
 #include "cli.h"
 #include "cli_json.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -9,7 +9,6 @@
 #include "cli_json.h"
 #include "engine.h"
 #include "train_eval.h"
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,36 +74,37 @@ struct eval {
 
 /* ---- options ---- */
 
-static int take_option(int answer, struct eval_options *o, struct err *e)
+static int take_option(void *context, int option, const char *word, struct err *e)
 {
-    switch (answer) {
+    struct eval_options *o = context;
+    switch (option) {
     case 'd':
-        o->data = optarg;
+        o->data = word;
         return 0;
     case 'o':
-        o->output = optarg;
+        o->output = word;
         return 0;
     case 'n':
-        return cli_parse_int("-n", optarg, 2, SAMPLES_MAX, &o->n, e);
+        return cli_parse_int("-n", word, 2, SAMPLES_MAX, &o->n, e);
     case OPTION_LABELS:
-        o->labels = optarg;
+        o->labels = word;
         return 0;
     case OPTION_TRAIN:
-        o->train = optarg;
+        o->train = word;
         return 0;
     case OPTION_SEED:
-        return cli_parse_u64("--seed", optarg, &o->seed, e);
+        return cli_parse_u64("--seed", word, &o->seed, e);
     case OPTION_SOLVER:
         o->has_method = true;
-        return ode_method_parse(optarg, &o->method)
-                   ? err_fail(e, ERR_INPUT, "--solver", "there is no solver \"%s\"", optarg)
+        return ode_method_parse(word, &o->method)
+                   ? err_fail(e, ERR_INPUT, "--solver", "there is no solver \"%s\"", word)
                    : 0;
     case OPTION_STEPS:
-        return cli_parse_int("--steps", optarg, 1, ODE_STEPS_MAX, &o->steps, e);
+        return cli_parse_int("--steps", word, 1, ODE_STEPS_MAX, &o->steps, e);
     case OPTION_POINTS:
-        return cli_parse_int("--loss-points", optarg, 0, 1000000, &o->points, e);
+        return cli_parse_int("--loss-points", word, 0, 1000000, &o->points, e);
     case OPTION_KERNEL:
-        o->kernel = optarg;
+        o->kernel = word;
         return 0;
     default:
         o->json = true;
@@ -112,45 +112,32 @@ static int take_option(int answer, struct eval_options *o, struct err *e)
     }
 }
 
-static int parse_options(int argc, char **argv, struct eval_options *o, int *code)
+/* -1 to go on, else the exit code. */
+static int parse_options(int argc, char **argv, struct eval_options *o)
 {
-    static const struct option options[] = {{"data", required_argument, NULL, 'd'},
-                                            {"output", required_argument, NULL, 'o'},
-                                            {"labels", required_argument, NULL, OPTION_LABELS},
-                                            {"train", required_argument, NULL, OPTION_TRAIN},
-                                            {"seed", required_argument, NULL, OPTION_SEED},
-                                            {"solver", required_argument, NULL, OPTION_SOLVER},
-                                            {"steps", required_argument, NULL, OPTION_STEPS},
-                                            {"loss-points", required_argument, NULL, OPTION_POINTS},
-                                            {"kernel", required_argument, NULL, OPTION_KERNEL},
-                                            {"json", no_argument, NULL, OPTION_JSON},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    struct err e = {0};
-    int answer;
-    opterr = 0;
-    while ((answer = getopt_long(argc, argv, ":d:o:n:h", options, NULL)) != -1) {
-        *code = CLI_EXIT_OK;
-        if (answer == 'h') {
-            fputs(help, stdout);
-            return -1;
-        }
-        if (answer == '?' || answer == ':')
-            *code = cli_option_error("eval", answer, argv);
-        else if (take_option(answer, o, &e))
-            *code = cli_fail("eval", &e);
-        if (*code != CLI_EXIT_OK)
-            return -1;
-    }
-    *code = CLI_EXIT_INPUT;
+    static const struct option long_options[] = {
+        {"data", required_argument, NULL, 'd'},
+        {"output", required_argument, NULL, 'o'},
+        {"labels", required_argument, NULL, OPTION_LABELS},
+        {"train", required_argument, NULL, OPTION_TRAIN},
+        {"seed", required_argument, NULL, OPTION_SEED},
+        {"solver", required_argument, NULL, OPTION_SOLVER},
+        {"steps", required_argument, NULL, OPTION_STEPS},
+        {"loss-points", required_argument, NULL, OPTION_POINTS},
+        {"kernel", required_argument, NULL, OPTION_KERNEL},
+        {"json", no_argument, NULL, OPTION_JSON},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0}};
+    static const struct cli_options options = {"eval", help, ":d:o:n:h", long_options, take_option};
+    int code = cli_take_options(&options, argc, argv, o);
+    if (code >= 0)
+        return code;
     if (optind + 1 != argc || !o->data)
-        *code = cli_usage_error("eval", "one MODEL and --data are needed");
-    else if (o->output && !o->train)
-        *code = cli_usage_error("eval", "-o shows nearest training pictures: it needs --train");
-    else
-        *code = CLI_EXIT_OK;
+        return cli_usage_error("eval", "one MODEL and --data are needed");
+    if (o->output && !o->train)
+        return cli_usage_error("eval", "-o shows nearest training pictures: it needs --train");
     o->model = argv[optind];
-    return *code == CLI_EXIT_OK ? 0 : -1;
+    return -1;
 }
 
 /* ---- opening ---- */
@@ -377,8 +364,8 @@ int cli_eval(int argc, char **argv)
     struct eval_options o = {.n = SAMPLES_DEFAULT, .points = LOSS_POINTS_DEFAULT, .seed = 1};
     struct eval v = {.o = &o, .nearest_median = NAN};
     struct err e = {0};
-    int code;
-    if (parse_options(argc, argv, &o, &code))
+    int code = parse_options(argc, argv, &o);
+    if (code >= 0)
         return code;
     int failed = run(&v, &e);
     if (v.request)

@@ -6,7 +6,6 @@
 #include "cli.h"
 #include "cli_tensors.h"
 #include "base_size.h"
-#include <getopt.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

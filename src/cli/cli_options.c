@@ -1,7 +1,6 @@
 /* Failing, reading numbers and opening models, for every subcommand alike. */
 #include "cli.h"
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -38,6 +37,27 @@ int cli_option_error(const char *subcommand, int answer, char **argv)
     if (optopt != 0 && strncmp(word, "--", 2) != 0)
         return cli_usage_error(subcommand, "unknown option -%c", optopt);
     return cli_usage_error(subcommand, "unknown or ambiguous option %s", word);
+}
+
+int cli_take_options(const struct cli_options *options, int argc, char **argv, void *context)
+{
+    struct err e = {0};
+    int c;
+
+    optind = 0; /* the library's word for: begin anew */
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, options->short_options, options->long_options, NULL)) !=
+           -1) {
+        if (c == 'h') {
+            fputs(options->help, stdout);
+            return CLI_EXIT_OK;
+        }
+        if (c == '?' || c == ':')
+            return cli_option_error(options->subcommand, c, argv);
+        if (options->take(context, c, optarg, &e) != 0)
+            return cli_fail(options->subcommand, &e);
+    }
+    return -1;
 }
 
 /* The digits of the whole word as a number up to UINT64_MAX. */

@@ -12,7 +12,6 @@
 #include "base_size.h"
 #include "engine.h"
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -279,8 +278,10 @@ static int take_schedule(struct sample_options *o, const char *word, struct err 
     return 0;
 }
 
-static int take_option(struct sample_options *o, int c, const char *word, struct err *e)
+static int take_option(void *context, int c, const char *word, struct err *e)
 {
+    struct sample_options *o = context;
+
     switch (c) {
     case 'n':
         return cli_parse_int("-n", word, 1, IMAGES_MAX, &o->n, e);
@@ -366,20 +367,11 @@ static int check_solver_options(const struct sample_options *o)
 /* -1: go on; else the exit code. */
 static int parse(int argc, char **argv, struct sample_options *o)
 {
-    struct err e;
-    int c;
+    static const struct cli_options options = {"sample", help, ":n:o:h", long_options, take_option};
+    int code = cli_take_options(&options, argc, argv, o);
 
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, ":n:o:h", long_options, NULL)) != -1) {
-        if (c == 'h') {
-            fputs(help, stdout);
-            return CLI_EXIT_OK;
-        }
-        if (c == '?' || c == ':')
-            return cli_option_error("sample", c, argv);
-        if (take_option(o, c, optarg, &e) < 0)
-            return cli_fail("sample", &e);
-    }
+    if (code >= 0)
+        return code;
     if (argc - optind != 1)
         return cli_usage_error("sample", "one MODEL is needed, %d given", argc - optind);
     if (!o->output)

@@ -6,7 +6,6 @@
 #include "cli.h"
 #include "base_cpu.h"
 #include "train.h"
-#include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -83,97 +82,88 @@ static int parse_dtype(const char *word, enum ckpt_dtype *out, struct err *e)
     return err_fail(e, ERR_INPUT, "--export-dtype", "is f32, bf16 or f16, not \"%s\"", word);
 }
 
-static int parse_number(const char *option, int64_t min, int64_t max, int *out, struct err *e)
+static int parse_number(const char *option, const char *word, int64_t min, int64_t max, int *out,
+                        struct err *e)
 {
     int64_t value;
-    if (cli_parse_int(option, optarg, min, max, &value, e))
+    if (cli_parse_int(option, word, min, max, &value, e))
         return -1;
     *out = (int)value;
     return 0;
 }
 
-static int take_option(int answer, struct train_options *o, struct show *s, struct err *e)
+static int take_option(void *context, int option, const char *word, struct err *e)
 {
-    switch (answer) {
+    struct train_options *o = context;
+    struct show *s = o->context;
+    switch (option) {
     case 'd':
-        o->data.path = optarg;
+        o->data.path = word;
         return 0;
     case 'o':
-        o->run = optarg;
+        o->run = word;
         return 0;
     case 'c':
-        o->config = optarg;
+        o->config = word;
         return 0;
     case 'r':
         o->resume = true;
         return 0;
     case OPTION_STEPS:
-        return cli_parse_int("--steps", optarg, 0, TRAIN_STEPS_MAX, &o->steps, e);
+        return cli_parse_int("--steps", word, 0, TRAIN_STEPS_MAX, &o->steps, e);
     case OPTION_LABELS:
-        o->data.labels = optarg;
+        o->data.labels = word;
         return 0;
     case OPTION_CROP:
-        return parse_number("--center-crop", 1, IMAGE_SIDE_MAX, &o->data.center_crop, e);
+        return parse_number("--center-crop", word, 1, IMAGE_SIDE_MAX, &o->data.center_crop, e);
     case OPTION_RESIZE:
-        return parse_number("--resize", 1, TRAIN_SIDE_MAX, &o->data.resize, e);
+        return parse_number("--resize", word, 1, TRAIN_SIDE_MAX, &o->data.resize, e);
     case OPTION_STRICT:
         o->data.strict = true;
         return 0;
     case OPTION_DTYPE:
-        return parse_dtype(optarg, &o->export_dtype, e);
+        return parse_dtype(word, &o->export_dtype, e);
     case OPTION_THREADS:
-        return parse_number("--threads", 1, THREADS_MAX, &o->threads, e);
+        return parse_number("--threads", word, 1, THREADS_MAX, &o->threads, e);
     case OPTION_KERNEL:
-        return nn_kernel_parse(optarg, &o->kernel, e);
+        return nn_kernel_parse(word, &o->kernel, e);
     default:
         s->json = true;
         return 0;
     }
 }
 
-/* 0 to go on, else the exit code in *code. */
-static int parse_options(int argc, char **argv, struct train_options *o, struct show *s, int *code)
+/* -1 to go on, else the exit code. */
+static int parse_options(int argc, char **argv, struct train_options *o)
 {
-    static const struct option options[] = {{"data", required_argument, NULL, 'd'},
-                                            {"output", required_argument, NULL, 'o'},
-                                            {"config", required_argument, NULL, 'c'},
-                                            {"resume", no_argument, NULL, 'r'},
-                                            {"steps", required_argument, NULL, OPTION_STEPS},
-                                            {"labels", required_argument, NULL, OPTION_LABELS},
-                                            {"center-crop", required_argument, NULL, OPTION_CROP},
-                                            {"resize", required_argument, NULL, OPTION_RESIZE},
-                                            {"strict", no_argument, NULL, OPTION_STRICT},
-                                            {"export-dtype", required_argument, NULL, OPTION_DTYPE},
-                                            {"threads", required_argument, NULL, OPTION_THREADS},
-                                            {"kernel", required_argument, NULL, OPTION_KERNEL},
-                                            {"json", no_argument, NULL, OPTION_JSON},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    struct err e = {0};
-    int answer;
-    opterr = 0;
-    while ((answer = getopt_long(argc, argv, ":d:o:c:rh", options, NULL)) != -1) {
-        if (answer == 'h') {
-            fputs(help, stdout);
-            *code = CLI_EXIT_OK;
-            return -1;
-        }
-        *code = answer == '?' || answer == ':'  ? cli_option_error("train", answer, argv)
-                : take_option(answer, o, s, &e) ? cli_fail("train", &e)
-                                                : CLI_EXIT_OK;
-        if (*code != CLI_EXIT_OK)
-            return -1;
-    }
-    *code = CLI_EXIT_INPUT;
+    static const struct option long_options[] = {
+        {"data", required_argument, NULL, 'd'},
+        {"output", required_argument, NULL, 'o'},
+        {"config", required_argument, NULL, 'c'},
+        {"resume", no_argument, NULL, 'r'},
+        {"steps", required_argument, NULL, OPTION_STEPS},
+        {"labels", required_argument, NULL, OPTION_LABELS},
+        {"center-crop", required_argument, NULL, OPTION_CROP},
+        {"resize", required_argument, NULL, OPTION_RESIZE},
+        {"strict", no_argument, NULL, OPTION_STRICT},
+        {"export-dtype", required_argument, NULL, OPTION_DTYPE},
+        {"threads", required_argument, NULL, OPTION_THREADS},
+        {"kernel", required_argument, NULL, OPTION_KERNEL},
+        {"json", no_argument, NULL, OPTION_JSON},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0}};
+    static const struct cli_options options = {"train", help, ":d:o:c:rh", long_options,
+                                               take_option};
+    int code = cli_take_options(&options, argc, argv, o);
+    if (code >= 0)
+        return code;
     if (optind < argc)
-        return cli_usage_error("train", "unexpected word \"%s\"", argv[optind]) ? -1 : 0;
+        return cli_usage_error("train", "unexpected word \"%s\"", argv[optind]);
     if (!o->data.path || !o->run || !*o->run)
-        return cli_usage_error("train", "--data and -o are needed") ? -1 : 0;
+        return cli_usage_error("train", "--data and -o are needed");
     if (o->resume && o->config)
-        return cli_usage_error("train", "--resume takes the run's own config.json, not --config")
-                   ? -1
-                   : 0;
-    return 0;
+        return cli_usage_error("train", "--resume takes the run's own config.json, not --config");
+    return -1;
 }
 
 /* ---- what is shown ---- */
@@ -294,8 +284,8 @@ int cli_train(int argc, char **argv)
                               .context = &show};
     struct train_result result;
     struct err e = {0};
-    int code;
-    if (parse_options(argc, argv, &o, &show, &code))
+    int code = parse_options(argc, argv, &o);
+    if (code >= 0)
         return code;
     if (!nn_kernel_available(o.kernel)) {
         err_fail(&e, ERR_UNSUPPORTED, "--kernel", "is not available on this machine: use auto");

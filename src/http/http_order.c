@@ -236,13 +236,13 @@ static void read_atol(struct reading *r, const char *pointer, const json_t *valu
 static void read_t_max(struct reading *r, const char *pointer, const json_t *value)
 {
     r->order->solver.t_max_given = true;
-    read_real(r, pointer, value, 1e-6, 1e15, &r->order->solver.t_max);
+    read_real(r, pointer, value, MODEL_T_MIN, FIELD_T_MAX, &r->order->solver.t_max);
 }
 
 static void read_t_min(struct reading *r, const char *pointer, const json_t *value)
 {
     r->order->solver.t_min_given = true;
-    read_real(r, pointer, value, 1e-6, 1e15, &r->order->solver.t_min);
+    read_real(r, pointer, value, MODEL_T_MIN, FIELD_T_MAX, &r->order->solver.t_min);
 }
 
 static void read_max_nfe(struct reading *r, const char *pointer, const json_t *value)

@@ -242,7 +242,7 @@ struct model_solver model_solver_default(const struct model *m)
 int model_solver_check(const struct model *m, const struct model_solver *solver, struct err *e)
 {
     (void)m; /* every learned field is defined for all t > 0 */
-    if (!isfinite(solver->t_min) || solver->t_min < 1e-6)
+    if (!isfinite(solver->t_min) || solver->t_min < MODEL_T_MIN)
         return err_fail(e, ERR_INPUT, "t_min",
                         "%g is too small: the flow ends at t > 0, at least 1e-6", solver->t_min);
     if (!isfinite(solver->t_max) || solver->t_max > FIELD_T_MAX)

@@ -39,6 +39,7 @@ size_t model_parameters(const struct model *m); /* scalars */
 size_t model_bytes(const struct model *m);      /* memory of the weights */
 
 /* How to go from t = t_max to t = t_min. */
+#define MODEL_T_MIN 1e-6 /* where a flow may end at the lowest */
 struct model_solver {
     struct ode_options ode;
     double t_max, t_min;

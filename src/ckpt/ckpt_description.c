@@ -7,57 +7,14 @@
 #include "ckpt_description.h"
 
 #include "ckpt_description_keys.h"
-#include <math.h>
+#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LABEL_BYTES_MAX 128
 
 /* ---- reading ---- */
-
-static int field_read(const json_t *root, struct ckpt_description *d, const char *what,
-                      struct err *e)
-{
-    const json_t *norm_max = json_object_get(root, "norm_max");
-
-    if (json_get_real(root, "t_max", true, 0, FIELD_T_MAX, &d->t_max, what, e) ||
-        json_get_real(root, "t_min", true, 0, FIELD_T_MAX, &d->t_min, what, e) ||
-        json_get_real(root, "sigma", true, 0, CKPT_SIGMA_MAX, &d->sigma, what, e) ||
-        json_get_real(root, "tau", true, 0, CKPT_TAU_MAX, &d->tau, what, e) ||
-        json_get_int(root, "m", true, 0, CKPT_M_MAX, &d->m, what, e) ||
-        json_get_real(root, "gamma", true, 0, CKPT_GAMMA_MAX, &d->gamma, what, e) ||
-        json_get_real(root, "norm_min", true, 0, CKPT_NORM_MAX, &d->norm_min, what, e) ||
-        json_get_real(root, "t_substitution", true, 0, FIELD_T_MAX, &d->t_substitution, what,
-                      e) ||
-        json_get_real(root, "divisor_offset", true, 0, 1, &d->divisor_offset, what, e))
-        return -1;
-    d->norm_max = INFINITY;
-    if (!json_is_null(norm_max) &&
-        json_get_real(root, "norm_max", true, 0, CKPT_NORM_MAX, &d->norm_max, what, e))
-        return -1;
-    return 0;
-}
-
-int ckpt_description_check(const struct ckpt_description *d, const char *t_max_key,
-                           const char *t_min_key, const char *norm_max_key, const char *what,
-                           struct err *e)
-{
-    struct err reason = {0};
-
-    if (d->t_min <= 0)
-        return err_fail(e, ERR_INPUT, what, "\"%s\" must be greater than 0", t_min_key);
-    if (d->t_max <= d->t_min)
-        return err_fail(e, ERR_INPUT, what, "\"%s\" (%g) must be greater than \"%s\" (%g)",
-                        t_max_key, d->t_max, t_min_key, d->t_min);
-    if (d->norm_max <= d->norm_min)
-        return err_fail(e, ERR_INPUT, what, "\"%s\" (%g) must be greater than the least norm (%g)",
-                        norm_max_key, d->norm_max, d->norm_min);
-    if (nn_arch_check(&d->arch, &reason)) {
-        char line[1100];
-        return err_fail(e, reason.code, what, "%s", err_line(&reason, line, sizeof line));
-    }
-    return 0;
-}
 
 static int labels_read(const json_t *labels, struct ckpt_description *d, const char *what,
                        struct err *e)
@@ -130,14 +87,53 @@ static int provenance_read(const json_t *root, struct ckpt_description *d, const
     return 0;
 }
 
+static const struct ckpt_schema *const schemas[] = {
+    [CKPT_FAMILY_PFGM] = &ckpt_schema_pfgm,
+};
+#define SCHEMAS (sizeof schemas / sizeof schemas[0])
+
+const char *ckpt_family_name(enum ckpt_family family)
+{
+    return schemas[family]->family;
+}
+
+static int family_read(const json_t *root, struct ckpt_description *d, const char *what,
+                       struct err *e)
+{
+    const char *family;
+    char known[128] = "";
+    size_t length = 0;
+
+    if (json_get_string(root, "family", true, &family, what, e))
+        return -1;
+    for (size_t i = 0; i < SCHEMAS; i++) {
+        if (strcmp(family, schemas[i]->family) == 0) {
+            d->family = (enum ckpt_family)i;
+            return 0;
+        }
+        length += (size_t)snprintf(known + length, sizeof known - length, "%s\"%s\"",
+                                   i > 0 ? ", " : "", schemas[i]->family);
+    }
+    return err_fail(e, ERR_UNSUPPORTED, what, "unknown family \"%.40s\"; known: %s", family, known);
+}
+
+/* The keys of every family, and those of this one. */
+static int keys_check(const json_t *root, const struct ckpt_schema *schema, const char *what,
+                      struct err *e)
+{
+    const char *keys[CKPT_SCHEMA_KEYS_MAX + 4] = {"version", "family", "labels", "provenance"};
+    size_t count = 4;
+
+    for (const char *const *key = schema->keys; *key; key++) {
+        assert(count < sizeof keys / sizeof keys[0]);
+        keys[count++] = *key;
+    }
+    return json_only_keys(root, keys, count, what, e);
+}
+
 static int description_parse(const json_t *root, struct ckpt_description *d, const char *what,
                              struct err *e)
 {
-    static const char *const keys[] = {"version",        "family",   "arch",      "t_max",
-                                       "t_min",          "sigma",    "tau",       "m",
-                                       "gamma",          "norm_min", "norm_max",  "t_substitution",
-                                       "divisor_offset", "labels",   "provenance"};
-    const char *family;
     int64_t version;
 
     if (!json_is_object(root))
@@ -150,18 +146,11 @@ static int description_parse(const json_t *root, struct ckpt_description *d, con
                         "description version %lld; this build knows version %d; convert the "
                         "checkpoint again with it",
                         (long long)version, CKPT_DESCRIPTION_VERSION);
-    if (json_only_keys(root, keys, sizeof keys / sizeof keys[0], what, e) ||
-        json_get_string(root, "family", true, &family, what, e))
-        return -1;
-    if (strcmp(family, "pfgm") != 0)
-        return err_fail(e, ERR_UNSUPPORTED, what, "unknown family \"%.40s\"; known: \"pfgm\"",
-                        family);
-    d->family = CKPT_FAMILY_PFGM;
-    if (ckpt_arch_read(json_object_get(root, "arch"), true, &d->arch, what, e) ||
-        field_read(root, d, what, e) || labels_read(json_object_get(root, "labels"), d, what, e) ||
+    if (family_read(root, d, what, e) || keys_check(root, schemas[d->family], what, e) ||
+        labels_read(json_object_get(root, "labels"), d, what, e) ||
         provenance_read(root, d, what, e))
         return -1;
-    return ckpt_description_check(d, "t_max", "t_min", "norm_max", what, e);
+    return schemas[d->family]->read(root, d, what, e);
 }
 
 int ckpt_description_read(const struct ckpt_file *f, struct ckpt_description *out, struct err *e)
@@ -185,6 +174,11 @@ int ckpt_description_read(const struct ckpt_file *f, struct ckpt_description *ou
     if (result)
         ckpt_description_clear(out);
     return result;
+}
+
+struct image_shape ckpt_description_shape(const struct ckpt_description *d)
+{
+    return schemas[d->family]->shape(d);
 }
 
 void ckpt_description_clear(struct ckpt_description *d)
@@ -217,18 +211,16 @@ json_t *ckpt_description_json(const struct ckpt_description *d, struct err *e)
         json_pack("{s:s, s:s, s:o, s:s}", "source_sha256", d->provenance.source_sha256,
                   "source_name", d->provenance.source_name, "step",
                   step < 0 ? json_null() : json_integer(step), "weights", d->provenance.weights);
-    json_t *root = json_pack(
-        "{s:i, s:s, s:o, s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:o, s:f, s:f, s:o}", "version",
-        CKPT_DESCRIPTION_VERSION, "family", "pfgm", "arch", ckpt_arch_json(&d->arch), "t_max",
-        d->t_max, "t_min", d->t_min, "sigma", d->sigma, "tau", d->tau, "m", (json_int_t)d->m,
-        "gamma", d->gamma, "norm_min", d->norm_min, "norm_max",
-        isinf(d->norm_max) ? json_null() : json_real(d->norm_max), "t_substitution",
-        d->t_substitution, "divisor_offset", d->divisor_offset, "provenance", provenance);
+    json_t *root = json_pack("{s:i, s:s}", "version", CKPT_DESCRIPTION_VERSION, "family",
+                             ckpt_family_name(d->family));
 
-    if (root && d->label_count > 0 && json_object_set_new(root, "labels", labels_json(d))) {
+    if (!root || schemas[d->family]->write(d, root) != 0 ||
+        json_object_set(root, "provenance", provenance) != 0 ||
+        (d->label_count > 0 && json_object_set_new(root, "labels", labels_json(d)) != 0)) {
         json_decref(root);
         root = NULL;
     }
+    json_decref(provenance);
     if (!root)
         err_fail(e, ERR_INPUT, "description",
                  "cannot be written as JSON: out of memory, a number that is not finite, or text "

@@ -8,17 +8,20 @@
 #include "base_json.h"
 #include "ckpt_safetensors.h"
 #include "field_prior.h"
+#include "image.h"
 #include "nn_arch.h"
 
 #define CKPT_DESCRIPTION_KEY "pfgm"
 #define CKPT_DESCRIPTION_VERSION 1
 #define CKPT_LABELS_MAX 1000
 
+/* Each family's own keys, with their reader and writer, are a struct ckpt_schema. */
 enum ckpt_family { CKPT_FAMILY_PFGM };
+const char *ckpt_family_name(enum ckpt_family family); /* the word of the interface */
 
 struct ckpt_description {
     enum ckpt_family family;
-    struct nn_arch arch;
+    struct nn_arch arch; /* of learned families */
     double t_max, t_min; /* the flow runs from t = t_max to t_min, 0 < t_min < t_max */
     double sigma, tau;   /* of the perturbation */
     int64_t m;           /* its exponent's bound M */
@@ -27,7 +30,9 @@ struct ckpt_description {
         norm_max; /* clip of the prior's norm; norm_max INFINITY: none ("norm_max": null) */
     double t_substitution; /* below this t the network's v_t is replaced; 0: never */
     double divisor_offset; /* added to v_t before it divides: 1e-5 in the reference */
-    char **labels;         /* class names or NULL; owned */
+    /* Class names or NULL; owned. A learned field that has them takes a class: see
+     * NN_LABEL_EMBEDDING. */
+    char **labels;
     int label_count;
     struct {
         char source_sha256[SHA256_HEX_SIZE]; /* of the file it was made from; empty if none */
@@ -43,6 +48,7 @@ int ckpt_description_read(const struct ckpt_file *f, struct ckpt_description *ou
 /* The JSON object (new reference) as it is stored and as `pfgm inspect --json` shows it. */
 json_t *ckpt_description_json(const struct ckpt_description *d, struct err *e);
 void ckpt_description_clear(struct ckpt_description *d);
+struct image_shape ckpt_description_shape(const struct ckpt_description *d); /* of one datum */
 
 /* The description from a training configuration of the reference: an object with the keys
  * image_size, channels, nf, ch_mult, num_res_blocks, attn_resolutions, fir, progressive_input,

@@ -22,7 +22,21 @@ int ckpt_arch_read(const json_t *object, bool strict, struct nn_arch *out, const
 /* The same members as a new object, NULL when memory is short. */
 json_t *ckpt_arch_json(const struct nn_arch *arch);
 
-/* How the values fit together, whatever the source calls them. */
+/* What one family adds to the keys that all descriptions have (version, family, labels,
+ * provenance). */
+#define CKPT_SCHEMA_KEYS_MAX 24
+struct ckpt_schema {
+    const char *family;      /* the word */
+    const char *const *keys; /* up to CKPT_SCHEMA_KEYS_MAX, NULL behind the last */
+    /* Reads and checks them; the error names the key. Labels have been read. */
+    int (*read)(const json_t *root, struct ckpt_description *d, const char *what, struct err *e);
+    /* Adds them to `root`; -1 when memory is short or a number is not finite. */
+    int (*write)(const struct ckpt_description *d, json_t *root);
+    struct image_shape (*shape)(const struct ckpt_description *d);
+};
+extern const struct ckpt_schema ckpt_schema_pfgm;
+
+/* How the values of a learned PFGM field fit together, whatever the source calls them. */
 int ckpt_description_check(const struct ckpt_description *d, const char *t_max_key,
                            const char *t_min_key, const char *norm_max_key, const char *what,
                            struct err *e);

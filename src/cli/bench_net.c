@@ -47,7 +47,7 @@ static int solve(const struct solving *s, struct ode_solver *ode, struct model_w
         return -1;
     while (ode_solver_status(ode) == ODE_WANTS_SLOPE) {
         const struct model_query query = {ode_solver_point(ode), ode_solver_time(ode),
-                                          ode_solver_form(ode), slope};
+                                          ode_solver_form(ode), MODEL_LABEL_NONE, slope};
         model_slopes(s->model, ws, 1, &query);
         ode_solver_feed(ode, slope);
     }

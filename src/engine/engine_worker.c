@@ -286,6 +286,7 @@ static void advance_batch(struct engine_worker *w, int count, struct ode_counts 
                 .x = ode_solver_point(slot->solver),
                 .t = ode_solver_time(slot->solver),
                 .form = ode_solver_form(slot->solver),
+                .label = MODEL_LABEL_NONE,
                 .slope = slot->slope,
             };
             asking[n++] = slot;

@@ -69,7 +69,8 @@ static json_t *loaded_model_json(const struct engine_model *em)
     struct model_solver solver = model_solver_default(m);
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:{s:i, s:i, s:i}, s:I, s:I, s:s, s:s, s:o}",
                      "id", engine_model_name(em), "object", "model", "name", engine_model_name(em),
-                     "state", "ready", "family", "pfgm", "sha256", model_sha256(m), "shape",
+                     "state", "ready", "family",
+                     ckpt_family_name(model_description(m)->family), "sha256", model_sha256(m), "shape",
                      "channels", shape.channels, "height", shape.height, "width", shape.width,
                      "parameters", (json_int_t)model_parameters(m), "bytes",
                      (json_int_t)model_bytes(m), "kernel", model_kernel_id(m), "precision",

@@ -37,6 +37,8 @@ size_t model_dimension(const struct model *m); /* d = C·H·W */
 enum image_rounding model_rounding(const struct model *m);
 size_t model_parameters(const struct model *m); /* scalars */
 size_t model_bytes(const struct model *m);      /* memory of the weights */
+/* Classes that an image can be asked of; 0: unconditional. Their names are the description's. */
+int model_label_count(const struct model *m);
 
 /* How to go from t = t_max to t = t_min. */
 #define MODEL_T_MIN 1e-6 /* where a flow may end at the lowest */
@@ -65,11 +67,13 @@ void model_workspace_free(struct model_workspace *ws);
 void model_workspace_team(struct model_workspace *ws, struct nn_team *team);
 void model_workspace_help(struct model_workspace *ws, struct nn_team *team, unsigned call);
 
+#define MODEL_LABEL_NONE (-1)
 /* One image's question to the flow: the slope at (x, t), dx/d ln t or dx/dt as `form` says. */
 struct model_query {
     const double *x; /* [d] */
     double t;
     enum ode_form form;
+    int32_t label; /* class, 0 to model_label_count − 1; MODEL_LABEL_NONE: of all data */
     double *slope; /* [d], out; non-finite where the network's answer is */
 };
 /* Answers 1 ≤ n ≤ batch questions. An answer depends on its own question alone, bit for bit. */

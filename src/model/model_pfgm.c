@@ -57,7 +57,13 @@ static void pfgm_slopes(const struct model *m, struct model_workspace *ws, int n
 
 const struct model_family model_family_pfgm = {
     .rounding = IMAGE_ROUND_PFGM,
+    .load = model_net_load,
+    .unload = model_net_unload,
+    .kernel_id = model_net_kernel_id,
+    .workspace_fill = model_net_workspace_fill,
+    .workspace_clear = model_net_workspace_clear,
     .time_components = pfgm_time_components,
     .prior_draw = pfgm_prior_draw,
     .slopes = pfgm_slopes,
+    .field = model_net_field,
 };

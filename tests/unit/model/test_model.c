@@ -147,13 +147,14 @@ static void a_slope_does_not_depend_on_company(void **state)
     struct model_query queries[B];
     for (int i = 0; i < B; i++) {
         model_prior_draw(m, &solver, 5, (uint64_t)i, x[i]);
-        queries[i] = (struct model_query){x[i], t[i], ODE_SLOPE_DLNT, alone[i]};
+        queries[i] = (struct model_query){x[i], t[i], ODE_SLOPE_DLNT, MODEL_LABEL_NONE, alone[i]};
         model_slopes(m, ws, 1, &queries[i]);
     }
     for (int turn = 0; turn < B; turn++) {
         for (int i = 0; i < B; i++) {
             int from = (i + turn) % B;
-            queries[i] = (struct model_query){x[from], t[from], ODE_SLOPE_DLNT, together[from]};
+            queries[i] = (struct model_query){x[from], t[from], ODE_SLOPE_DLNT, MODEL_LABEL_NONE,
+                                              together[from]};
         }
         memset(together, 0, sizeof together);
         model_slopes(m, ws, B, queries);
@@ -194,9 +195,9 @@ static void slopes_follow_the_substitution_below_its_threshold(void **state)
             divisor = -8.0 * times[k] / (sqrt(e * e + times[k] * times[k]) + 5.0);
         }
         divisor += 1e-5;
-        struct model_query q = {x, times[k], ODE_SLOPE_DLNT, slope};
+        struct model_query q = {x, times[k], ODE_SLOPE_DLNT, MODEL_LABEL_NONE, slope};
         model_slopes(m, ws, 1, &q);
-        q = (struct model_query){x, times[k], ODE_SLOPE_DT, slope_dt};
+        q = (struct model_query){x, times[k], ODE_SLOPE_DT, MODEL_LABEL_NONE, slope_dt};
         model_slopes(m, ws, 1, &q);
         for (int i = 0; i < 64; i++) {
             double exact = times[k] * (double)v_x[i] / divisor;

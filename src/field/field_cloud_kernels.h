@@ -1,0 +1,32 @@
+/* The loops of field_cloud.c, compiled once for each instruction set from one source; all give the
+ * same bits. Inside the room only.
+ *
+ * Points are [block][d][FIELD_CLOUD_LANES]: a lane is a source, so that sums over d need no
+ * exchange between lanes. */
+#ifndef FIELD_CLOUD_KERNELS_H
+#define FIELD_CLOUD_KERNELS_H
+
+#include "field_cloud.h"
+
+struct field_cloud_kernels {
+    /* out [blocks][lanes] = min(‖x − y‖² + t², FLT_MAX); the least of them. */
+    float (*distances)(const float *points, size_t d, size_t blocks, const float *x, float t_square,
+                       float *out);
+    /* In place, squares [blocks][lanes] to log weights: own − power · ln(square / least). */
+    float (*log_weights)(float *squares, const float *own, size_t blocks, float power, float least);
+    /* In place, log weights to e^(log weight − largest); their sum. */
+    double (*weights)(float *log_weights, size_t blocks, float largest);
+    /* sum [d] += Σ weight · y; `lanes` is scratch [d][lanes]. */
+    void (*mean)(const float *points, size_t d, size_t blocks, const float *weights, float *lanes,
+                 double *sum);
+};
+
+extern const struct field_cloud_kernels field_cloud_kernels_portable;
+#ifdef FIELD_HAVE_X86
+extern const struct field_cloud_kernels field_cloud_kernels_avx2;
+extern const struct field_cloud_kernels field_cloud_kernels_avx512;
+#endif
+/* The widest that this machine runs. */
+const struct field_cloud_kernels *field_cloud_kernels_best(void);
+
+#endif

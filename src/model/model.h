@@ -40,7 +40,8 @@ size_t model_bytes(const struct model *m);      /* memory of the weights */
 /* Classes that an image can be asked of; 0: unconditional. Their names are the description's. */
 int model_label_count(const struct model *m);
 
-/* How to go from t = t_max to t = t_min. */
+/* How to go from t = t_max to t = t_min, and, where ode.to_zero says so, in one step to t = 0. A
+ * family that ends on its data prediction (exact fields, PFGM++) has to_zero in its default. */
 #define MODEL_T_MIN 1e-6 /* where a flow may end at the lowest */
 struct model_solver {
     struct ode_options ode;

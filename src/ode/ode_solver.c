@@ -99,7 +99,7 @@ static int check_fixed(const struct ode_options *o, struct err *e)
     if (!(o->t_break >= 0.0) || !isfinite(o->t_break))
         return err_fail(e, ERR_INPUT, "t_break", "%g is not a finite number of at least 0",
                         o->t_break);
-    int64_t needed = ops->evaluations(o->steps);
+    int64_t needed = ops->evaluations(o->steps) + (o->to_zero ? 1 : 0);
     if (needed > budget(o))
         return err_fail(e, ERR_LIMIT, "max_nfe",
                         "%s with %d steps takes %lld evaluations, more than max_nfe = %lld: raise "
@@ -205,6 +205,7 @@ int ode_solver_start(struct ode_solver *s, const double *x0, double t0, double t
     s->state = ode_vector(s, 0);
     s->point = s->state;
     s->time = s->state_time = t0;
+    s->ending = false;
     if (!isfinite(t0) || !isfinite(t1) || (positive && (t0 <= 0.0 || t1 <= 0.0))) {
         err_fail(&s->error, ERR_INPUT, "t",
                  "cannot go from t = %g to t = %g: both must be finite%s", t0, t1,
@@ -213,6 +214,11 @@ int ode_solver_start(struct ode_solver *s, const double *x0, double t0, double t
     }
     if (positive ? math_log(t0) == math_log(t1) : t0 == t1) {
         err_fail(&s->error, ERR_INPUT, "t", "t = %.17g and t = %.17g are no way apart", t0, t1);
+        return refuse(s, e);
+    }
+    if (s->options.to_zero && t1 > t0) {
+        err_fail(&s->error, ERR_INPUT, "t", "t = 0 does not lie beyond the way from %g to %g", t0,
+                 t1);
         return refuse(s, e);
     }
     if (!all_finite(x0, s->n)) {
@@ -244,6 +250,16 @@ enum ode_form ode_solver_form(const struct ode_solver *s)
     return s->form;
 }
 
+/* x − t · dx/dt at t1. */
+static void step_to_zero(struct ode_solver *s, const double *slope)
+{
+    double factor = s->form == ODE_SLOPE_DLNT ? 1.0 : s->t1;
+    for (size_t i = 0; i < s->n; i++)
+        s->state[i] -= factor * slope[i];
+    if (ode_advance(s, s->state, 0.0))
+        s->status = ODE_DONE;
+}
+
 void ode_solver_feed(struct ode_solver *s, const double *slope)
 {
     if (s->status != ODE_WANTS_SLOPE)
@@ -253,7 +269,10 @@ void ode_solver_feed(struct ode_solver *s, const double *slope)
         ode_fail(s, ERR_NUMERIC, "non-finite slope at t = %g", s->time);
         return;
     }
-    s->ops->feed(s, slope);
+    if (s->ending)
+        step_to_zero(s, slope);
+    else
+        s->ops->feed(s, slope);
 }
 
 const double *ode_solver_state(const struct ode_solver *s)
@@ -313,7 +332,12 @@ bool ode_advance(struct ode_solver *s, double *state, double time)
 
 void ode_finish(struct ode_solver *s)
 {
-    s->status = ODE_DONE;
+    if (!s->options.to_zero) {
+        s->status = ODE_DONE;
+        return;
+    }
+    s->ending = true;
+    ode_want(s, s->state, s->t1);
 }
 
 void ode_fail(struct ode_solver *s, enum err_code code, const char *format, ...)

@@ -68,6 +68,9 @@ struct ode_options {
      * control. This many components of that kind (H·W for the reference's norm, 0 for the plain
      * one). Only with ODE_CLOCK_LOG. */
     size_t time_components;
+    /* After t1, which then lies below t0, one step of Euler's more, to t = 0: x − t·dx/dt there is
+     * the data prediction, on which exact fields and PFGM++ end. One evaluation more. */
+    bool to_zero;
 };
 
 /* Checks ranges (finite, steps, rtol in [ODE_RTOL_MIN, 1), atol ≥ 0 …): ERR_INPUT. A max_nfe that a

@@ -123,6 +123,38 @@ static void test_one_source_is_a_straight_line(void **state)
     }
 }
 
+/* One step of Euler's more, from t_min to 0, ends on the data prediction: every method on a single
+ * source, at one evaluation more than without it, and none goes to zero upwards. */
+static void test_the_step_to_zero(void **state)
+{
+    (void)state;
+    static const double y[2] = {0.5, -3.0}, start[2] = {60.0, -20.0};
+    struct drive_sources field = {.sources = {.count = 1, .d = 2, .points = y}};
+    for (int method = 0; method < ODE_METHODS; method++) {
+        struct ode_options options = {.method = (enum ode_method)method,
+                                      .clock = ODE_CLOCK_LOG,
+                                      .rtol = 1e-4,
+                                      .atol = 1e-4,
+                                      .steps = ode_method_is_fixed_step(method) ? 6 : 0};
+        double scratch[2];
+        struct ode_solver *plain = drive_new(options, 2);
+        options.to_zero = true;
+        struct ode_solver *s = drive_new(options, 2);
+        assert_int_equal(drive(plain, start, 40.0, 0.1, drive_sources_slope, &field, scratch),
+                         ODE_DONE);
+        assert_int_equal(drive(s, start, 40.0, 0.1, drive_sources_slope, &field, scratch),
+                         ODE_DONE);
+        assert_true(worst_difference(ode_solver_state(s), y, 2) < 1e-12);
+        assert_true(ode_solver_state_time(s) == 0.0 && ode_solver_progress(s) == 1.0);
+        assert_int_equal(ode_solver_counts(s).nfe, ode_solver_counts(plain).nfe + 1);
+        assert_int_equal(drive(s, start, 0.1, 40.0, drive_sources_slope, &field, scratch),
+                         ODE_FAILED);
+        assert_int_equal(ode_solver_error(s)->code, ERR_INPUT);
+        ode_solver_free(plain);
+        ode_solver_free(s);
+    }
+}
+
 /* Evaluations by the formulas, and the reference's steps written out by hand on a grid of three. */
 static void test_formulas_of_fixed_steps(void **state)
 {
@@ -205,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_orders),
         cmocka_unit_test(test_one_source_is_a_straight_line),
+        cmocka_unit_test(test_the_step_to_zero),
         cmocka_unit_test(test_formulas_of_fixed_steps),
         cmocka_unit_test(test_there_and_back),
     };

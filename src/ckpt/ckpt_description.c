@@ -16,6 +16,17 @@
 
 /* ---- reading ---- */
 
+int ckpt_description_check_way(const struct ckpt_description *d, const char *t_max_key,
+                               const char *t_min_key, const char *what, struct err *e)
+{
+    if (d->t_min <= 0)
+        return err_fail(e, ERR_INPUT, what, "\"%s\" must be greater than 0", t_min_key);
+    if (d->t_max <= d->t_min)
+        return err_fail(e, ERR_INPUT, what, "\"%s\" (%g) must be greater than \"%s\" (%g)",
+                        t_max_key, d->t_max, t_min_key, d->t_min);
+    return 0;
+}
+
 static int labels_read(const json_t *labels, struct ckpt_description *d, const char *what,
                        struct err *e)
 {
@@ -89,6 +100,7 @@ static int provenance_read(const json_t *root, struct ckpt_description *d, const
 
 static const struct ckpt_schema *const schemas[] = {
     [CKPT_FAMILY_PFGM] = &ckpt_schema_pfgm,
+    [CKPT_FAMILY_EXACT] = &ckpt_schema_exact,
 };
 #define SCHEMAS (sizeof schemas / sizeof schemas[0])
 

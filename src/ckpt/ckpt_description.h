@@ -16,16 +16,24 @@
 #define CKPT_LABELS_MAX 1000
 
 /* Each family's own keys, with their reader and writer, are a struct ckpt_schema. */
-enum ckpt_family { CKPT_FAMILY_PFGM };
+enum ckpt_family { CKPT_FAMILY_PFGM, CKPT_FAMILY_EXACT };
 const char *ckpt_family_name(enum ckpt_family family); /* the word of the interface */
+
+/* Tensors of an exact field: sources [n,d] as bytes of pictures (U8, data scale v/127.5 − 1) or
+ * F32, weights [n] F32 if they are not equal, and with labels the class of each [n] I32, −1 for
+ * none. */
+#define CKPT_SOURCES "sources"
+#define CKPT_SOURCE_WEIGHTS "weights"
+#define CKPT_SOURCE_LABELS "labels"
 
 struct ckpt_description {
     enum ckpt_family family;
-    struct nn_arch arch; /* of learned families */
-    double t_max, t_min; /* the flow runs from t = t_max to t_min, 0 < t_min < t_max */
-    double sigma, tau;   /* of the perturbation */
-    int64_t m;           /* its exponent's bound M */
-    double gamma;        /* of the normalisation, ≥ 0 */
+    struct nn_arch arch;            /* of learned families */
+    struct image_shape exact_shape; /* of the exact family */
+    double t_max, t_min;            /* the flow runs from t = t_max to t_min, 0 < t_min < t_max */
+    double sigma, tau;              /* of the perturbation */
+    int64_t m;                      /* its exponent's bound M */
+    double gamma;                   /* of the normalisation, ≥ 0 */
     double norm_min,
         norm_max; /* clip of the prior's norm; norm_max INFINITY: none ("norm_max": null) */
     double t_substitution; /* below this t the network's v_t is replaced; 0: never */

@@ -35,6 +35,11 @@ struct ckpt_schema {
     struct image_shape (*shape)(const struct ckpt_description *d);
 };
 extern const struct ckpt_schema ckpt_schema_pfgm;
+extern const struct ckpt_schema ckpt_schema_exact;
+
+/* 0 < t_min < t_max; the error uses the source's words for both. */
+int ckpt_description_check_way(const struct ckpt_description *d, const char *t_max_key,
+                               const char *t_min_key, const char *what, struct err *e);
 
 /* How the values of a learned PFGM field fit together, whatever the source calls them. */
 int ckpt_description_check(const struct ckpt_description *d, const char *t_max_key,

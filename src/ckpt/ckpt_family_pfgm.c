@@ -10,11 +10,8 @@ int ckpt_description_check(const struct ckpt_description *d, const char *t_max_k
 {
     struct err reason = {0};
 
-    if (d->t_min <= 0)
-        return err_fail(e, ERR_INPUT, what, "\"%s\" must be greater than 0", t_min_key);
-    if (d->t_max <= d->t_min)
-        return err_fail(e, ERR_INPUT, what, "\"%s\" (%g) must be greater than \"%s\" (%g)",
-                        t_max_key, d->t_max, t_min_key, d->t_min);
+    if (ckpt_description_check_way(d, t_max_key, t_min_key, what, e))
+        return -1;
     if (d->norm_max <= d->norm_min)
         return err_fail(e, ERR_INPUT, what, "\"%s\" (%g) must be greater than the least norm (%g)",
                         norm_max_key, d->norm_max, d->norm_min);

@@ -4,6 +4,7 @@
 #include "ckpt_convert.h"
 #include "cli.h"
 #include "cli_json.h"
+#include "convert_exact.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,6 +16,8 @@
 static const char usage[] =
     "usage: pfgm convert IN -o OUT.safetensors (--preset NAME | --config FILE.json)\n"
     "                    [--weights ema|raw] [--json]\n"
+    "       pfgm convert --exact DATA -o OUT.safetensors [--labels FILE] [--t-max T]\n"
+    "                    [--t-min T] [--strict] [--json]\n"
     "\n"
     "Reads a checkpoint that the PFGM reference code saved (.pth, zip or legacy container, "
     "nothing\n"
@@ -27,61 +30,102 @@ static const char usage[] =
     "                      ch_mult, num_res_blocks, attn_resolutions, fir, progressive_input,\n"
     "                      embedding_type, gamma, sigma, tau, M, z_max, z_min, upper_norm, z_exp\n"
     "      --weights KIND  ema (averaged, the default) or raw\n"
+    "      --exact DATA    no network: the exact field of the data themselves, as pfgm train\n"
+    "                      takes them (a folder of PNGs, IDX, .npy or .npz)\n"
+    "      --labels FILE   their labels, where DATA is IDX and the name does not tell\n"
+    "      --t-max T       plane of the start (20 radii of the data)\n"
+    "      --t-min T       where the last step to 0 begins (1e-4 radii)\n"
+    "      --strict        a file of DATA that cannot be used is an error\n"
     "      --json          print the summary as JSON\n"
     "      --help          print this text\n";
 
 struct convert_options {
     const char *input, *output, *preset, *config;
+    struct convert_exact exact; /* data NULL: a checkpoint is converted */
     enum ckpt_weights weights;
-    bool json, help;
+    bool json;
 };
 
-/* 0, or the exit code of a usage error. */
+static int take_way(const char *name, const char *word, double *out, struct err *e)
+{
+    if (cli_parse_real(name, word, out, e))
+        return -1;
+    return *out > 0 ? 0 : err_fail(e, ERR_INPUT, name, "%s is not above 0", word);
+}
+
+static int take(void *context, int option, const char *word, struct err *e)
+{
+    struct convert_options *o = context;
+
+    switch (option) {
+    case 'o':
+        o->output = word;
+        return 0;
+    case 'p':
+        o->preset = word;
+        return 0;
+    case 'c':
+        o->config = word;
+        return 0;
+    case 'j':
+        o->json = true;
+        return 0;
+    case 'x':
+        o->exact.data = word;
+        return 0;
+    case 'l':
+        o->exact.labels = word;
+        return 0;
+    case 's':
+        o->exact.strict = true;
+        return 0;
+    case 'T':
+        return take_way("--t-max", word, &o->exact.t_max, e);
+    case 't':
+        return take_way("--t-min", word, &o->exact.t_min, e);
+    default:
+        o->weights = strcmp(word, "raw") == 0 ? CKPT_WEIGHTS_RAW : CKPT_WEIGHTS_EMA;
+        if (o->weights == CKPT_WEIGHTS_EMA && strcmp(word, "ema") != 0)
+            return err_fail(e, ERR_INPUT, "--weights", "is ema or raw, not \"%s\"", word);
+        return 0;
+    }
+}
+
+/* -1 to go on, else the exit code. */
 static int options_parse(int argc, char **argv, struct convert_options *o)
 {
     static const struct option options[] = {
-        {"output", required_argument, NULL, 'o'},
-        {"preset", required_argument, NULL, 'p'},
-        {"config", required_argument, NULL, 'c'},
-        {"weights", required_argument, NULL, 'w'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"output", required_argument, NULL, 'o'}, {"preset", required_argument, NULL, 'p'},
+        {"config", required_argument, NULL, 'c'}, {"weights", required_argument, NULL, 'w'},
+        {"exact", required_argument, NULL, 'x'},  {"labels", required_argument, NULL, 'l'},
+        {"t-max", required_argument, NULL, 'T'},  {"t-min", required_argument, NULL, 't'},
+        {"strict", no_argument, NULL, 's'},       {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
-    int option;
+    const struct cli_options table = {.subcommand = "convert",
+                                      .help = usage,
+                                      .short_options = ":o:h",
+                                      .long_options = options,
+                                      .take = take};
+    int code = cli_take_options(&table, argc, argv, o);
 
-    optind = 0; /* the library's word for: begin anew */
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":o:", options, NULL)) != -1) {
-        if (option == 'o')
-            o->output = optarg;
-        else if (option == 'p')
-            o->preset = optarg;
-        else if (option == 'c')
-            o->config = optarg;
-        else if (option == 'j')
-            o->json = true;
-        else if (option == 'h')
-            o->help = true;
-        else if (option == 'w' && strcmp(optarg, "ema") == 0)
-            o->weights = CKPT_WEIGHTS_EMA;
-        else if (option == 'w' && strcmp(optarg, "raw") == 0)
-            o->weights = CKPT_WEIGHTS_RAW;
-        else if (option == 'w')
-            return cli_usage_error("convert", "--weights is ema or raw, not \"%s\"", optarg);
-        else
-            return cli_option_error("convert", option, argv);
-    }
-    if (o->help)
-        return 0;
-    if (optind + 1 != argc)
-        return cli_usage_error("convert", "exactly one input file is needed");
+    if (code >= 0)
+        return code;
+    if (optind + (o->exact.data ? 0 : 1) != argc)
+        return cli_usage_error("convert", o->exact.data ? "--exact takes no input file beside DATA"
+                                                        : "exactly one input file is needed");
     o->input = argv[optind];
     if (!o->output)
         return cli_usage_error("convert", "-o OUT.safetensors is needed");
-    if (!o->preset == !o->config)
+    if (o->exact.data && (o->preset || o->config))
+        return cli_usage_error("convert", "--exact has no network: no --preset and no --config");
+    if (!o->exact.data && !o->preset == !o->config)
         return cli_usage_error("convert", "exactly one of --preset and --config is needed");
-    return 0;
+    if (!o->exact.data &&
+        (o->exact.labels || o->exact.strict || o->exact.t_max > 0 || o->exact.t_min > 0))
+        return cli_usage_error("convert", "--labels, --strict, --t-max and "
+                                          "--t-min belong to --exact");
+    return -1;
 }
 
 static int description_get(const struct convert_options *o, struct ckpt_description *d,
@@ -161,10 +205,14 @@ int cli_convert(int argc, char **argv)
     struct err e = {0};
     int code = options_parse(argc, argv, &o);
 
-    if (code)
+    if (code >= 0)
         return code;
-    if (o.help)
-        return fputs(usage, stdout) < 0 ? CLI_EXIT_FAILED : CLI_EXIT_OK;
+    if (o.exact.data) {
+        o.exact.output = o.output;
+        o.exact.json = o.json;
+        return convert_exact(&o.exact, &e) == 0 ? CLI_EXIT_OK : cli_fail("convert", &e);
+    }
+    code = CLI_EXIT_OK;
     if (description_get(&o, &d, &e) ||
         ckpt_convert(o.input, o.output, &d, o.weights, isatty(STDERR_FILENO) ? progress_show : NULL,
                      NULL, &census, &e) ||

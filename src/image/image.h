@@ -13,6 +13,12 @@ struct image_shape {
     int height, width;
 };
 size_t image_shape_count(struct image_shape s); /* C·H·W */
+/* Shape [1,1,d] is that of vectors, which are no pictures: they have no pixels, no PNG, no sheet.
+ */
+static inline bool image_shape_is_vector(struct image_shape s)
+{
+    return s.channels == 1 && s.height == 1;
+}
 
 /* How a family of models turns data scale into bytes (the references differ, see the seed rule). */
 enum image_rounding {

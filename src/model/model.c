@@ -25,6 +25,7 @@ int model_precision_parse(const char *word, enum model_precision *out, struct er
 
 static const struct model_family *const families[] = {
     [CKPT_FAMILY_PFGM] = &model_family_pfgm,
+    [CKPT_FAMILY_EXACT] = &model_family_exact,
 };
 
 static int load_from(struct model *m, struct ckpt_file *f, const struct model_options *options,
@@ -128,7 +129,8 @@ struct model_solver model_solver_default(const struct model *m)
                 .rtol = 1e-4,
                 .atol = 1e-4,
                 .max_nfe = MAX_NFE_DEFAULT,
-                .time_components = m->family->time_components(m)},
+                .time_components = m->family->time_components(m),
+                .to_zero = m->family->to_zero},
         .t_max = m->description.t_max,
         .t_min = m->description.t_min,
     };

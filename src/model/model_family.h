@@ -9,6 +9,7 @@
 
 struct model_family {
     enum image_rounding rounding;
+    bool to_zero; /* its flow ends on the data prediction at t_min */
     /* Takes the weights over from the file, whose description has been read, and fills `sha256`,
      * `parameters` and `bytes`. After a failure too, `unload` frees what is there. */
     int (*load)(struct model *m, struct ckpt_file *f, const struct model_options *options,
@@ -61,5 +62,6 @@ void model_net_field(const struct model *m, struct model_workspace *ws, int n,
                      const float *const x[], const float t[], float *const v_x[], float v_t[]);
 
 extern const struct model_family model_family_pfgm;
+extern const struct model_family model_family_exact;
 
 #endif

@@ -434,10 +434,13 @@ class Options(Case):
         self.refused(self.run_pfgm("convert", source, *out, "--preset", "x"), "bedroom-ddpmpp")
         config = ("--config", self.path("pfgm_digits8.json"))
         for words in ((source, *out), (source, *config), (*out, *config),
-                      (source, source, *out, *config), (source, *out, *config, "--weights", "x"),
-                      (source, *out, *config, "--preset", "cifar10-ddpmpp"),
+                      (source, source, *out, *config), (source, "--exact", source, *out),
+                      (source, *out, *config, "--t-max", "3"),
+                      ("--exact", source, *out, *config), (source, *out, *config, "--preset", "cifar10-ddpmpp"),
                       (source, *out, *config, "--frob"), (source, "-o")):
             self.refused(self.run_pfgm("convert", *words), "--help")
+        self.refused(self.run_pfgm("convert", source, *out, *config, "--weights", "x"),
+                     "--weights", "ema or raw")
         self.refused(self.run_pfgm("inspect"), "--help")
         self.assertEqual(self.run_pfgm("convert", "--help").returncode, 0)
         self.assertIn("usage", self.run_pfgm("inspect", "--help").stdout)

@@ -1,0 +1,157 @@
+/* Making an exact field: the readers of training data read the sources, the checkpoint holds them
+ * as they are.
+ *
+ * The plane of start must lie far enough out that the sources look like one mass: the shares of the
+ * sources are off by about (radius/T)², so T is 20 radii unless told otherwise. The flow ends at
+ * 1e-4 radii, below the distance of sources that a person can tell apart, and steps to 0 from
+ * there. */
+#include "convert_exact.h"
+
+#include "ckpt_description.h"
+#include "cli.h"
+#include "cli_json.h"
+#include "field_cloud.h"
+#include "train_data.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define T_MAX_RADII 20.0
+#define T_MIN_RADII 1e-4
+
+/* The cloud's radius, with all checks of the sources that a model makes when it is loaded. */
+static int radius_of(const struct train_data *data, const struct image_shape shape, double *out,
+                     struct err *e)
+{
+    struct field_cloud_points points = {.count = data->count,
+                                        .d = image_shape_count(shape),
+                                        .group = data->label,
+                                        .groups = data->label ? data->classes : 0};
+    float *values = calloc(data->count * points.d, sizeof *values);
+    struct field_cloud *cloud = NULL;
+
+    if (!values)
+        return err_fail_memory(e, data->count * points.d * sizeof *values);
+    for (size_t i = 0; i < data->count; i++)
+        train_data_image(data, i, false, values + i * points.d);
+    points.points = values;
+    cloud = field_cloud_new(&points, e);
+    if (cloud)
+        *out = field_cloud_radius(cloud);
+    field_cloud_free(cloud);
+    free(values);
+    return cloud ? 0 : -1;
+}
+
+static int way_set(const struct convert_exact *o, double radius, struct ckpt_description *d,
+                   struct err *e)
+{
+    if (radius == 0.0 && (o->t_max == 0.0 || o->t_min == 0.0))
+        return err_fail(e, ERR_INPUT, o->data,
+                        "all sources are one point, which has no radius: give --t-max and --t-min");
+    d->t_max = o->t_max > 0.0 ? o->t_max : T_MAX_RADII * radius;
+    d->t_min = o->t_min > 0.0 ? o->t_min : T_MIN_RADII * radius;
+    if (d->t_max > FIELD_T_MAX || d->t_min >= d->t_max)
+        return err_fail(e, ERR_INPUT, "--t-max", "%g does not lie above --t-min %g and below %g",
+                        d->t_max, d->t_min, FIELD_T_MAX);
+    return 0;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static int write_checkpoint(const struct convert_exact *o, const struct train_data *data,
+                            const struct ckpt_description *d, struct err *e)
+{
+    const uint64_t n = data->count;
+    const struct ckpt_output tensors[] = {
+        {.name = CKPT_SOURCES,
+         .dtype = CKPT_U8,
+         .rank = 2,
+         .shape = {n, image_shape_count(d->exact_shape)},
+         .data = data->pixels},
+        {.name = CKPT_SOURCE_LABELS,
+         .dtype = CKPT_I32,
+         .rank = 1,
+         .shape = {n},
+         .data = data->label},
+    };
+    json_t *description = ckpt_description_json(d, e);
+    char *text = description ? json_dumps(description, JSON_COMPACT) : NULL;
+    json_t *metadata = text ? json_pack("{s:s}", CKPT_DESCRIPTION_KEY, text) : NULL;
+    int result = -1;
+
+    if (metadata)
+        result = ckpt_file_write(o->output, tensors, data->label ? 2 : 1, metadata, e);
+    else if (description)
+        err_fail_memory(e, 4096);
+    json_decref(metadata);
+    free(text);
+    json_decref(description);
+    return result;
+}
+
+static int tell(const struct convert_exact *o, const struct train_data *data,
+                const struct ckpt_description *d, struct err *e)
+{
+    char digest[SHA256_HEX_SIZE];
+    struct image_shape s = d->exact_shape;
+    int result = 0;
+
+    if (sha256_file_hex(o->output, digest, e))
+        return -1;
+    if (o->json) {
+        json_t *root =
+            json_pack("{s:s, s:s, s:s, s:I, s:I, s:o}", "input", o->data, "output", o->output,
+                      "sha256", digest, "sources", (json_int_t)data->count, "skipped",
+                      (json_int_t)data->skipped, "description", ckpt_description_json(d, e));
+        result = root ? cli_json_print(root, e)
+                      : err_fail(e, ERR_INPUT, o->data,
+                                 "a file name is not UTF-8, so JSON cannot tell it");
+        json_decref(root);
+        return result;
+    }
+    printf("%s\n", o->output);
+    printf("  sources     %zu of shape [%d, %d, %d]", data->count, s.channels, s.height, s.width);
+    if (data->skipped > 0)
+        printf(", %zu files skipped", data->skipped);
+    printf("\n  t           from %.6g to %.6g, then to 0\n", d->t_max, d->t_min);
+    if (d->label_count > 0)
+        printf("  classes     %d\n", d->label_count);
+    printf("  sha256      %s\n", digest);
+    return 0;
+}
+
+int convert_exact(const struct convert_exact *o, struct err *e)
+{
+    const struct train_data_options options = {
+        .path = o->data, .labels = o->labels, .strict = o->strict};
+    struct train_data data;
+    double radius = 0.0;
+
+    if (train_data_open(&options, &data, e))
+        return -1;
+    struct ckpt_description d = {
+        .family = CKPT_FAMILY_EXACT,
+        .exact_shape = {data.channels, data.side, data.side},
+        .labels = data.label ? data.names : NULL, /* borrowed */
+        .label_count = data.label ? data.classes : 0,
+        .provenance = {.step = -1, .weights = "raw"},
+    };
+    snprintf(d.provenance.source_name, sizeof d.provenance.source_name, "%s", base_name(o->data));
+    memcpy(d.provenance.source_sha256, data.sha256, sizeof data.sha256);
+    int result = radius_of(&data, d.exact_shape, &radius, e);
+    if (result == 0)
+        result = way_set(o, radius, &d, e);
+    if (result == 0)
+        result = write_checkpoint(o, &data, &d, e);
+    if (result == 0)
+        result = tell(o, &data, &d, e);
+    train_data_close(&data);
+    return result;
+}

@@ -1,0 +1,172 @@
+/* The exact family: a checkpoint of the data, its slopes, classes, and what is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first. */
+#include <cmocka.h>
+
+#include "model.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const float square[8] = {1, 1, -1, 1, -1, -1, 1, -1}, weights[4] = {1, 2, 3, 4};
+static const int32_t labels[4] = {0, 0, 1, -1};
+
+/* Four points in the plane, in a file of their own. */
+static void write_points(const char *path, const char *description, size_t tensors,
+                         const struct ckpt_output *extra)
+{
+    struct ckpt_output out[4] = {
+        {.name = "sources", .dtype = CKPT_F32, .rank = 2, .shape = {4, 2}, .data = square}};
+    struct err e = {0};
+    json_t *metadata = json_pack("{s:s}", CKPT_DESCRIPTION_KEY, description);
+    for (size_t i = 1; i < tensors; i++)
+        out[i] = extra[i - 1];
+    assert_int_equal(ckpt_file_write(path, out, tensors, metadata, &e), 0);
+    json_decref(metadata);
+}
+
+static const char *path_of(const char *name)
+{
+    static char path[256];
+    const char *folder = getenv("TMPDIR");
+    snprintf(path, sizeof path, "%s/pfgm-exact-%d-%s", folder ? folder : "/tmp", (int)getpid(),
+             name);
+    return path;
+}
+
+#define PROVENANCE                                                                                 \
+    "\"provenance\":{\"source_sha256\":\"\",\"source_name\":\"\",\"step\":null,"                   \
+    "\"weights\":\"raw\"}"
+#define PLAIN                                                                                      \
+    "{\"version\":1,\"family\":\"exact\",\"shape\":[1,1,2],\"t_max\":30,\"t_min\":1e-"             \
+    "3," PROVENANCE "}"
+#define LABELLED                                                                                   \
+    "{\"version\":1,\"family\":\"exact\",\"shape\":[1,1,2],\"t_max\":30,\"t_min\":1e-3,"           \
+    "\"labels\":[\"up\",\"down\"]," PROVENANCE "}"
+
+static const struct ckpt_output weight_tensor = {
+    .name = "weights", .dtype = CKPT_F32, .rank = 1, .shape = {4}, .data = weights};
+static const struct ckpt_output label_tensor = {
+    .name = "labels", .dtype = CKPT_I32, .rank = 1, .shape = {4}, .data = labels};
+
+static struct model *load(const char *path, struct err *e)
+{
+    struct model *m = model_load(path, &(struct model_options){0}, e);
+    unlink(path);
+    return m;
+}
+
+static void slope_at(const struct model *m, double x0, double x1, double t, int32_t label,
+                     double *slope)
+{
+    struct err e = {0};
+    struct model_workspace *ws = model_workspace_new(m, 1, &e);
+    const double x[2] = {x0, x1};
+    struct model_query q = {x, t, ODE_SLOPE_DLNT, label, slope};
+    assert_non_null(ws);
+    model_slopes(m, ws, 1, &q);
+    model_workspace_free(ws);
+}
+
+static void test_a_model_of_points(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    const char *path = path_of("plain");
+    double slope[2];
+    write_points(path, PLAIN, 2, &weight_tensor);
+    struct model *m = load(path, &e);
+    if (!m)
+        fail_msg("%s: %s", e.at, e.text);
+    assert_int_equal(model_dimension(m), 2);
+    assert_int_equal(model_parameters(m), 8);
+    assert_int_equal(model_label_count(m), 0);
+    assert_string_equal(model_kernel_id(m), "exact.1");
+    assert_true(model_solver_default(m).ode.to_zero);
+    /* far away the prediction is the centre of mass, near a source that source */
+    slope_at(m, 0, 0, 1e6, MODEL_LABEL_NONE, slope);
+    assert_true(fabs(-slope[0] - (1 - 2 - 3 + 4) / 10.0) < 1e-6);
+    assert_true(fabs(-slope[1] - (1 + 2 - 3 - 4) / 10.0) < 1e-6);
+    slope_at(m, 1.0, 1.001, 1e-3, MODEL_LABEL_NONE, slope);
+    assert_true(fabs(slope[0]) < 1e-6 && fabs(slope[1] - 0.001) < 1e-6);
+    model_free(m);
+}
+
+static void test_a_class_has_its_own_field(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    const char *path = path_of("labelled");
+    double slope[2];
+    write_points(path, LABELLED, 2, &label_tensor);
+    struct model *m = load(path, &e);
+    if (!m)
+        fail_msg("%s: %s", e.at, e.text);
+    assert_int_equal(model_label_count(m), 2);
+    slope_at(m, 0, 0, 5, 0, slope); /* between its two sources, both above */
+    assert_true(slope[0] == 0 && slope[1] == -1);
+    slope_at(m, 0, 0, 5, 1, slope);
+    assert_true(slope[0] == 1 && slope[1] == 1);
+    slope_at(m, 0, 0, 5, MODEL_LABEL_NONE, slope);
+    assert_true(fabs(slope[0]) < 1e-6 && fabs(slope[1]) < 1e-6);
+    model_free(m);
+}
+
+static void refused(const char *description, size_t tensors, const struct ckpt_output *extra,
+                    const char *word)
+{
+    struct err e = {0};
+    const char *path = path_of("bad");
+    write_points(path, description, tensors, extra);
+    assert_null(load(path, &e));
+    if (!strstr(e.text, word))
+        fail_msg("\"%s\" does not say \"%s\"", e.text, word);
+}
+
+static void test_what_does_not_fit_is_refused(void **state)
+{
+    (void)state;
+    static const float zero[4] = {1, 0, 1, 1};
+    static const int32_t beyond[4] = {0, 1, 2, 0}, empty[4] = {0, 0, 0, 0};
+    struct ckpt_output t = weight_tensor;
+    t.data = zero;
+    refused(PLAIN, 2, &t, "weight of point 1");
+    t.shape[0] = 2;
+    refused(PLAIN, 2, &t, "\"weights\"");
+    t = label_tensor;
+    refused(PLAIN, 2, &t, "names no labels");
+    refused(LABELLED, 1, NULL, "\"labels\" is missing");
+    t.data = beyond;
+    refused(LABELLED, 2, &t, "label 2");
+    t.data = empty;
+    refused(LABELLED, 2, &t, "class 1 has no point");
+    t = weight_tensor;
+    t.name = "more";
+    refused(PLAIN, 2, &t, "do not belong");
+    refused("{\"version\":1,\"family\":\"exact\",\"shape\":[1,1,3],\"t_max\":30,\"t_min\":1e-"
+            "3," PROVENANCE "}",
+            1, NULL, "shape [n, d]");
+    refused(
+        "{\"version\":1,\"family\":\"exact\",\"shape\":[1,1,2],\"t_max\":1,\"t_min\":1," PROVENANCE
+        "}",
+        1, NULL, "t_max");
+    refused(
+        "{\"version\":1,\"family\":\"exact\",\"shape\":[1,2],\"t_max\":1,\"t_min\":0.5," PROVENANCE
+        "}",
+        1, NULL, "shape");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_model_of_points),
+        cmocka_unit_test(test_a_class_has_its_own_field),
+        cmocka_unit_test(test_what_does_not_fit_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

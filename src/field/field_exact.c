@@ -20,11 +20,11 @@ static double distance_square(const double *x, const double *y, size_t d, double
     return sum > DBL_MAX ? DBL_MAX : sum;
 }
 
-void field_exact_prediction(const struct field_sources *sources, const double *x, double t,
-                            double *log_weights, double *out)
+/* log w_i of all sources for the exponent `power` of 1/q, and the largest. */
+static double log_weights_of(const struct field_sources *sources, const double *x, double t,
+                             double power, double *log_weights)
 {
     size_t d = sources->d;
-    double power = 0.5 * ((double)d + 1.0);
     double largest = -DBL_MAX;
     for (size_t i = 0; i < sources->count; i++) {
         double q = distance_square(x, sources->points + i * d, d, t);
@@ -33,6 +33,14 @@ void field_exact_prediction(const struct field_sources *sources, const double *x
         if (log_weights[i] > largest)
             largest = log_weights[i];
     }
+    return largest;
+}
+
+void field_exact_prediction(const struct field_sources *sources, const double *x, double t,
+                            double *log_weights, double *out)
+{
+    size_t d = sources->d;
+    double largest = log_weights_of(sources, x, t, 0.5 * ((double)d + 1.0), log_weights);
     for (size_t j = 0; j < d; j++)
         out[j] = 0.0;
     double total = 0.0;
@@ -45,4 +53,24 @@ void field_exact_prediction(const struct field_sources *sources, const double *x
     }
     for (size_t j = 0; j < d; j++)
         out[j] /= total;
+}
+
+void field_exact_force(const struct field_sources *sources, const double *x, const double *t,
+                       double *log_weights, double *out, double *log_scale)
+{
+    size_t d = sources->d, components = t != NULL ? d + 1 : d;
+    double height = t != NULL ? *t : 0.0, total = 0.0;
+    double largest = log_weights_of(sources, x, height, 0.5 * (double)components, log_weights);
+    for (size_t j = 0; j < components; j++)
+        out[j] = 0.0;
+    for (size_t i = 0; i < sources->count; i++) {
+        double w = math_exp(log_weights[i] - largest);
+        const double *y = sources->points + i * d;
+        total += sources->weights != NULL ? sources->weights[i] : 1.0;
+        for (size_t j = 0; j < d; j++)
+            out[j] += w * (y[j] - x[j]);
+        if (t != NULL)
+            out[d] -= w * height;
+    }
+    *log_scale = largest - math_log(total);
 }

@@ -9,6 +9,7 @@
 
 #include "base_rng.h"
 #include "field_prior.h"
+#include "judge.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,56 +38,6 @@ static double *room(size_t n)
     double *values = calloc(n, sizeof(double));
     assert_non_null(values);
     return values;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Kolmogorov's tail probability of the distance d at n (effective) samples, with Stephens'
- * correction. */
-static double ks_probability(double d, double n)
-{
-    double lambda = (sqrt(n) + 0.12 + 0.11 / sqrt(n)) * d, sum = 0.0;
-    if (lambda < 0.2)
-        return 1.0;
-    for (int k = 1; k <= 100; k++)
-        sum += (k % 2 == 1 ? 2.0 : -2.0) * exp(-2.0 * k * k * lambda * lambda);
-    return fmin(fmax(sum, 0.0), 1.0);
-}
-
-/* Sorts the values of a distribution function, which should be uniform on (0, 1). */
-static void assert_uniform(double *u, size_t n, const char *what)
-{
-    double worst = 0.0;
-    qsort(u, n, sizeof u[0], ascending);
-    for (size_t i = 0; i < n; i++) {
-        worst = fmax(worst, u[i] - (double)i / (double)n);
-        worst = fmax(worst, (double)(i + 1) / (double)n - u[i]);
-    }
-    double p = ks_probability(worst, (double)n);
-    print_message("%-48s n = %6zu  D = %.5f  p = %.4f\n", what, n, worst, p);
-    assert_true(p > 0.001);
-}
-
-static void assert_same_law(double *a, double *b, size_t n, const char *what)
-{
-    double worst = 0.0;
-    size_t i = 0, j = 0;
-    qsort(a, n, sizeof a[0], ascending);
-    qsort(b, n, sizeof b[0], ascending);
-    while (i < n && j < n) {
-        if (a[i] <= b[j])
-            i++;
-        else
-            j++;
-        worst = fmax(worst, fabs((double)i - (double)j) / (double)n);
-    }
-    double p = ks_probability(worst, 0.5 * (double)n);
-    print_message("%-48s n = %6zu  D = %.5f  p = %.4f\n", what, n, worst, p);
-    assert_true(p > 0.001);
 }
 
 static void draw_norms(size_t d, size_t n, double *r)

@@ -46,9 +46,12 @@ void ode_grid_init(struct ode_grid *g, const struct ode_options *options, double
 {
     *g = (struct ode_grid){.schedule = options->schedule,
                            .exponent = exponent_of(options),
+                           .nodes = options->nodes,
                            .steps = options->steps,
                            .t0 = t0,
                            .t1 = t1};
+    if (g->schedule == ODE_SCHEDULE_TUNED)
+        return;
     g->u0 = to_u(g, t0);
     g->u1 = to_u(g, t1);
     g->tb = g->steps > 1 ? break_node(t0, t1, t_break) : 0.0;
@@ -77,6 +80,8 @@ double ode_grid_time(const struct ode_grid *g, int i)
         return g->t0;
     if (i == g->steps)
         return g->t1;
+    if (g->schedule == ODE_SCHEDULE_TUNED)
+        return g->nodes[i];
     return g->break_step > 0 && i == g->break_step ? g->tb : from_u(g, node_u(g, i));
 }
 

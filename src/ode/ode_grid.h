@@ -4,6 +4,7 @@
  *     log     u = ln t        every step shrinks t by the same factor
  *     power   u = t^(1/p)     p = 10 unless told; large p comes near log, p = 1 is even in t
  *     rho     u = t^(1/7)     Karras et al. 2022, eq. 5 with ρ = 7
+ *     tuned   a table         the options' nodes
  *
  * A node is computed from its number alone, so nothing is stored and the first and last are t0 and
  * t1 themselves. With a break the way is two such grids that share the node next to it. Inside the
@@ -15,11 +16,12 @@
 
 struct ode_grid {
     enum ode_schedule schedule;
-    double exponent;   /* of power and rho */
-    int steps;         /* of the whole way */
-    int break_step;    /* number of the node at the break; 0: none */
-    double t0, t1, tb; /* the ends, and the node at the break */
-    double u0, u1, ub; /* the same in u */
+    double exponent;     /* of power and rho */
+    const double *nodes; /* of tuned */
+    int steps;           /* of the whole way */
+    int break_step;      /* number of the node at the break; 0: none */
+    double t0, t1, tb;   /* the ends, and the node at the break */
+    double u0, u1, ub;   /* the same in u */
 };
 
 /* The grid of the options' schedule, exponent and steps from t0 to t1, both > 0 (checked before).

@@ -77,5 +77,6 @@ extern const struct ode_ops ode_heun_ops;
 extern const struct ode_ops ode_multistep2_ops;
 extern const struct ode_ops ode_multistep3_ops;
 extern const struct ode_ops ode_ipndm4_ops;
+extern const struct ode_ops ode_unipc3_ops;
 
 #endif

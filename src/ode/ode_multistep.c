@@ -13,7 +13,8 @@
  * The corrector costs no evaluation (Zhao et al. 2023, UniPC): when the prediction at the new node
  * is known, the step that led there is done again with it in place of the oldest. The prediction is
  * not evaluated again at the corrected point, so NFE = steps. On the bundled models this halves the
- * error at 20 steps and divides it by four at 50; keeping the oldest too gains nothing more.
+ * error at 20 steps and divides it by four at 50; keeping the oldest too, which makes the corrector
+ * one order higher than the predictor as UniPC has it (unipc3), rarely gains more.
  *
  * The first step has one prediction to go by, the second two. The last node is reached by the
  * predictor, as nothing is evaluated there; with fewer than ten steps by that of order 1, since
@@ -30,12 +31,13 @@
 #include <math.h>
 #include <string.h>
 
-enum { ORDER_MAX = 3, LOWERED_BELOW = 10 };
+enum { ORDER_MAX = 3, POINTS_MAX = ORDER_MAX + 1, LOWERED_BELOW = 10 };
 enum { STATE, BASE, HISTORY };
 
 struct multistep {
     struct ode_grid grid;
     int order;
+    bool keeps_oldest;    /* in the corrector */
     int step;             /* the step under way, from 0 */
     int count;            /* predictions known on this side of the break, at most order */
     int newest;           /* the newest one's place */
@@ -73,10 +75,10 @@ static void phi_functions(double h, int n, double *phi)
  * and the first is made to, so that a constant prediction is followed exactly. */
 static void weights(double ratio, double h, int n, const double *u, double *w)
 {
-    double phi[ORDER_MAX + 1], sum = 0.0;
+    double phi[POINTS_MAX + 1], sum = 0.0;
     phi_functions(h, n, phi);
     for (int j = 1; j < n; j++) {
-        double c[ORDER_MAX] = {1.0}; /* coefficients of ℓ_j by powers of u */
+        double c[POINTS_MAX] = {1.0}; /* coefficients of ℓ_j by powers of u */
         for (int i = 0, degree = 0; i < n; i++) {
             if (i == j)
                 continue;
@@ -123,9 +125,9 @@ static void correct(struct ode_solver *s, const double *slope)
     struct multistep *own = s->own;
     double *base = ode_vector(s, BASE);
     const double *state = ode_vector(s, STATE);
-    double u[ORDER_MAX], w[ORDER_MAX], h = own->s_new - own->s_base;
+    double u[POINTS_MAX], w[POINTS_MAX], h = own->s_new - own->s_base;
     double ratio = own->t_new / own->t_base;
-    int n = own->count < own->order ? own->count : own->order - 1;
+    int n = own->count < own->order || own->keeps_oldest ? own->count : own->order - 1;
     for (int j = 0; j < n; j++)
         u[j] = (own->s[place(own, j)] - own->s_base) / h;
     u[n] = 1.0;
@@ -181,7 +183,9 @@ static void predict(struct ode_solver *s)
 static void multistep_start(struct ode_solver *s)
 {
     struct multistep *own = s->own;
-    *own = (struct multistep){.order = (int)s->ops->vectors - HISTORY, .t_new = s->t0};
+    *own = (struct multistep){.order = (int)s->ops->vectors - HISTORY,
+                              .keeps_oldest = s->ops == &ode_unipc3_ops,
+                              .t_new = s->t0};
     ode_grid_init(&own->grid, &s->options, s->t0, s->t1, s->options.t_break);
     own->s_new = ode_grid_log_time(&own->grid, 0);
     ode_want(s, s->state, s->t0);
@@ -220,6 +224,18 @@ const struct ode_ops ode_multistep2_ops = {
 
 const struct ode_ops ode_multistep3_ops = {
     .name = "multistep3",
+    .fixed_step = true,
+    .vectors = HISTORY + 3,
+    .private_size = sizeof(struct multistep),
+    .evaluations = ode_evaluations_once,
+    .form = ode_form_log,
+    .start = multistep_start,
+    .feed = multistep_feed,
+    .progress = multistep_progress,
+};
+
+const struct ode_ops ode_unipc3_ops = {
+    .name = "unipc3",
     .fixed_step = true,
     .vectors = HISTORY + 3,
     .private_size = sizeof(struct multistep),

@@ -21,6 +21,7 @@ static const struct ode_ops *const METHODS[] = {
     [ODE_MULTISTEP2] = &ode_multistep2_ops,
     [ODE_MULTISTEP3] = &ode_multistep3_ops,
     [ODE_IPNDM4] = &ode_ipndm4_ops,
+    [ODE_UNIPC3] = &ode_unipc3_ops,
 };
 #define METHOD_COUNT (sizeof METHODS / sizeof METHODS[0])
 _Static_assert(METHOD_COUNT == ODE_METHODS, "a method is missing in the table");
@@ -29,6 +30,7 @@ static const char *const SCHEDULES[ODE_SCHEDULES] = {
     [ODE_SCHEDULE_LOG] = "log",
     [ODE_SCHEDULE_POWER] = "power",
     [ODE_SCHEDULE_RHO] = "rho",
+    [ODE_SCHEDULE_TUNED] = "tuned",
 };
 
 int ode_method_parse(const char *word, enum ode_method *out)
@@ -84,6 +86,22 @@ static int64_t budget(const struct ode_options *options)
     return options->max_nfe == 0 ? ODE_NFE_MAX : options->max_nfe;
 }
 
+static int check_nodes(const struct ode_options *o, struct err *e)
+{
+    if (o->nodes == NULL)
+        return err_fail(e, ERR_INPUT, "schedule", "there are no tuned nodes for %d steps",
+                        o->steps);
+    for (int i = 0; i <= o->steps; i++) {
+        if (!(o->nodes[i] > 0.0) || !isfinite(o->nodes[i]) ||
+            (i > 0 && !(o->nodes[i] < o->nodes[i - 1])))
+            return err_fail(
+                e, ERR_INPUT, "schedule",
+                "node %d of the tuned ones, %g, is not below the one before and above 0", i,
+                o->nodes[i]);
+    }
+    return 0;
+}
+
 static int check_fixed(const struct ode_options *o, struct err *e)
 {
     const struct ode_ops *ops = METHODS[o->method];
@@ -92,6 +110,8 @@ static int check_fixed(const struct ode_options *o, struct err *e)
     if ((unsigned)o->schedule >= ODE_SCHEDULES)
         return err_fail(e, ERR_INPUT, "schedule", "there is no schedule number %d",
                         (int)o->schedule);
+    if (o->schedule == ODE_SCHEDULE_TUNED && check_nodes(o, e) != 0)
+        return -1;
     if (o->exponent != 0.0 && o->schedule != ODE_SCHEDULE_POWER)
         return err_fail(e, ERR_INPUT, "exponent", "is for the schedule power only");
     if (o->exponent != 0.0 && !(o->exponent >= 1.0 && o->exponent <= 100.0))

@@ -28,18 +28,27 @@ enum ode_method {
     ODE_MULTISTEP2,
     ODE_MULTISTEP3,
     ODE_IPNDM4,
+    ODE_UNIPC3,
     ODE_METHODS /* how many */
 };
 /* The words of the interface, in that order, for messages. */
-#define ODE_METHOD_WORDS "rk45, euler, improved-euler, heun, multistep2, multistep3 or ipndm4"
+#define ODE_METHOD_WORDS                                                                           \
+    "rk45, euler, improved-euler, heun, multistep2, multistep3, ipndm4 or unipc3"
 int ode_method_parse(const char *word, enum ode_method *out); /* -1 for another word */
 const char *ode_method_name(enum ode_method method);
 /* Whether it takes a number of steps (else tolerances). */
 bool ode_method_is_fixed_step(enum ode_method method);
 
-/* How the nodes of a fixed-step method lie: evenly in ln t, in t^(1/exponent), or in t^(1/7). */
-enum ode_schedule { ODE_SCHEDULE_LOG, ODE_SCHEDULE_POWER, ODE_SCHEDULE_RHO, ODE_SCHEDULES };
-#define ODE_SCHEDULE_WORDS "log, power or rho"
+/* How the nodes of a fixed-step method lie: evenly in ln t, in t^(1/exponent), in t^(1/7), or where
+ * a search has put them. */
+enum ode_schedule {
+    ODE_SCHEDULE_LOG,
+    ODE_SCHEDULE_POWER,
+    ODE_SCHEDULE_RHO,
+    ODE_SCHEDULE_TUNED,
+    ODE_SCHEDULES
+};
+#define ODE_SCHEDULE_WORDS "log, power, rho or tuned"
 int ode_schedule_parse(const char *word, enum ode_schedule *out); /* -1 for another word */
 const char *ode_schedule_name(enum ode_schedule schedule);
 
@@ -56,8 +65,11 @@ struct ode_options {
     int steps;                  /* fixed-step methods: 1 to ODE_STEPS_MAX */
     enum ode_schedule schedule; /* fixed-step methods */
     double exponent;            /* of the schedule power: 1 to 100, 0 = 10 */
-    double rtol, atol;          /* rk45 */
-    int64_t max_nfe;            /* evaluations after which it gives up; 0 = ODE_NFE_MAX */
+    /* Of the schedule tuned: steps + 1 times that fall strictly, t0 the first and t1 the last; not
+     * owned, to last as long as the solver. */
+    const double *nodes;
+    double rtol, atol; /* rk45 */
+    int64_t max_nfe;   /* evaluations after which it gives up; 0 = ODE_NFE_MAX */
     /* Where the field jumps in t, with t_break itself on the upper side; 0 = nowhere. The multistep
      * methods, which extrapolate from the past, then have a node there (going down: at the next
      * single-precision number below) and begin their history anew; the number of steps stays as
@@ -93,9 +105,9 @@ struct ode_counts {
 
 struct ode_solver;
 
-/* Doubles of memory that a solver of this method needs for a state of n (rk45 8 n, ipndm4 and
- * multistep3 5 n, multistep2 4 n, heun and improved-euler 3 n, euler 1 n); SIZE_MAX when that
- * overflows. */
+/* Doubles of memory that a solver of this method needs for a state of n (rk45 8 n, ipndm4,
+ * unipc3 and multistep3 5 n, multistep2 4 n, heun and improved-euler 3 n, euler 1 n); SIZE_MAX when
+ * that overflows. */
 size_t ode_solver_scratch(enum ode_method method, size_t n);
 
 /* A solver for states of n doubles; all memory it will ever need is taken here. NULL: ERR_MEMORY or

@@ -27,8 +27,8 @@ static void flow(struct drive_sources *field, const double *centre, double radiu
     field_prior_draw(&prior, SEED, index, end);
     for (size_t j = 0; j < d; j++)
         end[j] += centre[j];
-    assert_int_equal(drive(s, end, prior.t_max, 1e-10 * radius, drive_sources_slope, field, scratch),
-                     ODE_DONE);
+    assert_int_equal(
+        drive(s, end, prior.t_max, 1e-10 * radius, drive_sources_slope, field, scratch), ODE_DONE);
     memcpy(end, ode_solver_state(s), d * sizeof(double));
 }
 

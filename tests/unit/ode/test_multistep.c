@@ -12,8 +12,9 @@
 #include "ode_grid.h"
 #include <stdlib.h>
 
-enum { D = 3, NEW_METHODS = 3, STEPS_ROOM = 64 };
-static const enum ode_method METHODS[NEW_METHODS] = {ODE_MULTISTEP2, ODE_MULTISTEP3, ODE_IPNDM4};
+enum { D = 3, NEW_METHODS = 4, FORMULAS = ODE_SCHEDULE_TUNED, STEPS_ROOM = 64 };
+static const enum ode_method METHODS[NEW_METHODS] = {ODE_MULTISTEP2, ODE_MULTISTEP3, ODE_UNIPC3,
+                                                     ODE_IPNDM4};
 static const double T0 = 10.0, T1 = 0.1;
 static const double POINTS[4 * D] = {0.9, -0.3, 0.2,  -0.7, 0.6,  0.1,
                                      0.1, 0.8,  -0.9, -0.4, -0.8, 0.5};
@@ -66,15 +67,18 @@ static double fitted_order(enum ode_method method, enum ode_schedule schedule)
     return order;
 }
 
-/* ipndm4's coefficients are those of even steps in t, and neighbouring steps differ on every grid
+/* unipc3 corrects with order 4, from predictions at points of order 3: it lies between. ipndm4's
+ * coefficients are those of even steps in t, and neighbouring steps differ on every grid
  * here: order 2, as its file says. */
 static void test_orders(void **state)
 {
     (void)state;
-    static const double orders[NEW_METHODS] = {2.0, 3.0, 2.0};
+    static const double orders[NEW_METHODS] = {2.0, 3.0, 3.7, 2.0};
+    static const double around[NEW_METHODS] = {0.3, 0.3, 0.8, 0.3};
     for (size_t m = 0; m < NEW_METHODS; m++) {
-        for (int k = 0; k < ODE_SCHEDULES; k++)
-            assert_true(fabs(fitted_order(METHODS[m], (enum ode_schedule)k) - orders[m]) < 0.3);
+        for (int k = 0; k < FORMULAS; k++)
+            assert_true(fabs(fitted_order(METHODS[m], (enum ode_schedule)k) - orders[m]) <
+                        around[m]);
     }
 }
 
@@ -111,9 +115,10 @@ static void step_by_hand(const double *t, int at, int from, int to, double x[D],
 }
 
 /* The method written out: predictor of the last `order` predictions, the free corrector with the
- * new one in place of the oldest, anew at node `fresh` (0: nowhere), order 1 at the end of few
- * steps. */
-static void multistep_by_hand(int order, int steps, const double *t, int fresh, double end[D])
+ * new one in place of the oldest or (`kept`) beside it, anew at node `fresh` (0: nowhere), order 1
+ * at the end of few steps. */
+static void multistep_by_hand(int order, int kept, int steps, const double *t, int fresh,
+                              double end[D])
 {
     struct drive_sources field = four_sources();
     double predictions[STEPS_ROOM][D], x[D], state[D], slope[D];
@@ -126,7 +131,7 @@ static void multistep_by_hand(int order, int steps, const double *t, int fresh, 
         if (i == oldest) {
             memcpy(x, state, sizeof x);
         } else {
-            int from = i - order + 1 > oldest ? i - order + 1 : oldest;
+            int from = i - order + 1 - kept > oldest ? i - order + 1 - kept : oldest;
             step_by_hand(t, i - 1, from, i, x, predictions, x);
         }
         int from = i - order + 1 > oldest ? i - order + 1 : oldest;
@@ -143,18 +148,18 @@ static void test_steps_written_out_by_hand(void **state)
     static const int steps[] = {1, 2, 3, 5, 9, 10, 23};
     struct drive_sources field = four_sources();
     double t[STEPS_ROOM], want[D], got[D], worst = 0.0;
-    for (int c = 0; c < 2 * 2 * 2 * ODE_SCHEDULES * 7; c++) {
-        int m = c & 1, up = c >> 1 & 1, with_break = c >> 2 & 1, rest = c >> 3;
+    for (int c = 0; c < 3 * 2 * 2 * FORMULAS * 7; c++) {
+        int m = c % 3, up = c / 3 % 2, with_break = c / 6 % 2, rest = c / 12;
         double t0 = up ? T1 : T0, t1 = up ? T0 : T1;
         struct ode_options o = {.method = METHODS[m],
-                                .schedule = (enum ode_schedule)(rest % ODE_SCHEDULES),
-                                .steps = steps[rest / ODE_SCHEDULES],
+                                .schedule = (enum ode_schedule)(rest % FORMULAS),
+                                .steps = steps[rest / FORMULAS],
                                 .t_break = with_break ? 1.3 : 0.0};
         struct ode_grid grid;
         ode_grid_init(&grid, &o, t0, t1, o.t_break);
         for (int i = 0; i <= o.steps; i++)
             t[i] = ode_grid_time(&grid, i);
-        multistep_by_hand(m == 0 ? 2 : 3, o.steps, t, grid.break_step, want);
+        multistep_by_hand(m == 0 ? 2 : 3, m == 2, o.steps, t, grid.break_step, want);
         solve(o, t0, t1, START, drive_sources_slope, &field, got);
         double size = fmax(1.0, fmax(fabs(want[0]), fmax(fabs(want[1]), fabs(want[2]))));
         double off = worst_difference(got, want, D) / size;
@@ -305,7 +310,7 @@ static void check_break_node(double node, double t_break, bool down)
 /* With a break: its node, the ends, strictly one way, the steps shared by the ways in u. */
 static void check_break(double t0, double t1, double t_break, int steps, int want)
 {
-    for (int k = 0; k < ODE_SCHEDULES; k++) {
+    for (int k = 0; k < FORMULAS; k++) {
         struct ode_options o = {
             .method = ODE_MULTISTEP2, .schedule = (enum ode_schedule)k, .steps = steps};
         struct ode_grid g;
@@ -344,7 +349,7 @@ static void test_schedules_of_the_one_step_methods(void **state)
 {
     (void)state;
     struct drive_sources field = four_sources();
-    for (int k = 0; k < ODE_SCHEDULES; k++) {
+    for (int k = 0; k < FORMULAS; k++) {
         struct ode_options o = {
             .method = ODE_EULER, .schedule = (enum ode_schedule)k, .steps = 6, .t_break = 1.3};
         struct ode_grid g;
@@ -359,6 +364,23 @@ static void test_schedules_of_the_one_step_methods(void **state)
         }
         solve(o, T0, T1, START, drive_sources_slope, &field, got);
         assert_true(worst_difference(got, x, D) < 1e-12);
+    }
+}
+
+/* Given nodes that lie as a formula's do give the bits of the formula in single steps, and others
+ * are stepped through as they are. */
+static void test_tuned_nodes(void **state)
+{
+    (void)state;
+    struct drive_sources field = four_sources();
+    static const double nodes[6] = {T0, 5.0, 3.0, 0.9, 0.5, T1};
+    double want[D], got[D];
+    for (size_t m = 0; m < 3; m++) {
+        struct ode_options o = {
+            .method = METHODS[m], .schedule = ODE_SCHEDULE_TUNED, .steps = 5, .nodes = nodes};
+        multistep_by_hand(m == 0 ? 2 : 3, m == 2, 5, nodes, 0, want);
+        solve(o, T0, T1, START, drive_sources_slope, &field, got);
+        assert_true(worst_difference(got, want, D) < 1e-9);
     }
 }
 
@@ -404,6 +426,15 @@ static void test_options_of_schedules_are_checked(void **state)
     assert_int_equal(ode_options_check(&good, &e), -1);
     assert_string_equal(e.at, "exponent");
     good.exponent = 0.0;
+    static const double flat[4] = {3.0, 2.0, 2.0, 1.0}, to_zero[4] = {3.0, 2.0, 1.0, 0.0};
+    const double *const bad_nodes[] = {NULL, flat, to_zero};
+    good.schedule = ODE_SCHEDULE_TUNED;
+    good.steps = 3;
+    for (size_t k = 0; k < 3; k++) {
+        good.nodes = bad_nodes[k];
+        assert_int_equal(ode_options_check(&good, &e), -1);
+        assert_string_equal(e.at, "schedule");
+    }
     good.schedule = (enum ode_schedule)99;
     assert_int_equal(ode_options_check(&good, &e), -1);
     assert_string_equal(e.at, "schedule");
@@ -412,7 +443,7 @@ static void test_options_of_schedules_are_checked(void **state)
 static void test_words_of_the_interface(void **state)
 {
     (void)state;
-    static const char *const names[ODE_SCHEDULES] = {"log", "power", "rho"};
+    static const char *const names[ODE_SCHEDULES] = {"log", "power", "rho", "tuned"};
     enum ode_schedule schedule;
     for (int k = 0; k < ODE_SCHEDULES; k++) {
         assert_int_equal(ode_schedule_parse(names[k], &schedule), 0);
@@ -440,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_nodes_of_the_grids),
         cmocka_unit_test(test_nodes_at_a_break),
         cmocka_unit_test(test_schedules_of_the_one_step_methods),
+        cmocka_unit_test(test_tuned_nodes),
         cmocka_unit_test(test_nodes_that_meet_end_in_error),
         cmocka_unit_test(test_options_of_schedules_are_checked),
         cmocka_unit_test(test_words_of_the_interface),

@@ -40,8 +40,9 @@ void *__wrap_realloc(void *old, size_t size)
 enum { D = 2 };
 static const double POINTS[3 * D] = {0.9, -0.3, -0.7, 0.6, 0.1, 0.8};
 static const double START[D] = {25.0, -13.0};
-static const enum ode_method METHODS[] = {
-    ODE_RK45, ODE_EULER, ODE_IMPROVED_EULER, ODE_HEUN, ODE_MULTISTEP2, ODE_MULTISTEP3, ODE_IPNDM4};
+static const enum ode_method METHODS[] = {ODE_RK45,   ODE_EULER,      ODE_IMPROVED_EULER,
+                                          ODE_HEUN,   ODE_MULTISTEP2, ODE_MULTISTEP3,
+                                          ODE_IPNDM4, ODE_UNIPC3};
 enum { METHOD_COUNT = ODE_METHODS };
 
 static struct drive_sources three_sources(void)
@@ -288,7 +289,7 @@ static void ode_names_are_those_of_the_interface(void **state)
 {
     (void)state;
     static const char *const names[] = {"rk45",       "euler",      "improved-euler", "heun",
-                                        "multistep2", "multistep3", "ipndm4"};
+                                        "multistep2", "multistep3", "ipndm4",         "unipc3"};
     enum ode_method method;
     for (size_t m = 0; m < METHOD_COUNT; m++) {
         assert_int_equal(ode_method_parse(names[m], &method), 0);

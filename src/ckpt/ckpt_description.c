@@ -133,8 +133,9 @@ static int family_read(const json_t *root, struct ckpt_description *d, const cha
 static int keys_check(const json_t *root, const struct ckpt_schema *schema, const char *what,
                       struct err *e)
 {
-    const char *keys[CKPT_SCHEMA_KEYS_MAX + 4] = {"version", "family", "labels", "provenance"};
-    size_t count = 4;
+    const char *keys[CKPT_SCHEMA_KEYS_MAX + 5] = {"version", "family", "labels", "tuned",
+                                                  "provenance"};
+    size_t count = 5;
 
     for (const char *const *key = schema->keys; *key; key++) {
         assert(count < sizeof keys / sizeof keys[0]);
@@ -162,7 +163,10 @@ static int description_parse(const json_t *root, struct ckpt_description *d, con
         labels_read(json_object_get(root, "labels"), d, what, e) ||
         provenance_read(root, d, what, e))
         return -1;
-    return schemas[d->family]->read(root, d, what, e);
+    return schemas[d->family]->read(root, d, what, e) ||
+                   ckpt_tuned_read(json_object_get(root, "tuned"), d, what, e)
+               ? -1
+               : 0;
 }
 
 int ckpt_description_read(const struct ckpt_file *f, struct ckpt_description *out, struct err *e)
@@ -198,6 +202,9 @@ void ckpt_description_clear(struct ckpt_description *d)
     for (int i = 0; i < d->label_count; i++)
         free(d->labels[i]);
     free(d->labels);
+    for (int i = 0; i < d->tuned_count; i++)
+        free(d->tuned[i].nodes);
+    free(d->tuned);
     *d = (struct ckpt_description){0};
 }
 
@@ -228,6 +235,7 @@ json_t *ckpt_description_json(const struct ckpt_description *d, struct err *e)
 
     if (!root || schemas[d->family]->write(d, root) != 0 ||
         json_object_set(root, "provenance", provenance) != 0 ||
+        (d->tuned_count > 0 && json_object_set_new(root, "tuned", ckpt_tuned_json(d)) != 0) ||
         (d->label_count > 0 && json_object_set_new(root, "labels", labels_json(d)) != 0)) {
         json_decref(root);
         root = NULL;

@@ -10,6 +10,7 @@
 #include "field_prior.h"
 #include "image.h"
 #include "nn_arch.h"
+#include "ode_solver.h"
 
 #define CKPT_DESCRIPTION_KEY "pfgm"
 #define CKPT_DESCRIPTION_VERSION 1
@@ -25,6 +26,18 @@ const char *ckpt_family_name(enum ckpt_family family); /* the word of the interf
 #define CKPT_SOURCES "sources"
 #define CKPT_SOURCE_WEIGHTS "weights"
 #define CKPT_SOURCE_LABELS "labels"
+
+/* What a search has found to be the best way in `steps` evaluations: the method, and steps + 1
+ * nodes that fall from at most t_max to t_min. Above the first node the data look like one mass at
+ * their mean, the tensor CKPT_DATA_MEAN [C,H,W] F32, and the way there costs nothing. */
+#define CKPT_TUNED_MAX 16
+#define CKPT_TUNED_STEPS_MAX 1000
+#define CKPT_DATA_MEAN "data_mean"
+struct ckpt_tuned {
+    enum ode_method method;
+    int steps;
+    double *nodes; /* owned by the description */
+};
 
 struct ckpt_description {
     enum ckpt_family family;
@@ -42,6 +55,8 @@ struct ckpt_description {
      * NN_LABEL_EMBEDDING. */
     char **labels;
     int label_count;
+    struct ckpt_tuned *tuned; /* owned; by rising steps */
+    int tuned_count;
     struct {
         char source_sha256[SHA256_HEX_SIZE]; /* of the file it was made from; empty if none */
         char source_name[256];               /* its base name */

@@ -37,6 +37,12 @@ struct ckpt_schema {
 extern const struct ckpt_schema ckpt_schema_pfgm;
 extern const struct ckpt_schema ckpt_schema_exact;
 
+/* The member "tuned", an array of {"method", "nodes"}, once t_max and t_min are known; and back, a
+ * new array or NULL when memory is short. */
+int ckpt_tuned_read(const json_t *tuned, struct ckpt_description *d, const char *what,
+                    struct err *e);
+json_t *ckpt_tuned_json(const struct ckpt_description *d);
+
 /* 0 < t_min < t_max; the error uses the source's words for both. */
 int ckpt_description_check_way(const struct ckpt_description *d, const char *t_max_key,
                                const char *t_min_key, const char *what, struct err *e);

@@ -27,8 +27,10 @@ static int pfgm_read(const json_t *root, struct ckpt_description *d, const char 
 {
     const json_t *norm_max = json_object_get(root, "norm_max");
 
-    if (ckpt_arch_read(json_object_get(root, "arch"), true, &d->arch, what, e) ||
-        json_get_real(root, "t_max", true, 0, FIELD_T_MAX, &d->t_max, what, e) ||
+    if (ckpt_arch_read(json_object_get(root, "arch"), true, &d->arch, what, e))
+        return -1;
+    d->arch.classes = d->label_count;
+    if (json_get_real(root, "t_max", true, 0, FIELD_T_MAX, &d->t_max, what, e) ||
         json_get_real(root, "t_min", true, 0, FIELD_T_MAX, &d->t_min, what, e) ||
         json_get_real(root, "sigma", true, 0, CKPT_SIGMA_MAX, &d->sigma, what, e) ||
         json_get_real(root, "tau", true, 0, CKPT_TAU_MAX, &d->tau, what, e) ||

@@ -88,7 +88,11 @@ static int measure_nfe(const struct model *model, int workers, double *nfe, stru
     if (!s)
         return err_fail_memory(e, sizeof *s);
     *s = (struct solving){.model = model, .workers = workers < SEEDS ? workers : SEEDS};
-    s->solver = model_solver_default(model);
+    const struct model_choice rk45 = {.method_given = true, .method = ODE_RK45};
+    if (model_solver_choose(model, &rk45, &s->solver, e) != 0) {
+        free(s);
+        return -1;
+    }
     struct bench_team *team = bench_team_new(s->workers, solve_share, s, e);
     int result = team ? 0 : -1;
     if (team)

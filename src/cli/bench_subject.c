@@ -181,7 +181,7 @@ void bench_lane_run(const struct bench_lane *lane, const struct bench_subject *s
         model_field(s->model, lane->model_workspace, lane->n, lane->x, lane->t, lane->v_x,
                     lane->v_t);
     else
-        nn_net_forward(s->net, lane->net_workspace, lane->n, lane->x, lane->t, lane->v_x,
+        nn_net_forward(s->net, lane->net_workspace, lane->n, lane->x, lane->t, NULL, lane->v_x,
                        lane->v_t);
 }
 

@@ -59,6 +59,15 @@ json_t *cli_json_u64(uint64_t value);
 int cli_model_options(const char *kernel, const char *precision, struct model_options *out,
                       struct err *e);
 
+/* The options of a solver, by their names: --solver, --steps, --schedule, --rtol, --atol,
+ * --max-nfe.
+ */
+int cli_take_solver(struct model_choice *choice, const char *option, const char *word,
+                    struct err *e);
+/* model_solver_choose, with errors that name the option of the command line. */
+int cli_solver_choose(const struct model *m, const struct model_choice *choice,
+                      struct model_solver *out, struct err *e);
+
 /* Opens a model with those words. NULL on failure. */
 struct model *cli_model_load(const char *path, const char *kernel, const char *precision,
                              struct err *e);

@@ -51,10 +51,10 @@ enum {
 
 struct eval_options {
     const char *model, *data, *labels, *train, *output, *kernel;
-    int64_t n, steps, points;
+    int64_t n, points;
     uint64_t seed;
-    bool has_method, json;
-    enum ode_method method;
+    bool json;
+    struct model_choice solver;
 };
 
 /* What was measured. */
@@ -95,12 +95,9 @@ static int take_option(void *context, int option, const char *word, struct err *
     case OPTION_SEED:
         return cli_parse_u64("--seed", word, &o->seed, e);
     case OPTION_SOLVER:
-        o->has_method = true;
-        return ode_method_parse(word, &o->method)
-                   ? err_fail(e, ERR_INPUT, "--solver", "there is no solver \"%s\"", word)
-                   : 0;
+        return cli_take_solver(&o->solver, "--solver", word, e);
     case OPTION_STEPS:
-        return cli_parse_int("--steps", word, 1, ODE_STEPS_MAX, &o->steps, e);
+        return cli_take_solver(&o->solver, "--steps", word, e);
     case OPTION_POINTS:
         return cli_parse_int("--loss-points", word, 0, 1000000, &o->points, e);
     case OPTION_KERNEL:
@@ -187,16 +184,10 @@ static int open_engine(struct eval *v, struct err *e)
 
 static int draw_samples(struct eval *v, struct err *e)
 {
-    struct engine_order order = {.model = v->em,
-                                 .seed = v->o->seed,
-                                 .n = v->n,
-                                 .solver = model_solver_default(engine_model_get(v->em)),
-                                 .output = ENGINE_OUTPUT_SAMPLE};
-    if (v->o->has_method)
-        order.solver.ode.method = v->o->method;
-    if (v->o->steps)
-        order.solver.ode.steps = (int)v->o->steps;
-    if (engine_submit(v->engine, &order, &v->request, e))
+    struct engine_order order = {
+        .model = v->em, .seed = v->o->seed, .n = v->n, .output = ENGINE_OUTPUT_SAMPLE};
+    if (cli_solver_choose(engine_model_get(v->em), &v->o->solver, &order.solver, e) ||
+        engine_submit(v->engine, &order, &v->request, e))
         return -1;
     engine_request_wait(v->request, -1);
     const struct err *why = engine_request_error(v->request);

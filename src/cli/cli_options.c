@@ -152,3 +152,50 @@ struct model *cli_model_load(const char *path, const char *kernel, const char *p
     return cli_model_options(kernel, precision, &options, e) < 0 ? NULL
                                                                  : model_load(path, &options, e);
 }
+
+int cli_take_solver(struct model_choice *c, const char *option, const char *word, struct err *e)
+{
+    if (strcmp(option, "--solver") == 0) {
+        c->method_given = true;
+        return ode_method_parse(word, &c->method) == 0
+                   ? 0
+                   : err_fail(e, ERR_INPUT, option, "\"%s\" is not a method: use " ODE_METHOD_WORDS,
+                              word);
+    }
+    if (strcmp(option, "--schedule") == 0) {
+        c->schedule_given = true;
+        return ode_schedule_parse(word, &c->schedule) == 0
+                   ? 0
+                   : err_fail(e, ERR_INPUT, option,
+                              "\"%s\" is not a schedule: use " ODE_SCHEDULE_WORDS, word);
+    }
+    if (strcmp(option, "--steps") == 0) {
+        int64_t steps = 0;
+        int result = cli_parse_int(option, word, 1, ODE_STEPS_MAX, &steps, e);
+        c->steps_given = true;
+        c->steps = (int)steps;
+        return result;
+    }
+    if (strcmp(option, "--max-nfe") == 0) {
+        c->max_nfe_given = true;
+        return cli_parse_int(option, word, 1, ODE_NFE_MAX, &c->max_nfe, e);
+    }
+    bool rtol = strcmp(option, "--rtol") == 0;
+    c->rtol_given = c->rtol_given || rtol;
+    c->atol_given = c->atol_given || !rtol;
+    return cli_parse_real(option, word, rtol ? &c->rtol : &c->atol, e);
+}
+
+int cli_solver_choose(const struct model *m, const struct model_choice *choice,
+                      struct model_solver *out, struct err *e)
+{
+    struct err own = {0};
+    char option[sizeof own.at + 2];
+
+    if (model_solver_choose(m, choice, out, &own) == 0)
+        return 0;
+    snprintf(option, sizeof option, "--%s", own.at);
+    for (char *c = option; *c; c++)
+        *c = *c == '_' ? '-' : *c;
+    return err_fail(e, own.code, option, "%s", own.text);
+}

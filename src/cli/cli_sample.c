@@ -34,11 +34,12 @@ static const char help[] =
     "  -n N              images (1, or as many as there are latents)\n"
     "  --seed S          0 to 2^64-1; drawn and told if absent\n"
     "  --first-index K   the images are K, K+1, ... of the seed (0)\n"
-    "  --solver METHOD   rk45 (default), euler, improved-euler, heun, multistep2,\n"
-    "                    multistep3, ipndm4\n"
-    "  --steps N         of every method but rk45 (100)\n"
-    "  --schedule GRID   where the steps lie: log (default), power, rho\n"
-    "  --rtol R --atol A tolerances of rk45\n"
+    "  --solver METHOD   the model's own (default), rk45, euler, improved-euler, heun,\n"
+    "                    multistep2, multistep3, ipndm4, unipc3\n"
+    "  --steps N         of every method but rk45\n"
+    "  --schedule GRID   where the steps lie: log, power, rho, or tuned, where the model has\n"
+    "                    ways that pfgm tune found\n"
+    "  --rtol R --atol A tolerances of rk45, which they ask for if no --solver is given\n"
     "  --max-nfe N       evaluations an image after which it fails\n"
     "  --latents FILE    points on t = T to start from: a safetensors file with a tensor\n"
     "                    x or prior.x [n,C,H,W]; taken as they are\n"
@@ -71,12 +72,10 @@ enum { /* what getopt_long returns for options without a letter */
 /* As given; 0, NULL and false mean absent, except where has_ tells. */
 struct sample_options {
     const char *model, *output, *latents, *kernel, *precision;
-    bool has_seed, has_method, has_schedule, has_rtol, has_atol, json;
-    enum ode_method method;
-    enum ode_schedule schedule;
+    bool has_seed, json;
+    struct model_choice solver;
     uint64_t seed, first_index;
-    double rtol, atol;
-    int64_t n, steps, max_nfe, workers, columns, scale;
+    int64_t n, workers, columns, scale;
 };
 
 struct sample_run {
@@ -175,25 +174,14 @@ static int fill_order(const struct sample_run *r, struct engine_order *order, st
         .seed = o->seed,
         .first_index = o->first_index,
         .n = r->n,
-        .solver = model_solver_default(engine_model_get(r->model)),
         .latents = r->latents,
         .output = cli_output_engine(r->kind, sheet),
         .grid = {.columns = o->columns ? (int)o->columns : image_grid_columns(r->n),
                  .scale = o->scale ? (int)o->scale : 1,
                  .gap = IMAGE_GRID_GAP},
     };
-    if (o->has_method)
-        order->solver.ode.method = o->method;
-    if (o->steps)
-        order->solver.ode.steps = (int)o->steps;
-    if (o->has_schedule)
-        order->solver.ode.schedule = o->schedule;
-    if (o->has_rtol)
-        order->solver.ode.rtol = o->rtol;
-    if (o->has_atol)
-        order->solver.ode.atol = o->atol;
-    if (o->max_nfe)
-        order->solver.ode.max_nfe = o->max_nfe;
+    if (cli_solver_choose(engine_model_get(r->model), &o->solver, &order->solver, e) < 0)
+        return -1;
     return o->has_seed || r->latents ? 0 : draw_seed(&order->seed, e);
 }
 
@@ -260,24 +248,6 @@ static int run(const struct sample_options *o, struct err *e)
     return result;
 }
 
-static int take_method(struct sample_options *o, const char *word, struct err *e)
-{
-    if (ode_method_parse(word, &o->method) < 0)
-        return err_fail(e, ERR_INPUT, "--solver", "\"%s\" is not a method: use " ODE_METHOD_WORDS,
-                        word);
-    o->has_method = true;
-    return 0;
-}
-
-static int take_schedule(struct sample_options *o, const char *word, struct err *e)
-{
-    if (ode_schedule_parse(word, &o->schedule) < 0)
-        return err_fail(e, ERR_INPUT, "--schedule",
-                        "\"%s\" is not a schedule: use " ODE_SCHEDULE_WORDS, word);
-    o->has_schedule = true;
-    return 0;
-}
-
 static int take_option(void *context, int c, const char *word, struct err *e)
 {
     struct sample_options *o = context;
@@ -294,19 +264,17 @@ static int take_option(void *context, int c, const char *word, struct err *e)
     case OPTION_FIRST_INDEX:
         return cli_parse_u64("--first-index", word, &o->first_index, e);
     case OPTION_SOLVER:
-        return take_method(o, word, e);
+        return cli_take_solver(&o->solver, "--solver", word, e);
     case OPTION_STEPS:
-        return cli_parse_int("--steps", word, 1, ODE_STEPS_MAX, &o->steps, e);
+        return cli_take_solver(&o->solver, "--steps", word, e);
     case OPTION_SCHEDULE:
-        return take_schedule(o, word, e);
+        return cli_take_solver(&o->solver, "--schedule", word, e);
     case OPTION_RTOL:
-        o->has_rtol = true;
-        return cli_parse_real("--rtol", word, &o->rtol, e);
+        return cli_take_solver(&o->solver, "--rtol", word, e);
     case OPTION_ATOL:
-        o->has_atol = true;
-        return cli_parse_real("--atol", word, &o->atol, e);
+        return cli_take_solver(&o->solver, "--atol", word, e);
     case OPTION_MAX_NFE:
-        return cli_parse_int("--max-nfe", word, 1, ODE_NFE_MAX, &o->max_nfe, e);
+        return cli_take_solver(&o->solver, "--max-nfe", word, e);
     case OPTION_LATENTS:
         o->latents = word;
         return 0;
@@ -350,20 +318,6 @@ static const struct option long_options[] = {
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0}};
 
-/* An option that the chosen method does not look at is a mistake worth telling. */
-static int check_solver_options(const struct sample_options *o)
-{
-    enum ode_method method = o->has_method ? o->method : ODE_RK45;
-
-    if ((o->steps || o->has_schedule) && !ode_method_is_fixed_step(method))
-        return cli_usage_error("sample", "%s has no meaning for %s: it chooses its own",
-                               o->steps ? "--steps" : "--schedule", ode_method_name(method));
-    if ((o->has_rtol || o->has_atol) && ode_method_is_fixed_step(method))
-        return cli_usage_error("sample", "%s has no meaning for %s: it takes --steps",
-                               o->has_rtol ? "--rtol" : "--atol", ode_method_name(method));
-    return -1;
-}
-
 /* -1: go on; else the exit code. */
 static int parse(int argc, char **argv, struct sample_options *o)
 {
@@ -377,7 +331,7 @@ static int parse(int argc, char **argv, struct sample_options *o)
     if (!o->output)
         return cli_usage_error("sample", "-o OUT is needed");
     o->model = argv[optind];
-    return check_solver_options(o);
+    return -1;
 }
 
 int cli_sample(int argc, char **argv)

@@ -93,12 +93,14 @@ int engine_submit(struct engine *g, const struct engine_order *order, struct eng
 {
     assert(g->magic == ENGINE_MAGIC);
     struct err own = {0};
-    if (check_order(order, &own) != 0) {
+    struct engine_order settled = *order;
+    if (model_solver_settle(order->model->model, &settled.solver, &own) != 0 ||
+        check_order(&settled, &own) != 0) {
         if (e)
             *e = own;
         return -1;
     }
-    struct engine_request *r = request_new(g, order, e);
+    struct engine_request *r = request_new(g, &settled, e);
     if (!r)
         return -1;
     int result = 0;

@@ -196,10 +196,12 @@ static int begin_slot(struct engine_slot *slot, struct err *e)
         err_fail_memory(e, d * sizeof *slot->slope);
     if (!slot->solver)
         return -1;
-    const double *start = r->latents ? r->latents + slot->image * d : slot->slope;
-    if (!r->latents)
+    if (r->latents)
+        memcpy(slot->slope, r->latents + slot->image * d, d * sizeof *slot->slope);
+    else
         model_prior_draw(m, &o->solver, o->seed, o->first_index + slot->image, slot->slope);
-    return ode_solver_start(slot->solver, start, o->solver.t_max, o->solver.t_min, e);
+    double t = model_solver_begin(m, &o->solver, slot->slope);
+    return ode_solver_start(slot->solver, slot->slope, t, o->solver.t_min, e);
 }
 
 /* Ends a slot in failure. The request's first failure is the one that is told. */

@@ -143,6 +143,18 @@ static json_t *read_fields(struct http_request *q, bool by_get, struct http_prob
     return body;
 }
 
+static int choose_solver(const struct http_order *order, const struct model *m,
+                         struct model_solver *out, struct http_problem *p)
+{
+    struct err e = {0};
+    char pointer[sizeof e.at + 16];
+    if (model_solver_choose(m, &order->solver, out, &e) == 0)
+        return 0;
+    snprintf(pointer, sizeof pointer, "/solver/%s", e.at);
+    http_problem_point(p, pointer, "%s", e.text);
+    return -1;
+}
+
 /* Everything between the request's bytes and the engine's order. Once out->model is set it is
  * held for the caller, who releases it. */
 static int read_order(struct http_app *app, struct http_request *q, struct http_work *work,
@@ -163,10 +175,8 @@ static int read_order(struct http_app *app, struct http_request *q, struct http_
         return -1;
     }
     const struct model *m = engine_model_get(out->model);
-    const struct model_solver fallback = model_solver_default(m);
-    if (http_order_solver(order, &fallback, &out->solver, p) != 0 ||
-        choose_format(q, work, p) != 0 || check_arrays(work, m, p) != 0 ||
-        (!order->seed_given && draw_seed(&order->seed, p) != 0))
+    if (choose_solver(order, m, &out->solver, p) != 0 || choose_format(q, work, p) != 0 ||
+        check_arrays(work, m, p) != 0 || (!order->seed_given && draw_seed(&order->seed, p) != 0))
         return -1;
     fill_order(work, out);
     return 0;

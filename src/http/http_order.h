@@ -18,15 +18,7 @@ struct http_order {
     size_t n;                            /* 1 to n_max */
     bool seed_given;
     uint64_t seed, first_index; /* first_index + n ≤ 2^64 */
-    struct {
-        bool method_given, steps_given, rtol_given, atol_given, t_max_given, t_min_given;
-        bool max_nfe_given, schedule_given;
-        enum ode_method method;
-        enum ode_schedule schedule;
-        int steps;
-        double rtol, atol, t_max, t_min;
-        int64_t max_nfe;
-    } solver;
+    struct model_choice solver;
     bool grid_given;
     int columns, scale; /* columns 0: as square as it gets */
     bool embed_metadata;
@@ -46,11 +38,5 @@ struct http_order {
  * come as decimal strings up to 2^64 - 1. */
 int http_order_parse(const json_t *body, size_t n_max, struct http_order *out,
                      struct http_problem *p);
-
-/* The model's default solver with what the request changes. `steps` and `schedule` belong to the
- * methods with fixed steps, `rtol` and `atol` to rk45; the other one's is a 422. Ranges against the
- * model are the engine's to check. */
-int http_order_solver(const struct http_order *order, const struct model_solver *fallback,
-                      struct model_solver *out, struct http_problem *p);
 
 #endif

@@ -138,18 +138,21 @@ static int order_from(const struct pfgm_model *model, const struct pfgm_sample_o
         .seed = options->seed,
         .first_index = options->first_index,
         .n = options->n,
-        .solver = model_solver_default(model_of(model)),
         .latents = options->latents,
         .output = output,
     };
-    if (!options->method || ode_method_parse(options->method, &order->solver.ode.method) != 0)
+    struct model_choice choice = {.method_given = true,
+                                  .steps = options->steps,
+                                  .rtol = options->rtol,
+                                  .atol = options->atol,
+                                  .max_nfe_given = true,
+                                  .max_nfe = options->max_nfe};
+    if (!options->method || ode_method_parse(options->method, &choice.method) != 0)
         return err_fail(e, ERR_INPUT, "method", "\"%s\" is not a solver",
                         options->method ? options->method : "(null)");
-    order->solver.ode.steps = options->steps;
-    order->solver.ode.rtol = options->rtol;
-    order->solver.ode.atol = options->atol;
-    order->solver.ode.max_nfe = options->max_nfe;
-    return 0;
+    choice.steps_given = ode_method_is_fixed_step(choice.method);
+    choice.rtol_given = choice.atol_given = !choice.steps_given;
+    return model_solver_choose(model_of(model), &choice, &order->solver, e);
 }
 
 /* Exactly one of pixels and samples is given. */

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_NFE_DEFAULT 10000
-
 int model_precision_parse(const char *word, enum model_precision *out, struct err *e)
 {
     if (strcmp(word, "auto") == 0)
@@ -116,39 +114,9 @@ size_t model_bytes(const struct model *m)
     return m->bytes;
 }
 
-/* No t_break at the t substitution's threshold, though the slope jumps there (by 5 to 10 % of its
- * length): the substitution changes the divisor alone, so the jump lies along the path, and what a
- * multistep method errs in crossing it shrinks with t. A history begun anew costs more: on digits8
- * multistep3 with 20 steps is off the exact path by 0.013 with the break, 0.004 without. */
-struct model_solver model_solver_default(const struct model *m)
+const double *model_mean(const struct model *m)
 {
-    return (struct model_solver){
-        .ode = {.method = ODE_RK45,
-                .clock = ODE_CLOCK_LOG,
-                .steps = 100,
-                .rtol = 1e-4,
-                .atol = 1e-4,
-                .max_nfe = MAX_NFE_DEFAULT,
-                .time_components = m->family->time_components(m),
-                .to_zero = m->family->to_zero},
-        .t_max = m->description.t_max,
-        .t_min = m->description.t_min,
-    };
-}
-
-int model_solver_check(const struct model *m, const struct model_solver *solver, struct err *e)
-{
-    (void)m; /* every learned field is defined for all t > 0 */
-    if (!isfinite(solver->t_min) || solver->t_min < MODEL_T_MIN)
-        return err_fail(e, ERR_INPUT, "t_min",
-                        "%g is too small: the flow ends at t > 0, at least 1e-6", solver->t_min);
-    if (!isfinite(solver->t_max) || solver->t_max > FIELD_T_MAX)
-        return err_fail(e, ERR_INPUT, "t_max", "%g is above the limit of %g", solver->t_max,
-                        FIELD_T_MAX);
-    if (solver->t_max <= solver->t_min)
-        return err_fail(e, ERR_INPUT, "t_max", "%g does not lie above t_min = %g", solver->t_max,
-                        solver->t_min);
-    return ode_options_check(&solver->ode, e);
+    return m->family->mean(m);
 }
 
 void model_prior_draw(const struct model *m, const struct model_solver *solver, uint64_t seed,

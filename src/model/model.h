@@ -47,11 +47,37 @@ struct model_solver {
     struct ode_options ode;
     double t_max, t_min;
 };
-/* The model's own default: rk45 as the reference samples. */
+/* The model's own default (see model_solver.c). */
 struct model_solver model_solver_default(const struct model *m);
+
+/* What a request says of its solver; the rest is the model's to choose. */
+struct model_choice {
+    bool method_given, steps_given, schedule_given, rtol_given, atol_given;
+    bool max_nfe_given, t_max_given, t_min_given;
+    enum ode_method method;
+    enum ode_schedule schedule;
+    int steps;
+    double rtol, atol, t_max, t_min;
+    int64_t max_nfe;
+};
+/* The model's default with what the choice changes; tolerances without a method ask for rk45.
+ * ERR_INPUT where an option belongs to the other kind of method, `at` as below. Ranges are
+ * model_solver_check's. */
+int model_solver_choose(const struct model *m, const struct model_choice *choice,
+                        struct model_solver *out, struct err *e);
+/* Before a check: gives the schedule `tuned` the nodes that the checkpoint has for the steps,
+ * unless it has some; they last as long as the model. ERR_INPUT when it has none. */
+int model_solver_settle(const struct model *m, struct model_solver *solver, struct err *e);
 /* Checks everything, against the model too; the error's `at` is the option's name: "steps", "t_max"
  * … */
 int model_solver_check(const struct model *m, const struct model_solver *solver, struct err *e);
+
+/* Brings x [d] from the plane t = t_max to where the solver begins, which it returns: t_max itself,
+ * or the first of the tuned nodes, to which x goes straight through the data's mean. The solver was
+ * settled and checked. */
+double model_solver_begin(const struct model *m, const struct model_solver *solver, double *x);
+/* The data's mean [d] in data scale, or NULL where the checkpoint does not tell. */
+const double *model_mean(const struct model *m);
 
 /* The start of image (seed, index) on the plane t = solver->t_max, x [d] in data scale, C,H,W
  * order. */
@@ -68,7 +94,7 @@ void model_workspace_free(struct model_workspace *ws);
 void model_workspace_team(struct model_workspace *ws, struct nn_team *team);
 void model_workspace_help(struct model_workspace *ws, struct nn_team *team, unsigned call);
 
-#define MODEL_LABEL_NONE (-1)
+#define MODEL_LABEL_NONE NN_LABEL_NONE
 /* One image's question to the flow: the slope at (x, t), dx/d ln t or dx/dt as `form` says. */
 struct model_query {
     const double *x; /* [d] */

@@ -134,6 +134,11 @@ static const char *exact_kernel_id(const struct model *m)
     return KERNEL_ID;
 }
 
+static const double *exact_mean(const struct model *m)
+{
+    return field_cloud_centre(m->own);
+}
+
 /* The cloud's scratch, and a prediction for each question. */
 struct exact_scratch {
     struct field_cloud_scratch *cloud;
@@ -242,6 +247,7 @@ const struct model_family model_family_exact = {
     .load = exact_load,
     .unload = exact_unload,
     .kernel_id = exact_kernel_id,
+    .mean = exact_mean,
     .workspace_fill = exact_workspace_fill,
     .workspace_clear = exact_workspace_clear,
     .time_components = exact_time_components,

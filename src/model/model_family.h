@@ -22,6 +22,10 @@ struct model_family {
     /* Components of the reference's time channel in the norm of its step control (see ode_options).
      */
     size_t (*time_components)(const struct model *m);
+    /* Changes what model_solver_default has; NULL: nothing. */
+    void (*solver_default)(const struct model *m, struct model_solver *solver);
+    /* The data's mean [d] or NULL. */
+    const double *(*mean)(const struct model *m);
     void (*prior_draw)(const struct model *m, const struct model_solver *solver, uint64_t seed,
                        uint64_t index, double *x);
     void (*slopes)(const struct model *m, struct model_workspace *ws, int n,
@@ -34,6 +38,7 @@ struct model {
     const struct model_family *family; /* NULL before the description is known */
     struct ckpt_description description;
     struct nn_net *net; /* of learned families */
+    double *mean;       /* of learned families, or NULL */
     void *own;          /* of others */
     size_t parameters, bytes;
     char sha256[SHA256_HEX_SIZE];
@@ -48,6 +53,7 @@ struct model_workspace {
     const float **x;
     float **v_x;
     float *t, *v_t;
+    int32_t *label;
     void *own; /* of others */
 };
 
@@ -56,6 +62,7 @@ int model_net_load(struct model *m, struct ckpt_file *f, const struct model_opti
                    struct err *e);
 void model_net_unload(struct model *m);
 const char *model_net_kernel_id(const struct model *m);
+const double *model_net_mean(const struct model *m);
 int model_net_workspace_fill(const struct model *m, struct model_workspace *ws, struct err *e);
 void model_net_workspace_clear(struct model_workspace *ws);
 void model_net_field(const struct model *m, struct model_workspace *ws, int n,

@@ -9,6 +9,7 @@
 #include "base_cpu.h"
 #include "base_size.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,8 @@ static int census(const struct ckpt_file *f, struct nn_param *params, size_t cou
     for (size_t i = 0; i < count; i++)
         if (check_tensor(f, &params[i], ckpt_file_find(f, params[i].name), e) != 0)
             return -1;
-    if (ckpt_file_count(f) == count)
+    const struct ckpt_tensor *mean = ckpt_file_find(f, CKPT_DATA_MEAN);
+    if (ckpt_file_count(f) == count + (mean ? 1 : 0))
         return 0;
     qsort(params, count, sizeof *params, compare_names);
     for (size_t i = 0; i < ckpt_file_count(f); i++) {
@@ -58,7 +60,7 @@ static int census(const struct ckpt_file *f, struct nn_param *params, size_t cou
             memcpy(key.name, name, length + 1);
             known = bsearch(&key, params, count, sizeof *params, compare_names);
         }
-        if (!known)
+        if (!known && strcmp(name, CKPT_DATA_MEAN) != 0)
             return err_fail(e, ERR_INPUT, ckpt_file_path(f),
                             "tensor \"%s\" does not belong to the network described", name);
     }
@@ -108,6 +110,32 @@ static int pack_and_digest(struct model *m, struct ckpt_file *f, enum nn_kernel 
     return p.net ? 0 : err_fail(e, p.error.code, p.error.at, "%s", p.error.text);
 }
 
+/* The data's mean, if the file has it. */
+static int read_mean(struct model *m, const struct ckpt_file *f, struct err *e)
+{
+    const struct ckpt_tensor *t = ckpt_file_find(f, CKPT_DATA_MEAN);
+    const struct image_shape s = model_shape(m);
+    const size_t d = model_dimension(m);
+    if (!t)
+        return 0;
+    if (t->rank != 3 || t->shape[0] != (uint64_t)s.channels || t->shape[1] != (uint64_t)s.height ||
+        t->shape[2] != (uint64_t)s.width)
+        return err_fail(e, ERR_INPUT, ckpt_file_path(f),
+                        "tensor \"" CKPT_DATA_MEAN
+                        "\" must have the shape [%d, %d, %d] of an image",
+                        s.channels, s.height, s.width);
+    m->mean = malloc(d * sizeof *m->mean);
+    if (!m->mean)
+        return err_fail_memory(e, d * sizeof *m->mean);
+    if (ckpt_tensor_to_f64(t, m->mean, e) != 0)
+        return -1;
+    for (size_t j = 0; j < d; j++)
+        if (!isfinite(m->mean[j]))
+            return err_fail(e, ERR_NUMERIC, ckpt_file_path(f),
+                            "tensor \"" CKPT_DATA_MEAN "\" holds a value that is not finite");
+    return 0;
+}
+
 int model_net_load(struct model *m, struct ckpt_file *f, const struct model_options *options,
                    struct err *e)
 {
@@ -117,7 +145,7 @@ int model_net_load(struct model *m, struct ckpt_file *f, const struct model_opti
         return -1;
     int bad = census(f, params, count, e);
     free(params);
-    if (bad || pack_and_digest(m, f, options->kernel, e) != 0)
+    if (bad || read_mean(m, f, e) != 0 || pack_and_digest(m, f, options->kernel, e) != 0)
         return -1;
     m->parameters = nn_arch_scalars(&m->description.arch);
     m->bytes = nn_net_bytes(m->net);
@@ -127,6 +155,12 @@ int model_net_load(struct model *m, struct ckpt_file *f, const struct model_opti
 void model_net_unload(struct model *m)
 {
     nn_net_free(m->net);
+    free(m->mean);
+}
+
+const double *model_net_mean(const struct model *m)
+{
+    return m->mean;
 }
 
 const char *model_net_kernel_id(const struct model *m)
@@ -145,7 +179,8 @@ int model_net_workspace_fill(const struct model *m, struct model_workspace *ws, 
     ws->v_x = calloc(batch, sizeof *ws->v_x);
     ws->t = calloc(2 * batch, sizeof *ws->t);
     ws->v_t = ws->t ? ws->t + batch : NULL;
-    if (!ws->block || !ws->x || !ws->v_x || !ws->t)
+    ws->label = calloc(batch, sizeof *ws->label);
+    if (!ws->block || !ws->x || !ws->v_x || !ws->t || !ws->label)
         return err_fail_memory(e, floats);
     ws->nn = nn_workspace_new(m->net, ws->batch, e);
     if (!ws->nn)
@@ -164,10 +199,11 @@ void model_net_workspace_clear(struct model_workspace *ws)
     free(ws->x);
     free(ws->v_x);
     free(ws->t);
+    free(ws->label);
 }
 
 void model_net_field(const struct model *m, struct model_workspace *ws, int n,
                      const float *const x[], const float t[], float *const v_x[], float v_t[])
 {
-    nn_net_forward(m->net, ws->nn, n, x, t, v_x, v_t);
+    nn_net_forward(m->net, ws->nn, n, x, t, NULL, v_x, v_t);
 }

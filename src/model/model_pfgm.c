@@ -43,8 +43,9 @@ static void pfgm_slopes(const struct model *m, struct model_workspace *ws, int n
         for (size_t j = 0; j < d; j++)
             x[j] = (float)queries[i].x[j];
         ws->t[i] = (float)queries[i].t;
+        ws->label[i] = queries[i].label;
     }
-    nn_net_forward(m->net, ws->nn, n, ws->x, ws->t, ws->v_x, ws->v_t);
+    nn_net_forward(m->net, ws->nn, n, ws->x, ws->t, ws->label, ws->v_x, ws->v_t);
     for (int i = 0; i < n; i++) {
         const float *v_x = ws->v_x[i];
         double t = (double)ws->t[i];
@@ -60,6 +61,7 @@ const struct model_family model_family_pfgm = {
     .load = model_net_load,
     .unload = model_net_unload,
     .kernel_id = model_net_kernel_id,
+    .mean = model_net_mean,
     .workspace_fill = model_net_workspace_fill,
     .workspace_clear = model_net_workspace_clear,
     .time_components = pfgm_time_components,

@@ -417,7 +417,8 @@ class BadInput(Case):
                 ("--seed", ("--seed", "7.0")),
                 ("first_index", ("-n", "2", "--first-index", 2**64 - 1)),
                 ("--steps", ("--solver", "euler", "--steps", "0")),
-                ("--steps", ("--steps", "20")), ("--rtol", ("--solver", "heun", "--rtol", "1e-3")),
+                ("--steps", ("--solver", "rk45", "--steps", "20")),
+                ("--schedule", ("--schedule", "tuned")), ("--rtol", ("--solver", "heun", "--rtol", "1e-3")),
                 ("--rtol", ("--rtol", "nan")), ("--rtol", ("--rtol", "1e-3x")),
                 ("--rtol", ("--rtol", "0x1p-3")), ("--atol", ("--atol", "-1")),
                 ("--atol", ("--atol", "1e999")), ("rtol", ("--rtol", "0")),
@@ -451,7 +452,7 @@ class BadInput(Case):
     def test_evaluation_budget(self):
         model, out = Folder.model("pfgm_digits8"), Folder.file("budget.png")
         self.refused(1, "(seed 5, index 9)", "sample", model, "--seed", 5, "--first-index", 9,
-                     "--max-nfe", 20, "-o", out)
+                     "--solver", "rk45", "--max-nfe", 20, "-o", out)
         self.assertFalse(os.path.exists(out))
 
     def test_failed_write_leaves_the_old_file_and_no_other(self):

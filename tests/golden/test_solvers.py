@@ -133,10 +133,11 @@ class Options(test_sample.Case):
     def test_mistakes(self):
         model, out = Folder.model("pfgm_digits8"), Folder.file("bad.png")
         for part, arguments in (
-                ("use log, power or rho", ("--solver", "euler", "--schedule", "linear")),
-                ("--schedule has no meaning for rk45", ("--schedule", "log")),
-                ("multistep2, multistep3 or ipndm4", ("--solver", "multistep")),
-                ("--rtol has no meaning for ipndm4", ("--solver", "ipndm4", "--rtol", "1e-3")),
+                ("use log, power, rho or tuned", ("--solver", "euler", "--schedule", "linear")),
+                ("--schedule: does not apply to rk45", ("--solver", "rk45", "--schedule", "log")),
+                ("no tuned ways", ("--schedule", "tuned")),
+                ("multistep3, ipndm4 or unipc3", ("--solver", "multistep")),
+                ("--rtol: does not apply to ipndm4", ("--solver", "ipndm4", "--rtol", "1e-3")),
                 ("takes 30 evaluations", ("--solver", "multistep3", "--steps", 30, "--max-nfe", 29))):
             with self.subTest(arguments=arguments):
                 self.refused(2, part, "sample", model, "-o", out, *arguments)

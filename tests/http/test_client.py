@@ -93,7 +93,7 @@ class Client(SharedDaemon):
             (["-n", "0", "-o", self.out], 1, b"422: /n: must be an integer"),
             (["-s", "18446744073709551616", "-o", self.out], 1, b"/seed"),
             (["-M", "other", "-o", self.out], 1, b'no model "other"'),
-            (["-k", "5", "-o", self.out], 1, b"/solver/steps"),
+            (["-m", "rk45", "-k", "5", "-o", self.out], 1, b"/solver/steps"),
             (["-n", "x", "-o", self.out], 2, b"whole number"),
             (["-m", 'a"b', "-o", self.out], 2, b"plain name"),
             (["-n", "1"], 2, b"-o OUT.png"),

@@ -58,16 +58,20 @@ class Images(SharedDaemon):
             self.assertGreater(image["nfe"], 0)
             self.assertGreaterEqual(image["steps_rejected"], 0)
         solver = o["parameters"]["solver"]
+        self.assertEqual(solver["method"], "multistep3")
+        self.assertEqual(set(solver), {"method", "steps", "schedule", "t_max", "t_min", "max_nfe"})
+        solver = self.daemon.images({"solver": {"atol": 1e-3}}).json()["parameters"]["solver"]
         self.assertEqual(solver["method"], "rk45")
         self.assertEqual(set(solver), {"method", "rtol", "atol", "t_max", "t_min", "max_nfe"})
         self.assertEqual(set(o["timings"]), {"queue_ms", "compute_ms", "encode_ms"})
         self.assertGreater(o["timings"]["compute_ms"], 0)
 
     def test_every_method_echoes_what_it_used(self):
-        for method in ["euler", "improved-euler", "heun", "multistep2", "multistep3", "ipndm4"]:
+        for method, schedule in [("euler", "log"), ("improved-euler", "log"), ("heun", "log"), ("ipndm4", "log"),
+                                 ("multistep2", "power"), ("multistep3", "power"), ("unipc3", "power")]:
             o = self.daemon.images({"seed": 1, "solver": {"method": method, "steps": 5}}).json()
             solver = o["parameters"]["solver"]
-            self.assertEqual((solver["method"], solver["steps"], solver["schedule"]), (method, 5, "log"))
+            self.assertEqual((solver["method"], solver["steps"], solver["schedule"]), (method, 5, schedule))
             self.assertNotIn("rtol", solver)
         o = self.daemon.images({"seed": 1, "solver": {"method": "multistep3", "steps": 5, "schedule": "power"}}).json()
         self.assertEqual(o["parameters"]["solver"]["schedule"], "power")
@@ -185,8 +189,9 @@ class Images(SharedDaemon):
         self.assertEqual(o["limits"]["n"], 64)
         self.assertEqual(o["limits"]["body_bytes"], 1 << 20)
         self.assertEqual({s["method"] for s in o["solvers"]},
-                         {"rk45", "euler", "improved-euler", "heun", "multistep2", "multistep3", "ipndm4"})
-        self.assertEqual(o["schedules"], ["log", "power", "rho"])
+                         {"rk45", "euler", "improved-euler", "heun", "multistep2", "multistep3", "ipndm4",
+                          "unipc3"})
+        self.assertEqual(o["schedules"], ["log", "power", "rho", "tuned"])
         self.assertEqual(self.daemon.get("/version").json()["name"], "pfgmd")
 
 
@@ -216,11 +221,11 @@ class Errors(SharedDaemon):
             ('{"first_index":%d}' % big, "/first_index"),
             ('{"n":2,"first_index":"%d"}' % (big - 1), "/first_index"),
             ('{"solver":{"method":"euler","steps":0}}', "/solver/steps"),
-            ('{"solver":{"steps":10}}', "/solver/steps"),
+            ('{"solver":{"method":"rk45","steps":10}}', "/solver/steps"),
             ('{"solver":{"method":"euler","rtol":0.1}}', "/solver/rtol"),
             ('{"solver":{"method":"magic"}}', "/solver/method"),
             ('{"solver":{"method":"heun","schedule":"linear"}}', "/solver/schedule"),
-            ('{"solver":{"schedule":"log"}}', "/solver/schedule"),
+            ('{"solver":{"method":"rk45","schedule":"log"}}', "/solver/schedule"),
             ('{"solver":{"bar":1}}', "/solver/bar"), ('{"foo":1}', "/foo"),
             ('{"model":"other"}', "/model"), ('{"model":5}', "/model"),
             ('{"grid":{"columns":0}}', "/grid/columns"), ('{"embed_metadata":"no"}',
@@ -274,7 +279,7 @@ class Errors(SharedDaemon):
         self.assertIn("scale", o["detail"])
 
     def test_an_unsolvable_image_is_reported(self):
-        o = self.check('{"n":2,"seed":1,"solver":{"max_nfe":10}}', 500, "numerical_failure")
+        o = self.check('{"n":2,"seed":1,"solver":{"method":"rk45","max_nfe":10}}', 500, "numerical_failure")
         self.assertRegex(o["errors"][0]["pointer"], "^/images/[01]$")
 
     def test_one_failure_leaves_its_neighbours_alone_litserve_340(self):
@@ -285,7 +290,7 @@ class Errors(SharedDaemon):
             results[name] = self.daemon.images(body)
         threads = [threading.Thread(target=ask, args=(i, {"seed": 11})) for i in range(7)]
         threads.append(threading.Thread(target=ask,
-                                        args=("bad", {"seed": 11, "solver": {"max_nfe": 8}})))
+                                        args=("bad", {"seed": 11, "solver": {"method": "rk45", "max_nfe": 8}})))
         for t in threads:
             t.start()
         for t in threads:

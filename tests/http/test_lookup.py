@@ -60,7 +60,7 @@ class Lookup(SharedDaemon):
     def test_what_is_wrong_is_named(self):
         rows = [("x/0", "/seed"), ("-1/0", "/seed"), (f"{2**64}/0", "/seed"), ("01/0", "/seed"),
                 ("7/x", "/first_index"), ("7/0?steps=0&method=euler", "/solver/steps"),
-                ("7/0?steps=3", "/solver/steps"), ("7/0?n=2", ""), ("7/0?seed=1", ""),
+                ("7/0?steps=3&method=rk45", "/solver/steps"), ("7/0?n=2", ""), ("7/0?seed=1", ""),
                 ("7/0?model=digits8&model=digits8", ""), ("7/0?model=other", "/model"),
                 ("7/0?timeout_s=-1", "/timeout_s"), ("7/0?priority=high", "/priority")]
         for rest, pointer in rows:

@@ -52,7 +52,7 @@ class MetricsText(unittest.TestCase):
                 if kind == 0:
                     daemon.images({"n": 2, "seed": k})
                 elif kind == 1:
-                    daemon.images({"solver": {"max_nfe": 8}, "n": 2})
+                    daemon.images({"solver": {"method": "rk45", "max_nfe": 8}, "n": 2})
                 elif kind == 2:
                     daemon.begin_images(slow).close()
                 elif kind == 3:

@@ -205,7 +205,7 @@ class OpenApi(unittest.TestCase):
         for path, target in rows:
             for method in ["GET", "HEAD"]:
                 self.check_answer(path, method, self.daemon.request(method, target))
-        for body in ["{}", '{"n":0}', "{", '{"n":3,"format":"png"}', '{"solver":{"max_nfe":8}}',
+        for body in ["{}", '{"n":0}', "{", '{"n":3,"format":"png"}', '{"solver":{"method":"rk45","max_nfe":8}}',
                      '{"timeout_s":0.001}']:
             self.check_answer("/v1/images", "POST", self.daemon.images(body))
         self.check_answer("/v1/images", "POST", self.daemon.images("{}", accept="text/html"))
@@ -223,7 +223,7 @@ class OpenApi(unittest.TestCase):
     def test_events_fit_their_schemas(self):
         solver = {"method": "euler", "steps": 4000}
         for body in [{"n": 2, "preview_every": 500, "solver": solver},
-                     {"solver": {"max_nfe": 8}}]:
+                     {"solver": {"method": "rk45", "max_nfe": 8}}]:
             for kind, data, _, _ in Events(self.daemon, body):
                 name = "Problem" if kind == "failed" else kind.capitalize()
                 self.schema.check(data, {"$ref": "#/components/schemas/" + name}, kind)

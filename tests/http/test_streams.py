@@ -187,7 +187,7 @@ class Formats(SharedDaemon):
 
     def test_a_failure_before_the_first_image_keeps_its_status(self):
         for word in ["npy", "npz", "zip", "tar"]:
-            answer = self.daemon.images({"n": 2, "solver": {"max_nfe": 8}}, query="?format=" + word)
+            answer = self.daemon.images({"n": 2, "solver": {"method": "rk45", "max_nfe": 8}}, query="?format=" + word)
             self.assertEqual((answer.status, answer.json()["code"]), (500, "numerical_failure"))
 
     def test_events_tell_the_whole_story(self):
@@ -216,7 +216,7 @@ class Formats(SharedDaemon):
 
     def test_events_of_a_failure_llama_cpp_16109(self):
         for _ in range(20):  # also when it fails before the answer begins
-            events = list(Events(self.daemon, {"n": 2, "solver": {"max_nfe": 8}}))
+            events = list(Events(self.daemon, {"n": 2, "solver": {"method": "rk45", "max_nfe": 8}}))
             self.assertEqual(events[-1][0], "failed")
         kind, problem, _, _ = events[-1]
         self.assertEqual((kind, problem["code"]), ("failed", "numerical_failure"))

@@ -236,65 +236,6 @@ static void wrong_fields_are_named_llama_cpp_7089(void **state)
     }
 }
 
-static unsigned solve(const char *text, struct model_solver *out, char pointers[512])
-{
-    const struct model_solver fallback = {
-        .ode = {.method = ODE_RK45, .steps = 100, .rtol = 1e-4, .atol = 1e-4, .max_nfe = 1000},
-        .t_max = 40,
-        .t_min = 0.001};
-    struct http_order o;
-    struct http_problem p;
-    assert_int_equal(read_text(text, &o, pointers), 0);
-    http_problem_init(&p);
-    int failed = http_order_solver(&o, &fallback, out, &p);
-    unsigned status = failed ? http_problem_status(p.code) : 0;
-    if (failed)
-        snprintf(pointers, 512, "%s",
-                 json_string_value(json_object_get(json_array_get(p.errors, 0), "pointer")));
-    http_problem_clear(&p);
-    return status;
-}
-
-static void the_solver_is_resolved(void **state)
-{
-    (void)state;
-    struct model_solver s;
-    char pointers[512];
-    assert_int_equal(solve("{}", &s, pointers), 0);
-    assert_int_equal(s.ode.method, ODE_RK45);
-    assert_true(s.ode.rtol == 1e-4 && s.t_max == 40);
-    assert_int_equal(solve("{\"solver\":{\"rtol\":1e-3}}", &s, pointers), 0);
-    assert_true(s.ode.rtol == 1e-3 && s.ode.atol == 1e-4);
-    assert_int_equal(solve("{\"solver\":{\"method\":\"euler\",\"steps\":7}}", &s, pointers), 0);
-    assert_int_equal(s.ode.method, ODE_EULER);
-    assert_int_equal(s.ode.steps, 7);
-    assert_int_equal(s.ode.schedule, ODE_SCHEDULE_LOG);
-    assert_int_equal(
-        solve("{\"solver\":{\"method\":\"multistep3\",\"schedule\":\"power\"}}", &s, pointers), 0);
-    assert_int_equal(s.ode.method, ODE_MULTISTEP3);
-    assert_int_equal(s.ode.schedule, ODE_SCHEDULE_POWER);
-    assert_int_equal(solve("{\"solver\":{\"t_max\":9,\"t_min\":1,\"max_nfe\":5}}", &s, pointers),
-                     0);
-    assert_true(s.t_max == 9 && s.t_min == 1 && s.ode.max_nfe == 5);
-}
-
-static void options_of_the_other_kind_of_method_are_refused(void **state)
-{
-    (void)state;
-    struct model_solver s;
-    char pointers[512];
-    assert_int_equal(solve("{\"solver\":{\"steps\":7}}", &s, pointers), 422);
-    assert_string_equal(pointers, "/solver/steps");
-    assert_int_equal(solve("{\"solver\":{\"method\":\"rk45\",\"steps\":7}}", &s, pointers), 422);
-    assert_string_equal(pointers, "/solver/steps");
-    assert_int_equal(solve("{\"solver\":{\"schedule\":\"rho\"}}", &s, pointers), 422);
-    assert_string_equal(pointers, "/solver/schedule");
-    assert_int_equal(solve("{\"solver\":{\"method\":\"heun\",\"rtol\":0.1}}", &s, pointers), 422);
-    assert_string_equal(pointers, "/solver/rtol");
-    assert_int_equal(solve("{\"solver\":{\"method\":\"euler\",\"atol\":0.1}}", &s, pointers), 422);
-    assert_string_equal(pointers, "/solver/atol");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,8 +244,6 @@ int main(void)
         cmocka_unit_test(how_it_is_answered_and_when),
         cmocka_unit_test(seeds_keep_every_digit_shifthackz_569),
         cmocka_unit_test(wrong_fields_are_named_llama_cpp_7089),
-        cmocka_unit_test(the_solver_is_resolved),
-        cmocka_unit_test(options_of_the_other_kind_of_method_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

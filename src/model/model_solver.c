@@ -1,0 +1,207 @@
+/* Which way from t_max to t_min: the model's default, what a request makes of it, and the ways that
+ * a search has found for the checkpoint.
+ *
+ * The default is the cheapest that gives rk45's picture: with a tuned way of DEFAULT_STEPS_TUNED
+ * evaluations that, else multistep3 on the power grid, which with 35 is nearer to the exact path
+ * than rk45 at 1e-4 with about a hundred. A family with a sampler of its own has that.
+ *
+ * No t_break at the t substitution's threshold, though the slope jumps there (by 5 to 10 % of its
+ * length): the substitution changes the divisor alone, so the jump lies along the path, and what a
+ * multistep method errs in crossing it shrinks with t. A history begun anew costs more: on digits8
+ * multistep3 with 20 steps is off the exact path by 0.013 with the break, 0.004 without. */
+#include "model_family.h"
+
+#include <math.h>
+
+#define MAX_NFE_DEFAULT 10000
+#define DEFAULT_STEPS 35
+#define DEFAULT_STEPS_TUNED 20
+#define OTHER_STEPS 100 /* of a method that is named without them, as in the reference */
+
+static const struct ckpt_tuned *tuned_find(const struct model *m, int steps)
+{
+    for (int i = 0; i < m->description.tuned_count; i++)
+        if (m->description.tuned[i].steps == steps)
+            return &m->description.tuned[i];
+    return NULL;
+}
+
+struct model_solver model_solver_default(const struct model *m)
+{
+    struct model_solver s = {
+        .ode = {.method = ODE_MULTISTEP3,
+                .clock = ODE_CLOCK_LOG,
+                .steps = DEFAULT_STEPS,
+                .schedule = ODE_SCHEDULE_POWER,
+                .rtol = 1e-4,
+                .atol = 1e-4,
+                .max_nfe = MAX_NFE_DEFAULT,
+                .time_components = m->family->time_components(m),
+                .to_zero = m->family->to_zero},
+        .t_max = m->description.t_max,
+        .t_min = m->description.t_min,
+    };
+    const struct ckpt_tuned *tuned = tuned_find(m, DEFAULT_STEPS_TUNED);
+    if (tuned) {
+        s.ode.method = tuned->method;
+        s.ode.steps = tuned->steps;
+        s.ode.schedule = ODE_SCHEDULE_TUNED;
+    }
+    if (m->family->solver_default)
+        m->family->solver_default(m, &s);
+    return s;
+}
+
+/* The method, where the request leaves it to us: tolerances ask for rk45, a tuned way for what it
+ * was tuned with. */
+static void choose_method(const struct model *m, const struct model_choice *c,
+                          struct model_solver *out)
+{
+    const struct model_solver fallback = *out;
+    bool tolerant = c->rtol_given || c->atol_given;
+
+    if (c->schedule_given && c->schedule == ODE_SCHEDULE_TUNED && !c->method_given) {
+        const struct ckpt_tuned *tuned =
+            tuned_find(m, c->steps_given ? c->steps : DEFAULT_STEPS_TUNED);
+        if (tuned)
+            out->ode.method = tuned->method;
+        if (!c->steps_given)
+            out->ode.steps = DEFAULT_STEPS_TUNED;
+        return;
+    }
+    if (c->method_given)
+        out->ode.method = c->method;
+    else if (tolerant && !c->steps_given && !c->schedule_given)
+        out->ode.method = ODE_RK45;
+    /* what belongs to the default way does not belong to another */
+    if (out->ode.method != fallback.ode.method || (fallback.ode.schedule == ODE_SCHEDULE_TUNED &&
+                                                   c->steps_given && !tuned_find(m, c->steps))) {
+        bool multistep = out->ode.method == fallback.ode.method ||
+                         out->ode.method == ODE_MULTISTEP3 || out->ode.method == ODE_MULTISTEP2 ||
+                         out->ode.method == ODE_UNIPC3;
+        out->ode.schedule = multistep && fallback.ode.schedule != ODE_SCHEDULE_RHO
+                                ? ODE_SCHEDULE_POWER
+                                : ODE_SCHEDULE_LOG;
+        out->ode.steps = multistep ? DEFAULT_STEPS : OTHER_STEPS;
+    }
+}
+
+/* Options of the other kind of method: ERR_INPUT that names the option. */
+static int check_kind(const struct model_choice *c, enum ode_method method, struct err *e)
+{
+    static const char own_steps[] = "does not apply to %s, which picks its own steps";
+    static const char fixed_steps[] = "does not apply to %s, which has fixed steps";
+    const char *name = ode_method_name(method);
+
+    if (!ode_method_is_fixed_step(method)) {
+        if (c->steps_given)
+            return err_fail(e, ERR_INPUT, "steps", own_steps, name);
+        if (c->schedule_given)
+            return err_fail(e, ERR_INPUT, "schedule", own_steps, name);
+        return 0;
+    }
+    if (c->rtol_given)
+        return err_fail(e, ERR_INPUT, "rtol", fixed_steps, name);
+    if (c->atol_given)
+        return err_fail(e, ERR_INPUT, "atol", fixed_steps, name);
+    return 0;
+}
+
+int model_solver_choose(const struct model *m, const struct model_choice *c,
+                        struct model_solver *out, struct err *e)
+{
+    *out = model_solver_default(m);
+    choose_method(m, c, out);
+    if (check_kind(c, out->ode.method, e) != 0)
+        return -1;
+    if (c->steps_given)
+        out->ode.steps = c->steps;
+    if (c->schedule_given)
+        out->ode.schedule = c->schedule;
+    if (c->rtol_given)
+        out->ode.rtol = c->rtol;
+    if (c->atol_given)
+        out->ode.atol = c->atol;
+    if (c->max_nfe_given)
+        out->ode.max_nfe = c->max_nfe;
+    if (c->t_max_given)
+        out->t_max = c->t_max;
+    if (c->t_min_given)
+        out->t_min = c->t_min;
+    /* a way that the model has by default is for its own ends */
+    if (out->ode.schedule == ODE_SCHEDULE_TUNED && !c->schedule_given &&
+        (out->t_max != m->description.t_max || out->t_min != m->description.t_min)) {
+        out->ode.schedule = ODE_SCHEDULE_POWER;
+        out->ode.steps = c->steps_given ? c->steps : DEFAULT_STEPS;
+    }
+    return 0;
+}
+
+int model_solver_settle(const struct model *m, struct model_solver *s, struct err *e)
+{
+    const struct ckpt_tuned *tuned;
+
+    if (!ode_method_is_fixed_step(s->ode.method) || s->ode.schedule != ODE_SCHEDULE_TUNED ||
+        s->ode.nodes)
+        return 0;
+    tuned = tuned_find(m, s->ode.steps);
+    if (!tuned)
+        return err_fail(e, ERR_INPUT, "schedule",
+                        m->description.tuned_count > 0
+                            ? "this model is not tuned for %d steps: see \"tuned\" in its resource"
+                            : "this model has no tuned ways, for %d steps or others: \"pfgm tune\" "
+                              "finds them",
+                        s->ode.steps);
+    if (s->ode.method != tuned->method)
+        return err_fail(e, ERR_INPUT, "method", "%d steps are tuned for %s, not for %s",
+                        s->ode.steps, ode_method_name(tuned->method),
+                        ode_method_name(s->ode.method));
+    if (s->t_max != m->description.t_max || s->t_min != m->description.t_min)
+        return err_fail(e, ERR_INPUT, "t_max",
+                        "tuned steps go from t = %g to %g; leave t_max and t_min out",
+                        m->description.t_max, m->description.t_min);
+    s->ode.nodes = tuned->nodes;
+    return 0;
+}
+
+int model_solver_check(const struct model *m, const struct model_solver *solver, struct err *e)
+{
+    const struct ode_options *ode = &solver->ode;
+
+    if (!isfinite(solver->t_min) || solver->t_min < MODEL_T_MIN)
+        return err_fail(e, ERR_INPUT, "t_min",
+                        "%g is too small: the flow ends at t > 0, at least 1e-6", solver->t_min);
+    if (!isfinite(solver->t_max) || solver->t_max > FIELD_T_MAX)
+        return err_fail(e, ERR_INPUT, "t_max", "%g is above the limit of %g", solver->t_max,
+                        FIELD_T_MAX);
+    if (solver->t_max <= solver->t_min)
+        return err_fail(e, ERR_INPUT, "t_max", "%g does not lie above t_min = %g", solver->t_max,
+                        solver->t_min);
+    if (ode_options_check(ode, e) != 0)
+        return -1;
+    if (ode->schedule != ODE_SCHEDULE_TUNED || !ode_method_is_fixed_step(ode->method))
+        return 0;
+    if (ode->nodes[0] > solver->t_max || ode->nodes[ode->steps] != solver->t_min)
+        return err_fail(e, ERR_INTERNAL, "schedule", "nodes do not lead from t_max to t_min");
+    if (ode->nodes[0] < solver->t_max && !model_mean(m))
+        return err_fail(
+            e, ERR_INPUT, "schedule",
+            "the tuned way begins below t_max, for which the checkpoint needs the tensor "
+            "\"" CKPT_DATA_MEAN "\"");
+    return 0;
+}
+
+double model_solver_begin(const struct model *m, const struct model_solver *solver, double *x)
+{
+    bool tuned =
+        ode_method_is_fixed_step(solver->ode.method) && solver->ode.schedule == ODE_SCHEDULE_TUNED;
+    double t = tuned ? solver->ode.nodes[0] : solver->t_max;
+
+    if (t < solver->t_max) {
+        const double *mean = model_mean(m);
+        double factor = t / solver->t_max;
+        for (size_t j = 0; j < model_dimension(m); j++)
+            x[j] = mean[j] + factor * (x[j] - mean[j]);
+    }
+    return t;
+}

@@ -22,6 +22,7 @@ static const struct {
     {"inspect", cli_inspect, "show what a model or a checkpoint holds"},
     {"train", cli_train, "learn a model from pictures"},
     {"eval", cli_eval, "measure a model on pictures that it has not seen"},
+    {"tune", cli_tune, "find the best way in few evaluations, and store it in the model"},
     {"bench", cli_bench, "time networks and operations on this machine"},
 };
 #define SUBCOMMAND_COUNT (sizeof subcommands / sizeof *subcommands)

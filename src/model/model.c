@@ -6,6 +6,7 @@
 #include "base_size.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,15 +120,78 @@ const double *model_mean(const struct model *m)
     return m->family->mean(m);
 }
 
-void model_prior_draw(const struct model *m, const struct model_solver *solver, uint64_t seed,
-                      uint64_t index, double *x)
+int model_mean_set(struct model *m, const float *mean, struct err *e)
+{
+    const size_t d = model_dimension(m);
+    double *copy = malloc(d * sizeof *copy);
+
+    if (!copy)
+        return err_fail_memory(e, d * sizeof *copy);
+    for (size_t j = 0; j < d; j++)
+        copy[j] = (double)mean[j];
+    free(m->mean);
+    m->mean = copy;
+    return 0;
+}
+
+void model_prior_draw(const struct model *m, const struct model_solver *solver, double temperature,
+                      uint64_t seed, uint64_t index, double *x)
 {
     m->family->prior_draw(m, solver, seed, index, x);
+    if (temperature == 1.0)
+        return;
+    const double *centre = m->family->prior_centre ? m->family->prior_centre(m) : NULL;
+    for (size_t j = 0; j < model_dimension(m); j++) {
+        double c = centre ? centre[j] : 0.0;
+        x[j] = c + temperature * (x[j] - c);
+    }
 }
 
 int model_label_count(const struct model *m)
 {
     return m->description.label_count;
+}
+
+/* "0 Trouser, 1 Dress, …", as many as fit. */
+static void list_labels(const struct model *m, char *out, size_t size)
+{
+    size_t length = 0;
+    for (int i = 0; i < m->description.label_count; i++) {
+        char entry[160];
+        int n =
+            snprintf(entry, sizeof entry, "%s%d %s", i ? ", " : "", i, m->description.labels[i]);
+        if (length + (size_t)n + sizeof ", …" > size) {
+            snprintf(out + length, size - length, ", …");
+            return;
+        }
+        memcpy(out + length, entry, (size_t)n + 1);
+        length += (size_t)n;
+    }
+}
+
+int model_label_find(const struct model *m, const char *word, int32_t *out, struct err *e)
+{
+    const struct ckpt_description *d = &m->description;
+    int64_t number = 0;
+    size_t digits = strspn(word, "0123456789");
+
+    for (int i = 0; i < d->label_count; i++)
+        if (strcmp(d->labels[i], word) == 0) {
+            *out = i;
+            return 0;
+        }
+    for (size_t i = 0; i < digits && number < d->label_count; i++)
+        number = 10 * number + (word[i] - '0');
+    if (digits > 0 && !word[digits] && number < d->label_count) {
+        *out = (int32_t)number;
+        return 0;
+    }
+    if (d->label_count == 0)
+        return err_fail(e, ERR_INPUT, "class", "this model knows no classes: leave it out");
+    char known[600];
+    list_labels(m, known, sizeof known);
+    return err_fail(e, ERR_INPUT, "class", "there is no class \"%.100s\"; there are %s", word,
+                    known);
 }
 
 struct model_workspace *model_workspace_new(const struct model *m, int batch, struct err *e)

@@ -39,6 +39,9 @@ size_t model_parameters(const struct model *m); /* scalars */
 size_t model_bytes(const struct model *m);      /* memory of the weights */
 /* Classes that an image can be asked of; 0: unconditional. Their names are the description's. */
 int model_label_count(const struct model *m);
+/* The class of that name or, where none is called so, of that number in decimal digits. ERR_INPUT,
+ * `at` "class", says what there is. */
+int model_label_find(const struct model *m, const char *word, int32_t *out, struct err *e);
 
 /* How to go from t = t_max to t = t_min, and, where ode.to_zero says so, in one step to t = 0. A
  * family that ends on its data prediction (exact fields, PFGM++) has to_zero in its default. */
@@ -76,13 +79,16 @@ int model_solver_check(const struct model *m, const struct model_solver *solver,
  * or the first of the tuned nodes, to which x goes straight through the data's mean. The solver was
  * settled and checked. */
 double model_solver_begin(const struct model *m, const struct model_solver *solver, double *x);
-/* The data's mean [d] in data scale, or NULL where the checkpoint does not tell. */
+/* The data's mean [d] in data scale, or NULL where the checkpoint does not tell. A learned model
+ * can be given one [d], copied, before others use it. */
 const double *model_mean(const struct model *m);
+int model_mean_set(struct model *m, const float *mean, struct err *e);
 
 /* The start of image (seed, index) on the plane t = solver->t_max, x [d] in data scale, C,H,W
- * order. */
-void model_prior_draw(const struct model *m, const struct model_solver *solver, uint64_t seed,
-                      uint64_t index, double *x);
+ * order. Temperature, > 0, is a factor on its distance from the prior's centre; with 1 the bits are
+ * the prior's own. */
+void model_prior_draw(const struct model *m, const struct model_solver *solver, double temperature,
+                      uint64_t seed, uint64_t index, double *x);
 
 struct model_workspace;
 /* Scratch for up to `batch` images in one call; nothing else is allocated later. */

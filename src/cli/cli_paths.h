@@ -1,0 +1,38 @@
+/* How near a solver's ends are to those of the exact path: what `pfgm tune` makes small and
+ * `pfgm bench solvers` shows.
+ *
+ * The exact path is rk45's at a tolerance of 1e-6, from the starts (seed, first_index …) of the
+ * model; distances are root mean squares over all values of all images, in data scale. Everything
+ * goes through an engine of its own, on all workers; the caller's thread waits. */
+#ifndef CLI_PATHS_H
+#define CLI_PATHS_H
+
+#include "engine.h"
+
+struct cli_paths {
+    struct engine *engine;
+    struct engine_model *em;
+    size_t n, d;
+    uint64_t seed, first_index;
+    float *exact;     /* [n,d] */
+    double exact_nfe; /* mean */
+};
+
+/* Takes `m` over, also on failure, and solves the exact paths of n starts. Free with
+ * cli_paths_close, after a failure too. */
+int cli_paths_open(struct cli_paths *p, struct model *m, size_t n, uint64_t seed, const char *title,
+                   struct err *e);
+/* The same model's paths from other starts: borrows the engine of `from`, which closes last. */
+int cli_paths_open_beside(struct cli_paths *p, const struct cli_paths *from, uint64_t first_index,
+                          const char *title, struct err *e);
+void cli_paths_close(struct cli_paths *p);
+
+/* *rms from the exact ends, and the mean NFE unless NULL. ERR_NUMERIC when an image fails. */
+int cli_paths_distance(const struct cli_paths *p, const struct model_solver *solver, double *rms,
+                       double *nfe, struct err *e);
+
+/* Mean over n starts of the model's data prediction at t_max, [d]: the mean of the data as far as
+ * the model knows it. */
+int cli_paths_mean(const struct model *m, size_t n, uint64_t seed, float *mean, struct err *e);
+
+#endif

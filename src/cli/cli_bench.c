@@ -10,6 +10,7 @@
 #include "bench_machine.h"
 #include "bench_net.h"
 #include "bench_ops.h"
+#include "bench_solvers.h"
 #include "bench_time.h"
 #include <string.h>
 
@@ -20,6 +21,7 @@
 static const char help[] =
     "usage: pfgm bench [--preset NAME | --model FILE] [options]\n"
     "       pfgm bench ops [options]\n"
+    "       pfgm bench solvers MODEL [options]   (see its own --help)\n"
     "\n"
     "Times a network: milliseconds an image and evaluation, images a second for a solver, and the\n"
     "share of the machine's multiply-add peak, which it measures too.\n"
@@ -253,6 +255,8 @@ int cli_bench(int argc, char **argv)
 {
     struct bench_options options = {.method = ODE_RK45};
     struct err e = {0};
+    if (argc > 1 && strcmp(argv[1], "solvers") == 0)
+        return bench_solvers(argc - 1, argv + 1);
     int code = parse(argc, argv, &options);
 
     if (code >= 0)

@@ -23,6 +23,7 @@ static const struct {
     {"train", cli_train, "learn a model from pictures"},
     {"eval", cli_eval, "measure a model on pictures that it has not seen"},
     {"tune", cli_tune, "find the best way in few evaluations, and store it in the model"},
+    {"plot", cli_plot, "draw the method's figures, from computed fields and from models"},
     {"bench", cli_bench, "time networks and operations on this machine"},
 };
 #define SUBCOMMAND_COUNT (sizeof subcommands / sizeof *subcommands)

@@ -66,19 +66,10 @@ int engine_image_preview(const struct model *m, const double *state, struct buf 
 {
     const struct image_shape shape = model_shape(m);
     const size_t d = image_shape_count(shape);
-    double largest = 1.0; /* what is in range already stays as it is */
-    for (size_t i = 0; i < d; i++)
-        largest = fmax(largest, fabs(state[i]));
-    double *scaled = malloc(d * sizeof *scaled);
     uint8_t *pixels = malloc(d);
-    int bad = scaled && pixels ? 0 : err_fail_memory(e, d * sizeof *scaled + d);
-    for (size_t i = 0; i < d && !bad; i++)
-        scaled[i] = state[i] / largest;
-    if (!bad)
-        bad = image_quantise(scaled, shape, model_rounding(m), pixels, e);
+    int bad = pixels ? model_state_pixels(m, state, pixels, e) : err_fail_memory(e, d);
     if (!bad)
         bad = image_png_encode(pixels, shape, NULL, NULL, out, e);
-    free(scaled);
     free(pixels);
     return bad;
 }

@@ -120,6 +120,24 @@ const double *model_mean(const struct model *m)
     return m->family->mean(m);
 }
 
+#define OVERSHOOT 1.5
+
+int model_state_pixels(const struct model *m, const double *state, uint8_t *pixels, struct err *e)
+{
+    const size_t d = model_dimension(m);
+    double largest = OVERSHOOT, *scaled = malloc(d * sizeof *scaled);
+
+    if (!scaled)
+        return err_fail_memory(e, d * sizeof *scaled);
+    for (size_t j = 0; j < d; j++)
+        largest = fmax(largest, fabs(state[j]));
+    for (size_t j = 0; j < d; j++)
+        scaled[j] = largest > OVERSHOOT ? state[j] / largest : state[j];
+    int result = image_quantise(scaled, model_shape(m), model_rounding(m), pixels, e);
+    free(scaled);
+    return result;
+}
+
 int model_mean_set(struct model *m, const float *mean, struct err *e)
 {
     const size_t d = model_dimension(m);

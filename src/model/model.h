@@ -84,6 +84,10 @@ double model_solver_begin(const struct model *m, const struct model_solver *solv
 const double *model_mean(const struct model *m);
 int model_mean_set(struct model *m, const float *mean, struct err *e);
 
+/* A state on its way as pixels [H,W,C], for looking at: as it is where it overshoots [-1, 1] but
+ * little, else divided by its largest value, for it is far outside on most of its way. */
+int model_state_pixels(const struct model *m, const double *state, uint8_t *pixels, struct err *e);
+
 /* The start of image (seed, index) on the plane t = solver->t_max, x [d] in data scale, C,H,W
  * order. Temperature, > 0, is a factor on its distance from the prior's centre; with 1 the bits are
  * the prior's own. */

@@ -1,0 +1,118 @@
+/* Films: a way solved on the caller's thread, its states kept step by step until it is known how
+ * many there are. */
+#include "cli_film.h"
+
+#include "base_size.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STEPS_MAX 4096
+
+struct way {
+    double *states; /* [count][d] */
+    double *times;
+    int count, capacity;
+};
+
+static int keep(struct way *w, size_t d, const double *state, double t, struct err *e)
+{
+    if (w->count == STEPS_MAX)
+        return err_fail(e, ERR_LIMIT, "--steps", "a film has at most %d steps", STEPS_MAX);
+    if (w->count == w->capacity) {
+        int capacity = w->capacity ? 2 * w->capacity : 64;
+        double *states = reallocarray(w->states, (size_t)capacity, d * sizeof *states);
+        if (states)
+            w->states = states;
+        double *times = states ? reallocarray(w->times, (size_t)capacity, sizeof *times) : NULL;
+        if (!times)
+            return err_fail_memory(e, (size_t)capacity * d * sizeof *states);
+        w->times = times;
+        w->capacity = capacity;
+    }
+    memcpy(w->states + (size_t)w->count * d, state, d * sizeof *state);
+    w->times[w->count++] = t;
+    return 0;
+}
+
+static int walk(const struct model *m, struct ode_solver *ode, int32_t label, double *slope,
+                struct way *w, struct err *e)
+{
+    const size_t d = model_dimension(m);
+    struct model_workspace *ws = model_workspace_new(m, 1, e);
+    int result = ws ? 0 : -1;
+
+    while (result == 0 && ode_solver_status(ode) == ODE_WANTS_SLOPE) {
+        int64_t before = ode_solver_counts(ode).accepted;
+        const struct model_query q = {ode_solver_point(ode), ode_solver_time(ode),
+                                      ode_solver_form(ode), label, slope};
+        model_slopes(m, ws, 1, &q);
+        ode_solver_feed(ode, slope);
+        if (ode_solver_counts(ode).accepted > before)
+            result = keep(w, d, ode_solver_state(ode), ode_solver_state_time(ode), e);
+    }
+    model_workspace_free(ws);
+    if (result == 0 && ode_solver_status(ode) == ODE_FAILED) {
+        const struct err *why = ode_solver_error(ode);
+        result = err_fail(e, why->code, why->at, "%s", why->text);
+    }
+    return result;
+}
+
+/* `frames` of the way's states, the first and the last among them. */
+static int choose(const struct way *w, size_t d, int frames, struct cli_film *out, struct err *e)
+{
+    out->frames = frames < w->count ? frames : w->count;
+    out->states = calloc((size_t)out->frames, d * sizeof *out->states);
+    out->times = calloc((size_t)out->frames, sizeof *out->times);
+    if (!out->states || !out->times)
+        return err_fail_memory(e, (size_t)out->frames * d * sizeof *out->states);
+    for (int i = 0; i < out->frames; i++) {
+        int from = out->frames == 1 ? w->count - 1
+                                    : (int)lround((double)i * (w->count - 1) / (out->frames - 1));
+        memcpy(out->states + (size_t)i * d, w->states + (size_t)from * d, d * sizeof *w->states);
+        out->times[i] = w->times[from];
+    }
+    return 0;
+}
+
+int cli_film_make(const struct model *m, const struct model_solver *solver, uint64_t seed,
+                  uint64_t index, int32_t label, int frames, struct cli_film *out, struct err *e)
+{
+    const size_t d = model_dimension(m);
+    struct model_solver settled = *solver;
+    struct way w = {0};
+    double *x = calloc(2 * d, sizeof *x);
+    struct ode_solver *ode = NULL;
+    int result = -1;
+
+    *out = (struct cli_film){0};
+    if (!x)
+        return err_fail_memory(e, 2 * d * sizeof *x);
+    if (model_solver_settle(m, &settled, e) == 0 && model_solver_check(m, &settled, e) == 0)
+        ode = ode_solver_new(&settled.ode, d, e);
+    if (ode) {
+        model_prior_draw(m, &settled, 1.0, seed, index, x);
+        result = keep(&w, d, x, settled.t_max, e);
+        double t = model_solver_begin(m, &settled, x);
+        if (result == 0)
+            result = ode_solver_start(ode, x, t, settled.t_min, e);
+        if (result == 0)
+            result = walk(m, ode, label, x + d, &w, e);
+        if (result == 0)
+            result = choose(&w, d, frames, out, e);
+    }
+    ode_solver_free(ode);
+    free(x);
+    free(w.states);
+    free(w.times);
+    return result;
+}
+
+void cli_film_free(struct cli_film *f)
+{
+    free(f->states);
+    free(f->times);
+    *f = (struct cli_film){0};
+}

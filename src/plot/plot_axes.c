@@ -1,0 +1,188 @@
+/* Panels: their coordinates, ticks at round numbers, labels, legends. */
+#include "plot_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TICKS 5 /* about */
+#define NUMBER_SIZE 9.0
+#define LABEL_SIZE 10.0
+#define TITLE_SIZE 11.0
+
+/* 0 at the low end, 1 at the high one. */
+static bool share_of(const struct plot_axis *a, double value, double *out)
+{
+    if (!isfinite(value) || (a->log && !(value > 0.0)))
+        return false;
+    *out = a->log ? log(value / a->low) / log(a->high / a->low)
+                  : (value - a->low) / (a->high - a->low);
+    return isfinite(*out);
+}
+
+bool plot_place_across(const struct plot_panel *panel, double x, double *out)
+{
+    double share;
+    if (!share_of(&panel->across, x, &share))
+        return false;
+    *out = panel->x + share * panel->width;
+    return true;
+}
+
+bool plot_place_up(const struct plot_panel *panel, double y, double *out)
+{
+    double share;
+    if (!share_of(&panel->up, y, &share))
+        return false;
+    *out = panel->y + (1.0 - share) * panel->height;
+    return true;
+}
+
+/* 1, 2 or 5 times a power of ten, so that about TICKS of them fit. */
+static double round_step(double range)
+{
+    double raw = range / TICKS, power = pow(10.0, floor(log10(raw))), times = raw / power;
+    return power * (times < 1.5 ? 1.0 : times < 3.5 ? 2.0 : times < 7.5 ? 5.0 : 10.0);
+}
+
+/* The number as people write it; powers of ten on logarithmic axes far from 1. */
+static void write_number(double value, bool log, char out[32])
+{
+    if (log && (value < 0.00099 || value > 99999))
+        snprintf(out, 32, "1e%d", (int)lround(log10(value)));
+    else
+        snprintf(out, 32, "%.6g", fabs(value) < 1e-12 ? 0.0 : value);
+}
+
+struct ticks {
+    double at[64];
+    bool named[64];
+    int count;
+};
+
+static void find_ticks(const struct plot_axis *a, struct ticks *t)
+{
+    t->count = 0;
+    if (a->log) {
+        int first = (int)floor(log10(a->low)), last = (int)ceil(log10(a->high));
+        for (int decade = first; decade <= last; decade++)
+            for (int k = 1; k < 10 && t->count < 64; k++) {
+                double value = k * pow(10.0, decade);
+                if (value < a->low * 0.9999 || value > a->high * 1.0001 ||
+                    (k > 1 && last - first > 6))
+                    continue;
+                t->at[t->count] = value;
+                t->named[t->count++] = k == 1 || (last - first <= 2 && (k == 2 || k == 5));
+            }
+        return;
+    }
+    double step = round_step(a->high - a->low);
+    for (double k = ceil(a->low / step - 1e-9); k * step <= a->high + 1e-9 * step && t->count < 64;
+         k += 1.0) {
+        t->at[t->count] = k * step;
+        t->named[t->count++] = true;
+    }
+}
+
+static void draw_ticks(struct plot *p, const struct plot_panel *panel, bool upright)
+{
+    const struct plot_axis *a = upright ? &panel->up : &panel->across;
+    const double bottom = panel->y + panel->height;
+    struct ticks t;
+
+    if (a->bare)
+        return;
+    find_ticks(a, &t);
+    for (int i = 0; i < t.count; i++) {
+        char number[32];
+        double place = 0.0, length = t.named[i] ? 4.0 : 2.5;
+        if (!(upright ? plot_place_up(panel, t.at[i], &place)
+                      : plot_place_across(panel, t.at[i], &place)))
+            continue;
+        cairo_move_to(p->cairo, upright ? panel->x : place, upright ? place : bottom);
+        cairo_rel_line_to(p->cairo, upright ? -length : 0, upright ? 0 : length);
+        plot_ink(p, plot_grey(0.3));
+        cairo_set_line_width(p->cairo, 0.8);
+        cairo_stroke(p->cairo);
+        if (!t.named[i])
+            continue;
+        write_number(t.at[i], a->log, number);
+        if (upright)
+            plot_words(p, panel->x - 6, place + 3, NUMBER_SIZE, PLOT_RIGHT, plot_grey(0.2), number);
+        else
+            plot_words(p, place, bottom + 14, NUMBER_SIZE, PLOT_CENTRE, plot_grey(0.2), number);
+    }
+}
+
+/* Shrinks the frame, centred, until one unit is as long across as up. */
+static void make_square(struct plot_panel *panel)
+{
+    double across = panel->across.high - panel->across.low, up = panel->up.high - panel->up.low;
+    double scale = fmin(panel->width / across, panel->height / up);
+
+    panel->x += (panel->width - scale * across) / 2;
+    panel->y += (panel->height - scale * up) / 2;
+    panel->width = scale * across;
+    panel->height = scale * up;
+}
+
+void plot_panel_draw(struct plot *p, struct plot_panel *panel)
+{
+    if (panel->square)
+        make_square(panel);
+    cairo_rectangle(p->cairo, panel->x, panel->y, panel->width, panel->height);
+    plot_ink(p, plot_grey(0.3));
+    cairo_set_line_width(p->cairo, 0.8);
+    cairo_stroke(p->cairo);
+    draw_ticks(p, panel, false);
+    draw_ticks(p, panel, true);
+    if (panel->title)
+        plot_words(p, panel->x + panel->width / 2, panel->y - 8, TITLE_SIZE, PLOT_CENTRE,
+                   plot_grey(0), panel->title);
+    if (panel->across.label)
+        plot_words(p, panel->x + panel->width / 2,
+                   panel->y + panel->height + (panel->across.bare ? 16 : 30), LABEL_SIZE,
+                   PLOT_CENTRE, plot_grey(0), panel->across.label);
+    if (panel->up.label) {
+        cairo_save(p->cairo);
+        cairo_translate(p->cairo, panel->x - (panel->up.bare ? 10 : 38),
+                        panel->y + panel->height / 2);
+        cairo_rotate(p->cairo, -3.14159265358979323846 / 2);
+        plot_words(p, 0, 0, LABEL_SIZE, PLOT_CENTRE, plot_grey(0), panel->up.label);
+        cairo_restore(p->cairo);
+    }
+}
+
+void plot_legend(struct plot *p, const struct plot_panel *panel, const struct plot_series *series,
+                 size_t n, bool left)
+{
+    const double line = 14.0, mark = 22.0, margin = 8.0;
+    double widest = 0.0;
+
+    cairo_set_font_size(p->cairo, NUMBER_SIZE);
+    for (size_t i = 0; i < n; i++) {
+        cairo_text_extents_t extents;
+        cairo_text_extents(p->cairo, series[i].name, &extents);
+        widest = fmax(widest, extents.x_advance);
+    }
+    double width = widest + mark + 3 * margin, height = line * (double)n + margin;
+    double x = left ? panel->x + margin : panel->x + panel->width - width - margin;
+    double y = panel->y + margin;
+    cairo_rectangle(p->cairo, x, y, width, height);
+    plot_ink(p, plot_fade(plot_grey(1), 0.85));
+    cairo_fill(p->cairo);
+    for (size_t i = 0; i < n; i++) {
+        const double dash[2] = {6, 4}, at = y + line * (double)i + margin / 2 + 7;
+        cairo_save(p->cairo);
+        if (series[i].dashed)
+            cairo_set_dash(p->cairo, dash, 2, 0);
+        cairo_move_to(p->cairo, x + margin, at);
+        cairo_rel_line_to(p->cairo, mark, 0);
+        plot_ink(p, series[i].colour);
+        cairo_set_line_width(p->cairo, 2);
+        cairo_stroke(p->cairo);
+        cairo_restore(p->cairo);
+        plot_words(p, x + 2 * margin + mark, at + 3, NUMBER_SIZE, PLOT_LEFT, plot_grey(0.1),
+                   series[i].name);
+    }
+}

@@ -1,0 +1,25 @@
+/* Inside the room: a plot, and from a panel's coordinates to points on the sheet. */
+#ifndef PLOT_INTERNAL_H
+#define PLOT_INTERNAL_H
+
+#include "plot.h"
+
+#include "base_buf.h"
+#include <cairo.h>
+
+struct plot {
+    char *path;
+    cairo_surface_t *surface;
+    cairo_t *cairo;
+    bool svg;
+    struct buf bytes; /* of the SVG, as it is written */
+    bool memory_short;
+};
+
+/* False when the coordinate has no place (not finite, or not positive on a logarithmic axis). */
+bool plot_place_across(const struct plot_panel *panel, double x, double *out);
+bool plot_place_up(const struct plot_panel *panel, double y, double *out);
+
+void plot_ink(struct plot *p, struct plot_colour colour);
+
+#endif

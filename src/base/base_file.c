@@ -211,3 +211,10 @@ int file_write_atomic(const char *path, const void *data, size_t length, struct 
     }
     return file_writer_commit(&w, e);
 }
+
+bool file_name_ends(const char *path, const char *ending)
+{
+    size_t length = strlen(path), own = strlen(ending);
+
+    return length > own && strcmp(path + length - own, ending) == 0;
+}

@@ -39,4 +39,7 @@ void file_writer_abort(struct file_writer *w);
 /* The three steps for bytes in memory. */
 int file_write_atomic(const char *path, const void *data, size_t length, struct err *e);
 
+/* Whether the path has that ending and something before it: "a.png" and ".png". */
+bool file_name_ends(const char *path, const char *ending);
+
 #endif

@@ -74,6 +74,18 @@ void rng_normals(uint64_t seed, uint64_t index, enum rng_purpose purpose, size_t
     }
 }
 
+uint64_t rng_below(uint64_t seed, uint64_t index, enum rng_purpose purpose, uint64_t n)
+{
+    const uint64_t over = (UINT64_MAX - n + 1) % n; /* 2^64 mod n */
+    for (uint32_t block = 0;; block++) {
+        uint64_t words[2];
+        stream_block(seed, index, purpose, block, words);
+        for (int i = 0; i < 2; i++)
+            if (words[i] <= UINT64_MAX - over)
+                return words[i] % n;
+    }
+}
+
 void rng_uniforms(uint64_t seed, uint64_t index, enum rng_purpose purpose, size_t n, double *out)
 {
     for (size_t i = 0; i < n; i += 2) {

@@ -13,6 +13,7 @@
 enum rng_purpose {
     RNG_PRIOR_DIRECTION = 1, /* the d normals of the start on t = T */
     RNG_PRIOR_RADIUS = 2,    /* the normal under the start's radius */
+    RNG_CLASS = 3,           /* the class of an image that is asked for without one */
     /* Of training; the index is train_rng_index(step, …) where nothing else is said. They are part
      * of what makes a run resume to the same bytes. */
     RNG_TRAIN_SHUFFLE = 100,  /* index: epoch */
@@ -38,6 +39,10 @@ void rng_normal_pair(uint64_t a, uint64_t b, double out[2]);
 
 /* n standard normals of one stream; number j is always the same whatever n. n < 2^33. */
 void rng_normals(uint64_t seed, uint64_t index, enum rng_purpose purpose, size_t n, double *out);
+
+/* A uniform integer below n ≥ 1, exactly: the remainder by n of the stream's first 64-bit word that
+ * lies below the largest multiple of n up to 2^64. */
+uint64_t rng_below(uint64_t seed, uint64_t index, enum rng_purpose purpose, uint64_t n);
 
 /* n uniforms in (0, 1) of one stream. */
 void rng_uniforms(uint64_t seed, uint64_t index, enum rng_purpose purpose, size_t n, double *out);

@@ -71,6 +71,25 @@ static int words_read(const json_t *object, struct nn_arch *out, const char *wha
     return 0;
 }
 
+static int mlp_read(const json_t *object, bool strict, struct nn_arch *out, const char *what,
+                    struct err *e)
+{
+    static const char *const keys[] = {"kind", "dimension", "width", "depth"};
+    int width = 0;
+
+    *out = (struct nn_arch){.kind = NN_ARCH_MLP, .image_size = 1};
+    if (strict && json_only_keys(object, keys, sizeof keys / sizeof keys[0], what, e))
+        return -1;
+    if (int_read(object, "dimension", NN_CHANNELS_MAX, &out->channels, what, e) ||
+        int_read(object, "width", NN_CHANNELS_MAX, &width, what, e) ||
+        int_read(object, "depth", 1000, &out->num_res_blocks, what, e))
+        return -1;
+    if (width % 8 != 0)
+        return err_fail(e, ERR_INPUT, what, "\"width\" must be a multiple of 8, is %d", width);
+    out->nf = width / 4;
+    return 0;
+}
+
 int ckpt_arch_read(const json_t *object, bool strict, struct nn_arch *out, const char *what,
                    struct err *e)
 {
@@ -81,6 +100,9 @@ int ckpt_arch_read(const json_t *object, bool strict, struct nn_arch *out, const
     *out = (struct nn_arch){0};
     if (!json_is_object(object))
         return err_fail(e, ERR_INPUT, what, "\"arch\" must be an object");
+    const json_t *kind = strict ? json_object_get(object, "kind") : NULL;
+    if (kind && json_is_string(kind) && strcmp(json_string_value(kind), "mlp") == 0)
+        return mlp_read(object, strict, out, what, e);
     if (strict && json_only_keys(object, keys, sizeof keys / sizeof keys[0], what, e))
         return -1;
     if (int_read(object, "image_size", NN_SIDE_MAX, &out->image_size, what, e) ||
@@ -110,6 +132,9 @@ static json_t *ints_json(const int *values, int n)
 
 json_t *ckpt_arch_json(const struct nn_arch *arch)
 {
+    if (arch->kind == NN_ARCH_MLP)
+        return json_pack("{s:s, s:i, s:i, s:i}", "kind", "mlp", "dimension", arch->channels,
+                         "width", 4 * arch->nf, "depth", arch->num_res_blocks);
     return json_pack("{s:i, s:i, s:i, s:o, s:i, s:o, s:b, s:s, s:s}", "image_size",
                      arch->image_size, "channels", arch->channels, "nf", arch->nf, "ch_mult",
                      ints_json(arch->ch_mult, arch->levels), "num_res_blocks", arch->num_res_blocks,

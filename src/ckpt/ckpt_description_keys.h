@@ -15,8 +15,9 @@
 #define CKPT_NORM_MAX 1e18
 
 /* The network's settings from members of `object`: image_size, channels, nf, ch_mult,
- * num_res_blocks, attn_resolutions, fir, progressive_input, embedding_type. `strict`: no other
- * member may be there. Ranges and how the settings fit together are nn_arch_check's. */
+ * num_res_blocks, attn_resolutions, fir, progressive_input, embedding_type; or kind "mlp",
+ * dimension, width, depth. `strict`: no other member may be there. Ranges and how the settings fit
+ * together are nn_arch_check's. */
 int ckpt_arch_read(const json_t *object, bool strict, struct nn_arch *out, const char *what,
                    struct err *e);
 /* The same members as a new object, NULL when memory is short. */

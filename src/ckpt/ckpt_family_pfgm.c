@@ -63,6 +63,8 @@ static int pfgm_write(const struct ckpt_description *d, json_t *root)
 
 static struct image_shape pfgm_shape(const struct ckpt_description *d)
 {
+    if (d->arch.kind == NN_ARCH_MLP)
+        return (struct image_shape){1, 1, d->arch.channels};
     return (struct image_shape){d->arch.channels, d->arch.image_size, d->arch.image_size};
 }
 

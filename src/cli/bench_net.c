@@ -42,7 +42,7 @@ struct solving {
 static int solve(const struct solving *s, struct ode_solver *ode, struct model_workspace *ws,
                  double *x, double *slope, uint64_t index, struct err *e)
 {
-    model_prior_draw(s->model, &s->solver, SEED, index, x);
+    model_prior_draw(s->model, &s->solver, 1.0, SEED, index, x);
     if (ode_solver_start(ode, x, s->solver.t_max, s->solver.t_min, e) < 0)
         return -1;
     while (ode_solver_status(ode) == ODE_WANTS_SLOPE) {

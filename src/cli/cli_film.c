@@ -77,8 +77,9 @@ static int choose(const struct way *w, size_t d, int frames, struct cli_film *ou
     return 0;
 }
 
-int cli_film_make(const struct model *m, const struct model_solver *solver, uint64_t seed,
-                  uint64_t index, int32_t label, int frames, struct cli_film *out, struct err *e)
+int cli_film_make(const struct model *m, const struct model_solver *solver,
+                  const struct cli_film_start *start, int frames, struct cli_film *out,
+                  struct err *e)
 {
     const size_t d = model_dimension(m);
     struct model_solver settled = *solver;
@@ -93,13 +94,14 @@ int cli_film_make(const struct model *m, const struct model_solver *solver, uint
     if (model_solver_settle(m, &settled, e) == 0 && model_solver_check(m, &settled, e) == 0)
         ode = ode_solver_new(&settled.ode, d, e);
     if (ode) {
-        model_prior_draw(m, &settled, 1.0, seed, index, x);
+        model_prior_draw(m, &settled, start->temperature != 0.0 ? start->temperature : 1.0,
+                         start->seed, start->index, x);
         result = keep(&w, d, x, settled.t_max, e);
         double t = model_solver_begin(m, &settled, x);
         if (result == 0)
             result = ode_solver_start(ode, x, t, settled.t_min, e);
         if (result == 0)
-            result = walk(m, ode, label, x + d, &w, e);
+            result = walk(m, ode, start->label, x + d, &w, e);
         if (result == 0)
             result = choose(&w, d, frames, out, e);
     }

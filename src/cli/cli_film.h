@@ -10,11 +10,17 @@ struct cli_film {
     double *states; /* [frames][d], the first on t = T, the last the sample */
     double *times;  /* [frames] */
 };
-/* Solves image (seed, index) by the solver, which was chosen for the model, and keeps `frames` ≥ 2
+struct cli_film_start {
+    uint64_t seed, index;
+    int32_t label;
+    double temperature; /* 0: 1 */
+};
+/* Solves an image by the solver, which was chosen for the model, and keeps `frames` ≥ 2
  * states, evenly over its steps; a way of fewer steps has fewer. Free with cli_film_free, after a
  * failure too. */
-int cli_film_make(const struct model *m, const struct model_solver *solver, uint64_t seed,
-                  uint64_t index, int32_t label, int frames, struct cli_film *out, struct err *e);
+int cli_film_make(const struct model *m, const struct model_solver *solver,
+                  const struct cli_film_start *start, int frames, struct cli_film *out,
+                  struct err *e);
 void cli_film_free(struct cli_film *f);
 
 #endif

@@ -27,11 +27,8 @@ static const struct {
 
 int cli_output_kind_parse(const char *path, enum cli_output_kind *out, struct err *e)
 {
-    size_t length = strlen(path);
-
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        size_t n = strlen(endings[i].ending);
-        if (length >= n && strcmp(path + length - n, endings[i].ending) == 0) {
+        if (file_name_ends(path, endings[i].ending)) {
             *out = endings[i].kind;
             return 0;
         }
@@ -175,6 +172,12 @@ static int write_npy(const struct engine_request *r, const char *path, struct er
     return result;
 }
 
+/* Whether the model knows classes: each image has one then, MODEL_LABEL_NONE among them. */
+static bool has_classes(const struct engine_request *r)
+{
+    return engine_request_image(r, 0)->label_count > 0;
+}
+
 /* All images' values, one after another; to be freed. */
 static void *gather(const struct engine_request *r, size_t value_size, struct err *e)
 {
@@ -206,24 +209,29 @@ static int write_npz(const struct engine_request *r, const char *path, struct er
     const struct engine_order *order = engine_request_order(r);
     struct image_npz_array arrays[] = {{"arr_0", IMAGE_NPY_U8, 4, {0}, NULL},
                                        {"seed", IMAGE_NPY_U64, 1, {1}, &order->seed},
-                                       {"index", IMAGE_NPY_U64, 1, {order->n}, NULL}};
-    size_t count = image_shape_count(request_shape(r)) + sizeof(uint64_t);
+                                       {"index", IMAGE_NPY_U64, 1, {order->n}, NULL},
+                                       {"class", IMAGE_NPY_I64, 1, {order->n}, NULL}};
+    size_t count = image_shape_count(request_shape(r)) + sizeof(uint64_t) + sizeof(int64_t);
     void *pixels = gather(r, 1, e);
-    uint64_t *index = pixels ? calloc(order->n, sizeof *index) : NULL;
+    uint64_t *index = pixels ? calloc(order->n, 2 * sizeof *index) : NULL;
     struct buf out;
     int result = -1;
 
     /* The product cannot overflow where gather could allocate its greater part. */
     buf_init(&out, count * order->n + NPZ_OVERHEAD_MAX);
     if (pixels && !index)
-        err_fail_memory(e, order->n * sizeof *index);
+        err_fail_memory(e, order->n * 2 * sizeof *index);
     if (index) {
-        for (size_t i = 0; i < order->n; i++)
+        int64_t *class = (int64_t *)(index + order->n);
+        for (size_t i = 0; i < order->n; i++) {
             index[i] = engine_request_image(r, i)->index;
+            class[i] = has_classes(r) ? engine_request_image(r, i)->labels[0] : MODEL_LABEL_NONE;
+        }
         pixels_shape(r, arrays[0].shape);
         arrays[0].data = pixels;
         arrays[2].data = index;
-        result = image_npz_encode(arrays, 3, &out, e);
+        arrays[3].data = class;
+        result = image_npz_encode(arrays, has_classes(r) ? 4 : 3, &out, e);
     }
     if (result == 0)
         result = file_write_atomic(path, out.data, out.length, e);
@@ -233,7 +241,8 @@ static int write_npz(const struct engine_request *r, const char *path, struct er
     return result;
 }
 
-/* {"seed_rule": the inputs of the first sample as text, "n": how many follow one another}. */
+/* {"seed_rule": the inputs of the first sample as text, "n": how many follow one another}. Where
+ * the model knows classes the others' are in the tensor "class". */
 static json_t *samples_metadata(const struct engine_order *order, struct err *e)
 {
     struct buf text;
@@ -255,18 +264,20 @@ static int write_safetensors(const struct engine_request *r, const char *path, s
 {
     const struct engine_order *order = engine_request_order(r);
     struct image_shape s = request_shape(r);
-    struct ckpt_output samples = {
-        .name = "samples",
-        .dtype = CKPT_F32,
-        .rank = 4,
-        .shape = {order->n, (uint64_t)s.channels, (uint64_t)s.height, (uint64_t)s.width}};
+    struct ckpt_output tensors[] = {
+        {.name = "samples",
+         .dtype = CKPT_F32,
+         .rank = 4,
+         .shape = {order->n, (uint64_t)s.channels, (uint64_t)s.height, (uint64_t)s.width}},
+        {.name = "class", .dtype = CKPT_I32, .rank = 1, .shape = {order->n}}};
     json_t *metadata = samples_metadata(order, e);
     void *values = metadata ? gather(r, sizeof(float), e) : NULL;
     int result = -1;
 
-    samples.data = values;
+    tensors[0].data = values;
+    tensors[1].data = engine_request_image(r, 0)->labels; /* of all: one array */
     if (values)
-        result = ckpt_file_write(path, &samples, 1, metadata, e);
+        result = ckpt_file_write(path, tensors, has_classes(r) ? 2 : 1, metadata, e);
     free(values);
     json_decref(metadata);
     return result;

@@ -8,8 +8,10 @@ enum cli_output_kind {
     CLI_OUTPUT_PNG,        /* NAME.png: one image, or a sheet */
     CLI_OUTPUT_FOLDER,     /* DIR/: one PNG an image, 000003.png by its index */
     CLI_OUTPUT_NPY,        /* NAME.npy: uint8 [n,H,W,C] */
-    CLI_OUTPUT_NPZ,        /* NAME.npz: arr_0 uint8 [n,H,W,C], seed uint64 [1], index uint64 [n] */
-    CLI_OUTPUT_SAFETENSORS /* NAME.safetensors: samples float32 [n,C,H,W] in data scale */
+    CLI_OUTPUT_NPZ,        /* NAME.npz: arr_0 uint8 [n,H,W,C], seed uint64 [1], index uint64 [n],
+                              and class int64 [n] where the model knows classes */
+    CLI_OUTPUT_SAFETENSORS /* NAME.safetensors: samples float32 [n,C,H,W] in data scale, and
+                              likewise class int32 [n] */
 };
 
 /* By the path's ending; -1 and an error that lists the endings otherwise. */

@@ -8,6 +8,7 @@
 #include "cli_progress.h"
 #include "cli_report.h"
 #include "cli_tensors.h"
+#include "cli_trajectory.h"
 #include "base_cpu.h"
 #include "base_size.h"
 #include "engine.h"
@@ -28,8 +29,10 @@ static const char help[] =
     "  NAME.png          one image, or a sheet of all\n"
     "  DIR/              a PNG an image, 000003.png by its index\n"
     "  NAME.npy          uint8 [n,H,W,C]\n"
-    "  NAME.npz          arr_0 (uint8 [n,H,W,C]), seed, index\n"
-    "  NAME.safetensors  samples (float32 [n,C,H,W], data scale, before rounding to bytes)\n"
+    "  NAME.npz          arr_0 (uint8 [n,H,W,C]), seed, index, and class [n] of a model that\n"
+    "                    knows classes (-1: none)\n"
+    "  NAME.safetensors  samples (float32 [n,C,H,W], data scale, before rounding to bytes), and\n"
+    "                    likewise class\n"
     "\n"
     "  -n N              images (1, or as many as there are latents)\n"
     "  --seed S          0 to 2^64-1; drawn and told if absent\n"
@@ -41,11 +44,16 @@ static const char help[] =
     "                    ways that pfgm tune found\n"
     "  --rtol R --atol A tolerances of rk45, which they ask for if no --solver is given\n"
     "  --max-nfe N       evaluations an image after which it fails\n"
+    "  --class C         a class of the model, by name or number; drawn (default): by seed and\n"
+    "                    index; none: of all data; each: one after the other, a column each\n"
+    "  --temperature F   factor on the distance from which an image starts, 0.001 to 10 (1)\n"
     "  --latents FILE    points on t = T to start from: a safetensors file with a tensor\n"
     "                    x or prior.x [n,C,H,W]; taken as they are\n"
     "  --kernel K        auto (default), c, avx2, avx512\n"
     "  --precision P     auto (default), f32\n"
     "  --workers W       threads (as many as the machine gives)\n"
+    "  --trajectory K    K states of each image on its way: to NAME.png a row an image, to\n"
+    "                    NAME.apng a moving sheet\n"
     "  --columns N       images a row of a sheet (about the root of n)\n"
     "  --scale K         enlarge a .png K times\n"
     "  --json            tell the result as JSON\n"
@@ -60,10 +68,13 @@ enum { /* what getopt_long returns for options without a letter */
        OPTION_RTOL,
        OPTION_ATOL,
        OPTION_MAX_NFE,
+       OPTION_CLASS,
+       OPTION_TEMPERATURE,
        OPTION_LATENTS,
        OPTION_KERNEL,
        OPTION_PRECISION,
        OPTION_WORKERS,
+       OPTION_TRAJECTORY,
        OPTION_COLUMNS,
        OPTION_SCALE,
        OPTION_JSON
@@ -71,11 +82,12 @@ enum { /* what getopt_long returns for options without a letter */
 
 /* As given; 0, NULL and false mean absent, except where has_ tells. */
 struct sample_options {
-    const char *model, *output, *latents, *kernel, *precision;
+    const char *model, *output, *latents, *kernel, *precision, *class;
     bool has_seed, json;
     struct model_choice solver;
     uint64_t seed, first_index;
-    int64_t n, workers, columns, scale;
+    double temperature;
+    int64_t n, workers, columns, scale, trajectory;
 };
 
 struct sample_run {
@@ -167,21 +179,28 @@ static int draw_seed(uint64_t *out, struct err *e)
 static int fill_order(const struct sample_run *r, struct engine_order *order, struct err *e)
 {
     const struct sample_options *o = r->options;
+    const struct model *m = engine_model_get(r->model);
     bool sheet = r->n > 1 || o->scale > 1 || o->columns > 0;
+    struct err own = {0};
 
     *order = (struct engine_order){
         .model = r->model,
         .seed = o->seed,
         .first_index = o->first_index,
         .n = r->n,
+        .temperature = o->temperature,
         .latents = r->latents,
         .output = cli_output_engine(r->kind, sheet),
         .grid = {.columns = o->columns ? (int)o->columns : image_grid_columns(r->n),
                  .scale = o->scale ? (int)o->scale : 1,
                  .gap = IMAGE_GRID_GAP},
     };
-    if (cli_solver_choose(engine_model_get(r->model), &o->solver, &order->solver, e) < 0)
+    if (cli_solver_choose(m, &o->solver, &order->solver, e) < 0)
         return -1;
+    if (o->class && engine_class_parse(m, o->class, &order->class, &own) < 0)
+        return err_fail(e, own.code, "--class", "%s", own.text);
+    if (order->class.rule == ENGINE_CLASS_EACH && !o->columns)
+        order->grid.columns = model_label_count(m);
     return o->has_seed || r->latents ? 0 : draw_seed(&order->seed, e);
 }
 
@@ -201,6 +220,21 @@ static int fail_request(const struct sample_run *r, const struct err *why, struc
                     order->seed, order->first_index + i, why->text);
 }
 
+/* In place of the images themselves; there is no request then. */
+static int write_trajectory(const struct sample_run *r, const struct engine_order *order,
+                            struct err *e)
+{
+    const struct sample_options *o = r->options;
+    int frames = (int)o->trajectory, scale = o->scale ? (int)o->scale : 1;
+
+    if (cli_trajectory_write(order, frames, scale, o->output, e) < 0)
+        return -1;
+    printf("%zu image%s, seed %" PRIu64 ", %s, %d states each, %s\n", order->n,
+           order->n == 1 ? "" : "s", order->seed, ode_method_name(order->solver.ode.method), frames,
+           o->output);
+    return 0;
+}
+
 static int sample(struct sample_run *r, struct err *e)
 {
     struct engine_order order;
@@ -208,7 +242,11 @@ static int sample(struct sample_run *r, struct err *e)
     const struct err *why;
     int64_t begun = clock_ns();
 
-    if (fill_order(r, &order, e) < 0 || engine_submit(r->engine, &order, &r->request, e) < 0)
+    if (fill_order(r, &order, e) < 0)
+        return -1;
+    if (r->options->trajectory)
+        return write_trajectory(r, &order, e);
+    if (engine_submit(r->engine, &order, &r->request, e) < 0)
         return -1;
     cli_progress_begin(&progress);
     while (!engine_request_wait(r->request, WAIT_MS)) {
@@ -221,10 +259,23 @@ static int sample(struct sample_run *r, struct err *e)
     return why ? fail_request(r, why, e) : 0;
 }
 
+static int output_kind(const struct sample_options *o, enum cli_output_kind *out, struct err *e)
+{
+    if (!o->trajectory)
+        return cli_output_kind_parse(o->output, out, e);
+    *out = CLI_OUTPUT_PNG;
+    if (o->latents || o->json || o->columns)
+        return err_fail(e, ERR_INPUT, "--trajectory", "does not go with %s",
+                        o->latents ? "--latents"
+                        : o->json  ? "--json"
+                                   : "--columns");
+    return cli_trajectory_check(o->output, e);
+}
+
 static int run(const struct sample_options *o, struct err *e)
 {
     struct sample_run r = {.options = o};
-    int result = cli_output_kind_parse(o->output, &r.kind, e);
+    int result = output_kind(o, &r.kind, e);
 
     if (result == 0 && r.kind != CLI_OUTPUT_PNG && (o->columns || o->scale))
         result = err_fail(e, ERR_INPUT, o->columns ? "--columns" : "--scale",
@@ -233,9 +284,9 @@ static int run(const struct sample_options *o, struct err *e)
         result = open_engine(&r, e);
     if (result == 0)
         result = sample(&r, e);
-    if (result == 0)
+    if (result == 0 && r.request)
         result = cli_output_write(r.kind, o->output, r.request, e);
-    if (result == 0) {
+    if (result == 0 && r.request) {
         struct cli_report report = {r.request, o->model, o->output, r.seconds};
         if (o->json)
             result = cli_report_print_json(&report, e);
@@ -246,6 +297,17 @@ static int run(const struct sample_options *o, struct err *e)
     engine_free(r.engine);
     free(r.latents);
     return result;
+}
+
+/* Judged here because the engine reads 0 as absent. */
+static int take_temperature(struct sample_options *o, const char *word, struct err *e)
+{
+    if (cli_parse_real("--temperature", word, &o->temperature, e) < 0)
+        return -1;
+    return o->temperature >= ENGINE_TEMPERATURE_MIN && o->temperature <= ENGINE_TEMPERATURE_MAX
+               ? 0
+               : err_fail(e, ERR_INPUT, "--temperature", "must be %g to %g, is %s",
+                          ENGINE_TEMPERATURE_MIN, ENGINE_TEMPERATURE_MAX, word);
 }
 
 static int take_option(void *context, int c, const char *word, struct err *e)
@@ -275,6 +337,11 @@ static int take_option(void *context, int c, const char *word, struct err *e)
         return cli_take_solver(&o->solver, "--atol", word, e);
     case OPTION_MAX_NFE:
         return cli_take_solver(&o->solver, "--max-nfe", word, e);
+    case OPTION_CLASS:
+        o->class = word;
+        return 0;
+    case OPTION_TEMPERATURE:
+        return take_temperature(o, word, e);
     case OPTION_LATENTS:
         o->latents = word;
         return 0;
@@ -286,6 +353,8 @@ static int take_option(void *context, int c, const char *word, struct err *e)
         return 0;
     case OPTION_WORKERS:
         return cli_parse_int("--workers", word, 1, ENGINE_WORKERS_MAX, &o->workers, e);
+    case OPTION_TRAJECTORY:
+        return cli_parse_int("--trajectory", word, 2, CLI_TRAJECTORY_MAX, &o->trajectory, e);
     case OPTION_COLUMNS:
         return cli_parse_int("--columns", word, 1, IMAGE_SIDE_MAX, &o->columns, e);
     case OPTION_SCALE:
@@ -307,10 +376,13 @@ static const struct option long_options[] = {
     {"rtol", required_argument, NULL, OPTION_RTOL},
     {"atol", required_argument, NULL, OPTION_ATOL},
     {"max-nfe", required_argument, NULL, OPTION_MAX_NFE},
+    {"class", required_argument, NULL, OPTION_CLASS},
+    {"temperature", required_argument, NULL, OPTION_TEMPERATURE},
     {"latents", required_argument, NULL, OPTION_LATENTS},
     {"kernel", required_argument, NULL, OPTION_KERNEL},
     {"precision", required_argument, NULL, OPTION_PRECISION},
     {"workers", required_argument, NULL, OPTION_WORKERS},
+    {"trajectory", required_argument, NULL, OPTION_TRAJECTORY},
     {"columns", required_argument, NULL, OPTION_COLUMNS},
     {"scale", required_argument, NULL, OPTION_SCALE},
     {"json", no_argument, NULL, OPTION_JSON},

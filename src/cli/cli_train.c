@@ -29,6 +29,9 @@ static const char help[] =
     "  -o, --output RUN/     folder of the run\n"
     "  -c, --config FILE     configuration (JSON); what it leaves out has defaults\n"
     "  -r, --resume          continue the run in RUN/; same data, same bytes as without a break\n"
+    "  --continue-with FILE  with --resume: change steps, learning_rate, decay and the like "
+    "(JSON)\n"
+    "                        from here on; the change is noted in config.json\n"
     "  --steps N             steps to take in all, instead of the configuration's\n"
     "  --labels FILE         labels of an IDX file, when its name does not tell\n"
     "  --center-crop N       first cut N×N pixels from the middle of each picture\n"
@@ -40,7 +43,8 @@ static const char help[] =
     "  --json                one JSON object a line on standard output\n";
 
 enum {
-    OPTION_STEPS = 256,
+    OPTION_CHANGES = 256,
+    OPTION_STEPS,
     OPTION_LABELS,
     OPTION_CROP,
     OPTION_RESIZE,
@@ -109,6 +113,9 @@ static int take_option(void *context, int option, const char *word, struct err *
     case 'r':
         o->resume = true;
         return 0;
+    case OPTION_CHANGES:
+        o->changes = word;
+        return 0;
     case OPTION_STEPS:
         return cli_parse_int("--steps", word, 0, TRAIN_STEPS_MAX, &o->steps, e);
     case OPTION_LABELS:
@@ -141,6 +148,7 @@ static int parse_options(int argc, char **argv, struct train_options *o)
         {"output", required_argument, NULL, 'o'},
         {"config", required_argument, NULL, 'c'},
         {"resume", no_argument, NULL, 'r'},
+        {"continue-with", required_argument, NULL, OPTION_CHANGES},
         {"steps", required_argument, NULL, OPTION_STEPS},
         {"labels", required_argument, NULL, OPTION_LABELS},
         {"center-crop", required_argument, NULL, OPTION_CROP},
@@ -163,6 +171,8 @@ static int parse_options(int argc, char **argv, struct train_options *o)
         return cli_usage_error("train", "--data and -o are needed");
     if (o->resume && o->config)
         return cli_usage_error("train", "--resume takes the run's own config.json, not --config");
+    if (o->changes && (!o->resume || o->steps >= 0))
+        return cli_usage_error("train", "--continue-with goes with --resume and without --steps");
     return -1;
 }
 

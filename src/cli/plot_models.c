@@ -18,6 +18,12 @@
 
 /* ---- trajectories ---- */
 
+/* One class after the other where the model knows classes. */
+static int32_t label_of(const struct model *m, int i)
+{
+    return model_label_count(m) > 0 ? i % model_label_count(m) : MODEL_LABEL_NONE;
+}
+
 static int draw_row(struct plot *p, struct plot_panel *panel, const struct model *m,
                     const struct cli_film *film, int row, uint8_t *pixels, struct err *e)
 {
@@ -62,9 +68,9 @@ static int draw_pictures(const char *path, const struct model *m, const struct m
         plot_words(p, 10, 18, 11, PLOT_LEFT, plot_grey(0),
                    "From noise on the plane t = T to images");
     for (int row = 0; row < rows && result == 0; row++) {
+        const struct cli_film_start start = {o->seed, (uint64_t)row, label_of(m, row), 1.0};
         struct cli_film film;
-        result =
-            cli_film_make(m, solver, o->seed, (uint64_t)row, MODEL_LABEL_NONE, columns, &film, e);
+        result = cli_film_make(m, solver, &start, columns, &film, e);
         if (result == 0)
             result = draw_row(p, &panel, m, &film, row, pixels, e);
         cli_film_free(&film);
@@ -86,8 +92,8 @@ static int draw_plane(const char *path, const struct model *m, const struct mode
     int result = ends && films ? 0 : err_fail_memory(e, (size_t)n * sizeof *films);
 
     for (int i = 0; i < n && result == 0; i++) {
-        result = cli_film_make(m, solver, o->seed, (uint64_t)i, MODEL_LABEL_NONE, FILM_STEPS + 1,
-                               &films[i], e);
+        const struct cli_film_start start = {o->seed, (uint64_t)i, label_of(m, i), 1.0};
+        result = cli_film_make(m, solver, &start, FILM_STEPS + 1, &films[i], e);
         for (int k = 0; k < 2 && result == 0; k++) {
             ends[2 * i + k] = films[i].states[2 * (films[i].frames - 1) + k];
             reach = fmax(reach, fabs(ends[2 * i + k]));

@@ -81,12 +81,35 @@ enum engine_cause {
     ENGINE_CAUSES
 };
 
+/* Which class an image is of, where the model knows classes. What counts for its bytes is the class
+ * alone, not how it was chosen: an image whose class was drawn is, byte for byte, the one that is
+ * asked for with that class. */
+enum engine_class_rule {
+    ENGINE_CLASS_DRAWN, /* uniformly by (seed, index): rng_below of RNG_CLASS */
+    ENGINE_CLASS_GIVEN,
+    ENGINE_CLASS_NONE, /* of all data */
+    ENGINE_CLASS_EACH  /* the image's index modulo the number of classes: one after the other */
+};
+struct engine_class {
+    enum engine_class_rule rule;
+    int32_t label; /* of ENGINE_CLASS_GIVEN */
+};
+/* From a word: a class as model_label_find takes it, else "drawn", "none" or "each". */
+int engine_class_parse(const struct model *m, const char *word, struct engine_class *out,
+                       struct err *e);
+
+/* Bounds of the factor on the prior's radius. */
+#define ENGINE_TEMPERATURE_MIN 0.001
+#define ENGINE_TEMPERATURE_MAX 10.0
+
 struct engine_request;
 struct engine_order {
     struct engine_model *model;
     uint64_t seed, first_index; /* image i is (seed, first_index + i) */
     size_t n;                   /* ≥ 1 */
     struct model_solver solver;
+    struct engine_class class;
+    double temperature; /* 0: 1 */
     const double *
         latents; /* [n,d]: starts to use instead of the prior, taken as they are; copied. Or NULL */
     enum engine_output output;
@@ -109,8 +132,11 @@ struct engine_order {
     void *context;
 };
 
+/* The class of an image of the order by its index, or MODEL_LABEL_NONE. */
+int32_t engine_order_label(const struct engine_order *order, uint64_t index);
+
 /* Queues the order. NULL: ERR_INPUT or ERR_LIMIT with the option's name in `at` ("n",
- * "first_index", "steps", "grid" …); ERR_LIMIT with at = "queue" when the queue is full;
+ * "first_index", "steps", "grid", "class" …); ERR_LIMIT with at = "queue" when the queue is full;
  * ERR_CANCELLED when draining. `done` is not called then. On success the caller owns the request
  * and frees it after `done`. `done` may run before this returns; *out is set before that. 0 or -1.
  */
@@ -141,6 +167,10 @@ const struct engine_order *engine_request_order(const struct engine_request *r);
 
 struct engine_image {
     uint64_t index;
+    /* Its class, or of a sheet those of its images in their order (MODEL_LABEL_NONE: none); NULL
+     * and 0 where the model knows no classes. */
+    const int32_t *labels;
+    size_t label_count;
     struct ode_counts counts;
     struct buf png;               /* ENGINE_OUTPUT_PNG */
     char sha256[SHA256_HEX_SIZE]; /* of the PNG */

@@ -29,6 +29,7 @@ struct engine_slot {
     struct engine_slot *next; /* on the free list or a ready list [lock] */
     struct engine_request *request;
     size_t image;              /* which of the request's */
+    int32_t label;             /* its class, or MODEL_LABEL_NONE */
     int worker;                /* -1: none [lock] */
     int64_t admitted_ns;       /* [lock] */
     struct ode_solver *solver; /* NULL until the first worker has begun it */
@@ -102,6 +103,7 @@ struct engine_request {
     struct engine *engine;
     struct engine_order order;
     double *latents; /* own copy, or NULL */
+    int32_t *labels; /* [n], or NULL where the model knows no classes */
     struct engine_image *images;
     struct engine_image sheet;
     uint8_t *sheet_pixels; /* all images' pixels, one after the other, until the sheet is made */
@@ -138,6 +140,9 @@ void engine_count_images_locked(struct engine_request *r, enum engine_outcome ou
                                 size_t images);
 /* Without the lock: makes the sheet, calls `done`. The request may be gone afterwards. */
 void engine_request_complete(struct engine_request *r);
+
+/* engine_seed.c: ERR_INPUT, `at` "class", for one that the model does not have. */
+int engine_class_check(const struct model *m, const struct engine_class *class, struct err *e);
 
 /* engine_image.c */
 

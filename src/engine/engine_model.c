@@ -40,7 +40,7 @@ static int warm_up(const struct engine_model *em, struct err *e)
     double *x = malloc(2 * d * sizeof *x);
     if (!x)
         return err_fail_memory(e, 2 * d * sizeof *x);
-    model_prior_draw(m, &solver, 0, 0, x);
+    model_prior_draw(m, &solver, 1.0, 0, 0, x);
     double t = solver.t_max;
     bool finite = true;
     for (int n = 1; n <= g->batch; n++) {

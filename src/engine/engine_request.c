@@ -25,7 +25,31 @@ static int check_order(const struct engine_order *o, struct err *e)
     }
     if (o->priority >= ENGINE_PRIORITIES || o->preview_every < 0)
         return err_fail(e, ERR_INPUT, "preview_every", "must not be negative");
-    return model_solver_check(m, &o->solver, e);
+    if (!(o->temperature >= ENGINE_TEMPERATURE_MIN && o->temperature <= ENGINE_TEMPERATURE_MAX))
+        return err_fail(e, ERR_INPUT, "temperature", "must be %g to %g, is %g",
+                        ENGINE_TEMPERATURE_MIN, ENGINE_TEMPERATURE_MAX, o->temperature);
+    if (o->latents && o->temperature != 1.0)
+        return err_fail(e, ERR_INPUT, "temperature", "does not apply to latents that are given");
+    return engine_class_check(m, &o->class, e) ? -1 : model_solver_check(m, &o->solver, e);
+}
+
+/* The classes of the images; nothing where the model knows none. */
+static int label_images(struct engine_request *r, struct err *e)
+{
+    const size_t n = r->order.n;
+    if (model_label_count(r->order.model->model) == 0)
+        return 0;
+    r->labels = calloc(n, sizeof *r->labels);
+    if (!r->labels)
+        return err_fail_memory(e, n * sizeof *r->labels);
+    for (size_t i = 0; i < n; i++) {
+        r->labels[i] = engine_order_label(&r->order, r->images[i].index);
+        r->images[i].labels = r->labels + i;
+        r->images[i].label_count = 1;
+    }
+    r->sheet.labels = r->labels;
+    r->sheet.label_count = n;
+    return 0;
 }
 
 static struct engine_request *request_new(struct engine *g, const struct engine_order *o,
@@ -59,6 +83,10 @@ static struct engine_request *request_new(struct engine *g, const struct engine_
     r->order.latents = r->latents;
     for (size_t i = 0; i < o->n; i++)
         r->images[i].index = o->first_index + i;
+    if (label_images(r, e) != 0) {
+        engine_request_free(r);
+        return NULL;
+    }
     r->submitted_ns = clock_ns();
     return r;
 }
@@ -94,6 +122,8 @@ int engine_submit(struct engine *g, const struct engine_order *order, struct eng
     assert(g->magic == ENGINE_MAGIC);
     struct err own = {0};
     struct engine_order settled = *order;
+    if (settled.temperature == 0.0)
+        settled.temperature = 1.0;
     if (model_solver_settle(order->model->model, &settled.solver, &own) != 0 ||
         check_order(&settled, &own) != 0) {
         if (e)
@@ -284,6 +314,7 @@ void engine_request_free(struct engine_request *r)
     buf_free(&r->sheet.png);
     free(r->images);
     free(r->latents);
+    free(r->labels);
     free(r->sheet_pixels);
     r->magic = 0;
     free(r);

@@ -59,8 +59,12 @@ static void admit_locked(struct engine *g)
             engine_histogram_add(&g->stats.queue_wait_s, engine_histogram_seconds,
                                  (double)(now - r->submitted_ns) * 1e-9);
         }
-        *slot = (struct engine_slot){
-            .request = r, .image = r->begun++, .worker = -1, .admitted_ns = now};
+        *slot = (struct engine_slot){.request = r,
+                                     .image = r->begun,
+                                     .label = r->labels ? r->labels[r->begun] : MODEL_LABEL_NONE,
+                                     .worker = -1,
+                                     .admitted_ns = now};
+        r->begun++;
         if (r->begun < r->order.n) {
             if (q->last)
                 q->last->next_pending = r;
@@ -199,7 +203,8 @@ static int begin_slot(struct engine_slot *slot, struct err *e)
     if (r->latents)
         memcpy(slot->slope, r->latents + slot->image * d, d * sizeof *slot->slope);
     else
-        model_prior_draw(m, &o->solver, o->seed, o->first_index + slot->image, slot->slope);
+        model_prior_draw(m, &o->solver, o->temperature, o->seed, o->first_index + slot->image,
+                         slot->slope);
     double t = model_solver_begin(m, &o->solver, slot->slope);
     return ode_solver_start(slot->solver, slot->slope, t, o->solver.t_min, e);
 }
@@ -288,7 +293,7 @@ static void advance_batch(struct engine_worker *w, int count, struct ode_counts 
                 .x = ode_solver_point(slot->solver),
                 .t = ode_solver_time(slot->solver),
                 .form = ode_solver_form(slot->solver),
-                .label = MODEL_LABEL_NONE,
+                .label = slot->label,
                 .slope = slot->slope,
             };
             asking[n++] = slot;

@@ -26,7 +26,8 @@ static const struct {
 } npy_types[] = {[IMAGE_NPY_U8] = {"|u1", 1},
                  [IMAGE_NPY_F32] = {"<f4", 4},
                  [IMAGE_NPY_F64] = {"<f8", 8},
-                 [IMAGE_NPY_U64] = {"<u8", 8}};
+                 [IMAGE_NPY_U64] = {"<u8", 8},
+                 [IMAGE_NPY_I64] = {"<i8", 8}};
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "values are written as they lie in memory");

@@ -7,7 +7,7 @@
 #include "base_file.h"
 #include <stdint.h>
 
-enum image_npy_type { IMAGE_NPY_U8, IMAGE_NPY_F32, IMAGE_NPY_F64, IMAGE_NPY_U64 };
+enum image_npy_type { IMAGE_NPY_U8, IMAGE_NPY_F32, IMAGE_NPY_F64, IMAGE_NPY_U64, IMAGE_NPY_I64 };
 size_t image_npy_type_size(enum image_npy_type type);
 
 /* Appends the header (its length a multiple of 64): 1-D shapes keep their comma, digits are plain

@@ -251,6 +251,7 @@ const struct model_family model_family_exact = {
     .workspace_fill = exact_workspace_fill,
     .workspace_clear = exact_workspace_clear,
     .time_components = exact_time_components,
+    .prior_centre = exact_mean,
     .prior_draw = exact_prior_draw,
     .slopes = exact_slopes,
     .field = exact_field,

@@ -26,6 +26,8 @@ struct model_family {
     void (*solver_default)(const struct model *m, struct model_solver *solver);
     /* The data's mean [d] or NULL. */
     const double *(*mean)(const struct model *m);
+    /* Where the prior is centred [d]; NULL: the origin. */
+    const double *(*prior_centre)(const struct model *m);
     void (*prior_draw)(const struct model *m, const struct model_solver *solver, uint64_t seed,
                        uint64_t index, double *x);
     void (*slopes)(const struct model *m, struct model_workspace *ws, int n,

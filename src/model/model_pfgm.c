@@ -13,6 +13,8 @@
 static size_t pfgm_time_components(const struct model *m)
 {
     struct image_shape shape = model_shape(m);
+    if (m->description.arch.kind == NN_ARCH_MLP)
+        return 1;
     return (size_t)shape.height * (size_t)shape.width;
 }
 

@@ -2,6 +2,7 @@
  * which holds the module order; here are only the tensors inside each module, in the order in which
  * the reference registers them. Everything is a pure function of the architecture. */
 #include "nn_arch.h"
+#include "nn_mlp.h"
 #include "nn_plan.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,12 +67,31 @@ static int check_settings(const struct nn_arch *a, struct err *e)
     if (a->pyramid == NN_PYRAMID_RESIDUAL && !a->fir)
         return err_fail(e, ERR_UNSUPPORTED, "progressive_input",
                         "residual is known only with the filter: set fir true");
+    return check_range("classes", a->classes, 0, NN_CLASSES_MAX, e);
+}
+
+/* As the settings of an mlp are called in a description. */
+static int check_mlp(const struct nn_arch *a, struct err *e)
+{
+    if (check_range("dimension", a->channels, 1, NN_CHANNELS_MAX, e) ||
+        check_range("width", 4 * (a->nf < NN_CHANNELS_MAX ? a->nf : NN_CHANNELS_MAX), 16,
+                    NN_CHANNELS_MAX, e) ||
+        check_range("depth", a->num_res_blocks, 1, NN_RES_BLOCKS_MAX, e) ||
+        check_range("classes", a->classes, 0, NN_CLASSES_MAX, e))
+        return -1;
+    if (a->nf % 2 != 0)
+        return err_fail(e, ERR_INPUT, "width", "must be a multiple of 8, is %d", 4 * a->nf);
+    if (a->image_size != 1 || a->pyramid != NN_PYRAMID_NONE ||
+        a->embedding != NN_EMBEDDING_POSITIONAL)
+        return err_fail(e, ERR_INTERNAL, "kind", "an mlp with settings of an image's network");
     return 0;
 }
 
 /* Ranges first, because the plan's arithmetic rests on them; then what only the plan knows. */
 static int check_and_plan(const struct nn_arch *a, struct nn_plan *plan, struct err *e)
 {
+    if (a->kind == NN_ARCH_MLP)
+        return check_mlp(a, e) || nn_plan_build(a, plan, e) ? -1 : 0;
     if (check_range("image_size", a->image_size, 1, NN_SIDE_MAX, e) ||
         check_range("channels", a->channels, 1, 16, e) ||
         check_range("nf", a->nf, 4, NN_CHANNELS_MAX, e) || check_levels(a, e) ||
@@ -99,7 +119,7 @@ int nn_arch_check(const struct nn_arch *arch, struct err *e)
 
 /* ---- parameters ---- */
 
-static void add(struct list *l, const char *tensor, int rank, const int *shape)
+static void add_named(struct list *l, const char *name, int rank, const int *shape)
 {
     if (l->count == l->capacity) {
         size_t capacity = l->capacity ? 2 * l->capacity : 64;
@@ -113,7 +133,7 @@ static void add(struct list *l, const char *tensor, int rank, const int *shape)
     }
     struct nn_param *p = &l->params[l->count++];
     memset(p, 0, sizeof *p);
-    snprintf(p->name, sizeof p->name, "all_modules.%d.%s", l->module, tensor);
+    snprintf(p->name, sizeof p->name, "%s", name);
     p->rank = rank;
     p->count = 1;
     p->trainable = true;
@@ -121,6 +141,13 @@ static void add(struct list *l, const char *tensor, int rank, const int *shape)
         p->shape[i] = (size_t)shape[i];
         p->count *= p->shape[i]; /* at most 4096 · 8192 · 9 */
     }
+}
+
+static void add(struct list *l, const char *tensor, int rank, const int *shape)
+{
+    char name[NN_NAME_MAX];
+    snprintf(name, sizeof name, "all_modules.%d.%s", l->module, tensor);
+    add_named(l, name, rank, shape);
 }
 
 /* "layer.weight" and "layer.bias", or without the dot when the module is the layer itself. */
@@ -173,8 +200,27 @@ static void add_res(struct list *l, const struct nn_step *s, int embedding)
         add_conv(l, "Conv_2", in, s->channels_out, 1);
 }
 
+static void add_mlp_module(struct list *l, const struct nn_step *s, const struct nn_arch *arch)
+{
+    int width = 4 * arch->nf;
+    l->module = s->module;
+    if (s->kind == NN_STEP_RES) {
+        add_linear(l, "Linear_0", width, width);
+        add_linear(l, "Dense_0", width, width);
+        add_linear(l, "Linear_1", width, width);
+    } else if (s->kind == NN_STEP_STEM) {
+        add_linear(l, "", arch->channels + NN_MLP_EXTRA, width);
+    } else {
+        add_linear(l, "", width, arch->channels);
+    }
+}
+
 static void add_module(struct list *l, const struct nn_step *s, const struct nn_arch *arch)
 {
+    if (arch->kind == NN_ARCH_MLP) {
+        add_mlp_module(l, s, arch);
+        return;
+    }
     l->module = s->module;
     switch (s->kind) {
     case NN_STEP_STEM:
@@ -202,7 +248,14 @@ static void add_module(struct list *l, const struct nn_step *s, const struct nn_
 static void add_time(struct list *l, const struct nn_arch *arch)
 {
     l->module = 0;
-    if (arch->embedding == NN_EMBEDDING_FOURIER) {
+    if (arch->kind == NN_ARCH_MLP) {
+        const int one = 1;
+        add_named(l, NN_MLP_OFFSET, 1, &arch->channels);
+        add_named(l, NN_MLP_SCALE, 1, &one);
+        for (size_t i = 0; i < l->count; i++)
+            l->params[i].trainable = false;
+        l->module = 1;
+    } else if (arch->embedding == NN_EMBEDDING_FOURIER) {
         add(l, "W", 1, &arch->nf);
         if (!l->failed)
             l->params[0].trainable = false;
@@ -223,6 +276,9 @@ struct nn_param *nn_arch_params(const struct nn_arch *arch, size_t *count, struc
     for (int i = 0; i < plan.step_count && !l.failed; i++)
         add_module(&l, &plan.steps[i], arch);
     nn_plan_free(&plan);
+    const int embedding[2] = {arch->classes, 4 * arch->nf};
+    if (arch->classes > 0)
+        add_named(&l, NN_LABEL_EMBEDDING, 2, embedding);
     if (l.failed) {
         err_fail_memory(e, 2 * l.capacity * sizeof *l.params);
         free(l.params);
@@ -246,6 +302,11 @@ size_t nn_arch_scalars(const struct nn_arch *arch)
 
 static uint64_t step_macs(const struct nn_step *s, const struct nn_arch *arch)
 {
+    uint64_t width = 4 * (uint64_t)arch->nf;
+    if (arch->kind == NN_ARCH_MLP)
+        return width * (s->kind == NN_STEP_RES    ? 3 * width
+                        : s->kind == NN_STEP_STEM ? (uint64_t)arch->channels + NN_MLP_EXTRA
+                                                  : (uint64_t)arch->channels);
     uint64_t pixels = (uint64_t)s->side_out * (uint64_t)s->side_out;
     uint64_t in = (uint64_t)(s->channels_in + s->channels_skip), out = (uint64_t)s->channels_out;
     switch (s->kind) {

@@ -2,7 +2,11 @@
  *
  * One network class covers DDPM++ and NCSN++ (they are settings of it). An nn_arch is plain data;
  * the list of parameters, with the names that the reference gives them, follows from it alone, so
- * import, census, loading and (later) training all walk the same list in the same order. */
+ * import, census, loading and training all walk the same list in the same order.
+ *
+ * A network with classes has one more parameter behind all others, NN_LABEL_EMBEDDING [classes][4
+ * nf]. Its row of an image's class is added to the time embedding, before the blocks' SiLU; nothing
+ * is added for an image without a label. */
 #ifndef NN_ARCH_H
 #define NN_ARCH_H
 
@@ -13,11 +17,22 @@
 #define NN_NAME_MAX 96
 #define NN_SIDE_MAX 1024
 #define NN_CHANNELS_MAX 4096 /* of any hidden layer */
+#define NN_LABEL_EMBEDDING "label_embedding.weight"
+#define NN_CLASSES_MAX 1000
+/* Of an mlp, the first two parameters: the data's offset [d] and scale [1], which is above 0. */
+#define NN_MLP_OFFSET "all_modules.0.offset"
+#define NN_MLP_SCALE "all_modules.0.scale"
 
 enum nn_embedding { NN_EMBEDDING_POSITIONAL, NN_EMBEDDING_FOURIER };
 enum nn_input_pyramid { NN_PYRAMID_NONE, NN_PYRAMID_RESIDUAL };
 
+/* An image's network (DDPM++, NCSN++), or one for vectors (nn_mlp.h), which are images of d
+ * channels and one pixel: its width is 4 nf, its depth num_res_blocks, and other settings do not
+ * apply. */
+enum nn_arch_kind { NN_ARCH_UNET, NN_ARCH_MLP };
+
 struct nn_arch {
+    enum nn_arch_kind kind;
     int image_size;             /* pixels a side; images are square */
     int channels;               /* of the image: 1 to 16 */
     int nf;                     /* base width */
@@ -29,6 +44,8 @@ struct nn_arch {
     bool fir;                            /* resample with the [1,3,3,1] filter instead of box */
     enum nn_input_pyramid pyramid;
     enum nn_embedding embedding;
+    int classes; /* rows of the label embedding; 0: none. Not among an architecture's stored
+                    settings: it is the number of the description's labels */
 };
 
 struct nn_param {
@@ -37,7 +54,7 @@ struct nn_param {
     int rank;               /* 1, 2 or 4 */
     size_t shape[4]; /* PyTorch order: conv [out,in,kh,kw], linear [out,in], NIN W [in,out] */
     size_t count;    /* product of shape */
-    bool trainable;  /* false only for the Fourier projection */
+    bool trainable;  /* false only for the Fourier projection and an mlp's coordinates */
 };
 
 /* Checks every range and that the levels divide the image size, that group norms divide their

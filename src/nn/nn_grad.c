@@ -3,7 +3,6 @@
  * workspace. */
 #include "nn_grad_net.h"
 #include "base_size.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,17 +13,6 @@ static int list_params(struct nn_grad *g, struct err *e)
     g->params = nn_arch_params(&g->net.arch, &g->param_count, e);
     if (!g->params)
         return -1;
-    if (g->options.classes > 0) {
-        struct nn_param *grown = reallocarray(g->params, g->param_count + 1, sizeof *g->params);
-        if (!grown)
-            return err_fail_memory(e, (g->param_count + 1) * sizeof *g->params);
-        g->params = grown;
-        struct nn_param *p = &g->params[g->param_count++];
-        size_t classes = (size_t)g->options.classes, wide = 4 * (size_t)g->net.arch.nf;
-        *p = (struct nn_param){
-            .rank = 2, .shape = {classes, wide}, .count = classes * wide, .trainable = true};
-        snprintf(p->name, sizeof p->name, "%s", NN_LABEL_EMBEDDING);
-    }
     for (size_t i = 0; i < g->param_count; i++)
         g->scalars += g->params[i].count;
     return 0;
@@ -63,9 +51,6 @@ static int check_options(const struct nn_grad_options *o, struct err *e)
     if (o->batch < 1 || o->batch > NN_GRAD_BATCH_MAX)
         return err_fail(e, ERR_INPUT, "batch", "must be 1 to %d, is %d", NN_GRAD_BATCH_MAX,
                         o->batch);
-    if (o->classes < 0 || o->classes > NN_CLASSES_MAX)
-        return err_fail(e, ERR_INPUT, "classes", "must be 0 to %d, is %d", NN_CLASSES_MAX,
-                        o->classes);
     if (!(o->dropout >= 0 && o->dropout < 1))
         return err_fail(e, ERR_INPUT, "dropout", "must be at least 0 and below 1, is %g",
                         o->dropout);

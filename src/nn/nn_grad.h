@@ -5,10 +5,7 @@
  * sums are then added in their order. Which thread takes which shard changes nothing, so gradients
  * depend on the batch alone, bit for bit, whatever the number of threads.
  *
- * Parameters and gradients are flat arrays in the order of nn_arch_params, PyTorch layout, and
- * behind them, with classes > 0, the label embedding "label_embedding.weight" [classes][4 nf]. Its
- * row of an image's class is added to the time embedding, before the blocks' SiLU; nothing is added
- * for an image without a label.
+ * Parameters and gradients are flat arrays in the order of nn_arch_params, PyTorch layout.
  *
  * One thread drives an nn_grad; it brings its own pool. */
 #ifndef NN_GRAD_H
@@ -17,15 +14,12 @@
 #include "nn_net.h"
 #include "nn_pool.h"
 
-#define NN_LABEL_EMBEDDING "label_embedding.weight"
-#define NN_CLASSES_MAX 1000
 /* Images of a batch, so that every dropout draw has a counter of its own. */
 #define NN_GRAD_BATCH_MAX 65536
 
 struct nn_grad_options {
     enum nn_kernel kernel;
     int batch;      /* the most images of a call */
-    int classes;    /* rows of the label embedding, 0 for none */
     double dropout; /* probability, 0 ≤ p < 1 */
     uint64_t seed;  /* of dropout */
 };
@@ -48,7 +42,7 @@ struct nn_grad_batch {
     int n;
     const float *const *x; /* [n][C,H,W] */
     const float *t;        /* [n] > 0 */
-    const int32_t *label;  /* [n], -1 for none; NULL: none at all */
+    const int32_t *label;  /* [n], as in nn_net_forward */
     bool training;         /* with dropout */
     uint64_t step;         /* of training: which dropout draws */
     /* What becomes of one image's output, called in any thread: returns its loss and, unless

@@ -5,14 +5,10 @@
  * order, over the bordered gradient. Transposed resampling is resampling the other way, times 4 or
  * 1/4: BOX_UP repeats what BOX_DOWN averages, and the filters are the same up to their gain. */
 #include "nn_grad_net.h"
+#include "nn_mlp_grad.h"
 #include <string.h>
 
 #define HALF_ROOT 0.70710678118654752440f
-
-static float *slope_at(const struct nn_grad_pass *p, int value)
-{
-    return p->w->slopes + p->g->net.plan.values[value].offset * NN_GRAD_MICRO;
-}
 
 /* Whether the gradient at a value has a part already; from now on it has. */
 static bool reach(const struct nn_grad_pass *p, int value)
@@ -136,7 +132,7 @@ static void norm_part(const struct nn_grad_pass *p, struct nn_norm_back *n, int 
                       size_t lanes)
 {
     n->part[part] = (struct nn_norm_part){nn_grad_value(p, value), lanes};
-    n->in[part] = nn_plain_target(slope_at(p, value), n->side, lanes);
+    n->in[part] = nn_plain_target(nn_grad_slope(p, value), n->side, lanes);
     n->add[part] = reach(p, value);
 }
 
@@ -167,7 +163,7 @@ static struct nn_target res_upper_back(const struct nn_grad_pass *p, int step, c
     conv_back(p, &y->dense[1], side, p->w->plain[0]);
     if (kept->keep && p->batch->training) {
         struct nn_target plain = nn_plain_target(p->w->plain[0], side, lanes);
-        g->grad->dropout(kept->keep, (float)(1 / (1 - g->options.dropout)), p->n, side, &plain);
+        nn_grad_dropout_apply(p, kept->keep, side, &plain);
     }
     struct nn_norm_back n = norm_back(p, step, 1, side, p->w->plain[0]);
     n.part[0] = (struct nn_norm_part){kept->middle, lanes};
@@ -288,8 +284,8 @@ static void pyramid_back(const struct nn_grad_pass *p, int step, const float *sl
             (struct nn_segment){p->w->saved[step].input + i * pitch * lanes, lanes, 3 * lanes};
     g->grad->outer(&o);
     if (!reach(p, s->other))
-        memset(slope_at(p, s->other), 0, p->n * side * side * out * sizeof(float));
-    g->grad->add(scaled.out, 1.0f, p->n * side * side * out, slope_at(p, s->other));
+        memset(nn_grad_slope(p, s->other), 0, p->n * side * side * out * sizeof(float));
+    g->grad->add(scaled.out, 1.0f, p->n * side * side * out, nn_grad_slope(p, s->other));
     if (s->in == 0) /* the image itself */
         return;
     /* The slope at (2y + 1, 2x + 1) of a bordered image as large as the blurred one, zeros between.
@@ -304,7 +300,8 @@ static void pyramid_back(const struct nn_grad_pass *p, int step, const float *sl
                        out * sizeof *row);
         }
     conv_back(p, d, blurred, p->w->plain[1]);
-    blur_back(p, p->w->plain[1], (size_t)s->side_in, lanes, slope_at(p, s->in), reach(p, s->in));
+    blur_back(p, p->w->plain[1], (size_t)s->side_in, lanes, nn_grad_slope(p, s->in),
+              reach(p, s->in));
 }
 
 static void stem_back(const struct nn_grad_pass *p, int step, const float *slope)
@@ -336,8 +333,12 @@ static void head_back(const struct nn_grad_pass *p, int step, const float *slope
 void nn_grad_backward(const struct nn_grad_pass *p)
 {
     const struct nn_plan *plan = &p->g->net.plan;
+    if (p->g->net.arch.kind == NN_ARCH_MLP) {
+        nn_mlp_grad_backward(p);
+        return;
+    }
     for (int i = plan->step_count - 1; i >= 0; i--) {
-        const float *slope = slope_at(p, plan->steps[i].out);
+        const float *slope = nn_grad_slope(p, plan->steps[i].out);
         switch (plan->steps[i].kind) {
         case NN_STEP_STEM:
             stem_back(p, i, slope);
@@ -360,8 +361,8 @@ void nn_grad_backward(const struct nn_grad_pass *p)
 
 /* ---- the time embedding ---- */
 
-static void linear_weights_back(const struct nn_grad_pass *p, const struct nn_grad_dense *d,
-                                const float *in, const float *slope)
+void nn_grad_linear_weights_back(const struct nn_grad_pass *p, const struct nn_grad_dense *d,
+                                 const float *in, const float *slope)
 {
     const struct nn_outer o = {.segments = 1,
                                .segment = {{in, d->shape.inputs, d->shape.inputs}},
@@ -383,7 +384,7 @@ void nn_grad_time_backward(const struct nn_grad_pass *p)
     struct nn_grad_work *w = p->w;
     size_t wide = g->linear[1].shape.outputs;
     float *above = w->hidden_slope[0], *below = w->hidden_slope[1];
-    linear_weights_back(p, &g->time, w->hidden[3], w->time_slope);
+    nn_grad_linear_weights_back(p, &g->time, w->hidden[3], w->time_slope);
     nn_grad_linear(g, &g->time.back, g->time.packed_back, g->zeros, p->n, w->time_slope, above);
     g->grad->silu_back(p->n * wide, w->hidden[2], above);
     for (size_t b = 0; b < p->n; b++) {
@@ -392,10 +393,10 @@ void nn_grad_time_backward(const struct nn_grad_pass *p)
             g->grad->add(above + b * wide, 1.0f, wide, p->sum + g->label + (size_t)label * wide);
         g->grad->add(above + b * wide, 1.0f, wide, p->sum + g->linear[1].bias);
     }
-    linear_weights_back(p, &g->linear[1], w->hidden[1], above);
+    nn_grad_linear_weights_back(p, &g->linear[1], w->hidden[1], above);
     nn_grad_linear(g, &g->linear[1].back, g->linear[1].packed_back, g->zeros, p->n, above, below);
     g->grad->silu_back(p->n * wide, w->hidden[0], below);
     for (size_t b = 0; b < p->n; b++)
         g->grad->add(below + b * wide, 1.0f, wide, p->sum + g->linear[0].bias);
-    linear_weights_back(p, &g->linear[0], w->embedding, below);
+    nn_grad_linear_weights_back(p, &g->linear[0], w->embedding, below);
 }

@@ -9,6 +9,7 @@
  */
 #include "base_rng.h"
 #include "nn_grad_net.h"
+#include "nn_mlp_grad.h"
 #include <math.h>
 #include <string.h>
 
@@ -127,7 +128,7 @@ static void run_norm(const struct nn_grad_pass *p, int step, int which, const fl
 }
 
 /* 16 bits of the stream decide about one element; the counter is (step, image, layer, place). */
-static void draw_dropout(const struct nn_grad_pass *p, int step, size_t count, uint8_t *keep)
+void nn_grad_dropout_draw(const struct nn_grad_pass *p, int step, size_t count, uint8_t *keep)
 {
     uint64_t seed = p->g->options.seed;
     const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
@@ -144,6 +145,12 @@ static void draw_dropout(const struct nn_grad_pass *p, int step, size_t count, u
                 *keep++ = word[j] >> 16 >= least;
             }
         }
+}
+
+void nn_grad_dropout_apply(const struct nn_grad_pass *p, const uint8_t *keep, size_t side,
+                           const struct nn_target *target)
+{
+    p->g->grad->dropout(keep, (float)(1 / (1 - p->g->options.dropout)), p->n, side, target);
 }
 
 static void run_res(const struct nn_grad_pass *p, int step, const float *in, const float *skip,
@@ -177,8 +184,8 @@ static void run_res(const struct nn_grad_pass *p, int step, const float *in, con
     target = nn_bordered_target(kept->second, side, lanes);
     run_norm(p, step, 1, kept->middle, NULL, side, true, target);
     if (kept->keep && p->batch->training) {
-        draw_dropout(p, step, side * side * lanes, kept->keep);
-        g->grad->dropout(kept->keep, (float)(1 / (1 - g->options.dropout)), p->n, side, &target);
+        nn_grad_dropout_draw(p, step, side * side * lanes, kept->keep);
+        nn_grad_dropout_apply(p, kept->keep, side, &target);
     }
     if (s->shortcut) {
         size_t more = skip ? nn_lanes((size_t)s->channels_skip) : 0;
@@ -283,6 +290,10 @@ static void run_head(const struct nn_grad_pass *p, int step, const float *in, fl
 void nn_grad_forward(const struct nn_grad_pass *p)
 {
     const struct nn_plan *plan = &p->g->net.plan;
+    if (p->g->net.arch.kind == NN_ARCH_MLP) {
+        nn_mlp_grad_forward(p);
+        return;
+    }
     if (p->g->net.arch.pyramid == NN_PYRAMID_RESIDUAL) {
         struct nn_target image =
             nn_plain_target(nn_grad_value(p, 0), (size_t)p->g->net.arch.image_size,

@@ -5,6 +5,7 @@
  * written by one task. */
 #include "base_size.h"
 #include "nn_grad_net.h"
+#include "nn_mlp.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -149,8 +150,30 @@ static void lay_attention(struct layout *l, const struct nn_step *s, struct nn_g
     }
 }
 
+static void lay_mlp_step(struct layout *l, const struct nn_step *s, struct nn_grad_layer *y)
+{
+    size_t width = 4 * (size_t)l->g->net.arch.nf, d = (size_t)l->g->net.arch.channels;
+    struct nn_grad_dense *time = &l->g->time;
+    bool stem = s->kind == NN_STEP_STEM;
+    size_t inputs = stem ? d + NN_MLP_EXTRA : width;
+    lay_dense(l, &y->dense[0], 1, 0, nn_lanes(inputs), s->kind == NN_STEP_HEAD ? d + 1 : width,
+              !stem);
+    add_conv(l, &y->dense[0], inputs, inputs);
+    if (s->kind != NN_STEP_RES)
+        return;
+    add_piece(l, NN_PIECE_MATRIX, time->at + y->time_first, time->at + y->time_first,
+              time->shape.outputs, width, width, nn_lanes(width));
+    add_vector(l, time->bias + y->time_first, time->bias + y->time_first, NN_NOWHERE);
+    lay_dense(l, &y->dense[1], 1, 0, nn_lanes(width), width, true);
+    add_conv(l, &y->dense[1], width, width);
+}
+
 static void lay_step(struct layout *l, const struct nn_step *s, struct nn_grad_layer *y)
 {
+    if (l->g->net.arch.kind == NN_ARCH_MLP) {
+        lay_mlp_step(l, s, y);
+        return;
+    }
     size_t channels = (size_t)s->channels_in, lanes = nn_lanes(channels);
     size_t out = (size_t)s->channels_out;
     switch (s->kind) {
@@ -184,6 +207,13 @@ static void lay_all(struct layout *l)
             g->layers[i].time_first = time;
             time += nn_lanes((size_t)g->net.plan.steps[i].channels_out);
         }
+    if (arch->kind == NN_ARCH_MLP) {
+        size_t offset = take_canonical(l, (size_t)arch->channels), scale = take_canonical(l, 1);
+        g->net.offset = l->arena.base ? g->canonical + offset : NULL;
+        g->net.scale = l->arena.base ? g->canonical + scale : NULL;
+        add_vector(l, offset, NN_NOWHERE, NN_NOWHERE);
+        add_vector(l, scale, NN_NOWHERE, NN_NOWHERE);
+    }
     if (arch->embedding == NN_EMBEDDING_FOURIER) {
         size_t at = take_canonical(l, (size_t)arch->nf);
         g->net.frequencies = l->arena.base ? g->canonical + at : NULL;
@@ -202,8 +232,8 @@ static void lay_all(struct layout *l)
     g->time_bias = nn_arena_take(&l->arena, time, sizeof(float));
     for (int i = 0; i < g->net.plan.step_count; i++)
         lay_step(l, &g->net.plan.steps[i], &g->layers[i]);
-    if (g->options.classes > 0) {
-        size_t classes = (size_t)g->options.classes;
+    if (arch->classes > 0) {
+        size_t classes = (size_t)arch->classes;
         g->label = take_canonical(l, classes * nn_lanes(wide));
         add_piece(l, NN_PIECE_NIN, g->label, g->label, nn_lanes(wide), classes, classes, classes);
     }

@@ -131,6 +131,12 @@ static inline float *nn_grad_value(const struct nn_grad_pass *p, int value)
     return p->w->values + p->w->value_at[value];
 }
 
+/* The gradient at a value. */
+static inline float *nn_grad_slope(const struct nn_grad_pass *p, int value)
+{
+    return p->w->slopes + p->g->net.plan.values[value].offset * NN_GRAD_MICRO;
+}
+
 /* Shared by the ways there and back (nn_grad_forward.c). */
 struct nn_product nn_grad_conv(const struct nn_grad_pass *p, const struct nn_product_shape *shape,
                                const float *packed, const float *in, size_t side, size_t lanes,
@@ -142,5 +148,13 @@ enum nn_resample_kind nn_grad_resample_kind(const struct nn_grad *g, const struc
 /* A linear layer over n rows. */
 void nn_grad_linear(const struct nn_grad *g, const struct nn_product_shape *shape,
                     const float *packed, const float *bias, size_t n, const float *in, float *out);
+/* The gradient of its weights, from that at its n outputs. */
+void nn_grad_linear_weights_back(const struct nn_grad_pass *p, const struct nn_grad_dense *d,
+                                 const float *in, const float *slope);
+/* Draws which of `count` elements an image stay, in keep [n][count], and applies it to the target,
+ * `side` pixels a side: there, and to a gradient back. */
+void nn_grad_dropout_draw(const struct nn_grad_pass *p, int step, size_t count, uint8_t *keep);
+void nn_grad_dropout_apply(const struct nn_grad_pass *p, const uint8_t *keep, size_t side,
+                           const struct nn_target *target);
 
 #endif

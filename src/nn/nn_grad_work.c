@@ -3,6 +3,7 @@
  * on. */
 #include "base_size.h"
 #include "nn_grad_net.h"
+#include "nn_mlp_grad.h"
 #include <stdlib.h>
 
 /* Floats that the steps need in each shared array, for one piece of a batch. */
@@ -53,6 +54,10 @@ static void lay_norm(const struct nn_grad_layer *y, int which, struct nn_grad_sa
 static void lay_saved(const struct nn_grad *g, int step, struct nn_grad_saved *kept,
                       struct nn_arena *a)
 {
+    if (g->net.arch.kind == NN_ARCH_MLP) {
+        nn_mlp_grad_keep(g, step, kept, a);
+        return;
+    }
     const struct nn_step *s = &g->net.plan.steps[step];
     const struct nn_grad_layer *y = &g->layers[step];
     size_t side = (size_t)s->side_out, pixels = NN_GRAD_MICRO * side * side;

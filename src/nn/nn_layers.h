@@ -36,8 +36,10 @@ struct nn_net {
     struct nn_plan plan;
     struct nn_layer *layers; /* [plan.step_count] */
     struct nn_dense linear[2];
-    struct nn_dense time; /* all blocks' Dense_0 side by side, biases Dense_0 + Conv_0 */
-    float *frequencies;   /* [nf / 2], or the Fourier projection [nf] */
+    struct nn_dense time;  /* all blocks' Dense_0 side by side, biases Dense_0 + Conv_0 */
+    float *frequencies;    /* [nf / 2], or the Fourier projection [nf] */
+    float *offset, *scale; /* of an mlp: [d], [1] */
+    float *label;          /* the label embedding [classes][outputs of linear[1]] */
     unsigned char *block;
     size_t block_bytes;
 };
@@ -54,6 +56,7 @@ struct nn_workspace {
     float *hidden[2]; /* [batch][4 nf] */
     float *time;      /* [batch][outputs of the time layer] */
     float *scratch;   /* of whichever operation runs */
+    const float *t;   /* of the call */
     const struct nn_net *net;
     struct nn_team *team; /* borrowed; NULL: alone */
 };
@@ -74,7 +77,8 @@ int nn_layers_load(struct nn_net *net, const struct nn_weights *weights, int thr
                    struct err *e);
 
 /* The input of the first linear layer for one t > 0: sines, then cosines, of t · frequencies or of
- * 2π W ln t, in `out` [nn_embedding_length]. */
+ * 2π W ln t or, for an mlp, of ln τ · frequencies from 4 to 1/16, in `out` [nn_embedding_length].
+ */
 void nn_time_frequencies(const struct nn_arch *arch, float *out);
 void nn_time_embed(const struct nn_net *net, float t, float *out);
 

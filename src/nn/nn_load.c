@@ -7,6 +7,7 @@
  * is one tensor and one matrix a thread, and the time layer's matrix. */
 #include "base_size.h"
 #include "nn_layers.h"
+#include "nn_mlp.h"
 #include "nn_pool.h"
 #include <math.h>
 #include <stdlib.h>
@@ -98,8 +99,28 @@ static void lay_norm(struct layout *l, struct nn_norm_weights *w, int first, int
         group[c < first ? (size_t)c : nn_lanes((size_t)first) + (size_t)(c - first)] = c / size;
 }
 
+static void lay_mlp_step(struct layout *l, const struct nn_step *s, struct nn_layer *y,
+                         size_t *time)
+{
+    size_t width = nn_lanes(4 * (size_t)l->net->arch.nf), d = (size_t)l->net->arch.channels;
+    if (s->kind == NN_STEP_STEM) {
+        lay_dense(l, &y->dense[0], NN_PRODUCT_POINT, nn_lanes(d + NN_MLP_EXTRA), width, true);
+    } else if (s->kind == NN_STEP_HEAD) {
+        lay_dense(l, &y->dense[0], NN_PRODUCT_POINT, width, d + 1, true);
+    } else {
+        lay_dense(l, &y->dense[0], NN_PRODUCT_POINT, width, width, true);
+        lay_dense(l, &y->dense[1], NN_PRODUCT_POINT, width, width, true);
+        y->time_first = *time;
+        *time += width;
+    }
+}
+
 static void lay_step(struct layout *l, const struct nn_step *s, struct nn_layer *y, size_t *time)
 {
+    if (l->net->arch.kind == NN_ARCH_MLP) {
+        lay_mlp_step(l, s, y, time);
+        return;
+    }
     size_t in = nn_lanes((size_t)s->channels_in) + nn_lanes((size_t)s->channels_skip);
     size_t out = nn_lanes((size_t)s->channels_out), side = (size_t)s->side_out;
     switch (s->kind) {
@@ -136,12 +157,17 @@ static void lay_net(struct layout *l)
     struct nn_net *net = l->net;
     size_t wide = nn_lanes(4 * (size_t)net->arch.nf), time = 0;
     net->frequencies = take_zeros(&l->arena, (size_t)net->arch.nf);
+    if (net->arch.kind == NN_ARCH_MLP) {
+        net->offset = take_zeros(&l->arena, (size_t)net->arch.channels);
+        net->scale = take_zeros(&l->arena, 1);
+    }
     lay_dense(l, &net->linear[0], NN_PRODUCT_POINT,
               nn_lanes((size_t)nn_embedding_length(&net->arch)), wide, true);
     lay_dense(l, &net->linear[1], NN_PRODUCT_POINT, wide, wide, true);
     for (int i = 0; i < net->plan.step_count; i++)
         lay_step(l, &net->plan.steps[i], &net->layers[i], &time);
     lay_dense(l, &net->time, NN_PRODUCT_POINT, wide, time, true);
+    net->label = take_zeros(&l->arena, (size_t)net->arch.classes * wide);
 }
 
 /* ---- loading ---- */
@@ -295,8 +321,24 @@ static int load_attention(struct loader *l, const struct nn_step *s, const struc
     return 0;
 }
 
+static int load_mlp_step(struct loader *l, const struct nn_step *s, const struct nn_layer *y)
+{
+    size_t width = 4 * (size_t)l->net->arch.nf, d = (size_t)l->net->arch.channels + NN_MLP_EXTRA;
+    struct inputs hidden = {width, width, nn_lanes(width)}, features = {d, d, nn_lanes(d)};
+    if (s->kind != NN_STEP_RES)
+        return load_conv(l, &y->dense[0], s->kind == NN_STEP_STEM ? &features : &hidden);
+    if (load_conv(l, &y->dense[0], &hidden) ||
+        take_matrix(l, "Dense_0.weight", &hidden, l->time, l->net->time.shape.outputs,
+                    y->time_first) ||
+        take_vector(l, "Dense_0.bias", l->net->time.bias + y->time_first, SIZE_MAX))
+        return -1;
+    return load_conv(l, &y->dense[1], &hidden);
+}
+
 static int load_step(struct loader *l, const struct nn_step *s, const struct nn_layer *y)
 {
+    if (l->net->arch.kind == NN_ARCH_MLP)
+        return load_mlp_step(l, s, y);
     size_t channels = (size_t)s->channels_in;
     struct inputs in = {channels, channels, nn_lanes(channels)};
     switch (s->kind) {
@@ -318,8 +360,10 @@ static int load_step(struct loader *l, const struct nn_step *s, const struct nn_
 }
 
 /* Parameters that load_step takes. */
-static size_t step_params(const struct nn_step *s)
+static size_t step_params(const struct nn_arch *arch, const struct nn_step *s)
 {
+    if (arch->kind == NN_ARCH_MLP)
+        return s->kind == NN_STEP_RES ? 6 : 2;
     switch (s->kind) {
     case NN_STEP_RES:
         return s->shortcut ? 12 : 10;
@@ -334,10 +378,24 @@ static size_t step_params(const struct nn_step *s)
     return 2;
 }
 
-/* What precedes the steps: the frequencies and the two linear layers. */
+/* What precedes the steps: the frequencies or coordinates, and the two linear layers. */
 static size_t embedding_params(const struct nn_arch *arch)
 {
+    if (arch->kind == NN_ARCH_MLP)
+        return 6;
     return arch->embedding == NN_EMBEDDING_POSITIONAL ? 4 : 5;
+}
+
+static int load_coordinates(struct loader *l)
+{
+    struct nn_net *net = l->net;
+    if (take_vector(l, "offset", net->offset, SIZE_MAX) ||
+        take_vector(l, "scale", net->scale, SIZE_MAX))
+        return -1;
+    return net->scale[0] > 0
+               ? 0
+               : err_fail(l->e, ERR_INPUT, NN_MLP_SCALE,
+                          "is %g, must be above 0: the weights are damaged", (double)net->scale[0]);
 }
 
 static int load_embedding(struct loader *l)
@@ -346,6 +404,8 @@ static int load_embedding(struct loader *l)
     size_t length = (size_t)nn_embedding_length(&net->arch), wide = 4 * (size_t)net->arch.nf;
     struct inputs embedding = {length, length, nn_lanes(length)},
                   hidden = {wide, wide, nn_lanes(wide)};
+    if (net->arch.kind == NN_ARCH_MLP && load_coordinates(l))
+        return -1;
     if (net->arch.embedding == NN_EMBEDDING_POSITIONAL)
         nn_time_frequencies(&net->arch, net->frequencies);
     else if (take_vector(l, "W", net->frequencies, SIZE_MAX))
@@ -355,8 +415,26 @@ static int load_embedding(struct loader *l)
     return load_conv(l, &net->linear[1], &hidden);
 }
 
-/* Task 0 is the embedding, task i + 1 step i. Threads take tasks in ascending order and one that
- * has failed takes no more, so the first task to fail is always found, as in a single walk. */
+static int load_label(struct loader *l)
+{
+    const struct nn_arch *arch = &l->net->arch;
+    size_t width = 4 * (size_t)arch->nf;
+    const float *v = take(l, NN_LABEL_EMBEDDING);
+    if (!v)
+        return -1;
+    for (size_t i = 0; i < (size_t)arch->classes; i++)
+        memcpy(l->net->label + i * nn_lanes(width), v + i * width, width * sizeof *v);
+    return 0;
+}
+
+static size_t task_count(const struct nn_net *net)
+{
+    return (size_t)net->plan.step_count + 1 + (net->arch.classes > 0);
+}
+
+/* Task 0 is the embedding, task i + 1 step i, and with classes their embedding is the last. Threads
+ * take tasks in ascending order and one that has failed takes no more, so the first task to fail is
+ * always found, as in a single walk. */
 static void load_task(void *context, size_t task, int thread)
 {
     struct loader *l = (struct loader *)context + thread;
@@ -365,11 +443,13 @@ static void load_task(void *context, size_t task, int thread)
         return;
     l->next = task == 0 ? 0 : embedding_params(&l->net->arch);
     for (size_t i = 0; i + 1 < task; i++)
-        l->next += step_params(&plan->steps[i]);
+        l->next += step_params(&l->net->arch, &plan->steps[i]);
     if (task == 0 ? load_embedding(l)
-                  : load_step(l, &plan->steps[task - 1], &l->net->layers[task - 1]))
+        : task > (size_t)plan->step_count
+            ? load_label(l)
+            : load_step(l, &plan->steps[task - 1], &l->net->layers[task - 1]))
         l->failed = task;
-    else if (task == (size_t)plan->step_count && l->next != l->count) {
+    else if (task + 1 == task_count(l->net) && l->next != l->count) {
         err_fail(l->e, ERR_INTERNAL, l->params[l->next].name, "belongs to no layer");
         l->failed = task;
     }
@@ -379,7 +459,7 @@ static void load_task(void *context, size_t task, int thread)
 static int load_all(struct loader *l, int threads, struct err *e)
 {
     const struct nn_net *net = l->net;
-    size_t tasks = (size_t)net->plan.step_count + 1;
+    size_t tasks = task_count(net);
     const struct loader *first = NULL;
     /* Without a pool the caller does all: slower, with the same result. */
     struct nn_pool *pool = threads > 1 ? nn_pool_new(threads, NULL) : NULL;

@@ -2,6 +2,7 @@
 #include "base_size.h"
 #include "nn_layers.h"
 #include "nn_team_work.h"
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -199,8 +200,26 @@ static void linear(const struct nn_net *net, const struct nn_workspace *ws,
     nn_product_run(net, ws, &p);
 }
 
-/* temb = Linear_1(SiLU(Linear_0(embedding))), then every block's Dense_0(SiLU(temb)). */
-static void run_time(const struct nn_net *net, struct nn_workspace *ws, size_t n, const float t[])
+/* The rows of the images' classes, added to their time embeddings. */
+static void add_labels(const struct nn_net *net, struct nn_workspace *ws, size_t n,
+                       const int32_t label[])
+{
+    size_t wide = net->linear[1].shape.outputs;
+    for (size_t b = 0; b < n; b++) {
+        if (label[b] == NN_LABEL_NONE)
+            continue;
+        assert(label[b] >= 0 && label[b] < net->arch.classes);
+        const float *row = net->label + (size_t)label[b] * wide;
+        float *out = ws->hidden[1] + b * wide;
+        for (size_t i = 0; i < wide; i++)
+            out[i] += row[i];
+    }
+}
+
+/* temb = Linear_1(SiLU(Linear_0(embedding))) + the label's row, then every block's
+ * Dense_0(SiLU(temb)). */
+static void run_time(const struct nn_net *net, struct nn_workspace *ws, size_t n, const float t[],
+                     const int32_t label[])
 {
     size_t inputs = net->linear[0].shape.inputs, wide = net->linear[1].shape.outputs;
     memset(ws->embedding, 0, n * inputs * sizeof *ws->embedding); /* its padding too */
@@ -209,6 +228,8 @@ static void run_time(const struct nn_net *net, struct nn_workspace *ws, size_t n
     linear(net, ws, &net->linear[0], n, ws->embedding, ws->hidden[0]);
     net->kernels->silu(n * wide, ws->hidden[0], ws->hidden[0]);
     linear(net, ws, &net->linear[1], n, ws->hidden[0], ws->hidden[1]);
+    if (label)
+        add_labels(net, ws, n, label);
     net->kernels->silu(n * wide, ws->hidden[1], ws->hidden[1]);
     linear(net, ws, &net->time, n, ws->hidden[1], ws->time);
 }
@@ -248,12 +269,14 @@ static void store_field(const struct nn_net *net, const float *head, size_t n, f
 }
 
 void nn_net_forward(const struct nn_net *net, struct nn_workspace *ws, int n,
-                    const float *const x[], const float t[], float *const v_x[], float v_t[])
+                    const float *const x[], const float t[], const int32_t label[],
+                    float *const v_x[], float v_t[])
 {
     size_t images = (size_t)n;
     if (ws->team)
         nn_team_begin(ws->team, net, n);
-    run_time(net, ws, images, t);
+    ws->t = t;
+    run_time(net, ws, images, t, label);
     if (net->arch.pyramid == NN_PYRAMID_RESIDUAL)
         load_pyramid(net, ws, images, x);
     for (int i = 0; i < net->plan.step_count; i++)

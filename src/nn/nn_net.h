@@ -1,9 +1,9 @@
 /* The network in use: weights packed for one instruction set, a workspace planned once, and the
- * forward pass (x, t) → (v_x, v_t) of pfgm's normalised field.
+ * forward pass (x, t, label) → (v_x, v_t) of pfgm's normalised field.
  *
- * What the result of an image depends on: its own x and t, the weights, the kernel id. Nothing
- * else: not on how many images share the call, nor on its place among them. Every kernel keeps one
- * fixed order of summation for an output element, whatever tile it falls into.
+ * What the result of an image depends on: its own x, t and label, the weights, the kernel id.
+ * Nothing else: not on how many images share the call, nor on its place among them. Every kernel
+ * keeps one fixed order of summation for an output element, whatever tile it falls into.
  *
  * Threads: a net is read-only after creation and shared; each thread brings its own workspace. */
 #ifndef NN_NET_H
@@ -56,10 +56,13 @@ void nn_workspace_free(struct nn_workspace *ws);
 size_t nn_workspace_bytes(const struct nn_workspace *ws);
 int nn_workspace_batch(const struct nn_workspace *ws);
 
+#define NN_LABEL_NONE (-1)
 /* v_x [n][C,H,W], v_t [n] of n images x [n][C,H,W] at t [n] > 0, 1 ≤ n ≤ batch. The arrays of
- * pointers let images lie anywhere. Raw network output, no substitution; non-finite values are
- * passed on for the caller to see. */
+ * pointers let images lie anywhere. label [n]: classes below nn_arch.classes, or NN_LABEL_NONE;
+ * NULL: none at all. Raw network output, no substitution; non-finite values are passed on for the
+ * caller to see. */
 void nn_net_forward(const struct nn_net *net, struct nn_workspace *ws, int n,
-                    const float *const x[], const float t[], float *const v_x[], float v_t[]);
+                    const float *const x[], const float t[], const int32_t label[],
+                    float *const v_x[], float v_t[]);
 
 #endif

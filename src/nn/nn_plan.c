@@ -19,6 +19,8 @@ int nn_groups(int channels)
 
 int nn_stem_module(const struct nn_arch *arch)
 {
+    if (arch->kind == NN_ARCH_MLP)
+        return 3; /* the coordinates come first */
     return arch->embedding == NN_EMBEDDING_FOURIER ? 3 : 2;
 }
 
@@ -164,6 +166,23 @@ static void add_up_path(struct builder *b)
     }
 }
 
+static void add_steps(struct builder *b)
+{
+    const struct nn_arch *a = b->arch;
+    if (a->kind == NN_ARCH_MLP) {
+        add_step(b, NN_STEP_STEM, 1, 4 * a->nf, -1);
+        for (int i = 0; i < a->num_res_blocks; i++)
+            add_step(b, NN_STEP_RES, 1, 4 * a->nf, -1);
+    } else {
+        add_step(b, NN_STEP_STEM, a->image_size, a->nf, -1);
+        push(b);
+        add_down_path(b);
+        add_up_path(b);
+        check_groups(b, b->plan->values[b->current].channels);
+    }
+    add_step(b, NN_STEP_HEAD, a->image_size, a->channels + 1, -1);
+}
+
 /* The lowest offset at which `size` floats overlap no value that is alive while step `at` runs. */
 static size_t first_fit(const struct nn_plan *plan, int placed, int at, size_t size)
 {
@@ -213,12 +232,7 @@ int nn_plan_build(const struct nn_arch *arch, struct nn_plan *plan, struct err *
     b.current = add_value(&b, arch->image_size, arch->channels);
     if (arch->pyramid == NN_PYRAMID_RESIDUAL)
         b.pyramid = b.current;
-    add_step(&b, NN_STEP_STEM, arch->image_size, arch->nf, -1);
-    push(&b);
-    add_down_path(&b);
-    add_up_path(&b);
-    check_groups(&b, plan->values[b.current].channels);
-    add_step(&b, NN_STEP_HEAD, arch->image_size, arch->channels + 1, -1);
+    add_steps(&b);
     use_value(&b, b.current); /* the caller reads the head after the last step */
     place_values(plan);
     free(b.stack);

@@ -6,6 +6,7 @@
  * large enough are shared with it; that is decided here alone. Neither changes a bit.
  */
 #include "nn_layers.h"
+#include "nn_mlp.h"
 #include "nn_team_work.h"
 #include <math.h>
 #include <string.h>
@@ -305,6 +306,10 @@ static const float *value_of(const struct run *r, int value)
 void nn_step_run(const struct nn_net *net, struct nn_workspace *ws, int step, size_t n,
                  const float *const x[])
 {
+    if (net->arch.kind == NN_ARCH_MLP) {
+        nn_mlp_step_run(net, ws, step, n, x);
+        return;
+    }
     const struct nn_step *s = &net->plan.steps[step];
     size_t group = group_images(net, step), size = net->plan.values[s->out].size;
     for (size_t first = 0; first < n; first += group) {

@@ -7,8 +7,18 @@
 
 /* exp(-ln 10000 · i / (half - 1)); the reference multiplies in single precision. With nf = 4 or
  * more half - 1 is at least 1. */
+static void mlp_frequencies(int half, float *out)
+{
+    for (int i = 0; i < half; i++)
+        out[i] = (float)math_exp(math_log(4.0) - math_log(64.0) * i / (half - 1));
+}
+
 void nn_time_frequencies(const struct nn_arch *arch, float *out)
 {
+    if (arch->kind == NN_ARCH_MLP) {
+        mlp_frequencies(arch->nf / 2, out);
+        return;
+    }
     int half = arch->nf / 2;
     float step = (float)(-math_log(10000.0) / (half - 1));
     for (int i = 0; i < half; i++)
@@ -29,6 +39,12 @@ void nn_time_embed(const struct nn_net *net, float t, float *out)
 {
     bool fourier = net->arch.embedding == NN_EMBEDDING_FOURIER;
     int half = nn_embedding_length(&net->arch) / 2;
+    if (net->arch.kind == NN_ARCH_MLP) {
+        double log_tau = math_log((double)t / (double)net->scale[0]);
+        for (int i = 0; i < half; i++)
+            sine_cosine((float)(log_tau * (double)net->frequencies[i]), &out[i], &out[half + i]);
+        return;
+    }
     float log_t = fourier ? (float)math_log((double)t) : 0.0f;
     for (int i = 0; i < half; i++) {
         float angle = fourier ? log_t * net->frequencies[i] * 2.0f * 3.14159265358979f

@@ -24,18 +24,12 @@ static cairo_status_t take_bytes(void *context, const unsigned char *data, unsig
     return CAIRO_STATUS_WRITE_ERROR;
 }
 
-static bool ends_in(const char *path, const char *ending)
-{
-    size_t length = strlen(path), own = strlen(ending);
-    return length > own && strcmp(path + length - own, ending) == 0;
-}
-
 struct plot *plot_new(const char *path, double width, double height, struct err *e)
 {
     struct plot *p;
-    bool svg = ends_in(path, ".svg");
+    bool svg = file_name_ends(path, ".svg");
 
-    if (!svg && !ends_in(path, ".png")) {
+    if (!svg && !file_name_ends(path, ".png")) {
         err_fail(e, ERR_INPUT, path, "a figure's name must end in .png or .svg");
         return NULL;
     }

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define CONFIG_BYTES_MAX ((size_t)1 << 20)
 #define SHEET_COLUMNS 8
 #define PATH_MAX_HERE 4096
 
@@ -63,7 +62,7 @@ static int read_config(struct run *r, struct err *e)
     char own[PATH_MAX_HERE];
     const char *path = r->o->resume ? path_in(r, "config.json", own) : r->o->config;
     struct buf text;
-    buf_init(&text, CONFIG_BYTES_MAX);
+    buf_init(&text, TRAIN_CONFIG_BYTES_MAX);
     int result = path ? file_read(path, &text, e) : 0;
     if (result == 0)
         result = train_config_read(path ? (const char *)text.data : NULL, text.length, path,
@@ -77,27 +76,6 @@ static int read_config(struct run *r, struct err *e)
                                path ? path : "configuration", e);
 }
 
-/* The digest leaves out what changes no weight: how long to train, how often to report, and names.
- */
-static int digest_config(struct run *r, struct err *e)
-{
-    static const char *const free_keys[] = {"steps", "log_every", "save_every", "sheet_every",
-                                            "labels"};
-    json_t *root = train_config_json(&r->config, e);
-    struct buf text;
-    if (!root)
-        return -1;
-    for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++)
-        json_object_del(root, free_keys[i]);
-    buf_init(&text, CONFIG_BYTES_MAX);
-    int result = json_append(&text, root, JSON_SORT_KEYS, e);
-    if (result == 0)
-        result = sha256_hex(text.data, text.length, r->config_sha256, e);
-    buf_free(&text);
-    json_decref(root);
-    return result;
-}
-
 static int write_config(const struct run *r, struct err *e)
 {
     char path[PATH_MAX_HERE];
@@ -105,7 +83,7 @@ static int write_config(const struct run *r, struct err *e)
     struct buf text;
     if (!root)
         return -1;
-    buf_init(&text, CONFIG_BYTES_MAX);
+    buf_init(&text, TRAIN_CONFIG_BYTES_MAX);
     int result = json_append(&text, root, JSON_INDENT(2), e);
     if (result == 0)
         result = buf_string(&text, "\n", e);
@@ -116,7 +94,7 @@ static int write_config(const struct run *r, struct err *e)
     return result;
 }
 
-static int check_conditional(const struct run *r, struct err *e)
+static int settle_classes(struct run *r, struct err *e)
 {
     size_t names = json_array_size(r->config.labels);
     if (names > 0 && names != (size_t)r->data.classes)
@@ -131,17 +109,55 @@ static int check_conditional(const struct run *r, struct err *e)
     if (r->data.classes > CKPT_LABELS_MAX)
         return err_fail(e, ERR_LIMIT, "\"conditional\"", "%d classes are too many: at most %d",
                         r->data.classes, CKPT_LABELS_MAX);
+    r->config.arch.classes = r->data.classes;
     return 0;
+}
+
+/* Takes the change's file into the configuration, and that into RUN/config.json. A run that is
+ * killed before its next save finds the changed configuration beside the state that it was changed
+ * at; the list of changes says that the two belong together. */
+static int change_config(struct run *r, struct err *e)
+{
+    const char *path = r->o->changes;
+    struct buf text;
+    if (!path)
+        return 0;
+    buf_init(&text, TRAIN_CONFIG_BYTES_MAX);
+    int result = file_read(path, &text, e);
+    if (result == 0)
+        result = train_config_change(&r->config, (const char *)text.data, text.length,
+                                     r->state.step, path, e);
+    if (result == 0)
+        result = train_config_digest(&r->config, r->config_sha256, e);
+    if (result == 0)
+        result = write_config(r, e);
+    if (result == 0)
+        log_line(LOG_INFO, "from step %" PRId64 " on with the changes of %s", r->state.step, path);
+    buf_free(&text);
+    return result;
+}
+
+/* The state, before what depends on a configuration that may yet be changed. */
+static int open_state(struct run *r, struct err *e)
+{
+    char path[PATH_MAX_HERE];
+    if (train_state_new(&r->state, nn_arch_scalars(&r->config.arch), e))
+        return -1;
+    if (!r->o->resume)
+        return write_config(r, e);
+    return train_state_load(&r->state, path_in(r, "state.safetensors", path), r->config_sha256,
+                            r->config.continued, r->data.sha256, e) ||
+                   change_config(r, e)
+               ? -1
+               : 0;
 }
 
 static int build(struct run *r, struct err *e)
 {
     const struct train_config *c = &r->config;
-    const struct nn_grad_options options = {.kernel = r->o->kernel,
-                                            .batch = (int)c->batch,
-                                            .classes = c->conditional ? r->data.classes : 0,
-                                            .dropout = c->dropout,
-                                            .seed = c->seed};
+    const struct nn_grad_options options = {
+        .kernel = r->o->kernel, .batch = (int)c->batch, .dropout = c->dropout, .seed = c->seed};
+    char path[PATH_MAX_HERE];
     r->pool = nn_pool_new(r->o->threads, e);
     if (!r->pool)
         return -1;
@@ -149,30 +165,16 @@ static int build(struct run *r, struct err *e)
     if (!r->grad)
         return -1;
     r->params = nn_grad_params(r->grad, &r->param_count);
-    size_t count = nn_grad_scalars(r->grad);
-    r->gradient = calloc(count, sizeof *r->gradient);
+    r->gradient = calloc(r->state.count, sizeof *r->gradient);
     r->losses = calloc((size_t)c->batch, sizeof *r->losses);
     if (!r->gradient || !r->losses)
-        return err_fail_memory(e, count * sizeof *r->gradient);
-    if (train_state_new(&r->state, count, e))
+        return err_fail_memory(e, r->state.count * sizeof *r->gradient);
+    if (!r->o->resume)
+        train_state_init(&r->state, r->params, r->param_count, c->seed);
+    if (train_batch_new(&r->batch, c, &r->data, r->o->kernel, r->pool, e))
         return -1;
-    return train_batch_new(&r->batch, c, &r->data, r->o->kernel, r->pool, e);
-}
-
-static int begin_or_continue(struct run *r, struct err *e)
-{
-    char state[PATH_MAX_HERE], log[PATH_MAX_HERE];
-    path_in(r, "state.safetensors", state);
-    path_in(r, "log.csv", log);
-    if (r->o->resume) {
-        if (train_state_load(&r->state, state, r->config_sha256, r->data.sha256, e))
-            return -1;
-    } else {
-        if (write_config(r, e))
-            return -1;
-        train_state_init(&r->state, r->params, r->param_count, r->config.seed);
-    }
-    return train_log_open(&r->log, log, r->o->resume ? r->state.step : -1, e);
+    return train_log_open(&r->log, path_in(r, "log.csv", path), r->o->resume ? r->state.step : -1,
+                          e);
 }
 
 static int open_run(struct run *r, struct err *e)
@@ -186,9 +188,9 @@ static int open_run(struct run *r, struct err *e)
                         "folder");
     if (r->o->resume && !exists(path_in(r, "state.safetensors", path)))
         return err_fail(e, ERR_INPUT, path, "is not there: nothing to resume");
-    if (train_data_open(&r->o->data, &r->data, e) || read_config(r, e) || check_conditional(r, e) ||
-        digest_config(r, e) || make_folder(r->o->run, e) ||
-        make_folder(path_in(r, "samples", path), e) || build(r, e) || begin_or_continue(r, e))
+    if (train_data_open(&r->o->data, &r->data, e) || read_config(r, e) || settle_classes(r, e) ||
+        train_config_digest(&r->config, r->config_sha256, e) || make_folder(r->o->run, e) ||
+        make_folder(path_in(r, "samples", path), e) || open_state(r, e) || build(r, e))
         return -1;
     if (r->data.count < (size_t)r->config.batch)
         log_line(LOG_WARN, "%s: %zu images for batches of %" PRId64 ": each comes several times",
@@ -239,10 +241,9 @@ static int save(struct run *r, struct err *e)
 static int write_sheet(struct run *r, struct err *e)
 {
     char name[64], path[PATH_MAX_HERE];
-    int classes = r->config.conditional ? r->data.classes : 0;
+    int classes = r->config.arch.classes;
     const struct train_sheet s = {.config = &r->config,
                                   .grad = r->grad,
-                                  .classes = classes,
                                   .columns = SHEET_COLUMNS,
                                   .rows = classes == 0   ? 4
                                           : classes < 10 ? classes
@@ -260,12 +261,6 @@ static double on_loss(void *context, int image, const float *v_x, float v_t, flo
     const struct train_batch *b = context;
     return train_loss(b->n, b->target + (size_t)image * (b->n + 1), v_x, v_t,
                       1.0f / (float)b->count, v_x_slope, v_t_slope);
-}
-
-static double learning_rate(const struct train_config *c, int64_t step)
-{
-    double ramp = c->warmup > 0 ? (double)step / (double)c->warmup : 1;
-    return c->learning_rate * (ramp < 1 ? ramp : 1);
 }
 
 static int take_step(struct run *r, struct err *e)
@@ -294,7 +289,7 @@ static int take_step(struct run *r, struct err *e)
                         "lower \"learning_rate\" (%g) and begin anew",
                         s->step, isfinite(loss) ? "gradient" : "loss", c->learning_rate);
     const struct train_adam_step update = {.step = s->step + 1,
-                                           .rate = learning_rate(c, s->step),
+                                           .rate = train_config_rate(c, s->step),
                                            .norm = norm,
                                            .clip = c->clip,
                                            .ema = c->ema,
@@ -327,7 +322,7 @@ static int report(struct run *r, struct train_progress *p, struct err *e)
     p->line = (struct train_log_line){.step = s->step,
                                       .loss = p->loss,
                                       .norm = p->norm,
-                                      .rate = learning_rate(&r->config, s->step - 1),
+                                      .rate = train_config_rate(&r->config, s->step - 1),
                                       .speed = p->speed};
     s->loss_sum = s->norm_sum = 0;
     s->sum_count = 0;

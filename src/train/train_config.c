@@ -6,45 +6,56 @@
 #include "nn_grad.h"
 #include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { REAL, INTEGER, BOOLEAN };
+enum kind { REAL, INTEGER, BOOLEAN, WORD };
 
-/* Keys that are numbers or truth values, with their ranges. A real's `min` may be excluded. */
+static const char *const decay_words[] = {"none", "linear", "cosine", NULL};
+
+/* CHANGES: may be changed when a run goes on; FREE: decides no byte of the weights; LATER: came
+ * after the first version, so that a default is left out of the digest. */
+enum { CHANGES = 1, FREE = 2, LATER = 4 };
+
+/* Keys that are numbers, truth values or words, with their ranges. */
 static const struct key {
     const char *name;
     enum kind kind;
     size_t offset;
     double min, max;
+    const char *const *words; /* of a WORD, whose value is the number of the word; NULL behind */
+    unsigned flags;
 } keys[] = {
-#define KEY(name, kind, min, max)                                                                  \
+#define KEY(name, kind, min, max, ...)                                                             \
     {                                                                                              \
-#name, kind, offsetof(struct train_config, name), min, max                                 \
+#name, kind, offsetof(struct train_config, name), min, max, __VA_ARGS__                    \
     }
-    KEY(sigma, REAL, 1e-9, CKPT_SIGMA_MAX),
-    KEY(tau, REAL, 1e-6, CKPT_TAU_MAX),
-    KEY(gamma, REAL, 0, CKPT_GAMMA_MAX),
-    KEY(m, INTEGER, -1, CKPT_M_MAX),
-    KEY(restrict_m, BOOLEAN, 0, 1),
-    KEY(t_max, REAL, 0, FIELD_T_MAX),
-    KEY(t_min, REAL, 1e-6, FIELD_T_MAX),
-    KEY(norm_max, REAL, 0, CKPT_NORM_MAX),
-    KEY(t_substitution, REAL, 0, FIELD_T_MAX),
-    KEY(batch, INTEGER, 1, TRAIN_BATCH_MAX),
-    KEY(large_batch, INTEGER, 1, TRAIN_LARGE_BATCH_MAX),
-    KEY(conditional, BOOLEAN, 0, 1),
-    KEY(label_dropout, REAL, 0, 1),
-    KEY(flip, BOOLEAN, 0, 1),
-    KEY(steps, INTEGER, 0, TRAIN_STEPS_MAX),
-    KEY(warmup, INTEGER, 0, TRAIN_STEPS_MAX),
-    KEY(learning_rate, REAL, 0, 1e30),
-    KEY(clip, REAL, 1e-9, 1e9),
-    KEY(ema, REAL, 0, 1),
-    KEY(dropout, REAL, 0, 0.99),
-    KEY(log_every, INTEGER, 1, TRAIN_STEPS_MAX),
-    KEY(save_every, INTEGER, 1, TRAIN_STEPS_MAX),
-    KEY(sheet_every, INTEGER, 0, TRAIN_STEPS_MAX),
+    KEY(sigma, REAL, 1e-9, CKPT_SIGMA_MAX, NULL, 0),
+    KEY(tau, REAL, 1e-6, CKPT_TAU_MAX, NULL, 0),
+    KEY(gamma, REAL, 0, CKPT_GAMMA_MAX, NULL, 0),
+    KEY(m, INTEGER, -1, CKPT_M_MAX, NULL, 0),
+    KEY(restrict_m, BOOLEAN, 0, 1, NULL, 0),
+    KEY(t_max, REAL, 0, FIELD_T_MAX, NULL, 0),
+    KEY(t_min, REAL, 1e-6, FIELD_T_MAX, NULL, 0),
+    KEY(norm_max, REAL, 0, CKPT_NORM_MAX, NULL, 0),
+    KEY(t_substitution, REAL, 0, FIELD_T_MAX, NULL, 0),
+    KEY(batch, INTEGER, 1, TRAIN_BATCH_MAX, NULL, 0),
+    KEY(large_batch, INTEGER, 1, TRAIN_LARGE_BATCH_MAX, NULL, CHANGES),
+    KEY(conditional, BOOLEAN, 0, 1, NULL, 0),
+    KEY(label_dropout, REAL, 0, 1, NULL, 0),
+    KEY(flip, BOOLEAN, 0, 1, NULL, 0),
+    KEY(steps, INTEGER, 0, TRAIN_STEPS_MAX, NULL, CHANGES),
+    KEY(warmup, INTEGER, 0, TRAIN_STEPS_MAX, NULL, 0),
+    KEY(learning_rate, REAL, 0, 1e30, NULL, CHANGES),
+    KEY(decay, WORD, 0, 0, decay_words, CHANGES | LATER),
+    KEY(decay_steps, INTEGER, 0, TRAIN_STEPS_MAX, NULL, CHANGES | LATER),
+    KEY(clip, REAL, 1e-9, 1e9, NULL, 0),
+    KEY(ema, REAL, 0, 1, NULL, CHANGES),
+    KEY(dropout, REAL, 0, 0.99, NULL, CHANGES),
+    KEY(log_every, INTEGER, 1, TRAIN_STEPS_MAX, NULL, CHANGES | FREE),
+    KEY(save_every, INTEGER, 1, TRAIN_STEPS_MAX, NULL, CHANGES | FREE),
+    KEY(sheet_every, INTEGER, 0, TRAIN_STEPS_MAX, NULL, CHANGES | FREE),
 #undef KEY
 };
 #define KEY_COUNT (sizeof keys / sizeof keys[0])
@@ -77,6 +88,26 @@ static void *member(const struct train_config *c, const struct key *k)
     return (unsigned char *)c + k->offset;
 }
 
+static int read_word(const json_t *root, const struct key *k, int *out, const char *what,
+                     struct err *e)
+{
+    const char *word = NULL;
+    char choices[128] = "";
+    if (json_get_string(root, k->name, false, &word, what, e))
+        return -1;
+    for (int i = 0; word && k->words[i]; i++) {
+        if (strcmp(word, k->words[i]) == 0) {
+            *out = i;
+            return 0;
+        }
+        size_t length = strlen(choices);
+        snprintf(choices + length, sizeof choices - length, "%s%s", i ? ", " : "", k->words[i]);
+    }
+    return word ? err_fail(e, ERR_INPUT, what, "\"%s\" is one of %s, not \"%s\"", k->name, choices,
+                           word)
+                : 0;
+}
+
 static int read_key(const json_t *root, const struct key *k, struct train_config *c,
                     const char *what, struct err *e)
 {
@@ -86,10 +117,28 @@ static int read_key(const json_t *root, const struct key *k, struct train_config
     case INTEGER:
         return json_get_int(root, k->name, false, (int64_t)k->min, (int64_t)k->max, member(c, k),
                             what, e);
+    case WORD:
+        return read_word(root, k, member(c, k), what, e);
     case BOOLEAN:
         break;
     }
     return json_get_bool(root, k->name, false, member(c, k), what, e);
+}
+
+static json_t *key_json(const struct train_config *c, const struct key *k)
+{
+    const void *at = member(c, k);
+    switch (k->kind) {
+    case REAL:
+        return json_real(*(const double *)at);
+    case INTEGER:
+        return json_integer(*(const int64_t *)at);
+    case WORD:
+        return json_string(k->words[*(const int *)at]);
+    case BOOLEAN:
+        break;
+    }
+    return json_boolean(*(const bool *)at);
 }
 
 static int read_labels(const json_t *labels, struct train_config *c, const char *what,
@@ -106,16 +155,36 @@ static int read_labels(const json_t *labels, struct train_config *c, const char 
     return c->labels ? 0 : err_fail_memory(e, 256);
 }
 
+/* What train_config_change wrote. */
+static int read_continued(const json_t *continued, struct train_config *c, const char *what,
+                          struct err *e)
+{
+    if (!continued)
+        return 0;
+    for (size_t i = 0; i < json_array_size(continued); i++) {
+        const json_t *entry = json_array_get(continued, i);
+        int64_t step;
+        const char *digest;
+        if (json_get_int(entry, "step", true, 0, TRAIN_STEPS_MAX, &step, what, e) ||
+            json_get_string(entry, "config_sha256", true, &digest, what, e))
+            return -1;
+    }
+    if (!json_is_array(continued))
+        return err_fail(e, ERR_INPUT, what, "\"continued\" must be an array");
+    c->continued = json_deep_copy(continued);
+    return c->continued ? 0 : err_fail_memory(e, 256);
+}
+
 static int read_object(const json_t *root, struct train_config *c, const char *what, struct err *e)
 {
-    const char *known[KEY_COUNT + 3] = {"network", "seed", "labels"};
+    const char *known[KEY_COUNT + 4] = {"network", "seed", "labels", "continued"};
     int64_t seed = (int64_t)c->seed;
 
     if (!json_is_object(root))
         return err_fail(e, ERR_INPUT, what, "the configuration must be a JSON object");
     for (size_t i = 0; i < KEY_COUNT; i++)
-        known[i + 3] = keys[i].name;
-    if (json_only_keys(root, known, KEY_COUNT + 3, what, e) ||
+        known[i + 4] = keys[i].name;
+    if (json_only_keys(root, known, KEY_COUNT + 4, what, e) ||
         json_get_int(root, "seed", false, 0, INT64_MAX, &seed, what, e))
         return -1;
     c->seed = (uint64_t)seed;
@@ -126,8 +195,12 @@ static int read_object(const json_t *root, struct train_config *c, const char *w
     if (network && !json_is_object(network))
         return err_fail(e, ERR_INPUT, what, "\"network\" must be an object");
     c->network = network ? json_deep_copy(network) : json_object();
-    return c->network ? read_labels(json_object_get(root, "labels"), c, what, e)
-                      : err_fail_memory(e, 256);
+    if (!c->network)
+        return err_fail_memory(e, 256);
+    return read_labels(json_object_get(root, "labels"), c, what, e) ||
+                   read_continued(json_object_get(root, "continued"), c, what, e)
+               ? -1
+               : 0;
 }
 
 int train_config_read(const char *text, size_t length, const char *what, struct train_config *out,
@@ -148,7 +221,8 @@ void train_config_clear(struct train_config *c)
 {
     json_decref(c->network);
     json_decref(c->labels);
-    c->network = c->labels = NULL;
+    json_decref(c->continued);
+    c->network = c->labels = c->continued = NULL;
 }
 
 /* ---- settling ---- */
@@ -223,19 +297,99 @@ json_t *train_config_json(const struct train_config *c, struct err *e)
     bool bad = !root || json_object_set_new(root, "network", ckpt_arch_json(&c->arch)) ||
                json_object_set_new(root, "seed", json_integer((json_int_t)c->seed));
     for (size_t i = 0; i < KEY_COUNT && !bad; i++) {
-        const void *at = member(c, &keys[i]);
-        json_t *value = keys[i].kind == REAL      ? json_real(*(const double *)at)
-                        : keys[i].kind == INTEGER ? json_integer(*(const int64_t *)at)
-                                                  : json_boolean(*(const bool *)at);
+        json_t *value = key_json(c, &keys[i]);
         bad = json_object_set_new(root, keys[i].name, value) != 0;
     }
     if (!bad && c->labels)
         bad = json_object_set(root, "labels", c->labels) != 0;
+    if (!bad && c->continued)
+        bad = json_object_set(root, "continued", c->continued) != 0;
     if (!bad)
         return root;
     json_decref(root);
     err_fail_memory(e, 4096);
     return NULL;
+}
+
+/* ---- going on with changes ---- */
+
+int train_config_digest(const struct train_config *c, char out[SHA256_HEX_SIZE], struct err *e)
+{
+    json_t *root = train_config_json(c, e);
+    struct buf text;
+    if (!root)
+        return -1;
+    json_object_del(root, "labels");
+    json_object_del(root, "continued");
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        json_t *usual = key_json(&defaults, &keys[i]);
+        bool absent =
+            (keys[i].flags & LATER) && json_equal(usual, json_object_get(root, keys[i].name));
+        if (absent || (keys[i].flags & FREE))
+            json_object_del(root, keys[i].name);
+        json_decref(usual);
+    }
+    if (c->decay == TRAIN_DECAY_NONE)
+        json_object_del(root, "steps");
+    buf_init(&text, TRAIN_CONFIG_BYTES_MAX);
+    int result = json_append(&text, root, JSON_SORT_KEYS, e);
+    if (result == 0)
+        result = sha256_hex(text.data, text.length, out, e);
+    buf_free(&text);
+    json_decref(root);
+    return result;
+}
+
+static int apply_changes(struct train_config *c, const json_t *changes, const char *what,
+                         struct err *e)
+{
+    const char *known[KEY_COUNT];
+    size_t count = 0;
+    for (size_t i = 0; i < KEY_COUNT; i++)
+        if (keys[i].flags & CHANGES)
+            known[count++] = keys[i].name;
+    if (!json_is_object(changes))
+        return err_fail(e, ERR_INPUT, what, "the changes must be a JSON object");
+    if (json_only_keys(changes, known, count, what, e))
+        return -1;
+    for (size_t i = 0; i < KEY_COUNT; i++)
+        if (read_key(changes, &keys[i], c, what, e))
+            return -1;
+    return 0;
+}
+
+int train_config_change(struct train_config *c, const char *text, size_t length, int64_t step,
+                        const char *what, struct err *e)
+{
+    char before[SHA256_HEX_SIZE];
+    json_t *changes = json_parse(text, length, what, e);
+    if (!changes)
+        return -1;
+    int result = train_config_digest(c, before, e) || apply_changes(c, changes, what, e) ? -1 : 0;
+    if (result == 0) {
+        json_t *entry = json_pack("{s:I, s:s, s:O}", "step", (json_int_t)step, "config_sha256",
+                                  before, "changes", changes);
+        if (!c->continued)
+            c->continued = json_array();
+        if (json_array_append_new(c->continued, entry))
+            result = err_fail_memory(e, 256);
+    }
+    json_decref(changes);
+    return result;
+}
+
+double train_config_rate(const struct train_config *c, int64_t step)
+{
+    double ramp = c->warmup > 0 ? (double)step / (double)c->warmup : 1, fall = 1;
+    int64_t span = c->decay_steps > 0 ? c->decay_steps : c->steps / 5, left = c->steps - step;
+    if (c->decay != TRAIN_DECAY_NONE && left < span)
+        fall = (double)left / (double)span;
+    if (c->decay == TRAIN_DECAY_COSINE && left < span) {
+        double sine, cosine;
+        math_sincos_turn(fall / 2, &sine, &cosine);
+        fall = (1 - cosine) / 2;
+    }
+    return c->learning_rate * (ramp < 1 ? ramp : 1) * fall;
 }
 
 int train_config_describe(const struct train_config *c, char *const *labels, int label_count,

@@ -7,18 +7,24 @@
 #ifndef TRAIN_CONFIG_H
 #define TRAIN_CONFIG_H
 
+#include "base_crypto.h"
 #include "base_json.h"
 #include "ckpt_description.h"
 
 #define TRAIN_STEPS_MAX 100000000 /* the draws' counters hold 32 bits of steps */
 #define TRAIN_DIVISOR_OFFSET 1e-5 /* as the reference's samplers have it */
+#define TRAIN_CONFIG_BYTES_MAX ((size_t)1 << 20)
 #define TRAIN_BATCH_MAX 4096
 #define TRAIN_LARGE_BATCH_MAX 65536
+
+enum train_decay { TRAIN_DECAY_NONE, TRAIN_DECAY_LINEAR, TRAIN_DECAY_COSINE };
 
 struct train_config {
     struct nn_arch arch;
     json_t *network; /* as given: settled when the image size is known; owned, may be NULL */
     json_t *labels;  /* names of the classes instead of the data's own; owned, may be NULL */
+    json_t
+        *continued; /* what was changed on the way, see train_config_change; owned, may be NULL */
     /* the field */
     double sigma, tau, gamma;
     int64_t m;       /* −1: by the rule for a new data set */
@@ -35,6 +41,8 @@ struct train_config {
     /* the optimiser */
     int64_t steps, warmup;
     double learning_rate, clip, ema, dropout;
+    int decay;           /* enum train_decay */
+    int64_t decay_steps; /* at the end of the run, over which the rate falls to 0; 0: a fifth */
     uint64_t seed;
     /* the run */
     int64_t log_every, save_every, sheet_every; /* steps; 0: never (sheets) */
@@ -54,6 +62,23 @@ int train_config_settle(struct train_config *c, int channels, int side, double n
 
 /* The settled configuration (new reference), readable by train_config_read. */
 json_t *train_config_json(const struct train_config *c, struct err *e);
+
+/* SHA-256 of what decides the bytes of the weights: without how long to train (unless the rate
+ * decays towards the end), how often to report, names and the list of changes. Keys that were added
+ * after the first version count only where they differ from their default. */
+int train_config_digest(const struct train_config *c, char out[SHA256_HEX_SIZE], struct err *e);
+
+/* Changes a settled configuration from step `step` on, by a JSON object of some of: steps,
+ * learning_rate, decay, decay_steps, ema, dropout, large_batch, log_every, save_every, sheet_every.
+ * What was changed is added to c->continued as {"step", "config_sha256", "changes"}, the digest
+ * being that of the configuration before. */
+int train_config_change(struct train_config *c, const char *text, size_t length, int64_t step,
+                        const char *what, struct err *e);
+
+/* The learning rate of the step that follows `step` steps taken: a linear rise over `warmup` steps,
+ * and a fall over the last `decay_steps`, linear or as half a cosine, that would reach 0 at
+ * `steps`. */
+double train_config_rate(const struct train_config *c, int64_t step);
 
 /* What a checkpoint of this run says about itself; `labels` [label_count] are copied. Free with
  * ckpt_description_clear. */

@@ -54,7 +54,9 @@ static int start(struct draw *d, struct err *e)
         if (ode_solver_start(d->solver[i], d->slope, c->t_max, c->t_min, e))
             return -1;
         d->rows[i] = d->x + i * d->n;
-        d->label[i] = d->s->classes > 0 ? (int32_t)(i / (size_t)d->s->columns) % d->s->classes : -1;
+        d->label[i] = d->s->config->arch.classes > 0
+                          ? (int32_t)(i / (size_t)d->s->columns) % d->s->config->arch.classes
+                          : -1;
     }
     return 0;
 }
@@ -76,7 +78,7 @@ static bool advance(struct draw *d)
     const struct nn_grad_batch batch = {.n = (int)d->images,
                                         .x = d->rows,
                                         .t = d->t,
-                                        .label = d->s->classes > 0 ? d->label : NULL,
+                                        .label = d->s->config->arch.classes > 0 ? d->label : NULL,
                                         .loss = on_output,
                                         .context = d};
     nn_grad_run(d->s->grad, &batch, d->losses, NULL);

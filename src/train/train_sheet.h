@@ -9,8 +9,7 @@
 struct train_sheet {
     const struct train_config *config;
     struct nn_grad *grad; /* holds the weights to sample with */
-    int classes;          /* 0: no labels; else a row of images a class */
-    int columns, rows;
+    int columns, rows;    /* with classes, a row of images a class */
 };
 
 /* Draws columns × rows images of the run's seed and writes them as a PNG, atomically. A sample that

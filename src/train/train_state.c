@@ -173,8 +173,24 @@ static int check_digest(const json_t *state, const char *key, const char *right,
                           "belongs to %s: continue with that, or begin another run", what);
 }
 
+/* The digest that the state must have: of the configuration, or of one that was changed into it at
+ * this step. */
+static const char *config_of_step(const json_t *state, const char *config, const json_t *continued)
+{
+    const char *stored = json_string_value(json_object_get(state, "config_sha256"));
+    json_t *step = json_object_get(state, "step");
+    for (size_t i = 0; stored && i < json_array_size(continued); i++) {
+        const json_t *entry = json_array_get(continued, i);
+        const char *digest = json_string_value(json_object_get(entry, "config_sha256"));
+        if (json_equal(json_object_get(entry, "step"), step) && digest &&
+            strcmp(digest, stored) == 0)
+            return digest;
+    }
+    return config;
+}
+
 static int read_metadata(struct train_state *s, const struct ckpt_file *f, const char *config,
-                         const char *data, struct err *e)
+                         const json_t *continued, const char *data, struct err *e)
 {
     const char *path = ckpt_file_path(f), *text = ckpt_file_metadata(f, STATE_KEY);
     int64_t version;
@@ -188,7 +204,8 @@ static int read_metadata(struct train_state *s, const struct ckpt_file *f, const
         result = err_fail(e, ERR_UNSUPPORTED, path, "state version %lld, this build knows %d",
                           (long long)version, STATE_VERSION);
     if (result == 0 &&
-        (check_digest(state, "config_sha256", config, "another configuration", path, e) ||
+        (check_digest(state, "config_sha256", config_of_step(state, config, continued),
+                      "another configuration", path, e) ||
          check_digest(state, "data_sha256", data, "other data", path, e) ||
          json_get_int(state, "step", true, 0, TRAIN_STEPS_MAX, &s->step, path, e) ||
          json_get_real(state, "loss_sum", true, -1e300, 1e300, &s->loss_sum, path, e) ||
@@ -217,12 +234,12 @@ static int read_arrays(struct train_state *s, const struct ckpt_file *f, struct 
 }
 
 int train_state_load(struct train_state *s, const char *path, const char *config_sha256,
-                     const char *data_sha256, struct err *e)
+                     const json_t *continued, const char *data_sha256, struct err *e)
 {
     struct ckpt_file *f = ckpt_file_open(path, e);
     if (!f)
         return -1;
-    int result = read_metadata(s, f, config_sha256, data_sha256, e);
+    int result = read_metadata(s, f, config_sha256, continued, data_sha256, e);
     if (result == 0)
         result = read_arrays(s, f, e);
     ckpt_file_close(f);

@@ -29,11 +29,13 @@ void train_state_init(struct train_state *s, const struct nn_param *params, size
                       uint64_t seed);
 
 /* ERR_NUMERIC and the old file unharmed when a value is not finite. `data_sha256` and the settled
- * configuration are stored and must be the same when it is read. */
+ * configuration's digest are stored and must be the same when it is read; or the configuration must
+ * have been `continued` (an array as train_config_change makes, or NULL) from the stored one at the
+ * state's own step. */
 int train_state_save(const struct train_state *s, const char *path, const char *config_sha256,
                      const char *data_sha256, struct err *e);
 int train_state_load(struct train_state *s, const char *path, const char *config_sha256,
-                     const char *data_sha256, struct err *e);
+                     const json_t *continued, const char *data_sha256, struct err *e);
 
 /* The average as a checkpoint that can be served, in f32, f16 or bf16. */
 int train_state_export(const struct train_state *s, const struct nn_param *params,

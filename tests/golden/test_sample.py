@@ -418,7 +418,7 @@ class BadInput(Case):
                 ("first_index", ("-n", "2", "--first-index", 2**64 - 1)),
                 ("--steps", ("--solver", "euler", "--steps", "0")),
                 ("--steps", ("--solver", "rk45", "--steps", "20")),
-                ("--schedule", ("--schedule", "tuned")), ("--rtol", ("--solver", "heun", "--rtol", "1e-3")),
+                ("schedule", ("--schedule", "tuned")), ("--rtol", ("--solver", "heun", "--rtol", "1e-3")),
                 ("--rtol", ("--rtol", "nan")), ("--rtol", ("--rtol", "1e-3x")),
                 ("--rtol", ("--rtol", "0x1p-3")), ("--atol", ("--atol", "-1")),
                 ("--atol", ("--atol", "1e999")), ("rtol", ("--rtol", "0")),

@@ -146,7 +146,7 @@ static void a_slope_does_not_depend_on_company(void **state)
     const double t[B] = {20.0, 3.0, 1.0, 0.5, 1e-3};
     struct model_query queries[B];
     for (int i = 0; i < B; i++) {
-        model_prior_draw(m, &solver, 5, (uint64_t)i, x[i]);
+        model_prior_draw(m, &solver, 1.0, 5, (uint64_t)i, x[i]);
         queries[i] = (struct model_query){x[i], t[i], ODE_SLOPE_DLNT, MODEL_LABEL_NONE, alone[i]};
         model_slopes(m, ws, 1, &queries[i]);
     }
@@ -178,7 +178,7 @@ static void slopes_follow_the_substitution_below_its_threshold(void **state)
     for (int k = 0; k < 4; k++) {
         double x[64], slope[64], slope_dt[64];
         float xf[64], v_x[64], v_t, t = (float)times[k];
-        model_prior_draw(m, &solver, 11, (uint64_t)k, x);
+        model_prior_draw(m, &solver, 1.0, 11, (uint64_t)k, x);
         for (int i = 0; i < 64; i++) {
             x[i] *= times[k] / solver.t_max;
             xf[i] = (float)x[i];

@@ -54,10 +54,14 @@ static inline int test_weights_read(void *context, const struct nn_param *p, flo
         stream = stream * 131 + (uint64_t)(unsigned char)*c;
     size_t kernel = p->rank == 4 ? p->shape[2] * p->shape[3] : 1;
     double fan = p->rank == 1 ? 1 : (double)((p->shape[0] + p->shape[1]) * kernel) / 2;
-    bool projection = !p->trainable;
+    bool projection = !p->trainable && strcmp(p->name, NN_MLP_OFFSET) != 0;
     bool gain = p->rank == 1 && !projection && strstr(p->name, "weight");
     float bound = p->rank == 1 ? 0.2f : (float)sqrt(3 / fan);
     test_uniforms(stream, p->count, out);
+    if (strcmp(p->name, NN_MLP_SCALE) == 0) {
+        out[0] = 0.7f;
+        return 0;
+    }
     for (size_t i = 0; i < p->count; i++)
         out[i] = projection ? 16 * out[i] : bound * out[i] + (gain ? 1.0f : 0.0f);
     return 0;
@@ -103,6 +107,9 @@ static const struct test_arch {
       .fir = true}},
     {"smallest",
      {.image_size = 1, .channels = 2, .nf = 4, .levels = 1, .ch_mult = {1}, .num_res_blocks = 1}},
+    {"mlp", {.kind = NN_ARCH_MLP, .image_size = 1, .channels = 13, .nf = 10, .num_res_blocks = 2}},
+    {"mlp of a plane",
+     {.kind = NN_ARCH_MLP, .image_size = 1, .channels = 2, .nf = 16, .num_res_blocks = 3}},
 };
 
 /* A net of the random weights, and a workspace for it; a failure fails the test. */

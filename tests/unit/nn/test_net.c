@@ -91,7 +91,7 @@ static void evaluate_alone(const struct nn_net *net, struct nn_workspace *ws, st
 {
     for (size_t i = 0; i < IMAGES; i++) {
         const float *x = im->x[i];
-        nn_net_forward(net, ws, 1, &x, &im->t[i], &im->v_x[i], &im->v_t[i]);
+        nn_net_forward(net, ws, 1, &x, &im->t[i], NULL, &im->v_x[i], &im->v_t[i]);
     }
 }
 
@@ -107,7 +107,7 @@ static void check_group(const struct nn_net *net, struct nn_workspace *ws, const
         v_x[i] = calloc(im->n, sizeof(float));
         assert_non_null(v_x[i]);
     }
-    nn_net_forward(net, ws, (int)n, x, t, v_x, v_t);
+    nn_net_forward(net, ws, (int)n, x, t, NULL, v_x, v_t);
     for (size_t i = 0; i < n; i++) {
         size_t at = (shift + i * step) % IMAGES;
         assert_memory_equal(v_x[i], im->v_x[at], im->n * sizeof(float));
@@ -176,7 +176,7 @@ static void test_forward_allocates_nothing(void **state)
             const float *x[IMAGES];
             for (size_t i = 0; i < IMAGES; i++)
                 x[i] = im.x[i];
-            nn_net_forward(net, ws, IMAGES, x, im.t, im.v_x, im.v_t);
+            nn_net_forward(net, ws, IMAGES, x, im.t, NULL, im.v_x, im.v_t);
             assert_int_equal(allocations, before);
             nn_workspace_free(ws);
             nn_net_free(net);
@@ -397,7 +397,7 @@ static void test_not_a_number_stays_visible(void **state)
         check_group(net, ws, &im, 1, 0, 1);
         float other[2], *v_x[2] = {im.v_x[2], im.v_x[3]};
         const float *x[2] = {im.x[0], im.x[1]};
-        nn_net_forward(net, ws, 2, x, im.t, v_x, other);
+        nn_net_forward(net, ws, 2, x, im.t, NULL, v_x, other);
         assert_memory_equal(v_x[0], im.v_x[0], im.n * sizeof(float));
         assert_true(isnan(v_x[1][7]) && isnan(other[1]) && !isnan(other[0]));
         check_group(net, ws, &im, 1, 0, 1);

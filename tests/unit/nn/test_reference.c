@@ -409,7 +409,7 @@ static void compare(const struct test_arch *c, enum nn_kernel kernel, float *con
     assert_non_null(ws);
     for (int i = 0; i < POINTS; i++)
         v_x[i] = calloc(n, sizeof(float));
-    nn_net_forward(net, ws, POINTS, in, t, v_x, v_t);
+    nn_net_forward(net, ws, POINTS, in, t, NULL, v_x, v_t);
     for (int i = 0; i < POINTS; i++)
         worst = fmax(worst, test_distance(v_x[i], expected_x[i], n));
     double apart = test_distance(v_t, expected_t, POINTS);
@@ -427,6 +427,8 @@ static void test_network_is_the_described_one(void **state)
     const float t[POINTS] = {40.0f, 1.7f, 0.003f};
     for (size_t a = 0; a < COUNT(test_archs); a++) {
         const struct test_arch *c = &test_archs[a];
+        if (c->arch.kind == NN_ARCH_MLP) /* test_mlp.c */
+            continue;
         size_t n = (size_t)(c->arch.image_size * c->arch.image_size * c->arch.channels);
         float *x[POINTS], *v_x[POINTS], v_t[POINTS];
         struct reference r;

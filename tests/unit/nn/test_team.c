@@ -176,7 +176,7 @@ static void evaluate(const struct nn_net *net, struct nn_workspace *ws, size_t n
     const float *x[COUNT(im->x)];
     for (size_t i = 0; i < im->n; i++)
         x[i] = im->x[i];
-    nn_net_forward(net, ws, (int)n, x, im->t, im->v_x, im->v_t);
+    nn_net_forward(net, ws, (int)n, x, im->t, NULL, im->v_x, im->v_t);
 }
 
 static void check_network(const struct nn_arch *arch, enum nn_kernel kernel)

@@ -1,0 +1,220 @@
+"""`pfgm plot`, `pfgm tune`, `pfgm bench solvers`, films, and exact fields made of data: that each
+draws, finds or ends on what it should. PFGM and GOLDEN as in test_sample. Standard library only."""
+
+import json
+import os
+import random
+import struct
+import sys
+import unittest
+import xml.etree.ElementTree
+import zlib
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import safetensors_file  # noqa: E402
+import test_sample  # noqa: E402
+from test_sample import Folder  # noqa: E402
+
+
+def tearDownModule():
+    test_sample.tearDownModule()
+
+
+def chunks(data):
+    """[(type, data)] of a PNG whose sums are right."""
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    found, at = [], 8
+    while at < len(data):
+        length, kind = struct.unpack(">I4s", data[at:at + 8])
+        body = data[at + 8:at + 8 + length]
+        assert zlib.crc32(kind + body) == struct.unpack(">I", data[at + 8 + length:at + 12 + length])[0]
+        found.append((kind.decode(), body))
+        at += 12 + length
+    return found
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def size_of(png):
+    return struct.unpack(">II", dict(chunks(png))["IHDR"][:8])
+
+
+class Figures(test_sample.Case):
+    def draw(self, figure, ending, *arguments):
+        path = Folder.file(figure + ending)
+        self.run_pfgm("plot", figure, *arguments, "-o", path)
+        return read(path)
+
+    def test_computed_fields(self):
+        for figure, words in (("field", "Lines of force"), ("farfield", "from afar"),
+                              ("shell", "no force inside"), ("lift", "comes down from T")):
+            with self.subTest(figure):
+                width, height = size_of(self.draw(figure, ".png"))
+                self.assertGreater(min(width, height), 700)
+                svg = self.draw(figure, ".svg")
+                root = xml.etree.ElementTree.fromstring(svg)
+                self.assertTrue(root.tag.endswith("svg"))
+                self.assertGreater(len(svg), 50000)
+                self.assertEqual(svg, self.draw(figure, ".svg"))
+
+    def test_trajectories(self):
+        png = self.draw("trajectories", ".png", Folder.model("pfgm_digits8"), "-n", 3, "--columns", 5)
+        self.assertEqual(size_of(png), (2 * (5 * 64 + 20), 2 * (3 * 64 + 50)))
+
+    def test_mistakes(self):
+        model, out = Folder.model("pfgm_digits8"), Folder.file("no.png")
+        for part, arguments in (("no figure", ("circle", "-o", out)), ("FIGURE", ("-o", out)),
+                                ("needs one MODEL", ("solvers", "-o", out)),
+                                ("no further word", ("field", model, "-o", out)),
+                                ("-o OUT", ("field",)),
+                                (".png or .svg", ("field", "-o", Folder.file("no.jpg")))):
+            with self.subTest(arguments=arguments):
+                self.refused(2, part, "plot", *arguments)
+        self.assertFalse(os.path.exists(out))
+
+
+class Films(test_sample.Case):
+    def test_a_strip_and_a_moving_sheet(self):
+        model = Folder.model("pfgm_digits8")
+        strip, film = Folder.file("strip.png"), Folder.file("film.apng")
+        self.run_pfgm("sample", model, "--seed", 3, "-n", 2, "--trajectory", 6, "-o", strip)
+        self.assertEqual(size_of(read(strip)), (6 * 8, 2 * 8))
+        self.run_pfgm("sample", model, "--seed", 3, "-n", 2, "--trajectory", 6, "-o", film)
+        found = chunks(read(film))
+        self.assertEqual([kind for kind, _ in found].count("fcTL"), 6)
+        self.assertEqual(struct.unpack(">II", dict(found)["acTL"]), (6, 0))
+        numbers = [struct.unpack(">I", body[:4])[0] for kind, body in found if kind in ("fcTL", "fdAT")]
+        self.assertEqual(numbers, list(range(len(numbers))))
+
+    def test_the_last_state_is_the_sample(self):
+        model = Folder.model("pfgm_digits8")
+        self.run_pfgm("sample", model, "--seed", 3, "--trajectory", 6, "-o", Folder.file("strip.png"))
+        self.run_pfgm("sample", model, "--seed", 3, "-o", Folder.file("one.png"))
+        rows = [zlib.decompress(dict(chunks(read(Folder.file(name))))["IDAT"]) for name in ("strip.png",
+                                                                                            "one.png")]
+        self.assertEqual(self.pixels(rows[0], 48, 8)[-8:], self.pixels(rows[1], 8, 8)[-8:])
+
+    @staticmethod
+    def pixels(rows, width, height):
+        """The last row of grey pixels, its filter undone row by row."""
+        before = [0] * width
+        for y in range(height):
+            kind, line = rows[y * (width + 1)], list(rows[y * (width + 1) + 1:(y + 1) * (width + 1)])
+            for x in range(width):
+                a, b, c = (line[x - 1] if x else 0), before[x], (before[x - 1] if x else 0)
+                p = a + b - c
+                paeth = a if abs(p - a) <= min(abs(p - b), abs(p - c)) else b if abs(p - b) <= abs(p - c) else c
+                line[x] = (line[x] + (0, a, b, (a + b) // 2, paeth)[kind]) & 255
+            before = line
+        return before
+
+    def test_mistakes(self):
+        model = Folder.model("pfgm_digits8")
+        self.refused(2, ".apng", "sample", model, "--trajectory", 4, "-o", Folder.file("a.npy"))
+        self.refused(2, "--trajectory", "sample", model, "--trajectory", 1, "-o", Folder.file("a.png"))
+        self.refused(2, "--json", "sample", model, "--trajectory", 4, "--json", "-o", Folder.file("a.png"))
+
+
+class FewEvaluations(test_sample.Case):
+    def test_bench_solvers(self):
+        plot = Folder.file("solvers.svg")
+        table = json.loads(self.run_pfgm("bench", "solvers", Folder.model("pfgm_digits8"), "-n", 4, "--json",
+                                         "--plot", plot))
+        xml.etree.ElementTree.fromstring(read(plot))
+        rms = {(r["solver"], r["schedule"], round(r["nfe"])): r["rms"] for r in table["rows"]}
+        self.assertGreater(table["exact_nfe"], 100)
+        for solver in ("multistep2", "multistep3", "unipc3", "ipndm4"):
+            self.assertLess(rms[solver, "power", 50], 0.25 * rms[solver, "power", 14])
+        self.assertLess(rms["multistep3", "power", 20], 0.5 * rms["euler", "log", 20])
+
+    def test_tune(self):
+        model, out = Folder.model("pfgm_digits8"), Folder.file("tuned.safetensors")
+        told = json.loads(self.run_pfgm("tune", model, "--nfe", "4,20", "--starts", 6, "--rounds", 1, "-o",
+                                        out, "--json"))
+        four = told["tuned"][0]
+        print("4 evaluations: %(rms).4f from the path, by default %(rms_default).4f" % four)
+        self.assertLess(four["rms"], four["rms_default"])
+        self.assertEqual(len(four["nodes"]), 5)
+        before, after = safetensors_file.read(model), safetensors_file.read(out)
+        self.assertEqual({k: v for k, v in after[1].items() if k != "data_mean"}, before[1])
+        self.assertEqual(json.loads(after[0]["pfgm"])["tuned"][0]["nodes"], four["nodes"])
+        report = self.sample(out, "t.png", "--seed", 1, "--schedule", "tuned", "--steps", 4)
+        self.assertEqual((report["images"][0]["nfe"], report["solver"]["method"]), (4, four["method"]))
+        report = self.sample(out, "t.png", "--seed", 1)
+        self.assertEqual((report["images"][0]["nfe"], report["solver"]["schedule"]), (20, "tuned"))
+        self.refused(2, "not tuned for 5 steps", "sample", out, "--schedule", "tuned", "--steps", 5, "-o",
+                     Folder.file("t.png"))
+
+    def test_tune_mistakes(self):
+        model, out = Folder.model("pfgm_digits8"), Folder.file("no.safetensors")
+        for part, arguments in (("--nfe", ("-o", out)), ("-o OUT", ("--nfe", "4")), ("--nfe", ("--nfe", "1", "-o", out)),
+                                ("rise", ("--nfe", "6,4", "-o", out)), ("--starts", ("--nfe", "4", "--starts", "1", "-o", out))):
+            with self.subTest(arguments=arguments):
+                self.refused(2, part, "tune", model, *arguments)
+        self.assertFalse(os.path.exists(out))
+
+
+class Exact(test_sample.Case):
+    """A field of 60 pictures of 5 × 5 in 3 classes: every line ends on one of them, to the byte."""
+
+    SIDE, COUNT, CLASSES = 5, 60, 3
+
+    @classmethod
+    def setUpClass(cls):
+        draw = random.Random(20220922)
+        cls.pictures = [bytes(draw.randrange(256) for _ in range(cls.SIDE ** 2)) for _ in range(cls.COUNT)]
+        cls.labels = bytes(i % cls.CLASSES for i in range(cls.COUNT))
+        cls.images = Folder.file("train-images-idx3-ubyte")
+        with open(cls.images, "wb") as f:
+            f.write(struct.pack(">IIII", 0x803, cls.COUNT, cls.SIDE, cls.SIDE) + b"".join(cls.pictures))
+        with open(Folder.file("train-labels-idx1-ubyte"), "wb") as f:
+            f.write(struct.pack(">II", 0x801, cls.COUNT) + cls.labels)
+        cls.model = Folder.file("exact.safetensors")
+
+    def convert(self):
+        return json.loads(self.run_pfgm("convert", "--exact", self.images, "-o", self.model, "--json"))
+
+    def samples(self, *arguments):
+        self.sample(self.model, "exact.npy", *arguments)
+        data = read(Folder.file("exact.npy"))
+        size = self.SIDE ** 2
+        pixels = data[128:] if len(data) % size == 128 % size else data[-(len(data) - 128):]
+        return [pixels[i:i + size] for i in range(0, len(pixels), size)]
+
+    def test_every_line_ends_on_a_source(self):
+        told = self.convert()
+        self.assertEqual((told["sources"], told["description"]["family"]), (self.COUNT, "exact"))
+        known = {p: i for i, p in enumerate(self.pictures)}
+        for solver in (("--solver", "euler", "--steps", 60), (), ("--solver", "rk45")):
+            ends = [known.get(s) for s in self.samples("-n", 90, "--seed", 5, *solver)]
+            self.assertNotIn(None, ends, solver)
+            self.assertGreater(len(set(ends)), 30)
+
+    def test_a_class_ends_on_its_own(self):
+        self.convert()
+        known = {p: i for i, p in enumerate(self.pictures)}
+        for label in range(self.CLASSES):
+            ends = [known[s] for s in self.samples("-n", 20, "--seed", 6, "--class", label)]
+            self.assertEqual({i % self.CLASSES for i in ends}, {label})
+
+    def test_the_seed_rule(self):
+        self.convert()
+        alone = self.sample(self.model, "one.png", "--seed", 9, "--first-index", 4)["images"][0]
+        many = self.sample(self.model, "many/", "--seed", 9, "-n", 13, "--workers", 2)["images"][4]
+        self.assertEqual(alone["sha256"], many["sha256"])
+
+    def test_mistakes(self):
+        out = Folder.file("no.safetensors")
+        for part, arguments in (("--t-max", ("--t-max", "1", "--t-min", "2")), ("--t-min", ("--t-min", "0")),
+                                ("--preset", ("--preset", "cifar10-ddpmpp"))):
+            with self.subTest(arguments=arguments):
+                self.refused(2, part, "convert", "--exact", self.images, "-o", out, *arguments)
+        self.refused(2, "/missing", "convert", "--exact", "/missing", "-o", out)
+        self.assertFalse(os.path.exists(out))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

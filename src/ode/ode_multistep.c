@@ -210,38 +210,13 @@ static double multistep_progress(const struct ode_solver *s)
     return (double)own->step / (double)own->grid.steps;
 }
 
-const struct ode_ops ode_multistep2_ops = {
-    .name = "multistep2",
-    .fixed_step = true,
-    .vectors = HISTORY + 2,
-    .private_size = sizeof(struct multistep),
-    .evaluations = ode_evaluations_once,
-    .form = ode_form_log,
-    .start = multistep_start,
-    .feed = multistep_feed,
-    .progress = multistep_progress,
-};
-
-const struct ode_ops ode_multistep3_ops = {
-    .name = "multistep3",
-    .fixed_step = true,
-    .vectors = HISTORY + 3,
-    .private_size = sizeof(struct multistep),
-    .evaluations = ode_evaluations_once,
-    .form = ode_form_log,
-    .start = multistep_start,
-    .feed = multistep_feed,
-    .progress = multistep_progress,
-};
-
-const struct ode_ops ode_unipc3_ops = {
-    .name = "unipc3",
-    .fixed_step = true,
-    .vectors = HISTORY + 3,
-    .private_size = sizeof(struct multistep),
-    .evaluations = ode_evaluations_once,
-    .form = ode_form_log,
-    .start = multistep_start,
-    .feed = multistep_feed,
-    .progress = multistep_progress,
-};
+#define MULTISTEP_OPS(word, order)                                                                 \
+    {                                                                                              \
+        .name = word, .fixed_step = true, .vectors = HISTORY + (order),                            \
+        .private_size = sizeof(struct multistep), .evaluations = ode_evaluations_once,             \
+        .form = ode_form_log, .start = multistep_start, .feed = multistep_feed,                    \
+        .progress = multistep_progress,                                                            \
+    }
+const struct ode_ops ode_multistep2_ops = MULTISTEP_OPS("multistep2", 2);
+const struct ode_ops ode_multistep3_ops = MULTISTEP_OPS("multistep3", 3);
+const struct ode_ops ode_unipc3_ops = MULTISTEP_OPS("unipc3", 3);

@@ -10,8 +10,11 @@ build=(gcc libc6-dev meson ninja-build pkg-config libmicrohttpd-dev libjansson-d
 case "${1:-}" in
 run) packages=("${run[@]}") ;;
 build) packages=("${build[@]}" curl ca-certificates) ;;
-test) packages=("${build[@]}" curl ca-certificates libcmocka-dev libasan8 libubsan1 libtsan2 python3 procps) ;;
-bench) packages=("${build[@]}" python3-torch python3-numpy libdnnl-dev) ;;
+test) packages=("${build[@]}" curl ca-certificates libcmocka-dev libasan8 libubsan1 libtsan2 python3 procps chromium)
+    # npm may have come from elsewhere, and Debian's brings some four hundred packages along
+    command -v npm >/dev/null || packages+=(nodejs npm)
+    ;;
+bench) packages=("${build[@]}" python3-torch python3-numpy libdnnl-dev dataset-fashion-mnist) ;;
 *)
     echo "usage: conf/deps.sh run|build|test|bench" >&2
     exit 2

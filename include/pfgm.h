@@ -12,9 +12,10 @@
  *     free(pixels);
  *     pfgm_model_close(model);
  *
- * Same checkpoint, kernel, solver, seed and index: same bytes, whatever n, threads or load; the
- * same as pfgmd and `pfgm sample` give. Functions that can fail return -1 or NULL and fill `error`
- * (which may be NULL). Nothing here ends the process, prints, or changes signals or the locale. */
+ * Same checkpoint, kernel, solver, class, temperature, seed and index: same bytes, whatever n,
+ * threads or load; the same as pfgmd and `pfgm sample` give. Functions that can fail return -1 or
+ * NULL and fill `error` (which may be NULL). Nothing here ends the process, prints, or changes
+ * signals or the locale. */
 #ifndef PFGM_H
 #define PFGM_H
 
@@ -73,6 +74,11 @@ PFGM_API size_t pfgm_model_image_bytes(const struct pfgm_model *model);
 PFGM_API const char *pfgm_model_sha256(const struct pfgm_model *model);
 PFGM_API const char *pfgm_model_kernel(const struct pfgm_model *model);
 
+/* The classes that an image can be asked of, 0 for a model that knows none; and their names, owned
+ * by the model, NULL beyond the last. */
+PFGM_API int pfgm_model_label_count(const struct pfgm_model *model);
+PFGM_API const char *pfgm_model_label(const struct pfgm_model *model, int i);
+
 struct pfgm_sample_options {
     size_t n;
     uint64_t seed, first_index; /* image i is (seed, first_index + i) */
@@ -80,10 +86,15 @@ struct pfgm_sample_options {
     int steps;                  /* of the fixed-step methods */
     double rtol, atol;          /* of rk45 */
     int64_t max_nfe;            /* evaluations an image after which the solver gives up */
+    /* A class by its name or, where none is called so, its number in digits; "none": of all data;
+     * "each": the image's index modulo the number of classes. NULL: drawn by seed and index, where
+     * the model knows classes. */
+    const char *label;
+    double temperature; /* factor on the distance from which images start, 0.001 to 10 */
     const double
         *latents; /* NULL, or starts [n][channels,height,width] on t = T, taken as they are */
 };
-/* n = 1, seed 0, the model's own solver. */
+/* n = 1, seed 0, the model's own solver, a class that is drawn, temperature 1. */
 PFGM_API void pfgm_sample_options_default(const struct pfgm_model *model,
                                           struct pfgm_sample_options *options);
 

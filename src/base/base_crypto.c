@@ -1,13 +1,15 @@
-/* SHA-256 and base64 by GnuTLS. */
+/* SHA-256, HMAC and base64 by GnuTLS. */
 #include "base_crypto.h"
 
 #include "base_file.h"
 
+#include <errno.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <limits.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/random.h>
 
 static void to_hex(const unsigned char digest[32], char out[SHA256_HEX_SIZE])
 {
@@ -37,6 +39,33 @@ int sha256_file_hex(const char *path, char out[SHA256_HEX_SIZE], struct err *e)
     int result = sha256_hex(map.data ? (const void *)map.data : "", map.length, out, e);
     file_map_close(&map);
     return result;
+}
+
+int hmac_sha256_hex(const void *key, size_t key_length, const void *data, size_t length,
+                    char out[SHA256_HEX_SIZE], struct err *e)
+{
+    unsigned char digest[32];
+    int code = gnutls_hmac_fast(GNUTLS_MAC_SHA256, key, key_length, data, length, digest);
+    if (code < 0)
+        return err_fail(e, ERR_INTERNAL, "", "HMAC-SHA-256 failed: %s", gnutls_strerror(code));
+    to_hex(digest, out);
+    return 0;
+}
+
+bool secret_equal(const void *a, const void *b, size_t length)
+{
+    return gnutls_memcmp(a, b, length) == 0;
+}
+
+int random_bytes(void *out, size_t length, struct err *e)
+{
+    ssize_t n;
+    do
+        n = getrandom(out, length, 0);
+    while (n < 0 && errno == EINTR);
+    if (n == (ssize_t)length) /* up to 256 bytes come whole */
+        return 0;
+    return err_fail_errno(e, n < 0 ? errno : EIO, "getrandom", "draw random bytes");
 }
 
 int base64_append(struct buf *out, const void *data, size_t length, struct err *e)

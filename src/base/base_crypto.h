@@ -1,5 +1,6 @@
-/* SHA-256 and base64, by GnuTLS (which the HTTP library loads anyway and which uses the processor's
- * SHA instructions). The only file that sees its headers. */
+/* SHA-256, HMAC and base64, by GnuTLS (which the HTTP library loads anyway and which uses the
+ * processor's SHA instructions), and random bytes from the system. The only file that sees its
+ * headers. */
 #ifndef BASE_CRYPTO_H
 #define BASE_CRYPTO_H
 
@@ -12,6 +13,15 @@
 int sha256_hex(const void *data, size_t length, char out[SHA256_HEX_SIZE], struct err *e);
 /* The same of a file, in pieces. */
 int sha256_file_hex(const char *path, char out[SHA256_HEX_SIZE], struct err *e);
+
+/* HMAC-SHA-256 (RFC 2104) of `length` bytes, in lower-case hexadecimal. */
+int hmac_sha256_hex(const void *key, size_t key_length, const void *data, size_t length,
+                    char out[SHA256_HEX_SIZE], struct err *e);
+/* Whether `length` bytes are the same, in a time that does not tell where they differ: for
+ * digests of secrets and signatures. */
+bool secret_equal(const void *a, const void *b, size_t length);
+/* Unpredictable bytes from the system, at most 256; waits for its randomness after a boot. */
+int random_bytes(void *out, size_t length, struct err *e);
 
 /* Appends the padded base64 of `length` bytes, without line breaks. */
 int base64_append(struct buf *out, const void *data, size_t length, struct err *e);

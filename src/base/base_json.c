@@ -56,6 +56,22 @@ json_t *json_parse(const void *data, size_t length, const char *what, struct err
     return NULL;
 }
 
+json_t *json_text(const char *text)
+{
+    json_t *value = json_string(text);
+    if (value)
+        return value;
+    char *copy = strdup(text);
+    if (!copy)
+        return NULL;
+    for (unsigned char *c = (unsigned char *)copy; *c; c++)
+        if (*c >= 0x80)
+            *c = '?';
+    value = json_string(copy);
+    free(copy);
+    return value;
+}
+
 struct writer {
     struct buf *out;
     size_t flags;

@@ -15,6 +15,10 @@
  * The depth is checked before parsing. Returns a new reference or NULL. */
 json_t *json_parse(const void *data, size_t length, const char *what, struct err *e);
 
+/* A JSON string of text that may not be UTF-8 (cut in the middle of a character, or never was):
+ * then every byte beyond ASCII becomes '?'. New reference or NULL. */
+json_t *json_text(const char *text);
+
 /* Appends the compact text of `value`; real numbers as the shortest text that reads back the same,
  * independent of locale. Non-finite numbers cannot occur in a json_t. */
 int json_append(struct buf *out, const json_t *value, size_t flags, struct err *e);

@@ -24,6 +24,7 @@ enum rng_purpose {
     RNG_TRAIN_NOISE = 105,    /* image: t's normal, then x's */
     RNG_TRAIN_WEIGHTS = 106,  /* index: parameter: initial values */
     RNG_TRAIN_EVAL = 107,     /* index: direction */
+    RNG_TRAIN_PARTNER = 108,  /* image: the datum of the direct objective */
     RNG_TRAIN_DROPOUT = 110,  /* the network's masks */
     RNG_TEST = 1000           /* tests only */
 };

@@ -146,6 +146,8 @@ static int open_data(const struct model *m, const char *path, const char *labels
     const struct train_data_options o = {.path = path, .labels = labels};
     if (train_data_open(&o, out, e))
         return -1;
+    if (out->values && shape.channels == 1 && shape.height == 1 && shape.width == out->channels)
+        return 0;
     if (out->channels != shape.channels || out->side != shape.width)
         return err_fail(e, ERR_INPUT, path,
                         "has images of %d channels and %d pixels a side, the "

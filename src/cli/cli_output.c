@@ -92,6 +92,7 @@ enum engine_output cli_output_engine(enum cli_output_kind kind, bool sheet)
     case CLI_OUTPUT_NPY:
     case CLI_OUTPUT_NPZ:
         return ENGINE_OUTPUT_PIXELS;
+    case CLI_OUTPUT_NPY_F32:
     case CLI_OUTPUT_SAFETENSORS:
         break;
     }
@@ -148,23 +149,46 @@ static int put(struct file_writer *w, const char *path, const void *data, size_t
                : err_fail_errno(e, errno, path, "write the file");
 }
 
+static int npy_header(const struct engine_request *r, struct buf *out, struct err *e)
+{
+    const struct engine_order *order = engine_request_order(r);
+    struct image_shape s = request_shape(r);
+    uint64_t shape[4];
+
+    if (order->output == ENGINE_OUTPUT_PIXELS) {
+        pixels_shape(r, shape);
+        return image_npy_header(IMAGE_NPY_U8, 4, shape, out, e);
+    }
+    shape[0] = order->n;
+    if (model_vectors(engine_model_get(order->model))) {
+        shape[1] = image_shape_count(s);
+        return image_npy_header(IMAGE_NPY_F32, 2, shape, out, e);
+    }
+    shape[1] = (uint64_t)s.channels;
+    shape[2] = (uint64_t)s.height;
+    shape[3] = (uint64_t)s.width;
+    return image_npy_header(IMAGE_NPY_F32, 4, shape, out, e);
+}
+
 static int write_npy(const struct engine_request *r, const char *path, struct err *e)
 {
-    size_t bytes = image_shape_count(request_shape(r));
+    bool pixels = engine_request_order(r)->output == ENGINE_OUTPUT_PIXELS;
+    size_t bytes = image_shape_count(request_shape(r)) * (pixels ? 1 : sizeof(float));
     struct file_writer w = {0};
-    uint64_t shape[4];
     struct buf header;
     int result;
 
-    pixels_shape(r, shape);
     buf_init(&header, NPY_HEADER_MAX);
-    result = image_npy_header(IMAGE_NPY_U8, 4, shape, &header, e);
+    result = npy_header(r, &header, e);
     if (result == 0)
         result = file_writer_open(&w, path, e);
     if (result == 0)
         result = put(&w, path, header.data, header.length, e);
-    for (size_t i = 0; result == 0 && i < engine_request_order(r)->n; i++)
-        result = put(&w, path, engine_request_image(r, i)->pixels, bytes, e);
+    for (size_t i = 0; result == 0 && i < engine_request_order(r)->n; i++) {
+        const struct engine_image *image = engine_request_image(r, i);
+        const void *values = pixels ? (const void *)image->pixels : (const void *)image->sample;
+        result = put(&w, path, values, bytes, e);
+    }
     if (result == 0)
         result = file_writer_commit(&w, e);
     file_writer_abort(&w);
@@ -292,6 +316,7 @@ int cli_output_write(enum cli_output_kind kind, const char *path,
     case CLI_OUTPUT_FOLDER:
         return write_folder(request, path, e);
     case CLI_OUTPUT_NPY:
+    case CLI_OUTPUT_NPY_F32:
         return write_npy(request, path, e);
     case CLI_OUTPUT_NPZ:
         return write_npz(request, path, e);

@@ -28,7 +28,8 @@ static const char help[] =
     "Draws images and writes them to OUT, by its ending:\n"
     "  NAME.png          one image, or a sheet of all\n"
     "  DIR/              a PNG an image, 000003.png by its index\n"
-    "  NAME.npy          uint8 [n,H,W,C]\n"
+    "  NAME.npy          uint8 [n,H,W,C]; with --dtype float32 [n,C,H,W] in data scale, and\n"
+    "                    float32 [n,d] of a model of vectors\n"
     "  NAME.npz          arr_0 (uint8 [n,H,W,C]), seed, index, and class [n] of a model that\n"
     "                    knows classes (-1: none)\n"
     "  NAME.safetensors  samples (float32 [n,C,H,W], data scale, before rounding to bytes), and\n"
@@ -54,6 +55,7 @@ static const char help[] =
     "  --workers W       threads (as many as the machine gives)\n"
     "  --trajectory K    K states of each image on its way: to NAME.png a row an image, to\n"
     "                    NAME.apng a moving sheet\n"
+    "  --dtype T         of a .npy: uint8, or float32 (of vectors always)\n"
     "  --columns N       images a row of a sheet (about the root of n)\n"
     "  --scale K         enlarge a .png K times\n"
     "  --json            tell the result as JSON\n"
@@ -77,13 +79,14 @@ enum { /* what getopt_long returns for options without a letter */
        OPTION_TRAJECTORY,
        OPTION_COLUMNS,
        OPTION_SCALE,
+       OPTION_DTYPE,
        OPTION_JSON
 };
 
 /* As given; 0, NULL and false mean absent, except where has_ tells. */
 struct sample_options {
     const char *model, *output, *latents, *kernel, *precision, *class;
-    bool has_seed, json;
+    bool has_seed, json, dtype_given, float32;
     struct model_choice solver;
     uint64_t seed, first_index;
     double temperature;
@@ -154,6 +157,8 @@ static int open_engine(struct sample_run *r, struct err *e)
 
     if (!m)
         return -1;
+    if (r->kind == CLI_OUTPUT_NPY && model_vectors(m) && !o->dtype_given)
+        r->kind = CLI_OUTPUT_NPY_F32;
     if (cli_output_prepare(r->kind, o->output, model_shape(m), e) < 0 ||
         take_latents(r, m, e) < 0) {
         model_free(m);
@@ -280,6 +285,11 @@ static int run(const struct sample_options *o, struct err *e)
     if (result == 0 && r.kind != CLI_OUTPUT_PNG && (o->columns || o->scale))
         result = err_fail(e, ERR_INPUT, o->columns ? "--columns" : "--scale",
                           "is for a .png only, the output is %s", o->output);
+    if (result == 0 && o->dtype_given && r.kind != CLI_OUTPUT_NPY)
+        result =
+            err_fail(e, ERR_INPUT, "--dtype", "is for a .npy only, the output is %s", o->output);
+    if (result == 0 && o->float32)
+        r.kind = CLI_OUTPUT_NPY_F32;
     if (result == 0)
         result = open_engine(&r, e);
     if (result == 0)
@@ -308,6 +318,15 @@ static int take_temperature(struct sample_options *o, const char *word, struct e
                ? 0
                : err_fail(e, ERR_INPUT, "--temperature", "must be %g to %g, is %s",
                           ENGINE_TEMPERATURE_MIN, ENGINE_TEMPERATURE_MAX, word);
+}
+
+static int take_dtype(struct sample_options *o, const char *word, struct err *e)
+{
+    o->float32 = strcmp(word, "float32") == 0;
+    o->dtype_given = true;
+    return o->float32 || strcmp(word, "uint8") == 0
+               ? 0
+               : err_fail(e, ERR_INPUT, "--dtype", "is uint8 or float32, not \"%s\"", word);
 }
 
 static int take_option(void *context, int c, const char *word, struct err *e)
@@ -359,6 +378,8 @@ static int take_option(void *context, int c, const char *word, struct err *e)
         return cli_parse_int("--columns", word, 1, IMAGE_SIDE_MAX, &o->columns, e);
     case OPTION_SCALE:
         return cli_parse_int("--scale", word, 1, IMAGE_SIDE_MAX, &o->scale, e);
+    case OPTION_DTYPE:
+        return take_dtype(o, word, e);
     case OPTION_JSON:
         o->json = true;
         return 0;
@@ -385,6 +406,7 @@ static const struct option long_options[] = {
     {"trajectory", required_argument, NULL, OPTION_TRAJECTORY},
     {"columns", required_argument, NULL, OPTION_COLUMNS},
     {"scale", required_argument, NULL, OPTION_SCALE},
+    {"dtype", required_argument, NULL, OPTION_DTYPE},
     {"json", no_argument, NULL, OPTION_JSON},
     {"output", required_argument, NULL, 'o'},
     {"help", no_argument, NULL, 'h'},

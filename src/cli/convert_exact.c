@@ -71,10 +71,10 @@ static int write_checkpoint(const struct convert_exact *o, const struct train_da
     const uint64_t n = data->count;
     const struct ckpt_output tensors[] = {
         {.name = CKPT_SOURCES,
-         .dtype = CKPT_U8,
+         .dtype = data->values ? CKPT_F32 : CKPT_U8,
          .rank = 2,
          .shape = {n, image_shape_count(d->exact_shape)},
-         .data = data->pixels},
+         .data = data->values ? (const void *)data->values : (const void *)data->pixels},
         {.name = CKPT_SOURCE_LABELS,
          .dtype = CKPT_I32,
          .rank = 1,
@@ -138,7 +138,8 @@ int convert_exact(const struct convert_exact *o, struct err *e)
         return -1;
     struct ckpt_description d = {
         .family = CKPT_FAMILY_EXACT,
-        .exact_shape = {data.channels, data.side, data.side},
+        .exact_shape = data.values ? (struct image_shape){1, 1, data.channels}
+                                   : (struct image_shape){data.channels, data.side, data.side},
         .labels = data.label ? data.names : NULL, /* borrowed */
         .label_count = data.label ? data.classes : 0,
         .provenance = {.step = -1, .weights = "raw"},

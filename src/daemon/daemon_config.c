@@ -28,6 +28,7 @@ static const struct number_key {
     {"drain_delay", AT(drain_delay), 0, 0, 86400},
     {"drain_timeout", AT(drain_timeout), 30, 0, 86400},
     {"watchdog", AT(watchdog), 300, 0, 86400},
+    {"link_lifetime", AT(link_lifetime), 3600, 1, 31536000},
 #undef AT
 };
 #define NUMBER_KEYS (sizeof number_keys / sizeof *number_keys)
@@ -42,12 +43,13 @@ static const struct text_key {
     {"keys", TEXT(keys)},
     {"tls_certificate", TEXT(tls_certificate)},
     {"tls_key", TEXT(tls_key)},
+    {"link_secret", TEXT(link_secret)},
     {"cors_origins", TEXT(cors_origins)},
 #undef TEXT
 };
 #define TEXT_KEYS (sizeof text_keys / sizeof *text_keys)
-static const char *const word_keys[] = {"listen", "log_level", "kernel", "precision",
-                                        "public_metrics"};
+static const char *const word_keys[] = {"listen", "log_level", "log_format",
+                                        "kernel", "precision", "public_metrics"};
 #define WORD_KEYS (sizeof word_keys / sizeof *word_keys)
 #define KEYS (NUMBER_KEYS + WORD_KEYS + TEXT_KEYS)
 
@@ -167,6 +169,11 @@ int daemon_config_set(struct daemon_config *c, const char *key, const char *valu
             return 0;
         return err_fail(e, ERR_INPUT, where,
                         "log_level must be error, warn, info or debug, not \"%s\"", value);
+    }
+    if (strcmp(key, "log_format") == 0) {
+        if (log_format_parse(value, &c->log_format) == 0)
+            return 0;
+        return err_fail(e, ERR_INPUT, where, "log_format must be text or json, not \"%s\"", value);
     }
     if (strcmp(key, "kernel") == 0)
         return set_kernel(&c->model_options, value, where, e);

@@ -33,8 +33,11 @@ struct daemon_config {
     char admin[256];                         /* path of the admin socket; empty: none */
     char keys[256];                          /* file of bearer keys; empty: none are needed */
     char tls_certificate[256], tls_key[256]; /* PEM files; both or neither */
+    char link_secret[256];                   /* file; empty: drawn anew by each process */
+    int link_lifetime;                       /* seconds */
     char cors_origins[1024];
     enum log_level log_level;
+    enum log_format log_format;
     struct model_options model_options; /* of models that say nothing else */
     struct daemon_model models[DAEMON_MODELS_MAX];
     size_t model_count;

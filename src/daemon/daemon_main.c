@@ -18,6 +18,7 @@
 #include "daemon_notify.h"
 #include "daemon_options.h"
 #include "http_keys.h"
+#include "http_link.h"
 #include "http_server.h"
 
 #include <errno.h>
@@ -188,6 +189,8 @@ static struct http_options http_options_of(struct pfgmd *d, int fd, int admin)
         .public_metrics = c->public_metrics,
         .cors_origins = c->cors_origins,
         .keys_file = c->keys,
+        .link_secret = c->link_secret,
+        .link_lifetime_s = c->link_lifetime,
         .certificate = d->certificate.length ? (const char *)d->certificate.data : NULL,
         .key = d->key.length ? (const char *)d->key.data : NULL,
         .model_names = d->names,
@@ -227,7 +230,7 @@ static int start(struct pfgmd *d, struct err *e)
     const struct http_options http = http_options_of(d, fd, admin);
     d->server = http_server_start(d->engine, &http, e);
     if (!d->server)
-        return e->code == ERR_INPUT ? EXIT_BAD_INPUT : EXIT_FAILED;
+        return err_exit_code(e); /* the same numbers */
     d->models.config = c;
     d->models.engine = d->engine;
     d->models.server = d->server;
@@ -239,13 +242,18 @@ static int start(struct pfgmd *d, struct err *e)
     return daemon_models_load(&d->models, e) == 0 ? EXIT_STOPPED : EXIT_FAILED;
 }
 
-static int check_keys(const struct daemon_config *c, struct err *e)
+/* The files of keys and of the links' secret are read into the void. */
+static int check_secrets(const struct daemon_config *c, struct err *e)
 {
     struct http_keys keys;
+    struct http_links links;
     http_keys_init(&keys);
-    int bad = c->keys[0] ? http_keys_read(&keys, c->keys, e) : 0;
+    http_links_init(&links, c->link_lifetime);
+    int bad = (c->keys[0] && http_keys_read(&keys, c->keys, e) != 0) ||
+              http_links_read(&links, c->link_secret, e) != 0;
     http_keys_clear(&keys);
-    return bad;
+    http_links_clear(&links);
+    return bad ? -1 : 0;
 }
 
 /* What may change while the daemon runs, but for the models. Everything is read and checked before
@@ -254,13 +262,16 @@ static int read_again(struct pfgmd *d, struct daemon_options *fresh, struct err 
 {
     struct buf certificate = {0}, key = {0};
     int bad = daemon_options_read(fresh, d->argc, d->argv, e) != 0 ||
-              read_pem(&fresh->config, &certificate, &key, e) != 0 || check_keys(d->config, e) != 0;
+              read_pem(&fresh->config, &certificate, &key, e) != 0 ||
+              check_secrets(d->config, e) != 0;
     if (!bad && d->certificate.length && certificate.length)
         bad = http_server_reload_tls(d->server, (const char *)certificate.data,
                                      (const char *)key.data, e);
     buf_free(&certificate);
     buf_free(&key);
-    return bad ? -1 : http_server_reload_keys(d->server, e);
+    return bad || http_server_reload_keys(d->server, e) != 0
+               ? -1
+               : http_server_reload_links(d->server, e);
 }
 
 static void hang_up(struct pfgmd *d)
@@ -274,6 +285,7 @@ static void hang_up(struct pfgmd *d)
         log_line(LOG_ERROR, "everything stays as it was");
     } else {
         log_set_level(fresh.config.log_level);
+        log_set_format(fresh.config.log_format);
         daemon_config_take(d->config, &fresh.config);
         for (size_t i = 0; i < d->config->model_count; i++)
             atomic_store(&d->models.wanted[i], true);
@@ -439,7 +451,7 @@ static int check(const struct daemon_config *config, struct err *e)
     int bad = read_pem(config, &certificate, &key, e);
     buf_free(&certificate);
     buf_free(&key);
-    bad = bad || check_keys(config, e) != 0;
+    bad = bad || check_secrets(config, e) != 0;
     if (bad)
         return EXIT_BAD_INPUT;
     printf("the settings are good: %zu models, listening on %s\n", config->model_count,
@@ -454,6 +466,7 @@ int main(int argc, char **argv)
     int code = EXIT_BAD_INPUT;
     if (daemon_options_read(&options, argc, argv, &e) == 0) {
         log_set_level(options.config.log_level);
+        log_set_format(options.config.log_format);
         switch (options.action) {
         case DAEMON_RUN:
             code = run(&options.config, argc, argv);

@@ -98,6 +98,9 @@ struct engine_class {
 int engine_class_parse(const struct model *m, const char *word, struct engine_class *out,
                        struct err *e);
 
+/* ERR_INPUT, `at` "class", for one that the model does not have. */
+int engine_class_check(const struct model *m, const struct engine_class *class, struct err *e);
+
 /* Bounds of the factor on the prior's radius. */
 #define ENGINE_TEMPERATURE_MIN 0.001
 #define ENGINE_TEMPERATURE_MAX 10.0

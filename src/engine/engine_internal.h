@@ -141,9 +141,6 @@ void engine_count_images_locked(struct engine_request *r, enum engine_outcome ou
 /* Without the lock: makes the sheet, calls `done`. The request may be gone afterwards. */
 void engine_request_complete(struct engine_request *r);
 
-/* engine_seed.c: ERR_INPUT, `at` "class", for one that the model does not have. */
-int engine_class_check(const struct model *m, const struct engine_class *class, struct err *e);
-
 /* engine_image.c */
 
 /* Turns a solved image into what the order keeps; ERR_NUMERIC for a non-finite state. */

@@ -16,6 +16,10 @@ static int check_order(const struct engine_order *o, struct err *e)
     if (o->n - 1 > UINT64_MAX - o->first_index)
         return err_fail(e, ERR_INPUT, "first_index", "%llu + %zu images goes past 2^64",
                         (unsigned long long)o->first_index, o->n);
+    if (model_vectors(m) && (o->output != ENGINE_OUTPUT_SAMPLE || o->preview_every != 0))
+        return err_fail(e, ERR_UNSUPPORTED, o->preview_every ? "preview_every" : "format",
+                        "the model makes vectors, of which there is no picture: ask for float32 "
+                        "as npy or safetensors");
     if (o->output == ENGINE_OUTPUT_SHEET) {
         struct image_shape sheet;
         if (o->grid.columns < 1 || o->grid.scale < 1 || o->grid.gap < 0)

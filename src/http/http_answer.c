@@ -62,6 +62,27 @@ json_t *http_answer_index(uint64_t index)
     return json_string(text);
 }
 
+static json_t *label_json(int32_t label)
+{
+    return label == MODEL_LABEL_NONE ? json_null() : json_integer(label);
+}
+
+/* "class" of one image, "classes" of a sheet's, where the model knows any. */
+static int add_classes(json_t *o, const struct engine_image *image)
+{
+    if (image->label_count == 1)
+        return json_object_set_new(o, "class", label_json(image->labels[0]));
+    if (image->label_count == 0)
+        return 0;
+    json_t *all = json_array();
+    for (size_t i = 0; i < image->label_count && all; i++)
+        if (json_array_append_new(all, label_json(image->labels[i])) != 0) {
+            json_decref(all);
+            all = NULL;
+        }
+    return json_object_set_new(o, "classes", all);
+}
+
 json_t *http_answer_image(const struct engine_image *image, const char *name)
 {
     struct buf b64;
@@ -79,9 +100,22 @@ json_t *http_answer_image(const struct engine_image *image, const char *name)
     if (!bad)
         bad = json_object_set_new(o, "sha256", json_string(image->sha256)) != 0 ||
               json_object_set_new(o, "nfe", json_integer(image->counts.nfe)) != 0 ||
-              json_object_set_new(o, "steps_rejected", json_integer(image->counts.rejected)) != 0;
+              json_object_set_new(o, "steps_rejected", json_integer(image->counts.rejected)) != 0 ||
+              add_classes(o, image) != 0;
     buf_free(&b64);
     if (!bad)
+        return o;
+    json_decref(o);
+    return NULL;
+}
+
+json_t *http_answer_linked(struct http_app *app, const struct http_request *q,
+                           const struct engine_order *order, const struct engine_image *image)
+{
+    char link[HTTP_LINK_MAX];
+    json_t *o = http_answer_image(image, NULL);
+    if (!o || http_link_make(app, q, order, image->index, link) != 0 ||
+        json_object_set_new(o, "url", json_string(link)) == 0)
         return o;
     json_decref(o);
     return NULL;
@@ -91,7 +125,11 @@ json_t *http_answer_parameters(const struct http_work *work, const struct engine
 {
     char seed[24];
     snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
-    json_t *grid = NULL, *timeout = NULL, *label = NULL;
+    json_t *grid = NULL, *timeout = NULL, *label = NULL, *class = NULL;
+    /* One that was drawn stands with each image: here it would be another request. */
+    if (model_label_count(engine_model_get(order->model)) > 0 &&
+        order->class.rule != ENGINE_CLASS_DRAWN)
+        class = label_json(engine_order_label(order, order->first_index));
     if (order->output == ENGINE_OUTPUT_SHEET)
         grid = json_pack("{s:i, s:i}", "columns", order->grid.columns, "scale", order->grid.scale);
     if (work->order.timeout_s > 0.0)
@@ -99,11 +137,13 @@ json_t *http_answer_parameters(const struct http_work *work, const struct engine
     if (work->order.label[0])
         label = json_string(work->order.label);
     bool is_array = work->format == HTTP_FORMAT_NPY || work->format == HTTP_FORMAT_NPZ;
-    return json_pack("{s:s, s:I, s:s, s:o, s:o, s:o*, s:b, s:s, s:s*, s:s*, s:i, s:o*, s:s, s:o*}",
+    return json_pack("{s:s, s:I, s:s, s:o, s:o, s:o*, s:f, s:o*, s:b, s:s, s:s*, s:s*, s:i, s:o*, "
+                     "s:s, s:o*}",
                      "model", engine_model_name(order->model), "n", (json_int_t)order->n, "seed",
                      seed, "first_index", http_answer_index(order->first_index), "solver",
-                     engine_solver_json(&order->solver), "grid", grid, "embed_metadata",
-                     !order->no_metadata, "format", http_format_word(work->format), "dtype",
+                     engine_solver_json(&order->solver), "class", class, "temperature",
+                     order->temperature, "grid", grid, "embed_metadata", !order->no_metadata,
+                     "format", http_format_word(work->format), "dtype",
                      is_array ? (work->order.float32 ? "float32" : "uint8") : NULL, "layout",
                      is_array ? (work->order.chw ? "chw" : "hwc") : NULL, "preview_every",
                      order->preview_every, "timeout_s", timeout, "priority",

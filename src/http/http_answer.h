@@ -8,9 +8,13 @@
 /* A number while it fits the signed 64 bits that JSON readers hold, then a string. New reference.
  */
 json_t *http_answer_index(uint64_t index);
-/* {"index", "mime", "b64", "sha256", "nfe", "steps_rejected"}; with `name` in the place of mime and
+/* {"index", "mime", "b64", "sha256", "nfe", "steps_rejected"}, and "class", or "classes" of a
+ * sheet, where the model knows any; with `name` in the place of mime and
  * b64 it is an archive's member. New reference or NULL. */
 json_t *http_answer_image(const struct engine_image *image, const char *name);
+/* The same with "url", the link of an image that has one (http_link.h), relative to the server. */
+json_t *http_answer_linked(struct http_app *app, const struct http_request *q,
+                           const struct engine_order *order, const struct engine_image *image);
 /* The request as it was resolved. */
 json_t *http_answer_parameters(const struct http_work *work, const struct engine_order *order);
 /* Everything but the images: "id", "model" … "parameters". */

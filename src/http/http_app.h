@@ -9,6 +9,7 @@
 #include "engine.h"
 #include "http_guard.h"
 #include "http_keys.h"
+#include "http_link.h"
 #include "http_metrics.h"
 #include "http_negotiate.h"
 #include "http_order.h"
@@ -33,6 +34,7 @@ struct http_app {
         char why[512];
     } reloads[HTTP_MODELS_MAX]; /* in the order of options->model_names */
     struct http_keys keys;
+    struct http_links links;
     struct http_metrics metrics;
     struct http_wait wait;
 };
@@ -51,7 +53,15 @@ struct http_request {
     char trace[64];           /* trace-id and parent-id of a valid traceparent, or empty */
     char origin[256];         /* an Origin that may read the answer, or empty */
     char client[HTTP_KEY_NAME_MAX + 1]; /* the name of the key that was shown, or empty */
+    char host[256];                     /* the Host field when it is a plain one, or empty */
+    bool tls;
     struct buf body;
+};
+
+/* What POST /v1/images/generations asked for beside our fields. */
+struct http_openai {
+    bool url, prompted;
+    char class[HTTP_CLASS_NAME_MAX + 1]; /* that the prompt named, or empty */
 };
 
 /* A request in the engine, from the reading of its fields to the last byte of its answer. */
@@ -59,6 +69,7 @@ struct http_work {
     struct http_order order;
     enum http_format format;
     bool by_get;
+    struct http_openai openai;
     char etag[SHA256_HEX_SIZE]; /* of what GET answers, or empty */
     struct http_ticket *ticket; /* NULL when there is none */
 };
@@ -74,7 +85,9 @@ struct http_route {
     unsigned where;       /* on which listeners */
     bool work;            /* needs a loaded model and goes through the engine */
     bool free;            /* needs no key */
+    bool linked;          /* signed links lead here, and are as good as a key */
     bool has_body;        /* JSON, read into the request */
+    bool openai;          /* fields, answer and errors as OpenAI's interface has them */
     http_handler *answer; /* of routes that answer at once */
 };
 
@@ -105,6 +118,8 @@ const char *http_library_version(void);
 /* http_info.c */
 http_handler http_info_live, http_info_ready, http_info_models, http_info_model,
     http_info_capabilities, http_info_version, http_info_openapi, http_info_metrics;
+/* http_page.c */
+http_handler http_page_answer;
 /* http_admin.c */
 http_handler http_admin_reload, http_admin_drain, http_admin_log_level, http_admin_slots;
 

@@ -29,7 +29,7 @@ static int say_queued(struct http_stream *s)
 {
     const struct engine_order *order = engine_request_order(s->work->ticket->request);
     struct engine_stats stats = engine_stats_get(s->app->engine);
-    json_t *o = http_answer_head(s->id, s->work, order);
+    json_t *o = http_answer_head(s->request->id, s->work, order);
     /* Counted after this request was queued, so its own images may be among them. */
     if (!o || json_object_set_new(o, "images_waiting",
                                   json_integer((json_int_t)stats.queued_images)) != 0) {
@@ -54,7 +54,9 @@ static int say_started(struct http_stream *s)
 
 static int say_image(struct http_stream *s, const struct engine_image *image)
 {
-    return say(s, "image", http_answer_image(image, NULL));
+    return say(s, "image",
+               http_answer_linked(s->app, s->request,
+                                  engine_request_order(s->work->ticket->request), image));
 }
 
 static int say_preview(struct http_stream *s, struct http_preview *preview)
@@ -97,7 +99,7 @@ static int say_end(struct http_stream *s)
         struct http_problem p;
         http_problem_init(&p);
         http_answer_problem(s->app, done, &p);
-        json_t *o = http_problem_json(&p, s->id);
+        json_t *o = http_problem_json(&p, s->request->id);
         http_problem_clear(&p);
         return say(s, engine_request_cause(done) == ENGINE_CAUSE_CLIENT ? "cancelled" : "failed",
                    o);
@@ -118,7 +120,7 @@ static int say_stopping(struct http_stream *s)
     struct http_problem p;
     http_problem_init(&p);
     http_app_ready(s->app, &p);
-    json_t *o = http_problem_json(&p, s->id);
+    json_t *o = http_problem_json(&p, s->request->id);
     http_problem_clear(&p);
     s->ended = true;
     return say(s, "failed", o);

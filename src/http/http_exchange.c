@@ -11,6 +11,7 @@
  * dropped, so that the connection stays usable and the client, still writing, does not lose the
  * answer to a reset. A body over the limit is read on for a while for the same reason. */
 #include "http_exchange.h"
+#include "http_openai.h"
 
 #include "base_cpu.h"
 #include "base_log.h"
@@ -76,19 +77,62 @@ void *http_exchange_uri(void *context, const char *uri, struct MHD_Connection *c
     return x;
 }
 
+/* The log has one line a request. A link's signature is as good as a key while it lasts, so it is
+ * cut off. */
+static void log_exchange(struct http_exchange *x, double seconds, bool delivered)
+{
+    const struct http_request *q = &x->request;
+    const enum http_problem_code problem = (enum http_problem_code)x->reply.problem;
+    const struct engine_timings t =
+        x->timed ? x->times
+                 : (struct engine_timings){.queue_ns = -1, .compute_ns = -1, .encode_ns = -1};
+    char trace[sizeof q->trace], *parent = strchr(strcpy(trace, q->trace), '-');
+    char *signature = strstr(x->raw_target, "signature=");
+    if (signature)
+        signature[strlen("signature=")] = '\0';
+    if (parent)
+        *parent++ = '\0';
+    const struct log_field fields[] = {
+        {"method", LOG_TEXT, true, x->method[0] ? x->method : "-", 0.0},
+        {"target", LOG_TEXT, true, x->raw_target, 0.0},
+        {"status", LOG_INTEGER, true, NULL, x->reply.status},
+        {"duration_ms", LOG_MS, true, NULL, seconds * 1e3},
+        {"request_id", LOG_TEXT, true, q->id, 0.0},
+        {"code", LOG_TEXT, false, problem ? http_problem_word(problem) : NULL, 0.0},
+        {"key", LOG_TEXT, false, q->client, 0.0},
+        {"address", LOG_TEXT, false, x->link->address, 0.0},
+        {"trace_id", LOG_TEXT, false, trace, 0.0},
+        {"parent_id", LOG_TEXT, false, parent, 0.0},
+        {"label", LOG_TEXT, false, x->work.order.label, 0.0},
+        {"queue_ms", LOG_MS, false, NULL, (double)t.queue_ns / 1e6},
+        {"compute_ms", LOG_MS, false, NULL, (double)t.compute_ns / 1e6},
+        {"encode_ms", LOG_MS, false, NULL, (double)t.encode_ns / 1e6},
+        {"not delivered", LOG_FLAG, true, NULL, !delivered},
+    };
+    log_fields(LOG_INFO, "request", fields, sizeof fields / sizeof *fields);
+}
+
 /* What the log and the counters say of an exchange that has ended. */
 static void account(struct http_exchange *x, bool delivered)
 {
-    const struct http_request *q = &x->request;
     double seconds = (double)(clock_ns() - x->started_ns) / 1e9;
     unsigned status = x->reply.status ? x->reply.status : CLIENT_GONE;
-    http_metrics_count(&x->app->metrics, http_route_number(q->route), x->method, status,
+    http_metrics_count(&x->app->metrics, http_route_number(x->request.route), x->method, status,
                        (enum http_problem_code)x->reply.problem, seconds);
-    log_line(LOG_INFO, "%s %.200s %u %.1fms %s%s%s%s%s%s%s%s", x->method[0] ? x->method : "-",
-             x->raw_target, x->reply.status, seconds * 1e3, q->id, q->client[0] ? " key=" : "",
-             q->client, q->trace[0] ? " trace=" : "", q->trace,
-             x->work.order.label[0] ? " label=" : "", x->work.order.label,
-             delivered ? "" : " (not delivered)");
+    log_exchange(x, seconds, delivered);
+}
+
+/* Lets go of the ticket, and keeps what is known of the time its work took. */
+static void let_go(struct http_exchange *x)
+{
+    struct http_ticket *t = x->work.ticket;
+    if (!t)
+        return;
+    x->timed = http_ticket_look(t).finished && t->request;
+    if (x->timed)
+        x->times = engine_request_timings(t->request);
+    http_ticket_drop(t, x->link);
+    x->work.ticket = NULL;
 }
 
 void http_exchange_completed(void *context, struct MHD_Connection *connection,
@@ -106,8 +150,7 @@ void http_exchange_completed(void *context, struct MHD_Connection *connection,
     if (x->stream && !http_stream_complete(x->stream) && http_ticket_look(x->work.ticket).gone)
         x->reply.status = CLIENT_GONE;
     http_stream_free(x->stream);
-    if (x->work.ticket)
-        http_ticket_drop(x->work.ticket, x->link);
+    let_go(x);
     http_link_phase(wait, x->link, HTTP_PHASE_HEAD);
     if (x->stage == HTTP_STAGE_BODY && http_link_cut(wait, x->link))
         x->reply.status = TOO_SLOW;
@@ -149,6 +192,8 @@ static enum MHD_Result queue(struct http_exchange *x, struct MHD_Connection *con
 static enum MHD_Result send_reply(struct http_exchange *x, struct MHD_Connection *connection)
 {
     size_t length = 0;
+    if (x->reply.problem != HTTP_PROBLEM_NONE && x->request.route && x->request.route->openai)
+        http_openai_problem(&x->reply);
     unsigned char *body = buf_take(&x->reply.body, &length);
     struct MHD_Response *response = MHD_create_response_from_buffer(
         length, body, body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
@@ -188,7 +233,7 @@ static ssize_t read_stream(void *context, uint64_t position, char *buffer, size_
 static enum MHD_Result send_stream(struct http_exchange *x, struct MHD_Connection *connection)
 {
     struct reader *r = malloc(sizeof *r);
-    x->stream = r ? http_stream_new(x->app, x->request.id, &x->work) : NULL;
+    x->stream = r ? http_stream_new(x->app, &x->request, &x->work) : NULL;
     if (!x->stream) {
         free(r);
         http_reply_fail(&x->reply);
@@ -320,8 +365,7 @@ static enum MHD_Result on_work(struct http_exchange *x, struct MHD_Connection *c
         http_app_ready(x->app, &p);
         http_problem_reply(&p, x->request.id, &x->reply);
     }
-    http_ticket_drop(work->ticket, x->link);
-    work->ticket = NULL;
+    let_go(x);
     return send_reply(x, connection);
 }
 

@@ -33,6 +33,8 @@ struct http_exchange {
     size_t body_seen;
     struct http_work work;
     struct http_stream *stream; /* of an answer in pieces */
+    bool timed;                 /* its work has ended, and took: */
+    struct engine_timings times;
 };
 
 /* The library's callbacks; the context of each is the listener. */

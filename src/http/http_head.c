@@ -2,6 +2,7 @@
  * What needs no key is judged before the key, what needs none of the server's state before that. */
 #include "http_exchange.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -76,10 +77,26 @@ void http_head_too_large(const struct http_exchange *x, struct http_problem *p)
     p->close = true;
 }
 
+/* What addresses in answers begin with; one that could be anything but a host and a port is left
+ * out, and addresses are relative then. */
+static void take_host(struct http_exchange *x, const struct http_field *f)
+{
+    struct http_request *q = &x->request;
+    q->tls = x->listener->tls;
+    if (!f || f->value_length >= sizeof q->host)
+        return;
+    for (size_t i = 0; i < f->value_length; i++)
+        if (!isalnum((unsigned char)f->value[i]) && !strchr(".-:[]_", f->value[i]))
+            return;
+    memcpy(q->host, f->value, f->value_length);
+    q->host[f->value_length] = '\0';
+}
+
 static void take_fields(struct http_exchange *x, const struct http_head *head)
 {
     struct http_request *q = &x->request;
     char origin[sizeof q->origin];
+    take_host(x, http_field_find(head->fields, head->count, "Host"));
     take_trace(q, http_field_find(head->fields, head->count, "traceparent"));
     q->has_accept =
         http_field_join(head->fields, head->count, "Accept", q->accept, sizeof q->accept);
@@ -152,6 +169,12 @@ static int judge_key(struct http_exchange *x, const struct http_head *head, stru
     if (x->listener->where == HTTP_ADMIN || !q->route || q->route->free)
         return 0; /* who may open the admin socket is the file system's to say */
     bool has = http_field_join(head->fields, head->count, "Authorization", field, sizeof field);
+    if (q->route->linked && http_link_is_signed(q)) {
+        int bad = !has && http_keys_required(&x->app->keys) ? http_link_judge(x->app, q, p) : 1;
+        http_link_strip(q);
+        if (bad <= 0)
+            return bad;
+    }
     return http_keys_judge(&x->app->keys, has ? field : NULL, q->route->work, q->client, p);
 }
 

@@ -4,14 +4,14 @@
 #include "http_answer.h"
 #include "http_body.h"
 #include "http_lookup.h"
+#include "http_openai.h"
 
 #include "base_cpu.h"
+#include "base_crypto.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 static void list_formats(struct http_problem *p, const bool available[HTTP_FORMATS])
 {
@@ -51,6 +51,10 @@ static int choose_format(const struct http_request *q, struct http_work *work,
 {
     const struct http_order *order = &work->order;
     char word[64] = "";
+    if (q->route->openai) {
+        work->format = HTTP_FORMAT_JSON;
+        return 0;
+    }
     int has_word = work->by_get ? 0 : read_query(q, word, sizeof word, p);
     if (has_word < 0)
         return -1;
@@ -79,11 +83,7 @@ static int choose_format(const struct http_request *q, struct http_work *work,
 
 static int draw_seed(uint64_t *seed, struct http_problem *p)
 {
-    ssize_t n;
-    do
-        n = getrandom(seed, sizeof *seed, 0);
-    while (n < 0 && errno == EINTR);
-    if (n == (ssize_t)sizeof *seed)
+    if (random_bytes(seed, sizeof *seed, NULL) == 0)
         return 0;
     http_problem_set(p, HTTP_PROBLEM_INTERNAL, "the system gave no random seed; send one");
     return -1;
@@ -118,6 +118,7 @@ static void fill_order(const struct http_work *work, struct engine_order *out)
     out->n = o->n;
     out->no_metadata = !o->embed_metadata;
     out->priority = o->priority;
+    out->temperature = o->temperature;
     out->output = o->grid_given ? ENGINE_OUTPUT_SHEET
                   : !array      ? ENGINE_OUTPUT_PNG
                   : o->float32  ? ENGINE_OUTPUT_SAMPLE
@@ -134,13 +135,18 @@ static void fill_order(const struct http_work *work, struct engine_order *out)
 }
 
 /* The fields as JSON: the body, or what the path and the query of a GET say. */
-static json_t *read_fields(struct http_request *q, bool by_get, struct http_problem *p)
+static json_t *read_fields(struct http_app *app, struct http_request *q, struct http_work *work,
+                           struct http_problem *p)
 {
-    if (by_get)
+    if (work->by_get)
         return http_lookup_fields(q, p);
     json_t *body = http_body_parse(&q->body, p);
     buf_free(&q->body);
-    return body;
+    if (!body || !q->route->openai)
+        return body;
+    json_t *fields = http_openai_fields(app, body, work, p);
+    json_decref(body);
+    return fields;
 }
 
 static int choose_solver(const struct http_order *order, const struct model *m,
@@ -155,13 +161,39 @@ static int choose_solver(const struct http_order *order, const struct model *m,
     return -1;
 }
 
+static int choose_class(const struct http_order *order, const struct model *m,
+                        struct engine_class *out, struct http_problem *p)
+{
+    struct err e = {0};
+    int bad = 0;
+    switch (order->class) {
+    case HTTP_CLASS_ABSENT:
+        out->rule = ENGINE_CLASS_DRAWN;
+        break;
+    case HTTP_CLASS_NULL:
+        out->rule = ENGINE_CLASS_NONE;
+        break;
+    case HTTP_CLASS_NAME:
+        out->rule = ENGINE_CLASS_GIVEN;
+        bad = model_label_find(m, order->class_name, &out->label, &e);
+        break;
+    case HTTP_CLASS_NUMBER:
+        *out = (struct engine_class){ENGINE_CLASS_GIVEN, order->class_number};
+        bad = engine_class_check(m, out, &e);
+        break;
+    }
+    if (bad)
+        http_problem_point(p, "/class", "%s", e.text);
+    return bad ? -1 : 0;
+}
+
 /* Everything between the request's bytes and the engine's order. Once out->model is set it is
  * held for the caller, who releases it. */
 static int read_order(struct http_app *app, struct http_request *q, struct http_work *work,
                       struct engine_order *out, struct http_problem *p)
 {
     struct http_order *order = &work->order;
-    json_t *fields = read_fields(q, work->by_get, p);
+    json_t *fields = read_fields(app, q, work, p);
     if (!fields)
         return -1;
     int bad = http_order_parse(fields, app->options->n_max, order, p);
@@ -175,7 +207,8 @@ static int read_order(struct http_app *app, struct http_request *q, struct http_
         return -1;
     }
     const struct model *m = engine_model_get(out->model);
-    if (choose_solver(order, m, &out->solver, p) != 0 || choose_format(q, work, p) != 0 ||
+    if (choose_solver(order, m, &out->solver, p) != 0 ||
+        choose_class(order, m, &out->class, p) != 0 || choose_format(q, work, p) != 0 ||
         check_arrays(work, m, p) != 0 || (!order->seed_given && draw_seed(&order->seed, p) != 0))
         return -1;
     fill_order(work, out);
@@ -229,14 +262,15 @@ bool http_images_streams(const struct http_work *work)
     return work->format != HTTP_FORMAT_JSON && work->format != HTTP_FORMAT_PNG;
 }
 
-static json_t *result_json(const struct http_request *q, const struct http_work *work,
-                           const struct engine_request *done)
+static json_t *result_json(struct http_app *app, const struct http_request *q,
+                           const struct http_work *work, const struct engine_request *done)
 {
     const struct engine_order *order = engine_request_order(done);
     json_t *o = http_answer_head(q->id, work, order), *images = json_array();
     int bad = !o || !images;
     for (size_t i = 0; i < http_answer_count(order) && !bad; i++)
-        bad = json_array_append_new(images, http_answer_image(http_answer_picture(done, i), NULL));
+        bad = json_array_append_new(
+            images, http_answer_linked(app, q, order, http_answer_picture(done, i)));
     bad = bad || json_object_set(o, "images", images) != 0 ||
           json_object_set_new(o, "timings", http_answer_timings(done)) != 0;
     json_decref(images);
@@ -262,10 +296,13 @@ static void name_file(const struct http_work *work, const struct engine_order *o
                           ending);
 }
 
-static void png_reply(const struct http_request *q, const struct http_work *work,
-                      const struct engine_request *done, struct http_reply *r)
+static void png_reply(struct http_app *app, const struct http_request *q,
+                      const struct http_work *work, const struct engine_request *done,
+                      struct http_reply *r)
 {
     const struct engine_image *image = http_answer_picture(done, 0);
+    const struct engine_order *order = engine_request_order(done);
+    char link[HTTP_LINK_MAX];
     r->status = 200;
     r->content_type = http_format_type(HTTP_FORMAT_PNG);
     if (buf_append(&r->body, image->png.data, image->png.length, NULL) != 0) {
@@ -276,7 +313,9 @@ static void png_reply(const struct http_request *q, const struct http_work *work
         http_lookup_headers(q, work, r);
     else
         http_reply_header(r, "ETag", "\"%s\"", image->sha256);
-    name_file(work, engine_request_order(done), r);
+    if (!work->by_get && http_link_make(app, q, order, image->index, link) == 0)
+        http_reply_header(r, "Content-Location", "%s", link);
+    name_file(work, order, r);
 }
 
 void http_images_finish(struct http_app *app, const struct http_request *q,
@@ -292,9 +331,11 @@ void http_images_finish(struct http_app *app, const struct http_request *q,
     }
     const struct engine_timings times = engine_request_timings(done);
     if (work->format == HTTP_FORMAT_PNG)
-        png_reply(q, work, done, r);
+        png_reply(app, q, work, done, r);
     else
-        http_reply_json(r, 200, http_format_type(HTTP_FORMAT_JSON), result_json(q, work, done));
+        http_reply_json(r, 200, http_format_type(HTTP_FORMAT_JSON),
+                        q->route->openai ? http_openai_answer(app, q, work, done)
+                                         : result_json(app, q, work, done));
     http_answer_headers(engine_request_order(done), r);
     http_reply_header(r, "Server-Timing", "queue;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f",
                       (double)times.queue_ns / 1e6, (double)times.compute_ns / 1e6,

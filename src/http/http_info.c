@@ -62,19 +62,32 @@ void http_info_ready(struct http_app *app, const struct http_request *q, struct 
     http_problem_clear(&p);
 }
 
+/* The names of its classes, in their order; none for a model that knows none. */
+static json_t *labels_json(const struct model *m)
+{
+    json_t *labels = json_array();
+    for (int i = 0; i < model_label_count(m); i++)
+        json_array_append_new(labels, json_string(model_description(m)->labels[i]));
+    return labels;
+}
+
 static json_t *loaded_model_json(const struct engine_model *em)
 {
+    /* "created" and "owned_by" are for clients of OpenAI's interface, which read this list too */
     const struct model *m = engine_model_get(em);
     struct image_shape shape = model_shape(m);
     struct model_solver solver = model_solver_default(m);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:{s:i, s:i, s:i}, s:I, s:I, s:s, s:s, s:o}",
-                     "id", engine_model_name(em), "object", "model", "name", engine_model_name(em),
-                     "state", "ready", "family",
-                     ckpt_family_name(model_description(m)->family), "sha256", model_sha256(m), "shape",
-                     "channels", shape.channels, "height", shape.height, "width", shape.width,
-                     "parameters", (json_int_t)model_parameters(m), "bytes",
-                     (json_int_t)model_bytes(m), "kernel", model_kernel_id(m), "precision",
-                     model_precision_name(m), "default_solver", engine_solver_json(&solver));
+    return json_pack(
+        "{s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:{s:i, s:i, s:i}, s:I, s:I, s:s, s:s, s:o, "
+        "s:o}",
+        "id", engine_model_name(em), "object", "model", "created",
+        (json_int_t)engine_model_loaded_at(em), "owned_by", "pfgmd", "name", engine_model_name(em),
+        "state", "ready", "family", ckpt_family_name(model_description(m)->family), "sha256",
+        model_sha256(m), "shape", "channels", shape.channels, "height", shape.height, "width",
+        shape.width, "parameters", (json_int_t)model_parameters(m), "bytes",
+        (json_int_t)model_bytes(m), "kernel", model_kernel_id(m), "precision",
+        model_precision_name(m), "default_solver", engine_solver_json(&solver), "labels",
+        labels_json(m));
 }
 
 /* What came of the last reload, on an object that is there; the object, or NULL. */
@@ -86,7 +99,7 @@ static json_t *with_reload(struct http_app *app, size_t model, json_t *o)
     if (o && note.state[0])
         json_object_set_new(o, "reload",
                             json_pack("{s:s, s:o*}", "state", note.state, "detail",
-                                      note.why[0] ? http_json_text(note.why) : NULL));
+                                      note.why[0] ? json_text(note.why) : NULL));
     return o;
 }
 
@@ -165,16 +178,32 @@ static json_t *formats_json(void)
     return list;
 }
 
+/* The labels of every model that is loaded, under its name. */
+static json_t *all_labels_json(struct http_app *app)
+{
+    json_t *all = json_object();
+    for (size_t i = 0; i < app->options->model_count; i++) {
+        struct engine_model *em = engine_model_find(app->engine, app->options->model_names[i]);
+        if (em)
+            json_object_set_new(all, app->options->model_names[i],
+                                labels_json(engine_model_get(em)));
+        engine_model_release(em);
+    }
+    return all;
+}
+
 void http_info_capabilities(struct http_app *app, const struct http_request *q,
                             struct http_reply *r)
 {
     (void)q;
-    json_t *limits = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:f}", "n", (json_int_t)app->options->n_max,
-        "body_bytes", (json_int_t)app->options->body_max, "queue_images",
-        (json_int_t)app->options->queue_images_max, "steps", (json_int_t)ODE_STEPS_MAX, "max_nfe",
-        (json_int_t)ODE_NFE_MAX, "grid_columns", HTTP_COLUMNS_MAX, "grid_scale", HTTP_SCALE_MAX,
-        "label_bytes", HTTP_LABEL_MAX, "timeout_s", HTTP_TIMEOUT_MAX);
+    json_t *limits =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:f, s:f, s:f}", "n",
+                  (json_int_t)app->options->n_max, "body_bytes", (json_int_t)app->options->body_max,
+                  "queue_images", (json_int_t)app->options->queue_images_max, "steps",
+                  (json_int_t)ODE_STEPS_MAX, "max_nfe", (json_int_t)ODE_NFE_MAX, "grid_columns",
+                  HTTP_COLUMNS_MAX, "grid_scale", HTTP_SCALE_MAX, "label_bytes", HTTP_LABEL_MAX,
+                  "timeout_s", HTTP_TIMEOUT_MAX, "temperature_min", ENGINE_TEMPERATURE_MIN,
+                  "temperature_max", ENGINE_TEMPERATURE_MAX);
     json_t *models = json_array();
     for (size_t i = 0; i < app->options->model_count; i++)
         json_array_append_new(models, json_string(app->options->model_names[i]));
@@ -185,15 +214,17 @@ void http_info_capabilities(struct http_app *app, const struct http_request *q,
         solver = engine_solver_json(&fallback);
         engine_model_release(first);
     }
-    json_t *defaults = json_pack("{s:s?, s:i, s:i, s:o?, s:b, s:s, s:s, s:s, s:i, s:s}", "model",
-                                 app->options->model_count ? app->options->model_names[0] : NULL,
-                                 "n", 1, "first_index", 0, "solver", solver, "embed_metadata", 1,
-                                 "format", http_format_word(HTTP_FORMAT_JSON), "dtype", "uint8",
-                                 "layout", "hwc", "preview_every", 0, "priority", "interactive");
+    json_t *defaults =
+        json_pack("{s:s?, s:i, s:i, s:o?, s:f, s:b, s:s, s:s, s:s, s:i, s:s}", "model",
+                  app->options->model_count ? app->options->model_names[0] : NULL, "n", 1,
+                  "first_index", 0, "solver", solver, "temperature", 1.0, "embed_metadata", 1,
+                  "format", http_format_word(HTTP_FORMAT_JSON), "dtype", "uint8", "layout", "hwc",
+                  "preview_every", 0, "priority", "interactive");
     send_json(r, 200,
-              json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "models", models, "limits", limits,
-                        "solvers", solvers_json(), "schedules", schedules_json(), "formats",
-                        formats_json(), "defaults", defaults));
+              json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "models", models, "labels",
+                        all_labels_json(app), "limits", limits, "solvers", solvers_json(),
+                        "schedules", schedules_json(), "formats", formats_json(), "defaults",
+                        defaults));
 }
 
 void http_info_version(struct http_app *app, const struct http_request *q, struct http_reply *r)

@@ -172,14 +172,9 @@ static bool read_token(const char *authorization, char digest[SHA256_HEX_SIZE])
 static struct http_key *find_locked(struct http_keys *k, const char *digest)
 {
     struct http_key *found = NULL;
-    for (size_t i = 0; i < k->count; i++) {
-        unsigned difference = 0;
-        for (size_t c = 0; c < DIGEST_DIGITS; c++)
-            difference |=
-                (unsigned)((unsigned char)digest[c] ^ (unsigned char)k->table[i].digest[c]);
-        if (difference == 0)
+    for (size_t i = 0; i < k->count; i++)
+        if (secret_equal(digest, k->table[i].digest, DIGEST_DIGITS))
             found = &k->table[i];
-    }
     return found;
 }
 
@@ -201,6 +196,18 @@ static int take_token(struct http_key *key, struct http_problem *p)
     return -1;
 }
 
+/* Whether a key that was found may ask now. */
+static int admit_locked(struct http_key *key, bool work, char *name, struct http_problem *p)
+{
+    if (work && key->read_only) {
+        http_problem_set(p, HTTP_PROBLEM_FORBIDDEN, "the key \"%s\" may only look", key->name);
+        p->close = true;
+        return -1;
+    }
+    snprintf(name, HTTP_KEY_NAME_MAX + 1, "%s", key->name);
+    return take_token(key, p);
+}
+
 int http_keys_judge(struct http_keys *k, const char *authorization, bool work, char *name,
                     struct http_problem *p)
 {
@@ -215,13 +222,26 @@ int http_keys_judge(struct http_keys *k, const char *authorization, bool work, c
                                    : "send a key: Authorization: Bearer KEY");
         p->close = true;
         result = -1;
-    } else if (key && work && key->read_only) {
-        http_problem_set(p, HTTP_PROBLEM_FORBIDDEN, "the key \"%s\" may only look", key->name);
-        p->close = true;
-        result = -1;
     } else if (key) {
-        snprintf(name, HTTP_KEY_NAME_MAX + 1, "%s", key->name);
-        result = take_token(key, p);
+        result = admit_locked(key, work, name, p);
+    }
+    pthread_mutex_unlock(&k->lock);
+    return result;
+}
+
+int http_keys_judge_name(struct http_keys *k, const char *named, bool work, char *name,
+                         struct http_problem *p)
+{
+    int result = -1;
+    pthread_mutex_lock(&k->lock);
+    size_t i = 0;
+    while (i < k->count && strcmp(k->table[i].name, named) != 0)
+        i++;
+    if (i < k->count) {
+        result = admit_locked(&k->table[i], work, name, p);
+    } else {
+        http_problem_set(p, HTTP_PROBLEM_FORBIDDEN, "the key \"%s\" is no longer known", named);
+        p->close = true;
     }
     pthread_mutex_unlock(&k->lock);
     return result;

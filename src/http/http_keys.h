@@ -35,6 +35,9 @@ int http_keys_read(struct http_keys *k, const char *path, struct err *e);
  * much of one was guessed. */
 int http_keys_judge(struct http_keys *k, const char *authorization, bool work, char *name,
                     struct http_problem *p);
+/* The same for a key by its name, which a signed link proves: 403 when there is none of it now. */
+int http_keys_judge_name(struct http_keys *k, const char *named, bool work, char *name,
+                         struct http_problem *p);
 /* Takes `images` from what the key has left of its day: 429 when that is not enough. */
 int http_keys_charge(struct http_keys *k, const char *name, size_t images, struct http_problem *p);
 bool http_keys_required(struct http_keys *k);

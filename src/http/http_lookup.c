@@ -9,8 +9,9 @@
 
 static const char *const solver_fields[] = {"method", "steps", "rtol",    "atol",
                                             "t_max",  "t_min", "max_nfe", "schedule"};
-static const char *const plain_fields[] = {"model",          "format",    "dtype",    "layout",
-                                           "embed_metadata", "timeout_s", "priority", "label"};
+static const char *const plain_fields[] = {"model",          "format",     "dtype",    "layout",
+                                           "embed_metadata", "timeout_s",  "priority", "label",
+                                           "class",          "temperature"};
 
 static bool is_one_of(const char *key, const char *const *words, size_t count)
 {
@@ -20,26 +21,38 @@ static bool is_one_of(const char *key, const char *const *words, size_t count)
     return false;
 }
 
+bool http_lookup_solver_field(const char *key)
+{
+    return is_one_of(key, solver_fields, sizeof solver_fields / sizeof *solver_fields);
+}
+
 static json_t *value_json(const char *text)
 {
     json_t *value = json_parse(text, strlen(text), "query", NULL);
     if (json_is_number(value) || json_is_boolean(value))
         return value;
     json_decref(value);
-    return http_json_text(text);
+    return json_text(text);
+}
+
+/* Digits are a class's number, null is null, and all else a name, even where it reads as JSON. */
+static json_t *class_json(const char *text)
+{
+    if (strcmp(text, "null") == 0)
+        return json_null();
+    return text[strspn(text, "0123456789")] ? json_text(text) : value_json(text);
 }
 
 json_t *http_lookup_fields(const struct http_request *q, struct http_problem *p)
 {
-    json_t *o = json_pack("{s:o, s:o}", "seed", http_json_text(q->names[0]), "first_index",
-                          http_json_text(q->names[1]));
+    json_t *o = json_pack("{s:o, s:o}", "seed", json_text(q->names[0]), "first_index",
+                          json_text(q->names[1]));
     json_t *solver = json_object();
     char key[64], value[256];
     size_t at = 0;
     bool bad = !o || !solver;
     while (!bad && http_query_next(q->target.query, &at, key, sizeof key, value, sizeof value)) {
-        bool of_solver =
-            is_one_of(key, solver_fields, sizeof solver_fields / sizeof *solver_fields);
+        bool of_solver = http_lookup_solver_field(key);
         bool is_text = strcmp(key, "model") == 0 || strcmp(key, "label") == 0;
         json_t *target = of_solver ? solver : o;
         if (!of_solver &&
@@ -50,8 +63,10 @@ json_t *http_lookup_fields(const struct http_request *q, struct http_problem *p)
             http_problem_point(p, "", "the query parameter \"%s\" occurs twice", key);
             bad = true;
         } else {
-            bad = json_object_set_new(target, key,
-                                      is_text ? http_json_text(value) : value_json(value)) != 0;
+            json_t *member = is_text                     ? json_text(value)
+                             : strcmp(key, "class") == 0 ? class_json(value)
+                                                         : value_json(value);
+            bad = json_object_set_new(target, key, member) != 0;
         }
     }
     if (!bad && json_object_size(solver) > 0)

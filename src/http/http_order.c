@@ -187,6 +187,34 @@ static void read_timeout(struct reading *r, const char *pointer, const json_t *v
     read_real(r, pointer, value, 0.001, HTTP_TIMEOUT_MAX, &r->order->timeout_s);
 }
 
+/* A number is an index; text is a name, or an index in digits where no class is called so. */
+static void read_class(struct reading *r, const char *pointer, const json_t *value)
+{
+    struct http_order *o = r->order;
+    if (json_is_null(value)) {
+        o->class = HTTP_CLASS_NULL;
+    } else if (json_is_string(value) && json_string_length(value) > 0 &&
+               json_string_length(value) <= HTTP_CLASS_NAME_MAX) {
+        o->class = HTTP_CLASS_NAME;
+        snprintf(o->class_name, sizeof o->class_name, "%s", json_string_value(value));
+    } else if (json_is_integer(value) && json_integer_value(value) >= 0 &&
+               json_integer_value(value) < NN_CLASSES_MAX) {
+        o->class = HTTP_CLASS_NUMBER;
+        o->class_number = (int32_t)json_integer_value(value);
+    } else {
+        FAULT(r, pointer,
+              "must be the number of a class from 0 to %d, the name of one of 1 to %d bytes, or "
+              "null",
+              NN_CLASSES_MAX - 1, HTTP_CLASS_NAME_MAX);
+    }
+}
+
+static void read_temperature(struct reading *r, const char *pointer, const json_t *value)
+{
+    read_real(r, pointer, value, ENGINE_TEMPERATURE_MIN, ENGINE_TEMPERATURE_MAX,
+              &r->order->temperature);
+}
+
 static void read_label(struct reading *r, const char *pointer, const json_t *value)
 {
     if (json_is_string(value) && json_string_length(value) <= HTTP_LABEL_MAX)
@@ -291,6 +319,8 @@ int http_order_parse(const json_t *body, size_t n_max, struct http_order *out,
         {"seed", read_seed},
         {"first_index", read_first_index},
         {"solver", read_solver},
+        {"class", read_class},
+        {"temperature", read_temperature},
         {"grid", read_grid},
         {"embed_metadata", read_embed_metadata},
         {"format", read_format},

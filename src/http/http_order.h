@@ -12,6 +12,10 @@
 #define HTTP_SCALE_MAX 16
 #define HTTP_LABEL_MAX 128 /* bytes */
 #define HTTP_TIMEOUT_MAX 86400.0
+#define HTTP_CLASS_NAME_MAX 128 /* bytes; the checkpoint's limit */
+
+/* What "class" says; which classes there are is the model's to know. */
+enum http_class { HTTP_CLASS_ABSENT, HTTP_CLASS_NULL, HTTP_CLASS_NUMBER, HTTP_CLASS_NAME };
 
 struct http_order {
     char model[HTTP_MODEL_NAME_MAX + 1]; /* empty: the default model */
@@ -19,6 +23,10 @@ struct http_order {
     bool seed_given;
     uint64_t seed, first_index; /* first_index + n ≤ 2^64 */
     struct model_choice solver;
+    enum http_class class;
+    int32_t class_number;
+    char class_name[HTTP_CLASS_NAME_MAX + 1];
+    double temperature; /* 0: absent */
     bool grid_given;
     int columns, scale; /* columns 0: as square as it gets */
     bool embed_metadata;

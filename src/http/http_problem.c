@@ -78,8 +78,8 @@ void http_problem_point(struct http_problem *p, const char *pointer, const char 
     if (!p->errors)
         p->errors = json_array();
     if (json_array_size(p->errors) < HTTP_PROBLEM_ERRORS_MAX)
-        json_array_append_new(p->errors, json_pack("{s:o, s:o}", "pointer", http_json_text(pointer),
-                                                   "detail", http_json_text(detail)));
+        json_array_append_new(p->errors, json_pack("{s:o, s:o}", "pointer", json_text(pointer),
+                                                   "detail", json_text(detail)));
 }
 
 void http_pointer_step(char *pointer, size_t size, const char *key)
@@ -106,7 +106,7 @@ json_t *http_problem_json(const struct http_problem *p, const char *id)
     snprintf(instance, sizeof instance, "urn:pfgm:request:%s", id);
     json_t *o =
         json_pack("{s:s, s:s, s:i, s:o, s:s, s:s}", "type", type, "title", codes[p->code].title,
-                  "status", (int)codes[p->code].status, "detail", http_json_text(p->detail),
+                  "status", (int)codes[p->code].status, "detail", json_text(p->detail),
                   "instance", instance, "code", codes[p->code].word);
     if (!o)
         return NULL;

@@ -51,19 +51,3 @@ void http_reply_json(struct http_reply *r, unsigned status, const char *content_
         http_reply_fail(r);
     json_decref(body);
 }
-
-json_t *http_json_text(const char *text)
-{
-    json_t *value = json_string(text);
-    if (value)
-        return value;
-    char *copy = strdup(text);
-    if (!copy)
-        return NULL;
-    for (unsigned char *c = (unsigned char *)copy; *c; c++)
-        if (*c >= 0x80)
-            *c = '?';
-    value = json_string(copy);
-    free(copy);
-    return value;
-}

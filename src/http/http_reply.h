@@ -9,11 +9,12 @@
 #include "base_json.h"
 
 #define HTTP_REPLY_HEADERS_MAX 24
+#define HTTP_REPLY_VALUE_MAX 640 /* bytes of a header's value: the longest signed link fits */
 #define HTTP_REPLY_BODY_MAX ((size_t)512 << 20) /* the largest sheet in base64 is below 350 MiB */
 
 struct http_reply_header {
     const char *name; /* static text */
-    char value[256];
+    char value[HTTP_REPLY_VALUE_MAX];
 };
 
 struct http_reply {
@@ -30,8 +31,9 @@ struct http_reply {
 void http_reply_init(struct http_reply *r);
 void http_reply_free(struct http_reply *r);
 
-/* Adds a header; `name` must outlive the reply. A value longer than 255 bytes is cut. Control
- * characters in it become '?', so that nothing from outside can start a header of its own. */
+/* Adds a header; `name` must outlive the reply. A value that does not fit is cut.
+ * Control characters in it become '?', so that nothing from outside can start a header of its own.
+ */
 void http_reply_header(struct http_reply *r, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -41,9 +43,5 @@ void http_reply_json(struct http_reply *r, unsigned status, const char *content_
 
 /* Drops what was filled and leaves a bare 500 problem that needs no memory to speak of. */
 void http_reply_fail(struct http_reply *r);
-
-/* A JSON string of text that may not be UTF-8 (cut in the middle of a character, or never was):
- * then every byte beyond ASCII becomes '?'. New reference or NULL. */
-json_t *http_json_text(const char *text);
 
 #endif

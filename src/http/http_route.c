@@ -11,10 +11,14 @@
 
 static const struct http_route routes[] = {
     {"/v1/images", "/v1/images", "POST, OPTIONS", HTTP_PUBLIC, .work = true, .has_body = true},
-    {"/v1/images/*/*", "/v1/images/{seed}/{index}", READ, HTTP_PUBLIC, .work = true},
+    {"/v1/images/generations", "/v1/images/generations", "POST, OPTIONS", HTTP_PUBLIC, .work = true,
+     .has_body = true, .openai = true},
+    {"/v1/images/*/*", "/v1/images/{seed}/{index}", READ, HTTP_PUBLIC, .work = true,
+     .linked = true},
     {"/v1/models", "/v1/models", READ, HTTP_PUBLIC, .answer = http_info_models},
     {"/v1/models/*", "/v1/models/{name}", READ, HTTP_PUBLIC, .answer = http_info_model},
     {"/v1/capabilities", "/v1/capabilities", READ, HTTP_PUBLIC, .answer = http_info_capabilities},
+    {"/", "/", READ, HTTP_PUBLIC, .free = true, .answer = http_page_answer},
     {"/livez", "/livez", READ, BOTH, .free = true, .answer = http_info_live},
     {"/healthz", "/healthz", READ, BOTH, .free = true, .answer = http_info_live},
     {"/readyz", "/readyz", READ, BOTH, .free = true, .answer = http_info_ready},

@@ -127,12 +127,12 @@ static int app_init(struct http_app *app, struct engine *g, const struct http_op
     snprintf(app->loading_what, sizeof app->loading_what, "model 1 of %zu (%s)", o->model_count,
              o->model_count ? o->model_names[0] : "");
     http_keys_init(&app->keys);
-    if (o->keys_file && *o->keys_file && http_keys_read(&app->keys, o->keys_file, e) != 0) {
+    http_links_init(&app->links, o->link_lifetime_s);
+    if ((o->keys_file && *o->keys_file && http_keys_read(&app->keys, o->keys_file, e) != 0) ||
+        http_links_read(&app->links, o->link_secret, e) != 0 ||
+        http_wait_start(&app->wait, suspend, resume, limits_s, e) != 0) {
         http_keys_clear(&app->keys);
-        return -1;
-    }
-    if (http_wait_start(&app->wait, suspend, resume, limits_s, e) != 0) {
-        http_keys_clear(&app->keys);
+        http_links_clear(&app->links);
         return -1;
     }
     pthread_mutex_init(&app->lock, NULL);
@@ -145,6 +145,7 @@ static void app_clear(struct http_app *app)
     http_wait_stop(&app->wait);
     http_metrics_clear(&app->metrics);
     http_keys_clear(&app->keys);
+    http_links_clear(&app->links);
     pthread_mutex_destroy(&app->lock);
 }
 
@@ -231,6 +232,11 @@ int http_server_reload_keys(struct http_server *s, struct err *e)
 {
     const char *file = s->options.keys_file;
     return file && *file ? http_keys_read(&s->app.keys, file, e) : 0;
+}
+
+int http_server_reload_links(struct http_server *s, struct err *e)
+{
+    return http_links_read(&s->app.links, s->options.link_secret, e);
 }
 
 static unsigned open_connections(const struct http_listener *l)

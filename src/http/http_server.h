@@ -33,6 +33,8 @@ struct http_options {
     /* Texts and arrays must outlive the server. */
     const char *cors_origins;       /* words between blanks, "*" for any; NULL or empty: none */
     const char *keys_file;          /* NULL or empty: everybody may ask */
+    const char *link_secret;        /* file; NULL or empty: drawn for the life of the process */
+    int link_lifetime_s;            /* of signed links */
     const char *certificate, *key;  /* PEM; NULL: no TLS */
     const char *const *model_names; /* as configured, in order */
     size_t model_count;
@@ -51,6 +53,8 @@ void http_server_reloading(struct http_server *s, size_t model);
 void http_server_reloaded(struct http_server *s, size_t model, const char *why);
 /* Reads the keys anew; -1 when the file is bad, and the old ones stay. */
 int http_server_reload_keys(struct http_server *s, struct err *e);
+/* The same with the secret that signs links. */
+int http_server_reload_links(struct http_server *s, struct err *e);
 /* New connections get this certificate; those that are open keep theirs. -1 when the library does
  * not take it, and the old one stays. Only with TLS from the start. */
 int http_server_reload_tls(struct http_server *s, const char *certificate, const char *key,

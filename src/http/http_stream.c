@@ -46,14 +46,14 @@ static int array_header(const struct http_stream *s, struct buf *out)
                             s->work->order.chw ? chw : hwc, out, NULL);
 }
 
-struct http_stream *http_stream_new(struct http_app *app, const char *id,
+struct http_stream *http_stream_new(struct http_app *app, const struct http_request *q,
                                     const struct http_work *work)
 {
     struct http_stream *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
     s->app = app;
-    s->id = id;
+    s->request = q;
     s->work = work;
     buf_init(&s->out, HTTP_REPLY_BODY_MAX);
     bool bad = false;
@@ -160,7 +160,7 @@ static int manifest(struct http_stream *s)
 {
     const struct engine_request *done = s->work->ticket->request;
     const size_t count = http_answer_count(order_of(s));
-    json_t *o = http_answer_head(s->id, s->work, order_of(s)), *images = json_array();
+    json_t *o = http_answer_head(s->request->id, s->work, order_of(s)), *images = json_array();
     struct buf text;
     buf_init(&text, HTTP_REPLY_BODY_MAX);
     int bad = !o || !images;
@@ -180,16 +180,33 @@ static int manifest(struct http_stream *s)
     return bad ? -1 : 0;
 }
 
+static uint64_t seed_value(const struct http_stream *s, uint64_t i)
+{
+    (void)i;
+    return order_of(s)->seed;
+}
+
+static uint64_t index_value(const struct http_stream *s, uint64_t i)
+{
+    return order_of(s)->first_index + i;
+}
+
+static uint64_t class_value(const struct http_stream *s, uint64_t i)
+{
+    return (uint64_t)(int64_t)engine_request_image(s->work->ticket->request, i)->labels[0];
+}
+
 /* A one-dimensional array of an NPZ. */
-static int number_array(struct http_stream *s, const char *name, uint64_t first, uint64_t n)
+static int number_array(struct http_stream *s, const char *name, enum image_npy_type type,
+                        uint64_t (*value)(const struct http_stream *s, uint64_t i), uint64_t n)
 {
     struct buf b;
     buf_init(&b, HTTP_REPLY_BODY_MAX);
-    int bad = image_npy_header(IMAGE_NPY_U64, 1, &n, &b, NULL);
+    int bad = image_npy_header(type, 1, &n, &b, NULL);
     for (uint64_t i = 0; i < n && !bad; i++) {
         unsigned char bytes[8];
         for (int k = 0; k < 8; k++)
-            bytes[k] = (unsigned char)((first + i) >> (8 * k));
+            bytes[k] = (unsigned char)(value(s, i) >> (8 * k));
         bad = buf_append(&b, bytes, sizeof bytes, NULL);
     }
     bad = bad || member(s, name, b.data, b.length) != 0;
@@ -197,16 +214,23 @@ static int number_array(struct http_stream *s, const char *name, uint64_t first,
     return bad ? -1 : 0;
 }
 
+static int npz_tail(struct http_stream *s)
+{
+    const struct engine_order *o = order_of(s);
+    const bool conditional = model_label_count(engine_model_get(o->model)) > 0;
+    if (number_array(s, "seed.npy", IMAGE_NPY_U64, seed_value, 1) != 0 ||
+        number_array(s, "index.npy", IMAGE_NPY_U64, index_value, o->n) != 0 ||
+        (conditional && number_array(s, "class.npy", IMAGE_NPY_I64, class_value, o->n) != 0))
+        return -1;
+    return image_zip_stream_finish(s->zip, &s->out, NULL);
+}
+
 /* What follows the last image. */
 static int tail(struct http_stream *s)
 {
-    const struct engine_order *o = order_of(s);
     switch (s->work->format) {
     case HTTP_FORMAT_NPZ:
-        return number_array(s, "seed.npy", o->seed, 1) != 0 ||
-                       number_array(s, "index.npy", o->first_index, o->n) != 0
-                   ? -1
-                   : image_zip_stream_finish(s->zip, &s->out, NULL);
+        return npz_tail(s);
     case HTTP_FORMAT_ZIP:
         return manifest(s) != 0 ? -1 : image_zip_stream_finish(s->zip, &s->out, NULL);
     case HTTP_FORMAT_TAR:

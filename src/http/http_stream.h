@@ -13,7 +13,7 @@
 
 struct http_stream {
     struct http_app *app;
-    const char *id; /* of the request */
+    const struct http_request *request;
     const struct http_work *work;
     struct buf out; /* the piece that is going out, from `at` on */
     size_t at;
@@ -31,9 +31,9 @@ struct http_stream {
     } events;
 };
 
-/* Opens the answer of a request that has begun; NULL when memory ran out. `work` must outlive it.
+/* Opens the answer of a request that has begun; NULL when memory ran out. `q` and `work` must outlive it.
  */
-struct http_stream *http_stream_new(struct http_app *app, const char *id,
+struct http_stream *http_stream_new(struct http_app *app, const struct http_request *q,
                                     const struct http_work *work);
 void http_stream_free(struct http_stream *s);
 /* Whether everything has gone out. */

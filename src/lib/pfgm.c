@@ -116,6 +116,17 @@ const char *pfgm_model_kernel(const struct pfgm_model *model)
     return model_kernel_id(model_of(model));
 }
 
+int pfgm_model_label_count(const struct pfgm_model *model)
+{
+    return model_label_count(model_of(model));
+}
+
+const char *pfgm_model_label(const struct pfgm_model *model, int i)
+{
+    const struct model *m = model_of(model);
+    return i >= 0 && i < model_label_count(m) ? model_description(m)->labels[i] : NULL;
+}
+
 void pfgm_sample_options_default(const struct pfgm_model *model,
                                  struct pfgm_sample_options *options)
 {
@@ -127,6 +138,7 @@ void pfgm_sample_options_default(const struct pfgm_model *model,
         .rtol = solver.ode.rtol,
         .atol = solver.ode.atol,
         .max_nfe = solver.ode.max_nfe,
+        .temperature = 1.0,
     };
 }
 
@@ -138,9 +150,16 @@ static int order_from(const struct pfgm_model *model, const struct pfgm_sample_o
         .seed = options->seed,
         .first_index = options->first_index,
         .n = options->n,
+        .temperature = options->temperature,
         .latents = options->latents,
         .output = output,
     };
+    if (options->temperature == 0.0) /* which the engine reads as absent */
+        return err_fail(e, ERR_INPUT, "temperature",
+                        "is 0: begin with pfgm_sample_options_default");
+    if (options->label &&
+        engine_class_parse(model_of(model), options->label, &order->class, e) != 0)
+        return -1;
     struct model_choice choice = {.method_given = true,
                                   .steps = options->steps,
                                   .rtol = options->rtol,

@@ -100,6 +100,11 @@ size_t model_dimension(const struct model *m)
     return image_shape_count(model_shape(m));
 }
 
+bool model_vectors(const struct model *m)
+{
+    return m->description.arch.kind == NN_ARCH_MLP;
+}
+
 enum image_rounding model_rounding(const struct model *m)
 {
     return m->family->rounding;
@@ -125,6 +130,8 @@ const double *model_mean(const struct model *m)
 int model_state_pixels(const struct model *m, const double *state, uint8_t *pixels, struct err *e)
 {
     const size_t d = model_dimension(m);
+    if (model_vectors(m))
+        return err_fail(e, ERR_UNSUPPORTED, "", "the model makes vectors, not pictures");
     double largest = OVERSHOOT, *scaled = malloc(d * sizeof *scaled);
 
     if (!scaled)

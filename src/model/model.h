@@ -34,6 +34,9 @@ const char *model_kernel_id(const struct model *m);
 const char *model_precision_name(const struct model *m);
 struct image_shape model_shape(const struct model *m);
 size_t model_dimension(const struct model *m); /* d = C·H·W */
+/* Whether its data are vectors [1,1,d] in coordinates of their own, of which no picture can be
+ * made. */
+bool model_vectors(const struct model *m);
 enum image_rounding model_rounding(const struct model *m);
 size_t model_parameters(const struct model *m); /* scalars */
 size_t model_bytes(const struct model *m);      /* memory of the weights */

@@ -110,16 +110,20 @@ static int pack_and_digest(struct model *m, struct ckpt_file *f, enum nn_kernel 
     return p.net ? 0 : err_fail(e, p.error.code, p.error.at, "%s", p.error.text);
 }
 
-/* The data's mean, if the file has it. */
+/* The data's mean, if the file has it; a network for vectors always does, as its offset. */
 static int read_mean(struct model *m, const struct ckpt_file *f, struct err *e)
 {
-    const struct ckpt_tensor *t = ckpt_file_find(f, CKPT_DATA_MEAN);
+    const bool vectors = model_vectors(m);
+    const struct ckpt_tensor *t = ckpt_file_find(f, vectors ? NN_MLP_OFFSET : CKPT_DATA_MEAN);
     const struct image_shape s = model_shape(m);
     const size_t d = model_dimension(m);
     if (!t)
         return 0;
-    if (t->rank != 3 || t->shape[0] != (uint64_t)s.channels || t->shape[1] != (uint64_t)s.height ||
-        t->shape[2] != (uint64_t)s.width)
+    if (vectors && t->count != d)
+        return err_fail(e, ERR_INPUT, ckpt_file_path(f), "tensor \"%s\" must have %zu values",
+                        NN_MLP_OFFSET, d);
+    if (!vectors && (t->rank != 3 || t->shape[0] != (uint64_t)s.channels ||
+                     t->shape[1] != (uint64_t)s.height || t->shape[2] != (uint64_t)s.width))
         return err_fail(e, ERR_INPUT, ckpt_file_path(f),
                         "tensor \"" CKPT_DATA_MEAN
                         "\" must have the shape [%d, %d, %d] of an image",

@@ -13,9 +13,15 @@
 static size_t pfgm_time_components(const struct model *m)
 {
     struct image_shape shape = model_shape(m);
-    if (m->description.arch.kind == NN_ARCH_MLP)
+    if (model_vectors(m))
         return 1;
     return (size_t)shape.height * (size_t)shape.width;
+}
+
+/* Pictures lie about 0 as the reference has it; vectors lie where they lie. */
+static const double *pfgm_prior_centre(const struct model *m)
+{
+    return model_vectors(m) ? m->mean : NULL;
 }
 
 static void pfgm_prior_draw(const struct model *m, const struct model_solver *solver, uint64_t seed,
@@ -28,7 +34,10 @@ static void pfgm_prior_draw(const struct model *m, const struct model_solver *so
         .norm_min = d->norm_min,
         .norm_max = d->norm_max,
     };
+    const double *centre = pfgm_prior_centre(m);
     field_prior_draw(&prior, seed, index, x);
+    for (size_t j = 0; centre && j < prior.d; j++)
+        x[j] += centre[j];
 }
 
 static void pfgm_slopes(const struct model *m, struct model_workspace *ws, int n,
@@ -67,6 +76,7 @@ const struct model_family model_family_pfgm = {
     .workspace_fill = model_net_workspace_fill,
     .workspace_clear = model_net_workspace_clear,
     .time_components = pfgm_time_components,
+    .prior_centre = pfgm_prior_centre,
     .prior_draw = pfgm_prior_draw,
     .slopes = pfgm_slopes,
     .field = model_net_field,

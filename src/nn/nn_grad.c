@@ -117,6 +117,11 @@ size_t nn_grad_bytes(const struct nn_grad *g)
     return g->block_bytes;
 }
 
+const float *nn_grad_offset(const struct nn_grad *g)
+{
+    return g->net.offset;
+}
+
 void nn_grad_weights_set(struct nn_grad *g, const float *weights)
 {
     nn_grad_pack(g, weights);

@@ -35,6 +35,9 @@ const struct nn_param *nn_grad_params(const struct nn_grad *g, size_t *count);
 size_t nn_grad_scalars(const struct nn_grad *g);
 size_t nn_grad_bytes(const struct nn_grad *g); /* memory of weights, sums and workspaces */
 
+/* Of an mlp the offset of the data [d], as the weights have it; else NULL. */
+const float *nn_grad_offset(const struct nn_grad *g);
+
 /* Takes new weights [scalars]. */
 void nn_grad_weights_set(struct nn_grad *g, const float *weights);
 

@@ -432,9 +432,19 @@ static size_t task_count(const struct nn_net *net)
     return (size_t)net->plan.step_count + 1 + (net->arch.classes > 0);
 }
 
-/* Task 0 is the embedding, task i + 1 step i, and with classes their embedding is the last. Threads
- * take tasks in ascending order and one that has failed takes no more, so the first task to fail is
- * always found, as in a single walk. */
+/* Task 0 is the embedding, task i + 1 step i, and with classes their embedding is the last. */
+static int load_part(struct loader *l, size_t task)
+{
+    const struct nn_plan *plan = &l->net->plan;
+    if (task == 0)
+        return load_embedding(l);
+    if (task > (size_t)plan->step_count)
+        return load_label(l);
+    return load_step(l, &plan->steps[task - 1], &l->net->layers[task - 1]);
+}
+
+/* Threads take tasks in ascending order and one that has failed takes no more, so the first task to
+ * fail is always found, as in a single walk. */
 static void load_task(void *context, size_t task, int thread)
 {
     struct loader *l = (struct loader *)context + thread;
@@ -444,10 +454,7 @@ static void load_task(void *context, size_t task, int thread)
     l->next = task == 0 ? 0 : embedding_params(&l->net->arch);
     for (size_t i = 0; i + 1 < task; i++)
         l->next += step_params(&l->net->arch, &plan->steps[i]);
-    if (task == 0 ? load_embedding(l)
-        : task > (size_t)plan->step_count
-            ? load_label(l)
-            : load_step(l, &plan->steps[task - 1], &l->net->layers[task - 1]))
+    if (load_part(l, task))
         l->failed = task;
     else if (task + 1 == task_count(l->net) && l->next != l->count) {
         err_fail(l->e, ERR_INTERNAL, l->params[l->next].name, "belongs to no layer");

@@ -72,8 +72,7 @@ static int read_config(struct run *r, struct err *e)
         return -1;
     if (r->o->steps >= 0)
         r->config.steps = r->o->steps;
-    return train_config_settle(&r->config, r->data.channels, r->data.side, r->data.norm,
-                               path ? path : "configuration", e);
+    return train_config_settle(&r->config, &r->data, path ? path : "configuration", e);
 }
 
 static int write_config(const struct run *r, struct err *e)
@@ -170,7 +169,7 @@ static int build(struct run *r, struct err *e)
     if (!r->gradient || !r->losses)
         return err_fail_memory(e, r->state.count * sizeof *r->gradient);
     if (!r->o->resume)
-        train_state_init(&r->state, r->params, r->param_count, c->seed);
+        train_state_init(&r->state, r->params, r->param_count, c->seed, &r->data);
     if (train_batch_new(&r->batch, c, &r->data, r->o->kernel, r->pool, e))
         return -1;
     return train_log_open(&r->log, path_in(r, "log.csv", path), r->o->resume ? r->state.step : -1,
@@ -248,7 +247,8 @@ static int write_sheet(struct run *r, struct err *e)
                                   .rows = classes == 0   ? 4
                                           : classes < 10 ? classes
                                                          : 10};
-    snprintf(name, sizeof name, "samples/step-%08" PRId64 ".png", r->state.step);
+    snprintf(name, sizeof name, "samples/step-%08" PRId64 ".%s", r->state.step,
+             r->data.values ? "npy" : "png");
     nn_grad_weights_set(r->grad, r->state.ema);
     return train_sheet_write(&s, path_in(r, name, path), e);
 }

@@ -28,7 +28,7 @@ struct train_options {
     const char *config; /* file, or NULL: defaults */
     bool resume;
     const char *changes; /* file, when resuming: see train_config_change; or NULL */
-    int64_t steps; /* instead of the configuration's; -1: as configured */
+    int64_t steps;       /* instead of the configuration's; -1: as configured */
     int threads;
     enum nn_kernel kernel;
     enum ckpt_dtype export_dtype;

@@ -195,19 +195,53 @@ static int group_of(struct train_batch *b, int *groups, int32_t label)
     return (*groups)++;
 }
 
+/* What a group draws from: its members (NULL: all images, in order), times two where they are
+ * mirrored too. */
+struct pot {
+    const uint32_t *member;
+    size_t members, faces;
+};
+
+static struct pot pot_of(const struct train_batch *b, int label)
+{
+    size_t faces = b->config->flip ? 2 : 1;
+    if (label < 0)
+        return (struct pot){NULL, b->data->count, faces};
+    return (struct pot){b->member + b->first[label], b->first[label + 1] - b->first[label], faces};
+}
+
+/* The image (the lowest bit: mirrored) that 32 random bits pick. */
+static uint32_t pot_pick(const struct pot *p, uint32_t word)
+{
+    size_t pick = (size_t)((uint64_t)word * (p->members * p->faces) >> 32), i = pick / p->faces;
+    return (p->member ? p->member[i] : (uint32_t)i) << 1 | (uint32_t)(pick % p->faces);
+}
+
+/* A datum of the image's group that has nothing to do with the image. */
+static uint32_t draw_partner(const struct train_batch *b, int image)
+{
+    const struct train_config *c = b->config;
+    const struct pot pot = pot_of(b, b->label[image]);
+    const uint32_t key[2] = {(uint32_t)c->seed, (uint32_t)(c->seed >> 32)};
+    const uint32_t counter[4] = {(uint32_t)b->step, (uint32_t)image, (uint32_t)RNG_TRAIN_PARTNER,
+                                 0};
+    uint32_t word[4];
+    rng_philox(counter, key, word);
+    return pot_pick(&pot, word[0]);
+}
+
 /* Fills a group's large batch behind its own images, or with all that there is. */
 static void fill_rows(struct train_batch *b, int g)
 {
     const struct train_config *c = b->config;
     int label = b->label_of[g];
-    const uint32_t *member = label >= 0 ? b->member + b->first[label] : NULL;
-    size_t members = label >= 0 ? b->first[label + 1] - b->first[label] : b->data->count;
-    size_t faces = c->flip ? 2 : 1, large = (size_t)c->large_batch;
-    if (members * faces <= large) {
+    const struct pot pot = pot_of(b, label);
+    size_t large = (size_t)c->large_batch;
+    if (pot.members * pot.faces <= large) {
         b->row_count[g] = 0;
-        for (size_t i = 0; i < members; i++)
-            for (uint32_t f = 0; f < faces; f++)
-                b->rows[g][b->row_count[g]++] = (member ? member[i] : (uint32_t)i) << 1 | f;
+        for (size_t i = 0; i < pot.members; i++)
+            for (uint32_t f = 0; f < pot.faces; f++)
+                b->rows[g][b->row_count[g]++] = (pot.member ? pot.member[i] : (uint32_t)i) << 1 | f;
         return;
     }
     /* Draws k of this group's stream, four at a time. */
@@ -219,10 +253,7 @@ static void fill_rows(struct train_batch *b, int g)
                                          (uint32_t)RNG_TRAIN_LARGE, k / 4};
             rng_philox(counter, key, word);
         }
-        size_t pick = (size_t)((uint64_t)word[k % 4] * (members * faces) >> 32);
-        size_t i = pick / faces;
-        b->rows[g][b->row_count[g]++] =
-            (member ? member[i] : (uint32_t)i) << 1 | (uint32_t)(pick % faces);
+        b->rows[g][b->row_count[g]++] = pot_pick(&pot, word[k % 4]);
     }
 }
 
@@ -249,6 +280,8 @@ static int gather_groups(struct train_batch *b)
             }
             block->x[block->count] = b->x[i];
             block->t[block->count] = b->t[i];
+            if (b->config->objective == TRAIN_OBJECTIVE_DIRECT)
+                block->partner[block->count] = draw_partner(b, i);
             block->target[block->count++] = b->target + (size_t)i * (b->n + 1);
         }
     }
@@ -268,7 +301,10 @@ static void target_task(void *context, size_t task, int thread)
     struct train_batch *b = context;
     int g = b->block_group[task];
     const struct train_rows rows = {.data = b->data, .index = b->rows[g], .count = b->row_count[g]};
-    train_field_targets(b->field[thread], b->config->gamma, &rows, &b->blocks[task]);
+    if (b->config->objective == TRAIN_OBJECTIVE_DIRECT)
+        train_field_direct(b->field[thread], &rows, &b->blocks[task]);
+    else
+        train_field_targets(b->field[thread], b->config->gamma, &rows, &b->blocks[task]);
 }
 
 void train_batch_make(struct train_batch *b, int64_t step)

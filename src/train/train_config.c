@@ -12,6 +12,7 @@
 
 enum kind { REAL, INTEGER, BOOLEAN, WORD };
 
+static const char *const objective_words[] = {"pfgm", "direct", NULL};
 static const char *const decay_words[] = {"none", "linear", "cosine", NULL};
 
 /* CHANGES: may be changed when a run goes on; FREE: decides no byte of the weights; LATER: came
@@ -31,15 +32,16 @@ static const struct key {
     {                                                                                              \
 #name, kind, offsetof(struct train_config, name), min, max, __VA_ARGS__                    \
     }
-    KEY(sigma, REAL, 1e-9, CKPT_SIGMA_MAX, NULL, 0),
+    KEY(objective, WORD, 0, 0, objective_words, LATER),
+    KEY(sigma, REAL, 0, CKPT_SIGMA_MAX, NULL, 0),
     KEY(tau, REAL, 1e-6, CKPT_TAU_MAX, NULL, 0),
-    KEY(gamma, REAL, 0, CKPT_GAMMA_MAX, NULL, 0),
+    KEY(gamma, REAL, -1, CKPT_GAMMA_MAX, NULL, 0),
     KEY(m, INTEGER, -1, CKPT_M_MAX, NULL, 0),
     KEY(restrict_m, BOOLEAN, 0, 1, NULL, 0),
     KEY(t_max, REAL, 0, FIELD_T_MAX, NULL, 0),
-    KEY(t_min, REAL, 1e-6, FIELD_T_MAX, NULL, 0),
+    KEY(t_min, REAL, 0, FIELD_T_MAX, NULL, 0),
     KEY(norm_max, REAL, 0, CKPT_NORM_MAX, NULL, 0),
-    KEY(t_substitution, REAL, 0, FIELD_T_MAX, NULL, 0),
+    KEY(t_substitution, REAL, -1, FIELD_T_MAX, NULL, 0),
     KEY(batch, INTEGER, 1, TRAIN_BATCH_MAX, NULL, 0),
     KEY(large_batch, INTEGER, 1, TRAIN_LARGE_BATCH_MAX, NULL, CHANGES),
     KEY(conditional, BOOLEAN, 0, 1, NULL, 0),
@@ -52,7 +54,7 @@ static const struct key {
     KEY(decay_steps, INTEGER, 0, TRAIN_STEPS_MAX, NULL, CHANGES | LATER),
     KEY(clip, REAL, 1e-9, 1e9, NULL, 0),
     KEY(ema, REAL, 0, 1, NULL, CHANGES),
-    KEY(dropout, REAL, 0, 0.99, NULL, CHANGES),
+    KEY(dropout, REAL, -1, 0.99, NULL, CHANGES),
     KEY(log_every, INTEGER, 1, TRAIN_STEPS_MAX, NULL, CHANGES | FREE),
     KEY(save_every, INTEGER, 1, TRAIN_STEPS_MAX, NULL, CHANGES | FREE),
     KEY(sheet_every, INTEGER, 0, TRAIN_STEPS_MAX, NULL, CHANGES | FREE),
@@ -61,13 +63,11 @@ static const struct key {
 #define KEY_COUNT (sizeof keys / sizeof keys[0])
 
 static const struct train_config defaults = {
-    .sigma = 0.01,
     .tau = 0.03,
-    .gamma = 5,
+    .gamma = -1,
     .m = -1,
     .restrict_m = true,
-    .t_min = 1e-3,
-    .t_substitution = 1,
+    .t_substitution = -1,
     .batch = 64,
     .large_batch = 1024,
     .label_dropout = 0.1,
@@ -76,7 +76,7 @@ static const struct train_config defaults = {
     .learning_rate = 2e-4,
     .clip = 1,
     .ema = 0.9999,
-    .dropout = 0.1,
+    .dropout = -1,
     .seed = 1,
     .log_every = 50,
     .save_every = 1000,
@@ -236,13 +236,21 @@ static json_t *default_levels(int side)
     return levels;
 }
 
-static int settle_network(struct train_config *c, int channels, int side, const char *what,
+static json_t *network_defaults(const struct train_data *data)
+{
+    if (data->values)
+        return json_pack("{s:s, s:i, s:i, s:i}", "kind", "mlp", "dimension", data->channels,
+                         "width", 128, "depth", 3);
+    return json_pack("{s:i, s:i, s:i, s:o, s:i, s:[], s:b, s:s, s:s}", "image_size", data->side,
+                     "channels", data->channels, "nf", 32, "ch_mult", default_levels(data->side),
+                     "num_res_blocks", 2, "attn_resolutions", "fir", 0, "progressive_input", "none",
+                     "embedding_type", "positional");
+}
+
+static int settle_network(struct train_config *c, const struct train_data *data, const char *what,
                           struct err *e)
 {
-    json_t *defaults_json = json_pack(
-        "{s:i, s:i, s:i, s:o, s:i, s:[], s:b, s:s, s:s}", "image_size", side, "channels", channels,
-        "nf", 32, "ch_mult", default_levels(side), "num_res_blocks", 2, "attn_resolutions", "fir",
-        0, "progressive_input", "none", "embedding_type", "positional");
+    json_t *defaults_json = network_defaults(data);
     struct err reason = {0};
     if (!defaults_json || json_object_update(defaults_json, c->network)) {
         json_decref(defaults_json);
@@ -252,11 +260,15 @@ static int settle_network(struct train_config *c, int channels, int side, const 
     json_decref(defaults_json);
     if (result)
         return -1;
-    if (c->arch.image_size != side || c->arch.channels != channels)
+    if ((c->arch.kind == NN_ARCH_MLP) != (data->values != NULL))
+        return err_fail(e, ERR_INPUT, what, "\"network\" is for %s, the data are %s",
+                        c->arch.kind == NN_ARCH_MLP ? "vectors" : "pictures",
+                        data->values ? "vectors" : "pictures");
+    if (c->arch.image_size != data->side || c->arch.channels != data->channels)
         return err_fail(e, ERR_INPUT, what,
                         "\"network\" is for images of %d channels and %d pixels a side, the data "
                         "have %d and %d",
-                        c->arch.channels, c->arch.image_size, channels, side);
+                        c->arch.channels, c->arch.image_size, data->channels, data->side);
     if (nn_arch_check(&c->arch, &reason)) {
         char line[1100];
         return err_fail(e, reason.code, what, "\"network\": %s",
@@ -265,22 +277,66 @@ static int settle_network(struct train_config *c, int channels, int side, const 
     return 0;
 }
 
-int train_config_settle(struct train_config *c, int channels, int side, double norm,
-                        const char *what, struct err *e)
+/* What is left to the rule and is no exponent or length. */
+static int settle_constants(struct train_config *c, const struct train_data *data, const char *what,
+                            struct err *e)
 {
-    if (settle_network(c, channels, side, what, e))
-        return -1;
-    double root = sqrt((double)channels * side * side), growth = math_log(1 + c->tau);
-    if (c->m < 0) {
-        double ratio = norm * norm / (2 * root * c->sigma * c->sigma);
-        double m = ratio > 1 ? floor(0.75 * math_log(ratio) / growth) + 1 : 1;
-        c->m = m < CKPT_M_MAX ? (int64_t)m : CKPT_M_MAX;
+    bool direct = c->objective == TRAIN_OBJECTIVE_DIRECT;
+    double dimension = (double)data->channels * data->side * data->side;
+    if (direct && dimension > TRAIN_DIRECT_DIMENSION_MAX)
+        return err_fail(e, ERR_INPUT, what,
+                        "\"objective\" direct is for at most %d dimensions, the data have %g: use "
+                        "pfgm",
+                        TRAIN_DIRECT_DIMENSION_MAX, dimension);
+    if (direct && (c->gamma > 0 || c->t_substitution > 0))
+        return err_fail(e, ERR_INPUT, what,
+                        "\"objective\" direct has no normalisation: leave \"gamma\" and "
+                        "\"t_substitution\" out");
+    if (data->values && c->flip)
+        return err_fail(e, ERR_INPUT, what, "\"flip\" is for pictures, the data are vectors");
+    bool plain = data->values || direct;
+    if (c->sigma <= 0)
+        c->sigma = data->values ? 0.01 * (double)data->scale : 0.01;
+    if (c->t_min <= 0)
+        c->t_min = data->values ? 0.1 * c->sigma : 1e-3;
+    if (c->gamma < 0)
+        c->gamma = plain ? 0 : 5;
+    if (c->t_substitution < 0)
+        c->t_substitution = plain ? 0 : 1;
+    if (c->dropout < 0)
+        c->dropout = data->values ? 0 : 0.1;
+    return 0;
+}
+
+#define HALF_NORMAL 0.79788456080286535588 /* √(2/π): the mean of |N(0,1)| */
+
+static int64_t settled_m(const struct train_config *c, const struct train_data *data, double root)
+{
+    double growth = math_log(1 + c->tau), m = 1;
+    if (data->values) {
+        double ratio = 40 * data->norm / (HALF_NORMAL * c->sigma);
+        m = ratio > 1 ? ceil(math_log(ratio) / growth) : 1;
+    } else {
+        double ratio = data->norm * data->norm / (2 * root * c->sigma * c->sigma);
+        m = ratio > 1 ? floor(0.75 * math_log(ratio) / growth) + 1 : 1;
     }
+    return m < CKPT_M_MAX ? (int64_t)m : CKPT_M_MAX;
+}
+
+int train_config_settle(struct train_config *c, const struct train_data *data, const char *what,
+                        struct err *e)
+{
+    if (settle_network(c, data, what, e) || settle_constants(c, data, what, e))
+        return -1;
+    double root = sqrt((double)data->channels * data->side * data->side);
+    double growth = math_log(1 + c->tau);
+    if (c->m < 0)
+        c->m = settled_m(c, data, root);
     double reach = c->sigma * math_exp((double)c->m * growth);
     if (c->t_max <= 0)
-        c->t_max = 0.79788456080286535588 * reach; /* √(2/π): the mean of |N(0,1)| */
+        c->t_max = HALF_NORMAL * reach;
     if (c->norm_max <= 0)
-        c->norm_max = root * reach;
+        c->norm_max = data->values ? 1e6 * c->t_max : root * reach;
     if (!(c->t_max < FIELD_T_MAX) || !(c->norm_max < CKPT_NORM_MAX))
         return err_fail(e, ERR_INPUT, what,
                         "\"m\" = %lld carries points too far: t_max would be %g", (long long)c->m,
@@ -392,6 +448,11 @@ double train_config_rate(const struct train_config *c, int64_t step)
     return c->learning_rate * (ramp < 1 ? ramp : 1) * fall;
 }
 
+double train_config_offset(const struct train_config *c)
+{
+    return c->arch.kind == NN_ARCH_MLP ? 0 : TRAIN_DIVISOR_OFFSET;
+}
+
 int train_config_describe(const struct train_config *c, char *const *labels, int label_count,
                           int64_t step, const char *source, struct ckpt_description *out,
                           struct err *e)
@@ -406,7 +467,7 @@ int train_config_describe(const struct train_config *c, char *const *labels, int
                                      .gamma = c->gamma,
                                      .norm_max = c->norm_max,
                                      .t_substitution = c->t_substitution,
-                                     .divisor_offset = TRAIN_DIVISOR_OFFSET};
+                                     .divisor_offset = train_config_offset(c)};
     out->provenance.step = step;
     strcpy(out->provenance.weights, "ema");
     strncpy(out->provenance.source_name, source, sizeof out->provenance.source_name - 1);

@@ -10,12 +10,17 @@
 #include "base_crypto.h"
 #include "base_json.h"
 #include "ckpt_description.h"
+#include "train_data.h"
 
 #define TRAIN_STEPS_MAX 100000000 /* the draws' counters hold 32 bits of steps */
 #define TRAIN_DIVISOR_OFFSET 1e-5 /* as the reference's samplers have it */
 #define TRAIN_CONFIG_BYTES_MAX ((size_t)1 << 20)
 #define TRAIN_BATCH_MAX 4096
 #define TRAIN_LARGE_BATCH_MAX 65536
+
+/* What the network learns, see train_field.h. */
+enum train_objective { TRAIN_OBJECTIVE_PFGM, TRAIN_OBJECTIVE_DIRECT };
+#define TRAIN_DIRECT_DIMENSION_MAX 64 /* beyond, no example says anything of its neighbours */
 
 enum train_decay { TRAIN_DECAY_NONE, TRAIN_DECAY_LINEAR, TRAIN_DECAY_COSINE };
 
@@ -25,12 +30,15 @@ struct train_config {
     json_t *labels;  /* names of the classes instead of the data's own; owned, may be NULL */
     json_t
         *continued; /* what was changed on the way, see train_config_change; owned, may be NULL */
+    int objective;  /* enum train_objective */
     /* the field */
-    double sigma, tau, gamma;
+    double sigma; /* 0: by the rule */
+    double tau;
+    double gamma;    /* −1: by the rule, and so below */
     int64_t m;       /* −1: by the rule for a new data set */
     bool restrict_m; /* near the data a smaller bound of the exponent */
     double t_max;    /* 0: by the rule */
-    double t_min;    /* where sampling ends */
+    double t_min;    /* where sampling ends; 0: by the rule */
     double norm_max; /* 0: by the rule */
     double t_substitution;
     /* the batch */
@@ -53,12 +61,14 @@ int train_config_read(const char *text, size_t length, const char *what, struct 
                       struct err *e);
 void train_config_clear(struct train_config *c);
 
-/* Settles what depends on the data: images of `channels` and `side`, whose mean norm in data scale
- * is `norm`. The rule for a new data set, d the dimension:
- *     M = floor(0.75 ln(norm² / (2 √d σ²)) / ln(1 + τ)) + 1,
- *     t_max = √(2/π) σ (1 + τ)^M,   norm_max = √d σ (1 + τ)^M. */
-int train_config_settle(struct train_config *c, int channels, int side, double norm,
-                        const char *what, struct err *e);
+/* Settles what depends on the data. The reference's rule for a new set of pictures, `norm` their
+ * mean norm and d their dimension: M = floor(0.75 ln(norm² / (2 √d σ²)) / ln(1 + τ)) + 1, t_max =
+ * √(2/π) σ (1 + τ)^M,   norm_max = √d σ (1 + τ)^M,   σ = 0.01, t_min = 0.001. For vectors, in few
+ * dimensions of which the prior has long tails and whose shares of mass depend on how far the plane
+ * is, with s their deviation: σ = s / 100,   t_min = σ / 10,   M the least with t_max ≥ 40 norm,
+ * norm_max = 10⁶ t_max. */
+int train_config_settle(struct train_config *c, const struct train_data *data, const char *what,
+                        struct err *e);
 
 /* The settled configuration (new reference), readable by train_config_read. */
 json_t *train_config_json(const struct train_config *c, struct err *e);
@@ -79,6 +89,9 @@ int train_config_change(struct train_config *c, const char *text, size_t length,
  * and a fall over the last `decay_steps`, linear or as half a cosine, that would reach 0 at
  * `steps`. */
 double train_config_rate(const struct train_config *c, int64_t step);
+
+/* What is added to v_t before it divides: nothing to an mlp's, which is never 0. */
+double train_config_offset(const struct train_config *c);
 
 /* What a checkpoint of this run says about itself; `labels` [label_count] are copied. Free with
  * ckpt_description_clear. */

@@ -29,6 +29,47 @@ static int read_file(const struct train_data_options *o, struct train_set *set, 
     return result;
 }
 
+static void vectors_norm(struct train_data *d)
+{
+    size_t size = (size_t)d->channels;
+    double sum = 0;
+    for (size_t i = 0; i < d->count; i++) {
+        double square = 0;
+        for (size_t k = 0; k < size; k++)
+            square += ((double)d->values[i * size + k] - (double)d->offset[k]) *
+                      ((double)d->values[i * size + k] - (double)d->offset[k]);
+        sum += sqrt(square);
+    }
+    d->norm = sum / (double)d->count;
+}
+
+/* Mean and deviation of vectors. */
+static int vectors_measure(struct train_data *d, const char *path, struct err *e)
+{
+    size_t size = (size_t)d->channels;
+    double squares = 0, count = (double)d->count;
+    d->offset = calloc(size, sizeof *d->offset);
+    if (!d->offset)
+        return err_fail_memory(e, size * sizeof *d->offset);
+    for (size_t k = 0; k < size; k++) {
+        double sum = 0, square = 0;
+        for (size_t i = 0; i < d->count; i++)
+            sum += (double)d->values[i * size + k];
+        for (size_t i = 0; i < d->count; i++) {
+            double apart = (double)d->values[i * size + k] - sum / count;
+            square += apart * apart;
+        }
+        d->offset[k] = (float)(sum / count);
+        squares += square / count;
+    }
+    d->scale = (float)sqrt(squares / (double)size);
+    if (!(d->scale > 1e-12f))
+        return err_fail(e, ERR_INPUT, path, "all %zu vectors are one point: nothing to learn",
+                        d->count);
+    vectors_norm(d);
+    return 0;
+}
+
 static void mean_norm(struct train_data *d)
 {
     size_t size = (size_t)d->channels * (size_t)d->side * (size_t)d->side;
@@ -50,7 +91,8 @@ static int digest(struct train_data *d, struct err *e)
     size_t size = d->count * (size_t)d->channels * (size_t)d->side * (size_t)d->side;
     char both[2 * SHA256_HEX_SIZE] = {0};
 
-    if (sha256_hex(d->pixels, size, both, e) ||
+    if ((d->values ? sha256_hex(d->values, size * sizeof *d->values, both, e)
+                   : sha256_hex(d->pixels, size, both, e)) ||
         (d->label && sha256_hex(d->label, d->count * sizeof *d->label, both + SHA256_HEX_SIZE, e)))
         return -1;
     return sha256_hex(both, sizeof both, d->sha256, e);
@@ -71,19 +113,22 @@ int train_data_open(const struct train_data_options *options, struct train_data 
         result = read_file(options, &set, e);
     if (result == 0 && set.data.count == 0)
         result = err_fail(e, ERR_INPUT, options->path,
-                          "no usable images (%zu files were skipped; each is named above)",
+                          "no usable images or vectors (%zu were skipped; each is named above)",
                           set.data.skipped);
     if (result == 0 && set.data.side > TRAIN_SIDE_MAX)
         result = err_fail(e, ERR_LIMIT, options->path,
                           "images of %d pixels a side are too large: at most %d, use --resize",
                           set.data.side, TRAIN_SIDE_MAX);
+    if (result == 0 && set.data.values)
+        result = vectors_measure(&set.data, options->path, e);
     if (result == 0)
         result = digest(&set.data, e);
     if (result) {
         train_data_close(&set.data);
         return -1;
     }
-    mean_norm(&set.data);
+    if (!set.data.values)
+        mean_norm(&set.data);
     *out = set.data;
     return 0;
 }
@@ -95,12 +140,18 @@ void train_data_close(struct train_data *d)
     free(d->names);
     free(d->label);
     free(d->pixels);
+    free(d->values);
+    free(d->offset);
     *d = (struct train_data){0};
 }
 
 void train_data_image(const struct train_data *d, size_t i, bool flip, float *out)
 {
     size_t side = (size_t)d->side, rows = (size_t)d->channels * side;
+    if (d->values) {
+        memcpy(out, d->values + i * rows, rows * sizeof *out);
+        return;
+    }
     const uint8_t *from = d->pixels + i * rows * side;
 
     if (!flip) {

@@ -1,6 +1,8 @@
-/* Pictures to learn from: a folder of PNGs, an IDX pair, or an NPY or NPZ array.
+/* What to learn from: pictures (a folder of PNGs, an IDX pair, or an NPY or NPZ array of bytes), or
+ * vectors (an NPY or NPZ array of floats).
  *
- * All images of a set have one shape and lie in memory as bytes. What is in the set, and in which
+ * All images of a set have one shape and lie in memory as bytes. Vectors keep their own coordinates
+ * and are treated as images of d channels and one pixel. What is in the set, and in which
  * order, depends on the files' names and contents alone, never on the order in which a folder lists
  * them. Files that cannot be used are skipped with a warning that names file and reason, and
  * counted; with `strict` the first one is an error. Read-only after opening; any thread. */
@@ -14,6 +16,7 @@
 #define TRAIN_SIDE_MAX 1024
 #define TRAIN_BYTES_MAX ((size_t)16 << 30)
 #define TRAIN_CLASSES_MAX 1000
+#define TRAIN_VALUE_MAX 1e12f /* of a vector's numbers: their squares and quotients stay floats */
 
 struct train_data_options {
     const char *path;
@@ -27,12 +30,14 @@ struct train_data_options {
 struct train_data {
     int channels, side;
     size_t count;
-    uint8_t *pixels; /* [count][C,H,W] */
-    int32_t *label;  /* [count], -1 for none; NULL: no classes */
-    char **names;    /* of classes */
+    uint8_t *pixels;      /* [count][C,H,W], or NULL: */
+    float *values;        /* vectors [count][channels] */
+    float *offset, scale; /* of vectors: their mean [channels], and the deviation of all numbers */
+    int32_t *label;       /* [count], -1 for none; NULL: no classes */
+    char **names;         /* of classes */
     int classes;
-    size_t skipped;               /* files that could not be used */
-    double norm;                  /* mean over the images of the norm in data scale */
+    size_t skipped; /* files that could not be used */
+    double norm;    /* mean over the images of the norm in data scale, of vectors from their mean */
     char sha256[SHA256_HEX_SIZE]; /* of pixels and labels */
 };
 
@@ -41,7 +46,7 @@ int train_data_open(const struct train_data_options *options, struct train_data 
                     struct err *e);
 void train_data_close(struct train_data *d);
 
-/* Image i in data scale, [C,H,W], mirrored if `flip`. */
+/* Image i in data scale, [C,H,W], mirrored if `flip`; or vector i. */
 void train_data_image(const struct train_data *d, size_t i, bool flip, float *out);
 
 #endif

@@ -11,10 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK 128  /* rows */
-#define NEAREST 16 /* rows of a point that are computed again */
-#define DUST -36.0 /* weights below e^-36 of the largest change no float */
-#define SMALL 1e-7 /* the reference's guard of its divisions */
+#define CHUNK 128     /* rows */
+#define NEAREST 16    /* rows of a point that are computed again */
+#define DUST -36.0    /* weights below e^-36 of the largest change no float */
+#define MULTIPLIED 16 /* powers up to here are products */
+#define SMALL 1e-7    /* the reference's guard of its divisions */
 
 struct train_field {
     const struct nn_kernels *kernels;
@@ -29,6 +30,7 @@ struct train_field {
     float *distance; /* [rows][TRAIN_BLOCK] distances; then log weights, then weights */
     float *sum;      /* [TRAIN_BLOCK][lanes] */
     float *zeros;    /* [TRAIN_BLOCK] */
+    float *centred;  /* [TRAIN_BLOCK][n] */
 };
 
 /* ---- perturbation ---- */
@@ -69,7 +71,7 @@ struct train_field *train_field_new(enum nn_kernel kernel, size_t n, size_t rows
     f->rows = rows;
     f->shape = (struct nn_product_shape){NN_PRODUCT_POINT, lanes, TRAIN_BLOCK};
     size_t packed = f->kernels->pack_size(&f->shape);
-    size_t fixed = CHUNK * lanes + 2 * TRAIN_BLOCK * lanes + packed + (CHUNK + 1) * TRAIN_BLOCK;
+    size_t fixed = CHUNK * lanes + 2 * TRAIN_BLOCK * lanes + packed + (CHUNK + 1 + n) * TRAIN_BLOCK;
     if (!size_mul(rows, TRAIN_BLOCK, &floats) || !size_add(floats, fixed + 8 * 16, &floats) ||
         !size_mul(floats, sizeof(float), &bytes) ||
         posix_memalign((void **)&f->block, NN_ALIGN, bytes)) {
@@ -85,6 +87,7 @@ struct train_field *train_field_new(enum nn_kernel kernel, size_t n, size_t rows
     f->dots = f->packed + (packed + 15) / 16 * 16;
     f->zeros = f->dots + CHUNK * TRAIN_BLOCK;
     f->distance = f->zeros + TRAIN_BLOCK;
+    f->centred = f->distance + rows * TRAIN_BLOCK;
     return f;
 }
 
@@ -96,7 +99,31 @@ void train_field_free(struct train_field *f)
     free(f);
 }
 
-/* Row j in data scale; the lanes behind it stay zero. */
+/* Where vectors have their mean: distances do not change when all is moved there, and the products
+ * that make them lose nothing if the data lie far from 0. NULL: pictures, which lie about 0. */
+static const float *centre_of(const struct train_rows *rows)
+{
+    return rows->data && rows->data->values ? rows->data->offset : NULL;
+}
+
+/* The points, moved there like the rows; in `out` and the scratch, or as they are. */
+static const struct train_points *centre(const struct train_field *f, const struct train_rows *rows,
+                                         const struct train_points *p, struct train_points *out)
+{
+    const float *middle = centre_of(rows);
+    if (!middle)
+        return p;
+    *out = *p;
+    for (int i = 0; i < p->count; i++) {
+        float *x = f->centred + (size_t)i * f->n;
+        for (size_t k = 0; k < f->n; k++)
+            x[k] = p->x[i][k] - middle[k];
+        out->x[i] = x;
+    }
+    return out;
+}
+
+/* Row j in data scale, or moved; the lanes behind it stay zero. */
 static void read_row(const struct train_field *f, const struct train_rows *rows, size_t j,
                      float *out)
 {
@@ -104,6 +131,9 @@ static void read_row(const struct train_field *f, const struct train_rows *rows,
         train_data_image(rows->data, rows->index[j] >> 1, rows->index[j] & 1, out);
     else
         memcpy(out, rows->values + j * f->n, f->n * sizeof *out);
+    const float *middle = centre_of(rows);
+    for (size_t k = 0; middle && k < f->n; k++)
+        out[k] -= middle[k];
 }
 
 static double square(const float *v, size_t n)
@@ -195,6 +225,18 @@ static double exact_distance(const struct train_field *f, const struct train_row
     return sqrt(sum);
 }
 
+/* (least / d)^power for least ≤ d: in few dimensions a product, where no power can vanish, else by
+ * logarithms. */
+static double weight_of(double least, double log_least, double d, unsigned power)
+{
+    if (power > MULTIPLIED)
+        return math_exp((double)power * (log_least - math_log(d)));
+    double base = least / d, product = 1;
+    for (; power; power >>= 1, base *= base)
+        product *= power & 1 ? base : 1;
+    return product;
+}
+
 /* Distances of point i to weights that add up to nearly 1, in place. Returns their sum. */
 static double weigh(struct train_field *f, const struct train_rows *rows,
                     const struct train_points *p, size_t i)
@@ -208,16 +250,17 @@ static double weigh(struct train_field *f, const struct train_rows *rows,
         exact[k] = exact_distance(f, rows, found[k], p->x[i], p->t[i]);
         least = exact[k] < least ? exact[k] : least;
     }
-    double log_least = math_log(least > 0 ? least : 1e-30);
+    least = least > 0 ? least : 1e-30;
+    double log_least = math_log(least);
     double farthest = (least + SMALL) * math_exp(-DUST / power); /* with a weight worth having */
     for (size_t j = 0; j < rows->count; j++) {
         double d = at[j * TRAIN_BLOCK];
         at[j * TRAIN_BLOCK] =
-            d > farthest ? 0 : (float)math_exp(power * (log_least - math_log(d + SMALL)));
+            d > farthest ? 0 : (float)weight_of(least, log_least, d + SMALL, (unsigned)f->n + 1);
     }
     for (size_t k = 0; k < near; k++)
         at[found[k] * TRAIN_BLOCK] =
-            (float)math_exp(power * (log_least - math_log(exact[k] + SMALL)));
+            (float)weight_of(least, log_least, exact[k] + SMALL, (unsigned)f->n + 1);
     for (size_t j = 0; j < rows->count; j++)
         total += at[j * TRAIN_BLOCK];
     for (size_t j = 0; j < rows->count; j++)
@@ -257,9 +300,11 @@ static void weighted_sums(struct train_field *f, const struct train_rows *rows)
 }
 
 void train_field_targets(struct train_field *f, double gamma, const struct train_rows *rows,
-                         const struct train_points *p)
+                         const struct train_points *points)
 {
     double shares[TRAIN_BLOCK], root = sqrt((double)f->n);
+    struct train_points moved;
+    const struct train_points *p = centre(f, rows, points, &moved);
     load_points(f, p);
     memset(f->distance, 0, rows->count * TRAIN_BLOCK * sizeof *f->distance);
     distances(f, rows, p);
@@ -277,6 +322,31 @@ void train_field_targets(struct train_field *f, double gamma, const struct train
         for (size_t k = 0; k < f->n; k++)
             p->target[i][k] = (float)(scale * (sum[k] - (double)p->x[i][k] * shares[i]));
         p->target[i][f->n] = (float)(scale * height);
+    }
+}
+
+void train_field_direct(struct train_field *f, const struct train_rows *rows,
+                        const struct train_points *points)
+{
+    double root = sqrt((double)f->n), power = (double)(f->n + 1);
+    struct train_points moved;
+    const struct train_points *p = centre(f, rows, points, &moved);
+    load_points(f, p);
+    memset(f->distance, 0, rows->count * TRAIN_BLOCK * sizeof *f->distance);
+    distances(f, rows, p);
+    for (int i = 0; i < p->count; i++) {
+        size_t found[NEAREST], near = nearest(f, rows->count, (size_t)i, found);
+        const struct train_rows single = {rows->data, &p->partner[i], NULL, 1};
+        double r = exact_distance(f, &single, 0, p->x[i], p->t[i]), least = r;
+        for (size_t k = 0; k < near; k++) {
+            double d = exact_distance(f, rows, found[k], p->x[i], p->t[i]);
+            least = d < least ? d : least;
+        }
+        read_row(f, &single, 0, f->chunk);
+        double scale = root / least * math_exp(power * (math_log(least) - math_log(r)));
+        for (size_t k = 0; k < f->n; k++)
+            p->target[i][k] = (float)(scale * ((double)f->chunk[k] - (double)p->x[i][k]));
+        p->target[i][f->n] = (float)(-scale * (double)p->t[i]);
     }
 }
 

@@ -5,8 +5,12 @@
  *     w_j ∝ (min d / (d_j + 1e-7))^(N+1),   E = Σ w_j (Y_j − x, −t) / (Σ w + 1e-7),
  *     target = √N E / (‖E‖ + γ),
  * as the reference computes it (the powers of N+1 overflow any float: weights are in logarithms).
- * The expectation is over the points' own group: all data for images without a label, the images of
- * its class for a labelled one, or else the target would ignore the label. */
+ * That is the objective "pfgm". "direct" asks for less work and learns the field itself, from
+ * single data: for a row y that is drawn independently of the point, with r = ‖(x − y, t)‖, target
+ * = √N (y − x, −t) / s · (s / r)^(N+1),   s = min d, over the large batch and y, whose mean over y
+ * is E up to a factor of (x, t) alone: s takes the scale out, in logarithms. The expectation is
+ * over the points' own group: all data for images without a label, the images of its class for a
+ * labelled one, or else the target would ignore the label. */
 #ifndef TRAIN_FIELD_H
 #define TRAIN_FIELD_H
 
@@ -33,7 +37,8 @@ struct train_points {
     int count;
     const float *x[TRAIN_BLOCK];
     float t[TRAIN_BLOCK];
-    float *target[TRAIN_BLOCK]; /* [N + 1], out */
+    float *target[TRAIN_BLOCK];    /* [N + 1], out */
+    uint32_t partner[TRAIN_BLOCK]; /* y of "direct", as an index of rows */
 };
 
 struct train_field;
@@ -42,6 +47,9 @@ struct train_field *train_field_new(enum nn_kernel kernel, size_t n, size_t rows
 void train_field_free(struct train_field *f);
 void train_field_targets(struct train_field *f, double gamma, const struct train_rows *rows,
                          const struct train_points *points);
+/* The same for the objective "direct". */
+void train_field_direct(struct train_field *f, const struct train_rows *rows,
+                        const struct train_points *points);
 
 /* Half the squared distance of a prediction (v_x [N], v_t) from its target [N + 1], and unless
  * v_x_slope is NULL its gradient times `share`. */

@@ -1,9 +1,12 @@
-/* NPY and NPZ arrays: images of bytes, [n,H,W] or [n,H,W,C] with C 1 or 3. An NPZ archive holds
- * them as "images", "x" or "arr_0" (which `pfgm sample` writes), and labels, if any, as "labels" or
- * "y": integers [n]. The header is parsed strictly, for it comes from strangers. */
+/* NPY and NPZ arrays: images of bytes, [n,H,W] or [n,H,W,C] with C 1 or 3, or vectors of floats,
+ * [n,d] or [n]. An NPZ archive holds them as "images", "x" or "arr_0" (which `pfgm sample` writes),
+ * and labels, if any, as "labels" or "y": integers [n]. The header is parsed strictly, for it comes
+ * from strangers. */
 #include "base_size.h"
 #include "image_zip.h"
+#include "nn_arch.h"
 #include "train_source.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -125,8 +128,11 @@ static int add_images(struct train_set *set, const struct array *a, const int32_
 {
     size_t channels = a->rank == 4 ? a->shape[3] : 1;
     if (strcmp(a->type, "|u1") != 0)
-        return err_fail(e, ERR_UNSUPPORTED, what,
-                        "holds elements of type %s: images must be bytes (uint8)", a->type);
+        return err_fail(
+            e, ERR_UNSUPPORTED, what,
+            "holds elements of type %s: images must be bytes (uint8), vectors float32 or "
+            "float64",
+            a->type);
     if ((a->rank != 3 && a->rank != 4) || (channels != 1 && channels != 3) ||
         a->shape[1] > IMAGE_SIDE_MAX || a->shape[2] > IMAGE_SIDE_MAX)
         return err_fail(e, ERR_INPUT, what,
@@ -138,6 +144,73 @@ static int add_images(struct train_set *set, const struct array *a, const int32_
                           (int)a->shape[2], labels ? labels[i] : -1, what, e))
             return -1;
     return 0;
+}
+
+static bool is_float(const struct array *a)
+{
+    return strcmp(a->type, "<f4") == 0 || strcmp(a->type, "<f8") == 0;
+}
+
+/* Row i of `size` floats; ERR_INPUT when a number cannot be used. */
+static int read_vector(const struct array *a, size_t i, size_t size, float *out, const char *what,
+                       struct err *e)
+{
+    bool wide = strcmp(a->type, "<f8") == 0;
+    for (size_t k = 0; k < size; k++) {
+        double value;
+        float narrow;
+        if (wide) {
+            memcpy(&value, a->data + (i * size + k) * sizeof value, sizeof value);
+        } else {
+            memcpy(&narrow, a->data + (i * size + k) * sizeof narrow, sizeof narrow);
+            value = (double)narrow;
+        }
+        if (!(fabs(value) <= (double)TRAIN_VALUE_MAX))
+            return err_fail(e, ERR_INPUT, what, "vector %zu holds %g: at most ±%g can be learned",
+                            i, value, (double)TRAIN_VALUE_MAX);
+        out[k] = (float)value;
+    }
+    return 0;
+}
+
+static int add_vectors(struct train_set *set, const struct array *a, const int32_t *labels,
+                       const char *what, struct err *e)
+{
+    struct train_data *d = &set->data;
+    size_t n = a->rank > 0 ? a->shape[0] : 0, size = a->rank == 2 ? a->shape[1] : 1, bytes;
+    if (a->rank < 1 || a->rank > 2 || size < 1 || size > NN_CHANNELS_MAX)
+        return err_fail(e, ERR_INPUT, what,
+                        "holds floats of %d dimensions: vectors are [n,d] with d from 1 to %d, "
+                        "images are bytes (uint8)",
+                        a->rank, NN_CHANNELS_MAX);
+    if (set->options->center_crop > 0 || set->options->resize > 0)
+        return err_fail(e, ERR_INPUT, what,
+                        "holds vectors: --center-crop and --resize are for "
+                        "pictures");
+    if (!size_mul(n, size * sizeof(float), &bytes) || bytes > TRAIN_BYTES_MAX)
+        return err_fail(e, ERR_LIMIT, what, "%zu vectors of %zu numbers are too many", n, size);
+    d->channels = (int)size;
+    d->side = 1;
+    d->values = calloc(n + 1, size * sizeof(float));
+    d->label = calloc(n + 1, sizeof *d->label);
+    if (!d->values || !d->label)
+        return err_fail_memory(e, bytes);
+    for (size_t i = 0; i < n; i++) {
+        struct err why = {0};
+        if (read_vector(a, i, size, d->values + d->count * size, what, &why)) {
+            if (train_set_skip(set, &why, e))
+                return -1;
+            continue;
+        }
+        d->label[d->count++] = labels ? labels[i] : -1;
+    }
+    return 0;
+}
+
+static int add_array(struct train_set *set, const struct array *a, const int32_t *labels,
+                     const char *what, struct err *e)
+{
+    return is_float(a) ? add_vectors(set, a, labels, what, e) : add_images(set, a, labels, what, e);
 }
 
 /* The first member of the archive with one of two names, unpacked; NULL and no error without. */
@@ -186,7 +259,7 @@ static int read_archive(struct train_set *set, struct image_zip *z, const char *
             result = read_labels(&l, n, labels, &classes, path, e);
     }
     if (result == 0)
-        result = add_images(set, &a, labels, path, e);
+        result = add_array(set, &a, labels, path, e);
     if (result == 0 && classes > 0)
         result = train_set_number_classes(set, classes, e);
     free(images);
@@ -200,7 +273,7 @@ int train_npy_read(const struct train_data_options *o, const void *data, size_t 
 {
     struct array a;
     if (memcmp(data, "\x93NUMPY", 6) == 0)
-        return parse(data, length, &a, o->path, e) ? -1 : add_images(set, &a, NULL, o->path, e);
+        return parse(data, length, &a, o->path, e) ? -1 : add_array(set, &a, NULL, o->path, e);
     struct image_zip *z = image_zip_open(data, length, o->path, e);
     if (!z)
         return -1;

@@ -5,6 +5,7 @@
 #include "field_flow.h"
 #include "field_prior.h"
 #include "image.h"
+#include "image_npy.h"
 #include "ode_solver.h"
 #include <math.h>
 #include <stdlib.h>
@@ -29,7 +30,7 @@ static double on_output(void *context, int image, const float *v_x, float v_t, f
 {
     struct draw *d = context;
     const struct train_config *c = d->s->config;
-    const struct field_flow flow = {c->gamma, c->t_substitution, TRAIN_DIVISOR_OFFSET};
+    const struct field_flow flow = {c->gamma, c->t_substitution, train_config_offset(c)};
     double t = d->clock[image];
     double *slope = d->slope + (size_t)image * d->n;
     (void)v_x_slope;
@@ -45,12 +46,15 @@ static int start(struct draw *d, struct err *e)
 {
     const struct train_config *c = d->s->config;
     const struct ode_options options = {.method = ODE_HEUN, .clock = ODE_CLOCK_LOG, .steps = STEPS};
+    const float *offset = nn_grad_offset(d->s->grad);
     const struct field_prior prior = {.d = d->n, .t_max = c->t_max, .norm_max = c->norm_max};
     for (size_t i = 0; i < d->images; i++) {
         d->solver[i] = ode_solver_new(&options, d->n, e);
         if (!d->solver[i])
             return -1;
         field_prior_draw(&prior, c->seed, i, d->slope);
+        for (size_t k = 0; offset && k < d->n; k++)
+            d->slope[k] += (double)offset[k];
         if (ode_solver_start(d->solver[i], d->slope, c->t_max, c->t_min, e))
             return -1;
         d->rows[i] = d->x + i * d->n;
@@ -113,6 +117,25 @@ static int write_sheet(const struct draw *d, const char *path, struct err *e)
     return result;
 }
 
+/* Vectors as NPY [images][n], float32. */
+static int write_vectors(const struct draw *d, const char *path, struct err *e)
+{
+    const uint64_t shape[2] = {d->images, d->n};
+    struct buf npy;
+    int result;
+    buf_init(&npy, 4096 + d->images * d->n * sizeof(float));
+    result = image_npy_header(IMAGE_NPY_F32, 2, shape, &npy, e);
+    for (size_t i = 0; result == 0 && i < d->images; i++) {
+        for (size_t k = 0; k < d->n; k++)
+            d->x[k] = (float)ode_solver_state(d->solver[i])[k];
+        result = buf_append(&npy, d->x, d->n * sizeof *d->x, e);
+    }
+    if (result == 0)
+        result = file_write_atomic(path, npy.data, npy.length, e);
+    buf_free(&npy);
+    return result;
+}
+
 int train_sheet_write(const struct train_sheet *s, const char *path, struct err *e)
 {
     const struct nn_arch *arch = &s->config->arch;
@@ -121,7 +144,7 @@ int train_sheet_write(const struct train_sheet *s, const char *path, struct err 
                           (size_t)arch->image_size,
                      .images = (size_t)s->columns * (size_t)s->rows};
     int result;
-    if (arch->channels != 1 && arch->channels != 3)
+    if (arch->kind != NN_ARCH_MLP && arch->channels != 1 && arch->channels != 3)
         return 0; /* no PNG has that many channels */
     d.solver = calloc(d.images, sizeof *d.solver);
     d.x = calloc(d.images * d.n, sizeof *d.x);
@@ -138,7 +161,7 @@ int train_sheet_write(const struct train_sheet *s, const char *path, struct err 
     while (result == 0 && advance(&d))
         ;
     if (result == 0)
-        result = write_sheet(&d, path, e);
+        result = arch->kind == NN_ARCH_MLP ? write_vectors(&d, path, e) : write_sheet(&d, path, e);
     for (size_t i = 0; d.solver && i < d.images; i++)
         ode_solver_free(d.solver[i]);
     free(d.solver);

@@ -12,8 +12,8 @@ struct train_sheet {
     int columns, rows;    /* with classes, a row of images a class */
 };
 
-/* Draws columns × rows images of the run's seed and writes them as a PNG, atomically. A sample that
- * is not finite becomes black: early in a run that is no error. */
+/* Draws columns × rows images of the run's seed and writes them as a PNG, or vectors as an NPY
+ * array, atomically. A sample that is not finite becomes black: early in a run that is no error. */
 int train_sheet_write(const struct train_sheet *s, const char *path, struct err *e);
 
 #endif

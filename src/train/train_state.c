@@ -9,6 +9,10 @@
 
 #define STATE_KEY "pfgm.train"
 #define STATE_VERSION 1
+/* An mlp's few features must bend from the start: from activations that are nearly linear, a set
+ * that is symmetric about its mean gives no gradient to begin with. */
+#define MLP_STEM "all_modules.3.weight"
+#define MLP_STEM_DEVIATION 3.0
 
 int train_state_new(struct train_state *s, size_t count, struct err *e)
 {
@@ -47,6 +51,8 @@ static double uniform_bound(const struct nn_param *p, bool head)
     double fan = (double)((p->shape[0] + p->shape[1]) * kernel) / 2, scale = 1;
     if (head || ends_with(p->name, "Conv_1.weight") || ends_with(p->name, "NIN_3.W"))
         scale = 1e-10;
+    else if (p->rank == 2 && strcmp(p->name, MLP_STEM) == 0)
+        return MLP_STEM_DEVIATION * sqrt(3 / (double)p->shape[1]);
     else if (strstr(p->name, ".NIN_"))
         scale = 0.1;
     return sqrt(3 * scale / fan);
@@ -75,15 +81,20 @@ static void init_uniforms(uint64_t seed, size_t number, size_t count, double bou
 }
 
 void train_state_init(struct train_state *s, const struct nn_param *params, size_t param_count,
-                      uint64_t seed)
+                      uint64_t seed, const struct train_data *data)
 {
     size_t at = 0, head = 0;
+    bool mlp = strcmp(params[0].name, NN_MLP_OFFSET) == 0;
     for (size_t i = 0; i < param_count; i++)
-        if (params[i].rank == 4)
-            head = i; /* the last convolution */
+        if (params[i].rank == (mlp ? 2 : 4) && strcmp(params[i].name, NN_LABEL_EMBEDDING) != 0)
+            head = i; /* the last convolution, or matrix */
     for (size_t i = 0; i < param_count; at += params[i++].count) {
         const struct nn_param *p = &params[i];
-        if (!p->trainable)
+        if (strcmp(p->name, NN_MLP_OFFSET) == 0)
+            memcpy(s->weights + at, data->offset, p->count * sizeof *s->weights);
+        else if (strcmp(p->name, NN_MLP_SCALE) == 0)
+            s->weights[at] = data->scale;
+        else if (!p->trainable)
             init_normals(seed, i, p->count, 16, s->weights + at);
         else if (strcmp(p->name, NN_LABEL_EMBEDDING) == 0)
             init_normals(seed, i, p->count, 0.02, s->weights + at);

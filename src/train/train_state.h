@@ -24,9 +24,10 @@ void train_state_free(struct train_state *s);
 
 /* Initial weights, as the reference draws them: variance scaling, fan average, uniform; scale 0.1
  * for queries, keys and values, 1e-10 for Conv_1, NIN_3 and the head's convolution; biases 0, norms
- * 1 and 0; the Fourier projection 16 N(0, 1); label rows N(0, 0.02²). The average begins there. */
+ * 1 and 0; the Fourier projection 16 N(0, 1); label rows N(0, 0.02²). An mlp's coordinates are
+ * those of the data, its stem's weights have deviation 3 a feature. The average begins there. */
 void train_state_init(struct train_state *s, const struct nn_param *params, size_t param_count,
-                      uint64_t seed);
+                      uint64_t seed, const struct train_data *data);
 
 /* ERR_NUMERIC and the old file unharmed when a value is not finite. `data_sha256` and the settled
  * configuration's digest are stored and must be the same when it is read; or the configuration must

@@ -8,13 +8,7 @@ cd "$(dirname "$0")/../.."
 out=build-bench
 golden=tests/data/golden/pfgm_fashion28.golden.safetensors
 
-bash conf/deps.sh bench
-
-[ -f "$out/build.ninja" ] || meson setup "$out" -Dtests=false >/dev/null
-ninja -C "$out" src/cli/pfgm >"$out/ninja.log" 2>&1 || {
-    cat "$out/ninja.log" >&2
-    exit 1
-}
+bash tests/bench/build.sh
 gcc -std=gnu11 -O2 -Wall -Wextra -Wconversion -Wshadow tests/bench/conv_onednn.c -ldnnl -o "$out/conv_onednn"
 
 scratch=$(mktemp -d "$out/compare.XXXXXX")

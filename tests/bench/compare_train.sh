@@ -9,12 +9,7 @@ rounds=${1:-3}
 threads=${2:-2}
 out=build-bench
 
-bash conf/deps.sh bench
-[ -f "$out/build.ninja" ] || meson setup "$out" -Dtests=false >/dev/null
-ninja -C "$out" src/cli/pfgm >"$out/ninja.log" 2>&1 || {
-    cat "$out/ninja.log" >&2
-    exit 1
-}
+bash tests/bench/build.sh
 scratch=$(mktemp -d "$out/train.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 
@@ -42,6 +37,8 @@ for _ in $(seq "$rounds"); do
     theirs contiguous >>"$scratch/contiguous"
     theirs channels_last >>"$scratch/channels_last"
 done
+features=$(grep -m1 '^flags' /proc/cpuinfo | grep -oE '\b(avx2|avx512f|avx512_bf16|amx_bf16)\b' | sort -u | tr '\n' ' ' || true)
+echo "machine  $(grep -m1 '^model name' /proc/cpuinfo | sed 's/.*: //'), $(nproc) processors, $threads threads used; $features"
 head -2 "$scratch/log"
 head -1 "$scratch/torch.json"
 /usr/bin/python3 - "$scratch" <<'PYTHON'

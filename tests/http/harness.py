@@ -46,7 +46,7 @@ class Daemon:
         self.reader.start()
         try:
             line = self.wait_line("listening on ")
-            self.port = int(line.rsplit(":", 1)[1])
+            self.port = int(line.rsplit(":", 1)[1].rstrip('"}'))  # in JSON too
             if ready:
                 self.wait_line(" info ready")
         except BaseException:

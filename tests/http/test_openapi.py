@@ -159,7 +159,7 @@ class OpenApi(unittest.TestCase):
                              "t_min": 0.01, "max_nfe": 100},
                   "grid": {"columns": 2, "scale": 2}, "embed_metadata": False, "format": "json",
                   "dtype": "uint8", "layout": "hwc", "preview_every": 1, "timeout_s": 60,
-                  "priority": "batch", "label": "x"}
+                  "priority": "batch", "label": "x", "class": None, "temperature": 0.9}
         self.assertEqual(set(values), set(request))
         self.schema.check(values, schemas["ImageRequest"])
         answer = self.daemon.images(values)
@@ -169,7 +169,9 @@ class OpenApi(unittest.TestCase):
         query = {p["name"] for p in self.document["paths"]["/v1/images/{seed}/{index}"]["parameters"]
                  if p["in"] == "query"}
         lookup = (ROOT / "src/http/http_lookup.c").read_text().split("static bool")[0]
-        self.assertEqual(query, set(re.findall(r'"(\w+)"[,}]', lookup)))
+        signed = set(re.findall(r'_PART "&(\w+)="', (ROOT / "src/http/http_link.c").read_text()))
+        self.assertEqual(len(signed), 3)
+        self.assertEqual(query, set(re.findall(r'"(\w+)"[,}]', lookup)) | signed)
 
     def test_every_choice_that_is_documented_works(self):
         request = self.document["components"]["schemas"]["ImageRequest"]["properties"]

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "judge.h"
+
 static void philox_gives_the_published_answers(void **state)
 {
     (void)state;
@@ -89,6 +91,34 @@ static void streams_differ_by_seed_index_and_purpose(void **state)
     assert_true(a != b && a != c && a != d && a != e && b != c && c != d && d != e);
 }
 
+/* Below a bound, words that fall into the incomplete last multiple of it are passed over. */
+static void integers_below_a_bound_are_exact(void **state)
+{
+    (void)state;
+    const uint64_t half = (UINT64_C(1) << 63) + 1; /* nearly every second word is passed over */
+    const uint32_t key[2] = {9, 0};
+    int passed = 0;
+    for (uint32_t index = 0; index < 200; index++) {
+        uint64_t word = UINT64_MAX;
+        for (uint32_t k = 0; word >= half; k++, passed += word >= half) {
+            const uint32_t counter[4] = {index, 0, RNG_CLASS, k / 2};
+            uint32_t out[4];
+            rng_philox(counter, key, out);
+            word = (uint64_t)out[2 * (k % 2) + 1] << 32 | out[2 * (k % 2)];
+        }
+        assert_true(rng_below(9, index, RNG_CLASS, half) == word);
+        assert_int_equal(rng_below(9, index, RNG_CLASS, 1), 0);
+    }
+    assert_in_range(passed, 120, 280); /* 200 ± 4 deviations of √(200 · 2) */
+    size_t counts[7] = {0};
+    double shares[7];
+    for (uint64_t index = 0; index < 70000; index++)
+        counts[rng_below(3, index << 30, RNG_CLASS, 7)]++;
+    for (int i = 0; i < 7; i++)
+        shares[i] = 1.0 / 7;
+    assert_shares(counts, shares, 7, "integers below 7");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -97,6 +127,7 @@ int main(void)
         cmocka_unit_test(a_number_does_not_depend_on_how_many_are_drawn),
         cmocka_unit_test(normals_have_the_moments_of_normals),
         cmocka_unit_test(streams_differ_by_seed_index_and_purpose),
+        cmocka_unit_test(integers_below_a_bound_are_exact),
     };
     return cmocka_run_group_tests_name("base: random numbers", tests, NULL, NULL);
 }

@@ -34,6 +34,13 @@ static void samples_and_repeats(void **state)
     options.first_index = 3;
     assert_int_equal(pfgm_sample(model, &options, one, &error), 0);
     assert_memory_equal(one, five + 3 * bytes, bytes);
+    assert_int_equal(pfgm_model_label_count(model), 0);
+    assert_null(pfgm_model_label(model, 0));
+    options.temperature = 0.5;
+    assert_int_equal(pfgm_sample(model, &options, one, &error), 0);
+    assert_memory_not_equal(one, five + 3 * bytes, bytes);
+    options.temperature = 1;
+    assert_int_equal(pfgm_sample(model, &options, one, &error), 0);
     assert_int_equal(pfgm_sample_float(model, &options, samples, &error), 0);
     for (size_t i = 0; i < bytes; i++) {
         double scaled = ((double)samples[i] + 1.0) / 2.0 * 255.0;
@@ -58,6 +65,17 @@ static void says_what_is_wrong(void **state)
     struct pfgm_sample_options options;
     pfgm_sample_options_default(model, &options);
     uint8_t pixels[64];
+    options.temperature = 0.5;
+    options.label = "0";
+    assert_int_equal(pfgm_sample(model, &options, pixels, &error), -1);
+    assert_non_null(strstr(error.text, "knows no classes"));
+    options.label = NULL;
+    options.temperature = 0;
+    assert_int_equal(pfgm_sample(model, &options, pixels, &error), -1);
+    options.temperature = 11;
+    assert_int_equal(pfgm_sample(model, &options, pixels, &error), -1);
+    assert_non_null(strstr(error.text, "temperature"));
+    options.temperature = 1;
     options.method = "guess";
     assert_int_equal(pfgm_sample(model, &options, pixels, &error), -1);
     assert_int_equal(error.code, PFGM_BAD_INPUT);

@@ -159,6 +159,27 @@ static void test_order_inside_blocks(void **state)
     free(p);
 }
 
+/* With classes one more parameter stands behind all others, which stay as they are. */
+static void test_classes(void **state)
+{
+    (void)state;
+    struct nn_arch arch = *nn_arch_preset("cifar10-ddpmpp");
+    size_t without = 0, with = 0, scalars = nn_arch_scalars(&arch);
+    struct nn_param *a = nn_arch_params(&arch, &without, NULL);
+    arch.classes = 10;
+    struct nn_param *b = nn_arch_params(&arch, &with, NULL);
+    assert_true(a && b && with == without + 1);
+    assert_memory_equal(a, b, without * sizeof *a);
+    assert_string_equal(b[without].name, NN_LABEL_EMBEDDING);
+    assert_int_equal(b[without].rank, 2);
+    assert_int_equal(b[without].shape[0], 10);
+    assert_int_equal(b[without].shape[1], 512);
+    assert_true(b[without].trainable);
+    assert_int_equal(nn_arch_scalars(&arch), scalars + 5120);
+    free(a);
+    free(b);
+}
+
 struct refusal {
     const char *key;
     void (*spoil)(struct nn_arch *a);
@@ -189,6 +210,8 @@ SPOIL(attn_zero, a->attn_resolutions[0] = 0)
 SPOIL(pyramid_box, a->pyramid = NN_PYRAMID_RESIDUAL)
 SPOIL(pyramid_odd, a->pyramid = (enum nn_input_pyramid)7)
 SPOIL(embedding_odd, a->embedding = (enum nn_embedding)7)
+SPOIL(classes_negative, a->classes = -1)
+SPOIL(classes_many, a->classes = NN_CLASSES_MAX + 1)
 
 static const struct refusal refusals[] = {
     {"image_size", size_zero},
@@ -211,6 +234,8 @@ static const struct refusal refusals[] = {
     {"progressive_input", pyramid_box},
     {"progressive_input", pyramid_odd},
     {"embedding_type", embedding_odd},
+    {"classes", classes_negative},
+    {"classes", classes_many},
 };
 
 static void test_refusals(void **state)
@@ -254,6 +279,7 @@ int main(void)
         cmocka_unit_test(test_preset_numbers),
         cmocka_unit_test(test_names_and_shapes),
         cmocka_unit_test(test_order_inside_blocks),
+        cmocka_unit_test(test_classes),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_group_norm_that_does_not_divide),
     };

@@ -1,0 +1,262 @@
+/* OpenAI's images interface in terms of ours. Pure but for the look at the model's labels. */
+#include "http_openai.h"
+
+#include "http_answer.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+/* ---- fields ---- */
+
+/* What clients send that has no meaning here; taken, so that they work unchanged. */
+static const char *const without_effect[] = {"user",       "quality",    "style",
+                                             "background", "moderation", "output_compression"};
+
+static bool has_no_effect(const char *key)
+{
+    for (size_t i = 0; i < sizeof without_effect / sizeof *without_effect; i++)
+        if (strcmp(key, without_effect[i]) == 0)
+            return true;
+    return false;
+}
+
+/* A field that must be one word of two, or null. 1 for the second, 0 for the first or absent. */
+static int read_word(const json_t *body, const char *key, const char *first, const char *second,
+                     struct http_problem *p)
+{
+    const json_t *value = json_object_get(body, key);
+    const char *word = json_string_value(value);
+    char pointer[64] = "";
+
+    if (!value || json_is_null(value) || (word && strcmp(word, first) == 0))
+        return 0;
+    if (word && second && strcmp(word, second) == 0)
+        return 1;
+    http_pointer_step(pointer, sizeof pointer, key);
+    http_problem_point(p, pointer, second ? "must be \"%s\" or \"%s\"" : "must be \"%s\"", first,
+                       second);
+    return -1;
+}
+
+static int check_size(const json_t *body, const struct model *m, struct http_problem *p)
+{
+    const json_t *value = json_object_get(body, "size");
+    const struct image_shape s = model_shape(m);
+    char own[32];
+
+    snprintf(own, sizeof own, "%dx%d", s.width, s.height);
+    if (!value || json_is_null(value) ||
+        (json_is_string(value) && (strcmp(json_string_value(value), "auto") == 0 ||
+                                   strcmp(json_string_value(value), own) == 0)))
+        return 0;
+    http_problem_point(p, "/size", "must be \"auto\" or \"%s\", the size of this model's images",
+                       own);
+    return -1;
+}
+
+static bool is_word_end(char c)
+{
+    return c == '\0' || !(isalnum((unsigned char)c) || (unsigned char)c >= 0x80);
+}
+
+/* Whether `label` stands in `prompt` as words of its own. */
+static bool names(const char *prompt, const char *label)
+{
+    const size_t length = strlen(label);
+    for (const char *at = strcasestr(prompt, label); at; at = strcasestr(at + 1, label))
+        if ((at == prompt || is_word_end(at[-1])) && is_word_end(at[length]))
+            return true;
+    return false;
+}
+
+/* The class that the prompt names, or NULL. */
+static const char *class_of(const struct model *m, const char *prompt)
+{
+    const struct ckpt_description *d = model_description(m);
+    const char *best = NULL;
+
+    for (int i = 0; i < model_label_count(m); i++)
+        if (names(prompt, d->labels[i]) && (!best || strlen(d->labels[i]) > strlen(best)))
+            best = d->labels[i];
+    return best;
+}
+
+static int read_prompt(const json_t *body, const struct model *m, struct http_openai *out,
+                       json_t *fields, struct http_problem *p)
+{
+    const json_t *prompt = json_object_get(body, "prompt");
+
+    if (!prompt || json_is_null(prompt))
+        return 0;
+    if (!json_is_string(prompt)) {
+        http_problem_point(p, "/prompt", "must be a string");
+        return -1;
+    }
+    out->prompted = json_string_length(prompt) > 0;
+    const char *label = class_of(m, json_string_value(prompt));
+    if (!label)
+        return 0;
+    snprintf(out->class, sizeof out->class, "%s", label);
+    return json_object_set_new(fields, "class", json_string(label));
+}
+
+/* Those that keep their name, and steps, which lives in our solver. */
+static int copy_fields(const json_t *body, json_t *fields, struct http_problem *p)
+{
+    static const char *const kept[] = {"model", "n", "seed", "first_index"};
+    static const char *const read[] = {"prompt", "size",          "response_format",
+                                       "stream", "output_format", "steps"};
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)body, key, value)
+    {
+        bool known = has_no_effect(key);
+        for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+            if (strcmp(key, kept[i]) == 0) {
+                known = true;
+                if (!json_is_null(value))
+                    json_object_set(fields, key, value);
+            }
+        for (size_t i = 0; i < sizeof read / sizeof *read; i++)
+            known = known || strcmp(key, read[i]) == 0;
+        if (!known) {
+            char pointer[300] = "";
+            http_pointer_step(pointer, sizeof pointer, key);
+            http_problem_point(p, pointer, "is not a field of this route");
+        }
+    }
+    const json_t *steps = json_object_get(body, "steps");
+    if (steps && !json_is_null(steps))
+        json_object_set_new(fields, "solver", json_pack("{s:O}", "steps", steps));
+    const json_t *stream = json_object_get(body, "stream");
+    if (stream && !json_is_false(stream) && !json_is_null(stream))
+        http_problem_point(p, "/stream",
+                           "answers are not streamed here; POST /v1/images has events");
+    if (json_is_integer(json_object_get(body, "n")) &&
+        json_integer_value(json_object_get(body, "n")) > HTTP_OPENAI_N_MAX)
+        http_problem_point(p, "/n", "must be 1 to %d", HTTP_OPENAI_N_MAX);
+    return p->code == HTTP_PROBLEM_NONE ? 0 : -1;
+}
+
+json_t *http_openai_fields(struct http_app *app, const json_t *body, struct http_work *work,
+                           struct http_problem *p)
+{
+    const char *name = json_string_value(json_object_get(body, "model"));
+    struct engine_model *em = NULL;
+    json_t *fields = json_object();
+    int bad = -1;
+
+    if (!json_is_object(body)) {
+        http_problem_point(p, "", "must be an object");
+    } else if (!(em = engine_model_find(app->engine, name && *name ? name : NULL))) {
+        http_problem_set(p, HTTP_PROBLEM_NOT_FOUND,
+                         "the model \"%s\" does not exist; GET /v1/models lists those that do",
+                         name ? name : "");
+    } else {
+        const struct model *m = engine_model_get(em);
+        int url = read_word(body, "response_format", "b64_json", "url", p);
+        bad = copy_fields(body, fields, p) | check_size(body, m, p) |
+              read_word(body, "output_format", "png", NULL, p) |
+              read_prompt(body, m, &work->openai, fields, p);
+        bad = bad || url < 0;
+        work->openai.url = url > 0;
+    }
+    engine_model_release(em);
+    if (!bad)
+        return fields;
+    json_decref(fields);
+    return NULL;
+}
+
+/* ---- answers ---- */
+
+static json_t *one_json(struct http_app *app, const struct http_request *q,
+                        const struct http_work *work, const struct engine_order *order,
+                        const struct engine_image *image)
+{
+    json_t *o = http_answer_linked(app, q, order, image);
+    const char *link = json_string_value(json_object_get(o, "url"));
+    json_t *out = json_pack("{s:O, s:O}", "index", json_object_get(o, "index"), "sha256",
+                            json_object_get(o, "sha256"));
+    int bad = !out;
+
+    if (!bad && work->openai.url) {
+        char address[HTTP_LINK_MAX + sizeof q->host + 16];
+        snprintf(address, sizeof address, "%s%s%s",
+                 q->host[0] ? (q->tls ? "https://" : "http://") : "", q->host, link ? link : "");
+        bad = !link || json_object_set_new(out, "url", json_string(address)) != 0;
+    } else if (!bad) {
+        bad = json_object_set(out, "b64_json", json_object_get(o, "b64"));
+    }
+    if (!bad && work->openai.class[0])
+        bad = json_object_set_new(out, "revised_prompt", json_string(work->openai.class));
+    json_decref(o);
+    if (!bad)
+        return out;
+    json_decref(out);
+    return NULL;
+}
+
+json_t *http_openai_answer(struct http_app *app, const struct http_request *q,
+                           const struct http_work *work, const struct engine_request *done)
+{
+    const struct engine_order *order = engine_request_order(done);
+    const struct image_shape s = model_shape(engine_model_get(order->model));
+    char seed[24], size[32];
+    json_t *data = json_array();
+    int bad = !data;
+
+    snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
+    snprintf(size, sizeof size, "%dx%d", s.width, s.height);
+    for (size_t i = 0; i < order->n && !bad; i++)
+        bad = json_array_append_new(data,
+                                    one_json(app, q, work, order, engine_request_image(done, i)));
+    if (bad) {
+        json_decref(data);
+        return NULL;
+    }
+    return json_pack("{s:I, s:o, s:s, s:s, s:{s:s, s:s, s:s, s:s}}", "created",
+                     (json_int_t)time(NULL), "data", data, "output_format", "png", "size", size,
+                     "pfgm", "model", engine_model_name(order->model), "seed", seed, "kernel",
+                     model_kernel_id(engine_model_get(order->model)), "prompt",
+                     work->openai.class[0]   ? "class"
+                     : work->openai.prompted ? "ignored"
+                                             : "absent");
+}
+
+/* The words that its clients look at. */
+static const char *type_of(unsigned status)
+{
+    if (status == 401)
+        return "authentication_error";
+    if (status == 403)
+        return "permission_error";
+    if (status == 429)
+        return "rate_limit_error";
+    return status >= 500 ? "server_error" : "invalid_request_error";
+}
+
+void http_openai_problem(struct http_reply *r)
+{
+    json_t *problem = json_parse(r->body.data, r->body.length, "problem", NULL);
+    const char *pointer = json_string_value(
+        json_object_get(json_array_get(json_object_get(problem, "errors"), 0), "pointer"));
+    const char *code = json_string_value(json_object_get(problem, "code"));
+    json_t *param = pointer && pointer[0] ? json_string(pointer + 1) : json_null();
+    json_t *error = json_pack("{s:{s:s, s:s, s:o, s:s}}", "error", "message",
+                              json_string_value(json_object_get(problem, "detail")), "type",
+                              type_of(r->status), "param", param, "code",
+                              code && strcmp(code, "not_found") == 0 ? "model_not_found" : code);
+
+    json_decref(problem);
+    if (!error)
+        return; /* the problem as it is says the same */
+    buf_free(&r->body);
+    buf_init(&r->body, HTTP_REPLY_BODY_MAX);
+    http_reply_json(r, r->status, "application/json", error);
+}

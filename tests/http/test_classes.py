@@ -1,0 +1,198 @@
+"""Class-conditional models, from training to every way of asking: what a class does and does not change."""
+
+import json
+import os
+import random
+import struct
+import tempfile
+import unittest
+import zipfile
+from io import BytesIO
+
+from harness import PFGM, Daemon, SharedDaemon, run
+
+NAMES = ["bottom", "top", "7"]
+
+
+def write_idx(path, shape, values):
+    with open(path, "wb") as f:
+        f.write(struct.pack(f">I{len(shape)}I", 0x800 + len(shape), *shape) + bytes(values))
+
+
+def train(folder):
+    """A few steps of a tiny network on 96 pictures of 8×8 that are bright in one half or all over."""
+    draw = random.Random(1)
+    images, labels = [], []
+    for i in range(96):
+        labels.append(i % 3)
+        for y in range(8):
+            bright = i % 3 == 2 or (y < 4) == (i % 3 == 1)
+            images += [draw.randrange(160, 256) if bright else draw.randrange(0, 96) for _ in range(8)]
+    data = os.path.join(folder, "train-images-idx3-ubyte")
+    write_idx(data, (96, 8, 8), images)
+    write_idx(os.path.join(folder, "train-labels-idx1-ubyte"), (96,), labels)
+    config = os.path.join(folder, "config.json")
+    with open(config, "w") as f:
+        json.dump({"network": {"nf": 8, "ch_mult": [1, 2], "num_res_blocks": 1}, "conditional": True,
+                   "labels": NAMES, "batch": 24, "large_batch": 96, "steps": 60, "warmup": 5,
+                   "learning_rate": 0.005, "ema": 0.9, "dropout": 0, "sheet_every": 0}, f)
+    out = os.path.join(folder, "run")
+    result = run(PFGM, "train", "--data", data, "-o", out, "--config", config)
+    assert result.returncode == 0, result.stderr
+    return os.path.join(out, "model.safetensors")
+
+
+class Classes(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.model = train(cls.folder.name)
+        cls.daemon = Daemon("--workers", "2", model=cls.model)
+        cls.addClassCleanup(cls.daemon.stop)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.check_sanitizers()
+
+    def ask(self, **fields):
+        answer = self.daemon.images(fields)
+        self.assertEqual(answer.status, 200, answer.body)
+        return answer.json()
+
+    def digest(self, **fields):
+        return self.ask(**fields)["images"][0]["sha256"]
+
+    def pfgm(self, *words, name="out.png"):
+        path = os.path.join(self.folder.name, name)
+        result = run(PFGM, "sample", self.model, "--json", "-o", path, *words)
+        return result, path
+
+    def test_a_class_by_name_and_number_drawn_or_none(self):
+        drawn = self.ask(n=16, seed=5)
+        classes = [i["class"] for i in drawn["images"]]
+        self.assertEqual(set(classes), {0, 1, 2})
+        self.assertNotIn("class", drawn["parameters"])
+        by_class = {self.digest(seed=5, **{"class": c}) for c in (0, 1, 2, None)}
+        self.assertEqual(len(by_class), 4, "each class and none has a picture of its own")
+        for given, label in [(1, 1), ("top", 1), ("7", 2), ("0", 0), (None, None)]:
+            answer = self.ask(seed=5, **{"class": given})
+            self.assertEqual((answer["images"][0]["class"], answer["parameters"]["class"]), (label, label))
+
+    def test_the_seed_rule_with_classes(self):
+        """An image is the same alone, in a batch, drawn or given, by POST, GET and from the command line."""
+        batch = self.ask(n=9, seed=8, first_index=str(2**64 - 9))["images"]
+        for image in batch[::4]:
+            fields = {"seed": 8, "first_index": image["index"]}
+            self.assertEqual(self.digest(**fields), image["sha256"])
+            self.assertEqual(self.digest(**fields, **{"class": image["class"]}), image["sha256"])
+            self.assertNotEqual(self.digest(**fields, **{"class": (image["class"] + 1) % 3}), image["sha256"])
+            drawn = self.daemon.get(f"/v1/images/8/{image['index']}")
+            given = self.daemon.get(f"/v1/images/8/{image['index']}?class={image['class']}")
+            self.assertEqual((drawn.status, drawn.body), (200, given.body))
+            self.assertEqual(drawn.headers["ETag"], given.headers["ETag"])
+            text = drawn.body[drawn.body.index(b'{"model"'):]
+            self.assertEqual(json.JSONDecoder().raw_decode(text.decode("latin-1"))[0]["class"], image["class"])
+            result, path = self.pfgm("--seed", "8", "--first-index", str(image["index"]))
+            self.assertEqual(json.loads(result.stdout)["images"][0]["class"], image["class"])
+            with open(path, "rb") as f:
+                self.assertEqual(f.read(), drawn.body)
+        names = [self.daemon.get(f"/v1/images/8/0?class={c}") for c in ("bottom", "0", "null", "2")]
+        self.assertEqual([n.status for n in names], [200] * 4)
+        self.assertEqual(names[0].body, names[1].body)
+        self.assertEqual(len({n.headers["ETag"] for n in names}), 3)
+
+    def test_archives_arrays_and_events_tell_the_class(self):
+        want = [i["class"] for i in self.ask(n=5, seed=3)["images"]]
+        body = self.daemon.images({"n": 5, "seed": 3}, accept="application/x-npz").body
+        with zipfile.ZipFile(BytesIO(body)) as z:
+            array = z.read("class.npy")
+        self.assertIn(b"'<i8'", array)
+        self.assertEqual(list(struct.unpack("<5q", array[-40:])), want)
+        body = self.daemon.images({"n": 5, "seed": 3}, accept="application/zip").body
+        with zipfile.ZipFile(BytesIO(body)) as z:
+            manifest = json.loads(z.read("manifest.json"))
+        self.assertEqual([i["class"] for i in manifest["images"]], want)
+        body = self.daemon.images({"n": 5, "seed": 3}, accept="text/event-stream").body.decode()
+        told = [json.loads(e.split("data: ", 1)[1]) for e in body.split("\n\n") if "event: image" in e]
+        self.assertEqual([i["class"] for i in sorted(told, key=lambda i: i["index"])], want)
+        sheet = self.ask(n=5, seed=3, grid={})["images"][0]
+        self.assertEqual((sheet["classes"], "class" in sheet), (want, False))
+        none = self.ask(n=2, seed=3, grid={}, **{"class": None})["images"][0]
+        self.assertEqual(none["classes"], [None, None])
+
+    def test_what_is_wrong_is_named(self):
+        for given in ["nothing", "", 3, -1, 1000, 1.5, True, [0], "x" * 200, "3", "00000000000000000000003"]:
+            answer = self.daemon.images({"class": given})
+            self.assertEqual(answer.status, 422, given)
+            self.assertEqual([e["pointer"] for e in answer.json()["errors"]], ["/class"])
+        self.assertIn("0 bottom, 1 top, 2 7", self.daemon.images({"class": "x"}).json()["errors"][0]["detail"])
+        for query in ["class=3", "class=true", "class=", "temperature=0", "temperature=x"]:
+            answer = self.daemon.get("/v1/images/1/0?" + query, {"If-None-Match": "*"})
+            self.assertEqual(answer.status, 422, query)
+        for given in [0, -1, 10.5, "1", None]:
+            errors = self.daemon.images({"temperature": given}).json()["errors"]
+            self.assertEqual([e["pointer"] for e in errors], ["/temperature"])
+
+    def test_temperature_is_part_of_the_seed_rule(self):
+        plain = self.digest(seed=4, n=1)
+        self.assertEqual(self.digest(seed=4, temperature=1), plain)
+        self.assertEqual(self.ask(seed=4)["parameters"]["temperature"], 1)
+        near = self.digest(seed=4, temperature=0.5)
+        self.assertNotEqual(near, plain)
+        image = self.daemon.get("/v1/images/4/0?temperature=0.5").body
+        self.assertIn(b'"temperature":0.5,', image)
+        result, path = self.pfgm("--seed", "4", "--temperature", "0.5")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        with open(path, "rb") as f:
+            self.assertEqual(f.read(), image)
+        for word in ["0", "-1", "11", "nan"]:
+            result, _ = self.pfgm("--temperature", word)
+            self.assertEqual(result.returncode, 2)
+            self.assertIn(b"--temperature", result.stderr)
+
+    def test_the_command_line(self):
+        def classes(*words, name="out.npz"):
+            result, path = self.pfgm("-n", "7", "--seed", "1", *words, name=name)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            return [i["class"] for i in json.loads(result.stdout)["images"]], path
+        self.assertEqual(classes("--class", "each", "--first-index", "1")[0], [1, 2, 0, 1, 2, 0, 1])
+        self.assertEqual(classes("--class", "7")[0], [2] * 7)
+        self.assertEqual(classes("--class", "none")[0], [None] * 7)
+        drawn, path = classes("--class", "drawn")
+        with zipfile.ZipFile(path) as z:
+            self.assertEqual(list(struct.unpack("<7q", z.read("class.npy")[-56:])), drawn)
+        _, path = classes(name="out.safetensors")
+        with open(path, "rb") as f:
+            data = f.read()
+        length = struct.unpack("<Q", data[:8])[0]
+        begin, end = json.loads(data[8:8 + length])["class"]["data_offsets"]
+        self.assertEqual(list(struct.unpack("<7i", data[8 + length + begin:8 + length + end])), drawn)
+        result, _ = self.pfgm("--class", "nothing")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn(b"--class: there is no class \"nothing\"; there are 0 bottom, 1 top, 2 7", result.stderr)
+
+    def test_labels_are_listed(self):
+        model = self.daemon.get("/v1/models").json()["data"][0]
+        self.assertEqual(model["labels"], NAMES)
+        self.assertEqual(self.daemon.get("/v1/capabilities").json()["labels"], {model["name"]: NAMES})
+
+
+class WithoutClasses(SharedDaemon):
+    def test_a_model_that_knows_none(self):
+        for given in [0, "x", "0"]:
+            answer = self.daemon.images({"class": given})
+            self.assertEqual(answer.status, 422)
+            self.assertEqual(answer.json()["errors"][0]["pointer"], "/class")
+            self.assertIn("knows no classes", answer.json()["errors"][0]["detail"])
+        answer = self.daemon.images({"class": None, "seed": 11}).json()
+        self.assertEqual(answer["images"][0]["sha256"], self.reference)
+        self.assertNotIn("class", answer["images"][0])
+        self.assertEqual(self.daemon.get("/v1/models").json()["data"][0]["labels"], [])
+        body = self.daemon.images({"n": 2}, accept="application/x-npz").body
+        with zipfile.ZipFile(BytesIO(body)) as z:
+            self.assertEqual(z.namelist(), ["arr_0.npy", "seed.npy", "index.npy"])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,38 @@
+// OpenAI's own client, unchanged, against the daemon. ADDRESS and MODULES as in page.mjs.
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { test } from "node:test";
+
+const require = createRequire(process.env.MODULES + "/");
+const OpenAI = require("openai");
+const client = new OpenAI({ apiKey: "unused", baseURL: process.env.ADDRESS + "/v1", maxRetries: 0 });
+const png = bytes => assert.deepEqual([...bytes.subarray(0, 8)], [137, 80, 78, 71, 13, 10, 26, 10]);
+
+test("models are listed", async () => {
+  const models = await client.models.list();
+  assert.equal(models.data[0].object, "model");
+  assert.ok(models.data[0].created > 1.6e9);
+  assert.equal((await client.models.retrieve(models.data[0].id)).id, models.data[0].id);
+});
+
+test("images come as base64", async () => {
+  const answer = await client.images.generate({ prompt: "anything", n: 2, response_format: "b64_json", size: "auto" });
+  assert.equal(answer.data.length, 2);
+  for (const image of answer.data) png(Buffer.from(image.b64_json, "base64"));
+  assert.equal(answer.pfgm.prompt, "ignored");
+});
+
+test("images come as links to the same bytes", async () => {
+  const both = ["b64_json", "url"].map(response_format => client.images.generate({ prompt: "", seed: 7, first_index: 3, response_format }));
+  const [inlined, linked] = await Promise.all(both);
+  const bytes = Buffer.from(await (await fetch(linked.data[0].url)).arrayBuffer());
+  png(bytes);
+  assert.equal(bytes.toString("base64"), inlined.data[0].b64_json);
+});
+
+test("errors are of its classes", async () => {
+  await assert.rejects(client.images.generate({ prompt: "x", n: 11 }), e => e instanceof OpenAI.UnprocessableEntityError && e.param === "n");
+  await assert.rejects(client.images.generate({ prompt: "x", model: "dall-e-3" }), e => e instanceof OpenAI.NotFoundError && e.code === "model_not_found");
+  await assert.rejects(client.images.generate({ prompt: "x", size: "1024x1024" }), e => e instanceof OpenAI.UnprocessableEntityError && e.param === "size");
+  await assert.rejects(client.images.generate({ prompt: "x", steps: 0 }), e => e instanceof OpenAI.UnprocessableEntityError && e.type === "invalid_request_error");
+});

@@ -1,0 +1,157 @@
+// The page of a fresh daemon in Debian's Chromium: every control, no error on the console, no serious
+// finding of axe-core in either colour scheme, and a width of 360 pixels. Screenshots go to SHOTS if set.
+// ADDRESS is the daemon's, CHROMIUM the browser's path.
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { test, before, after } from "node:test";
+
+const require = createRequire(process.env.MODULES + "/");
+const { chromium } = require("playwright-core");
+const axe = require.resolve("axe-core/axe.min.js");
+const address = process.env.ADDRESS;
+let browser;
+
+async function open(options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, bypassCSP: false, ...options });
+  const page = await context.newPage();
+  page.complaints = [];
+  page.on("console", m => m.type() === "error" && page.complaints.push(m.text()));
+  page.on("pageerror", e => page.complaints.push(String(e)));
+  page.on("request", r => r.url().startsWith(address) || r.url().startsWith("data:") || page.complaints.push("asked " + r.url()));
+  await page.goto(address + "/");
+  await page.waitForFunction(() => document.getElementById("state").textContent === "ready" &&
+    document.getElementById("model").options.length > 0);
+  return page;
+}
+const shot = async (page, name) => process.env.SHOTS && page.screenshot({ path: `${process.env.SHOTS}/${name}.png`, fullPage: true });
+const images = page => page.locator("#now li button:enabled");
+async function sample(page, n) {
+  await page.fill("#n", String(n));
+  const past = await page.locator("#past li").count() + await page.locator("#now li").count();
+  await page.click("#go");
+  await page.waitForFunction(k => document.querySelectorAll("#past li").length === k, past);
+  await page.waitForFunction(k => document.querySelectorAll("#now li button:enabled").length === k, n);
+  await page.waitForFunction(() => !document.getElementById("go").disabled);
+}
+
+before(async () => {
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox", "--disable-gpu",
+    "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"] });
+});
+after(() => browser.close());
+
+test("the first image is there within three seconds, and all others follow", async () => {
+  const page = await open();
+  await page.fill("#n", "4");
+  const begun = Date.now();
+  await page.click("#go");
+  await images(page).first().waitFor({ timeout: 20000 });
+  console.log(`first image after ${Date.now() - begun} ms`);
+  await page.waitForFunction(() => document.querySelectorAll("#now li button:enabled").length === 4);
+  assert.match(await page.textContent("#status"), /4 images in .* seed [0-9]+/);
+  await shot(page, "sampled");
+  assert.deepEqual(page.complaints, []);
+});
+
+test("previews show the way there", async () => {
+  const page = await open();
+  await page.evaluate(() => { window.seen = 0; handlers.preview = (old => d => { window.seen++; old(d); })(handlers.preview); });
+  await page.click("summary");
+  await page.fill("#preview_every", "1");
+  await sample(page, 2);
+  assert.ok(await page.evaluate(() => window.seen) > 5);
+  assert.deepEqual(page.complaints, []);
+});
+
+test("the same seed gives the same image, from the form and from the gallery", async () => {
+  const page = await open();
+  await page.fill("#seed", "18446744073709551615");
+  await sample(page, 2);
+  const first = await page.locator("#now img").nth(1).getAttribute("src");
+  await sample(page, 2);
+  assert.equal(await page.locator("#now img").nth(1).getAttribute("src"), first);
+  assert.equal(await page.locator("#past li").count(), 2);
+  await page.locator("#past li button").nth(1).click();
+  await page.getByText("the same bytes, made anew").waitFor({ timeout: 20000 });
+  assert.equal(await page.locator("#big-image").getAttribute("src"), first);
+  await shot(page, "enlarged");
+  await page.keyboard.press("Escape");
+  assert.equal(await page.locator("#big").isVisible(), false);
+  assert.deepEqual(page.complaints, []);
+});
+
+test("every parameter reaches the server", async () => {
+  const page = await open();
+  await page.click("summary");
+  await page.selectOption("#method", "euler");
+  for (const [id, value] of [["steps", "7"], ["t_max", "15"], ["t_min", "0.01"], ["temperature", "0.9"], ["first_index", "9007199254740993"],
+    ["preview_every", "3"], ["seed", "7"], ["n", "3"]]) await page.fill("#" + id, value);
+  await page.selectOption("#schedule", "rho");
+  const request = page.waitForRequest(r => r.method() === "POST");
+  await page.click("#go");
+  const body = JSON.parse((await request).postData());
+  assert.deepEqual({ ...body, model: undefined }, { model: undefined, n: 3, seed: "7", first_index: "9007199254740993", temperature: 0.9,
+    preview_every: 3, solver: { method: "euler", schedule: "rho", steps: 7, t_max: 15, t_min: 0.01 } });
+  await images(page).nth(2).waitFor();
+  assert.match(await page.locator("#now small").nth(2).textContent(), /^#9007199254740995 /);
+  await page.selectOption("#method", "rk45");
+  assert.equal(await page.locator("#steps").isVisible(), false);
+  assert.equal(await page.locator("#rtol").isVisible(), true);
+  assert.deepEqual(page.complaints, []);
+});
+
+test("a mistake is told in words", async () => {
+  const page = await open();
+  await page.click("summary");
+  await page.fill("#t_max", "0.0001");
+  await page.click("#go");
+  await page.locator("#status.bad").waitFor();
+  assert.match(await page.textContent("#status"), /t_max/);
+  await shot(page, "mistake");
+  assert.equal(page.complaints.filter(c => !c.includes("422")).length, 0);
+});
+
+test("cancel stops the work", async () => {
+  const page = await open();
+  await page.click("summary");
+  await page.selectOption("#method", "euler");
+  await page.fill("#steps", "100000");
+  await page.evaluate(() => { const inner = order; window.order = order = () => Object.assign(inner(), { solver: { method: "euler", steps: 100000, max_nfe: 10000000 } }); });
+  await page.click("#go");
+  await page.waitForFunction(() => document.getElementById("status").textContent.startsWith("0 of"), null, { timeout: 20000 });
+  await page.click("#cancel");
+  await page.getByText("cancelled").waitFor();
+  await page.waitForFunction(async () => /pfgmd_slots_busy 0\n/.test(await (await fetch("/metrics")).text()), null, { timeout: 5000 });
+  assert.deepEqual(page.complaints, []);
+});
+
+test("the keyboard alone is enough", async () => {
+  const page = await open();
+  await page.focus("#n");
+  await page.keyboard.press("Control+A");
+  await page.keyboard.type("1");
+  await page.keyboard.press("Enter");
+  await images(page).first().waitFor();
+  await page.focus("#now button");
+  await page.keyboard.press("Enter");
+  assert.equal(await page.locator("#big").isVisible(), true);
+});
+
+for (const colorScheme of ["light", "dark"])
+  test(`axe-core finds nothing serious in the ${colorScheme} scheme`, async () => {
+    const page = await open({ colorScheme, bypassCSP: true });
+    await page.click("summary");
+    await sample(page, 3);
+    await page.addScriptTag({ path: axe });
+    const found = (await page.evaluate(() => axe.run())).violations.filter(v => ["serious", "critical"].includes(v.impact));
+    assert.deepEqual(found.map(v => v.id + ": " + v.nodes.map(n => n.target).join(" ")), []);
+    await shot(page, colorScheme);
+  });
+
+test("a telephone's width holds it", async () => {
+  const page = await open({ viewport: { width: 360, height: 740 } });
+  await sample(page, 3);
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= 360);
+  await shot(page, "narrow");
+  assert.deepEqual(page.complaints, []);
+});

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# The page in a real browser and OpenAI's own client, against a fresh daemon: PFGMD and MODEL from the environment.
+# The npm packages of package.json are kept in MODULES (a folder of the build) from run to run.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+scratch=$(mktemp -d)
+daemon=
+finish() {
+    [ -z "$daemon" ] || kill -TERM "$daemon" 2>/dev/null || true
+    [ -z "$daemon" ] || wait "$daemon" || true
+    rm -rf "$scratch"
+}
+trap finish EXIT
+
+mkdir -p "$MODULES"
+if ! cmp -s "$here/package.json" "$MODULES/package.json"; then
+    cp "$here/package.json" "$MODULES/package.json.new"
+    (cd "$MODULES" && mv package.json.new package.json && npm install --no-audit --no-fund --loglevel=error) >"$scratch/npm" 2>&1 || {
+        rm -f "$MODULES/package.json"
+        cat "$scratch/npm" >&2
+        exit 1
+    }
+fi
+
+"$PFGMD" --model "$MODEL" --listen 127.0.0.1:0 >"$scratch/log" 2>&1 &
+daemon=$!
+for _ in $(seq 200); do
+    address=$(sed -n 's/.*listening on \([0-9.]*:[0-9]*\).*/\1/p' "$scratch/log" | head -n 1)
+    [ -n "$address" ] && curl -fs "http://$address/readyz" >/dev/null && break
+    kill -0 "$daemon" || { cat "$scratch/log" >&2; exit 1; }
+    sleep 0.1
+done
+ADDRESS="http://$address" CHROMIUM=$(command -v chromium) node --test --test-concurrency=1 "$here/openai.mjs" "$here/page.mjs"

@@ -1,0 +1,204 @@
+/* What a configuration settles for vectors, how the learning rate goes, what may change on the way,
+ * and the objective of single data: its mean is the field. */
+#include "train_batch.h"
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
+#define ROWS 40
+
+/* Points of a plane, far from 0. */
+static float plane[ROWS][2];
+static float plane_offset[2];
+
+static struct train_data plane_data(void)
+{
+    for (int i = 0; i < ROWS; i++) {
+        plane[i][0] = 300 + (float)(i % 7) * 0.3f;
+        plane[i][1] = -200 + (float)(i % 5) * 0.4f;
+        plane_offset[0] += plane[i][0] / ROWS;
+        plane_offset[1] += plane[i][1] / ROWS;
+    }
+    return (struct train_data){.channels = 2,
+                               .side = 1,
+                               .count = ROWS,
+                               .values = plane[0],
+                               .offset = plane_offset,
+                               .scale = 0.6f,
+                               .norm = 0.8};
+}
+
+static int settle(const char *text, const struct train_data *data, struct train_config *c,
+                  struct err *e)
+{
+    if (train_config_read(text, strlen(text), "test", c, e))
+        return -1;
+    int result = train_config_settle(c, data, "test", e);
+    if (result)
+        train_config_clear(c);
+    return result;
+}
+
+static void train_vectors_are_settled_by_their_size(void **state)
+{
+    (void)state;
+    plane_offset[0] = plane_offset[1] = 0;
+    const struct train_data data = plane_data();
+    struct train_config c;
+    struct err e = {0};
+    assert_int_equal(settle("{}", &data, &c, &e), 0);
+    assert_int_equal(c.arch.kind, NN_ARCH_MLP);
+    assert_true(fabs(c.sigma - 0.006) < 1e-6 && fabs(c.t_min - 0.0006) < 1e-7);
+    assert_true(c.t_max >= 40 * data.norm && c.t_max < 1.04 * 40 * data.norm);
+    assert_true(c.gamma == 0 && c.t_substitution == 0 && c.dropout == 0);
+    assert_true(c.norm_max == 1e6 * c.t_max);
+    train_config_clear(&c);
+}
+
+static void train_what_does_not_fit_is_refused(void **state)
+{
+    (void)state;
+    const struct train_data vectors = plane_data();
+    const struct train_data pictures = {.channels = 1, .side = 28, .norm = 20};
+    const struct {
+        const char *text, *word;
+        const struct train_data *data;
+    } cases[] = {
+        {"{\"objective\": \"direct\"}", "at most 64 dimensions", &pictures},
+        {"{\"objective\": \"direct\", \"gamma\": 5}", "no normalisation", &vectors},
+        {"{\"objective\": \"other\"}", "one of pfgm, direct", &vectors},
+        {"{\"decay\": \"fast\"}", "one of none, linear, cosine", &vectors},
+        {"{\"flip\": true}", "the data are vectors", &vectors},
+        {"{\"network\": {\"kind\": \"mlp\", \"dimension\": 784, \"width\": 64, \"depth\": 2}}",
+         "image_size", &pictures},
+        {"{\"network\": {\"width\": 20}}", "multiple of 8", &vectors},
+        {"{\"network\": {\"dimension\": 3}}", "3 channels", &vectors},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct train_config c;
+        struct err e = {0};
+        assert_int_equal(settle(cases[i].text, cases[i].data, &c, &e), -1);
+        if (!strstr(e.text, cases[i].word))
+            fail_msg("%s: \"%s\" does not say \"%s\"", cases[i].text, e.text, cases[i].word);
+    }
+}
+
+static void train_rate_rises_and_falls(void **state)
+{
+    (void)state;
+    struct train_config c = {.steps = 100, .warmup = 10, .learning_rate = 2};
+    assert_true(train_config_rate(&c, 0) == 0 && train_config_rate(&c, 5) == 1);
+    assert_true(train_config_rate(&c, 10) == 2 && train_config_rate(&c, 99) == 2);
+    c.decay = TRAIN_DECAY_LINEAR;
+    c.decay_steps = 40;
+    assert_true(train_config_rate(&c, 60) == 2);
+    assert_true(fabs(train_config_rate(&c, 80) - 1) < 1e-12);
+    assert_true(fabs(train_config_rate(&c, 99) - 0.05) < 1e-12);
+    c.decay = TRAIN_DECAY_COSINE;
+    assert_true(train_config_rate(&c, 60) == 2);
+    assert_true(fabs(train_config_rate(&c, 80) - 1) < 1e-12);
+    assert_true(fabs(train_config_rate(&c, 70) - (1 + sqrt(0.5))) < 1e-12);
+    assert_true(train_config_rate(&c, 99) > 0);
+    c.decay_steps = 0; /* a fifth */
+    assert_true(train_config_rate(&c, 80) == 2 && train_config_rate(&c, 81) < 2);
+}
+
+/* Only some settings change on the way; the digest tells what decides the bytes. */
+static void train_changes_on_the_way(void **state)
+{
+    (void)state;
+    const struct train_data data = plane_data();
+    static const char right[] = "{\"steps\": 9, \"decay\": \"linear\", \"ema\": 0.5}";
+    static const char wrong[] = "{\"batch\": 9}";
+    static const char report[] = "{\"log_every\": 9}";
+    char before[SHA256_HEX_SIZE], after[SHA256_HEX_SIZE];
+    struct train_config c, again;
+    struct err e = {0};
+    assert_int_equal(settle("{}", &data, &c, &e), 0);
+    assert_int_equal(train_config_digest(&c, before, &e), 0);
+    assert_int_equal(train_config_change(&c, wrong, strlen(wrong), 5, "test", &e), -1);
+    assert_non_null(strstr(e.text, "batch"));
+    assert_int_equal(train_config_change(&c, report, strlen(report), 5, "test", &e), 0);
+    assert_int_equal(train_config_digest(&c, after, &e), 0);
+    assert_string_equal(before, after);
+    assert_int_equal(train_config_change(&c, right, strlen(right), 5, "test", &e), 0);
+    assert_true(c.steps == 9 && c.decay == TRAIN_DECAY_LINEAR && c.ema == 0.5);
+    assert_int_equal(train_config_digest(&c, after, &e), 0);
+    assert_string_not_equal(before, after);
+    json_t *root = train_config_json(&c, &e);
+    char *text = json_dumps(root, 0);
+    assert_int_equal(settle(text, &data, &again, &e), 0);
+    assert_int_equal(json_array_size(again.continued), 2);
+    assert_int_equal(train_config_digest(&again, before, &e), 0);
+    assert_string_equal(before, after);
+    free(text);
+    json_decref(root);
+    train_config_clear(&again);
+    train_config_clear(&c);
+}
+
+/* Targets by single data, averaged over all of them, point along the target of all; and that is the
+ * plain sum in double, far from 0 as it may lie. */
+static void train_direct_means_the_field(void **state)
+{
+    (void)state;
+    plane_offset[0] = plane_offset[1] = 0;
+    const struct train_data data = plane_data();
+    uint32_t index[ROWS];
+    struct err e = {0};
+    struct train_field *f = train_field_new(NN_KERNEL_AUTO, 2, ROWS, &e);
+    const struct train_rows rows = {.data = &data, .index = index, .count = ROWS};
+    assert_non_null(f);
+    for (uint32_t i = 0; i < ROWS; i++)
+        index[i] = i << 1;
+    for (int k = 0; k < 12; k++) {
+        float x[2] = {300.3f + 0.37f * (float)k, -199.1f - 0.2f * (float)k},
+              t = 0.01f * (float)(1 << k), target[3], single[3];
+        double mean[3] = {0}, sum[3] = {0}, a = 0, b = 0, along = 0, plain = 0, right = 0;
+        struct train_points p = {.count = 1, .x = {x}, .t = {t}, .target = {target}};
+        train_field_targets(f, 0, &rows, &p);
+        p.target[0] = single;
+        for (size_t i = 0; i < ROWS; i++) {
+            double apart[3] = {(double)plane[i][0] - (double)x[0],
+                               (double)plane[i][1] - (double)x[1], -(double)t};
+            double r = sqrt(apart[0] * apart[0] + apart[1] * apart[1] + apart[2] * apart[2]);
+            p.partner[0] = index[i];
+            train_field_direct(f, &rows, &p);
+            for (int j = 0; j < 3; j++) {
+                mean[j] += (double)single[j];
+                sum[j] += apart[j] / (r * r * r);
+            }
+        }
+        for (int j = 0; j < 3; j++) {
+            along += mean[j] * (double)target[j];
+            a += mean[j] * mean[j];
+            b += (double)target[j] * (double)target[j];
+            plain += sum[j] * (double)target[j];
+            right += sum[j] * sum[j];
+        }
+        assert_true(along / sqrt(a * b) > 1 - 1e-6);
+        assert_true(plain / sqrt(right * b) > 1 - 1e-6);
+        assert_true(fabs(b / 2 - 1) < 1e-4); /* its length is √d */
+    }
+    train_field_free(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(train_vectors_are_settled_by_their_size),
+        cmocka_unit_test(train_what_does_not_fit_is_refused),
+        cmocka_unit_test(train_rate_rises_and_falls),
+        cmocka_unit_test(train_changes_on_the_way),
+        cmocka_unit_test(train_direct_means_the_field),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

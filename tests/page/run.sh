@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The page in a real browser and OpenAI's own client, against a fresh daemon: PFGMD and MODEL from the environment.
+# The page in a real browser, our JavaScript client and OpenAI's own, against a fresh daemon: PFGMD and MODEL from the environment.
 # The npm packages of package.json are kept in MODULES (a folder of the build) from run to run.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -30,4 +30,5 @@ for _ in $(seq 200); do
     kill -0 "$daemon" || { cat "$scratch/log" >&2; exit 1; }
     sleep 0.1
 done
-ADDRESS="http://$address" CHROMIUM=$(command -v chromium) node --test --test-concurrency=1 "$here/openai.mjs" "$here/page.mjs"
+ADDRESS="http://$address" CLIENTS=$here/../../clients CHROMIUM=$(command -v chromium) node --test --test-concurrency=1 "$here/client.mjs" "$here/openai.mjs" \
+    "$here/page.mjs"

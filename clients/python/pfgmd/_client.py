@@ -1,0 +1,230 @@
+"""The blocking client. One connection a call: calls may come from several threads at once."""
+import base64
+import http.client
+import json
+import os
+import ssl
+import time
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from urllib.parse import quote, urlsplit
+
+from ._errors import PfgmdError, Unavailable, error_of, error_of_problem
+
+_TYPES = {"json": "application/json", "png": "image/png", "npy": "application/x-npy", "npz": "application/x-npz",
+          "zip": "application/zip", "tar": "application/x-tar", "events": "text/event-stream"}
+_UNSET = object()
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image: the PNG file and how it came about."""
+    index: int
+    seed: int
+    png: bytes = field(repr=False)
+    sha256: str
+    nfe: int
+    label: Optional[int] = None  #: its class, where the model knows classes
+    url: Optional[str] = None    #: where the server gives it again
+
+    def save(self, path: "os.PathLike[str] | str") -> None:
+        with open(path, "wb") as f:
+            f.write(self.png)
+
+    def to_pil(self) -> Any:
+        """A PIL.Image.Image; needs Pillow."""
+        import io
+        import PIL.Image
+        return PIL.Image.open(io.BytesIO(self.png))
+
+
+@dataclass(frozen=True)
+class Event:
+    """A server-sent event: queued, started, progress, preview, image, done, failed or cancelled."""
+    kind: str
+    data: Dict[str, Any]
+
+
+def body_of(fields: Mapping[str, Any]) -> Dict[str, Any]:
+    """Our names to the server's: class_ is "class", integers beyond 2^63 are digits, absent ones are left out."""
+    body: Dict[str, Any] = {}
+    for name, value in fields.items():
+        if value is _UNSET:
+            continue
+        if name in ("seed", "first_index"):
+            if value is not None:
+                body[name] = str(int(value))
+        elif name == "class_":
+            body["class"] = value
+        elif value is not None:
+            body[name] = value
+    return body
+
+
+def images_of(answer: Mapping[str, Any]) -> List[Image]:
+    return [image_of(i, int(answer["seed"])) for i in answer["images"]]
+
+
+def image_of(data: Mapping[str, Any], seed: int) -> Image:
+    return Image(index=int(data["index"]), seed=seed, png=base64.b64decode(data["b64"]), sha256=data["sha256"],
+                 nfe=data["nfe"], label=data.get("class"), url=data.get("url"))
+
+
+class Client:
+    """address: "http://host:port" or "https://…". timeout: seconds of silence on a connection (images may take
+    long: the server's own deadline is the field timeout_s). retries: how often a 429 or 503 is tried again."""
+
+    def __init__(self, address: str = "http://127.0.0.1:8080", key: Optional[str] = None, timeout: float = 300.0,
+                 retries: int = 3, context: Optional[ssl.SSLContext] = None) -> None:
+        parts = urlsplit(address if "//" in address else "//" + address, scheme="http")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("%r is not an http or https address" % address)
+        self._tls, self._host = parts.scheme == "https", parts.hostname
+        self._port = parts.port or (443 if self._tls else 80)
+        self._key, self._timeout, self._retries, self._context = key, timeout, retries, context
+
+    # ---- images ----
+
+    def images(self, n: int = 1, **fields: Any) -> List[Image]:
+        """n images; every field of POST /v1/images by its name, class_ for class."""
+        return images_of(json.loads(self._post("json", dict(fields, n=n))))
+
+    def image(self, seed: int, index: int = 0, **query: Any) -> bytes:
+        """The PNG of one image, by GET /v1/images/{seed}/{index}; the query takes model, method, steps, class_ …"""
+        words = "&".join("%s=%s" % (quote(k.rstrip("_")), quote(str("null" if v is None else v), safe=""))
+                         for k, v in query.items())
+        return self._get("/v1/images/%d/%d%s" % (seed, index, "?" + words if words else ""), "image/png")
+
+    def array(self, n: int = 1, **fields: Any) -> Any:
+        """A numpy array: uint8 [n,H,W,C], or as dtype and layout say. Needs numpy."""
+        import io
+        import numpy
+        return numpy.load(io.BytesIO(self._post("npy", dict(fields, n=n))), allow_pickle=False)
+
+    def save(self, path: "os.PathLike[str] | str", n: int = 1, **fields: Any) -> None:
+        """Writes what the server sends, by the ending of the name: .png, .npy, .npz, .zip or .tar."""
+        kind = os.fspath(path).rsplit(".", 1)[-1]
+        if kind not in ("png", "npy", "npz", "zip", "tar"):
+            raise ValueError("%s must end in .png, .npy, .npz, .zip or .tar" % os.fspath(path))
+        data = self._post(kind, dict(fields, n=n))
+        part = os.fspath(path) + ".part"
+        with open(part, "wb") as f:
+            f.write(data)
+        os.replace(part, path)
+
+    def events(self, n: int = 1, **fields: Any) -> Iterator[Event]:
+        """Events until the last one. An end before that, or leaving the loop, ends the work on the server; a failure
+        is raised."""
+        connection, answer = self._open("POST", "/v1/images", "events", body_of(dict(fields, n=n)))
+        try:
+            yield from self._events_of(answer)
+        finally:
+            connection.close()
+
+    @staticmethod
+    def _events_of(answer: http.client.HTTPResponse) -> Iterator[Event]:
+        kind, data = "", ""
+        for raw in answer:
+            line = raw.decode("utf-8").rstrip("\n")
+            if line.startswith("event: "):
+                kind = line[7:]
+            elif line.startswith("data: "):
+                data = line[6:]
+            elif not line and kind:
+                event, kind = Event(kind, json.loads(data)), ""
+                if event.kind == "failed":
+                    raise error_of_problem(int(event.data.get("status", 500)), event.data)
+                yield event
+                if event.kind in ("done", "cancelled"):
+                    return
+        raise Unavailable(0, {"detail": "the stream of events broke off"})
+
+    # ---- the server ----
+
+    def models(self) -> List[Dict[str, Any]]:
+        return list(json.loads(self._get("/v1/models"))["data"])
+
+    def model(self, name: str) -> Dict[str, Any]:
+        return dict(json.loads(self._get("/v1/models/" + quote(name, safe=""))))
+
+    def capabilities(self) -> Dict[str, Any]:
+        return dict(json.loads(self._get("/v1/capabilities")))
+
+    def live(self) -> bool:
+        return self._healthy("/livez")
+
+    def ready(self) -> bool:
+        return self._healthy("/readyz")
+
+    def wait_ready(self, timeout: float = 60.0) -> None:
+        """Until the server is ready; Unavailable after timeout seconds."""
+        end = time.monotonic() + timeout
+        while not self.ready():
+            if time.monotonic() > end:
+                raise Unavailable(0, {"detail": "not ready after %g s" % timeout})
+            time.sleep(0.1)
+
+    def _healthy(self, path: str) -> bool:
+        try:
+            connection, answer = self._ask("GET", path, {}, None)
+        except OSError:
+            return False
+        connection.close()
+        return answer.status == 200
+
+    # ---- how ----
+
+    def _ask(self, method: str, path: str, headers: Dict[str, str],
+             body: Optional[bytes]) -> Tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        connection: http.client.HTTPConnection
+        if self._tls:
+            connection = http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout,
+                                                     context=self._context)
+        else:
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+        if self._key:
+            headers = dict(headers, Authorization="Bearer " + self._key)
+        try:
+            connection.request(method, path, body, headers)
+            return connection, connection.getresponse()
+        except BaseException:
+            connection.close()
+            raise
+
+    def _open(self, method: str, path: str, kind: str,
+              fields: Optional[Dict[str, Any]]) -> Tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """An answer of 200; refusals that may pass are tried again."""
+        headers = {"Accept": _TYPES.get(kind, kind)}
+        body = None
+        if fields is not None:
+            headers["Content-Type"] = "application/json"
+            body = json.dumps(fields).encode()
+        for attempt in range(self._retries + 1):
+            try:
+                connection, answer = self._ask(method, path, headers, body)
+            except OSError as e:
+                raise Unavailable(0, {"detail": "%s:%d does not answer: %s" % (self._host, self._port, e)}) from e
+            if answer.status == 200:
+                return connection, answer
+            error = error_of(answer.status, answer.read())
+            connection.close()
+            after = answer.headers.get("Retry-After", "")
+            if error.status not in (429, 503) or attempt == self._retries or not after.isdigit():
+                raise error
+            time.sleep(min(int(after), 60))
+        raise AssertionError("unreachable")
+
+    def _read(self, opened: Tuple[http.client.HTTPConnection, http.client.HTTPResponse]) -> bytes:
+        connection, answer = opened
+        try:
+            return answer.read()
+        except (OSError, http.client.HTTPException) as e:
+            raise PfgmdError(0, {"detail": "the answer broke off: %s" % e}) from e
+        finally:
+            connection.close()
+
+    def _get(self, path: str, kind: str = "application/json") -> bytes:
+        return self._read(self._open("GET", path, kind, None))
+
+    def _post(self, kind: str, fields: Mapping[str, Any]) -> bytes:
+        return self._read(self._open("POST", "/v1/images", kind, body_of(fields)))

@@ -1,0 +1,148 @@
+"""clients/python against the real daemon."""
+
+import asyncio
+import hashlib
+import os
+import socket
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import zipfile
+
+from harness import Daemon
+
+sys.path.insert(0, os.path.join(os.environ["CLIENTS"], "python"))
+import pfgmd  # noqa: E402
+
+LONG = {"method": "euler", "steps": 100000, "max_nfe": 10_000_000}
+
+
+class Images(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.daemon = Daemon()
+        cls.client = pfgmd.Client("http://127.0.0.1:%d" % cls.daemon.port)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.stop()
+        cls.daemon.check_sanitizers()
+
+    def test_images_and_their_links(self):
+        images = self.client.images(n=3, seed=2**64 - 1, first_index=2**53 + 1)
+        self.assertEqual([i.index for i in images], [2**53 + 1, 2**53 + 2, 2**53 + 3])
+        for image in images:
+            self.assertEqual(image.seed, 2**64 - 1)
+            self.assertEqual(hashlib.sha256(image.png).hexdigest(), image.sha256)
+        self.assertEqual(self.client.image(2**64 - 1, 2**53 + 2), images[1].png)
+        self.assertEqual(self.client.image(5, 0, method="euler", steps=3),
+                         self.client.images(seed=5, solver={"method": "euler", "steps": 3})[0].png)
+
+    def test_files_of_every_kind(self):
+        with tempfile.TemporaryDirectory() as folder:
+            starts = {"png": b"\x89PNG", "npy": b"\x93NUMPY", "npz": b"PK\x03\x04", "zip": b"PK\x03\x04", "tar": b""}
+            for kind, start in starts.items():
+                path = os.path.join(folder, "x." + kind)
+                self.client.save(path, n=2, seed=1, **({"grid": {"columns": 2}} if kind == "png" else {}))
+                with open(path, "rb") as f:
+                    self.assertTrue(f.read().startswith(start), kind)
+            with zipfile.ZipFile(os.path.join(folder, "x.zip")) as z:
+                self.assertIn("manifest.json", z.namelist())
+            with self.assertRaises(ValueError):
+                self.client.save(os.path.join(folder, "x.jpg"))
+            self.assertEqual(len(os.listdir(folder)), 5)
+
+    def test_events(self):
+        events = list(self.client.events(n=2, seed=3, preview_every=5))
+        kinds = [e.kind for e in events]
+        self.assertEqual((kinds[0], kinds[-1], kinds.count("image")), ("queued", "done", 2))
+        self.assertIn("preview", kinds)
+
+    def test_leaving_the_events_ends_the_work(self):
+        for event in self.client.events(n=4, solver=LONG):
+            if event.kind == "started":
+                break
+        end = time.monotonic() + 10
+        while b"pfgmd_slots_busy 0\n" not in self.daemon.get("/metrics").body:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
+
+    def test_refusals_are_exceptions(self):
+        with self.assertRaises(pfgmd.InvalidParameter) as caught:
+            self.client.images(n=0)
+        self.assertEqual((caught.exception.status, caught.exception.errors[0]["pointer"]), (422, "/n"))
+        with self.assertRaises(pfgmd.InvalidParameter):
+            self.client.images(class_="cat")
+        with self.assertRaises(pfgmd.NotFound):
+            self.client.model("other")
+        with self.assertRaises(pfgmd.NumericalFailure):
+            self.client.images(solver={"method": "rk45", "max_nfe": 8})
+        with self.assertRaises(pfgmd.NumericalFailure):
+            list(self.client.events(solver={"method": "rk45", "max_nfe": 8}))
+        with self.assertRaises(pfgmd.DeadlineExceeded):
+            self.client.images(timeout_s=0.2, solver=LONG)
+        with self.assertRaises(ValueError):
+            pfgmd.Client("ftp://x")
+
+    def test_what_the_server_tells(self):
+        self.assertTrue(self.client.live() and self.client.ready())
+        self.client.wait_ready()
+        self.assertEqual(self.client.models()[0]["name"], "digits8")
+        self.assertEqual(self.client.model("digits8")["shape"]["height"], 8)
+        self.assertIn("multistep3", [s["method"] for s in self.client.capabilities()["solvers"]])
+
+    def test_coroutines(self):
+        async def both():
+            client = pfgmd.AsyncClient("http://127.0.0.1:%d" % self.daemon.port)
+            one, many = await asyncio.gather(client.images(seed=7), client.images(n=3, seed=7))
+            kinds = [e.kind async for e in client.events(seed=7)]
+            return one[0], many[0], kinds, await client.ready()
+        one, many, kinds, ready = asyncio.run(both())
+        self.assertEqual(one, many)
+        self.assertEqual((kinds[-1], ready), ("done", True))
+
+
+class Trouble(unittest.TestCase):
+    def test_nobody_there(self):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            client = pfgmd.Client("http://127.0.0.1:%d" % s.getsockname()[1])
+            self.assertFalse(client.live())
+            with self.assertRaises(pfgmd.Unavailable):
+                client.images()
+
+    def test_a_503_is_tried_again_after_the_time_that_it_names(self):
+        """A server that is full once, and then answers."""
+        answers = [b"HTTP/1.1 503 x\r\nRetry-After: 1\r\nContent-Type: application/problem+json\r\n"
+                   b"Content-Length: 21\r\n\r\n{\"code\":\"queue_full\"}",
+                   b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{\"data\":[]}"]
+        with socket.create_server(("127.0.0.1", 0)) as s:
+            def serve():
+                for answer in answers:
+                    connection, _ = s.accept()
+                    connection.recv(65536)
+                    connection.sendall(answer)
+                    connection.close()
+            thread = threading.Thread(target=serve)
+            thread.start()
+            begun = time.monotonic()
+            self.assertEqual(pfgmd.Client("127.0.0.1:%d" % s.getsockname()[1]).models(), [])
+            self.assertGreaterEqual(time.monotonic() - begun, 1.0)
+            thread.join()
+
+    def test_keys(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".keys") as f:
+            f.write("me %s\n" % hashlib.sha256(b"secret-of-a-test").hexdigest())
+            f.flush()
+            with Daemon("--keys", f.name) as daemon:
+                address = "http://127.0.0.1:%d" % daemon.port
+                with self.assertRaises(pfgmd.Unauthenticated):
+                    pfgmd.Client(address).images()
+                image = pfgmd.Client(address, key="secret-of-a-test").images(seed=1)[0]
+                self.assertEqual(daemon.get(image.url).body, image.png)  # signed: needs no key
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

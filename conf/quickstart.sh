@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a fresh clone on Debian 12 to pictures: installs what is missing, builds, starts pfgmd on the bundled model
-# and saves a sheet of sixteen samples as samples.png.
+# and saves a sheet of forty samples as samples.png.
 #
 #   bash conf/quickstart.sh          and leave the daemon serving
 #   bash conf/quickstart.sh --once   and stop it after the picture
@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 state=$root/.quickstart
 picture=$root/samples.png
-model=conf/models/fashion28.safetensors
+model=conf/models/fashion10.safetensors
 
 say() { printf '%s\n' "$@"; }
 fail() {
@@ -45,7 +45,7 @@ stop() {
 # Starts pfgmd on port $1 and waits until it listens; sets `address`.
 start() {
     mkdir -p "$state"
-    nohup build/src/daemon/pfgmd --model "fashion28=$model" --listen "127.0.0.1:$1" \
+    nohup build/src/daemon/pfgmd --model "fashion10=$model" --listen "127.0.0.1:$1" \
         >"$state/log" 2>&1 </dev/null &
     pid=$!
     echo "$pid" >"$state/pid"
@@ -94,8 +94,8 @@ for _ in $(seq 300); do
     sleep 0.1
 done
 
-say "Sampling sixteen images…"
-request='{"n": 16, "seed": 7, "grid": {"columns": 4, "scale": 5}}'
+say "Sampling forty images…"
+request='{"n": 40, "seed": 7, "grid": {"columns": 10, "scale": 3}}'
 curl -sS --fail-with-body -H 'Content-Type: application/json' -H 'Accept: image/png' \
     -d "$request" -o "$picture.part" "http://$address/v1/images" ||
     fail "the request failed: $(cat "$picture.part" 2>/dev/null)"

@@ -341,6 +341,7 @@ int cli_output_digest(const struct engine_request *request, size_t i, char out[S
     case ENGINE_OUTPUT_SAMPLE:
         return sha256_hex(image->sample, values * sizeof(float), out, e);
     case ENGINE_OUTPUT_SHEET:
+    case ENGINE_OUTPUT_ARRAYS: /* no kind of output asks for both */
         break;
     }
     out[0] = '\0';

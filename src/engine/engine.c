@@ -158,8 +158,8 @@ size_t engine_slots_get(struct engine *g, struct engine_slot_view *out, size_t m
             continue;
         out[count++] = (struct engine_slot_view){
             .model = r->order.model->name,
-            .seed = r->order.seed,
-            .index = r->order.first_index + slot->image,
+            .seed = engine_request_seed(r, slot->image),
+            .index = r->images[slot->image].index,
             .n = r->order.n,
             .worker = slot->worker,
             .priority = r->order.priority,

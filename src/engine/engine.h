@@ -62,7 +62,8 @@ enum engine_output {
     ENGINE_OUTPUT_PNG,    /* its PNG and the PNG's digest */
     ENGINE_OUTPUT_SHEET,  /* one PNG of all images (struct image_grid), and its digest */
     ENGINE_OUTPUT_PIXELS, /* uint8 [H,W,C] */
-    ENGINE_OUTPUT_SAMPLE  /* float [C,H,W] in data scale, before quantising */
+    ENGINE_OUTPUT_SAMPLE, /* float [C,H,W] in data scale, before quantising */
+    ENGINE_OUTPUT_ARRAYS  /* both of them */
 };
 
 /* Two queues share the slots. While both wait, one place in ENGINE_BATCH_TURN goes to batch; and
@@ -110,6 +111,9 @@ struct engine_order {
     struct engine_model *model;
     uint64_t seed, first_index; /* image i is (seed, first_index + i) */
     size_t n;                   /* ≥ 1 */
+    /* [n] each: image i is (seeds[i], indices[i]) instead; copied. For pixels and samples only, and
+     * in the place of latents. Or both NULL. */
+    const uint64_t *seeds, *indices;
     struct model_solver solver;
     struct engine_class class;
     double temperature; /* 0: 1 */

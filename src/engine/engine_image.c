@@ -46,8 +46,11 @@ int engine_image_finish(struct engine_request *r, size_t image, const double *st
     const struct image_shape shape = model_shape(m);
     const size_t d = image_shape_count(shape);
     struct engine_image *out = &r->images[image];
+    const bool arrays = r->order.output == ENGINE_OUTPUT_ARRAYS;
     if (r->order.output == ENGINE_OUTPUT_SAMPLE)
         return keep_sample(out, state, d, e);
+    if (arrays && keep_sample(out, state, d, e) != 0)
+        return -1;
     bool sheet = r->order.output == ENGINE_OUTPUT_SHEET;
     uint8_t *pixels = sheet ? r->sheet_pixels + image * d : malloc(d);
     if (!pixels)
@@ -55,7 +58,7 @@ int engine_image_finish(struct engine_request *r, size_t image, const double *st
     int bad = image_quantise(state, shape, model_rounding(m), pixels, e);
     if (!bad && r->order.output == ENGINE_OUTPUT_PNG)
         bad = encode_png(r, pixels, shape, out->index, NULL, out, e);
-    if (!bad && r->order.output == ENGINE_OUTPUT_PIXELS)
+    if (!bad && (arrays || r->order.output == ENGINE_OUTPUT_PIXELS))
         out->pixels = pixels;
     else if (!sheet)
         free(pixels);

@@ -103,6 +103,7 @@ struct engine_request {
     struct engine *engine;
     struct engine_order order;
     double *latents; /* own copy, or NULL */
+    uint64_t *seeds; /* own copy of order.seeds, then order.indices; or NULL */
     int32_t *labels; /* [n], or NULL where the model knows no classes */
     struct engine_image *images;
     struct engine_image sheet;
@@ -128,6 +129,8 @@ struct engine_request {
  */
 size_t engine_request_stop_locked(struct engine_request *r, enum engine_cause cause,
                                   const char *why);
+/* The seed of one of its images; the index is in `images`. Needs no lock. */
+uint64_t engine_request_seed(const struct engine_request *r, size_t image);
 /* Counts one more finished image; true when the request is now complete: it has left the lists, and
  * the caller must call engine_request_complete without the lock. */
 bool engine_request_finish_locked(struct engine_request *r, size_t images);

@@ -32,9 +32,38 @@ static int check_order(const struct engine_order *o, struct err *e)
     if (!(o->temperature >= ENGINE_TEMPERATURE_MIN && o->temperature <= ENGINE_TEMPERATURE_MAX))
         return err_fail(e, ERR_INPUT, "temperature", "must be %g to %g, is %g",
                         ENGINE_TEMPERATURE_MIN, ENGINE_TEMPERATURE_MAX, o->temperature);
+    if (!o->seeds != !o->indices ||
+        (o->seeds && (o->latents || o->output == ENGINE_OUTPUT_PNG ||
+                      o->output == ENGINE_OUTPUT_SHEET || o->preview_every)))
+        return err_fail(e, ERR_UNSUPPORTED, "seed",
+                        "a seed an image goes with arrays only, and not with latents");
     if (o->latents && o->temperature != 1.0)
         return err_fail(e, ERR_INPUT, "temperature", "does not apply to latents that are given");
     return engine_class_check(m, &o->class, e) ? -1 : model_solver_check(m, &o->solver, e);
+}
+
+uint64_t engine_request_seed(const struct engine_request *r, size_t image)
+{
+    return r->seeds ? r->seeds[image] : r->order.seed;
+}
+
+/* Which images they are: what the order lists, or one after the other. */
+static int name_images(struct engine_request *r, struct err *e)
+{
+    const struct engine_order *o = &r->order;
+    const size_t n = o->n;
+    if (o->seeds) {
+        r->seeds = calloc(n, 2 * sizeof *r->seeds);
+        if (!r->seeds)
+            return err_fail_memory(e, n * 2 * sizeof *r->seeds);
+        memcpy(r->seeds, o->seeds, n * sizeof *r->seeds);
+        memcpy(r->seeds + n, o->indices, n * sizeof *r->seeds);
+        r->order.seeds = r->seeds;
+        r->order.indices = r->seeds + n;
+    }
+    for (size_t i = 0; i < n; i++)
+        r->images[i].index = r->seeds ? r->seeds[n + i] : o->first_index + i;
+    return 0;
 }
 
 /* The classes of the images; nothing where the model knows none. */
@@ -46,8 +75,10 @@ static int label_images(struct engine_request *r, struct err *e)
     r->labels = calloc(n, sizeof *r->labels);
     if (!r->labels)
         return err_fail_memory(e, n * sizeof *r->labels);
+    struct engine_order one = r->order;
     for (size_t i = 0; i < n; i++) {
-        r->labels[i] = engine_order_label(&r->order, r->images[i].index);
+        one.seed = engine_request_seed(r, i);
+        r->labels[i] = engine_order_label(&one, r->images[i].index);
         r->images[i].labels = r->labels + i;
         r->images[i].label_count = 1;
     }
@@ -85,9 +116,7 @@ static struct engine_request *request_new(struct engine *g, const struct engine_
     if (o->latents)
         memcpy(r->latents, o->latents, latents);
     r->order.latents = r->latents;
-    for (size_t i = 0; i < o->n; i++)
-        r->images[i].index = o->first_index + i;
-    if (label_images(r, e) != 0) {
+    if (name_images(r, e) != 0 || label_images(r, e) != 0) {
         engine_request_free(r);
         return NULL;
     }
@@ -318,6 +347,7 @@ void engine_request_free(struct engine_request *r)
     buf_free(&r->sheet.png);
     free(r->images);
     free(r->latents);
+    free(r->seeds);
     free(r->labels);
     free(r->sheet_pixels);
     r->magic = 0;

@@ -203,8 +203,8 @@ static int begin_slot(struct engine_slot *slot, struct err *e)
     if (r->latents)
         memcpy(slot->slope, r->latents + slot->image * d, d * sizeof *slot->slope);
     else
-        model_prior_draw(m, &o->solver, o->temperature, o->seed, o->first_index + slot->image,
-                         slot->slope);
+        model_prior_draw(m, &o->solver, o->temperature, engine_request_seed(r, slot->image),
+                         r->images[slot->image].index, slot->slope);
     double t = model_solver_begin(m, &o->solver, slot->slope);
     return ode_solver_start(slot->solver, slot->slope, t, o->solver.t_min, e);
 }

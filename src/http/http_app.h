@@ -55,6 +55,7 @@ struct http_request {
     char client[HTTP_KEY_NAME_MAX + 1]; /* the name of the key that was shown, or empty */
     char host[256];                     /* the Host field when it is a plain one, or empty */
     bool tls;
+    char inference_length[32]; /* Inference-Header-Content-Length, or empty */
     struct buf body;
 };
 
@@ -64,12 +65,24 @@ struct http_openai {
     char class[HTTP_CLASS_NAME_MAX + 1]; /* that the prompt named, or empty */
 };
 
+/* What a request of KServe's protocol said beside our fields. */
+struct http_kserve {
+    struct http_kserve_output {
+        bool wanted, binary;
+    } images, samples;
+    bool latents; /* what the values are: [n·d] doubles, else [n] seeds and [n] indices */
+    size_t n;     /* images */
+    void *values; /* until the engine has its own copy */
+    char id[HTTP_LABEL_MAX + 1]; /* the client's, or empty */
+};
+
 /* A request in the engine, from the reading of its fields to the last byte of its answer. */
 struct http_work {
     struct http_order order;
     enum http_format format;
     bool by_get;
     struct http_openai openai;
+    struct http_kserve kserve;
     char etag[SHA256_HEX_SIZE]; /* of what GET answers, or empty */
     struct http_ticket *ticket; /* NULL when there is none */
 };
@@ -88,6 +101,7 @@ struct http_route {
     bool linked;          /* signed links lead here, and are as good as a key */
     bool has_body;        /* JSON, read into the request */
     bool openai;          /* fields, answer and errors as OpenAI's interface has them */
+    bool kserve;          /* as KServe's protocol has them */
     http_handler *answer; /* of routes that answer at once */
 };
 
@@ -118,6 +132,9 @@ const char *http_library_version(void);
 /* http_info.c */
 http_handler http_info_live, http_info_ready, http_info_models, http_info_model,
     http_info_capabilities, http_info_version, http_info_openapi, http_info_metrics;
+/* http_kserve.c */
+http_handler http_kserve_server, http_kserve_live, http_kserve_ready, http_kserve_model,
+    http_kserve_model_ready;
 /* http_page.c */
 http_handler http_page_answer;
 /* http_admin.c */

@@ -62,30 +62,67 @@ static bool is_beyond_range(const unsigned char *number, bool integral)
     return isinf(strtod((const char *)number, NULL));
 }
 
-size_t http_body_mask_numbers(unsigned char *text, size_t length)
+struct number {
+    size_t begin, end;
+    bool integral;
+};
+
+/* The next number from *at on that cannot be held; *at goes behind it. False when there is none. */
+static bool next_beyond_range(const unsigned char *text, size_t length, size_t *at,
+                              struct number *out)
 {
-    size_t hits = 0;
-    for (size_t at = 0; at < length; at++) {
-        if (text[at] == '"') {
-            for (at++; at < length && text[at] != '"'; at++)
-                at += text[at] == '\\';
+    bool found = false;
+    for (; *at < length && !found; (*at)++) {
+        size_t c = *at;
+        if (text[c] == '"') {
+            for (c++; c < length && text[c] != '"'; c++)
+                c += text[c] == '\\';
+            *at = c;
             continue;
         }
-        if (text[at] != '-' && !is_digit(text, at, length))
+        if (text[c] != '-' && !is_digit(text, c, length))
             continue;
         bool integral = false;
-        size_t end = number_end(text, at, length, &integral);
-        if (end - at >= 4 && stands_alone(text, end, length) &&
-            is_beyond_range(text + at, integral)) {
-            memcpy(text + at, "null", 4);
-            memset(text + at + 4, ' ', end - at - 4);
-            hits++;
+        size_t end = number_end(text, c, length, &integral);
+        if (end - c >= 4 && stands_alone(text, end, length) &&
+            is_beyond_range(text + c, integral)) {
+            *out = (struct number){c, end, integral};
+            found = true;
         }
         /* The rest of a word that is no number is not looked at again. */
-        while (at + 1 < length && !stands_alone(text, at + 1, length) && text[at + 1] != '"')
-            at++;
+        while (c + 1 < length && !stands_alone(text, c + 1, length) && text[c + 1] != '"')
+            c++;
+        *at = c;
+    }
+    return found;
+}
+
+size_t http_body_mask_numbers(unsigned char *text, size_t length)
+{
+    struct number number;
+    size_t hits = 0;
+    for (size_t at = 0; next_beyond_range(text, length, &at, &number); hits++) {
+        memcpy(text + number.begin, "null", 4);
+        memset(text + number.begin + 4, ' ', number.end - number.begin - 4);
     }
     return hits;
+}
+
+int http_body_quote_numbers(const unsigned char *text, size_t length, struct buf *out)
+{
+    struct number number;
+    size_t done = 0, at = 0;
+    int bad = 0;
+    while (!bad && next_beyond_range(text, length, &at, &number)) {
+        bad = buf_append(out, text + done, number.begin - done, NULL);
+        done = number.begin;
+        if (!number.integral || bad)
+            continue;
+        bad = buf_format(out, NULL, "\"%.*s\"", (int)(number.end - number.begin),
+                         (const char *)text + number.begin);
+        done = number.end;
+    }
+    return bad ? bad : buf_append(out, text + done, length - done, NULL);
 }
 
 json_t *http_body_parse(struct buf *body, struct http_problem *p)

@@ -12,6 +12,10 @@
  * problem set. */
 json_t *http_body_parse(struct buf *body, struct http_problem *p);
 
+/* Copies `length` bytes of `text` (in a struct buf, so a NUL ends it) with every integer beyond 63
+ * bits as a string of its digits, for readers that take those. 0, or -1 when memory ran out. */
+int http_body_quote_numbers(const unsigned char *text, size_t length, struct buf *out);
+
 /* The overwriting alone; how many numbers it hit. */
 size_t http_body_mask_numbers(unsigned char *text, size_t length);
 

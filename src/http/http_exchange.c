@@ -11,6 +11,7 @@
  * dropped, so that the connection stays usable and the client, still writing, does not lose the
  * answer to a reset. A body over the limit is read on for a while for the same reason. */
 #include "http_exchange.h"
+#include "http_kserve.h"
 #include "http_openai.h"
 
 #include "base_cpu.h"
@@ -194,6 +195,8 @@ static enum MHD_Result send_reply(struct http_exchange *x, struct MHD_Connection
     size_t length = 0;
     if (x->reply.problem != HTTP_PROBLEM_NONE && x->request.route && x->request.route->openai)
         http_openai_problem(&x->reply);
+    if (x->reply.problem != HTTP_PROBLEM_NONE && x->request.route && x->request.route->kserve)
+        http_kserve_problem(&x->reply);
     unsigned char *body = buf_take(&x->reply.body, &length);
     struct MHD_Response *response = MHD_create_response_from_buffer(
         length, body, body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);

@@ -47,7 +47,7 @@ static void take_trace(struct http_request *q, const struct http_field *f)
  * other plain clients call any body is taken as well, unless a web page sent it: a form on a
  * foreign page may post that type to a daemon on loopback without asking first, and then the
  * browser names the page's origin. */
-static int check_media_type(const struct http_head *head, struct http_problem *p)
+static int check_media_type(const struct http_head *head, bool tensors, struct http_problem *p)
 {
     char type[128];
     const struct http_field *f = http_field_find(head->fields, head->count, "Content-Encoding");
@@ -59,7 +59,8 @@ static int check_media_type(const struct http_head *head, struct http_problem *p
     if (!http_field_join(head->fields, head->count, "Content-Type", type, sizeof type))
         return 0;
     type[strcspn(type, "; \t")] = '\0';
-    if (strcasecmp(type, "application/json") == 0)
+    if (strcasecmp(type, "application/json") == 0 ||
+        (tensors && strcasecmp(type, "application/octet-stream") == 0))
         return 0;
     if (strcasecmp(type, "application/x-www-form-urlencoded") == 0 &&
         !http_field_find(head->fields, head->count, "Origin"))
@@ -102,6 +103,8 @@ static void take_fields(struct http_exchange *x, const struct http_head *head)
         http_field_join(head->fields, head->count, "Accept", q->accept, sizeof q->accept);
     http_field_join(head->fields, head->count, "If-None-Match", q->if_none_match,
                     sizeof q->if_none_match);
+    http_field_join(head->fields, head->count, "Inference-Header-Content-Length",
+                    q->inference_length, sizeof q->inference_length);
     if (http_field_join(head->fields, head->count, "Origin", origin, sizeof origin))
         http_cors_judge(x->app, q, origin);
 }
@@ -209,5 +212,5 @@ int http_head_judge(struct http_exchange *x, const struct http_head *head, bool 
     }
     if (q->route->work && (http_app_ready(x->app, p) != 0 || judge_connections(x, p) != 0))
         return -1;
-    return q->route->has_body ? check_media_type(head, p) : 0;
+    return q->route->has_body ? check_media_type(head, q->route->kserve, p) : 0;
 }

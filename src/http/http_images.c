@@ -3,6 +3,7 @@
  * sleeps and no thread waits. */
 #include "http_answer.h"
 #include "http_body.h"
+#include "http_kserve.h"
 #include "http_lookup.h"
 #include "http_openai.h"
 
@@ -51,7 +52,7 @@ static int choose_format(const struct http_request *q, struct http_work *work,
 {
     const struct http_order *order = &work->order;
     char word[64] = "";
-    if (q->route->openai) {
+    if (q->route->openai || q->route->kserve) {
         work->format = HTTP_FORMAT_JSON;
         return 0;
     }
@@ -140,6 +141,8 @@ static json_t *read_fields(struct http_app *app, struct http_request *q, struct 
 {
     if (work->by_get)
         return http_lookup_fields(q, p);
+    if (q->route->kserve)
+        return http_kserve_fields(app, q, work, p);
     json_t *body = http_body_parse(&q->body, p);
     buf_free(&q->body);
     if (!body || !q->route->openai)
@@ -212,6 +215,8 @@ static int read_order(struct http_app *app, struct http_request *q, struct http_
         check_arrays(work, m, p) != 0 || (!order->seed_given && draw_seed(&order->seed, p) != 0))
         return -1;
     fill_order(work, out);
+    if (q->route->kserve)
+        http_kserve_order(work, out);
     return 0;
 }
 
@@ -252,6 +257,7 @@ bool http_images_begin(struct http_app *app, struct http_request *q, bool by_get
         }
     }
     engine_model_release(order.model);
+    http_kserve_clear(work);
     if (!begun && r->status == 0)
         http_problem_reply(&p, q->id, r);
     return begun;
@@ -332,11 +338,14 @@ void http_images_finish(struct http_app *app, const struct http_request *q,
     const struct engine_timings times = engine_request_timings(done);
     if (work->format == HTTP_FORMAT_PNG)
         png_reply(app, q, work, done, r);
+    else if (q->route->kserve)
+        http_kserve_answer(work, done, r);
     else
         http_reply_json(r, 200, http_format_type(HTTP_FORMAT_JSON),
                         q->route->openai ? http_openai_answer(app, q, work, done)
                                          : result_json(app, q, work, done));
-    http_answer_headers(engine_request_order(done), r);
+    if (!q->route->kserve) /* where images have seeds of their own */
+        http_answer_headers(engine_request_order(done), r);
     http_reply_header(r, "Server-Timing", "queue;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f",
                       (double)times.queue_ns / 1e6, (double)times.compute_ns / 1e6,
                       (double)times.encode_ns / 1e6);

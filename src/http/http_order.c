@@ -62,8 +62,7 @@ static bool read_int(struct reading *r, const char *pointer, const json_t *value
     return false;
 }
 
-/* A number to 2^63 - 1, or the plain decimal digits of one to 2^64 - 1. */
-static bool read_uint64(struct reading *r, const char *pointer, const json_t *value, uint64_t *out)
+bool http_order_uint64(const json_t *value, uint64_t *out)
 {
     if (json_is_integer(value) && json_integer_value(value) >= 0) {
         *out = (uint64_t)json_integer_value(value);
@@ -79,11 +78,17 @@ static bool read_uint64(struct reading *r, const char *pointer, const json_t *va
     }
     if (ok)
         *out = n;
-    else
-        FAULT(r, pointer,
-              "must be an integer from 0 to 9223372036854775807, or a string of decimal digits up "
-              "to \"18446744073709551615\"");
     return ok;
+}
+
+static bool read_uint64(struct reading *r, const char *pointer, const json_t *value, uint64_t *out)
+{
+    if (http_order_uint64(value, out))
+        return true;
+    FAULT(r, pointer,
+          "must be an integer from 0 to 9223372036854775807, or a string of decimal digits up "
+          "to \"18446744073709551615\"");
+    return false;
 }
 
 static bool read_real(struct reading *r, const char *pointer, const json_t *value, double min,

@@ -1,6 +1,7 @@
 #!/bin/sh
 # The long versions of the load tests: a cancellation storm of 1,000 among 2,000 others, and sixty seconds of ten times
-# what the machine can do, with the daemon's one worker held to core 0 and compared with "pfgm bench" there.
+# what the machine can do, with the daemon's one worker held to core 0 and compared with "pfgm bench" there; and the contract
+# before judges from elsewhere.
 # nightly.sh BUILD_FOLDER
 set -eu
 build=$(cd "${1:?which build folder?}" && pwd)
@@ -10,3 +11,4 @@ export MODELS="$PWD/../../conf/models" CONF="$PWD/../../conf" CLIENTS="$PWD/../.
 export HAVE_SYSTEMD="${HAVE_SYSTEMD:-1}" PYTHONDONTWRITEBYTECODE=1
 PFGM_STORM=1000 PFGM_OVERLOAD_S=60 python3 test_storm.py -v
 python3 nightly_throughput.py
+sh nightly_contract.sh

@@ -4,6 +4,7 @@ PFGM_STORM and PFGM_OVERLOAD_S make it larger; nightly.sh does."""
 
 import http.client
 import json
+import multiprocessing
 import os
 import random
 import socket
@@ -18,6 +19,7 @@ from test_metrics import check_sums, scrape, settled
 LEAVERS = int(os.environ.get("PFGM_STORM", "100" if SANITIZER == "none" else "30"))  # and twice as many who stay
 OVERLOAD_S = float(os.environ.get("PFGM_OVERLOAD_S", "6"))
 SOLVER = {"method": "euler", "steps": 30}
+OVERLOAD_SOLVER = {"method": "euler", "steps": 300}
 
 
 def threads_of(daemon):
@@ -82,33 +84,24 @@ class Storm(unittest.TestCase):
 
     def test_overload_gives_only_200_and_503(self):
         """Far more than the machine can do: refusals are quick and say when to come back, health
-        answers, and what is taken is finished."""
-        with Daemon("--workers", "2", "--queue", "32") as daemon:
-            seen, slow, stop = [], [], threading.Event()
-            lock = threading.Lock()
-
-            def ask():
-                while not stop.is_set():
-                    begun = time.monotonic()
-                    o = daemon.images({"n": 4, "solver": SOLVER})
-                    took = time.monotonic() - begun
-                    with lock:
-                        seen.append((o.status, took, o.headers["Retry-After"]))
-                    if o.status == 503:
-                        time.sleep(0.02)
-            crowd = [threading.Thread(target=ask) for _ in range(40)]
-            for t in crowd:
-                t.start()
-            end = time.monotonic() + OVERLOAD_S
+        answers at once throughout, and what is taken is finished. The one worker has core 0, who
+        asks has core 1, and who measures is a process of its own."""
+        cores = sorted(os.sched_getaffinity(0))
+        command = ["taskset", "-c", str(cores[0])]
+        with Daemon("--workers", "1", "--queue", "32", command=command) as daemon:
+            context = multiprocessing.get_context("fork")
+            mine, theirs = context.Pipe(False)
+            crowd = context.Process(target=self.crowd, args=(daemon, cores[-1], theirs))
+            crowd.start()
+            slow, end = [], time.monotonic() + OVERLOAD_S
             while time.monotonic() < end:
                 for path in ["/livez", "/readyz"]:
                     begun = time.monotonic()
                     self.assertEqual(daemon.get(path).status, 200)
                     slow.append(time.monotonic() - begun)
-                time.sleep(0.1)
-            stop.set()
-            for t in crowd:
-                t.join()
+                time.sleep(0.05)
+            seen = mine.recv()
+            crowd.join()
             self.assertEqual({s for s, _, _ in seen}, {200, 503})
             for status, _, retry in seen:
                 if status == 503:
@@ -117,12 +110,34 @@ class Storm(unittest.TestCase):
             refused = sorted(took for status, took, _ in seen if status == 503)
             served = sum(status == 200 for status, _, _ in seen)
             print(f"overload: {served} served, {len(refused)} refused in "
-                  f"{refused[len(refused) // 2] * 1e3:.1f} ms at the median; health "
-                  f"{slow[len(slow) // 2] * 1e3:.1f} ms at the median, "
-                  f"{slow[len(slow) * 99 // 100] * 1e3:.1f} ms at the 99th percentile")
-            # The clients share the machine's cores with the daemon: a few may be late.
-            self.assertLess(slow[len(slow) * 95 // 100], 0.1 if SANITIZER == "none" else 2.0)
+                  f"{refused[len(refused) // 2] * 1e3:.1f} ms at the median; of {len(slow)} "
+                  f"questions for health the median took {slow[len(slow) // 2] * 1e3:.1f} ms, the "
+                  f"slowest {slow[-1] * 1e3:.1f} ms")
+            self.assertGreater(len(refused), 9 * served if SANITIZER == "none" else 0)
+            self.assertLess(slow[-1], 0.1 if SANITIZER == "none" else 2.0)
             check_sums(self, settled(daemon))
+
+    @staticmethod
+    def crowd(daemon, core, pipe):
+        """Forty who ask without a pause, until the time is up; what they saw goes into the pipe."""
+        os.sched_setaffinity(0, {core})
+        seen, end, lock = [], time.monotonic() + OVERLOAD_S, threading.Lock()
+
+        def ask():
+            while time.monotonic() < end:
+                begun = time.monotonic()
+                o = daemon.images({"n": 4, "solver": OVERLOAD_SOLVER})
+                took = time.monotonic() - begun
+                with lock:
+                    seen.append((o.status, took, o.headers["Retry-After"]))
+                if o.status == 503:
+                    time.sleep(0.02)
+        threads = [threading.Thread(target=ask) for _ in range(40)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        pipe.send(seen)
 
     def test_what_http_adds_to_one_image(self):
         """At the median of two hundred; other things run on the machine, so the best of five."""

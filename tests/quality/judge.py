@@ -178,6 +178,11 @@ def sample(o, model, conditional, solver, n):
                            "seconds": round(time.monotonic() - begun, 1)}
 
 
+def agreement(found, asked):
+    """Of all images, and of each class."""
+    return float((found == asked).mean()), [float((found[asked == c] == c).mean()) for c in range(CLASSES)]
+
+
 def judge(o, net, model, solver, n, reference, floors):
     conditional = describe(o.pfgm, model)
     images, asked, row = sample(o, model, conditional, solver, n)
@@ -185,9 +190,7 @@ def judge(o, net, model, solver, n, reference, floors):
     row.update(model=model, way=solver, n=n, distance=frechet(fit(features), reference), floor=floors[n][0])
     row["ratio"] = row["distance"] / row["floor"]
     if conditional:
-        row["agreement"] = float((found == asked).mean())
-        row["agreement_by_class"] = [float((found[asked == c] == c).mean()) if (asked == c).any() else None
-                                     for c in range(CLASSES)]
+        row["agreement"], row["agreement_by_class"] = agreement(found, asked)
     return row
 
 
@@ -224,7 +227,8 @@ def main():
     net = classifier(o.scratch, train_split)
     features, found = look(net, test_split[0])
     reference = fit(features)
-    result = {"classifier": {"test_accuracy": float((found == test_split[1]).mean())}, "floor": {}, "rows": []}
+    accuracy = agreement(found, test_split[1])
+    result = {"classifier": {"test_accuracy": accuracy[0], "by_class": accuracy[1]}, "floor": {}, "rows": []}
     print(f"classifier: finds the class of {result['classifier']['test_accuracy']:.4f} of the test images")
     sizes = {solver: o.n or (10000 if solver in FULL else 2000) for solver in o.solvers}
     features = look(net, train_split[0])[0]

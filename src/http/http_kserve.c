@@ -1,0 +1,443 @@
+/* Inference by KServe's protocol: its request becomes our fields and tensors beside them, which go
+ * the way of POST /v1/images; the answer takes its shape. Also its routes about server and models.
+ * Runs on the server's threads; pure but for looks at the engine's list of models. */
+#include "http_kserve.h"
+
+#include "http_body.h"
+#include "http_lookup.h"
+
+#include <endian.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- requests ---- */
+
+/* The request's head as JSON. Integers beyond 63 bits are legal in UINT64 tensors. */
+static json_t *read_head(struct http_request *q, size_t *head, struct http_problem *p)
+{
+    uint64_t n = q->body.length;
+    if (q->inference_length[0]) {
+        json_t *text = json_text(q->inference_length);
+        const bool ok = http_order_uint64(text, &n) && n <= q->body.length;
+        json_decref(text);
+        if (!ok) {
+            http_problem_set(p, HTTP_PROBLEM_BAD_REQUEST,
+                             "Inference-Header-Content-Length must be at most the %zu bytes of the "
+                             "body, and in digits",
+                             q->body.length);
+            return NULL;
+        }
+    }
+    *head = (size_t)n;
+    struct buf text;
+    buf_init(&text, q->body.max + q->body.max / 2 + 64);
+    json_t *value = NULL;
+    if (http_body_quote_numbers(q->body.data, *head, &text) != 0)
+        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
+    else
+        value = http_body_parse(&text, p);
+    buf_free(&text);
+    return value;
+}
+
+/* "binary_data" of an output or "binary_data_output" of the request. */
+static int read_flag(const json_t *parameters, const char *pointer, const char *key, bool *out,
+                     struct http_problem *p)
+{
+    const json_t *value = json_object_get(parameters, key);
+    if (!value)
+        return 0;
+    *out = json_is_true(value);
+    if (json_is_boolean(value))
+        return 0;
+    http_problem_point(p, pointer, "\"%s\" must be true or false", key);
+    return -1;
+}
+
+static int read_output(const json_t *output, size_t number, bool binary, struct http_kserve *k,
+                       struct http_problem *p)
+{
+    const char *name = json_string_value(json_object_get(output, "name"));
+    const json_t *parameters = json_object_get(output, "parameters");
+    char pointer[48];
+    snprintf(pointer, sizeof pointer, "/outputs/%zu", number);
+    struct http_kserve_output *o = !name                          ? NULL
+                                   : strcmp(name, "images") == 0  ? &k->images
+                                   : strcmp(name, "samples") == 0 ? &k->samples
+                                                                  : NULL;
+    if (!o || o->wanted) {
+        http_problem_point(p, pointer,
+                           o ? "names an output twice" : "must be \"images\" or \"samples\"");
+        return -1;
+    }
+    *o = (struct http_kserve_output){true, binary};
+    if (json_object_size(output) != (parameters ? 2 : 1) ||
+        (parameters &&
+         (!json_is_object(parameters) ||
+          json_object_size(parameters) != (json_object_get(parameters, "binary_data") ? 1 : 0)))) {
+        http_problem_point(p, pointer,
+                           "may hold \"name\" and \"parameters\" with \"binary_data\" only");
+        return -1;
+    }
+    return read_flag(parameters, pointer, "binary_data", &o->binary, p);
+}
+
+/* Which outputs; all that there are when none is named. */
+static int read_outputs(const json_t *body, const struct model *m, struct http_kserve *k,
+                        struct http_problem *p)
+{
+    const json_t *outputs = json_object_get(body, "outputs");
+    bool binary = false;
+    if (read_flag(json_object_get(body, "parameters"), "/parameters", "binary_data_output", &binary,
+                  p) != 0)
+        return -1;
+    if (outputs && !json_is_array(outputs)) {
+        http_problem_point(p, "/outputs", "must be an array");
+        return -1;
+    }
+    for (size_t i = 0; i < json_array_size(outputs); i++)
+        if (read_output(json_array_get(outputs, i), i, binary, k, p) != 0)
+            return -1;
+    if (json_array_size(outputs) == 0) {
+        k->samples = (struct http_kserve_output){true, binary};
+        k->images = (struct http_kserve_output){!model_vectors(m), binary};
+    }
+    if (k->images.wanted && model_vectors(m)) {
+        http_problem_point(p, "/outputs", "the model makes vectors, of which there is no picture");
+        return -1;
+    }
+    return 0;
+}
+
+/* The request's parameters among our fields. */
+static int copy_parameters(const json_t *body, json_t *fields, struct http_problem *p)
+{
+    static const char *const plain[] = {"class", "temperature", "timeout_s", "priority", "label"};
+    json_t *parameters = json_object_get(body, "parameters"), *solver = json_object(), *value;
+    const char *key;
+    int bad = !solver;
+    if (parameters && !json_is_object(parameters))
+        http_problem_point(p, "/parameters", "must be an object");
+    json_object_foreach(parameters, key, value)
+    {
+        bool known = strcmp(key, "binary_data_output") == 0;
+        if (http_lookup_solver_field(key)) {
+            known = true;
+            bad |= json_object_set(solver, key, value);
+        }
+        for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+            if (strcmp(key, plain[i]) == 0) {
+                known = true;
+                bad |= json_object_set(fields, key, value);
+            }
+        if (!known) {
+            char pointer[300] = "/parameters";
+            http_pointer_step(pointer, sizeof pointer, key);
+            http_problem_point(p, pointer, "is not a known parameter");
+        }
+    }
+    if (!bad && json_object_size(solver) > 0)
+        bad = json_object_set(fields, "solver", solver);
+    json_decref(solver);
+    if (bad)
+        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
+    return p->code == HTTP_PROBLEM_NONE ? 0 : -1;
+}
+
+/* The tensors' values, one block: seeds then indices, or latents. */
+static int keep_values(const struct http_tensors *t, const struct model *m, struct http_kserve *k,
+                       size_t n_max, struct http_problem *p)
+{
+    const bool given = t->latents.rank > 0;
+    const struct http_tensor *first = given ? &t->latents : &t->seed;
+    const struct image_shape s = model_shape(m);
+    const size_t n = (size_t)first->shape[0];
+    if (n > n_max) {
+        p->limit = (int64_t)n_max;
+        http_problem_point(p, first->pointer, "%zu images are asked for and %zu are the limit", n,
+                           n_max);
+        return -1;
+    }
+    if (given &&
+        (t->latents.shape[1] != (uint64_t)s.channels || t->latents.shape[2] != (uint64_t)s.height ||
+         t->latents.shape[3] != (uint64_t)s.width)) {
+        http_problem_point(p, first->pointer, "must have the shape [n,%d,%d,%d] of the model",
+                           s.channels, s.height, s.width);
+        return -1;
+    }
+    k->n = n;
+    k->values = calloc(given ? first->count : 2 * n, sizeof(uint64_t));
+    if (!k->values) {
+        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
+        return -1;
+    }
+    k->latents = given;
+    if (given)
+        return http_tensor_reals(&t->latents, k->values, p);
+    uint64_t *seeds = k->values;
+    if (http_tensor_integers(&t->seed, seeds, p) != 0)
+        return -1;
+    return t->index.rank ? http_tensor_integers(&t->index, seeds + n, p) : 0;
+}
+
+static int check_members(const json_t *body, struct http_kserve *k, struct http_problem *p)
+{
+    static const char *const keys[] = {"id", "parameters", "inputs", "outputs"};
+    const json_t *id = json_object_get(body, "id");
+    struct err e = {0};
+    if (!json_is_object(body)) {
+        http_problem_point(p, "", "must be an object");
+        return -1;
+    }
+    if (json_only_keys(body, keys, sizeof keys / sizeof *keys, "the request", &e) != 0) {
+        http_problem_point(p, "", "%s", e.text);
+        return -1;
+    }
+    if (id && (!json_is_string(id) || json_string_length(id) > HTTP_LABEL_MAX)) {
+        http_problem_point(p, "/id", "must be a string of at most %d bytes", HTTP_LABEL_MAX);
+        return -1;
+    }
+    snprintf(k->id, sizeof k->id, "%s", id ? json_string_value(id) : "");
+    return 0;
+}
+
+json_t *http_kserve_fields(struct http_app *app, struct http_request *q, struct http_work *work,
+                           struct http_problem *p)
+{
+    struct http_kserve *k = &work->kserve;
+    struct http_tensors tensors = {0};
+    size_t head = 0;
+    struct engine_model *em = engine_model_find(app->engine, q->names[0]);
+    json_t *body = NULL, *fields = NULL;
+    if (!em) {
+        http_problem_set(p, HTTP_PROBLEM_NOT_FOUND, "there is no model \"%s\"", q->names[0]);
+        return NULL;
+    }
+    const struct model *m = engine_model_get(em);
+    body = read_head(q, &head, p);
+    if (body && check_members(body, k, p) == 0 && read_outputs(body, m, k, p) == 0 &&
+        http_tensors_read(json_object_get(body, "inputs"), q->body.data + head,
+                          q->body.length - head, &tensors, p) == 0 &&
+        keep_values(&tensors, m, k, app->options->n_max, p) == 0) {
+        fields =
+            json_pack("{s:s, s:I, s:i}", "model", q->names[0], "n", (json_int_t)k->n, "seed", 0);
+        if (fields && copy_parameters(body, fields, p) != 0) {
+            json_decref(fields);
+            fields = NULL;
+        }
+    }
+    if (!fields)
+        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory"); /* if nothing else was wrong */
+    json_decref(body);
+    engine_model_release(em);
+    buf_free(&q->body);
+    return fields;
+}
+
+void http_kserve_order(const struct http_work *work, struct engine_order *out)
+{
+    const struct http_kserve *k = &work->kserve;
+    out->output = k->images.wanted && k->samples.wanted ? ENGINE_OUTPUT_ARRAYS
+                  : k->images.wanted                    ? ENGINE_OUTPUT_PIXELS
+                                                        : ENGINE_OUTPUT_SAMPLE;
+    if (k->latents) {
+        out->latents = k->values;
+    } else {
+        out->seeds = k->values;
+        out->indices = out->seeds + k->n;
+    }
+}
+
+void http_kserve_clear(struct http_work *work)
+{
+    free(work->kserve.values);
+    work->kserve.values = NULL;
+}
+
+/* ---- answers ---- */
+
+static json_t *values_json(const struct engine_request *done, size_t n, size_t d, bool pixels)
+{
+    json_t *data = json_array();
+    int bad = !data;
+    for (size_t i = 0; i < n; i++) {
+        const struct engine_image *image = engine_request_image(done, i);
+        for (size_t j = 0; j < d && !bad; j++)
+            bad = json_array_append_new(data, pixels ? json_integer(image->pixels[j])
+                                                     : json_real((double)image->sample[j]));
+    }
+    if (!bad)
+        return data;
+    json_decref(data);
+    return NULL;
+}
+
+static int append_values(const struct engine_request *done, size_t n, size_t d, bool pixels,
+                         struct buf *out)
+{
+    int bad = 0;
+    for (size_t i = 0; i < n && !bad; i++) {
+        const struct engine_image *image = engine_request_image(done, i);
+        if (pixels) {
+            bad = buf_append(out, image->pixels, d, NULL);
+            continue;
+        }
+        for (size_t j = 0; j < d && !bad; j++) {
+            uint32_t bits;
+            memcpy(&bits, &image->sample[j], sizeof bits);
+            bits = htole32(bits);
+            bad = buf_append(out, &bits, sizeof bits, NULL);
+        }
+    }
+    return bad;
+}
+
+/* One output; its bytes go to `tail` when they are not to stand in the JSON. */
+static json_t *output_json(const struct engine_request *done, bool pixels, bool binary,
+                           struct buf *tail)
+{
+    const struct engine_order *order = engine_request_order(done);
+    const struct image_shape s = model_shape(engine_model_get(order->model));
+    const size_t d = image_shape_count(s), before = tail->length;
+    const json_int_t n = (json_int_t)order->n;
+    json_t *shape = pixels ? json_pack("[I,i,i,i]", n, s.height, s.width, s.channels)
+                           : json_pack("[I,i,i,i]", n, s.channels, s.height, s.width);
+    json_t *o = json_pack("{s:s, s:s, s:o}", "name", pixels ? "images" : "samples", "datatype",
+                          pixels ? "UINT8" : "FP32", "shape", shape);
+    int bad = !o;
+    if (!bad && binary)
+        bad = append_values(done, order->n, d, pixels, tail) != 0 ||
+              json_object_set_new(
+                  o, "parameters",
+                  json_pack("{s:I}", "binary_data_size", (json_int_t)(tail->length - before))) != 0;
+    else if (!bad)
+        bad = json_object_set_new(o, "data", values_json(done, order->n, d, pixels));
+    if (!bad)
+        return o;
+    json_decref(o);
+    return NULL;
+}
+
+void http_kserve_answer(const struct http_work *work, const struct engine_request *done,
+                        struct http_reply *r)
+{
+    const struct http_kserve *k = &work->kserve;
+    const struct engine_order *order = engine_request_order(done);
+    const struct model *m = engine_model_get(order->model);
+    struct buf tail;
+    buf_init(&tail, HTTP_REPLY_BODY_MAX);
+    json_t *outputs = json_array();
+    int bad = !outputs;
+    if (!bad && k->images.wanted)
+        bad = json_array_append_new(outputs, output_json(done, true, k->images.binary, &tail));
+    if (!bad && k->samples.wanted)
+        bad = json_array_append_new(outputs, output_json(done, false, k->samples.binary, &tail));
+    json_t *o =
+        bad ? NULL
+            : json_pack("{s:s, s:s*, s:{s:s, s:s, s:s}, s:O}", "model_name",
+                        engine_model_name(order->model), "id", k->id[0] ? k->id : NULL,
+                        "parameters", "sha256", model_sha256(m), "kernel", model_kernel_id(m),
+                        "precision", model_precision_name(m), "outputs", outputs);
+    json_decref(outputs);
+    http_reply_json(r, 200, "application/json", o);
+    const size_t head = r->body.length;
+    if (r->status == 200 && (k->images.binary || k->samples.binary)) {
+        if (buf_append(&r->body, tail.data, tail.length, NULL) != 0) {
+            http_reply_fail(r);
+        } else {
+            r->content_type = "application/octet-stream";
+            http_reply_header(r, "Inference-Header-Content-Length", "%zu", head);
+        }
+    }
+    buf_free(&tail);
+}
+
+void http_kserve_problem(struct http_reply *r)
+{
+    json_t *problem = json_parse(r->body.data, r->body.length, "problem", NULL);
+    const json_t *detail = json_object_get(problem, "detail");
+    json_t *error = detail ? json_pack("{s:O}", "error", detail) : NULL;
+    json_decref(problem);
+    if (error)
+        http_reply_json(r, r->status, "application/json", error);
+}
+
+/* ---- server and models ---- */
+
+void http_kserve_server(struct http_app *app, const struct http_request *q, struct http_reply *r)
+{
+    (void)app, (void)q;
+    http_reply_json(r, 200, "application/json",
+                    json_pack("{s:s, s:s, s:[s]}", "name", "pfgmd", "version", PFGMD_VERSION,
+                              "extensions", "binary_tensor_data"));
+}
+
+void http_kserve_live(struct http_app *app, const struct http_request *q, struct http_reply *r)
+{
+    http_info_live(app, q, r);
+    http_reply_json(r, r->status, "application/json", json_pack("{s:b}", "live", r->status == 200));
+}
+
+void http_kserve_ready(struct http_app *app, const struct http_request *q, struct http_reply *r)
+{
+    http_info_ready(app, q, r);
+    r->problem = HTTP_PROBLEM_NONE; /* "not ready" is an answer here */
+    http_reply_json(r, r->status, "application/json",
+                    json_pack("{s:b}", "ready", r->status == 200));
+}
+
+/* 404 for a name that is not configured. */
+static bool is_configured(const struct http_app *app, const struct http_request *q,
+                          struct http_reply *r)
+{
+    struct http_problem p;
+    if (http_app_model(app, q->names[0]) >= 0)
+        return true;
+    http_problem_init(&p);
+    http_problem_set(&p, HTTP_PROBLEM_NOT_FOUND, "there is no model \"%s\"", q->names[0]);
+    http_problem_reply(&p, q->id, r);
+    return false;
+}
+
+void http_kserve_model_ready(struct http_app *app, const struct http_request *q,
+                             struct http_reply *r)
+{
+    if (!is_configured(app, q, r))
+        return;
+    struct engine_model *em = engine_model_find(app->engine, q->names[0]);
+    http_reply_json(r, em ? 200 : 503, "application/json",
+                    json_pack("{s:s, s:b}", "name", q->names[0], "ready", em != NULL));
+    engine_model_release(em);
+}
+
+void http_kserve_model(struct http_app *app, const struct http_request *q, struct http_reply *r)
+{
+    if (!is_configured(app, q, r))
+        return;
+    struct engine_model *em = engine_model_find(app->engine, q->names[0]);
+    if (!em) {
+        struct http_problem p;
+        http_problem_init(&p);
+        http_problem_set(&p, HTTP_PROBLEM_LOADING, "the model \"%s\" is loading", q->names[0]);
+        p.retry_after_s = 1;
+        http_problem_reply(&p, q->id, r);
+        return;
+    }
+    const struct model *m = engine_model_get(em);
+    const struct image_shape s = model_shape(m);
+    json_t *images = model_vectors(m)
+                         ? NULL
+                         : json_pack("{s:s, s:s, s:[i,i,i,i]}", "name", "images", "datatype",
+                                     "UINT8", "shape", -1, s.height, s.width, s.channels);
+    json_t *o = json_pack(
+        "{s:s, s:s, s:[{s:s, s:s, s:[i]}, {s:s, s:s, s:[i]}, {s:s, s:s, s:[i,i,i,i]}], "
+        "s:[o*, {s:s, s:s, s:[i,i,i,i]}]}",
+        "name", engine_model_name(em), "platform", "pfgm", "inputs", "name", "seed", "datatype",
+        "UINT64", "shape", -1, "name", "index", "datatype", "UINT64", "shape", -1, "name",
+        "latents", "datatype", "FP32", "shape", -1, s.channels, s.height, s.width, "outputs",
+        images, "name", "samples", "datatype", "FP32", "shape", -1, s.channels, s.height, s.width);
+    engine_model_release(em);
+    http_reply_json(r, 200, "application/json", o);
+}

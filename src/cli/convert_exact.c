@@ -28,7 +28,7 @@ static int radius_of(const struct train_data *data, const struct image_shape sha
     struct field_cloud_points points = {.count = data->count,
                                         .d = image_shape_count(shape),
                                         .group = data->label,
-                                        .groups = data->label ? data->classes : 0};
+                                        .groups = data->classes};
     float *values = calloc(data->count * points.d, sizeof *values);
     struct field_cloud *cloud = NULL;
 
@@ -87,7 +87,7 @@ static int write_checkpoint(const struct convert_exact *o, const struct train_da
     int result = -1;
 
     if (metadata)
-        result = ckpt_file_write(o->output, tensors, data->label ? 2 : 1, metadata, e);
+        result = ckpt_file_write(o->output, tensors, data->classes > 0 ? 2 : 1, metadata, e);
     else if (description)
         err_fail_memory(e, 4096);
     json_decref(metadata);
@@ -140,8 +140,8 @@ int convert_exact(const struct convert_exact *o, struct err *e)
         .family = CKPT_FAMILY_EXACT,
         .exact_shape = data.values ? (struct image_shape){1, 1, data.channels}
                                    : (struct image_shape){data.channels, data.side, data.side},
-        .labels = data.label ? data.names : NULL, /* borrowed */
-        .label_count = data.label ? data.classes : 0,
+        .labels = data.classes > 0 ? data.names : NULL, /* borrowed */
+        .label_count = data.classes,
         .provenance = {.step = -1, .weights = "raw"},
     };
     snprintf(d.provenance.source_name, sizeof d.provenance.source_name, "%s", base_name(o->data));

@@ -206,6 +206,23 @@ class Exact(test_sample.Case):
         many = self.sample(self.model, "many/", "--seed", 9, "-n", 13, "--workers", 2)["images"][4]
         self.assertEqual(alone["sha256"], many["sha256"])
 
+    def test_vectors_end_on_their_sources(self):
+        points = [(0.0, 0.0), (3.0, -1.0), (-2.0, 5.5), (0.25, 4.0)]
+        header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (4, 2), }"
+        header += b" " * (63 - (len(header) + 10) % 64) + b"\n"
+        with open(Folder.file("points.npy"), "wb") as f:
+            f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+                    + struct.pack("<8f", *[v for p in points for v in p]))
+        model, out = Folder.file("points.safetensors"), Folder.file("ends.safetensors")
+        self.run_pfgm("convert", "--exact", Folder.file("points.npy"), "-o", model)
+        self.run_pfgm("sample", model, "-n", 200, "--seed", 1, "-o", out)
+        ends = safetensors_file.floats(safetensors_file.read(out)[1]["samples"])
+        nearest = [min(range(4), key=lambda k: abs(ends[2 * i] - points[k][0]) + abs(ends[2 * i + 1] - points[k][1]))
+                   for i in range(200)]
+        for i, k in enumerate(nearest):
+            self.assertLess(abs(ends[2 * i] - points[k][0]) + abs(ends[2 * i + 1] - points[k][1]), 1e-3)
+        self.assertEqual(set(nearest), {0, 1, 2, 3})
+
     def test_mistakes(self):
         out = Folder.file("no.safetensors")
         for part, arguments in (("--t-max", ("--t-max", "1", "--t-min", "2")), ("--t-min", ("--t-min", "0")),

@@ -220,7 +220,7 @@ class Exact(test_sample.Case):
         nearest = [min(range(4), key=lambda k: abs(ends[2 * i] - points[k][0]) + abs(ends[2 * i + 1] - points[k][1]))
                    for i in range(200)]
         for i, k in enumerate(nearest):
-            self.assertLess(abs(ends[2 * i] - points[k][0]) + abs(ends[2 * i + 1] - points[k][1]), 1e-3)
+            self.assertLess(abs(ends[2 * i] - points[k][0]) + abs(ends[2 * i + 1] - points[k][1]), 0.02)
         self.assertEqual(set(nearest), {0, 1, 2, 3})
 
     def test_mistakes(self):

@@ -86,6 +86,29 @@ uint64_t rng_below(uint64_t seed, uint64_t index, enum rng_purpose purpose, uint
     }
 }
 
+/* A gamma variate of shape a is m·v, m = a − 1/3, v = (1 + x/√(9m))³ with x normal, kept with the
+ * probability exp(x²/2 + m(1 − v + ln v)): above 95 % for any a ≥ 1. Below 1, Gamma(a) is
+ * Gamma(a + 1)·u^(1/a) with u uniform. */
+double rng_chi_square(uint64_t seed, uint64_t index, enum rng_purpose purpose, double degrees)
+{
+    double shape = 0.5 * degrees;
+    double m = (shape < 1.0 ? shape + 1.0 : shape) - 1.0 / 3.0, slope = 1.0 / sqrt(9.0 * m);
+    for (uint32_t block = 0;; block += 2) {
+        uint64_t words[2], units[2];
+        double pair[2];
+        stream_block(seed, index, purpose, block, words);
+        stream_block(seed, index, purpose, block + 1, units);
+        rng_normal_pair(words[0], words[1], pair);
+        double x = pair[0], root = 1.0 + slope * x, v = root * root * root;
+        if (!(root > 0.0))
+            continue;
+        if (math_log(rng_unit(units[0])) >= 0.5 * x * x + m * (1.0 - v + math_log(v)))
+            continue;
+        double raise = shape < 1.0 ? math_pow(rng_unit(units[1]), 1.0 / shape) : 1.0;
+        return 2.0 * m * v * raise;
+    }
+}
+
 void rng_uniforms(uint64_t seed, uint64_t index, enum rng_purpose purpose, size_t n, double *out)
 {
     for (size_t i = 0; i < n; i += 2) {

@@ -14,6 +14,7 @@ enum rng_purpose {
     RNG_PRIOR_DIRECTION = 1, /* the d normals of the start on t = T */
     RNG_PRIOR_RADIUS = 2,    /* the normal under the start's radius */
     RNG_CLASS = 3,           /* the class of an image that is asked for without one */
+    RNG_PRIOR_ADDED = 4,     /* the chi-square under the start's radius with D added dimensions */
     /* Of training; the index is train_rng_index(step, …) where nothing else is said. They are part
      * of what makes a run resume to the same bytes. */
     RNG_TRAIN_SHUFFLE = 100,  /* index: epoch */
@@ -44,6 +45,11 @@ void rng_normals(uint64_t seed, uint64_t index, enum rng_purpose purpose, size_t
 /* A uniform integer below n ≥ 1, exactly: the remainder by n of the stream's first 64-bit word that
  * lies below the largest multiple of n up to 2^64. */
 uint64_t rng_below(uint64_t seed, uint64_t index, enum rng_purpose purpose, uint64_t n);
+
+/* A chi-square variate of `degrees` ≥ 1 degrees of freedom, whole or not, ≤ 1e9: exact in law, and
+ * above 1e-50 for any seed. By Marsaglia and Tsang's rejection ("A simple method for generating
+ * gamma variables", 2000); try k reads blocks 2k and 2k + 1 of the stream. */
+double rng_chi_square(uint64_t seed, uint64_t index, enum rng_purpose purpose, double degrees);
 
 /* n uniforms in (0, 1) of one stream. */
 void rng_uniforms(uint64_t seed, uint64_t index, enum rng_purpose purpose, size_t n, double *out);

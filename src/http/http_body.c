@@ -64,7 +64,6 @@ static bool is_beyond_range(const unsigned char *number, bool integral)
 
 struct number {
     size_t begin, end;
-    bool integral;
 };
 
 /* The next number from *at on that cannot be held; *at goes behind it. False when there is none. */
@@ -86,7 +85,7 @@ static bool next_beyond_range(const unsigned char *text, size_t length, size_t *
         size_t end = number_end(text, c, length, &integral);
         if (end - c >= 4 && stands_alone(text, end, length) &&
             is_beyond_range(text + c, integral)) {
-            *out = (struct number){c, end, integral};
+            *out = (struct number){c, end};
             found = true;
         }
         /* The rest of a word that is no number is not looked at again. */
@@ -108,21 +107,20 @@ size_t http_body_mask_numbers(unsigned char *text, size_t length)
     return hits;
 }
 
-int http_body_quote_numbers(const unsigned char *text, size_t length, struct buf *out)
+/* Copies the text with such numbers as strings. */
+static int quote_numbers(const unsigned char *text, size_t length, struct buf *out)
 {
     struct number number;
     size_t done = 0, at = 0;
     int bad = 0;
     while (!bad && next_beyond_range(text, length, &at, &number)) {
-        bad = buf_append(out, text + done, number.begin - done, NULL);
-        done = number.begin;
-        if (!number.integral || bad)
-            continue;
-        bad = buf_format(out, NULL, "\"%.*s\"", (int)(number.end - number.begin),
-                         (const char *)text + number.begin);
+        bad = buf_append(out, text + done, number.begin - done, NULL) != 0 ||
+              buf_string(out, "\"", NULL) != 0 ||
+              buf_append(out, text + number.begin, number.end - number.begin, NULL) != 0 ||
+              buf_string(out, "\"", NULL) != 0;
         done = number.end;
     }
-    return bad ? bad : buf_append(out, text + done, length - done, NULL);
+    return bad ? -1 : buf_append(out, text + done, length - done, NULL);
 }
 
 json_t *http_body_parse(struct buf *body, struct http_problem *p)
@@ -142,4 +140,17 @@ json_t *http_body_parse(struct buf *body, struct http_problem *p)
     else
         http_problem_set(p, HTTP_PROBLEM_INTERNAL, "%s", e.text);
     return NULL;
+}
+
+json_t *http_body_parse_whole(const struct buf *body, size_t length, struct http_problem *p)
+{
+    struct buf text;
+    json_t *value = NULL;
+    buf_init(&text, 2 * length + 1); /* two quotes a number, which has more digits than that */
+    if (quote_numbers(body->data, length, &text) == 0)
+        value = http_body_parse(&text, p);
+    else
+        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "no memory for the body");
+    buf_free(&text);
+    return value;
 }

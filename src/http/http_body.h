@@ -12,9 +12,10 @@
  * problem set. */
 json_t *http_body_parse(struct buf *body, struct http_problem *p);
 
-/* Copies `length` bytes of `text` (in a struct buf, so a NUL ends it) with every integer beyond 63
- * bits as a string of its digits, for readers that take those. 0, or -1 when memory ran out. */
-int http_body_quote_numbers(const unsigned char *text, size_t length, struct buf *out);
+/* Parses the first `length` bytes of the body, which stays as it is. Numbers that the parser cannot
+ * hold become strings of their text: for readers that take integers to 2^64 - 1, and for those to
+ * whom null means that a field is absent. */
+json_t *http_body_parse_whole(const struct buf *body, size_t length, struct http_problem *p);
 
 /* The overwriting alone; how many numbers it hit. */
 size_t http_body_mask_numbers(unsigned char *text, size_t length);

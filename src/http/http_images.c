@@ -143,7 +143,8 @@ static json_t *read_fields(struct http_app *app, struct http_request *q, struct 
         return http_lookup_fields(q, p);
     if (q->route->kserve)
         return http_kserve_fields(app, q, work, p);
-    json_t *body = http_body_parse(&q->body, p);
+    json_t *body = q->route->openai ? http_body_parse_whole(&q->body, q->body.length, p)
+                                    : http_body_parse(&q->body, p);
     buf_free(&q->body);
     if (!body || !q->route->openai)
         return body;

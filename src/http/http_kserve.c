@@ -14,7 +14,7 @@
 
 /* ---- requests ---- */
 
-/* The request's head as JSON. Integers beyond 63 bits are legal in UINT64 tensors. */
+/* The request's head as JSON, and its length. */
 static json_t *read_head(struct http_request *q, size_t *head, struct http_problem *p)
 {
     uint64_t n = q->body.length;
@@ -31,15 +31,7 @@ static json_t *read_head(struct http_request *q, size_t *head, struct http_probl
         }
     }
     *head = (size_t)n;
-    struct buf text;
-    buf_init(&text, q->body.max + q->body.max / 2 + 64);
-    json_t *value = NULL;
-    if (http_body_quote_numbers(q->body.data, *head, &text) != 0)
-        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
-    else
-        value = http_body_parse(&text, p);
-    buf_free(&text);
-    return value;
+    return http_body_parse_whole(&q->body, *head, p);
 }
 
 /* "binary_data" of an output or "binary_data_output" of the request. */

@@ -333,12 +333,14 @@ static void cut_late(struct http_wait *w, int64_t now)
     }
 }
 
-/* Collects the tickets whose clients have gone, each with a hold of its own. */
+/* Collects the tickets whose clients have gone, each with a hold of its own: those that wait, and
+ * those whose answer is on its way in pieces, also where it has stopped because nobody reads. */
 static size_t find_gone(struct http_wait *w, struct look *k)
 {
     size_t n = 0, gone = 0;
     for (struct http_link *l = w->links; l && n < k->room; l = l->next) {
-        if (l->phase != HTTP_PHASE_WORK || !l->ticket || l->ticket->finished || l->cut)
+        bool awaited = l->phase == HTTP_PHASE_WORK || l->phase == HTTP_PHASE_SEND;
+        if (!awaited || !l->ticket || l->ticket->finished || l->ticket->gone || l->cut)
             continue;
         k->fds[n] = (struct pollfd){.fd = l->fd, .events = POLLRDHUP};
         k->tickets[n++] = l->ticket;

@@ -203,7 +203,11 @@ class OpenApi(unittest.TestCase):
                 ("/v1/images/{seed}/{index}", "/v1/images/1/2"),
                 ("/v1/images/{seed}/{index}", "/v1/images/1/2?format=json"),
                 ("/v1/images/{seed}/{index}", "/v1/images/x/2"),
-                ("/v1/images/{seed}/{index}", "/v1/images/1/2?format=zip")]
+                ("/v1/images/{seed}/{index}", "/v1/images/1/2?format=zip"), ("/", "/"), ("/v2", "/v2"),
+                ("/v2/health/live", "/v2/health/live"), ("/v2/health/ready", "/v2/health/ready"),
+                ("/v2/models/{name}", "/v2/models/digits8"), ("/v2/models/{name}", "/v2/models/none"),
+                ("/v2/models/{name}/ready", "/v2/models/digits8/ready"),
+                ("/v2/models/{name}/ready", "/v2/models/none/ready")]
         for path, target in rows:
             for method in ["GET", "HEAD"]:
                 self.check_answer(path, method, self.daemon.request(method, target))
@@ -211,6 +215,16 @@ class OpenApi(unittest.TestCase):
                      '{"timeout_s":0.001}']:
             self.check_answer("/v1/images", "POST", self.daemon.images(body))
         self.check_answer("/v1/images", "POST", self.daemon.images("{}", accept="text/html"))
+        seed = '{"inputs":[{"name":"seed","datatype":"UINT64","shape":[1],"data":[1]}]'
+        for path, target, bodies in [
+                ("/v1/images/generations", "/v1/images/generations",
+                 ["{}", '{"response_format":"url"}', '{"n":11}', "{", '{"model":"none"}']),
+                ("/v2/models/{name}/infer", "/v2/models/digits8/infer",
+                 [seed + "}", seed + ',"parameters":{"binary_data_output":true}}', "{}", "{"])]:
+            for body in bodies:
+                headers = {"Content-Type": "application/json"}
+                answer = self.daemon.request("POST", target, body, headers)
+                self.check_answer(path, "POST", answer)
         for method, path, target, body in [
                 ("GET", "/debug/slots", "/debug/slots", None),
                 ("POST", "/admin/v1/models/{name}/reload", "/admin/v1/models/digits8/reload", None),

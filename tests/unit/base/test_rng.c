@@ -119,6 +119,46 @@ static void integers_below_a_bound_are_exact(void **state)
     assert_shares(counts, shares, 7, "integers below 7");
 }
 
+/* Chi-square in law: closed forms of 1, 2, 3 and 8 degrees; mean k and variance 2k of millions. */
+static double chi_square_law(double degrees, double x)
+{
+    double half = 0.5 * x;
+    if (degrees == 2.0)
+        return -expm1(-half);
+    if (degrees == 8.0)
+        return 1.0 - exp(-half) * (1.0 + half * (1.0 + half / 2.0 * (1.0 + half / 3.0)));
+    double one = erf(sqrt(half));
+    return degrees == 1.0 ? one : one - sqrt(2.0 * x / 3.14159265358979323846) * exp(-half);
+}
+
+static void chi_squares_have_their_law(void **state)
+{
+    (void)state;
+    enum { N = 100000 };
+    static double value[N];
+    static const double small[] = {1.0, 2.0, 3.0, 8.0}, large[] = {1.5, 128.0, 2048.0, 3072000.0};
+    for (size_t k = 0; k < 4; k++) {
+        char what[64];
+        for (size_t i = 0; i < N; i++)
+            value[i] = chi_square_law(small[k], rng_chi_square(5, i, RNG_TEST, small[k]));
+        snprintf(what, sizeof what, "chi-square of %g degrees", small[k]);
+        assert_uniform(value, N, what);
+    }
+    for (size_t k = 0; k < 4; k++) {
+        double degrees = large[k], sum = 0.0, square = 0.0;
+        for (size_t i = 0; i < N; i++) {
+            double z = (rng_chi_square(6, i, RNG_TEST, degrees) - degrees) / sqrt(2.0 * degrees);
+            sum += z;
+            square += z * z;
+        }
+        /* The fourth moment of z is 3 + 12/k. */
+        double mean = sum / sqrt(N), spread = (square - N) / sqrt(N * (2.0 + 12.0 / degrees));
+        print_message("chi-square of %g degrees: z of mean %.2f, of variance %.2f\n", degrees, mean,
+                      spread);
+        assert_true(fabs(mean) < 4.0 && fabs(spread) < 4.0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +168,7 @@ int main(void)
         cmocka_unit_test(normals_have_the_moments_of_normals),
         cmocka_unit_test(streams_differ_by_seed_index_and_purpose),
         cmocka_unit_test(integers_below_a_bound_are_exact),
+        cmocka_unit_test(chi_squares_have_their_law),
     };
     return cmocka_run_group_tests_name("base: random numbers", tests, NULL, NULL);
 }

@@ -320,7 +320,7 @@ class Errors(SharedDaemon):
 
     def test_routes_and_methods(self):
         rows = [
-            ("GET", "/", 404, None), ("GET", "/livez/", 404, None), ("GET", "//livez", 404, None),
+            ("POST", "/", 405, "GET, HEAD, OPTIONS"), ("GET", "/livez/", 404, None), ("GET", "//livez", 404, None),
             ("GET", "/v1/../livez", 404, None), ("GET", "/v1%2Fimages", 404, None),
             ("GET", "/livez%00/x", 400, None), ("GET", "/livez%", 400, None),
             ("GET", "/v1/images", 405, "POST, OPTIONS"), ("PUT", "/v1/images", 405,

@@ -1,5 +1,6 @@
 """SIGTERM in each state: how soon the process ends, with which code, and what clients see."""
 
+import re
 import signal
 import time
 import unittest
@@ -72,7 +73,11 @@ class Sigterm(unittest.TestCase):
     def test_full_queue(self):
         def fill(daemon):
             held = self.work(daemon, 60.0, 8)  # three get places, four wait, one is refused
-            assert daemon.images({}, timeout=5).status == 503
+            end = time.monotonic() + 20 * LATE
+            while not re.search(rb'pfgmd_queue_images{priority="interactive"} 4\n', daemon.get("/metrics").body):
+                assert time.monotonic() < end, "the queue does not fill"
+                time.sleep(0.05)
+            assert daemon.images({}, timeout=20).status == 503
             return held
         held = self.check(["--drain-timeout", "1", "--queue", "4"], 1.0, 2.0, prepare=fill)
         self.assertEqual(self.statuses(held), {503})

@@ -2,6 +2,7 @@
 // finding of axe-core in either colour scheme, and a width of 360 pixels. Screenshots go to SHOTS if set.
 // ADDRESS is the daemon's, CHROMIUM the browser's path.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { test, before, after } from "node:test";
 
@@ -17,7 +18,7 @@ async function open(options = {}) {
   page.complaints = [];
   page.on("console", m => m.type() === "error" && page.complaints.push(m.text()));
   page.on("pageerror", e => page.complaints.push(String(e)));
-  page.on("request", r => r.url().startsWith(address) || r.url().startsWith("data:") || page.complaints.push("asked " + r.url()));
+  page.on("request", r => r.url().startsWith(address) || /^(data|blob):/.test(r.url()) || page.complaints.push("asked " + r.url()));
   await page.goto(address + "/");
   await page.waitForFunction(() => document.getElementById("state").textContent === "ready" &&
     document.getElementById("model").options.length > 0);
@@ -100,6 +101,21 @@ test("every parameter reaches the server", async () => {
   assert.deepEqual(page.complaints, []);
 });
 
+test("what was made comes as a file", async () => {
+  const page = await open();
+  await sample(page, 2);
+  for (const [format, magic] of [["npz", "PK"], ["npy", "\x93NUMPY"], ["tar", ""], ["zip", "PK"]]) {
+    await page.selectOption("#format", format);
+    const saved = page.waitForEvent("download");
+    await page.click("#download");
+    const file = await saved;
+    assert.match(file.suggestedFilename(), new RegExp(`^pfgm-[0-9]+[.]${format}$`));
+    const bytes = readFileSync(await file.path(), "latin1");
+    assert.ok(format === "tar" ? bytes.length % 512 === 0 && bytes.includes("ustar") : bytes.startsWith(magic), format);
+  }
+  assert.deepEqual(page.complaints, []);
+});
+
 test("a mistake is told in words", async () => {
   const page = await open();
   await page.click("summary");
@@ -135,6 +151,23 @@ test("the keyboard alone is enough", async () => {
   await page.focus("#now button");
   await page.keyboard.press("Enter");
   assert.equal(await page.locator("#big").isVisible(), true);
+});
+
+test("a model of the plane shows points and their ways", async () => {
+  for (const colorScheme of ["light", "dark"]) {
+    const page = await open({ colorScheme });
+    await page.selectOption("#model", "plane");
+    assert.equal(await page.locator("#now-box").isVisible(), false);
+    assert.equal(await page.inputValue("#n"), "64");
+    await page.fill("#seed", "7");
+    await page.click("#go");
+    await page.getByText("64 points, seed 7").waitFor({ timeout: 20000 });
+    const [states, spread] = await page.evaluate(() => [drawn.length, Math.max(...drawn[drawn.length - 1].map(Math.abs))]);
+    assert.equal(states, 17);
+    assert.ok(spread > 0.5 && spread < 2, String(spread)); // on the ring that the model was made of
+    await shot(page, "plane-" + colorScheme);
+    assert.deepEqual(page.complaints, []);
+  }
 });
 
 for (const colorScheme of ["light", "dark"])

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The page in a real browser, our JavaScript client and OpenAI's own, against a fresh daemon: PFGMD and MODEL from the environment.
+# The page in a real browser, our JavaScript client and OpenAI's own, against a fresh daemon: PFGMD, PFGM and MODEL from the environment.
 # The npm packages of package.json are kept in MODULES (a folder of the build) from run to run.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -22,7 +22,15 @@ if ! cmp -s "$here/package.json" "$MODULES/package.json"; then
     }
 fi
 
-"$PFGMD" --model "$MODEL" --listen 127.0.0.1:0 >"$scratch/log" 2>&1 &
+python3 - "$scratch/ring.npy" <<'PY'
+import math, struct, sys
+points = [f(2 * math.pi * i / 200) for i in range(200) for f in (math.cos, math.sin)]
+head = "{'descr': '<f4', 'fortran_order': False, 'shape': (200, 2), }".ljust(117) + "\n"
+with open(sys.argv[1], "wb") as out:
+    out.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + struct.pack("<400f", *points))
+PY
+"$PFGM" convert --exact "$scratch/ring.npy" -o "$scratch/plane.safetensors" >/dev/null
+"$PFGMD" --model "$MODEL" --model "$scratch/plane.safetensors" --listen 127.0.0.1:0 >"$scratch/log" 2>&1 &
 daemon=$!
 for _ in $(seq 200); do
     address=$(sed -n 's/.*listening on \([0-9.]*:[0-9]*\).*/\1/p' "$scratch/log" | head -n 1)

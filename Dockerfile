@@ -7,13 +7,23 @@ COPY . .
 RUN meson setup build --prefix=/usr -Dtests=false && ninja -C build && DESTDIR=/out ninja -C build install
 
 FROM debian:bookworm-slim
+# tests/container.sh holds this to what "pfgmd --version" says.
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="pfgmd" \
+      org.opencontainers.image.description="Images from Poisson Flow Generative Models over HTTP" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.licenses="Apache-2.0 AND MIT"
 COPY conf/deps.sh /tmp/deps.sh
-RUN bash /tmp/deps.sh run && rm -rf /tmp/deps.sh /var/lib/apt/lists/*
+RUN bash /tmp/deps.sh run && rm -rf /tmp/deps.sh /var/lib/apt/lists/* /var/cache/* /var/log/*
 COPY --from=build /out/usr/bin/pfgmd /out/usr/bin/pfgm /usr/bin/
-COPY conf/models/fashion28.safetensors conf/models/README.md /usr/share/pfgmd/models/
+# Which of the models is served stands in the settings alone, here as in an installation.
+COPY --from=build /out/etc/pfgmd/pfgmd.conf /etc/pfgmd/pfgmd.conf
+COPY conf/models/ /usr/share/pfgmd/models/
 USER 65532:65532
 EXPOSE 8080
 # The container's network is its own; which address of the host it is published on is the host's to decide.
+# A variable, so that it also holds with settings or flags of one's own.
+ENV PFGMD_LISTEN=0.0.0.0:8080
 ENTRYPOINT ["/usr/bin/pfgmd"]
-CMD ["--model", "/usr/share/pfgmd/models/fashion28.safetensors", "--listen", "0.0.0.0:8080"]
+CMD ["--config", "/etc/pfgmd/pfgmd.conf"]
 HEALTHCHECK --interval=10s --timeout=2s --start-period=20s CMD ["/usr/bin/pfgmd", "--health", "127.0.0.1:8080"]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that a purpose needs, if any is missing: conf/deps.sh run|build|test|nightly|bench
+# Installs the Debian packages that a purpose needs, if any is missing: conf/deps.sh run|build|test|container|nightly|bench
 # The one list of packages; quickstart, tests and the Dockerfile use it. Uses sudo when not root.
 set -eu
 
@@ -14,11 +14,13 @@ test) packages=("${build[@]}" curl ca-certificates libcmocka-dev libasan8 libubs
     # npm may have come from elsewhere, and Debian's brings some four hundred packages along
     command -v npm >/dev/null || packages+=(nodejs npm)
     ;;
+# What tests/container.sh and tests/systemd.sh need
+container) packages=(buildah podman runc netavark aardvark-dns iptables catatonit mmdebstrap systemd curl ca-certificates) ;;
 # What tests/http/nightly.sh needs besides: promtool
 nightly) packages=(prometheus) ;;
 bench) packages=("${build[@]}" python3-torch python3-numpy libdnnl-dev dataset-fashion-mnist) ;;
 *)
-    echo "usage: conf/deps.sh run|build|test|nightly|bench" >&2
+    echo "usage: conf/deps.sh run|build|test|container|nightly|bench" >&2
     exit 2
     ;;
 esac

@@ -32,7 +32,7 @@ static const char help[] =
     "  -o, --output FILE   with --train: a sheet, samples above their nearest training pictures\n"
     "  -n N                samples (default 500, and at most half of the pictures)\n"
     "  --seed S            of the samples (default 1)\n"
-    "  --solver M          rk45 (default), euler, improved-euler, heun, …\n"
+    "  --solver M          the model's own (default), or another of pfgm sample's\n"
     "  --steps N           of a solver with fixed steps\n"
     "  --loss-points N     perturbed pictures for the loss (default 1024; 0: none)\n"
     "  --kernel K          auto (default), c, avx2, avx512\n"

@@ -27,7 +27,7 @@ static const char help[] =
     "\n"
     "Searches the solver and the nodes that come nearest to the exact path in N evaluations, and\n"
     "writes the model with what it found: --schedule tuned, and the default way if 20 is among\n"
-    "them. OUT may be MODEL itself; its SHA-256, and so every seed's bytes, are others then.\n"
+    "them. OUT may be MODEL itself; its SHA-256, which PNGs carry, is another then.\n"
     "\n"
     "  --nfe N,N,...     numbers of evaluations, 2 to 100\n"
     "  --starts N        starts to learn from, and as many others to judge by (128)\n"

@@ -18,9 +18,9 @@ static const struct {
 } subcommands[] = {
     {"sample", cli_sample, "draw images from a model into PNG, NPY, NPZ or safetensors files"},
     {"field", cli_field, "evaluate a model's network at given points"},
-    {"convert", cli_convert, "make a model from a checkpoint of the reference code"},
+    {"convert", cli_convert, "make a model from a checkpoint of the reference code, or of data"},
     {"inspect", cli_inspect, "show what a model or a checkpoint holds"},
-    {"train", cli_train, "learn a model from pictures"},
+    {"train", cli_train, "learn a model from pictures or vectors"},
     {"eval", cli_eval, "measure a model on pictures that it has not seen"},
     {"tune", cli_tune, "find the best way in few evaluations, and store it in the model"},
     {"plot", cli_plot, "draw the method's figures, from computed fields and from models"},

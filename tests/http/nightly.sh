@@ -2,13 +2,13 @@
 # The long versions of the load tests: a cancellation storm of 1,000 among 2,000 others, and sixty seconds of ten times
 # what the machine can do, with the daemon's one worker held to core 0 and compared with "pfgm bench" there; and the contract
 # before judges from elsewhere.
-# nightly.sh BUILD_FOLDER
+# nightly.sh BUILD_FOLDER [storm|throughput|contract]
 set -eu
 build=$(cd "${1:?which build folder?}" && pwd)
 cd "$(dirname "$0")"
 export PFGMD="$build/src/daemon/pfgmd" PFGM="$build/src/cli/pfgm"
 export MODELS="$PWD/../../conf/models" CONF="$PWD/../../conf" CLIENTS="$PWD/../../clients"
 export HAVE_SYSTEMD="${HAVE_SYSTEMD:-1}" PYTHONDONTWRITEBYTECODE=1
-PFGM_STORM=1000 PFGM_OVERLOAD_S=60 python3 test_storm.py -v
-python3 nightly_throughput.py
-sh nightly_contract.sh
+case "${2:-all}" in all | storm) PFGM_STORM=1000 PFGM_OVERLOAD_S=60 python3 test_storm.py -v ;; esac
+case "${2:-all}" in all | throughput) python3 nightly_throughput.py ;; esac
+case "${2:-all}" in all | contract) sh nightly_contract.sh ;; esac

@@ -121,6 +121,27 @@ class Classes(unittest.TestCase):
         none = self.ask(n=2, seed=3, grid={}, **{"class": None})["images"][0]
         self.assertEqual(none["classes"], [None, None])
 
+    def test_other_interfaces(self):
+        """By KServe's protocol each seed draws its own class; for OpenAI's the prompt may name it."""
+        name = self.daemon.get("/v1/models").json()["data"][0]
+        pairs = [(5, 0), (6, 1), (2**64 - 1, 3)]
+        inputs = [{"name": word, "datatype": "UINT64", "shape": [3], "data": [pair[i] for pair in pairs]}
+                  for i, word in enumerate(["seed", "index"])]
+        body = {"inputs": inputs, "outputs": [{"name": "images"}]}
+        answer = self.daemon.request("POST", f"/v2/models/{name['name']}/infer", json.dumps(body))
+        self.assertEqual(answer.status, 200, answer.body)
+        data = answer.json()["outputs"][0]["data"]
+        size = len(data) // 3
+        for i, (seed, index) in enumerate(pairs):
+            npy = self.daemon.images({"seed": str(seed), "first_index": str(index)}, accept="application/x-npy")
+            self.assertEqual(data[size * i:size * i + size], list(npy.body[-size:]))
+        for prompt, label in [(f"One {l.upper()}, please", l) for l in name["labels"]] + [("x", None)]:
+            answer = self.daemon.request("POST", "/v1/images/generations", json.dumps({"prompt": prompt, "seed": 5})).json()
+            self.assertEqual(answer["pfgm"]["prompt"], "class" if label else "ignored")
+            self.assertEqual(answer["data"][0].get("revised_prompt"), label)
+            ours = self.daemon.images({"seed": 5, **({"class": label} if label else {})}).json()["images"][0]
+            self.assertEqual(answer["data"][0]["sha256"], ours["sha256"])
+
     def test_what_is_wrong_is_named(self):
         for given in ["nothing", "", 3, -1, 1000, 1.5, True, [0], "x" * 200, "3", "00000000000000000000003"]:
             answer = self.daemon.images({"class": given})

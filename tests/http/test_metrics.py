@@ -1,6 +1,8 @@
 """/metrics: the format, and that what it says adds up."""
 
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -104,6 +106,28 @@ class MetricsText(unittest.TestCase):
                 result = subprocess.run([promtool, "check", "metrics"], capture_output=True,
                                         input=daemon.get("/metrics").body)
                 self.assertEqual((result.returncode, result.stderr), (0, b""))
+
+    def test_the_dashboard_and_the_alerts_ask_for_what_there_is(self):
+        with open(os.path.join(os.environ["CONF"], "grafana/dashboards/pfgmd.json")) as f:
+            board = json.load(f)
+        asked = [t["expr"] for p in board["panels"] for t in p["targets"]]
+        asked += [v["definition"] for v in board["templating"]["list"]]
+        with open(os.path.join(os.environ["CONF"], "prometheus/alerts.yml")) as f:
+            asked += re.findall(r"expr: (.*)", f.read())
+        self.assertGreater(len(asked), 20)
+        with Daemon() as daemon:
+            self.assertEqual(daemon.images({}).status, 200)
+            m = scrape(daemon)
+        names = {n for n, kind in m.types.items() if kind != "histogram"}
+        names |= {n + s for n, kind in m.types.items() if kind == "histogram"
+                  for s in ("_bucket", "_sum", "_count")}
+        labels = {k for _, pairs in m.samples for k, _ in pairs} | {"instance", "job"}
+        for expr in asked:
+            for name in re.findall(r"(?:pfgmd|process)_\w+", expr):
+                self.assertIn(name, names, expr)
+            for label in re.findall(r"(\w+)=", expr) + [
+                    b.strip() for by in re.findall(r"by \(([^)]*)\)", expr) for b in by.split(",")]:
+                self.assertIn(label, labels, expr)
 
     @staticmethod
     def model_labels(daemon):

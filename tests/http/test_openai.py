@@ -1,5 +1,5 @@
 """OpenAI's images route without a browser's or a library's help: fields, answers, links, errors in its
-shape, and what must be refused. tests/page drives it with OpenAI's own client too."""
+shape, and what must be refused. test_classes has prompts that name a class; tests/page drives it with OpenAI's own client too."""
 
 import base64
 import json
@@ -7,7 +7,7 @@ import os
 import tempfile
 import unittest
 
-from harness import DIGITS, FASHION, Daemon, SharedDaemon
+from harness import DIGITS, Daemon, SharedDaemon
 from test_security import bearer, key_line
 
 PATH = "/v1/images/generations"
@@ -81,22 +81,7 @@ class OpenAI(SharedDaemon):
         self.assertIn("error", answer.json())
 
 
-class Others(unittest.TestCase):
-    def test_prompt_names_a_class(self):
-        with Daemon(model=FASHION) as daemon:
-            labels = daemon.get("/v1/models/fashion28").json()["labels"]
-            if not labels:
-                self.assertEqual(generate(daemon, {"prompt": "boot"}).json()["pfgm"]["prompt"], "ignored")
-                return
-            for number, label in enumerate(labels[:3]):
-                answer = generate(daemon, {"prompt": f"One {label.upper()}, please", "seed": 5}).json()
-                self.assertEqual(answer["pfgm"]["prompt"], "class")
-                self.assertEqual(answer["data"][0]["revised_prompt"], label)
-                ours = daemon.images({"seed": 5, "class": number}).json()["images"][0]
-                self.assertEqual(answer["data"][0]["sha256"], ours["sha256"])
-            inside = generate(daemon, {"prompt": f"x{labels[0]}x", "seed": 5}).json()
-            self.assertEqual(inside["pfgm"]["prompt"], "ignored")
-
+class WithKeys(unittest.TestCase):
     def test_keys_and_signed_links(self):
         with tempfile.TemporaryDirectory() as folder:
             keys = os.path.join(folder, "keys")

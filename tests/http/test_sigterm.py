@@ -72,12 +72,12 @@ class Sigterm(unittest.TestCase):
 
     def test_full_queue(self):
         def fill(daemon):
-            held = self.work(daemon, 60.0, 8)  # three get places, four wait, one is refused
-            end = time.monotonic() + 20 * LATE
+            body, held = long_work(daemon, 60.0), []
             while not re.search(rb'pfgmd_queue_images{priority="interactive"} 4\n', daemon.get("/metrics").body):
-                assert time.monotonic() < end, "the queue does not fill"
-                time.sleep(0.05)
-            assert daemon.images({}, timeout=20).status == 503
+                self.assertLess(len(held), 40, "the queue does not fill")
+                held.append(daemon.begin_images({**body, "seed": len(held)}))
+                time.sleep(0.1)
+            self.assertEqual(daemon.images({}, timeout=20).status, 503)
             return held
         held = self.check(["--drain-timeout", "1", "--queue", "4"], 1.0, 2.0, prepare=fill)
         self.assertEqual(self.statuses(held), {503})

@@ -2,7 +2,11 @@
 // finding of axe-core in either colour scheme, and a width of 360 pixels. Screenshots go to SHOTS if set.
 // ADDRESS is the daemon's, CHROMIUM the browser's path.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createRequire } from "node:module";
 import { test, before, after } from "node:test";
 
@@ -47,7 +51,9 @@ test("the first image is there within three seconds, and all others follow", asy
   const begun = Date.now();
   await page.click("#go");
   await images(page).first().waitFor({ timeout: 20000 });
-  console.log(`first image after ${Date.now() - begun} ms`);
+  const first = Date.now() - begun;
+  console.log(`first image after ${first} ms`);
+  assert.ok(first < 3000);
   await page.waitForFunction(() => document.querySelectorAll("#now li button:enabled").length === 4);
   assert.match(await page.textContent("#status"), /4 images in .* seed [0-9]+/);
   await shot(page, "sampled");
@@ -167,6 +173,42 @@ test("a model of the plane shows points and their ways", async () => {
     assert.ok(spread > 0.5 && spread < 2, String(spread)); // on the ring that the model was made of
     await shot(page, "plane-" + colorScheme);
     assert.deepEqual(page.complaints, []);
+  }
+});
+
+test("a key is asked for where one is needed", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "page-"));
+  writeFileSync(join(folder, "keys"), `alice ${createHash("sha256").update("sesame").digest("hex")}\n`);
+  const daemon = spawn(process.env.PFGMD, ["--model", process.env.MODEL, "--keys", join(folder, "keys"), "--listen", "127.0.0.1:0"],
+    { stdio: ["ignore", "ignore", "pipe"] });
+  try {
+    const its = await new Promise((found, failed) => {
+      let text = "";
+      daemon.on("exit", () => failed(new Error(text)));
+      daemon.stderr.on("data", d => {
+        text += d;
+        if (/ info ready/.test(text)) found("http://" + /listening on ([0-9.:]+)/.exec(text)[1]);
+      });
+    });
+    const page = await browser.newPage();
+    await page.goto(its + "/");
+    await page.locator("#key-row").waitFor();
+    await page.fill("#key", "wrong");
+    await page.press("#key", "Tab");
+    await page.getByText("the key is not known").waitFor();
+    await page.fill("#key", "sesame");
+    await page.press("#key", "Tab");
+    await page.waitForFunction(() => document.getElementById("model").options.length > 0);
+    await page.fill("#n", "2");
+    await page.click("#go");
+    await page.waitForFunction(() => document.querySelectorAll("#now li button:enabled").length === 2);
+    await page.getByText("ready", { exact: true }).waitFor();
+    await shot(page, "key");
+  } finally {
+    const ended = new Promise(done => daemon.removeAllListeners("exit").on("exit", done));
+    daemon.kill("SIGTERM");
+    await ended;
+    rmSync(folder, { recursive: true });
   }
 });
 

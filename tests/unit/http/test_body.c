@@ -133,6 +133,34 @@ static void numbers_beyond_64_bits_are_masked_in_place(void **state)
     }
 }
 
+/* As strings, where the reader takes those; the body itself stays. */
+static void numbers_beyond_64_bits_are_kept_as_text(void **state)
+{
+    (void)state;
+    static const char text[] = "[18446744073709551615,-1e999,\"9\",1,\"\\\"99999999999999999999\"]";
+    static const char *const strings[] = {"18446744073709551615", "-1e999", "9", NULL,
+                                          "\"99999999999999999999"};
+    struct buf body;
+    struct http_problem p;
+    buf_init(&body, sizeof text + 8);
+    http_problem_init(&p);
+    assert_int_equal(buf_append(&body, text, sizeof text - 1, NULL), 0);
+    assert_int_equal(buf_string(&body, "\x01\x02", NULL), 0);
+    json_t *value = http_body_parse_whole(&body, sizeof text - 1, &p);
+    assert_int_equal(json_array_size(value), 5);
+    for (size_t i = 0; i < 5; i++)
+        if (strings[i])
+            assert_string_equal(json_string_value(json_array_get(value, i)), strings[i]);
+        else
+            assert_int_equal(json_integer_value(json_array_get(value, i)), 1);
+    assert_memory_equal(body.data, text, sizeof text - 1);
+    json_decref(value);
+    assert_null(http_body_parse_whole(&body, body.length, &p));
+    assert_int_equal(p.code, HTTP_PROBLEM_MALFORMED_JSON);
+    http_problem_clear(&p);
+    buf_free(&body);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +169,7 @@ int main(void)
         cmocka_unit_test(duplicate_keys_jsoncons_505),
         cmocka_unit_test(deep_nesting_jansson_282),
         cmocka_unit_test(numbers_beyond_64_bits_are_masked_in_place),
+        cmocka_unit_test(numbers_beyond_64_bits_are_kept_as_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

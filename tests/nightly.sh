@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# What takes too long for tests/run.sh, one after the other: the daemon under load (storm, throughput), its contract before
+# judges from elsewhere (contract), the container and the units under a real manager (container, systemd; root), pfgm's speed beside
+# PyTorch's and oneDNN's (compare, compare_train), and the images of the bundled models before a classifier (quality).
+# Installs what is missing, prints a line each and ends with "N passed, N failed"; what each said, with its figures, is in
+# build-nightly/NAME.log. About two and a half hours on two cores, two of them quality's.
+#
+#     bash tests/nightly.sh [NAME ...]
+set -eu
+cd "$(dirname "$0")/.."
+out=build-nightly
+all=(storm throughput contract container systemd compare compare_train quality)
+
+# Only the daemon's checks run what is built here: the others build their own, as users would.
+prepare_daemon() {
+    bash conf/deps.sh test && bash conf/deps.sh nightly &&
+        { [ -f "$out/build.ninja" ] || meson setup "$out" -Dtests=false; } && ninja -C "$out"
+}
+
+# Chained, as "set -e" does not hold where an exit code is asked for.
+check() {
+    case $1 in
+    storm | throughput | contract) prepare_daemon && sh tests/http/nightly.sh "$out" "$1" ;;
+    container | systemd) bash conf/deps.sh container && bash "tests/$1.sh" ;;
+    compare | compare_train) bash "tests/bench/$1.sh" ;;
+    quality) bash tests/quality/run.sh ;;
+    esac
+}
+
+[ $# -gt 0 ] || set -- "${all[@]}"
+for name in "$@"; do
+    case " ${all[*]} " in
+    *" $name "*) ;;
+    *)
+        echo "nightly: no check \"$name\"; there are: ${all[*]}" >&2
+        exit 2
+        ;;
+    esac
+done
+
+mkdir -p "$out"
+passed=0 failed=0
+for name in "$@"; do
+    began=$SECONDS
+    if check "$name" >"$out/$name.log" 2>&1; then
+        passed=$((passed + 1))
+        echo "passed $name, $((SECONDS - began)) s"
+    else
+        failed=$((failed + 1))
+        echo "FAILED $name, $((SECONDS - began)) s; the end of $out/$name.log:"
+        tail -n 20 "$out/$name.log"
+    fi
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -12,7 +12,7 @@ ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="pfgmd" \
       org.opencontainers.image.description="Images from Poisson Flow Generative Models over HTTP" \
       org.opencontainers.image.version="$VERSION" \
-      org.opencontainers.image.licenses="Apache-2.0 AND MIT"
+      org.opencontainers.image.licenses="Apache-2.0 AND MIT AND CC-BY-4.0"
 COPY conf/deps.sh /tmp/deps.sh
 RUN bash /tmp/deps.sh run && rm -rf /tmp/deps.sh /var/lib/apt/lists/* /var/cache/* /var/log/*
 COPY --from=build /out/usr/bin/pfgmd /out/usr/bin/pfgm /usr/bin/

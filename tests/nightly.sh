@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # What takes too long for tests/run.sh, one after the other: the daemon under load (storm, throughput), its contract before
-# judges from elsewhere (contract), the container and the units under a real manager (container, systemd; root), pfgm's speed beside
-# PyTorch's and oneDNN's (compare, compare_train), and the images of the bundled models before a classifier (quality).
-# Installs what is missing, prints a line each and ends with "N passed, N failed"; what each said, with its figures, is in
-# build-nightly/NAME.log. About two and a half hours on two cores, two of them quality's.
+# judges from elsewhere (contract), the container and the units under a real manager (container, systemd; root), pfgm's
+# speed beside PyTorch's and oneDNN's (compare, compare_train), and the images of the bundled models before a classifier
+# (quality). Installs what is missing, prints a line each and ends with "N passed, N failed"; what each said, with its
+# figures, is in build-nightly/NAME.log. About two and a half hours on two cores, two of them quality's; limits of time hold
+# only where nothing else runs.
 #
 #     bash tests/nightly.sh [NAME ...]
 set -eu

@@ -9,8 +9,8 @@
 
 void http_answer_refusal(struct http_app *app, const struct err *e, struct http_problem *p)
 {
-    static const char *const solver_fields[] = {"method", "steps", "rtol",   "atol",
-                                                "t_max",  "t_min", "max_nfe"};
+    static const char *const solver_fields[] = {"method", "steps", "schedule", "rtol",
+                                                "atol",   "t_max", "t_min",    "max_nfe"};
     if (e->code == ERR_CANCELLED) {
         http_problem_set(p, HTTP_PROBLEM_DRAINING, "the server is stopping and takes no new work");
         p->retry_after_s = 5;

@@ -58,6 +58,8 @@ static void choose_method(const struct model *m, const struct model_choice *c,
                           struct model_solver *out)
 {
     const struct model_solver fallback = *out;
+    const struct ckpt_tuned *asked = c->steps_given ? tuned_find(m, c->steps) : NULL;
+    bool tuned_default = fallback.ode.schedule == ODE_SCHEDULE_TUNED;
     bool tolerant = c->rtol_given || c->atol_given;
 
     if (c->schedule_given && c->schedule == ODE_SCHEDULE_TUNED && !c->method_given) {
@@ -73,9 +75,13 @@ static void choose_method(const struct model *m, const struct model_choice *c,
         out->ode.method = c->method;
     else if (tolerant && !c->steps_given && !c->schedule_given)
         out->ode.method = ODE_RK45;
+    else if (tuned_default && asked && !c->schedule_given) {
+        out->ode.method = asked->method;
+        return;
+    }
     /* what belongs to the default way does not belong to another */
-    if (out->ode.method != fallback.ode.method || (fallback.ode.schedule == ODE_SCHEDULE_TUNED &&
-                                                   c->steps_given && !tuned_find(m, c->steps))) {
+    if (out->ode.method != fallback.ode.method ||
+        (tuned_default && c->steps_given && !(asked && asked->method == out->ode.method))) {
         bool multistep = out->ode.method == fallback.ode.method ||
                          out->ode.method == ODE_MULTISTEP3 || out->ode.method == ODE_MULTISTEP2 ||
                          out->ode.method == ODE_UNIPC3;
@@ -146,12 +152,13 @@ int model_solver_settle(const struct model *m, struct model_solver *s, struct er
         return 0;
     tuned = tuned_find(m, s->ode.steps);
     if (!tuned)
-        return err_fail(e, ERR_INPUT, "schedule",
-                        m->description.tuned_count > 0
-                            ? "this model is not tuned for %d steps: see \"tuned\" in its resource"
-                            : "this model has no tuned ways, for %d steps or others: \"pfgm tune\" "
-                              "finds them",
-                        s->ode.steps);
+        return err_fail(
+            e, ERR_INPUT, "schedule",
+            m->description.tuned_count > 0
+                ? "this model is not tuned for %d steps: \"pfgm inspect\" lists its tuned ways"
+                : "this model has no tuned ways, for %d steps or others: \"pfgm tune\" "
+                  "finds them",
+            s->ode.steps);
     if (s->ode.method != tuned->method)
         return err_fail(e, ERR_INPUT, "method", "%d steps are tuned for %s, not for %s",
                         s->ode.steps, ode_method_name(tuned->method),

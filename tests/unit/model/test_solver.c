@@ -146,6 +146,15 @@ static void tuned_ways_are_taken(void **state)
     double x[2] = {10, 12};
     assert_true(model_solver_begin(m, &s, x) == 20.0);
     assert_true(x[0] == 5 && x[1] == 7);
+    /* the steps alone take what was tuned for them, with a method of its own */
+    s = choose(m, (struct model_choice){.steps_given = true, .steps = 4});
+    assert_int_equal(s.ode.method, ODE_IPNDM4);
+    assert_int_equal(s.ode.schedule, ODE_SCHEDULE_TUNED);
+    assert_int_equal(model_solver_settle(m, &s, &e), 0);
+    s = choose(
+        m, (struct model_choice){
+               .method_given = true, .method = ODE_MULTISTEP2, .steps_given = true, .steps = 4});
+    assert_int_equal(s.ode.schedule, ODE_SCHEDULE_POWER);
     /* another number of steps, or other ends, are not what was tuned */
     s = choose(m, (struct model_choice){.steps_given = true, .steps = 9});
     assert_int_equal(s.ode.schedule, ODE_SCHEDULE_POWER);

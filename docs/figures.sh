@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Draws the pictures of docs/field.md again: docs/figures.sh PFGM MODEL
+# Draws the pictures of docs/field.md again: docs/figures.sh PFGM MODEL SMALL, with the bundled model and the digits
+# that `pfgm tune --nfe 6,10,20` has been over
 set -eu
-pfgm=$1 model=$2
+pfgm=$1 model=$2 small=$3
 out=$(cd "$(dirname "$0")" && pwd)/img
 for figure in field farfield shell lift; do
     "$pfgm" plot "$figure" -o "$out/$figure.png"
 done
-"$pfgm" plot trajectories "$model" -n 5 -o "$out/trajectories.png"
-"$pfgm" plot solvers "$model" -n 64 -o "$out/solvers.png"
+"$pfgm" plot trajectories "$model" -n 6 -o "$out/trajectories.png"
+"$pfgm" plot solvers "$small" -n 64 -o "$out/solvers.png"

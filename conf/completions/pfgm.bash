@@ -1,0 +1,23 @@
+# Completion of pfgm for bash: subcommands, then the options of the one named, else files.
+_pfgm()
+{
+    local word=${COMP_WORDS[COMP_CWORD]} words=""
+    COMPREPLY=()
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "sample field convert inspect train eval tune plot bench --help --version" -- "$word")
+        return
+    fi
+    case ${COMP_WORDS[1]} in
+    sample) words="--atol --class --columns --dtype --first-index --help --json --kernel --latents --max-nfe --output --precision --rtol --scale --schedule --seed --solver --steps --temperature --trajectory --workers" ;;
+    field) words="--help --input --kernel --output --precision" ;;
+    convert) words="--config --exact --help --json --labels --output --preset --strict --t-max --t-min --weights" ;;
+    inspect) words="--help --json --tensors" ;;
+    train) words="--center-crop --config --continue-with --data --export-dtype --help --json --kernel --labels --output --resize --resume --steps --strict --threads" ;;
+    eval) words="--data --help --json --kernel --labels --loss-points --output --seed --solver --steps --train" ;;
+    tune) words="--help --json --kernel --nfe --output --rounds --schedule --seed --starts" ;;
+    plot) words="--columns --help --kernel --output --seed" ;;
+    bench) words="--batch --help --json --kernel --model --nfe --precision --preset --seconds --solver --steps --workers" ;;
+    esac
+    [[ $word == -* ]] && mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+}
+complete -o default -F _pfgm pfgm

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Builds Debian packages of this tree: conf/debian/build.sh [BUILD-DIR [OUT-DIR]]
+# pfgmd: the server, its unit, settings and models; pfgm: the command line, the library and header.
+# Dependencies are read off the binaries by dpkg-shlibdeps (package dpkg-dev).
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+build=${1:-$root/build-deb}
+out=${2:-$build}
+command -v dpkg-shlibdeps >/dev/null || { echo "build.sh: install dpkg-dev first" >&2; exit 1; }
+[ -e "$build/build.ninja" ] || meson setup "$build" "$root" --prefix=/usr -Dtests=false >&2
+ninja -C "$build" >&2
+build=$(cd "$build" && pwd)
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+version=$(sed -n "s/^  version : '\(.*\)',/\1/p" "$root/meson.build")
+arch=$(dpkg --print-architecture)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+DESTDIR=$work/pfgmd meson install -C "$build" --no-rebuild >&2
+cd "$work"
+# What is the command line's moves; everything else stays the server's
+(cd pfgmd && find . -name 'pfgm' -o -name 'pfgm.1*' -o -name '_pfgm' -o -name 'libpfgm.so*' \
+    -o -name 'pfgm.h') >list
+while read -r file; do
+    mkdir -p "pfgm/$(dirname "$file")"
+    mv "pfgmd/$file" "pfgm/$file"
+done <list
+find pfgmd -type d -empty -delete
+for package in pfgm pfgmd; do
+    find "$package" -path '*/man/*' -type f ! -name '*.gz' -exec gzip -9n {} +
+    mkdir -p "$package/DEBIAN" "$package/usr/share/doc/$package" debian
+    cp "$root/LICENSE" "$package/usr/share/doc/$package/copyright"
+    printf 'Source: pfgmd\n\nPackage: %s\nArchitecture: any\n' "$package" >debian/control
+    mapfile -t binaries < <(find "$package/usr" -type f \( -path '*/bin/*' -o -name '*.so.*' \))
+    depends=$(dpkg-shlibdeps -O "${binaries[@]}" | sed -n 's/^shlibs:Depends=//p')
+    [ -n "$depends" ] || { echo "build.sh: no dependencies found of $package" >&2; exit 1; }
+    if [ "$package" = pfgm ]; then
+        text="command line and library for Poisson flow generative models"
+    else
+        text="server for Poisson flow generative models"
+        echo /etc/pfgmd/pfgmd.conf >pfgmd/DEBIAN/conffiles
+        for script in postinst postrm; do
+            printf '#!/bin/sh\nset -e\nif [ -d /run/systemd/system ]; then\n    systemctl daemon-reload\nfi\n' \
+                >"pfgmd/DEBIAN/$script"
+            chmod 755 "pfgmd/DEBIAN/$script"
+        done
+    fi
+    cat >"$package/DEBIAN/control" <<EOF
+Package: $package
+Version: $version
+Architecture: $arch
+Maintainer: pfgmd authors <pfgmd@localhost>
+Installed-Size: $(du -sk "$package/usr" | cut -f1)
+Depends: $depends
+Section: science
+Priority: optional
+Description: $text
+EOF
+    dpkg-deb --root-owner-group --build "$package" "$out/${package}_${version}_$arch.deb"
+done

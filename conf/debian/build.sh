@@ -49,7 +49,7 @@ for package in pfgm pfgmd; do
 Package: $package
 Version: $version
 Architecture: $arch
-Maintainer: pfgmd authors <pfgmd@localhost>
+Maintainer: The pfgmd authors <pfgmd@localhost.localdomain>
 Installed-Size: $(du -sk "$package/usr" | cut -f1)
 Depends: $depends
 Section: science

@@ -66,7 +66,9 @@ class Reload(unittest.TestCase):
             status, o = self.admin.request("POST", "/admin/v1/models/m/reload")
             self.assertEqual((status, o["reload"]), (202, "loading"))
             self.wait_reload(daemon, "ok")
-            time.sleep(0.2)
+            end = time.monotonic() + 30
+            while time.monotonic() < end and (200, 28) not in seen:
+                time.sleep(0.05)
             stop.set()
             for t in threads:
                 t.join()

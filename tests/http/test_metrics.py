@@ -117,6 +117,9 @@ class MetricsText(unittest.TestCase):
         self.assertGreater(len(asked), 20)
         with Daemon() as daemon:
             self.assertEqual(daemon.images({}).status, 200)
+            end = time.monotonic() + 30  # a request is counted when its answer has gone
+            while b'route="/v1/images"' not in daemon.get("/metrics").body:
+                self.assertLess(time.monotonic(), end)
             m = scrape(daemon)
         names = {n for n, kind in m.types.items() if kind != "histogram"}
         names |= {n + s for n, kind in m.types.items() if kind == "histogram"

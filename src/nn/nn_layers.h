@@ -106,6 +106,10 @@ void nn_bordered_clear(float *out, size_t n, size_t side, size_t lanes);
 /* A product, shared with the workspace's team where that pays. */
 void nn_product_run(const struct nn_net *net, const struct nn_workspace *ws,
                     const struct nn_product *p);
+/* A linear layer over n rows of its inputs, with `residual` [n][outputs] added, or NULL. */
+void nn_linear_run(const struct nn_net *net, const struct nn_workspace *ws,
+                   const struct nn_dense *d, size_t n, const float *in, const float *residual,
+                   float *out);
 /* Runs one step for n images; the workspace's time outputs are ready. */
 void nn_step_run(const struct nn_net *net, struct nn_workspace *ws, int step, size_t n,
                  const float *const x[]);

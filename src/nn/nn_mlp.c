@@ -84,27 +84,6 @@ void nn_mlp_field_back(const struct nn_net *net, const float *x, float t, const 
 
 /* ---- the steps ---- */
 
-/* A dense layer over n vectors, in rows of the layer's inputs. */
-static void dense(const struct nn_net *net, const struct nn_workspace *ws, const struct nn_dense *d,
-                  size_t n, const float *in, const float *residual, float *out)
-{
-    const struct nn_product p = {.shape = d->shape,
-                                 .packed = d->packed,
-                                 .bias = d->bias,
-                                 .segments = 1,
-                                 .segment = {{in, d->shape.inputs, d->shape.inputs}},
-                                 .in_image = n,
-                                 .in_row = n,
-                                 .in_step = 1,
-                                 .images = 1,
-                                 .height = 1,
-                                 .width = n,
-                                 .residual = residual,
-                                 .scale = 1.0f,
-                                 .out = out};
-    nn_product_run(net, ws, &p);
-}
-
 static void run_stem(const struct nn_net *net, const struct nn_workspace *ws,
                      const struct nn_layer *y, size_t n, const float *const x[], float *out)
 {
@@ -115,7 +94,7 @@ static void run_stem(const struct nn_net *net, const struct nn_workspace *ws,
         for (size_t i = (size_t)net->arch.channels + NN_MLP_EXTRA; i < d->shape.inputs; i++)
             row[i] = 0;
     }
-    dense(net, ws, d, n, ws->conv_in, NULL, out);
+    nn_linear_run(net, ws, d, n, ws->conv_in, NULL, out);
 }
 
 /* out = in + Linear_1(SiLU(Linear_0(SiLU(in)) + Dense_0(SiLU(temb)))). */
@@ -124,14 +103,14 @@ static void run_block(const struct nn_net *net, const struct nn_workspace *ws,
 {
     size_t width = y->dense[0].shape.outputs, times = net->time.shape.outputs;
     net->kernels->silu(n * width, in, ws->conv_in);
-    dense(net, ws, &y->dense[0], n, ws->conv_in, NULL, ws->conv_out);
+    nn_linear_run(net, ws, &y->dense[0], n, ws->conv_in, NULL, ws->conv_out);
     for (size_t b = 0; b < n; b++) {
         const float *time = ws->time + b * times + y->time_first;
         for (size_t i = 0; i < width; i++)
             ws->conv_out[b * width + i] += time[i];
     }
     net->kernels->silu(n * width, ws->conv_out, ws->conv_out);
-    dense(net, ws, &y->dense[1], n, ws->conv_out, in, out);
+    nn_linear_run(net, ws, &y->dense[1], n, ws->conv_out, in, out);
 }
 
 static void run_head(const struct nn_net *net, const struct nn_workspace *ws,
@@ -140,7 +119,7 @@ static void run_head(const struct nn_net *net, const struct nn_workspace *ws,
 {
     const struct nn_dense *d = &y->dense[0];
     net->kernels->silu(n * d->shape.inputs, in, ws->conv_in);
-    dense(net, ws, d, n, ws->conv_in, NULL, out);
+    nn_linear_run(net, ws, d, n, ws->conv_in, NULL, out);
     for (size_t b = 0; b < n; b++) {
         float *v = out + b * d->shape.outputs;
         nn_mlp_field(net, x[b], ws->t[b], v, v);

@@ -181,8 +181,9 @@ int nn_workspace_batch(const struct nn_workspace *ws)
 
 /* ---- the forward pass ---- */
 
-static void linear(const struct nn_net *net, const struct nn_workspace *ws,
-                   const struct nn_dense *d, size_t n, const float *in, float *out)
+void nn_linear_run(const struct nn_net *net, const struct nn_workspace *ws,
+                   const struct nn_dense *d, size_t n, const float *in, const float *residual,
+                   float *out)
 {
     const struct nn_product p = {.shape = d->shape,
                                  .packed = d->packed,
@@ -195,6 +196,7 @@ static void linear(const struct nn_net *net, const struct nn_workspace *ws,
                                  .images = 1,
                                  .height = 1,
                                  .width = n,
+                                 .residual = residual,
                                  .scale = 1.0f,
                                  .out = out};
     nn_product_run(net, ws, &p);
@@ -225,13 +227,13 @@ static void run_time(const struct nn_net *net, struct nn_workspace *ws, size_t n
     memset(ws->embedding, 0, n * inputs * sizeof *ws->embedding); /* its padding too */
     for (size_t b = 0; b < n; b++)
         nn_time_embed(net, t[b], ws->embedding + b * inputs);
-    linear(net, ws, &net->linear[0], n, ws->embedding, ws->hidden[0]);
+    nn_linear_run(net, ws, &net->linear[0], n, ws->embedding, NULL, ws->hidden[0]);
     net->kernels->silu(n * wide, ws->hidden[0], ws->hidden[0]);
-    linear(net, ws, &net->linear[1], n, ws->hidden[0], ws->hidden[1]);
+    nn_linear_run(net, ws, &net->linear[1], n, ws->hidden[0], NULL, ws->hidden[1]);
     if (label)
         add_labels(net, ws, n, label);
     net->kernels->silu(n * wide, ws->hidden[1], ws->hidden[1]);
-    linear(net, ws, &net->time, n, ws->hidden[1], ws->time);
+    nn_linear_run(net, ws, &net->time, n, ws->hidden[1], NULL, ws->time);
 }
 
 /* The image as value 0, which the input pyramid reads. Padding is written too: the place may have

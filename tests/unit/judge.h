@@ -5,6 +5,13 @@
 #include <math.h>
 #include <stdlib.h>
 
+static inline double *room(size_t n)
+{
+    double *values = calloc(n, sizeof(double));
+    assert_non_null(values);
+    return values;
+}
+
 static inline int ascending(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;

@@ -33,13 +33,6 @@ static double norm_of(const double *x, size_t d)
     return sqrt(sum);
 }
 
-static double *room(size_t n)
-{
-    double *values = calloc(n, sizeof(double));
-    assert_non_null(values);
-    return values;
-}
-
 static void draw_norms(size_t d, size_t n, double *r)
 {
     struct field_prior prior = unclipped(d);

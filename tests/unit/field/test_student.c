@@ -19,13 +19,6 @@
 
 static const double SIGMA = 80.0;
 
-static double *room(size_t n)
-{
-    double *values = calloc(n, sizeof(double));
-    assert_non_null(values);
-    return values;
-}
-
 /* (‖x‖/sigma_max)² of n draws. */
 static void draw_squares(size_t d, double added, size_t n, double *square)
 {

@@ -145,7 +145,7 @@ int plot_figure_trajectories(const char *path, const struct plot_model_options *
 
     if (result == 0) {
         const struct image_shape s = model_shape(m);
-        if (!image_shape_is_vector(s))
+        if (!model_vectors(m))
             result = draw_pictures(path, m, &solver, o, e);
         else if (s.width == 2)
             result = draw_plane(path, m, &solver, o, e);

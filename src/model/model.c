@@ -102,7 +102,9 @@ size_t model_dimension(const struct model *m)
 
 bool model_vectors(const struct model *m)
 {
-    return m->description.arch.kind == NN_ARCH_MLP;
+    /* a learned model says what it makes; of the data themselves their shape does */
+    return m->description.family == CKPT_FAMILY_EXACT ? image_shape_is_vector(model_shape(m))
+                                                      : m->description.arch.kind == NN_ARCH_MLP;
 }
 
 enum image_rounding model_rounding(const struct model *m)

@@ -222,6 +222,7 @@ class Exact(test_sample.Case):
         for i, k in enumerate(nearest):
             self.assertLess(abs(ends[2 * i] - points[k][0]) + abs(ends[2 * i + 1] - points[k][1]), 0.02)
         self.assertEqual(set(nearest), {0, 1, 2, 3})
+        self.refused(2, "vectors", "sample", model, "-o", Folder.file("points.png"))
 
     def test_mistakes(self):
         out = Folder.file("no.safetensors")

@@ -1,5 +1,5 @@
-/* Instruction sets by CPUID and XGETBV (through the compiler's support, which checks both), the
- * number of workers, and the clock. */
+/* Instruction sets by CPUID and XGETBV (through the compiler's support, which checks both;
+ * AMX's by hand), the number of workers, and the clock. */
 #include "base_cpu.h"
 
 #include <limits.h>
@@ -8,6 +8,30 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define ARCH_REQ_XCOMP_PERM 0x1023 /* asm/prctl.h, which old headers lack */
+#define XFEATURE_TILES 18
+#endif
+
+#if defined(__x86_64__)
+/* AMX-BF16 and AMX-TILE by CPUID, the tiles' state saved by the system by XGETBV, and the process
+ * permitted to use it: their state is large, so Linux wants to be asked. */
+static bool amx_bf16(void)
+{
+    unsigned a, b, c, d, low, high;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d >> 22 & 1) || !(d >> 24 & 1) ||
+        !__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1))
+        return false;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low >> 17 & 3) == 3 &&
+           syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_TILES) == 0;
+}
+#endif
 
 struct cpu_features cpu_features_get(void)
 {
@@ -18,6 +42,8 @@ struct cpu_features cpu_features_get(void)
     f.avx512 = f.avx2_fma && __builtin_cpu_supports("avx512f") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vl");
+    f.avx512_bf16 = f.avx512 && __builtin_cpu_supports("avx512bf16");
+    f.amx_bf16 = f.avx512 && amx_bf16();
 #endif
     return f;
 }

@@ -9,7 +9,10 @@
 struct cpu_features {
     bool avx2_fma; /* AVX2 and FMA */
     bool avx512;   /* AVX-512 F, BW, DQ, VL */
+    bool avx512_bf16; /* these and BF16 */
+    bool amx_bf16;    /* AMX's tiles with BF16, which the system grants this process; and AVX-512 */
 };
+/* Asks the system for AMX's tiles where there are some, for all threads from then on. */
 struct cpu_features cpu_features_get(void);
 
 /* min(CPUs in the affinity mask, cgroup quota rounded up), at least 1; cgroup v1 and v2. */

@@ -49,11 +49,10 @@ void rng_normal_pair(uint64_t a, uint64_t b, double out[2])
 }
 
 /* The two 64-bit words of a block. */
-static void stream_block(uint64_t seed, uint64_t index, enum rng_purpose purpose, uint32_t block,
+static void stream_block(uint64_t seed, uint64_t index, uint32_t purpose, uint32_t block,
                          uint64_t words[2])
 {
-    const uint32_t counter[4] = {(uint32_t)index, (uint32_t)(index >> 32), (uint32_t)purpose,
-                                 block};
+    const uint32_t counter[4] = {(uint32_t)index, (uint32_t)(index >> 32), purpose, block};
     const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
     uint32_t out[4];
     rng_philox(counter, key, out);
@@ -61,7 +60,7 @@ static void stream_block(uint64_t seed, uint64_t index, enum rng_purpose purpose
     words[1] = (uint64_t)out[3] << 32 | out[2];
 }
 
-void rng_normals(uint64_t seed, uint64_t index, enum rng_purpose purpose, size_t n, double *out)
+static void normals(uint64_t seed, uint64_t index, uint32_t purpose, size_t n, double *out)
 {
     for (size_t i = 0; i < n; i += 2) {
         uint64_t words[2];
@@ -72,6 +71,29 @@ void rng_normals(uint64_t seed, uint64_t index, enum rng_purpose purpose, size_t
         if (i + 1 < n)
             out[i + 1] = pair[1];
     }
+}
+
+void rng_signs(uint64_t seed, uint64_t index, enum rng_purpose purpose, uint64_t first, size_t n,
+               double *out)
+{
+    uint64_t words[2] = {0, 0};
+    for (size_t i = 0; i < n; i++) {
+        uint64_t bit = first + i;
+        if (i == 0 || bit % 128 == 0)
+            stream_block(seed, index, purpose, (uint32_t)(bit / 128), words);
+        out[i] = words[bit % 128 / 64] >> bit % 64 & 1 ? 1.0 : -1.0;
+    }
+}
+
+void rng_normals(uint64_t seed, uint64_t index, enum rng_purpose purpose, size_t n, double *out)
+{
+    normals(seed, index, (uint32_t)purpose, n, out);
+}
+
+void rng_step_normals(uint64_t seed, uint64_t index, enum rng_purpose purpose, uint32_t step,
+                      size_t n, double *out)
+{
+    normals(seed, index, (uint32_t)purpose + 4096 * step, n, out);
 }
 
 uint64_t rng_below(uint64_t seed, uint64_t index, enum rng_purpose purpose, uint64_t n)

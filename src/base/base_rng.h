@@ -11,10 +11,13 @@
 
 /* What a stream is for. Numbers are part of the seed rule: never reuse or renumber one. */
 enum rng_purpose {
-    RNG_PRIOR_DIRECTION = 1, /* the d normals of the start on t = T */
-    RNG_PRIOR_RADIUS = 2,    /* the normal under the start's radius */
-    RNG_CLASS = 3,           /* the class of an image that is asked for without one */
-    RNG_PRIOR_ADDED = 4,     /* the chi-square under the start's radius with D added dimensions */
+    RNG_PRIOR_DIRECTION = 1,  /* the d normals of the start on t = T */
+    RNG_PRIOR_RADIUS = 2,     /* the normal under the start's radius */
+    RNG_CLASS = 3,            /* the class of an image that is asked for without one */
+    RNG_PRIOR_ADDED = 4,      /* the chi-square under the start's radius with D added dimensions */
+    RNG_LIKELIHOOD_PROBE = 5, /* the signs of a likelihood's probes, a bit each (rng_signs) */
+    RNG_DEQUANTISE = 6, /* what is added to the bytes of a picture whose likelihood is asked */
+    RNG_CHURN = 7,      /* the normals that a stochastic sampler adds, see rng_step_normals */
     /* Of training; the index is train_rng_index(step, …) where nothing else is said. They are part
      * of what makes a run resume to the same bytes. */
     RNG_TRAIN_SHUFFLE = 100,  /* index: epoch */
@@ -27,6 +30,7 @@ enum rng_purpose {
     RNG_TRAIN_EVAL = 107,     /* index: direction */
     RNG_TRAIN_PARTNER = 108,  /* image: the datum of the direct objective */
     RNG_TRAIN_DROPOUT = 110,  /* the network's masks */
+    RNG_TRAIN_ADDED = 111,    /* image: the chi-square of D degrees */
     RNG_TEST = 1000           /* tests only */
 };
 
@@ -41,6 +45,17 @@ void rng_normal_pair(uint64_t a, uint64_t b, double out[2]);
 
 /* n standard normals of one stream; number j is always the same whatever n. n < 2^33. */
 void rng_normals(uint64_t seed, uint64_t index, enum rng_purpose purpose, size_t n, double *out);
+
+/* n random signs, ±1: numbers first to first + n − 1 of one stream, a bit each, 128 a block, the
+ * lowest of the block's words first. first + n ≤ 2^39. */
+void rng_signs(uint64_t seed, uint64_t index, enum rng_purpose purpose, uint64_t first, size_t n,
+               double *out);
+
+/* The normals of one step of many, a stream for each: purpose + 4096 · step in the purpose's place.
+ * step ≤ RNG_STEP_MAX. */
+#define RNG_STEP_MAX 1000000
+void rng_step_normals(uint64_t seed, uint64_t index, enum rng_purpose purpose, uint32_t step,
+                      size_t n, double *out);
 
 /* A uniform integer below n ≥ 1, exactly: the remainder by n of the stream's first 64-bit word that
  * lies below the largest multiple of n up to 2^64. */

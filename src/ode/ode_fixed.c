@@ -1,5 +1,6 @@
 /* Fixed-step methods of one step: Euler and Heun in t as the reference samplers have them, and Heun
- * in ln t. The reference's grid is geometric in t (`log`, see ode_grid.h), the others may be taken.
+ * in ln t or, on the linear clock, in t, which is the sampler of PFGM++. The reference's grid is
+ * geometric in t (`log`, see ode_grid.h), the others may be taken.
  *
  * All three ask for f = dx/d ln t, which stays regular as t → 0; dx/dt = f/t is put into the steps'
  * factors. They carry nothing from step to step, so a break of the field is nothing to them.
@@ -7,6 +8,7 @@
  * One state machine: a slope at the grid point gives the predictor; a method with a corrector then
  * asks for the slope there. Memory: the state alone for Euler, which is updated in place; state,
  * predictor and first slope for the others. */
+#include "base_math.h"
 #include "ode_grid.h"
 #include "ode_internal.h"
 #include <string.h>
@@ -32,7 +34,14 @@ static void begin_step(struct ode_solver *s)
     own->h =
         ode_grid_log_time(&own->grid, own->step + 1) - ode_grid_log_time(&own->grid, own->step);
     own->correcting = false;
-    ode_want(s, s->state, own->t);
+    ode_begin_step(s, own->t);
+}
+
+static void fixed_churned(struct ode_solver *s, double t)
+{
+    struct fixed *own = s->own;
+    own->t = t;
+    own->h = ode_grid_log_time(&own->grid, own->step + 1) - math_log(t);
 }
 
 static void end_step(struct ode_solver *s)
@@ -82,25 +91,34 @@ static void correct(struct ode_solver *s, const double *slope, double a, double 
     end_step(s);
 }
 
-/* The mean of the slopes dx/dt at both ends, times t_new − t; the reference's last step is Euler's.
- */
-static void improved_euler_feed(struct ode_solver *s, const double *slope)
+/* The mean of the slopes dx/dt at both ends, times t_new − t. */
+static void linear_feed(struct ode_solver *s, const double *slope)
 {
     const struct fixed *own = s->own;
     double before = own->t_new / own->t - 1.0; /* (t_new − t) / t */
     double after = 1.0 - own->t / own->t_new;  /* (t_new − t) / t_new */
     if (own->correcting)
         correct(s, slope, 0.5 * before, 0.5 * after);
-    else if (own->step == s->options.steps - 1)
-        euler_feed(s, slope);
     else
         predict(s, slope, before);
+}
+
+/* The reference's last step is Euler's. */
+static void improved_euler_feed(struct ode_solver *s, const double *slope)
+{
+    const struct fixed *own = s->own;
+    if (!own->correcting && own->step == s->options.steps - 1)
+        euler_feed(s, slope);
+    else
+        linear_feed(s, slope);
 }
 
 static void heun_feed(struct ode_solver *s, const double *slope)
 {
     const struct fixed *own = s->own;
-    if (own->correcting)
+    if (s->options.clock == ODE_CLOCK_LINEAR)
+        linear_feed(s, slope);
+    else if (own->correcting)
         correct(s, slope, 0.5 * own->h, 0.5 * own->h);
     else
         predict(s, slope, own->h);
@@ -109,17 +127,18 @@ static void heun_feed(struct ode_solver *s, const double *slope)
 static double fixed_progress(const struct ode_solver *s)
 {
     const struct fixed *own = s->own;
-    return ((double)own->step + (own->correcting ? 0.5 : 0.0)) / (double)s->options.steps;
+    return ((double)own->step + (own->correcting ? 0.5 : 0.0)) / (double)own->grid.steps;
 }
 
-static int64_t evaluations_twice(int steps)
+/* The step to zero is Euler's. */
+static int64_t evaluations_twice(const struct ode_options *options)
 {
-    return 2 * (int64_t)steps;
+    return 2 * (int64_t)options->steps - (options->to_zero ? 1 : 0);
 }
 
-static int64_t evaluations_twice_but_last(int steps)
+static int64_t evaluations_twice_but_last(const struct ode_options *options)
 {
-    return 2 * (int64_t)steps - 1;
+    return 2 * (int64_t)options->steps - 1;
 }
 
 const struct ode_ops ode_euler_ops = {
@@ -132,6 +151,7 @@ const struct ode_ops ode_euler_ops = {
     .start = fixed_start,
     .feed = euler_feed,
     .progress = fixed_progress,
+    .churned = fixed_churned,
 };
 
 const struct ode_ops ode_improved_euler_ops = {
@@ -144,6 +164,7 @@ const struct ode_ops ode_improved_euler_ops = {
     .start = fixed_start,
     .feed = improved_euler_feed,
     .progress = fixed_progress,
+    .churned = fixed_churned,
 };
 
 const struct ode_ops ode_heun_ops = {
@@ -156,4 +177,5 @@ const struct ode_ops ode_heun_ops = {
     .start = fixed_start,
     .feed = heun_feed,
     .progress = fixed_progress,
+    .churned = fixed_churned,
 };

@@ -20,9 +20,9 @@ static double from_u(const struct ode_grid *g, double u)
 
 static double exponent_of(const struct ode_options *options)
 {
-    if (options->schedule == ODE_SCHEDULE_RHO)
-        return RHO_EXPONENT;
-    return options->exponent > 0.0 ? options->exponent : POWER_EXPONENT;
+    if (options->exponent > 0.0)
+        return options->exponent;
+    return options->schedule == ODE_SCHEDULE_RHO ? RHO_EXPONENT : POWER_EXPONENT;
 }
 
 /* The field at t_break itself is that of the upper side, so the way down sets out below it: on the
@@ -47,7 +47,7 @@ void ode_grid_init(struct ode_grid *g, const struct ode_options *options, double
     *g = (struct ode_grid){.schedule = options->schedule,
                            .exponent = exponent_of(options),
                            .nodes = options->nodes,
-                           .steps = options->steps,
+                           .steps = ode_options_grid_steps(options),
                            .t0 = t0,
                            .t1 = t1};
     if (g->schedule == ODE_SCHEDULE_TUNED)

@@ -1,5 +1,5 @@
-/* The nodes between which the fixed-step methods step: `steps` + 1 times from t0 to t1, evenly
- * spaced in a function u of t.
+/* The nodes between which the fixed-step methods step: `steps` + 1 times from t0 to t1 (a step to
+ * zero is none of these), evenly spaced in a function u of t.
  *
  *     log     u = ln t        every step shrinks t by the same factor
  *     power   u = t^(1/p)     p = 10 unless told; large p comes near log, p = 1 is even in t

@@ -16,8 +16,8 @@ struct ode_ops {
     bool fixed_step;
     size_t vectors;      /* vectors of n doubles, the state among them */
     size_t private_size; /* bytes of the method's own struct */
-    /* Evaluations that `steps` steps take; 0 when nobody can say beforehand. */
-    int64_t (*evaluations)(int steps);
+    /* Evaluations that the options' steps take; 0 when nobody can say beforehand. */
+    int64_t (*evaluations)(const struct ode_options *options);
     enum ode_form (*form)(const struct ode_options *options);
     /* At vector 0 = x0, t0, t1, with everything checked. Ends in ode_want or ode_fail. */
     void (*start)(struct ode_solver *s);
@@ -25,6 +25,8 @@ struct ode_ops {
      * ode_fail. */
     void (*feed)(struct ode_solver *s, const double *slope);
     double (*progress)(const struct ode_solver *s);
+    /* The step under way sets out from t instead; NULL: a method without churn. */
+    void (*churned)(struct ode_solver *s, double t);
 };
 
 struct ode_solver {
@@ -40,6 +42,7 @@ struct ode_solver {
     double *state; /* after the last taken step */
     double state_time;
     struct ode_counts counts;
+    double churned; /* t̂, while noise is wanted */
     struct err error;
     double *vectors; /* [ops->vectors, n] */
     void *own;       /* the method's private struct, zeroed at ode_solver_new only */
@@ -54,6 +57,8 @@ static inline double *ode_vector(const struct ode_solver *s, size_t k)
 /* Asks for the slope at (point, time). Fails instead when the point is not finite or the budget of
  * evaluations is spent. */
 void ode_want(struct ode_solver *s, const double *point, double time);
+/* Begins a step from the state at t: asks for noise where the options churn, else for the slope. */
+void ode_begin_step(struct ode_solver *s, double t);
 /* One more step taken: the state is `state` (one of the solver's vectors), at time. False, and
  * failed, when it is not finite. */
 bool ode_advance(struct ode_solver *s, double *state, double time);
@@ -63,7 +68,7 @@ void ode_fail(struct ode_solver *s, enum err_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Table entries that several methods share: one evaluation a step; slopes in ln t. */
-int64_t ode_evaluations_once(int steps);
+int64_t ode_evaluations_once(const struct ode_options *options);
 enum ode_form ode_form_log(const struct ode_options *options);
 
 /* rk45 with steps of exactly `size` (in its clock, the last one shorter) and no error control: for

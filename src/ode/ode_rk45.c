@@ -323,9 +323,9 @@ static enum ode_form rk45_form(const struct ode_options *options)
     return options->clock == ODE_CLOCK_LOG ? ODE_SLOPE_DLNT : ODE_SLOPE_DT;
 }
 
-static int64_t rk45_evaluations(int steps)
+static int64_t rk45_evaluations(const struct ode_options *options)
 {
-    (void)steps;
+    (void)options;
     return 0;
 }
 

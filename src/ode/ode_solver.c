@@ -54,6 +54,11 @@ bool ode_method_is_fixed_step(enum ode_method method)
     return METHODS[method]->fixed_step;
 }
 
+bool ode_method_churns(enum ode_method method)
+{
+    return METHODS[method]->churned != NULL;
+}
+
 int ode_schedule_parse(const char *word, enum ode_schedule *out)
 {
     for (size_t k = 0; k < ODE_SCHEDULES; k++) {
@@ -70,9 +75,14 @@ const char *ode_schedule_name(enum ode_schedule schedule)
     return SCHEDULES[schedule];
 }
 
-int64_t ode_evaluations_once(int steps)
+int ode_options_grid_steps(const struct ode_options *options)
 {
-    return steps;
+    return options->steps - (options->to_zero ? 1 : 0);
+}
+
+int64_t ode_evaluations_once(const struct ode_options *options)
+{
+    return options->steps;
 }
 
 enum ode_form ode_form_log(const struct ode_options *options)
@@ -91,7 +101,7 @@ static int check_nodes(const struct ode_options *o, struct err *e)
     if (o->nodes == NULL)
         return err_fail(e, ERR_INPUT, "schedule", "there are no tuned nodes for %d steps",
                         o->steps);
-    for (int i = 0; i <= o->steps; i++) {
+    for (int i = 0; i <= ode_options_grid_steps(o); i++) {
         if (!(o->nodes[i] > 0.0) || !isfinite(o->nodes[i]) ||
             (i > 0 && !(o->nodes[i] < o->nodes[i - 1])))
             return err_fail(
@@ -102,24 +112,49 @@ static int check_nodes(const struct ode_options *o, struct err *e)
     return 0;
 }
 
+static int check_churn(const struct ode_options *o, struct err *e)
+{
+    const struct ode_churn *c = &o->churn;
+    if (!(c->amount >= 0.0) || c->amount > ODE_CHURN_MAX)
+        return err_fail(e, ERR_INPUT, "churn", "%g is not in 0 to %g", c->amount, ODE_CHURN_MAX);
+    if (c->amount == 0.0)
+        return 0;
+    if (!ode_method_churns(o->method))
+        return err_fail(e, ERR_INPUT, "churn",
+                        "is for euler, improved-euler and heun; %s remembers steps without noise",
+                        METHODS[o->method]->name);
+    if (!(c->t_min >= 0.0))
+        return err_fail(e, ERR_INPUT, "churn_t_min", "%g is not at least 0", c->t_min);
+    if (!(c->t_max >= c->t_min))
+        return err_fail(e, ERR_INPUT, "churn_t_max", "%g does not lie above churn_t_min = %g",
+                        c->t_max, c->t_min);
+    if (!(c->noise >= 0.0) || c->noise > 10.0)
+        return err_fail(e, ERR_INPUT, "churn_noise", "%g is not in 0 to 10", c->noise);
+    return 0;
+}
+
 static int check_fixed(const struct ode_options *o, struct err *e)
 {
     const struct ode_ops *ops = METHODS[o->method];
-    if (o->steps < 1 || o->steps > ODE_STEPS_MAX)
-        return err_fail(e, ERR_INPUT, "steps", "%d is not in 1 to %d", o->steps, ODE_STEPS_MAX);
+    int least = o->to_zero ? 2 : 1;
+    if (o->steps < least || o->steps > ODE_STEPS_MAX)
+        return err_fail(e, ERR_INPUT, "steps", "%d is not in %d to %d", o->steps, least,
+                        ODE_STEPS_MAX);
     if ((unsigned)o->schedule >= ODE_SCHEDULES)
         return err_fail(e, ERR_INPUT, "schedule", "there is no schedule number %d",
                         (int)o->schedule);
     if (o->schedule == ODE_SCHEDULE_TUNED && check_nodes(o, e) != 0)
         return -1;
-    if (o->exponent != 0.0 && o->schedule != ODE_SCHEDULE_POWER)
-        return err_fail(e, ERR_INPUT, "exponent", "is for the schedule power only");
+    if (o->exponent != 0.0 && o->schedule != ODE_SCHEDULE_POWER && o->schedule != ODE_SCHEDULE_RHO)
+        return err_fail(e, ERR_INPUT, "exponent", "is for the schedules power and rho only");
     if (o->exponent != 0.0 && !(o->exponent >= 1.0 && o->exponent <= 100.0))
         return err_fail(e, ERR_INPUT, "exponent", "%g is not in 1 to 100", o->exponent);
     if (!(o->t_break >= 0.0) || !isfinite(o->t_break))
         return err_fail(e, ERR_INPUT, "t_break", "%g is not a finite number of at least 0",
                         o->t_break);
-    int64_t needed = ops->evaluations(o->steps) + (o->to_zero ? 1 : 0);
+    if (check_churn(o, e) != 0)
+        return -1;
+    int64_t needed = ops->evaluations(o);
     if (needed > budget(o))
         return err_fail(e, ERR_LIMIT, "max_nfe",
                         "%s with %d steps takes %lld evaluations, more than max_nfe = %lld: raise "
@@ -130,6 +165,8 @@ static int check_fixed(const struct ode_options *o, struct err *e)
 
 static int check_adaptive(const struct ode_options *o, struct err *e)
 {
+    if (o->churn.amount != 0.0)
+        return err_fail(e, ERR_INPUT, "churn", "does not apply to rk45, which picks its own steps");
     if (!(o->rtol >= ODE_RTOL_MIN) || !(o->rtol < 1.0))
         return err_fail(e, ERR_INPUT, "rtol", "%g is not in [%g, 1)", o->rtol, ODE_RTOL_MIN);
     if (!(o->atol >= 0.0) || !isfinite(o->atol))
@@ -270,10 +307,10 @@ enum ode_form ode_solver_form(const struct ode_solver *s)
     return s->form;
 }
 
-/* x − t · dx/dt at t1. */
+/* x − t · dx/dt at t1, or where churn has taken it. */
 static void step_to_zero(struct ode_solver *s, const double *slope)
 {
-    double factor = s->form == ODE_SLOPE_DLNT ? 1.0 : s->t1;
+    double factor = s->form == ODE_SLOPE_DLNT ? 1.0 : s->time;
     for (size_t i = 0; i < s->n; i++)
         s->state[i] -= factor * slope[i];
     if (ode_advance(s, s->state, 0.0))
@@ -293,6 +330,24 @@ void ode_solver_feed(struct ode_solver *s, const double *slope)
         step_to_zero(s, slope);
     else
         s->ops->feed(s, slope);
+}
+
+int64_t ode_solver_noise_step(const struct ode_solver *s)
+{
+    return s->counts.accepted;
+}
+
+void ode_solver_feed_noise(struct ode_solver *s, const double *normals)
+{
+    if (s->status != ODE_WANTS_NOISE)
+        return;
+    double added =
+        s->options.churn.noise * sqrt(s->churned * s->churned - s->state_time * s->state_time);
+    for (size_t i = 0; i < s->n; i++)
+        s->state[i] += added * normals[i];
+    if (!s->ending)
+        s->ops->churned(s, s->churned);
+    ode_want(s, s->state, s->churned);
 }
 
 const double *ode_solver_state(const struct ode_solver *s)
@@ -338,6 +393,19 @@ void ode_want(struct ode_solver *s, const double *point, double time)
     s->status = ODE_WANTS_SLOPE;
 }
 
+void ode_begin_step(struct ode_solver *s, double t)
+{
+    const struct ode_churn *c = &s->options.churn;
+    if (c->amount == 0.0 || t < c->t_min || t > c->t_max) {
+        ode_want(s, s->state, t);
+        return;
+    }
+    double gamma = c->amount / (double)s->options.steps, most = sqrt(2.0) - 1.0;
+    s->churned = t * (1.0 + (gamma < most ? gamma : most));
+    s->time = t;
+    s->status = ODE_WANTS_NOISE;
+}
+
 bool ode_advance(struct ode_solver *s, double *state, double time)
 {
     if (!all_finite(state, s->n)) {
@@ -357,7 +425,7 @@ void ode_finish(struct ode_solver *s)
         return;
     }
     s->ending = true;
-    ode_want(s, s->state, s->t1);
+    ode_begin_step(s, s->t1);
 }
 
 void ode_fail(struct ode_solver *s, enum err_code code, const char *format, ...)

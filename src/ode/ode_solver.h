@@ -10,6 +10,9 @@
  *         → slope of the field at (ode_solver_point(s), ode_solver_time(s)), in the form
  *           ode_solver_form(s) → ode_solver_feed(s, slope);
  *
+ * A stochastic way (ode_churn) also asks for noise now and then: ODE_WANTS_NOISE, to be answered
+ * with ode_solver_feed_noise.
+ *
  * Independent variable: the added dimension t itself or ln t (`clock`). In ln t the slope asked for
  * is dx/d ln t = t·dx/dt, which for the Poisson flow is x minus the data prediction and stays
  * regular as t → 0; in t it is dx/dt. Threads: one solver, one thread at a time; no locks, no
@@ -38,6 +41,7 @@ int ode_method_parse(const char *word, enum ode_method *out); /* -1 for another 
 const char *ode_method_name(enum ode_method method);
 /* Whether it takes a number of steps (else tolerances). */
 bool ode_method_is_fixed_step(enum ode_method method);
+bool ode_method_churns(enum ode_method method); /* whether it takes an ode_churn */
 
 /* How the nodes of a fixed-step method lie: evenly in ln t, in t^(1/exponent), in t^(1/7), or where
  * a search has put them. */
@@ -59,14 +63,22 @@ enum ode_form { ODE_SLOPE_DLNT, ODE_SLOPE_DT };
 #define ODE_NFE_MAX 10000000
 #define ODE_RTOL_MIN 1e-12
 
+/* Noise that euler, improved-euler and heun add before each of their steps, the one to zero too, at
+ * t_min ≤ t ≤ t_max (Karras et al. 2022, algorithm 2): with γ = min(amount / steps, √2 − 1) the
+ * step sets out from t̂ = t (1 + γ) and x + √(t̂² − t²) · noise · N(0, I). amount 0: none. */
+struct ode_churn {
+    double amount, t_min, t_max, noise;
+};
+#define ODE_CHURN_MAX 1e4
+
 struct ode_options {
     enum ode_method method;
-    enum ode_clock clock;       /* rk45 only */
+    enum ode_clock clock;       /* of rk45 and heun */
     int steps;                  /* fixed-step methods: 1 to ODE_STEPS_MAX */
     enum ode_schedule schedule; /* fixed-step methods */
-    double exponent;            /* of the schedule power: 1 to 100, 0 = 10 */
-    /* Of the schedule tuned: steps + 1 times that fall strictly, t0 the first and t1 the last; not
-     * owned, to last as long as the solver. */
+    double exponent;            /* of power, 0 = 10, and rho, 0 = 7: 1 to 100 */
+    /* Of the schedule tuned: steps + 1 times, or `steps` with to_zero, that fall strictly, t0 the
+     * first and t1 the last; not owned, to last as long as the solver. */
     const double *nodes;
     double rtol, atol; /* rk45 */
     int64_t max_nfe;   /* evaluations after which it gives up; 0 = ODE_NFE_MAX */
@@ -80,19 +92,26 @@ struct ode_options {
      * control. This many components of that kind (H·W for the reference's norm, 0 for the plain
      * one). Only with ODE_CLOCK_LOG. */
     size_t time_components;
-    /* After t1, which then lies below t0, one step of Euler's more, to t = 0: x − t·dx/dt there is
-     * the data prediction, on which exact fields and PFGM++ end. One evaluation more. */
+    /* The way ends at t = 0 instead: from t1, which then lies below t0, by a step of Euler's, since
+     * x − t·dx/dt there is the data prediction, on which exact fields and PFGM++ end. Of a
+     * fixed-step method it is the last of `steps`, two at least, as PFGM++'s reference counts;
+     * rk45 takes it besides. */
     bool to_zero;
+    struct ode_churn churn;
 };
 
 /* Checks ranges (finite, steps, rtol in [ODE_RTOL_MIN, 1), atol ≥ 0 …): ERR_INPUT. A max_nfe that a
  * fixed-step method's number of steps is bound to exceed is ERR_LIMIT here, before any work. The
  * error's `at` is the name of the option: "method", "steps", "schedule", "exponent",
- * "t_break", "rtol", "atol", "max_nfe", "time_components". */
+ * "t_break", "rtol", "atol", "max_nfe", "time_components", "churn", "churn_t_min", "churn_t_max",
+ * "churn_noise". */
 int ode_options_check(const struct ode_options *options, struct err *e);
+/* Steps between nodes from t0 to t1 of a fixed-step method: all but the one to zero. */
+int ode_options_grid_steps(const struct ode_options *options);
 
 enum ode_status {
     ODE_WANTS_SLOPE, /* evaluate and feed */
+    ODE_WANTS_NOISE, /* ode_solver_feed_noise */
     ODE_DONE,        /* ode_solver_state is the result */
     ODE_FAILED       /* ode_solver_error tells why */
 };
@@ -129,6 +148,11 @@ enum ode_form ode_solver_form(const struct ode_solver *s);
  * nothing). A non-finite slope or state, step underflow or the end of max_nfe make the status
  * ODE_FAILED. The slope may not lie in the solver's own vectors. Allocates nothing. */
 void ode_solver_feed(struct ode_solver *s, const double *slope);
+
+/* While the status is ODE_WANTS_NOISE: the number of the step that it is for, and the n independent
+ * standard normals, which belong to that step alone. */
+int64_t ode_solver_noise_step(const struct ode_solver *s);
+void ode_solver_feed_noise(struct ode_solver *s, const double *normals);
 
 /* The state [n] and t after the last taken step; the pointer is good until the next feed. */
 const double *ode_solver_state(const struct ode_solver *s);

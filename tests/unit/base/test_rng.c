@@ -159,6 +159,32 @@ static void chi_squares_have_their_law(void **state)
     }
 }
 
+/* A part of a stream is what it is in the whole; as many of one sign as of the other, also beside
+ * each other. */
+static void signs_are_bits_of_one_stream(void **state)
+{
+    (void)state;
+    enum { SIGNS = 1 << 16 };
+    static double all[SIGNS], part[1000];
+    double sum = 0, beside = 0;
+    rng_signs(21, 3, RNG_TEST, 0, SIGNS, all);
+    for (uint64_t first = 0; first < 300; first += 13) {
+        rng_signs(21, 3, RNG_TEST, first, 1000, part);
+        assert_memory_equal(part, all + first, sizeof part);
+    }
+    for (int i = 0; i < SIGNS; i++) {
+        assert_true(all[i] == 1.0 || all[i] == -1.0);
+        sum += all[i];
+        beside += i > 0 ? all[i] * all[i - 1] : 0;
+    }
+    assert_true(fabs(sum) < 4 * sqrt(SIGNS) && fabs(beside) < 4 * sqrt(SIGNS));
+    const uint32_t counter[4] = {3, 0, RNG_TEST, 2}, key[2] = {21, 0};
+    uint32_t words[4];
+    rng_philox(counter, key, words);
+    for (size_t i = 0; i < 128; i++) /* the lowest bit of the lowest word first */
+        assert_true(all[256 + i] == (words[i / 32] >> i % 32 & 1 ? 1.0 : -1.0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +195,7 @@ int main(void)
         cmocka_unit_test(streams_differ_by_seed_index_and_purpose),
         cmocka_unit_test(integers_below_a_bound_are_exact),
         cmocka_unit_test(chi_squares_have_their_law),
+        cmocka_unit_test(signs_are_bits_of_one_stream),
     };
     return cmocka_run_group_tests_name("base: random numbers", tests, NULL, NULL);
 }

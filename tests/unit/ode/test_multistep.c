@@ -422,7 +422,9 @@ static void test_options_of_schedules_are_checked(void **state)
         assert_int_equal(ode_options_check(&o, &e), -1);
         assert_string_equal(e.at, "t_break");
     }
-    good.schedule = ODE_SCHEDULE_RHO; /* has its own exponent */
+    good.schedule = ODE_SCHEDULE_RHO;
+    assert_int_equal(ode_options_check(&good, &e), 0);
+    good.schedule = ODE_SCHEDULE_LOG; /* has none */
     assert_int_equal(ode_options_check(&good, &e), -1);
     assert_string_equal(e.at, "exponent");
     good.exponent = 0.0;

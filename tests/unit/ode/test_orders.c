@@ -123,8 +123,9 @@ static void test_one_source_is_a_straight_line(void **state)
     }
 }
 
-/* One step of Euler's more, from t_min to 0, ends on the data prediction: every method on a single
- * source, at one evaluation more than without it, and none goes to zero upwards. */
+/* A last step of Euler's, from t_min to 0, ends on the data prediction: every method on a single
+ * source; it is one of the steps of a fixed-step method and one evaluation, and none goes to zero
+ * upwards. */
 static void test_the_step_to_zero(void **state)
 {
     (void)state;
@@ -139,6 +140,7 @@ static void test_the_step_to_zero(void **state)
         double scratch[2];
         struct ode_solver *plain = drive_new(options, 2);
         options.to_zero = true;
+        options.steps += ode_method_is_fixed_step(method) ? 1 : 0;
         struct ode_solver *s = drive_new(options, 2);
         assert_int_equal(drive(plain, start, 40.0, 0.1, drive_sources_slope, &field, scratch),
                          ODE_DONE);
@@ -146,7 +148,9 @@ static void test_the_step_to_zero(void **state)
                          ODE_DONE);
         assert_true(worst_difference(ode_solver_state(s), y, 2) < 1e-12);
         assert_true(ode_solver_state_time(s) == 0.0 && ode_solver_progress(s) == 1.0);
-        assert_int_equal(ode_solver_counts(s).nfe, ode_solver_counts(plain).nfe + 1);
+        /* the step to zero takes the place of improved-euler's own last step of Euler's */
+        assert_int_equal(ode_solver_counts(s).nfe,
+                         ode_solver_counts(plain).nfe + (method == ODE_IMPROVED_EULER ? 2 : 1));
         assert_int_equal(drive(s, start, 0.1, 40.0, drive_sources_slope, &field, scratch),
                          ODE_FAILED);
         assert_int_equal(ode_solver_error(s)->code, ERR_INPUT);

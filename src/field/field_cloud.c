@@ -3,7 +3,7 @@
  * A group begins a block of its own; lanes left over hold weight zero (logarithm −∞ as −FLT_MAX,
  * which the exponential makes 0). Within a group sources keep the order of the file. Questions go
  * chunk by chunk over the blocks, so that points are read from memory once for all of a call. */
-#include "field_cloud_kernels.h"
+#include "field_cloud_internal.h"
 
 #include "base_cpu.h"
 #include "base_math.h"
@@ -14,26 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LANES FIELD_CLOUD_LANES
+/* In few dimensions powers of distances are made of products, which is faster than logarithms. */
+#define PLAIN_POWERS_BELOW 8
 #define CHUNK_BYTES ((size_t)256 << 10) /* of points; half of a second-level cache */
-
-struct field_cloud {
-    size_t d, blocks, bytes;
-    float power; /* (d + 1) / 2 */
-    float *points, *own;
-    size_t *begin; /* [groups + 1], blocks; what has no group lies behind the last one */
-    int groups;
-    double *centre, radius;
-    const struct field_cloud_kernels *kernels;
-};
-
-struct field_cloud_scratch {
-    int batch;
-    size_t stride; /* floats of one question's weights */
-    float *weights, *x, *lanes;
-    float *number; /* [batch] least square, then largest log weight */
-    double *total;
-};
 
 const struct field_cloud_kernels *field_cloud_kernels_best(void)
 {
@@ -172,6 +155,7 @@ struct field_cloud *field_cloud_new(const struct field_cloud_points *points, str
     c->d = points->d;
     c->groups = points->groups;
     c->power = (float)(0.5 * ((double)points->d + 1.0));
+    c->halves = points->d < PLAIN_POWERS_BELOW && !points->weights ? (int)points->d + 1 : 0;
     c->kernels = field_cloud_kernels_best();
     if (check(points, e) || lay_sections(c, points, e) || allocate(c, e) ||
         place_points(c, points, e)) {
@@ -222,7 +206,8 @@ struct field_cloud_scratch *field_cloud_scratch_new(const struct field_cloud *c,
     }
     s->batch = batch;
     s->stride = c->blocks * LANES;
-    if (batch < 1 || !size_mul(count, s->stride + c->d + 1, &floats) ||
+    /* beside each question's weights and point, what derivatives of one need */
+    if (batch < 1 || !size_mul(count + DERIVATIVE_ROWS, s->stride + c->d + 1, &floats) ||
         !size_mul(floats, sizeof(float), &floats)) {
         err_fail(e, ERR_LIMIT, "batch", "%d questions are too many for one call", batch);
         free(s);
@@ -233,7 +218,10 @@ struct field_cloud_scratch *field_cloud_scratch_new(const struct field_cloud *c,
     s->lanes = malloc(c->d * LANES * sizeof(float));
     s->number = malloc(count * sizeof *s->number);
     s->total = malloc(count * sizeof *s->total);
-    if (s->weights && s->x && s->lanes && s->number && s->total)
+    s->rows = malloc(DERIVATIVE_ROWS * s->stride * sizeof(float));
+    s->vectors = malloc(DERIVATIVE_VECTORS * c->d * sizeof(float));
+    s->sum = malloc(c->d * sizeof *s->sum);
+    if (s->weights && s->x && s->lanes && s->number && s->total && s->rows && s->vectors && s->sum)
         return s;
     err_fail_memory(e, floats);
     field_cloud_scratch_free(s);
@@ -249,24 +237,13 @@ void field_cloud_scratch_free(struct field_cloud_scratch *s)
     free(s->lanes);
     free(s->number);
     free(s->total);
+    free(s->rows);
+    free(s->vectors);
+    free(s->sum);
     free(s);
 }
 
 /* ---- questions ---- */
-
-/* The blocks that count for a question, cut to [begin, end): false when none is left. */
-static bool part(const struct field_cloud *c, int group, size_t begin, size_t end, size_t *first,
-                 size_t *count)
-{
-    size_t low = group == FIELD_CLOUD_NONE ? 0 : c->begin[group];
-    size_t high = group == FIELD_CLOUD_NONE ? c->blocks : c->begin[group + 1];
-
-    low = low > begin ? low : begin;
-    high = high < end ? high : end;
-    *first = low;
-    *count = high > low ? high - low : 0;
-    return *count > 0;
-}
 
 static void measure_distances(const struct field_cloud *c, struct field_cloud_scratch *s, int n,
                               const struct field_cloud_query *queries, size_t begin, size_t end)
@@ -274,7 +251,7 @@ static void measure_distances(const struct field_cloud *c, struct field_cloud_sc
     for (int i = 0; i < n; i++) {
         size_t first, count;
         float t = (float)queries[i].t;
-        if (!part(c, queries[i].group, begin, end, &first, &count))
+        if (!field_cloud_part(c, queries[i].group, begin, end, &first, &count))
             continue;
         float least = c->kernels->distances(c->points + first * c->d * LANES, c->d, count,
                                             s->x + (size_t)i * c->d, t * t,
@@ -289,9 +266,14 @@ static void weigh(const struct field_cloud *c, struct field_cloud_scratch *s, in
 {
     for (int i = 0; i < n; i++) {
         size_t first, count;
-        if (!part(c, queries[i].group, 0, c->blocks, &first, &count))
+        if (!field_cloud_part(c, queries[i].group, 0, c->blocks, &first, &count))
             continue;
         float *w = s->weights + (size_t)i * s->stride + first * LANES;
+        if (c->halves > 0) {
+            s->total[i] =
+                c->kernels->powers(w, c->own + first * LANES, count, c->halves, s->number[i]);
+            continue;
+        }
         float largest =
             c->kernels->log_weights(w, c->own + first * LANES, count, c->power, s->number[i]);
         s->total[i] = c->kernels->weights(w, count, largest);
@@ -303,7 +285,7 @@ static void add_means(const struct field_cloud *c, struct field_cloud_scratch *s
 {
     for (int i = 0; i < n; i++) {
         size_t first, count;
-        if (part(c, queries[i].group, begin, end, &first, &count))
+        if (field_cloud_part(c, queries[i].group, begin, end, &first, &count))
             c->kernels->mean(c->points + first * c->d * LANES, c->d, count,
                              s->weights + (size_t)i * s->stride + first * LANES, s->lanes,
                              queries[i].prediction);

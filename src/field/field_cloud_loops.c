@@ -7,11 +7,13 @@
 #include "field_cloud_kernels.h"
 
 #include <float.h>
+#include <math.h>
 #include <string.h>
 
 #define LANES FIELD_CLOUD_LANES
 #define RUN 32      /* terms of a partial sum over d */
 #define MEAN_RUN 64 /* blocks of a partial sum of the mean */
+#define SUM_RUN 64  /* and of the weights' sum */
 
 typedef float lanes_f __attribute__((vector_size(4 * LANES), aligned(4)));
 typedef int32_t lanes_i __attribute__((vector_size(4 * LANES), aligned(4)));
@@ -121,9 +123,20 @@ static void exp_of(lanes_f *value)
     *value = SELECT(gone, (lanes_f){0}, p * (lanes_f)scale);
 }
 
+/* The lanes' sum, and 0 in their place. */
+static double take_sum(lanes_f *lanes)
+{
+    float part = 0.0f;
+    for (int l = 0; l < LANES; l++)
+        part += (*lanes)[l];
+    *lanes = (lanes_f){0};
+    return (double)part;
+}
+
 static double weights(float *log_weights, size_t blocks, float largest)
 {
     double total = 0.0;
+    lanes_f sum = {0};
 
     for (size_t b = 0; b < blocks; b++) {
         lanes_f value;
@@ -131,12 +144,36 @@ static double weights(float *log_weights, size_t blocks, float largest)
         value = value - largest;
         exp_of(&value);
         memcpy(log_weights + b * LANES, &value, sizeof value);
-        float part = 0.0f;
-        for (int l = 0; l < LANES; l++)
-            part += value[l];
-        total += (double)part;
+        sum += value;
+        if (b % SUM_RUN == SUM_RUN - 1)
+            total += take_sum(&sum);
     }
-    return total;
+    return total + take_sum(&sum);
+}
+
+static double powers(float *squares, const float *own, size_t blocks, int halves, float least)
+{
+    double total = 0.0;
+    lanes_f sum = {0};
+
+    for (size_t b = 0; b < blocks; b++) {
+        lanes_f ratio, self, value = (lanes_f){0} + 1.0f;
+        load(&ratio, squares + b * LANES);
+        load(&self, own + b * LANES);
+        ratio = least / ratio;
+        if (halves % 2)
+            for (int l = 0; l < LANES; l++)
+                value[l] = sqrtf(ratio[l]);
+        for (int k = 1; k < halves; k += 2)
+            value = value * ratio;
+        /* what the sum would not notice goes before it is too small to be normal */
+        value = SELECT((self < 0.0f) | (value < 1e-30f), (lanes_f){0}, value);
+        memcpy(squares + b * LANES, &value, sizeof value);
+        sum += value;
+        if (b % SUM_RUN == SUM_RUN - 1)
+            total += take_sum(&sum);
+    }
+    return total + take_sum(&sum);
 }
 
 static void flush(size_t d, float *lanes, double *sum)
@@ -150,26 +187,35 @@ static void flush(size_t d, float *lanes, double *sum)
     memset(lanes, 0, d * LANES * sizeof *lanes);
 }
 
-static void mean(const float *points, size_t d, size_t blocks, const float *weights, float *lanes,
-                 double *sum)
+/* near the data most blocks weigh nothing */
+static bool weighs(const float *weights)
+{
+    bool any = false;
+    for (int l = 0; l < LANES; l++)
+        any = any || weights[l] != 0.0f;
+    return any;
+}
+
+/* sum += Σ weight · y, or · (y − origin). */
+static inline __attribute__((always_inline)) void add_weighted(const float *points, size_t d,
+                                                               size_t blocks, const float *weights,
+                                                               const float *origin, float *lanes,
+                                                               double *sum)
 {
     size_t pending = 0;
 
     memset(lanes, 0, d * LANES * sizeof *lanes);
     for (size_t b = 0; b < blocks; b++) {
-        lanes_f w;
-        load(&w, weights + b * LANES);
-        bool any = false; /* near the data most blocks weigh nothing */
-        for (int l = 0; l < LANES; l++)
-            any = any || w[l] != 0.0f;
-        if (!any)
+        if (!weighs(weights + b * LANES))
             continue;
         const float *y = points + b * d * LANES;
+        lanes_f w;
+        load(&w, weights + b * LANES);
         for (size_t j = 0; j < d; j++) {
             lanes_f sum_j, y_j;
             load(&sum_j, lanes + j * LANES);
             load(&y_j, y + j * LANES);
-            sum_j += w * y_j;
+            sum_j += w * (origin ? y_j - origin[j] : y_j);
             memcpy(lanes + j * LANES, &sum_j, sizeof sum_j);
         }
         if (++pending == MEAN_RUN) {
@@ -181,9 +227,45 @@ static void mean(const float *points, size_t d, size_t blocks, const float *weig
         flush(d, lanes, sum);
 }
 
+static void mean(const float *points, size_t d, size_t blocks, const float *weights, float *lanes,
+                 double *sum)
+{
+    add_weighted(points, d, blocks, weights, NULL, lanes, sum);
+}
+
+static void offset(const float *points, size_t d, size_t blocks, const float *weights,
+                   const float *origin, float *lanes, double *sum)
+{
+    memset(sum, 0, d * sizeof *sum);
+    add_weighted(points, d, blocks, weights, origin, lanes, sum);
+}
+
+static void along(const float *points, size_t d, size_t blocks, const float *weights,
+                  const float *origin, const float *direction, float *out)
+{
+    for (size_t b = 0; b < blocks; b++) {
+        const float *y = points + b * d * LANES;
+        lanes_f sum = {0};
+        size_t end = weighs(weights + b * LANES) ? d : 0;
+        for (size_t begin = 0; begin < end; begin += RUN) {
+            lanes_f part = {0};
+            for (size_t j = begin; j < end && j < begin + RUN; j++) {
+                lanes_f y_j;
+                load(&y_j, y + j * LANES);
+                part += (y_j - origin[j]) * direction[j];
+            }
+            sum += part;
+        }
+        memcpy(out + b * LANES, &sum, sizeof sum);
+    }
+}
+
 const struct field_cloud_kernels FIELD_CLOUD_KERNELS = {
     .distances = distances,
     .log_weights = log_weights,
     .weights = weights,
+    .powers = powers,
     .mean = mean,
+    .along = along,
+    .offset = offset,
 };

@@ -18,4 +18,14 @@ struct field_flow {
 double field_flow_divisor(const struct field_flow *flow, const float *v_x, size_t n, double v_t,
                           double t);
 
+/* The derivative of that divisor: by v_x it is the number `v_x` times v_x itself, by v_t `v_t`,
+ * which is 1, or 0 where the substitution rules. Where a is held below its limit the divisor is
+ * constant.
+ */
+struct field_flow_slope {
+    double v_x, v_t;
+};
+struct field_flow_slope field_flow_divisor_slope(const struct field_flow *flow, const float *v_x,
+                                                 size_t n, double t);
+
 #endif

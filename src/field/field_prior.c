@@ -66,13 +66,22 @@ static double log_square_sum(double a, double b)
     return 2.0 * math_log(big) + log1p(ratio * ratio);
 }
 
+/* ln S_m(1), the area of the unit sphere in m dimensions, m = 2·half. */
+static double log_sphere(double half)
+{
+    return LN_2 + half * LN_PI - math_lgamma(half);
+}
+
 double field_prior_log_density(size_t d, double t_max, double r)
 {
-    /* ln S_m(1) = ln 2 + m/2 · ln π − ln Γ(m/2) with m = d + 1; its ln 2 cancels that of the half
-     * sphere. */
     double half = 0.5 * ((double)d + 1.0);
-    double log_sphere = LN_2 + half * LN_PI - math_lgamma(half);
-    return math_log(t_max) - log_sphere + LN_2 - half * log_square_sum(r, t_max);
+    return math_log(t_max) - log_sphere(half) + LN_2 - half * log_square_sum(r, t_max);
+}
+
+double field_prior_log_density_reference(size_t d, double t_max, double r)
+{
+    double half = 0.5 * (double)d;
+    return math_log(t_max) - log_sphere(half) + LN_2 - (half + 0.5) * log_square_sum(r, t_max);
 }
 
 /* Γ(a + 1/2) / Γ(a). For large a the difference of two large logarithms would lose the digits that

@@ -33,6 +33,9 @@ double field_prior_radius(const struct field_prior *prior, double g_norm, double
 /* Of the unclipped prior. log p(x) for a point of norm r (field.md: log T − log S_{d+1}(1) + log 2
  * − (d+1)/2·log(r² + T²)), S_{d+1}(1) = area of the unit sphere in d+1 dimensions. */
 double field_prior_log_density(size_t d, double t_max, double r);
+/* The same with the constant that the reference's likelihood has: S_d(1) in the place of
+ * S_{d+1}(1), for comparing with its figures; it does not integrate to 1. */
+double field_prior_log_density_reference(size_t d, double t_max, double r);
 /* P(‖x‖ ≤ r): r²/(r² + T²) is Beta(d/2, 1/2). Relative error about 1e-12. Uses the C library's
  * log1p: it judges samples and never feeds one. */
 double field_prior_radius_cdf(size_t d, double t_max, double r);

@@ -24,8 +24,9 @@ struct cloud_case {
 };
 
 static const struct cloud_case cases[] = {
-    {1, 1, false, 0},   {5, 3, true, 0},     {16, 2, false, 0},  {17, 2, true, 3},
-    {1000, 2, true, 0}, {500, 64, false, 2}, {300, 784, true, 4}};
+    {1, 1, false, 0},    {5, 3, true, 0},     {16, 2, false, 0},
+    {17, 2, true, 3},    {1000, 2, true, 0},  {1000, 2, false, 2},
+    {3000, 7, false, 0}, {500, 64, false, 2}, {300, 784, true, 4}};
 
 struct points {
     double *exact, *weights;
@@ -154,6 +155,8 @@ static void test_instruction_sets_agree(void **state)
     double *draws = malloc(N * (D + 1) * sizeof(double)), sums[2][D] = {{0}}, totals[2];
     float *points = malloc(N * D * sizeof(float)), *own = calloc(N, sizeof(float));
     float *weights[2], *lanes = malloc(D * FIELD_CLOUD_LANES * sizeof(float)), x[D];
+    float *powers[2], *along[2];
+    double offsets[2][D], power_totals[2];
     rng_normals(7, 7, RNG_TEST, N * (D + 1), draws);
     for (size_t i = 0; i < N * D; i++)
         points[i] = (float)draws[i];
@@ -163,21 +166,34 @@ static void test_instruction_sets_agree(void **state)
         x[j] = (float)draws[j * 3] * 2.0f;
     for (int k = 0; k < 2; k++) {
         weights[k] = malloc(N * sizeof(float));
+        powers[k] = malloc(N * sizeof(float));
+        along[k] = malloc(N * sizeof(float));
         float least = sets[k]->distances(points, D, BLOCKS, x, 0.01f, weights[k]);
+        memcpy(powers[k], weights[k], N * sizeof(float));
+        power_totals[k] = sets[k]->powers(powers[k], own, BLOCKS, 3, least);
         float largest = sets[k]->log_weights(weights[k], own, BLOCKS, 0.5f * (D + 1), least);
         totals[k] = sets[k]->weights(weights[k], BLOCKS, largest);
         sets[k]->mean(points, D, BLOCKS, weights[k], lanes, sums[k]);
+        sets[k]->along(points, D, BLOCKS, weights[k], x, points, along[k]);
+        sets[k]->offset(points, D, BLOCKS, weights[k], x, lanes, offsets[k]);
     }
     assert_memory_equal(weights[0], weights[1], N * sizeof(float));
     assert_memory_equal(&totals[0], &totals[1], sizeof(double));
     assert_memory_equal(sums[0], sums[1], sizeof sums[0]);
+    assert_memory_equal(powers[0], powers[1], N * sizeof(float));
+    assert_memory_equal(&power_totals[0], &power_totals[1], sizeof(double));
+    assert_memory_equal(along[0], along[1], N * sizeof(float));
+    assert_memory_equal(offsets[0], offsets[1], sizeof offsets[0]);
     assert_true(totals[0] >= 1.0);
     free(draws);
     free(points);
     free(own);
     free(lanes);
-    free(weights[0]);
-    free(weights[1]);
+    for (int k = 0; k < 2; k++) {
+        free(weights[k]);
+        free(powers[k]);
+        free(along[k]);
+    }
 }
 
 /* One source is found to the bit, far away and right on it. */

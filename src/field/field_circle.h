@@ -1,0 +1,22 @@
+/* The way between two points of the plane t = T.
+ *
+ * A latent of a Poisson flow is a direction, on which what the image shows depends, and a norm. The
+ * straight line between two latents of high dimension passes far below both norms, where the prior
+ * has no mass; so directions go along their great circle at constant speed, and norms from one to
+ * the other in even steps. Bits depend on the arguments alone: sines are base_math.h's. Pure; any
+ * thread. */
+#ifndef FIELD_CIRCLE_H
+#define FIELD_CIRCLE_H
+
+#include <stddef.h>
+
+/* The point out [d] at fraction s, 0 ≤ s ≤ 1, of the way from a [d] to b [d]. All are finite; `out`
+ * is neither of them. The ends are exact: s = 0 gives a and s = 1 gives b, bit for bit.
+ *
+ * Where the circle does not exist or is not the only one: with a norm of 0 the direction is the
+ * other point's all along; opposite directions (within 1e-7 of half a turn) go by way of the first
+ * of the axes that a has least of, made perpendicular to a; and with d = 1, where there is no way
+ * around, straight through 0. */
+void field_circle_between(size_t d, const double *a, const double *b, double s, double *out);
+
+#endif

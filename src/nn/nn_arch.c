@@ -81,7 +81,7 @@ static int check_mlp(const struct nn_arch *a, struct err *e)
         return -1;
     if (a->nf % 2 != 0)
         return err_fail(e, ERR_INPUT, "width", "must be a multiple of 8, is %d", 4 * a->nf);
-    if (a->image_size != 1 || a->pyramid != NN_PYRAMID_NONE ||
+    if (a->image_size != 1 || a->pyramid != NN_PYRAMID_NONE || a->denoiser ||
         a->embedding != NN_EMBEDDING_POSITIONAL)
         return err_fail(e, ERR_INTERNAL, "kind", "an mlp with settings of an image's network");
     return 0;
@@ -276,7 +276,7 @@ struct nn_param *nn_arch_params(const struct nn_arch *arch, size_t *count, struc
     for (int i = 0; i < plan.step_count && !l.failed; i++)
         add_module(&l, &plan.steps[i], arch);
     nn_plan_free(&plan);
-    const int embedding[2] = {arch->classes, 4 * arch->nf};
+    const int embedding[2] = {arch->classes, nn_label_length(arch)};
     if (arch->classes > 0)
         add_named(&l, NN_LABEL_EMBEDDING, 2, embedding);
     if (l.failed) {

@@ -6,7 +6,13 @@
  *
  * A network with classes has one more parameter behind all others, NN_LABEL_EMBEDDING [classes][4
  * nf]. Its row of an image's class is added to the time embedding, before the blocks' SiLU; nothing
- * is added for an image without a label. */
+ * is added for an image without a label.
+ *
+ * The denoisers of PFGM++ are the same network but for three things that `denoiser` says: the head
+ * has no channel for v_t, the time is fed to the embedding as it is (it is the logarithm of a noise
+ * level), and a class's row, [classes][length of the embedding] here, is added before the first
+ * linear layer. (The reference's bias of the labels, added whether or not there is a label, is part
+ * of that layer's bias here.) */
 #ifndef NN_ARCH_H
 #define NN_ARCH_H
 
@@ -44,6 +50,7 @@ struct nn_arch {
     bool fir;                            /* resample with the [1,3,3,1] filter instead of box */
     enum nn_input_pyramid pyramid;
     enum nn_embedding embedding;
+    bool denoiser; /* of PFGM++; not for an mlp */
     int classes; /* rows of the label embedding; 0: none. Not among an architecture's stored
                     settings: it is the number of the description's labels */
 };

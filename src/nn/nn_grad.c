@@ -30,6 +30,14 @@ static int allocate(struct nn_grad *g, struct err *e)
         return err_fail_memory(e, g->param_count * sizeof *g->pieces);
     if (nn_grad_lay(g, e))
         return -1;
+    if (!size_mul(threads, g->matrix * sizeof(float), &bytes))
+        return err_fail(e, ERR_LIMIT, "nf", "the weights do not fit in memory");
+    g->transposed = (float *)nn_arena_memory(bytes, e);
+    if (!g->transposed)
+        return -1;
+    g->block_bytes += bytes;
+    if (g->options.inputs) /* sums and workspaces are training's */
+        return 0;
     if (!size_mul(g->canonical_count, NN_GRAD_SHARDS * sizeof(float), &bytes))
         return err_fail(e, ERR_LIMIT, "nf", "the gradients do not fit in memory");
     g->sums_block = nn_arena_memory(bytes, e);
@@ -83,13 +91,10 @@ void nn_grad_free(struct nn_grad *g)
 {
     if (!g)
         return;
-    for (int i = 0; g->work && i < nn_pool_threads(g->pool); i++) {
-        free(g->work[i].saved);
-        free(g->work[i].value_at);
-        free(g->work[i].reached);
-        free(g->work[i].block);
-    }
+    for (int i = 0; g->work && i < nn_pool_threads(g->pool); i++)
+        nn_grad_work_free(&g->work[i]);
     free(g->work);
+    free(g->transposed);
     nn_plan_free(&g->net.plan);
     free(g->params);
     free(g->pieces);
@@ -137,20 +142,23 @@ struct run {
     bool back;
 };
 
-/* The head's channels to v_x and v_t, through the loss, and its gradient to the head's slope. */
-static double image_loss(const struct nn_grad_pass *p, size_t image, bool back)
+/* The head's channels become v_x and v_t. */
+double nn_grad_loss(const struct nn_grad_pass *p, size_t image, bool back)
 {
     const struct nn_plan *plan = &p->g->net.plan;
     const struct nn_value *head = &plan->values[plan->steps[plan->step_count - 1].out];
-    size_t channels = (size_t)p->g->net.arch.channels, lanes = nn_lanes(channels + 1);
-    size_t pixels = (size_t)head->side * (size_t)head->side, at = image * head->size;
+    size_t channels = (size_t)p->g->net.arch.channels,
+           outputs = (size_t)nn_outputs(&p->g->net.arch);
+    size_t lanes = nn_lanes(outputs), pixels = (size_t)head->side * (size_t)head->side,
+           at = image * head->size;
     const float *out = nn_grad_value(p, plan->steps[plan->step_count - 1].out) + at;
     float *slope = p->w->slopes + head->offset * NN_GRAD_MICRO + at, v_t_slope = 0;
     double sum = 0;
     for (size_t i = 0; i < pixels; i++) {
         for (size_t c = 0; c < channels; c++)
             p->w->v_x[c * pixels + i] = out[i * lanes + c];
-        sum += out[i * lanes + channels];
+        if (outputs > channels)
+            sum += out[i * lanes + channels];
     }
     double loss =
         p->batch->loss(p->batch->context, (int)(p->first + image), p->w->v_x,
@@ -161,7 +169,8 @@ static double image_loss(const struct nn_grad_pass *p, size_t image, bool back)
     for (size_t i = 0; i < pixels; i++) {
         for (size_t c = 0; c < channels; c++)
             slope[i * lanes + c] = p->w->v_x_slope[c * pixels + i];
-        slope[i * lanes + channels] = v_t_slope / (float)pixels;
+        if (outputs > channels)
+            slope[i * lanes + channels] = v_t_slope / (float)pixels;
     }
     return loss;
 }
@@ -171,7 +180,7 @@ static void run_piece(const struct run *r, const struct nn_grad_pass *p)
     nn_grad_time_forward(p);
     nn_grad_forward(p);
     for (size_t b = 0; b < p->n; b++)
-        r->losses[p->first + b] = image_loss(p, b, r->back);
+        r->losses[p->first + b] = nn_grad_loss(p, b, r->back);
     if (!r->back)
         return;
     memset(p->w->reached, 0, (size_t)p->g->net.plan.value_count * sizeof *p->w->reached);
@@ -189,9 +198,12 @@ static void run_shard(void *context, size_t shard, int thread)
         memset(sum, 0, r->g->canonical_count * sizeof *sum);
     for (; first < end; first += NN_GRAD_MICRO) {
         size_t left = end - first;
-        const struct nn_grad_pass p = {
-            r->g, &r->g->work[thread], r->batch, first, left < NN_GRAD_MICRO ? left : NN_GRAD_MICRO,
-            sum};
+        const struct nn_grad_pass p = {.g = r->g,
+                                       .w = &r->g->work[thread],
+                                       .batch = r->batch,
+                                       .first = first,
+                                       .n = left < NN_GRAD_MICRO ? left : NN_GRAD_MICRO,
+                                       .sum = sum};
         run_piece(r, &p);
     }
 }

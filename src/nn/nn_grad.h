@@ -22,6 +22,7 @@ struct nn_grad_options {
     int batch;      /* the most images of a call */
     double dropout; /* probability, 0 ≤ p < 1 */
     uint64_t seed;  /* of dropout */
+    bool inputs;    /* gradients of the images instead of the parameters: nn_vjp.h */
 };
 
 struct nn_grad;

@@ -1,5 +1,6 @@
 /* The way back: the gradient at each step's output becomes that at its inputs and is added to the
- * sums of its parameters. Runs in one thread on the workspace that went the way there.
+ * sums of its parameters, or without sums goes on to the images (nn_vjp.h). Runs in one thread on
+ * the workspace that went the way there.
  *
  * A convolution's transpose is a convolution with transposed weights, its taps in the opposite
  * order, over the bordered gradient. Transposed resampling is resampling the other way, times 4 or
@@ -29,6 +30,8 @@ static struct nn_target border(const struct nn_grad_pass *p, size_t side, size_t
 static void sum_bias(const struct nn_grad_pass *p, const struct nn_target *slope, size_t side,
                      size_t bias)
 {
+    if (!p->sum)
+        return;
     p->g->grad->columns(slope, p->n, side, p->w->sums);
     for (size_t b = 0; b < p->n; b++)
         p->g->grad->add(p->w->sums + b * slope->lanes, 1.0f, slope->lanes, p->sum + bias);
@@ -43,8 +46,10 @@ static void conv_weights_back(const struct nn_grad_pass *p, const struct nn_grad
                                     .slope = *slope,
                                     .images = p->n,
                                     .side = side,
-                                    .sum = p->sum + d->at,
+                                    .sum = p->sum ? p->sum + d->at : NULL,
                                     .scratch = p->w->outer};
+    if (!p->sum)
+        return;
     if (lanes % NN_LANES == 0) {
         p->g->grad->conv_outer(&o);
         return;
@@ -67,8 +72,9 @@ static void point_weights_back(const struct nn_grad_pass *p, const struct nn_gra
                                .height = side,
                                .width = side,
                                .slope = *slope,
-                               .sum = p->sum + d->at};
-    p->g->grad->outer(&o);
+                               .sum = p->sum ? p->sum + d->at : NULL};
+    if (p->sum)
+        p->g->grad->outer(&o);
 }
 
 /* From the bordered slope to the gradient at the convolution's input, without a border. */
@@ -122,8 +128,8 @@ static struct nn_norm_back norm_back(const struct nn_grad_pass *p, int step, int
                                  .mean = kept->mean[which],
                                  .inverse = kept->inverse[which],
                                  .slope = slope,
-                                 .gamma = p->sum + y->gamma[which],
-                                 .beta = p->sum + y->beta[which],
+                                 .gamma = p->sum ? p->sum + y->gamma[which] : NULL,
+                                 .beta = p->sum ? p->sum + y->beta[which] : NULL,
                                  .scratch = p->w->norm};
 }
 
@@ -154,7 +160,7 @@ static struct nn_target res_upper_back(const struct nn_grad_pass *p, int step, c
     conv_weights_back(p, &y->dense[1], kept->second, side, lanes, &bordered);
     if (s->shortcut) {
         const float *in = kept->shortcut ? kept->shortcut : nn_grad_value(p, s->in);
-        for (size_t b = 0; b < p->n; b++)
+        for (size_t b = 0; b < p->n && p->sum; b++)
             g->grad->add(p->w->sums + b * lanes, 1.0f, lanes, p->sum + y->dense[2].bias);
         point_weights_back(p, &y->dense[2], in, y->norm[0].lanes - more,
                            more ? nn_grad_value(p, s->other) : NULL, more, side, &bordered);
@@ -183,7 +189,7 @@ static void res_back(const struct nn_grad_pass *p, int step, const float *slope)
     struct nn_target bordered = res_upper_back(p, step, slope);
     float *inner = p->w->plain[0], *plus = p->w->plain[1], gain;
     sum_bias(p, &bordered, side, g->time.bias + y->time_first);
-    for (size_t b = 0; b < p->n; b++)
+    for (size_t b = 0; b < p->n && p->sum; b++)
         memcpy(p->w->time_slope + b * g->time.shape.outputs + y->time_first, p->w->sums + b * lanes,
                lanes * sizeof(float));
     conv_weights_back(p, &y->dense[0], kept->input, side, lanes_in, &bordered);
@@ -278,15 +284,16 @@ static void pyramid_back(const struct nn_grad_pass *p, int step, const float *sl
                          .height = side,
                          .width = side,
                          .slope = scaled,
-                         .sum = p->sum + d->at};
+                         .sum = p->sum ? p->sum + d->at : NULL};
     for (size_t i = 0; i < 3; i++)
         o.segment[i] =
             (struct nn_segment){p->w->saved[step].input + i * pitch * lanes, lanes, 3 * lanes};
-    g->grad->outer(&o);
+    if (p->sum)
+        g->grad->outer(&o);
     if (!reach(p, s->other))
         memset(nn_grad_slope(p, s->other), 0, p->n * side * side * out * sizeof(float));
     g->grad->add(scaled.out, 1.0f, p->n * side * side * out, nn_grad_slope(p, s->other));
-    if (s->in == 0) /* the image itself */
+    if (s->in == 0 && p->sum) /* the image itself */
         return;
     /* The slope at (2y + 1, 2x + 1) of a bordered image as large as the blurred one, zeros between.
      */
@@ -304,6 +311,25 @@ static void pyramid_back(const struct nn_grad_pass *p, int step, const float *sl
               reach(p, s->in));
 }
 
+/* From the stem's output to the images, where a pyramid's part may lie already. */
+static void image_back(const struct nn_grad_pass *p, const struct nn_grad_dense *d,
+                       const struct nn_target *slope)
+{
+    const struct nn_grad *g = p->g;
+    size_t side = (size_t)g->net.arch.image_size, channels = (size_t)g->net.arch.channels;
+    size_t pixels = side * side, lanes = d->back.outputs;
+    struct nn_target bordered = border(p, side, d->shape.outputs);
+    float *sum = p->w->plain[0];
+    g->grad->place(slope->out, 1.0f, p->n, side, &bordered);
+    conv_back(p, d, side, sum);
+    if (p->w->reached[0])
+        g->grad->add(nn_grad_slope(p, 0), 1.0f, p->n * pixels * lanes, sum);
+    for (size_t b = 0; b < p->n; b++)
+        for (size_t i = 0; i < pixels; i++)
+            for (size_t c = 0; c < channels; c++)
+                p->x_slope[p->first + b][c * pixels + i] = sum[(b * pixels + i) * lanes + c];
+}
+
 static void stem_back(const struct nn_grad_pass *p, int step, const float *slope)
 {
     const struct nn_grad *g = p->g;
@@ -312,6 +338,8 @@ static void stem_back(const struct nn_grad_pass *p, int step, const float *slope
     struct nn_target target = nn_plain_target((float *)slope, side, d->shape.outputs);
     sum_bias(p, &target, side, d->bias);
     conv_weights_back(p, d, p->w->saved[step].input, side, (size_t)g->net.arch.channels, &target);
+    if (!p->sum)
+        image_back(p, d, &target);
 }
 
 static void head_back(const struct nn_grad_pass *p, int step, const float *slope)
@@ -377,6 +405,17 @@ void nn_grad_linear_weights_back(const struct nn_grad_pass *p, const struct nn_g
     p->g->grad->outer(&o);
 }
 
+/* Of the rows that nn_grad_time_forward added. */
+static void labels_back(const struct nn_grad_pass *p, const float *slope)
+{
+    size_t row = nn_lanes((size_t)nn_label_length(&p->g->net.arch));
+    for (size_t b = 0; b < p->n && p->batch->label; b++) {
+        int32_t label = p->batch->label[p->first + b];
+        if (label >= 0)
+            p->g->grad->add(slope + b * row, 1.0f, row, p->sum + p->g->label + (size_t)label * row);
+    }
+}
+
 /* The time layer's bias has been summed by the blocks already. */
 void nn_grad_time_backward(const struct nn_grad_pass *p)
 {
@@ -387,16 +426,19 @@ void nn_grad_time_backward(const struct nn_grad_pass *p)
     nn_grad_linear_weights_back(p, &g->time, w->hidden[3], w->time_slope);
     nn_grad_linear(g, &g->time.back, g->time.packed_back, g->zeros, p->n, w->time_slope, above);
     g->grad->silu_back(p->n * wide, w->hidden[2], above);
-    for (size_t b = 0; b < p->n; b++) {
-        int32_t label = p->batch->label ? p->batch->label[p->first + b] : -1;
-        if (label >= 0)
-            g->grad->add(above + b * wide, 1.0f, wide, p->sum + g->label + (size_t)label * wide);
+    if (!g->net.arch.denoiser)
+        labels_back(p, above);
+    for (size_t b = 0; b < p->n; b++)
         g->grad->add(above + b * wide, 1.0f, wide, p->sum + g->linear[1].bias);
-    }
     nn_grad_linear_weights_back(p, &g->linear[1], w->hidden[1], above);
     nn_grad_linear(g, &g->linear[1].back, g->linear[1].packed_back, g->zeros, p->n, above, below);
     g->grad->silu_back(p->n * wide, w->hidden[0], below);
     for (size_t b = 0; b < p->n; b++)
         g->grad->add(below + b * wide, 1.0f, wide, p->sum + g->linear[0].bias);
     nn_grad_linear_weights_back(p, &g->linear[0], w->embedding, below);
+    if (g->net.arch.denoiser && g->net.arch.classes > 0) {
+        nn_grad_linear(g, &g->linear[0].back, g->linear[0].packed_back, g->zeros, p->n, below,
+                       above); /* shorter than `above` */
+        labels_back(p, above);
+    }
 }

@@ -12,6 +12,7 @@ const struct nn_grad_kernels *nn_grad_kernels_get(enum nn_kernel kernel)
     case NN_KERNEL_AVX2:
         return &nn_grad_kernels_avx2;
     case NN_KERNEL_AVX512:
+    case NN_KERNEL_AMX:
         return &nn_grad_kernels_avx512;
 #endif
     default:
@@ -169,8 +170,10 @@ static void norm_back(const struct nn_norm_back *p)
         memset(plain, 0, 2 * w->lanes * sizeof *plain);
         norm_back_sums(p, b, plain, apart);
         for (size_t c = 0; c < w->lanes; c++) {
-            p->beta[c] += (float)plain[c];
-            p->gamma[c] += (float)(apart[c] * inverse[c]);
+            if (p->gamma) {
+                p->beta[c] += (float)plain[c];
+                p->gamma[c] += (float)(apart[c] * inverse[c]);
+            }
             if (w->group[c] >= 0) {
                 group_plain[w->group[c]] += w->gamma[c] * plain[c];
                 group_apart[w->group[c]] += w->gamma[c] * apart[c];
@@ -234,22 +237,6 @@ static void silu_back(size_t count, const float *x, float *slope)
         slope[i] *= silu_slope(x[i]);
 }
 
-static void softmax(float *row, size_t count, size_t length, float scale)
-{
-    float max = -INFINITY, sum = 0;
-    for (size_t k = 0; k < count; k++) {
-        row[k] *= scale;
-        max = row[k] > max ? row[k] : max;
-    }
-    for (size_t k = 0; k < count; k++) {
-        row[k] = nn_exp(row[k] - max);
-        sum += row[k];
-    }
-    for (size_t k = 0; k < count; k++)
-        row[k] /= sum;
-    memset(row + count, 0, (length - count) * sizeof *row);
-}
-
 static void softmax_back(const float *weights, float *slope, size_t count, float scale)
 {
     double dot = 0;
@@ -270,6 +257,6 @@ const struct nn_grad_kernels nn_grad_kernels_c = {
     .add = add,
     .dropout = dropout,
     .silu_back = silu_back,
-    .softmax = softmax,
+    .softmax = nn_softmax,
     .softmax_back = softmax_back,
 };

@@ -83,7 +83,20 @@ void nn_grad_linear(const struct nn_grad *g, const struct nn_product_shape *shap
     g->kernels->product(&p);
 }
 
-/* hidden: 0 Linear_0, 1 its SiLU, 2 temb with the label's row, 3 its SiLU. */
+/* The rows of the images' classes, added to their rows in `out`. */
+static void add_labels(const struct nn_grad_pass *p, float *out)
+{
+    size_t row = nn_lanes((size_t)nn_label_length(&p->g->net.arch));
+    for (size_t b = 0; b < p->n && p->batch->label; b++) {
+        int32_t label = p->batch->label[p->first + b];
+        if (label >= 0)
+            p->g->grad->add(p->g->canonical + p->g->label + (size_t)label * row, 1.0f, row,
+                            out + b * row);
+    }
+}
+
+/* hidden: 0 Linear_0, 1 its SiLU, 2 temb with the label's row, 3 its SiLU. A denoiser's embedding
+ * has the label's row. */
 void nn_grad_time_forward(const struct nn_grad_pass *p)
 {
     const struct nn_grad *g = p->g;
@@ -92,17 +105,15 @@ void nn_grad_time_forward(const struct nn_grad_pass *p)
     memset(w->embedding, 0, p->n * inputs * sizeof *w->embedding);
     for (size_t b = 0; b < p->n; b++)
         nn_time_embed(&g->net, p->batch->t[p->first + b], w->embedding + b * inputs);
+    if (g->net.arch.denoiser)
+        add_labels(p, w->embedding);
     nn_grad_linear(g, &g->linear[0].shape, g->linear[0].packed, g->canonical + g->linear[0].bias,
                    p->n, w->embedding, w->hidden[0]);
     g->kernels->silu(p->n * wide, w->hidden[0], w->hidden[1]);
     nn_grad_linear(g, &g->linear[1].shape, g->linear[1].packed, g->canonical + g->linear[1].bias,
                    p->n, w->hidden[1], w->hidden[2]);
-    for (size_t b = 0; b < p->n && p->batch->label; b++) {
-        int32_t label = p->batch->label[p->first + b];
-        if (label >= 0)
-            g->grad->add(g->canonical + g->label + (size_t)label * wide, 1.0f, wide,
-                         w->hidden[2] + b * wide);
-    }
+    if (!g->net.arch.denoiser)
+        add_labels(p, w->hidden[2]);
     g->kernels->silu(p->n * wide, w->hidden[2], w->hidden[3]);
     nn_grad_linear(g, &g->time.shape, g->time.packed, g->time_bias, p->n, w->hidden[3], w->time);
 }

@@ -55,7 +55,7 @@ struct nn_norm_back {
     bool add[2];
     const float *plus;
     float plus_scale;
-    float *gamma, *beta; /* [lanes], added to */
+    float *gamma, *beta; /* [lanes], added to; or both NULL */
     double *scratch;     /* nn_norm_train_scratch doubles */
 };
 

@@ -64,8 +64,9 @@ static void lay_dense(struct layout *l, struct nn_grad_dense *d, size_t taps, si
     d->taps = taps;
     d->shape =
         (struct nn_product_shape){dense_kind(g, taps, side, lanes, outputs), taps * lanes, outputs};
-    d->back = (struct nn_product_shape){dense_kind(g, taps, side, outputs, lanes), taps * outputs,
-                                        back ? lanes : 0};
+    size_t inputs = nn_lanes(lanes); /* the stem's are not padded on the way there */
+    d->back = (struct nn_product_shape){dense_kind(g, taps, side, outputs, inputs), taps * outputs,
+                                        back ? inputs : 0};
     d->at = take_canonical(l, taps * lanes * outputs);
     d->bias = take_canonical(l, outputs);
     d->packed = nn_arena_take(&l->arena, g->kernels->pack_size(&d->shape), sizeof(float));
@@ -76,8 +77,8 @@ static void lay_dense(struct layout *l, struct nn_grad_dense *d, size_t taps, si
     }
     scratch = scratch > more ? scratch : more;
     g->product_scratch = scratch > g->product_scratch ? scratch : g->product_scratch;
-    if (taps * lanes * outputs > g->matrix)
-        g->matrix = taps * lanes * outputs;
+    if (taps * inputs * outputs > g->matrix)
+        g->matrix = taps * inputs * outputs;
     if (!l->arena.base)
         g->denses[g->dense_count++] = d;
 }
@@ -157,7 +158,7 @@ static void lay_mlp_step(struct layout *l, const struct nn_step *s, struct nn_gr
     bool stem = s->kind == NN_STEP_STEM;
     size_t inputs = stem ? d + NN_MLP_EXTRA : width;
     lay_dense(l, &y->dense[0], 1, 0, nn_lanes(inputs), s->kind == NN_STEP_HEAD ? d + 1 : width,
-              !stem);
+              !stem || l->g->options.inputs);
     add_conv(l, &y->dense[0], inputs, inputs);
     if (s->kind != NN_STEP_RES)
         return;
@@ -183,15 +184,15 @@ static void lay_step(struct layout *l, const struct nn_step *s, struct nn_grad_l
     case NN_STEP_ATTENTION:
         lay_attention(l, s, y);
         return;
-    case NN_STEP_STEM: /* its input's pixels are not padded, and nobody wants its gradient */
-        lay_dense(l, &y->dense[0], 9, 0, channels, out, false);
+    case NN_STEP_STEM: /* its input's pixels are not padded, and training wants no gradient there */
+        lay_dense(l, &y->dense[0], 9, 0, channels, out, l->g->options.inputs);
         break;
     case NN_STEP_HEAD:
         lay_norm(l, y, 0, s->channels_in, 0);
         lay_dense(l, &y->dense[0], 9, (size_t)s->side_out, lanes, out, true);
         break;
     case NN_STEP_PYRAMID:
-        lay_dense(l, &y->dense[0], 9, 0, lanes, out, s->in != 0);
+        lay_dense(l, &y->dense[0], 9, 0, lanes, out, s->in != 0 || l->g->options.inputs);
         break;
     }
     add_conv(l, &y->dense[0], channels, channels);
@@ -223,7 +224,8 @@ static void lay_all(struct layout *l)
         if (l->arena.base)
             nn_time_frequencies(arch, g->net.frequencies);
     }
-    lay_dense(l, &g->linear[0], 1, 0, nn_lanes(length), wide, false);
+    /* Only a denoiser has something to learn before it. */
+    lay_dense(l, &g->linear[0], 1, 0, nn_lanes(length), wide, arch->denoiser);
     add_conv(l, &g->linear[0], length, length);
     lay_dense(l, &g->linear[1], 1, 0, nn_lanes(wide), wide, true);
     add_conv(l, &g->linear[1], wide, wide);
@@ -234,8 +236,9 @@ static void lay_all(struct layout *l)
         lay_step(l, &g->net.plan.steps[i], &g->layers[i]);
     if (arch->classes > 0) {
         size_t classes = (size_t)arch->classes;
-        g->label = take_canonical(l, classes * nn_lanes(wide));
-        add_piece(l, NN_PIECE_NIN, g->label, g->label, nn_lanes(wide), classes, classes, classes);
+        size_t row = nn_lanes((size_t)nn_label_length(arch));
+        g->label = take_canonical(l, classes * row);
+        add_piece(l, NN_PIECE_NIN, g->label, g->label, row, classes, classes, classes);
     }
     size_t widest = 3 * 2 * nn_lanes(NN_CHANNELS_MAX) + time;
     g->zeros = nn_arena_take(&l->arena, widest, sizeof(float));
@@ -326,12 +329,14 @@ static void spread_task(void *context, size_t task, int thread)
  * opposite order. */
 static void transpose(const struct nn_grad_dense *d, const float *matrix, float *out)
 {
-    size_t in = d->back.outputs, outputs = d->shape.outputs;
+    size_t in = d->back.outputs, outputs = d->shape.outputs, there = d->shape.inputs / d->taps;
+    if (there < in)
+        memset(out, 0, d->taps * in * outputs * sizeof *out);
     for (size_t tap = 0; tap < d->taps; tap++) {
-        const float *from = matrix + tap * in * outputs;
+        const float *from = matrix + tap * there * outputs;
         float *to = out + (d->taps - 1 - tap) * in * outputs;
         for (size_t o = 0; o < outputs; o += 8)
-            for (size_t i = 0; i < in; i++)
+            for (size_t i = 0; i < there; i++)
                 for (size_t j = 0; j < 8; j++)
                     to[(o + j) * in + i] = from[i * outputs + o + j];
     }
@@ -346,8 +351,9 @@ static void pack_task(void *context, size_t task, int thread)
     g->kernels->pack(&d->shape, matrix, d->packed);
     if (d->back.outputs == 0)
         return;
-    transpose(d, matrix, g->work[thread].transposed);
-    g->kernels->pack(&d->back, g->work[thread].transposed, d->packed_back);
+    float *transposed = g->transposed + (size_t)thread * g->matrix;
+    transpose(d, matrix, transposed);
+    g->kernels->pack(&d->back, transposed, d->packed_back);
 }
 
 void nn_grad_pack(struct nn_grad *g, const float *weights)

@@ -67,10 +67,9 @@ struct nn_grad_work {
     float *bordered;             /* a gradient with a border */
     float *plain[3];             /* gradients without */
     float *attention;
-    float *product;    /* the product kernel's scratch */
-    float *outer;      /* conv_outer's */
-    float *transposed; /* packing: one matrix */
-    float *sums;       /* column sums [micro][lanes] */
+    float *product; /* the product kernel's scratch */
+    float *outer;   /* conv_outer's */
+    float *sums;    /* column sums [micro][lanes] */
     double *norm;
     float *embedding, *hidden[4], *time; /* hidden: before and after each SiLU */
     float *time_slope, *hidden_slope[2];
@@ -97,6 +96,7 @@ struct nn_grad {
     size_t product_scratch;         /* floats: the most of any product */
     float *time_bias;               /* Dense_0 + Conv_0 */
     float *zeros;                   /* a bias of none */
+    float *transposed;              /* [threads][matrix], of packing */
     unsigned char *block;
     size_t block_bytes;
     float *sums[NN_GRAD_SHARDS];
@@ -109,13 +109,18 @@ struct nn_grad_pass {
     const struct nn_grad *g;
     struct nn_grad_work *w;
     const struct nn_grad_batch *batch;
-    size_t first, n; /* of the batch's images */
-    float *sum;      /* canonical gradients, added to */
+    size_t first, n;       /* of the batch's images */
+    float *sum;            /* canonical gradients, added to; NULL: those of the images are wanted */
+    float *const *x_slope; /* [n][C,H,W], which they go to then */
 };
 
 int nn_grad_lay(struct nn_grad *g, struct err *e);
 int nn_grad_work_lay(const struct nn_grad *g, struct nn_grad_work *w, struct err *e);
 void nn_grad_pack(struct nn_grad *g, const float *weights);
+/* Losses and the way back's beginning: the head's output of image `image` of the piece goes through
+ * the batch's loss, whose gradient goes to the head's slope if `back`. */
+double nn_grad_loss(const struct nn_grad_pass *p, size_t image, bool back);
+void nn_grad_work_free(struct nn_grad_work *w);
 void nn_grad_gather(struct nn_grad *g, size_t shards, float *gradient);
 
 void nn_grad_forward(const struct nn_grad_pass *p);

@@ -264,8 +264,10 @@ void NN_VEC(norm_back)(const struct nn_norm_back *p)
             scale[c] = inverse[c] * w->gamma[c];
         back_sums(p, b, scale, plain, apart);
         for (size_t c = 0; c < w->lanes; c++) {
-            p->beta[c] += (float)plain[c];
-            p->gamma[c] += (float)(apart[c] * inverse[c]);
+            if (p->gamma) {
+                p->beta[c] += (float)plain[c];
+                p->gamma[c] += (float)(apart[c] * inverse[c]);
+            }
             if (w->group[c] >= 0) {
                 group_plain[w->group[c]] += w->gamma[c] * plain[c];
                 group_apart[w->group[c]] += w->gamma[c] * apart[c];

@@ -115,7 +115,6 @@ static void lay_work(const struct nn_grad *g, struct nn_grad_work *w, const stru
     w->attention = take(a, k->attention);
     w->product = take(a, g->product_scratch);
     w->outer = take(a, k->outer);
-    w->transposed = take(a, g->matrix);
     w->sums = take(a, n * k->lanes);
     w->norm = nn_arena_take(a, nn_norm_train_scratch(k->lanes), sizeof(double));
     w->embedding = take(a, n * g->linear[0].shape.inputs);
@@ -129,6 +128,14 @@ static void lay_work(const struct nn_grad *g, struct nn_grad_work *w, const stru
     w->v_x_slope = take(a, image);
 }
 
+void nn_grad_work_free(struct nn_grad_work *w)
+{
+    free(w->saved);
+    free(w->value_at);
+    free(w->reached);
+    free(w->block);
+}
+
 int nn_grad_work_lay(const struct nn_grad *g, struct nn_grad_work *w, struct err *e)
 {
     const struct nn_plan *plan = &g->net.plan;
@@ -139,8 +146,12 @@ int nn_grad_work_lay(const struct nn_grad *g, struct nn_grad_work *w, struct err
     w->reached = calloc((size_t)plan->value_count, sizeof *w->reached);
     if (!w->saved || !w->value_at || !w->reached)
         return err_fail_memory(e, (size_t)plan->step_count * sizeof *w->saved);
-    for (int i = 0; i < plan->step_count; i++)
+    for (int i = 0; i < plan->step_count; i++) {
         step_needs(g, &plan->steps[i], &needs);
+        /* an mlp's features are wider than its vectors */
+        grow(&needs.plain,
+             NN_GRAD_MICRO * g->layers[i].dense[0].shape.inputs / g->layers[i].dense[0].taps);
+    }
     lay_work(g, w, &needs, &arena);
     if (arena.overflow)
         return err_fail(e, ERR_LIMIT, "nf", "training this network does not fit in memory");

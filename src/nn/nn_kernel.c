@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const words[] = {"auto", "c", "avx2", "avx512"};
+static const char *const words[] = {"auto", "c", "avx2", "avx512", "amx"};
+static const char *const precisions[] = {"auto", "f32", "bf16x3", "bf16"};
 
 int nn_kernel_parse(const char *word, enum nn_kernel *out, struct err *e)
 {
@@ -14,7 +15,22 @@ int nn_kernel_parse(const char *word, enum nn_kernel *out, struct err *e)
             *out = (enum nn_kernel)i;
             return 0;
         }
-    return err_fail(e, ERR_INPUT, "kernel", "is auto, c, avx2 or avx512, not \"%s\"", word);
+    return err_fail(e, ERR_INPUT, "kernel", "is auto, c, avx2, avx512 or amx, not \"%s\"", word);
+}
+
+int nn_precision_parse(const char *word, enum nn_precision *out, struct err *e)
+{
+    for (size_t i = 0; i < sizeof precisions / sizeof precisions[0]; i++)
+        if (strcmp(word, precisions[i]) == 0) {
+            *out = (enum nn_precision)i;
+            return 0;
+        }
+    return err_fail(e, ERR_INPUT, "precision", "is auto, f32, bf16x3 or bf16, not \"%s\"", word);
+}
+
+const char *nn_precision_name(enum nn_precision precision)
+{
+    return precisions[precision];
 }
 
 bool nn_kernel_available(enum nn_kernel kernel)
@@ -24,6 +40,8 @@ bool nn_kernel_available(enum nn_kernel kernel)
         return cpu_features_get().avx2_fma;
     if (kernel == NN_KERNEL_AVX512)
         return cpu_features_get().avx512;
+    if (kernel == NN_KERNEL_AMX)
+        return cpu_features_get().amx_bf16;
 #endif
     return kernel == NN_KERNEL_AUTO || kernel == NN_KERNEL_C;
 }
@@ -49,6 +67,31 @@ enum nn_kernel nn_kernel_resolve(enum nn_kernel kernel)
     return nn_kernel_available(NN_KERNEL_AVX2) ? NN_KERNEL_AVX2 : NN_KERNEL_C;
 }
 
+int nn_precision_resolve(enum nn_kernel *kernel, enum nn_precision *precision, struct err *e)
+{
+    if (*kernel == NN_KERNEL_AUTO && nn_kernel_environment(kernel, e))
+        return -1;
+    if (!nn_kernel_available(*kernel))
+        return err_fail(e, ERR_UNSUPPORTED, "kernel", "this machine cannot run %s: use auto",
+                        words[*kernel]);
+    bool amx = *kernel == NN_KERNEL_AMX ||
+               (*kernel == NN_KERNEL_AUTO && nn_kernel_available(NN_KERNEL_AMX));
+    if (*precision == NN_PRECISION_AUTO)
+        *precision = amx ? NN_PRECISION_BF16X3 : NN_PRECISION_F32;
+    if (*precision == NN_PRECISION_F32)
+        *kernel = *kernel == NN_KERNEL_AMX ? NN_KERNEL_AVX512 : nn_kernel_resolve(*kernel);
+    else if (*kernel == NN_KERNEL_AUTO && amx)
+        *kernel = NN_KERNEL_AMX;
+    else if (*kernel == NN_KERNEL_AUTO && cpu_features_get().avx512_bf16)
+        *kernel = NN_KERNEL_AVX512;
+    else if (*kernel == NN_KERNEL_AUTO)
+        return err_fail(e, ERR_UNSUPPORTED, "precision",
+                        "%s needs AMX or AVX512-BF16, which this machine lacks: use f32, or name a "
+                        "kernel that is to compute it slowly",
+                        precisions[*precision]);
+    return 0;
+}
+
 const struct nn_kernels *nn_kernels_get(enum nn_kernel kernel)
 {
     switch (nn_kernel_resolve(kernel)) {
@@ -56,6 +99,7 @@ const struct nn_kernels *nn_kernels_get(enum nn_kernel kernel)
     case NN_KERNEL_AVX2:
         return &nn_kernels_avx2;
     case NN_KERNEL_AVX512:
+    case NN_KERNEL_AMX:
         return &nn_kernels_avx512;
 #endif
     default:
@@ -66,6 +110,15 @@ const struct nn_kernels *nn_kernels_get(enum nn_kernel kernel)
 const char *nn_kernel_id(enum nn_kernel kernel)
 {
     return nn_kernels_get(kernel)->id;
+}
+
+const char *nn_kernel_id_in(enum nn_kernel kernel, enum nn_precision precision)
+{
+    static const char *const ids[] = {[NN_KERNEL_C] = "cbf16.1",
+                                      [NN_KERNEL_AVX2] = "avx2bf16.1",
+                                      [NN_KERNEL_AVX512] = "avx512bf16.1",
+                                      [NN_KERNEL_AMX] = "amx.1"};
+    return precision == NN_PRECISION_F32 ? nn_kernel_id(kernel) : ids[nn_kernel_resolve(kernel)];
 }
 
 int nn_resample_taps(enum nn_resample_kind kind, size_t at, long *start, float weight[4])

@@ -29,6 +29,21 @@
  * takes it for 3X3. */
 enum nn_product_kind { NN_PRODUCT_POINT, NN_PRODUCT_3X3, NN_PRODUCT_WINOGRAD };
 
+/* Numbers of bf16 along k that a tile holds, see nn_tile.h. */
+#define NN_TILE_DEPTH 32
+
+static inline size_t nn_tile_lanes(size_t channels)
+{
+    return (channels + NN_TILE_DEPTH - 1) / NN_TILE_DEPTH * NN_TILE_DEPTH;
+}
+
+/* A product's operands in bf16 (nn_tile.h): `lanes` numbers of each pixel, the low parts `plane`
+ * numbers behind the high ones; a tap's row is `tap_row` pixels below the one before. */
+struct nn_tile_operands {
+    const uint16_t *in, *packed;
+    size_t lanes, plane, tap_row;
+};
+
 struct nn_product_shape {
     enum nn_product_kind kind;
     size_t inputs;  /* summed over the segments */
@@ -58,6 +73,9 @@ struct nn_product {
     float scale;
     float *out;     /* [pixels][outputs] */
     float *scratch; /* product_scratch floats, aligned; unused by the direct kinds */
+    int terms; /* 0: f32; 1, 3: bf16 and bf16x3, whose operands are `tile`, not packed and segment
+                */
+    struct nn_tile_operands tile;
 };
 
 /* Where an operation puts pixel (b,y,x): at out + (first + b · image + y · row + x) · lanes. */
@@ -65,6 +83,15 @@ struct nn_target {
     float *out;
     size_t first, row, image; /* in pixels */
     size_t lanes;
+};
+
+/* The same for numbers of bf16: at out + (…) · lanes, lanes a multiple of NN_TILE_DEPTH, and with 3
+ * terms the low part `plane` numbers behind. */
+struct nn_tile_target {
+    uint16_t *out;
+    size_t first, row, image; /* in pixels */
+    size_t lanes, plane;
+    int terms; /* 1 or 3 */
 };
 
 struct nn_norm_weights {
@@ -90,13 +117,30 @@ struct nn_norm {
     size_t images, side;
     bool silu;
     struct nn_target target;
-    double *scratch; /* 2 · lanes doubles */
+    double *scratch;                    /* 2 · lanes doubles */
+    const struct nn_tile_target *tiles; /* instead of the target; NULL: none */
+};
+
+/* Pixels as numbers of bf16, the parts concatenated by channel and zeros behind them. */
+struct nn_split_part {
+    const float *src; /* [images][height][width][step], of which the first `lanes` count */
+    size_t lanes, step;
+};
+
+struct nn_split {
+    int parts;
+    struct nn_split_part part[2];
+    size_t images, height, width;
+    struct nn_tile_target target;
 };
 
 /* The oracle's sums of image `image`, in double: per group Σ x, or with the means Σ (x - mean)²;
  * pixels outermost. sum [NN_GROUPS_MAX]. */
 void nn_group_sums(const struct nn_norm_weights *weights, const struct nn_norm_part *part,
                    int parts, size_t pixels, size_t image, const double *mean, double *sum);
+
+/* The oracle's softmax of the table below; padding becomes 0. */
+void nn_softmax(float *row, size_t count, size_t length, float scale);
 
 /* BOX_UP repeats a pixel 2×2, BOX_DOWN takes the mean of 2×2. The FIR ones filter with the outer
  * product of (1,3,3,1), zeros outside: FIR_UP after zero stuffing, gain 4, padded (2,1); FIR_DOWN
@@ -151,8 +195,14 @@ struct nn_kernels {
     void (*resample)(const struct nn_resample *p);
     void (*attention)(const struct nn_attention *p);
     void (*silu)(size_t count, const float *in, float *out); /* count a multiple of NN_LANES */
+    /* One row of attention's scores to weights, exp(scale · score - max) / Σ, in place; of `length`
+     * numbers, a multiple of 16, those from `count` on are padding, which becomes less than 2e-38.
+     */
+    void (*softmax)(float *row, size_t count, size_t length, float scale);
+    void (*split)(const struct nn_split *p);
     /* For a team; `units` is NULL in a kernel that does not share. */
     struct nn_sharing product_sharing, norm_sharing, resample_sharing, attention_sharing;
+    struct nn_sharing split_sharing;
 };
 
 /* Queries that share one block of scores. */
@@ -201,7 +251,13 @@ static inline float *nn_target_row(const struct nn_target *t, size_t image, size
     return t->out + (t->first + image * t->image + y * t->row) * t->lanes;
 }
 
-/* The table of a kernel that this machine can run; AUTO is resolved first. */
+static inline size_t nn_tile_target_row(const struct nn_tile_target *t, size_t image, size_t y)
+{
+    return (t->first + image * t->image + y * t->row) * t->lanes;
+}
+
+/* The table of a kernel that this machine can run; AUTO is resolved first. AMX's is AVX-512's,
+ * which does everything but its products in bf16. */
 const struct nn_kernels *nn_kernels_get(enum nn_kernel kernel);
 
 extern const struct nn_kernels nn_kernels_c;

@@ -2,6 +2,7 @@
  * formulas, single precision, no fused multiply-add; group norm's statistics in double. Where an
  * inner loop runs over channels it is so that a compiler may use vectors without reordering a sum.
  */
+#include "nn_bf16.h"
 #include "nn_kernels.h"
 #include "nn_math.h"
 #include <math.h>
@@ -98,6 +99,51 @@ static void product(const struct nn_product *p)
             }
 }
 
+/* ---- bf16 ---- */
+
+static void tile_put(const struct nn_tile_target *t, size_t at, float v)
+{
+    t->out[at] = nn_bf16_round(v);
+    if (t->terms == 3)
+        t->out[t->plane + at] = nn_bf16_low(v);
+}
+
+/* One pixel, whose place is `at`. */
+static void split_pixel(const struct nn_split *p, size_t pixel, size_t at)
+{
+    size_t end = at + p->target.lanes;
+    for (int k = 0; k < p->parts; k++) {
+        const float *src = p->part[k].src + pixel * p->part[k].step;
+        for (size_t c = 0; c < p->part[k].lanes; c++)
+            tile_put(&p->target, at++, src[c]);
+    }
+    while (at < end)
+        tile_put(&p->target, at++, 0.0f);
+}
+
+static size_t split_units(const void *op)
+{
+    const struct nn_split *p = op;
+    return p->images * p->height;
+}
+
+/* A unit is a row of an image. */
+static void split_share(const void *op, struct nn_share *share)
+{
+    const struct nn_split *p = op;
+    for (size_t unit = share->first; unit < share->last; unit++) {
+        size_t at = nn_tile_target_row(&p->target, unit / p->height, unit % p->height);
+        for (size_t x = 0; x < p->width; x++)
+            split_pixel(p, unit * p->width + x, at + x * p->target.lanes);
+    }
+}
+
+static void split(const struct nn_split *p)
+{
+    struct nn_share all = {.last = split_units(p)};
+    split_share(p, &all);
+}
+
 /* ---- group norm ---- */
 
 void nn_group_sums(const struct nn_norm_weights *weights, const struct nn_norm_part *part,
@@ -140,15 +186,32 @@ static void norm_affine(const struct nn_norm *p, size_t image, double *scale, do
 static void norm_apply(const struct nn_norm *p, int part, size_t image, size_t first,
                        const double *scale, const double *shift)
 {
-    size_t lanes = p->part[part].lanes;
+    const struct nn_tile_target *tiles = p->tiles;
+    size_t lanes = p->part[part].lanes, next = tiles ? tiles->lanes : p->target.lanes;
     const float *src = p->part[part].src + image * p->side * p->side * lanes;
     for (size_t y = 0; y < p->side; y++) {
-        float *row = nn_target_row(&p->target, image, y) + first;
-        for (size_t x = 0; x < p->side; x++, src += lanes, row += p->target.lanes)
+        float *row = tiles ? NULL : nn_target_row(&p->target, image, y) + first;
+        size_t at = tiles ? nn_tile_target_row(tiles, image, y) + first : 0;
+        for (size_t x = 0; x < p->side; x++, src += lanes, at += next)
             for (size_t c = 0; c < lanes; c++) {
                 float v = src[c] * (float)scale[first + c] + (float)shift[first + c];
-                row[c] = p->silu ? nn_silu(v) : v;
+                v = p->silu ? nn_silu(v) : v;
+                if (tiles)
+                    tile_put(tiles, at + c, v);
+                else
+                    row[x * next + c] = v;
             }
+    }
+}
+
+/* Zeros behind the last channel. */
+static void norm_pad(const struct nn_norm *p, size_t image)
+{
+    for (size_t i = 0; i < p->side * p->side; i++) {
+        size_t at =
+            nn_tile_target_row(p->tiles, image, i / p->side) + i % p->side * p->tiles->lanes;
+        for (size_t c = p->weights->lanes; c < p->tiles->lanes; c++)
+            tile_put(p->tiles, at + c, 0.0f);
     }
 }
 
@@ -162,6 +225,8 @@ static void norm(const struct nn_norm *p)
             norm_apply(p, k, b, first, scale, shift);
             first += p->part[k].lanes;
         }
+        if (p->tiles)
+            norm_pad(p, b);
     }
 }
 
@@ -205,29 +270,39 @@ static void resample(const struct nn_resample *p)
 
 /* ---- attention ---- */
 
+void nn_softmax(float *row, size_t count, size_t length, float scale)
+{
+    float max = -INFINITY, sum = 0;
+    for (size_t k = 0; k < count; k++) {
+        row[k] *= scale;
+        max = row[k] > max ? row[k] : max;
+    }
+    for (size_t k = 0; k < count; k++) {
+        row[k] = nn_exp(row[k] - max);
+        sum += row[k];
+    }
+    for (size_t k = 0; k < length; k++)
+        row[k] = k < count ? row[k] / sum : 0.0f;
+}
+
 /* One query against all keys of its image: softmax(q · k / sqrt(channels)) v. */
 static void attend(const struct nn_attention *p, const float *query, const float *image,
                    float *weights, float *out)
 {
     size_t lanes = p->lanes, step = 3 * lanes;
-    float scale = 1.0f / sqrtf((float)p->channels), max = -INFINITY, sum = 0;
     for (size_t k = 0; k < p->pixels; k++) {
         const float *key = image + k * step + lanes;
         float dot = 0;
         for (size_t c = 0; c < lanes; c++)
             dot += query[c] * key[c];
-        weights[k] = dot * scale;
-        max = weights[k] > max ? weights[k] : max;
+        weights[k] = dot;
     }
-    for (size_t k = 0; k < p->pixels; k++) {
-        weights[k] = nn_exp(weights[k] - max);
-        sum += weights[k];
-    }
+    nn_softmax(weights, p->pixels, p->pixels, 1.0f / sqrtf((float)p->channels));
     memset(out, 0, lanes * sizeof *out);
     for (size_t k = 0; k < p->pixels; k++) {
         const float *value = image + k * step + 2 * lanes;
         for (size_t c = 0; c < lanes; c++)
-            out[c] += weights[k] / sum * value[c];
+            out[c] += weights[k] * value[c];
     }
 }
 
@@ -258,4 +333,7 @@ const struct nn_kernels nn_kernels_c = {
     .resample = resample,
     .attention = attention,
     .silu = silu,
+    .softmax = nn_softmax,
+    .split = split,
+    .split_sharing = {split_units, split_share},
 };

@@ -9,11 +9,13 @@
 
 #include "nn_kernels.h"
 #include "nn_team.h"
+#include "nn_tile.h"
 
 /* A convolution or linear layer: shape, packed weights, bias [outputs] (NULL where the bias comes
- * from elsewhere). */
+ * from elsewhere). With terms its weights are bf16, packed as tiles (nn_tile.h). */
 struct nn_dense {
     struct nn_product_shape shape;
+    int terms; /* of nn_product */
     float *packed;
     float *bias;
 };
@@ -32,14 +34,17 @@ struct nn_layer {
 struct nn_net {
     struct nn_arch arch;
     enum nn_kernel kernel;
+    enum nn_precision precision;
+    int terms; /* of the layers that are not always in f32 */
     const struct nn_kernels *kernels;
+    const struct nn_tiles *tiles; /* NULL in f32 */
     struct nn_plan plan;
     struct nn_layer *layers; /* [plan.step_count] */
     struct nn_dense linear[2];
     struct nn_dense time;  /* all blocks' Dense_0 side by side, biases Dense_0 + Conv_0 */
     float *frequencies;    /* [nf / 2], or the Fourier projection [nf] */
     float *offset, *scale; /* of an mlp: [d], [1] */
-    float *label;          /* the label embedding [classes][outputs of linear[1]] */
+    float *label;          /* the label embedding [classes][lanes of its length] */
     unsigned char *block;
     size_t block_bytes;
 };
@@ -48,10 +53,12 @@ struct nn_workspace {
     int batch;
     unsigned char *block;
     size_t block_bytes;
-    float *values;    /* activations, at nn_value.offset · batch */
-    float *conv_in;   /* bordered input of a 3×3 convolution; the attention's result */
-    float *conv_out;  /* output of Conv_0; query, key and value */
-    float *dense;     /* unbordered: normed but not yet resampled, resampled shortcut */
+    float *values;   /* activations, at nn_value.offset · batch */
+    float *conv_in;  /* bordered input of a 3×3 convolution; the attention's result; with terms the
+                        former and that of a shortcut in bf16 */
+    float *conv_out; /* output of Conv_0; query, key and value */
+    float *dense;    /* unbordered: normed but not yet resampled, resampled shortcut; with terms a
+                        linear layer's input in bf16 */
     float *embedding; /* [batch][lanes of the embedding] */
     float *hidden[2]; /* [batch][4 nf] */
     float *time;      /* [batch][outputs of the time layer] */
@@ -102,6 +109,29 @@ static inline struct nn_target nn_bordered_target(float *out, size_t side, size_
 
 /* Zeroes the border of such a set of n images and leaves the inside alone. */
 void nn_bordered_clear(float *out, size_t n, size_t side, size_t lanes);
+
+/* Pixels as tiles in a workspace's array that has nn_tile_room of them, without a border. */
+static inline struct nn_tile_target nn_plain_tiles(float *out, size_t images, size_t side,
+                                                   size_t lanes, int terms)
+{
+    return (struct nn_tile_target){(uint16_t *)(void *)out,
+                                   0,
+                                   side,
+                                   side * side,
+                                   nn_tile_lanes(lanes),
+                                   nn_tile_plane(images * side * side, lanes),
+                                   terms};
+}
+
+/* Makes a product of the layer's one of tiles, which `in` told where to find; `tap_row` as in
+ * nn_tile_operands. */
+static inline void nn_product_tiles(struct nn_product *p, const struct nn_dense *d,
+                                    const struct nn_tile_target *in, size_t tap_row)
+{
+    p->terms = d->terms;
+    p->tile = (struct nn_tile_operands){in->out, (const uint16_t *)(const void *)d->packed,
+                                        in->lanes, in->plane, tap_row};
+}
 
 /* A product, shared with the workspace's team where that pays. */
 void nn_product_run(const struct nn_net *net, const struct nn_workspace *ws,

@@ -66,22 +66,40 @@ struct layout {
     size_t matrix; /* floats of the largest canonical matrix */
 };
 
-static void lay_dense(struct layout *l, struct nn_dense *d, enum nn_product_kind kind,
-                      size_t inputs, size_t outputs, bool bias)
+static void lay_product(struct layout *l, struct nn_dense *d, enum nn_product_kind kind,
+                        size_t inputs, size_t outputs, bool bias, int terms)
 {
     d->shape = (struct nn_product_shape){kind, inputs, nn_lanes(outputs)};
-    d->packed = nn_arena_take(&l->arena, l->net->kernels->pack_size(&d->shape), sizeof(float));
+    d->terms = terms;
+    d->packed =
+        terms ? nn_arena_take(&l->arena, nn_tile_pack_size(&d->shape, terms), sizeof(uint16_t))
+              : nn_arena_take(&l->arena, l->net->kernels->pack_size(&d->shape), sizeof(float));
     d->bias = bias ? take_zeros(&l->arena, d->shape.outputs) : NULL;
     if (inputs * d->shape.outputs > l->matrix)
         l->matrix = inputs * d->shape.outputs;
+}
+
+/* A layer that is in f32 whatever the network's precision is: what reads the input image or the
+ * time, whose rounding would be the whole network's. */
+static void lay_dense(struct layout *l, struct nn_dense *d, enum nn_product_kind kind,
+                      size_t inputs, size_t outputs, bool bias)
+{
+    lay_product(l, d, kind, inputs, outputs, bias, 0);
+}
+
+/* A layer in the network's precision. */
+static void lay_inner(struct layout *l, struct nn_dense *d, enum nn_product_kind kind,
+                      size_t inputs, size_t outputs, bool bias)
+{
+    lay_product(l, d, kind, inputs, outputs, bias, l->net->terms);
 }
 
 /* A 3×3 convolution of stride 1, `in` padded channels on images of `side`. */
 static void lay_conv(struct layout *l, struct nn_dense *d, size_t side, size_t in, size_t outputs,
                      bool bias)
 {
-    bool winograd = l->net->kernels->winograd(in, nn_lanes(outputs), side);
-    lay_dense(l, d, winograd ? NN_PRODUCT_WINOGRAD : NN_PRODUCT_3X3, 9 * in, outputs, bias);
+    bool winograd = l->net->terms == 0 && l->net->kernels->winograd(in, nn_lanes(outputs), side);
+    lay_inner(l, d, winograd ? NN_PRODUCT_WINOGRAD : NN_PRODUCT_3X3, 9 * in, outputs, bias);
 }
 
 /* Group norm over `first` channels and, concatenated, `second` (or 0) more. */
@@ -106,10 +124,10 @@ static void lay_mlp_step(struct layout *l, const struct nn_step *s, struct nn_la
     if (s->kind == NN_STEP_STEM) {
         lay_dense(l, &y->dense[0], NN_PRODUCT_POINT, nn_lanes(d + NN_MLP_EXTRA), width, true);
     } else if (s->kind == NN_STEP_HEAD) {
-        lay_dense(l, &y->dense[0], NN_PRODUCT_POINT, width, d + 1, true);
+        lay_inner(l, &y->dense[0], NN_PRODUCT_POINT, width, d + 1, true);
     } else {
-        lay_dense(l, &y->dense[0], NN_PRODUCT_POINT, width, width, true);
-        lay_dense(l, &y->dense[1], NN_PRODUCT_POINT, width, width, true);
+        lay_inner(l, &y->dense[0], NN_PRODUCT_POINT, width, width, true);
+        lay_inner(l, &y->dense[1], NN_PRODUCT_POINT, width, width, true);
         y->time_first = *time;
         *time += width;
     }
@@ -132,12 +150,12 @@ static void lay_step(struct layout *l, const struct nn_step *s, struct nn_layer 
         lay_conv(l, &y->dense[0], side, in, out, true);
         break;
     case NN_STEP_PYRAMID:
-        lay_dense(l, &y->dense[0], NN_PRODUCT_3X3, 9 * in, out, true);
+        lay_inner(l, &y->dense[0], NN_PRODUCT_3X3, 9 * in, out, true);
         break;
     case NN_STEP_ATTENTION:
         lay_norm(l, &y->norm[0], s->channels_in, 0);
-        lay_dense(l, &y->dense[0], NN_PRODUCT_POINT, in, 3 * in, true);
-        lay_dense(l, &y->dense[1], NN_PRODUCT_POINT, in, in, true);
+        lay_inner(l, &y->dense[0], NN_PRODUCT_POINT, in, 3 * in, true);
+        lay_inner(l, &y->dense[1], NN_PRODUCT_POINT, in, in, true);
         break;
     case NN_STEP_RES:
         lay_norm(l, &y->norm[0], s->channels_in, s->channels_skip);
@@ -145,7 +163,7 @@ static void lay_step(struct layout *l, const struct nn_step *s, struct nn_layer 
         lay_norm(l, &y->norm[1], s->channels_out, 0);
         lay_conv(l, &y->dense[1], side, out, out, true);
         if (s->shortcut)
-            lay_dense(l, &y->dense[2], NN_PRODUCT_POINT, in, out, true);
+            lay_inner(l, &y->dense[2], NN_PRODUCT_POINT, in, out, true);
         y->time_first = *time;
         *time += out;
         break;
@@ -167,7 +185,8 @@ static void lay_net(struct layout *l)
     for (int i = 0; i < net->plan.step_count; i++)
         lay_step(l, &net->plan.steps[i], &net->layers[i], &time);
     lay_dense(l, &net->time, NN_PRODUCT_POINT, wide, time, true);
-    net->label = take_zeros(&l->arena, (size_t)net->arch.classes * wide);
+    net->label = take_zeros(&l->arena, (size_t)net->arch.classes *
+                                           nn_lanes((size_t)nn_label_length(&net->arch)));
 }
 
 /* ---- loading ---- */
@@ -261,7 +280,10 @@ static void clear_matrix(struct loader *l, const struct nn_dense *d)
 
 static void pack(struct loader *l, const struct nn_dense *d, const float *matrix)
 {
-    l->net->kernels->pack(&d->shape, matrix, d->packed);
+    if (d->terms)
+        nn_tile_pack(&d->shape, d->terms, matrix, (uint16_t *)(void *)d->packed);
+    else
+        l->net->kernels->pack(&d->shape, matrix, d->packed);
 }
 
 static int load_conv(struct loader *l, const struct nn_dense *d, const struct inputs *in)
@@ -418,7 +440,7 @@ static int load_embedding(struct loader *l)
 static int load_label(struct loader *l)
 {
     const struct nn_arch *arch = &l->net->arch;
-    size_t width = 4 * (size_t)arch->nf;
+    size_t width = (size_t)nn_label_length(arch);
     const float *v = take(l, NN_LABEL_EMBEDDING);
     if (!v)
         return -1;

@@ -30,6 +30,13 @@ void nn_mlp_field(const struct nn_net *net, const float *x, float t, const float
 void nn_mlp_field_back(const struct nn_net *net, const float *x, float t, const float *f,
                        float *slope);
 
+/* The gradient at x [d] by the ways that lead past F and the features: from that at (v_x, v_t)
+ * [d + 1], written; and from that at the features [d + NN_MLP_EXTRA], added. */
+void nn_mlp_field_input_back(const struct nn_net *net, const float *x, float t, const float *f,
+                             const float *slope, float *out);
+void nn_mlp_features_back(const struct nn_net *net, const float *x, float t, const float *slope,
+                          float *out);
+
 /* A step of the forward pass, as nn_step_run. */
 void nn_mlp_step_run(const struct nn_net *net, struct nn_workspace *ws, int step, size_t n,
                      const float *const x[]);

@@ -92,6 +92,8 @@ void nn_mlp_grad_forward(const struct nn_grad_pass *p)
 static void weights_back(const struct nn_grad_pass *p, const struct nn_grad_dense *d,
                          const float *in, const float *slope)
 {
+    if (!p->sum)
+        return;
     nn_grad_linear_weights_back(p, d, in, slope);
     for (size_t b = 0; b < p->n; b++)
         p->g->grad->add(slope + b * d->shape.outputs, 1.0f, d->shape.outputs, p->sum + d->bias);
@@ -118,7 +120,7 @@ static void block_back(const struct nn_grad_pass *p, int step, const float *slop
         nn_grad_dropout_apply(p, kept->keep, 1, &rows);
     }
     g->grad->silu_back(p->n * width, kept->middle, inner);
-    for (size_t b = 0; b < p->n; b++) {
+    for (size_t b = 0; b < p->n && p->sum; b++) {
         memcpy(p->w->time_slope + b * times + y->time_first, inner + b * width,
                width * sizeof *inner);
         g->grad->add(inner + b * width, 1.0f, width, p->sum + g->time.bias + y->time_first);
@@ -136,12 +138,30 @@ static void head_back(const struct nn_grad_pass *p, int step, float *slope, cons
     const struct nn_grad_dense *d = &g->layers[step].dense[0];
     const struct nn_grad_saved *kept = &p->w->saved[step];
     size_t lanes = d->shape.outputs;
-    for (size_t b = 0; b < p->n; b++)
-        nn_mlp_field_back(&g->net, p->batch->x[p->first + b], p->batch->t[p->first + b],
-                          kept->middle + b * lanes, slope + b * lanes);
+    for (size_t b = 0; b < p->n; b++) {
+        size_t image = p->first + b;
+        const float *x = p->batch->x[image], *f = kept->middle + b * lanes;
+        if (!p->sum)
+            nn_mlp_field_input_back(&g->net, x, p->batch->t[image], f, slope + b * lanes,
+                                    p->x_slope[image]);
+        nn_mlp_field_back(&g->net, x, p->batch->t[image], f, slope + b * lanes);
+    }
     weights_back(p, d, kept->input, slope);
     input_back(p, d, slope, in_slope);
     g->grad->silu_back(p->n * d->shape.inputs, in, in_slope);
+}
+
+static void stem_back(const struct nn_grad_pass *p, int step, const float *slope)
+{
+    const struct nn_grad_dense *d = &p->g->layers[step].dense[0];
+    float *features = p->w->plain[0];
+    weights_back(p, d, p->w->saved[step].input, slope);
+    if (p->sum)
+        return;
+    input_back(p, d, slope, features);
+    for (size_t b = 0; b < p->n; b++)
+        nn_mlp_features_back(&p->g->net, p->batch->x[p->first + b], p->batch->t[p->first + b],
+                             features + b * d->shape.inputs, p->x_slope[p->first + b]);
 }
 
 void nn_mlp_grad_backward(const struct nn_grad_pass *p)
@@ -156,6 +176,6 @@ void nn_mlp_grad_backward(const struct nn_grad_pass *p)
         else if (s->kind == NN_STEP_RES)
             block_back(p, i, slope, in, in_slope);
         else
-            weights_back(p, &p->g->layers[i].dense[0], p->w->saved[i].input, slope);
+            stem_back(p, i, slope);
     }
 }

@@ -13,20 +13,15 @@
 struct nn_net *nn_net_new(const struct nn_arch *arch, const struct nn_weights *weights,
                           enum nn_kernel kernel, struct err *e)
 {
-    return nn_net_new_threads(arch, weights, kernel, 1, e);
+    return nn_net_new_threads(arch, weights, kernel, NN_PRECISION_F32, 1, e);
 }
 
 struct nn_net *nn_net_new_threads(const struct nn_arch *arch, const struct nn_weights *weights,
-                                  enum nn_kernel kernel, int threads, struct err *e)
+                                  enum nn_kernel kernel, enum nn_precision precision, int threads,
+                                  struct err *e)
 {
-    if (nn_arch_check(arch, e) || (kernel == NN_KERNEL_AUTO && nn_kernel_environment(&kernel, e)))
+    if (nn_arch_check(arch, e) || nn_precision_resolve(&kernel, &precision, e))
         return NULL;
-    kernel = nn_kernel_resolve(kernel);
-    if (!nn_kernel_available(kernel)) {
-        err_fail(e, ERR_UNSUPPORTED, "kernel", "this machine cannot run %s: use auto",
-                 kernel == NN_KERNEL_AVX2 ? "avx2" : "avx512");
-        return NULL;
-    }
     struct nn_net *net = calloc(1, sizeof *net);
     if (!net) {
         err_fail_memory(e, sizeof *net);
@@ -34,7 +29,12 @@ struct nn_net *nn_net_new_threads(const struct nn_arch *arch, const struct nn_we
     }
     net->arch = *arch;
     net->kernel = kernel;
+    net->precision = precision;
     net->kernels = nn_kernels_get(kernel);
+    if (precision != NN_PRECISION_F32) {
+        net->terms = precision == NN_PRECISION_BF16 ? 1 : 3;
+        net->tiles = nn_tiles_get(kernel);
+    }
     if (nn_plan_build(arch, &net->plan, e) || nn_layers_load(net, weights, threads, e)) {
         nn_net_free(net);
         return NULL;
@@ -62,6 +62,16 @@ enum nn_kernel nn_net_kernel(const struct nn_net *net)
     return net->kernel;
 }
 
+enum nn_precision nn_net_precision(const struct nn_net *net)
+{
+    return net->precision;
+}
+
+const char *nn_net_kernel_id(const struct nn_net *net)
+{
+    return nn_kernel_id_in(net->kernel, net->precision);
+}
+
 size_t nn_net_bytes(const struct nn_net *net)
 {
     return net->block_bytes;
@@ -78,6 +88,30 @@ static void grow(size_t *need, size_t count)
 {
     if (count > *need)
         *need = count;
+}
+
+/* What tiles need beyond that. */
+static void tile_needs(const struct nn_net *net, const struct nn_step *s, size_t batch,
+                       struct needs *k)
+{
+    size_t in = nn_lanes((size_t)s->channels_in) + nn_lanes((size_t)s->channels_skip);
+    size_t out = nn_lanes((size_t)s->channels_out), side_out = (size_t)s->side_out;
+    size_t side_in = (size_t)s->side_in, side = side_in > side_out ? side_in : side_out;
+    size_t bordered = nn_bordered_pixels(batch, side), blurred = (side_in + 1) * (side_in + 1);
+    int terms = net->terms;
+    if (terms == 0)
+        return;
+    grow(&k->conv_in, nn_tile_room(bordered, in > out ? in : out, terms));
+    if (net->arch.kind == NN_ARCH_MLP)
+        grow(&k->dense, nn_tile_room(batch, in > out ? in : out, terms));
+    if (s->resampling != NN_RESAMPLE_NONE)
+        grow(&k->conv_out, batch * side_out * side_out * in);
+    if (s->kind == NN_STEP_PYRAMID)
+        grow(&k->dense, batch * blurred * in);
+    if (s->kind != NN_STEP_ATTENTION)
+        return;
+    grow(&k->dense, nn_tile_room(batch * side * side, in, terms));
+    grow(&k->scratch, nn_tile_attention_scratch(side * side, in, terms));
 }
 
 /* In range without checks: at most 4096 images of 1025² pixels of 3 · 8192 lanes. */
@@ -106,7 +140,7 @@ static void step_needs(const struct nn_step *s, size_t batch, struct needs *k)
 static void layer_needs(const struct nn_net *net, const struct nn_layer *y, struct needs *k)
 {
     for (size_t i = 0; i < sizeof y->dense / sizeof y->dense[0]; i++)
-        if (y->dense[i].packed)
+        if (y->dense[i].packed && !y->dense[i].terms)
             grow(&k->scratch, net->kernels->product_scratch(&y->dense[i].shape));
 }
 
@@ -136,6 +170,7 @@ struct nn_workspace *nn_workspace_new(const struct nn_net *net, int batch, struc
     struct needs needs = {0};
     for (int i = 0; i < net->plan.step_count; i++) {
         step_needs(&net->plan.steps[i], (size_t)batch, &needs);
+        tile_needs(net, &net->plan.steps[i], (size_t)batch, &needs);
         layer_needs(net, &net->layers[i], &needs);
     }
     struct nn_workspace *ws = calloc(1, sizeof *ws);
@@ -185,41 +220,47 @@ void nn_linear_run(const struct nn_net *net, const struct nn_workspace *ws,
                    const struct nn_dense *d, size_t n, const float *in, const float *residual,
                    float *out)
 {
-    const struct nn_product p = {.shape = d->shape,
-                                 .packed = d->packed,
-                                 .bias = d->bias,
-                                 .segments = 1,
-                                 .segment = {{in, d->shape.inputs, d->shape.inputs}},
-                                 .in_image = n,
-                                 .in_row = n,
-                                 .in_step = 1,
-                                 .images = 1,
-                                 .height = 1,
-                                 .width = n,
-                                 .residual = residual,
-                                 .scale = 1.0f,
-                                 .out = out};
+    struct nn_product p = {.shape = d->shape,
+                           .packed = d->packed,
+                           .bias = d->bias,
+                           .segments = 1,
+                           .segment = {{in, d->shape.inputs, d->shape.inputs}},
+                           .in_image = n,
+                           .in_row = n,
+                           .in_step = 1,
+                           .images = 1,
+                           .height = 1,
+                           .width = n,
+                           .residual = residual,
+                           .scale = 1.0f,
+                           .out = out};
+    if (d->terms) {
+        const struct nn_split rows = {
+            1, {{in, d->shape.inputs, d->shape.inputs}},
+            n, 1,
+            1, nn_plain_tiles(ws->dense, n, 1, d->shape.inputs, d->terms)};
+        net->kernels->split(&rows);
+        nn_product_tiles(&p, d, &rows.target, 0);
+    }
     nn_product_run(net, ws, &p);
 }
 
-/* The rows of the images' classes, added to their time embeddings. */
-static void add_labels(const struct nn_net *net, struct nn_workspace *ws, size_t n,
-                       const int32_t label[])
+/* The rows of the images' classes, added to their rows in `out`. */
+static void add_labels(const struct nn_net *net, size_t n, const int32_t label[], float *out)
 {
-    size_t wide = net->linear[1].shape.outputs;
+    size_t wide = nn_lanes((size_t)nn_label_length(&net->arch));
     for (size_t b = 0; b < n; b++) {
         if (label[b] == NN_LABEL_NONE)
             continue;
         assert(label[b] >= 0 && label[b] < net->arch.classes);
         const float *row = net->label + (size_t)label[b] * wide;
-        float *out = ws->hidden[1] + b * wide;
         for (size_t i = 0; i < wide; i++)
-            out[i] += row[i];
+            out[b * wide + i] += row[i];
     }
 }
 
-/* temb = Linear_1(SiLU(Linear_0(embedding))) + the label's row, then every block's
- * Dense_0(SiLU(temb)). */
+/* temb = Linear_1(SiLU(Linear_0(embedding))), then every block's Dense_0(SiLU(temb)); the label's
+ * row is added to temb or, in a denoiser, to the embedding. */
 static void run_time(const struct nn_net *net, struct nn_workspace *ws, size_t n, const float t[],
                      const int32_t label[])
 {
@@ -227,11 +268,13 @@ static void run_time(const struct nn_net *net, struct nn_workspace *ws, size_t n
     memset(ws->embedding, 0, n * inputs * sizeof *ws->embedding); /* its padding too */
     for (size_t b = 0; b < n; b++)
         nn_time_embed(net, t[b], ws->embedding + b * inputs);
+    if (label && net->arch.denoiser)
+        add_labels(net, n, label, ws->embedding);
     nn_linear_run(net, ws, &net->linear[0], n, ws->embedding, NULL, ws->hidden[0]);
     net->kernels->silu(n * wide, ws->hidden[0], ws->hidden[0]);
     nn_linear_run(net, ws, &net->linear[1], n, ws->hidden[0], NULL, ws->hidden[1]);
-    if (label)
-        add_labels(net, ws, n, label);
+    if (label && !net->arch.denoiser)
+        add_labels(net, n, label, ws->hidden[1]);
     net->kernels->silu(n * wide, ws->hidden[1], ws->hidden[1]);
     nn_linear_run(net, ws, &net->time, n, ws->hidden[1], NULL, ws->time);
 }
@@ -252,19 +295,21 @@ static void load_pyramid(const struct nn_net *net, struct nn_workspace *ws, size
 }
 
 /* Splits the head's channels: the image's into planes, the mean of the last as v_t (summed in
- * double, pixel by pixel). */
+ * double, pixel by pixel). Of a denoiser v_t is 0. */
 static void store_field(const struct nn_net *net, const float *head, size_t n, float *const v_x[],
                         float v_t[])
 {
-    size_t channels = (size_t)net->arch.channels, lanes = nn_lanes(channels + 1);
+    size_t channels = (size_t)net->arch.channels, outputs = (size_t)nn_outputs(&net->arch);
     size_t pixels = (size_t)net->arch.image_size * (size_t)net->arch.image_size;
+    size_t lanes = nn_lanes(outputs);
     for (size_t b = 0; b < n; b++) {
         const float *image = head + b * pixels * lanes;
         double sum = 0;
         for (size_t i = 0; i < pixels; i++) {
             for (size_t c = 0; c < channels; c++)
                 v_x[b][c * pixels + i] = image[i * lanes + c];
-            sum += image[i * lanes + channels];
+            if (outputs > channels)
+                sum += image[i * lanes + channels];
         }
         v_t[b] = (float)(sum / (double)pixels);
     }

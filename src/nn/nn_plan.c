@@ -29,6 +29,16 @@ int nn_embedding_length(const struct nn_arch *arch)
     return arch->embedding == NN_EMBEDDING_FOURIER ? 2 * arch->nf : arch->nf;
 }
 
+int nn_label_length(const struct nn_arch *arch)
+{
+    return arch->denoiser ? nn_embedding_length(arch) : 4 * arch->nf;
+}
+
+int nn_outputs(const struct nn_arch *arch)
+{
+    return arch->denoiser ? arch->channels : arch->channels + 1;
+}
+
 static bool has_attention(const struct nn_arch *arch, int side)
 {
     for (int i = 0; i < arch->attn_count; i++)
@@ -180,7 +190,7 @@ static void add_steps(struct builder *b)
         add_up_path(b);
         check_groups(b, b->plan->values[b->current].channels);
     }
-    add_step(b, NN_STEP_HEAD, a->image_size, a->channels + 1, -1);
+    add_step(b, NN_STEP_HEAD, a->image_size, nn_outputs(a), -1);
 }
 
 /* The lowest offset at which `size` floats overlap no value that is alive while step `at` runs. */

@@ -71,5 +71,9 @@ int nn_groups(int channels);
 int nn_stem_module(const struct nn_arch *arch);
 /* Length of the time embedding: nf, or 2 nf with Fourier features. */
 int nn_embedding_length(const struct nn_arch *arch);
+/* Length of a class's row in the label embedding. */
+int nn_label_length(const struct nn_arch *arch);
+/* Channels of the head: the image's and, but for denoisers, v_t's. */
+int nn_outputs(const struct nn_arch *arch);
 
 #endif

@@ -45,7 +45,7 @@ void nn_time_embed(const struct nn_net *net, float t, float *out)
             sine_cosine((float)(log_tau * (double)net->frequencies[i]), &out[i], &out[half + i]);
         return;
     }
-    float log_t = fourier ? (float)math_log((double)t) : 0.0f;
+    float log_t = net->arch.denoiser ? t : fourier ? (float)math_log((double)t) : 0.0f;
     for (int i = 0; i < half; i++) {
         float angle = fourier ? log_t * net->frequencies[i] * 2.0f * 3.14159265358979f
                               : t * net->frequencies[i];

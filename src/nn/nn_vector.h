@@ -6,6 +6,7 @@
 #ifndef NN_VECTOR_H
 #define NN_VECTOR_H
 
+#include "nn_bf16.h"
 #include "nn_kernels.h"
 #include "nn_math.h"
 #include <immintrin.h>
@@ -58,6 +59,24 @@ NN_INLINE void vec_add_to_half(double *out, vec v)
     _mm512_storeu_pd(out, _mm512_add_pd(_mm512_loadu_pd(out), low));
 }
 
+/* nn_bf16_round in the low halves of 32 bits, and the number that it is again. */
+typedef __m512i vec_bits;
+NN_INLINE vec_bits vec_bf16(vec v)
+{
+    __m512i bits = _mm512_castps_si512(v);
+    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    __m512i sum = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+    return _mm512_mask_mov_epi32(_mm512_srli_epi32(sum, 16), _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q),
+                                 _mm512_set1_epi32(NN_BF16_NAN));
+}
+#define vec_bf16_value(b) _mm512_castsi512_ps(_mm512_slli_epi32(b, 16))
+#define vec_bits_store(p, b) _mm256_storeu_si256((__m256i *)(p), _mm512_cvtepi32_epi16(b))
+#define vec_bits_store_half(p, b)                                                                  \
+    _mm_storeu_si128((__m128i *)(p), _mm256_castsi256_si128(_mm512_cvtepi32_epi16(b)))
+#define vec_bits_store_two(p, q, b)                                                                \
+    (vec_bits_store_half(p, b),                                                                    \
+     _mm_storeu_si128((__m128i *)(q), _mm256_extracti128_si256(_mm512_cvtepi32_epi16(b), 1)))
+
 #elif NN_VECTOR_BITS == 256
 
 #define NN_VEC(name) nn_avx2_##name
@@ -96,6 +115,22 @@ NN_INLINE void vec_add_to(double *out, vec v)
 }
 
 #define vec_add_to_half vec_add_to
+
+typedef __m256i vec_bits;
+NN_INLINE vec_bits vec_bf16(vec v)
+{
+    __m256i bits = _mm256_castps_si256(v);
+    __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    __m256i sum = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+    return _mm256_blendv_epi8(_mm256_srli_epi32(sum, 16), _mm256_set1_epi32(NN_BF16_NAN),
+                              _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)));
+}
+#define vec_bf16_value(b) _mm256_castsi256_ps(_mm256_slli_epi32(b, 16))
+#define vec_bits_store(p, b)                                                                       \
+    _mm_storeu_si128((__m128i *)(p), _mm256_castsi256_si128(                                       \
+                                         _mm256_permute4x64_epi64(_mm256_packus_epi32(b, b), 8)))
+#define vec_bits_store_half(p, b) vec_bits_store(p, b)
+#define vec_bits_store_two(p, q, b) ((void)(q), vec_bits_store(p, b))
 
 #else
 #error "NN_VECTOR_BITS is 256 or 512"
@@ -158,6 +193,49 @@ NN_INLINE vec vec_silu(vec x)
     return vec_div(x, vec_add(vec_set(1.0f), vec_times_power2(p, n)));
 }
 
+/* Where an operation's results go: as they are, or in bf16, with 3 terms in two planes. */
+struct vec_sink {
+    float *out;
+    uint16_t *high;
+    size_t plane;
+};
+
+NN_INLINE vec_bits vec_bf16_low(vec v, vec_bits high)
+{
+    return vec_bf16(vec_sub(v, vec_bf16_value(high)));
+}
+
+/* A vector to place `at`, in floats or numbers of bf16; `half`: eight lanes of it. */
+NN_INLINE void vec_sink_store(const struct vec_sink *s, size_t at, vec v, bool half, int terms)
+{
+    if (terms == 0) {
+        vec_store_part(s->out + at, v, half);
+        return;
+    }
+    vec_bits high = vec_bf16(v), low = terms == 3 ? vec_bf16_low(v, high) : high;
+    if (half)
+        vec_bits_store_half(s->high + at, high);
+    else
+        vec_bits_store(s->high + at, high);
+    if (terms == 3 && half)
+        vec_bits_store_half(s->high + s->plane + at, low);
+    else if (terms == 3)
+        vec_bits_store(s->high + s->plane + at, low);
+}
+
+/* Eight lanes to one place and eight to another. */
+NN_INLINE void vec_sink_store_two(const struct vec_sink *s, size_t at, size_t to, vec v, int terms)
+{
+    if (terms == 0) {
+        vec_store_two(s->out + at, s->out + to, v);
+        return;
+    }
+    vec_bits high = vec_bf16(v), low = terms == 3 ? vec_bf16_low(v, high) : high;
+    vec_bits_store_two(s->high + at, s->high + to, high);
+    if (terms == 3)
+        vec_bits_store_two(s->high + s->plane + at, s->high + s->plane + to, low);
+}
+
 /* ---- what the vector files offer each other ---- */
 
 /* A product whose weights lie anywhere: row k of block `first` at weights + first · block_step +
@@ -190,5 +268,8 @@ void NN_VEC(resample_share)(const void *op, struct nn_share *share);
 void NN_VEC(resample)(const struct nn_resample *p);
 void NN_VEC(attention)(const struct nn_attention *p);
 void NN_VEC(silu)(size_t count, const float *in, float *out);
+size_t NN_VEC(split_units)(const void *op);
+void NN_VEC(split_share)(const void *op, struct nn_share *share);
+void NN_VEC(split)(const struct nn_split *p);
 
 #endif

@@ -18,7 +18,7 @@ static void transpose_keys(const struct nn_attention *p, const float *keys, size
 
 /* One row of scores to weights: exp(scale · score - max) / Σ, over a multiple of VEC_WIDTH numbers
  * of which those from `count` on are padding. Lanes' sums are added in the order of lanes. */
-static void softmax_row(float *row, size_t length, size_t count, float scale)
+static void softmax_row(float *row, size_t count, size_t length, float scale)
 {
     float lanes[VEC_WIDTH], max = -INFINITY, sum = 0;
     vec largest = vec_set(-INFINITY), total = vec_zero();
@@ -87,7 +87,7 @@ static void attend(const struct nn_attention *p, size_t image, size_t block, str
     multiply(in + q * step, step, p->lanes, count, keys, row, zeros, row, scores);
     float scale = 1.0f / sqrtf((float)p->channels);
     for (size_t i = 0; i < count; i++)
-        softmax_row(scores + i * row, row, p->pixels, scale);
+        softmax_row(scores + i * row, p->pixels, row, scale);
     multiply(scores, row, p->pixels, count, in + 2 * p->lanes, step, zeros, p->lanes,
              p->out + (image * p->pixels + q) * p->lanes);
 }
@@ -128,8 +128,11 @@ const struct nn_kernels nn_kernels_avx2 = {
     .resample = NN_VEC(resample),
     .attention = NN_VEC(attention),
     .silu = NN_VEC(silu),
+    .softmax = softmax_row,
+    .split = NN_VEC(split),
     .product_sharing = {NN_VEC(product_units), NN_VEC(product_share)},
     .norm_sharing = {NN_VEC(norm_units), NN_VEC(norm_share)},
     .resample_sharing = {NN_VEC(resample_units), NN_VEC(resample_share)},
     .attention_sharing = {attention_units, attention_share},
+    .split_sharing = {NN_VEC(split_units), NN_VEC(split_share)},
 };

@@ -1,5 +1,5 @@
-/* Group norm with SiLU, SiLU alone, and resampling: work on each pixel's channels, vector by
- * vector.
+/* Group norm with SiLU, SiLU alone, bf16's parts, and resampling: work on each pixel's channels,
+ * vector by vector.
  *
  * Group norm goes over an image three times: sums, squares about the mean, and the result. A row is
  * summed in single precision, pixel by pixel in each lane, and the rows in double; then lanes are
@@ -112,40 +112,92 @@ NN_INLINE vec activate(vec x, vec scale, vec shift, bool silu)
 }
 
 /* Channels [first, last) of a pixel, whole vectors. */
-NN_INLINE void apply_pixel(const float *src, float *out, size_t first, size_t last,
-                           const float *scale, const float *shift, bool silu)
+NN_INLINE void apply_pixel(const float *src, const struct vec_sink *to, size_t at, size_t first,
+                           size_t last, const float *scale, const float *shift, bool silu,
+                           int terms)
 {
     for (size_t c = first; c < last; c += VEC_WIDTH)
-        vec_store(out + c,
-                  activate(vec_load(src + c), vec_load(scale + c), vec_load(shift + c), silu));
+        vec_sink_store(to, at + c,
+                       activate(vec_load(src + c), vec_load(scale + c), vec_load(shift + c), silu),
+                       false, terms);
+}
+
+/* Where a row of an image begins, and the distance of its pixels. */
+static size_t row_place(const struct nn_norm *p, size_t image, size_t y)
+{
+    const struct nn_target *t = &p->target;
+    if (p->tiles)
+        return nn_tile_target_row(p->tiles, image, y);
+    return (t->first + image * t->image + y * t->row) * t->lanes;
+}
+
+static size_t pixel_step(const struct nn_norm *p)
+{
+    return p->tiles ? p->tiles->lanes : p->target.lanes;
 }
 
 /* Lanes `span` of a part, which begins with lane `before` of all. A half vector that is left over
  * goes through with the next pixel's. */
 NN_INLINE void apply_part(const struct nn_norm *p, int part, size_t image, struct span span,
-                          size_t before, const float *scale, const float *shift, bool silu)
+                          size_t before, const float *scale, const float *shift, bool silu,
+                          int terms)
 {
-    size_t lanes = p->part[part].lanes, next = p->target.lanes;
+    const struct vec_sink to = {p->target.out, p->tiles ? p->tiles->out : NULL,
+                                p->tiles ? p->tiles->plane : 0};
+    size_t lanes = p->part[part].lanes, next = pixel_step(p);
     size_t whole = span.first + (span.last - span.first) / VEC_WIDTH * VEC_WIDTH;
     const float *src = p->part[part].src + image * p->side * p->side * lanes;
     scale += before;
     shift += before;
     for (size_t y = 0; y < p->side; y++) {
-        float *row = nn_target_row(&p->target, image, y) + before;
+        size_t row = row_place(p, image, y) + before;
         for (size_t x = 0; x < p->side; x++)
-            apply_pixel(src + x * lanes, row + x * next, span.first, whole, scale, shift, silu);
+            apply_pixel(src + x * lanes, &to, row + x * next, span.first, whole, scale, shift, silu,
+                        terms);
         if (whole < span.last) {
             vec a = vec_load_two(scale + whole, scale + whole);
             vec b = vec_load_two(shift + whole, shift + whole);
             const float *in = src + whole;
-            float *out = row + whole;
-            size_t x = 0;
-            for (; x + 2 <= p->side; x += 2, in += 2 * lanes, out += 2 * next)
-                vec_store_two(out, out + next, activate(vec_load_two(in, in + lanes), a, b, silu));
+            size_t at = row + whole, x = 0;
+            for (; x + 2 <= p->side; x += 2, in += 2 * lanes, at += 2 * next)
+                vec_sink_store_two(&to, at, at + next,
+                                   activate(vec_load_two(in, in + lanes), a, b, silu), terms);
             if (x < p->side)
-                vec_store_half(out, activate(vec_load_half(in), a, b, silu));
+                vec_sink_store(&to, at, activate(vec_load_half(in), a, b, silu), true, terms);
         }
         src += p->side * lanes;
+    }
+}
+
+#define APPLY(terms)                                                                               \
+    do {                                                                                           \
+        if (p->silu)                                                                               \
+            apply_part(p, part, image, span, before, scale, shift, true, terms);                   \
+        else                                                                                       \
+            apply_part(p, part, image, span, before, scale, shift, false, terms);                  \
+    } while (0)
+
+static void apply(const struct nn_norm *p, int part, size_t image, struct span span, size_t before,
+                  const float *scale, const float *shift)
+{
+    if (!p->tiles)
+        APPLY(0);
+    else if (p->tiles->terms == 1)
+        APPLY(1);
+    else
+        APPLY(3);
+}
+
+/* Zeros behind the last channel, for tiles. */
+static void pad(const struct nn_norm *p, size_t image)
+{
+    const struct nn_tile_target *t = p->tiles;
+    size_t lanes = p->weights->lanes, bytes = (t->lanes - lanes) * sizeof *t->out;
+    for (size_t i = 0; i < p->side * p->side && bytes > 0; i++) {
+        size_t at = row_place(p, image, i / p->side) + i % p->side * t->lanes + lanes;
+        memset(t->out + at, 0, bytes);
+        if (t->terms == 3)
+            memset(t->out + t->plane + at, 0, bytes);
     }
 }
 
@@ -170,13 +222,11 @@ static void norm_span(const struct nn_norm *p, size_t image, struct span span, d
     }
     size_t before = 0;
     for (int k = 0; k < p->parts; k++) {
-        struct span part = span_in_part(span, before, p->part[k].lanes);
-        if (p->silu)
-            apply_part(p, k, image, part, before, scale, shift, true);
-        else
-            apply_part(p, k, image, part, before, scale, shift, false);
+        apply(p, k, image, span_in_part(span, before, p->part[k].lanes), before, scale, shift);
         before += p->part[k].lanes;
     }
+    if (p->tiles && span.last == w->lanes)
+        pad(p, image);
 }
 
 void NN_VEC(norm)(const struct nn_norm *p)
@@ -231,6 +281,52 @@ void NN_VEC(silu)(size_t count, const float *in, float *out)
         vec_store(out + i, vec_silu(vec_load(in + i)));
     if (i < count)
         vec_store_half(out + i, vec_silu(vec_load_half(in + i)));
+}
+
+/* ---- bf16 ---- */
+
+NN_INLINE void split_pixel(const struct nn_split *p, size_t pixel, const struct vec_sink *to,
+                           size_t at, int terms)
+{
+    size_t end = at + p->target.lanes;
+    for (int k = 0; k < p->parts; k++) {
+        const float *src = p->part[k].src + pixel * p->part[k].step;
+        size_t lanes = p->part[k].lanes, c = 0;
+        for (; c + VEC_WIDTH <= lanes; c += VEC_WIDTH)
+            vec_sink_store(to, at + c, vec_load(src + c), false, terms);
+        if (c < lanes)
+            vec_sink_store(to, at + c, vec_load_half(src + c), true, terms);
+        at += lanes;
+    }
+    for (; at < end; at += NN_LANES)
+        vec_sink_store(to, at, vec_zero(), true, terms);
+}
+
+size_t NN_VEC(split_units)(const void *op)
+{
+    const struct nn_split *p = op;
+    return p->images * p->height;
+}
+
+/* A unit is a row of an image. */
+void NN_VEC(split_share)(const void *op, struct nn_share *share)
+{
+    const struct nn_split *p = op;
+    const struct vec_sink to = {NULL, p->target.out, p->target.plane};
+    for (size_t unit = share->first; unit < share->last; unit++) {
+        size_t at = nn_tile_target_row(&p->target, unit / p->height, unit % p->height);
+        for (size_t x = 0; x < p->width; x++, at += p->target.lanes)
+            if (p->target.terms == 1)
+                split_pixel(p, unit * p->width + x, &to, at, 1);
+            else
+                split_pixel(p, unit * p->width + x, &to, at, 3);
+    }
+}
+
+void NN_VEC(split)(const struct nn_split *p)
+{
+    struct nn_share all = {.last = NN_VEC(split_units)(p)};
+    NN_VEC(split_share)(p, &all);
 }
 
 /* ---- resampling ---- */

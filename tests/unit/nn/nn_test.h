@@ -5,6 +5,7 @@
 
 #include "base_rng.h"
 #include "nn_net.h"
+#include "nn_tile.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -110,16 +111,73 @@ static const struct test_arch {
     {"mlp", {.kind = NN_ARCH_MLP, .image_size = 1, .channels = 13, .nf = 10, .num_res_blocks = 2}},
     {"mlp of a plane",
      {.kind = NN_ARCH_MLP, .image_size = 1, .channels = 2, .nf = 16, .num_res_blocks = 3}},
+    {"denoiser with a pyramid",
+     {.image_size = 8,
+      .channels = 3,
+      .nf = 12,
+      .levels = 2,
+      .ch_mult = {1, 2},
+      .num_res_blocks = 1,
+      .attn_count = 1,
+      .attn_resolutions = {4},
+      .fir = true,
+      .pyramid = NN_PYRAMID_RESIDUAL,
+      .embedding = NN_EMBEDDING_FOURIER,
+      .denoiser = true}},
+    {"denoiser of eight channels",
+     {.image_size = 4,
+      .channels = 8,
+      .nf = 8,
+      .levels = 2,
+      .ch_mult = {1, 2},
+      .num_res_blocks = 1,
+      .denoiser = true}},
 };
 
+/* Every way to compute a network; of bf16 those in plain C are slow. */
+static const struct test_way {
+    const char *name;
+    enum nn_kernel kernel;
+    enum nn_precision precision;
+} test_ways[] = {
+    {"c", NN_KERNEL_C, NN_PRECISION_F32},
+    {"avx2", NN_KERNEL_AVX2, NN_PRECISION_F32},
+    {"avx512", NN_KERNEL_AVX512, NN_PRECISION_F32},
+    {"c in bf16", NN_KERNEL_C, NN_PRECISION_BF16},
+    {"avx2 in bf16x3", NN_KERNEL_AVX2, NN_PRECISION_BF16X3},
+    {"avx512 in bf16", NN_KERNEL_AVX512, NN_PRECISION_BF16},
+    {"avx512 in bf16x3", NN_KERNEL_AVX512, NN_PRECISION_BF16X3},
+    {"amx in bf16", NN_KERNEL_AMX, NN_PRECISION_BF16},
+    {"amx in bf16x3", NN_KERNEL_AMX, NN_PRECISION_BF16X3},
+};
+
+static inline bool test_way_runs(const struct test_way *w)
+{
+    if (nn_kernel_available(w->kernel))
+        return true;
+    print_message("skipped: this machine cannot run %s\n", w->name);
+    return false;
+}
+
+/* Whether products in bf16 are computed in plain C. */
+static inline bool test_way_is_slow(const struct test_way *w)
+{
+    return w->precision != NN_PRECISION_F32 && nn_tiles_get(w->kernel) == &nn_tiles_c;
+}
+
 /* A net of the random weights, and a workspace for it; a failure fails the test. */
-static inline struct nn_net *test_net_of(const struct nn_arch *arch, enum nn_kernel kernel)
+static inline struct nn_net *test_net_by(const struct nn_arch *arch, const struct test_way *w)
 {
     struct err e = {0};
-    struct nn_net *net = nn_net_new(arch, &test_weights, kernel, &e);
+    struct nn_net *net = nn_net_new_threads(arch, &test_weights, w->kernel, w->precision, 1, &e);
     if (!net)
         fail_msg("%s: %s", e.at, e.text);
     return net;
+}
+
+static inline struct nn_net *test_net_of(const struct nn_arch *arch, enum nn_kernel kernel)
+{
+    return test_net_by(arch, &(struct test_way){"", kernel, NN_PRECISION_F32});
 }
 
 static inline struct nn_workspace *test_workspace_of(const struct nn_net *net, int batch)

@@ -264,7 +264,8 @@ static void norm_run(const struct nn_kernels *k, const struct work *w, float *ou
                               w->s.side,
                               (w->s.option & 1) != 0,
                               norm_target(w, out),
-                              scratch};
+                              scratch,
+                              NULL};
     k->norm(&p);
     free(scratch);
 }

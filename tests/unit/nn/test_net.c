@@ -1,6 +1,7 @@
 /* The network as a whole: an image's bits depend on nothing but the image, nothing is allocated in
  * a forward pass, a workspace's past does not show, and every failure is told. The allocation
  * functions are wrapped by the linker, so that they can be counted and made to fail. */
+#include "base_cpu.h"
 #include "nn_layers.h"
 #include "nn_test.h"
 #include <pthread.h>
@@ -116,12 +117,12 @@ static void check_group(const struct nn_net *net, struct nn_workspace *ws, const
     }
 }
 
-static void check_independence(const struct nn_arch *arch, enum nn_kernel kernel)
+static void check_independence(const struct nn_arch *arch, const struct test_way *way)
 {
     static const size_t counts[] = {1, 2, 3, 8};
     struct images im;
     images_new(&im, arch);
-    struct nn_net *net = test_net_of(arch, kernel);
+    struct nn_net *net = test_net_by(arch, way);
     struct nn_workspace *one = test_workspace_of(net, 1), *many = test_workspace_of(net, IMAGES);
     evaluate_alone(net, one, &im);
     for (size_t c = 0; c < COUNT(counts); c++) {
@@ -151,25 +152,28 @@ static void test_bits_do_not_depend_on_company(void **state)
                                            .num_res_blocks = 1,
                                            .attn_count = 1,
                                            .attn_resolutions = {7}};
-    for (int k = NN_KERNEL_C; k <= LAST_KERNEL; k++) {
-        if (!nn_kernel_available((enum nn_kernel)k))
+    for (const struct test_way *w = test_ways; w < test_ways + COUNT(test_ways); w++) {
+        if (!test_way_runs(w))
             continue;
         for (size_t a = 0; a < COUNT(test_archs); a++)
-            check_independence(&test_archs[a].arch, (enum nn_kernel)k);
-        if (k != NN_KERNEL_C)
-            check_independence(&bundled, (enum nn_kernel)k);
+            if (test_archs[a].arch.image_size <= 4 || !test_way_is_slow(w))
+                check_independence(&test_archs[a].arch, w);
+        if (w->kernel != NN_KERNEL_C && !test_way_is_slow(w))
+            check_independence(&bundled, w);
     }
 }
 
 static void test_forward_allocates_nothing(void **state)
 {
     (void)state;
-    for (int k = NN_KERNEL_C; k <= LAST_KERNEL; k++)
-        for (size_t a = 0; a < COUNT(test_archs) && nn_kernel_available((enum nn_kernel)k); a++) {
+    for (const struct test_way *w = test_ways; w < test_ways + COUNT(test_ways); w++)
+        for (size_t a = 0; a < COUNT(test_archs) && nn_kernel_available(w->kernel); a++) {
+            if (test_archs[a].arch.image_size > 4 && test_way_is_slow(w))
+                continue;
             struct images im;
             images_new(&im, &test_archs[a].arch);
             long before = allocations;
-            struct nn_net *net = test_net_of(&test_archs[a].arch, (enum nn_kernel)k);
+            struct nn_net *net = test_net_by(&test_archs[a].arch, w);
             struct nn_workspace *ws = test_workspace_of(net, IMAGES);
             assert_true(allocations > before);
             before = allocations;
@@ -279,7 +283,8 @@ static void test_loading_threads_change_nothing(void **state)
         struct err e = {0};
         struct images a, b;
         struct nn_net *one = test_net_of(arch, NN_KERNEL_AUTO);
-        struct nn_net *all = nn_net_new_threads(arch, &test_weights, NN_KERNEL_AUTO, threads, &e);
+        struct nn_net *all =
+            nn_net_new_threads(arch, &test_weights, NN_KERNEL_AUTO, NN_PRECISION_F32, threads, &e);
         assert_non_null(all);
         struct nn_workspace *ws_one = test_workspace_of(one, 1),
                             *ws_all = test_workspace_of(all, 1);
@@ -300,7 +305,8 @@ static void test_loading_threads_change_nothing(void **state)
             const struct nn_weights bad = {read_spoiled_from, &first};
             struct err alone = {0};
             assert_null(nn_net_new(arch, &bad, NN_KERNEL_AUTO, &alone));
-            assert_null(nn_net_new_threads(arch, &bad, NN_KERNEL_AUTO, threads, &e));
+            assert_null(
+                nn_net_new_threads(arch, &bad, NN_KERNEL_AUTO, NN_PRECISION_F32, threads, &e));
             assert_int_equal(e.code, ERR_INPUT);
             assert_string_equal(e.at, alone.at);
             assert_string_equal(e.text, alone.text);
@@ -311,8 +317,8 @@ static void test_loading_threads_change_nothing(void **state)
 static void test_kernels_by_name(void **state)
 {
     (void)state;
-    static const char *const words[] = {"auto", "c", "avx2", "avx512"};
-    static const char *const ids[] = {NULL, "c.1", "avx2.3", "avx512.3"};
+    static const char *const words[] = {"auto", "c", "avx2", "avx512", "amx"};
+    static const char *const ids[] = {NULL, "c.1", "avx2.3", "avx512.3", "avx512.3"};
     struct err e = {0};
     enum nn_kernel kernel = NN_KERNEL_C;
     unsetenv(NN_KERNEL_VARIABLE);
@@ -323,7 +329,7 @@ static void test_kernels_by_name(void **state)
             assert_string_equal(nn_kernel_id(kernel), ids[i]);
     }
     assert_int_equal(nn_kernel_parse("sse", &kernel, &e), -1);
-    assert_non_null(strstr(e.text, "auto, c, avx2 or avx512"));
+    assert_non_null(strstr(e.text, "auto, c, avx2, avx512 or amx"));
     assert_true(nn_kernel_available(NN_KERNEL_C));
     kernel = nn_kernel_resolve(NN_KERNEL_AUTO);
     assert_true(kernel != NN_KERNEL_AUTO && nn_kernel_available(kernel));
@@ -333,6 +339,65 @@ static void test_kernels_by_name(void **state)
     assert_memory_equal(nn_net_arch(net), &test_archs[3].arch, sizeof(struct nn_arch));
     assert_true(nn_net_bytes(net) >= 4 * nn_arch_scalars(&test_archs[3].arch));
     nn_net_free(net);
+}
+
+static void test_precisions_by_name(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"auto", "f32", "bf16x3", "bf16"};
+    struct err e = {0};
+    enum nn_precision precision = NN_PRECISION_BF16;
+    for (size_t i = 0; i < COUNT(words); i++) {
+        assert_int_equal(nn_precision_parse(words[i], &precision, &e), 0);
+        assert_int_equal(precision, i);
+        assert_string_equal(nn_precision_name(precision), words[i]);
+    }
+    assert_int_equal(nn_precision_parse("f16", &precision, &e), -1);
+    assert_int_equal(e.code, ERR_INPUT);
+    assert_non_null(strstr(e.text, "auto, f32, bf16x3 or bf16"));
+}
+
+/* What a kernel and a precision become, on a machine with AMX, with AVX512-BF16, and without. */
+static void test_precisions_are_resolved(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    bool amx = nn_kernel_available(NN_KERNEL_AMX), pairs = cpu_features_get().avx512_bf16;
+    enum nn_kernel kernel = NN_KERNEL_AUTO;
+    enum nn_precision precision = NN_PRECISION_AUTO;
+    unsetenv(NN_KERNEL_VARIABLE);
+    assert_int_equal(nn_precision_resolve(&kernel, &precision, &e), 0);
+    assert_int_equal(precision, amx ? NN_PRECISION_BF16X3 : NN_PRECISION_F32);
+    assert_int_equal(kernel, amx ? NN_KERNEL_AMX : nn_kernel_resolve(NN_KERNEL_AUTO));
+    kernel = NN_KERNEL_AUTO;
+    precision = NN_PRECISION_BF16;
+    assert_int_equal(nn_precision_resolve(&kernel, &precision, &e), amx || pairs ? 0 : -1);
+    if (amx || pairs)
+        assert_int_equal(kernel, amx ? NN_KERNEL_AMX : NN_KERNEL_AVX512);
+    else
+        assert_non_null(strstr(e.text, "bf16 needs AMX or AVX512-BF16"));
+    kernel = NN_KERNEL_C;
+    precision = NN_PRECISION_AUTO;
+    assert_int_equal(nn_precision_resolve(&kernel, &precision, &e), 0);
+    assert_int_equal(precision, NN_PRECISION_F32);
+    kernel = NN_KERNEL_AMX;
+    precision = NN_PRECISION_F32;
+    assert_int_equal(nn_precision_resolve(&kernel, &precision, &e), amx ? 0 : -1);
+    if (amx)
+        assert_int_equal(kernel, NN_KERNEL_AVX512);
+    else
+        assert_string_equal(e.text, "this machine cannot run amx: use auto");
+    for (const struct test_way *w = test_ways; w < test_ways + COUNT(test_ways); w++) {
+        if (!nn_kernel_available(w->kernel))
+            continue;
+        struct nn_net *net = test_net_by(&test_archs[3].arch, w);
+        static const char *const ids[] = {NULL, "cbf16.1", "avx2bf16.1", "avx512bf16.1", "amx.1"};
+        bool single = w->precision == NN_PRECISION_F32;
+        assert_int_equal(nn_net_precision(net), w->precision);
+        assert_string_equal(nn_net_kernel_id(net),
+                            single ? nn_kernel_id(w->kernel) : ids[w->kernel]);
+        nn_net_free(net);
+    }
 }
 
 /* PFGM_KERNEL stands in for AUTO and for nothing else; a word that it does not know is an error. */
@@ -385,12 +450,12 @@ static void test_limits(void **state)
 static void test_not_a_number_stays_visible(void **state)
 {
     (void)state;
-    for (int k = NN_KERNEL_C; k <= LAST_KERNEL; k++) {
-        if (!nn_kernel_available((enum nn_kernel)k))
+    for (const struct test_way *w = test_ways; w < test_ways + COUNT(test_ways); w++) {
+        if (!nn_kernel_available(w->kernel) || test_way_is_slow(w))
             continue;
         struct images im;
         images_new(&im, &test_archs[0].arch);
-        struct nn_net *net = test_net_of(&test_archs[0].arch, (enum nn_kernel)k);
+        struct nn_net *net = test_net_by(&test_archs[0].arch, w);
         struct nn_workspace *ws = test_workspace_of(net, 2);
         evaluate_alone(net, ws, &im);
         im.x[1][7] = NAN;
@@ -463,6 +528,8 @@ int main(void)
         cmocka_unit_test(test_bad_weights_are_named),
         cmocka_unit_test(test_loading_threads_change_nothing),
         cmocka_unit_test(test_kernels_by_name),
+        cmocka_unit_test(test_precisions_by_name),
+        cmocka_unit_test(test_precisions_are_resolved),
         cmocka_unit_test(test_kernel_from_the_environment),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_not_a_number_stays_visible),

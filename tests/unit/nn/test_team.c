@@ -9,7 +9,7 @@
 
 #define HELPERS 3
 #define UNITS 1000
-#define PATIENCE_NS 20000000000 /* after which a test that waits for others fails */
+#define PATIENCE_NS 120000000000 /* after which a test that waits for others fails */
 
 static const struct nn_arch bundled = {.image_size = 28,
                                        .channels = 1,
@@ -179,10 +179,10 @@ static void evaluate(const struct nn_net *net, struct nn_workspace *ws, size_t n
     nn_net_forward(net, ws, (int)n, x, im->t, NULL, im->v_x, im->v_t);
 }
 
-static void check_network(const struct nn_arch *arch, enum nn_kernel kernel)
+static void check_network(const struct nn_arch *arch, const struct test_way *way)
 {
     struct helper helpers[HELPERS];
-    struct nn_net *net = test_net_of(arch, kernel);
+    struct nn_net *net = test_net_by(arch, way);
     struct nn_workspace *alone = test_workspace_of(net, 3), *ws = test_workspace_of(net, 3);
     struct nn_team *team = helpers_start(helpers, HELPERS, net);
     struct images expected = images_new(arch), im = images_new(arch);
@@ -212,12 +212,12 @@ static void check_network(const struct nn_arch *arch, enum nn_kernel kernel)
 static void test_bits_do_not_depend_on_the_team(void **state)
 {
     (void)state;
-    for (int k = NN_KERNEL_C; k <= LAST_KERNEL; k++) {
-        if (!nn_kernel_available((enum nn_kernel)k))
+    for (const struct test_way *w = test_ways; w < test_ways + COUNT(test_ways); w++) {
+        if (test_way_is_slow(w) || !test_way_runs(w))
             continue;
-        check_network(&filtered, (enum nn_kernel)k);
-        if (k != NN_KERNEL_C)
-            check_network(&bundled, (enum nn_kernel)k);
+        check_network(&filtered, w);
+        if (w->kernel != NN_KERNEL_C)
+            check_network(&bundled, w);
     }
 }
 

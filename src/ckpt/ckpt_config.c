@@ -12,8 +12,8 @@
 #define REFERENCE_NORM_MIN 1.0
 #define REFERENCE_DIVISOR_OFFSET 1e-5
 
-static int ints_read(const json_t *object, const char *key, int least, int64_t max, int *out,
-                     int *count, const char *what, struct err *e)
+int ckpt_ints_read(const json_t *object, const char *key, int least, int64_t max, int *out,
+                   int *count, const char *what, struct err *e)
 {
     const json_t *array = json_object_get(object, key);
     size_t n = json_array_size(array);
@@ -34,8 +34,8 @@ static int ints_read(const json_t *object, const char *key, int least, int64_t m
     return 0;
 }
 
-static int int_read(const json_t *object, const char *key, int64_t max, int *out, const char *what,
-                    struct err *e)
+int ckpt_int_read(const json_t *object, const char *key, int64_t max, int *out, const char *what,
+                  struct err *e)
 {
     int64_t value = 0;
 
@@ -80,9 +80,9 @@ static int mlp_read(const json_t *object, bool strict, struct nn_arch *out, cons
     *out = (struct nn_arch){.kind = NN_ARCH_MLP, .image_size = 1};
     if (strict && json_only_keys(object, keys, sizeof keys / sizeof keys[0], what, e))
         return -1;
-    if (int_read(object, "dimension", NN_CHANNELS_MAX, &out->channels, what, e) ||
-        int_read(object, "width", NN_CHANNELS_MAX, &width, what, e) ||
-        int_read(object, "depth", 1000, &out->num_res_blocks, what, e))
+    if (ckpt_int_read(object, "dimension", NN_CHANNELS_MAX, &out->channels, what, e) ||
+        ckpt_int_read(object, "width", NN_CHANNELS_MAX, &width, what, e) ||
+        ckpt_int_read(object, "depth", 1000, &out->num_res_blocks, what, e))
         return -1;
     if (width % 8 != 0)
         return err_fail(e, ERR_INPUT, what, "\"width\" must be a multiple of 8, is %d", width);
@@ -105,13 +105,14 @@ int ckpt_arch_read(const json_t *object, bool strict, struct nn_arch *out, const
         return mlp_read(object, strict, out, what, e);
     if (strict && json_only_keys(object, keys, sizeof keys / sizeof keys[0], what, e))
         return -1;
-    if (int_read(object, "image_size", NN_SIDE_MAX, &out->image_size, what, e) ||
-        int_read(object, "channels", 16, &out->channels, what, e) ||
-        int_read(object, "nf", NN_CHANNELS_MAX, &out->nf, what, e) ||
-        ints_read(object, "ch_mult", 1, NN_CHANNELS_MAX, out->ch_mult, &out->levels, what, e) ||
-        int_read(object, "num_res_blocks", 1000, &out->num_res_blocks, what, e) ||
-        ints_read(object, "attn_resolutions", 0, NN_SIDE_MAX, out->attn_resolutions,
-                  &out->attn_count, what, e) ||
+    if (ckpt_int_read(object, "image_size", NN_SIDE_MAX, &out->image_size, what, e) ||
+        ckpt_int_read(object, "channels", 16, &out->channels, what, e) ||
+        ckpt_int_read(object, "nf", NN_CHANNELS_MAX, &out->nf, what, e) ||
+        ckpt_ints_read(object, "ch_mult", 1, NN_CHANNELS_MAX, out->ch_mult, &out->levels, what,
+                       e) ||
+        ckpt_int_read(object, "num_res_blocks", 1000, &out->num_res_blocks, what, e) ||
+        ckpt_ints_read(object, "attn_resolutions", 0, NN_SIDE_MAX, out->attn_resolutions,
+                       &out->attn_count, what, e) ||
         json_get_bool(object, "fir", true, &out->fir, what, e) || words_read(object, out, what, e))
         return -1;
     return 0;

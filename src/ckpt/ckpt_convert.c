@@ -6,15 +6,17 @@
  * order of registration. The names of the model's table show that order, so they must stand in the
  * network's own, or the list is refused;
  *  - the frozen Fourier projection is in no EMA and comes from the model;
- *  - every value must be finite in float32.
+ *  - every value must be finite in float32;
+ *  - a file that says what its network is (PFGM++'s) is taken at its word, and by its names
+ * (ckpt_song.h); its EMA is a whole network of its own.
  *
  * All shapes are compared before the first value is read, so a file can make this allocate no more
  * than the description's network needs. */
 #include "ckpt_convert.h"
 
 #include "base_size.h"
-#include "ckpt_dtype.h"
-#include "ckpt_torch.h"
+#include "ckpt_plain.h"
+#include "ckpt_song.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,16 +27,22 @@
 static const char *const skipped[] = {"sigmas"};
 
 /* Where a parameter's values come from. */
-struct source {
-    bool ema;
-    size_t index; /* in the model's or the EMA's table */
+struct origin {
+    const struct ckpt_source *source;
+    size_t index;                      /* in its table */
+    const struct ckpt_song_item *item; /* NULL: the values lie there as they do here */
 };
 
 struct import {
-    struct ckpt_torch *torch;
+    const char *path;
+    struct ckpt_torch *torch; /* one of these two */
+    struct ckpt_plain *plain;
+    struct ckpt_song song; /* with a description where the file gives it */
+    struct ckpt_song_item *items;
     struct nn_param *params;
     size_t count;
-    struct source *sources; /* [count] */
+    struct ckpt_source model, ema;
+    struct origin *origins; /* [count] */
     struct ckpt_output *outputs;
     float *values; /* of all parameters, one after the other */
     enum ckpt_weights weights;
@@ -48,70 +56,40 @@ static bool is_skipped(const char *name)
     return false;
 }
 
-static int shape_check(const struct import *im, const struct nn_param *param,
-                       const struct ckpt_torch_tensor *found, struct err *e)
-{
-    uint64_t shape[CKPT_RANK_MAX] = {0};
-    char expected[CKPT_SHAPE_TEXT], given[CKPT_SHAPE_TEXT], alias[128] = "";
-    bool same = found->rank == param->rank;
-
-    for (int i = 0; i < param->rank; i++) {
-        shape[i] = param->shape[i];
-        same = same && found->shape[i] == shape[i];
-    }
-    if (strcmp(found->name, param->name) != 0)
-        snprintf(alias, sizeof alias, " (for \"%s\")", param->name);
-    if (!same)
-        return err_fail(e, ERR_INPUT, ckpt_torch_path(im->torch),
-                        "tensor \"%.120s\"%s: shape %s expected, %s found", found->name, alias,
-                        ckpt_shape_text(param->rank, shape, expected),
-                        ckpt_shape_text(found->rank, found->shape, given));
-    if (!ckpt_dtype_is_float(found->dtype))
-        return err_fail(e, ERR_INPUT, ckpt_torch_path(im->torch),
-                        "tensor \"%.120s\"%s: dtype %s where a float type is needed", found->name,
-                        alias, ckpt_dtype_name(found->dtype));
-    return 0;
-}
-
-typedef int64_t (*finder)(const struct ckpt_torch *torch, const char *name);
-typedef const struct ckpt_torch_tensor *(*getter)(const struct ckpt_torch *torch, size_t i);
-
-/* Compares a table of names with the parameters: each there, nothing else. `ema` also says whether
- * frozen parameters may be absent. */
+/* Compares a table of names with the parameters: each there, nothing else. In the EMA's, frozen
+ * parameters may be absent. */
 static int names_match(struct import *im, bool ema, struct err *e)
 {
-    const finder find = ema ? ckpt_torch_ema_find : ckpt_torch_find;
-    const getter get = ema ? ckpt_torch_ema_tensor : ckpt_torch_tensor;
-    size_t count = ema ? ckpt_torch_ema_count(im->torch) : ckpt_torch_count(im->torch);
-    const char *path = ckpt_torch_path(im->torch), *table = ema ? "ema" : "model";
+    const struct ckpt_source *source = ema ? &im->ema : &im->model;
+    const struct ckpt_table *table = source->table;
     size_t used = 0;
-    bool *known = calloc(count + 1, sizeof *known);
-    int result = known ? 0 : err_fail_memory(e, count + 1);
+    bool *known = calloc(table->count + 1, sizeof *known);
+    int result = known ? 0 : err_fail_memory(e, table->count + 1);
 
     for (size_t i = 0; !result && i < im->count; i++) {
         const struct nn_param *param = &im->params[i];
-        int64_t at = find(im->torch, param->name);
-        if (at < 0 && ema && !param->trainable)
+        bool optional = ema && !param->trainable;
+        if (optional && ckpt_table_find(table, param->name) < 0)
             continue;
+        int64_t at =
+            ckpt_source_take(source, param->name, param->rank, param->shape, param->name, e);
         if (at < 0) {
-            result = err_fail(e, ERR_INPUT, path, "tensor \"%s\" is missing from \"%s\"",
-                              param->name, table);
+            result = -1;
             break;
         }
-        result = shape_check(im, param, get(im->torch, (size_t)at), e);
         known[at] = true;
         used++;
-        if (!ema || param->trainable)
-            im->sources[i] = (struct source){ema, (size_t)at};
+        if (!optional)
+            im->origins[i] = (struct origin){source, (size_t)at, NULL};
     }
-    for (size_t i = 0; !result && i < count; i++) {
-        const char *name = get(im->torch, i)->name;
+    for (size_t i = 0; !result && i < table->count; i++) {
+        const char *name = table->tensors[i].name;
         if (known[i] || is_skipped(name))
             continue;
-        result = err_fail(e, ERR_INPUT, path,
+        result = err_fail(e, ERR_INPUT, source->path,
                           "tensor \"%.200s\" in \"%s\" is unexpected: the configured network has "
                           "none of that name (%zu of its %zu were found)",
-                          name, table, used, im->count);
+                          name, source->word, used, im->count);
     }
     free(known);
     return result;
@@ -120,13 +98,13 @@ static int names_match(struct import *im, bool ema, struct err *e)
 /* Gives the i-th tensor of the list to the i-th trainable parameter. */
 static int list_match(struct import *im, struct err *e)
 {
-    const char *path = ckpt_torch_path(im->torch);
+    const char *path = im->path;
     size_t trainable = 0, at = 0, count = ckpt_torch_ema_count(im->torch);
 
     for (size_t i = 0; i < im->count; i++) {
         trainable += im->params[i].trainable;
         /* where the model's table differs from the order of registration, the list's is unknown */
-        if (i > 0 && im->sources[i].index <= im->sources[i - 1].index)
+        if (i > 0 && im->origins[i].index <= im->origins[i - 1].index)
             return err_fail(
                 e, ERR_INPUT, path,
                 "the model's tensors are not in the network's order (\"%s\"), so the EMA "
@@ -141,18 +119,20 @@ static int list_match(struct import *im, struct err *e)
     for (size_t i = 0; i < im->count; i++) {
         if (!im->params[i].trainable)
             continue;
-        if (shape_check(im, &im->params[i], ckpt_torch_ema_tensor(im->torch, at), e))
+        const struct nn_param *param = &im->params[i];
+        if (ckpt_source_check(&im->ema, &im->ema.table->tensors[at], param->rank, param->shape,
+                              param->name, e))
             return -1;
-        im->sources[i] = (struct source){true, at++};
+        im->origins[i] = (struct origin){&im->ema, at++, NULL};
     }
     return 0;
 }
 
-static int sources_match(struct import *im, struct err *e)
+static int origins_match(struct import *im, struct err *e)
 {
-    im->sources = calloc(im->count + 1, sizeof *im->sources);
-    if (!im->sources)
-        return err_fail_memory(e, im->count * sizeof *im->sources);
+    im->origins = calloc(im->count + 1, sizeof *im->origins);
+    if (!im->origins)
+        return err_fail_memory(e, im->count * sizeof *im->origins);
     if (names_match(im, false, e))
         return -1;
     if (im->weights == CKPT_WEIGHTS_RAW)
@@ -165,25 +145,41 @@ static int sources_match(struct import *im, struct err *e)
     case CKPT_TORCH_EMA_NONE:
         break;
     }
-    return err_fail(e, ERR_INPUT, ckpt_torch_path(im->torch),
-                    "holds no EMA weights; use --weights raw");
+    return err_fail(e, ERR_INPUT, im->path, "holds no EMA weights; use --weights raw");
+}
+
+/* A network that was saved with what it is: its tensors have the reference's names. */
+static int song_match(struct import *im, struct err *e)
+{
+    im->origins = calloc(im->count + 1, sizeof *im->origins);
+    im->items = calloc(im->count + 1, sizeof *im->items);
+    if (!im->origins || !im->items)
+        return err_fail_memory(e, im->count * sizeof *im->items);
+    if (ckpt_song_match(&im->song, im->params, im->count, &im->model, im->items, e))
+        return -1;
+    for (size_t i = 0; i < im->count; i++)
+        im->origins[i] = (struct origin){&im->model, im->items[i].index, &im->items[i]};
+    return 0;
 }
 
 static int param_read(struct import *im, size_t i, float *out, struct err *e)
 {
-    const struct source *source = &im->sources[i];
+    const struct origin *origin = &im->origins[i];
     size_t count = im->params[i].count;
     char alias[128] = "";
 
-    if (source->ema ? ckpt_torch_ema_read(im->torch, source->index, out, e)
-                    : ckpt_torch_read(im->torch, source->index, out, e))
+    if (origin->item ? ckpt_song_read(origin->source, &im->params[i], origin->item, out, e)
+                     : origin->source->read(origin->source->owner, origin->index, out, e))
         return -1;
     for (size_t k = 0; k < count; k++) {
         if (isfinite(out[k]))
             continue;
-        if (source->ema && ckpt_torch_ema_kind(im->torch) == CKPT_TORCH_EMA_LIST)
-            snprintf(alias, sizeof alias, " (ema.shadow_params[%zu])", source->index);
-        return err_fail(e, ERR_INPUT, ckpt_torch_path(im->torch),
+        if (origin->source == &im->ema && ckpt_torch_ema_kind(im->torch) == CKPT_TORCH_EMA_LIST)
+            snprintf(alias, sizeof alias, " (ema.shadow_params[%zu])", origin->index);
+        else if (origin->item)
+            snprintf(alias, sizeof alias, " (from \"%.100s\")",
+                     origin->source->table->tensors[origin->index].name);
+        return err_fail(e, ERR_INPUT, im->path,
                         "tensor \"%s\"%s: non-finite weights (element %zu is %s)",
                         im->params[i].name, alias, k, isnan(out[k]) ? "NaN" : "infinite");
     }
@@ -197,9 +193,9 @@ static int values_read(struct import *im, void (*progress)(void *, size_t, size_
 
     for (size_t i = 0; i < im->count; i++)
         if (!size_add(scalars, im->params[i].count, &scalars))
-            return err_fail(e, ERR_LIMIT, ckpt_torch_path(im->torch), "the network is too large");
+            return err_fail(e, ERR_LIMIT, im->path, "the network is too large");
     if (!size_mul(scalars, sizeof *im->values, &bytes))
-        return err_fail(e, ERR_LIMIT, ckpt_torch_path(im->torch), "the network is too large");
+        return err_fail(e, ERR_LIMIT, im->path, "the network is too large");
     im->values = malloc(bytes + 1);
     im->outputs = calloc(im->count + 1, sizeof *im->outputs);
     if (!im->values || !im->outputs)
@@ -219,17 +215,15 @@ static int values_read(struct import *im, void (*progress)(void *, size_t, size_
         if (progress)
             progress(context, i + 1, im->count);
     }
-    *census = (struct ckpt_census){im->count, scalars};
+    *census = (struct ckpt_census){.tensors = im->count, .scalars = scalars};
     return 0;
 }
 
-static int provenance_fill(struct import *im, struct ckpt_description *d, struct err *e)
+static void provenance_fill(struct ckpt_description *d, const char *path, const char *digest,
+                            int64_t step, bool raw)
 {
-    const char *path = ckpt_torch_path(im->torch), *slash = strrchr(path, '/');
-    const char *digest = ckpt_torch_sha256(im->torch, e);
+    const char *slash = strrchr(path, '/');
 
-    if (!digest)
-        return -1;
     strcpy(d->provenance.source_sha256, digest);
     snprintf(d->provenance.source_name, sizeof d->provenance.source_name, "%s",
              slash ? slash + 1 : path);
@@ -238,8 +232,31 @@ static int provenance_fill(struct import *im, struct ckpt_description *d, struct
     if (!text)
         strcpy(d->provenance.source_name, "(name is not UTF-8)");
     json_decref(text);
-    d->provenance.step = ckpt_torch_step(im->torch);
-    strcpy(d->provenance.weights, im->weights == CKPT_WEIGHTS_EMA ? "ema" : "raw");
+    d->provenance.step = step;
+    strcpy(d->provenance.weights, raw ? "raw" : "ema");
+}
+
+static int provenance_get(const struct import *im, struct ckpt_description *d, struct err *e)
+{
+    const char *digest =
+        im->torch ? ckpt_torch_sha256(im->torch, e) : ckpt_plain_sha256(im->plain, e);
+
+    if (!digest)
+        return -1;
+    provenance_fill(d, im->path, digest, im->torch ? ckpt_torch_step(im->torch) : -1,
+                    im->weights == CKPT_WEIGHTS_RAW);
+    return 0;
+}
+
+int ckpt_torch_describe(struct ckpt_torch *t, struct ckpt_description *out, struct err *e)
+{
+    struct ckpt_song song = {.description = out};
+    const char *digest = ckpt_torch_sha256(t, e);
+    bool raw = !ckpt_torch_has_ema(t);
+
+    if (!digest || ckpt_song_from_torch(t, raw, &song, e))
+        return -1;
+    provenance_fill(out, ckpt_torch_path(t), digest, ckpt_torch_step(t), raw);
     return 0;
 }
 
@@ -274,26 +291,79 @@ static int paths_differ(const char *input, const char *output, struct err *e)
     return 0;
 }
 
+static int input_open(struct import *im, struct err *e)
+{
+    if (ckpt_plain_is(im->path))
+        im->plain = ckpt_plain_open(im->path, e);
+    else
+        im->torch = ckpt_torch_open(im->path, e);
+    if (im->torch) {
+        im->model = ckpt_torch_source(im->torch, false);
+        im->ema = ckpt_torch_source(im->torch, true);
+    }
+    return im->torch || im->plain ? 0 : -1;
+}
+
+/* The description that the file itself gives, of the weights that are wanted; these are the model
+ * then. */
+static int description_get(struct import *im, struct ckpt_description *d, struct err *e)
+{
+    bool raw = im->weights == CKPT_WEIGHTS_RAW;
+
+    im->song.description = d;
+    if (im->torch) {
+        im->model = raw ? im->model : im->ema;
+        return ckpt_song_from_torch(im->torch, raw, &im->song, e);
+    }
+    if (raw)
+        return err_fail(e, ERR_INPUT, im->path,
+                        "holds one set of weights, which is taken for the EMA; leave out "
+                        "--weights raw");
+    im->model = ckpt_plain_source(im->plain);
+    return ckpt_song_from_config(ckpt_plain_config(im->plain), im->path, &im->song, e);
+}
+
+static bool is_given(const struct ckpt_description *d)
+{
+    return d->arch.image_size > 0;
+}
+
+/* Who says what the network is: the file or the caller, never both. */
+static int description_settle(struct import *im, struct ckpt_description *d, struct err *e)
+{
+    bool tells = im->plain || ckpt_torch_is_whole(im->torch);
+
+    if (tells && is_given(d))
+        return err_fail(e, ERR_INPUT, im->path,
+                        "says itself what its network is; leave out --preset and --config");
+    if (!tells && !is_given(d))
+        return err_fail(e, ERR_INPUT, im->path,
+                        "does not say what its network is; --preset or --config must");
+    return tells ? description_get(im, d, e) : 0;
+}
+
 int ckpt_convert(const char *input, const char *output, struct ckpt_description *description,
                  enum ckpt_weights weights,
                  void (*progress)(void *context, size_t done, size_t all), void *context,
                  struct ckpt_census *census, struct err *e)
 {
-    struct import im = {.weights = weights};
+    struct import im = {.path = input, .weights = weights};
     int result = -1;
 
     if (paths_differ(input, output, e))
         return -1;
-    im.torch = ckpt_torch_open(input, e);
-    if (im.torch)
+    if (!input_open(&im, e) && !description_settle(&im, description, e))
         im.params = nn_arch_params(&description->arch, &im.count, e);
-    if (im.params && !sources_match(&im, e) && !values_read(&im, progress, context, census, e) &&
-        !provenance_fill(&im, description, e))
+    if (im.params && !(im.song.description ? song_match(&im, e) : origins_match(&im, e)) &&
+        !values_read(&im, progress, context, census, e) && !provenance_get(&im, description, e))
         result = output_write(&im, output, description, e);
+    census->augment_left_out = im.song.augment_dim > 0;
     free(im.values);
     free(im.outputs);
-    free(im.sources);
+    free(im.items);
+    free(im.origins);
     free(im.params);
+    ckpt_plain_close(im.plain);
     ckpt_torch_close(im.torch);
     return result;
 }

@@ -101,6 +101,7 @@ static int provenance_read(const json_t *root, struct ckpt_description *d, const
 static const struct ckpt_schema *const schemas[] = {
     [CKPT_FAMILY_PFGM] = &ckpt_schema_pfgm,
     [CKPT_FAMILY_EXACT] = &ckpt_schema_exact,
+    [CKPT_FAMILY_PFGMPP] = &ckpt_schema_pfgmpp,
 };
 #define SCHEMAS (sizeof schemas / sizeof schemas[0])
 

@@ -17,7 +17,7 @@
 #define CKPT_LABELS_MAX 1000
 
 /* Each family's own keys, with their reader and writer, are a struct ckpt_schema. */
-enum ckpt_family { CKPT_FAMILY_PFGM, CKPT_FAMILY_EXACT };
+enum ckpt_family { CKPT_FAMILY_PFGM, CKPT_FAMILY_EXACT, CKPT_FAMILY_PFGMPP };
 const char *ckpt_family_name(enum ckpt_family family); /* the word of the interface */
 
 /* Tensors of an exact field: sources [n,d] as bytes of pictures (U8, data scale v/127.5 − 1) or
@@ -51,6 +51,11 @@ struct ckpt_description {
         norm_max; /* clip of the prior's norm; norm_max INFINITY: none ("norm_max": null) */
     double t_substitution; /* below this t the network's v_t is replaced; 0: never */
     double divisor_offset; /* added to v_t before it divides: 1e-5 in the reference */
+    /* Of PFGM++, whose t is the noise level sigma: */
+    double added;      /* D, how many dimensions were added: at least 1, or INFINITY */
+    double sigma_data; /* of the preconditioning */
+    double rho;        /* of the sampler's grid */
+    int num_steps;     /* of the sampler, the one to 0 among them */
     /* Class names or NULL; owned. A learned field that has them takes a class: see
      * NN_LABEL_EMBEDDING. */
     char **labels;

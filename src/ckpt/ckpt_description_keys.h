@@ -20,6 +20,12 @@
  * together are nn_arch_check's. */
 int ckpt_arch_read(const json_t *object, bool strict, struct nn_arch *out, const char *what,
                    struct err *e);
+/* One integer from 1 to max; an array of at least `least` and at most NN_LEVELS_MAX such. Both are
+ * needed. */
+int ckpt_int_read(const json_t *object, const char *key, int64_t max, int *out, const char *what,
+                  struct err *e);
+int ckpt_ints_read(const json_t *object, const char *key, int least, int64_t max, int *out,
+                   int *count, const char *what, struct err *e);
 /* The same members as a new object, NULL when memory is short. */
 json_t *ckpt_arch_json(const struct nn_arch *arch);
 
@@ -37,6 +43,19 @@ struct ckpt_schema {
 };
 extern const struct ckpt_schema ckpt_schema_pfgm;
 extern const struct ckpt_schema ckpt_schema_exact;
+extern const struct ckpt_schema ckpt_schema_pfgmpp;
+
+/* Shape of what a network makes. */
+struct image_shape ckpt_arch_shape(const struct ckpt_description *d);
+/* The member "D", a number or "inf"; and a new value of it. */
+int ckpt_added_read(const json_t *root, double *out, const char *what, struct err *e);
+json_t *ckpt_added_json(double added);
+/* What a PFGM++ description has besides its network: D, sigma_max, sigma_min, sigma_data, rho,
+ * num_steps, from members of `root` of these names. */
+int ckpt_pfgmpp_read(const json_t *root, struct ckpt_description *d, const char *what,
+                     struct err *e);
+/* Whether its network can be. */
+int ckpt_pfgmpp_check(const struct ckpt_description *d, const char *what, struct err *e);
 
 /* The member "tuned", an array of {"method", "nodes"}, once t_max and t_min are known; and back, a
  * new array or NULL when memory is short. */

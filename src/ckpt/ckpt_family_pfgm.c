@@ -61,7 +61,7 @@ static int pfgm_write(const struct ckpt_description *d, json_t *root)
     return result;
 }
 
-static struct image_shape pfgm_shape(const struct ckpt_description *d)
+struct image_shape ckpt_arch_shape(const struct ckpt_description *d)
 {
     if (d->arch.kind == NN_ARCH_MLP)
         return (struct image_shape){1, 1, d->arch.channels};
@@ -77,5 +77,5 @@ const struct ckpt_schema ckpt_schema_pfgm = {
     .keys = pfgm_keys,
     .read = pfgm_read,
     .write = pfgm_write,
-    .shape = pfgm_shape,
+    .shape = ckpt_arch_shape,
 };

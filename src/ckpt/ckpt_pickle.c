@@ -141,7 +141,7 @@ struct ckpt_value *ckpt_pickle_top(struct ckpt_pickle *p)
 
 /* ---- running ---- */
 
-struct ckpt_pickle *ckpt_pickle_new(const char *what, struct err *e)
+static struct ckpt_pickle *machine_new(const char *what, size_t memory, struct err *e)
 {
     struct ckpt_pickle *p = calloc(1, sizeof *p);
 
@@ -150,7 +150,21 @@ struct ckpt_pickle *ckpt_pickle_new(const char *what, struct err *e)
         err_fail_memory(e, sizeof *p);
         return NULL;
     }
-    ckpt_arena_init(&p->arena, CKPT_PICKLE_MEMORY);
+    ckpt_arena_init(&p->arena, memory);
+    return p;
+}
+
+struct ckpt_pickle *ckpt_pickle_new(const char *what, struct err *e)
+{
+    return machine_new(what, CKPT_PICKLE_MEMORY, e);
+}
+
+struct ckpt_pickle *ckpt_pickle_new_nested(const char *what, struct err *e)
+{
+    struct ckpt_pickle *p = machine_new(what, CKPT_STREAM_MEMORY, e);
+
+    if (p)
+        p->nested = true;
     return p;
 }
 
@@ -172,6 +186,7 @@ const struct ckpt_value *ckpt_pickle_run(struct ckpt_pickle *p, const unsigned c
     p->begin = p->at = p->opcode = data;
     p->end = data + length;
     p->stack.count = p->memo.count = p->mark_count = 0;
+    p->stream_bytes = 0;
     p->stopped = false;
     p->e = e;
     while (!p->stopped) {
@@ -213,6 +228,12 @@ const struct ckpt_value *ckpt_value_get(const struct ckpt_value *dict, const cha
         if (ckpt_value_is(dict->items.values[i - 2], key))
             return dict->items.values[i - 1];
     return NULL;
+}
+
+const struct ckpt_value *ckpt_value_attribute(const struct ckpt_value *object, const char *name)
+{
+    return object && object->kind == CKPT_VALUE_OBJECT ? ckpt_value_get(object->object.state, name)
+                                                       : NULL;
 }
 
 bool ckpt_value_is(const struct ckpt_value *value, const char *text)

@@ -1,13 +1,17 @@
 /* A pickle machine that executes nothing. Internal to the room.
  *
  * Python's pickle is a program for a stack machine that may call any function. This one knows the
- * opcodes that torch.save writes in protocols 1 to 4 and a fixed list of globals; a call of one of
- * those is replaced by what it means (an empty dict, a tensor over a storage), and anything else is
- * refused by name. What it builds is plain data in an arena.
+ * opcodes that torch.save and pickled modules have in protocols 1 to 5 and a fixed list of globals;
+ * a call of one of those is replaced by what it means (an empty dict, a tensor over a storage, a
+ * record of an object's class and attributes), and anything else is refused by name. What it builds
+ * is plain data in an arena.
  *
  * Limits: CKPT_PICKLE_MEMORY for all values, CKPT_PICKLE_STACK values and CKPT_PICKLE_MARKS open
  * containers on the stack, memo numbers below the pickle's length. Nothing recurses, neither here
- * nor in those who read the values, so deep nesting and cycles are harmless. */
+ * nor in those who read the values, so deep nesting and cycles are harmless. The one exception is a
+ * storage whose bytes are a stream inside the pickle (torch.storage._load_from_bytes): that is read
+ * by a machine of its own, which has CKPT_STREAM_MEMORY and refuses another stream within, and the
+ * streams of one pickle may have no more bytes together than the pickle has. */
 #ifndef CKPT_PICKLE_H
 #define CKPT_PICKLE_H
 
@@ -17,6 +21,8 @@
 #define CKPT_PICKLE_MEMORY ((size_t)256 << 20)
 #define CKPT_PICKLE_STACK ((size_t)1 << 20)
 #define CKPT_PICKLE_MARKS 4096
+#define CKPT_PICKLE_PROTOCOL 5 /* the latest */
+#define CKPT_STREAM_MEMORY ((size_t)1 << 20)
 
 enum ckpt_value_kind {
     CKPT_VALUE_NONE,
@@ -25,14 +31,15 @@ enum ckpt_value_kind {
     CKPT_VALUE_LONG, /* an integer beyond 64 bits: its little-endian two's complement in `text` */
     CKPT_VALUE_REAL,
     CKPT_VALUE_STRING,
-    CKPT_VALUE_BYTES,
+    CKPT_VALUE_BYTES, /* a view of the pickle, not a copy: weights may be embedded in it */
     CKPT_VALUE_TUPLE,
     CKPT_VALUE_LIST,
     CKPT_VALUE_DICT, /* items: key, value, key, value, … as they were set */
     CKPT_VALUE_GLOBAL,
     CKPT_VALUE_STORAGE,
     CKPT_VALUE_TENSOR,
-    CKPT_VALUE_OPAQUE /* a harmless object that no one here needs: a NumPy scalar or dtype */
+    CKPT_VALUE_OBJECT, /* an instance of a known kind of class: see `object` */
+    CKPT_VALUE_OPAQUE /* a harmless object that no one here needs: a NumPy scalar or dtype, a set */
 };
 
 /* A storage as one persistent id names it. The same storage may be named many times; `place` is for
@@ -43,6 +50,7 @@ struct ckpt_storage {
     enum ckpt_dtype dtype;
     uint64_t numel;
     size_t place;
+    const unsigned char *data; /* embedded in the pickle, which must outlive it; else NULL */
 };
 
 /* A strided view, checked to lie within its storage. */
@@ -63,7 +71,8 @@ struct ckpt_value {
         int64_t integer;
         double real;
         struct {
-            const char *data; /* followed by a NUL that `length` leaves out; may hold others */
+            const char *data; /* of a string: followed by a NUL that `length` leaves out; may
+                                 hold others */
             size_t length;
         } text;
         struct {
@@ -73,17 +82,24 @@ struct ckpt_value {
         const struct ckpt_global *global;
         struct ckpt_storage *storage;
         struct ckpt_view *view;
+        struct {
+            const char *class_name;         /* without NUL in it; its module is not told */
+            const struct ckpt_value *state; /* a dict of attributes; NULL as long as none came */
+        } object;
     };
 };
 
 struct ckpt_pickle;
 /* A machine without any values yet; `what` (copied) names the file in errors. */
 struct ckpt_pickle *ckpt_pickle_new(const char *what, struct err *e);
+/* The same for the pickles of a stream inside another pickle. */
+struct ckpt_pickle *ckpt_pickle_new_nested(const char *what, struct err *e);
 /* Frees the machine and every value that it built. */
 void ckpt_pickle_free(struct ckpt_pickle *p);
 
 /* Runs one pickle that begins `data`, up to its STOP; `used` receives the number of bytes read. The
- * value lives as long as the machine. NULL on failure; the error tells opcode and byte. */
+ * value lives as long as the machine, and needs `data` as long. NULL on failure; the error tells
+ * opcode and byte. */
 const struct ckpt_value *ckpt_pickle_run(struct ckpt_pickle *p, const unsigned char *data,
                                          size_t length, size_t *used, struct err *e);
 
@@ -95,6 +111,8 @@ void *ckpt_pickle_take(struct ckpt_pickle *p, size_t size, struct err *e);
 
 /* The value of a dict's string key, the last one set, as in Python; NULL when absent or no dict. */
 const struct ckpt_value *ckpt_value_get(const struct ckpt_value *dict, const char *key);
+/* An object's attribute, NULL when it has none of that name or is no object. */
+const struct ckpt_value *ckpt_value_attribute(const struct ckpt_value *object, const char *name);
 /* Whether it is the string `text`. */
 bool ckpt_value_is(const struct ckpt_value *value, const char *text);
 

@@ -16,12 +16,14 @@ struct ckpt_pickle {
     char *what;
     struct ckpt_arena arena;
     struct ckpt_pointers storages;
+    bool nested; /* runs a stream inside another pickle */
     /* of the run in progress */
     const unsigned char *begin, *at, *end;
     const unsigned char *opcode; /* the one that is being executed */
     struct ckpt_pointers stack, memo;
     size_t marks[CKPT_PICKLE_MARKS]; /* stack depths */
     size_t mark_count;
+    uint64_t stream_bytes; /* of the streams inside it so far */
     bool stopped;
     struct err *e;
 };
@@ -76,6 +78,12 @@ struct ckpt_value *ckpt_global_find(struct ckpt_pickle *p, const char *module, s
 /* What calling `callable` with the tuple `arguments` means. */
 struct ckpt_value *ckpt_global_call(struct ckpt_pickle *p, const struct ckpt_value *callable,
                                     const struct ckpt_value *arguments);
+/* What making an instance of `class` with the tuple `arguments` means (NEWOBJ). */
+struct ckpt_value *ckpt_global_instance(struct ckpt_pickle *p, const struct ckpt_value *class,
+                                        const struct ckpt_value *arguments);
+/* Gives an object the state that BUILD brings. */
+int ckpt_object_build(struct ckpt_pickle *p, struct ckpt_value *object,
+                      const struct ckpt_value *state);
 /* The storage that a persistent id names. */
 struct ckpt_value *ckpt_storage_load(struct ckpt_pickle *p, const struct ckpt_value *id);
 

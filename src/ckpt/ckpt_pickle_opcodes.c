@@ -22,8 +22,9 @@ static int op_proto(struct ckpt_pickle *p)
 
     if (ckpt_pickle_take_number(p, 1, &version))
         return -1;
-    if (version > 4)
-        return ckpt_pickle_refuse(p, "pickle protocol %d is not known (0 to 4 are)", (int)version);
+    if (version > CKPT_PICKLE_PROTOCOL)
+        return ckpt_pickle_refuse(p, "pickle protocol %d is not known (0 to %d are)", (int)version,
+                                  CKPT_PICKLE_PROTOCOL);
     return 0;
 }
 
@@ -267,18 +268,46 @@ static int op_reduce(struct ckpt_pickle *p)
     return callable ? ckpt_pickle_push(p, ckpt_global_call(p, callable, arguments)) : -1;
 }
 
-/* BUILD hands an object its state: for a dict those are attributes (a state dict's _metadata), for
- * an opaque object nothing that matters. Both are dropped. */
+static int op_newobj(struct ckpt_pickle *p)
+{
+    const struct ckpt_value *arguments = ckpt_pickle_pop(p);
+    const struct ckpt_value *class = arguments ? ckpt_pickle_pop(p) : NULL;
+
+    return class ? ckpt_pickle_push(p, ckpt_global_instance(p, class, arguments)) : -1;
+}
+
 static int op_build(struct ckpt_pickle *p)
 {
     const struct ckpt_value *state = ckpt_pickle_pop(p);
-    const struct ckpt_value *object = state ? ckpt_pickle_top(p) : NULL;
+    struct ckpt_value *object = state ? ckpt_pickle_top(p) : NULL;
 
-    if (!object)
+    return object ? ckpt_object_build(p, object, state) : -1;
+}
+
+/* ---- sets ---- */
+
+/* Nobody reads a set, so it is an opaque object and its members are dropped. */
+static int op_empty_set(struct ckpt_pickle *p)
+{
+    return ckpt_pickle_push(p, ckpt_value_new(p, CKPT_VALUE_OPAQUE));
+}
+
+static int op_additems(struct ckpt_pickle *p)
+{
+    struct ckpt_value **values = NULL;
+    size_t count = 0;
+
+    if (pop_to_mark(p, &values, &count))
         return -1;
-    if (object->kind != CKPT_VALUE_DICT && object->kind != CKPT_VALUE_OPAQUE)
-        return ckpt_pickle_refuse(p, "refused to set the state of an object");
-    return 0;
+    const struct ckpt_value *set = ckpt_pickle_top(p);
+    if (!set)
+        return -1;
+    return set->kind == CKPT_VALUE_OPAQUE ? 0 : ckpt_pickle_refuse(p, "not a set on the stack");
+}
+
+static int op_frozenset(struct ckpt_pickle *p)
+{
+    return op_pop_mark(p) ? -1 : op_empty_set(p);
 }
 
 static int op_binpersid(struct ckpt_pickle *p)
@@ -333,7 +362,7 @@ const struct ckpt_opcode ckpt_opcodes[256] = {
     [')'] = {"EMPTY_TUPLE", op_empty},
     ['}'] = {"EMPTY_DICT", op_empty},
     [0x80] = {"PROTO", op_proto},
-    [0x81] = {"NEWOBJ", NULL},
+    [0x81] = {"NEWOBJ", op_newobj},
     [0x82] = {"EXT1", NULL},
     [0x83] = {"EXT2", NULL},
     [0x84] = {"EXT4", NULL},
@@ -347,9 +376,9 @@ const struct ckpt_opcode ckpt_opcodes[256] = {
     [0x8c] = {"SHORT_BINUNICODE", ckpt_op_text},
     [0x8d] = {"BINUNICODE8", ckpt_op_text},
     [0x8e] = {"BINBYTES8", ckpt_op_text},
-    [0x8f] = {"EMPTY_SET", NULL},
-    [0x90] = {"ADDITEMS", NULL},
-    [0x91] = {"FROZENSET", NULL},
+    [0x8f] = {"EMPTY_SET", op_empty_set},
+    [0x90] = {"ADDITEMS", op_additems},
+    [0x91] = {"FROZENSET", op_frozenset},
     [0x92] = {"NEWOBJ_EX", NULL},
     [0x93] = {"STACK_GLOBAL", op_stack_global},
     [0x94] = {"MEMOIZE", op_memoize},

@@ -2,9 +2,16 @@
  * them.
  *
  * NumPy's scalar and dtype and the codec call beneath them occur in optimiser states (a learning
- * rate kept as a NumPy number). Nobody reads those values, so they become opaque. */
+ * rate kept as a NumPy number) and sets in modules. Nobody reads those values, so they become
+ * opaque.
+ *
+ * A module that was saved whole is a record: its class's name, the source text of that class, and
+ * its attributes. Python would run that text; here it stays text, and what is kept is the name and
+ * the attributes. The storages of a plain pickle are streams of torch.save inside bytes. */
 #include "base_size.h"
 #include "ckpt_pickle_machine.h"
+#include "ckpt_stream.h"
+#include <stdio.h>
 #include <string.h>
 
 enum meaning {
@@ -12,8 +19,14 @@ enum meaning {
     MEANS_TENSOR,    /* (storage, offset, size, stride, requires_grad, hooks, …) */
     MEANS_PARAMETER, /* (tensor, requires_grad, hooks) */
     MEANS_STORAGE,   /* a type of storages; never called */
+    MEANS_RECORD,    /* ({type, version, module_src, class_name, state}) */
+    MEANS_MODULES,   /* a class of torch's that holds modules by name */
+    MEANS_STREAM,    /* (bytes): a storage, saved as a stream of its own */
     MEANS_OPAQUE
 };
+
+#define RECORD_VERSION 6
+#define STREAM_KEY 40 /* bytes of a key */
 
 struct ckpt_global {
     const char *module, *name;
@@ -23,6 +36,10 @@ struct ckpt_global {
 
 static const struct ckpt_global globals[] = {
     {"collections", "OrderedDict", MEANS_ORDERED_DICT, 0},
+    {"dnnlib.util", "EasyDict", MEANS_ORDERED_DICT, 0},
+    {"torch_utils.persistence", "_reconstruct_persistent_obj", MEANS_RECORD, 0},
+    {"torch.nn.modules.container", "ModuleDict", MEANS_MODULES, 0},
+    {"torch.storage", "_load_from_bytes", MEANS_STREAM, 0},
     {"torch._utils", "_rebuild_tensor_v2", MEANS_TENSOR, 0},
     {"torch._utils", "_rebuild_parameter", MEANS_PARAMETER, 0},
     {"torch", "DoubleStorage", MEANS_STORAGE, CKPT_F64},
@@ -41,6 +58,8 @@ static const struct ckpt_global globals[] = {
     {"numpy.core.multiarray", "scalar", MEANS_OPAQUE, 0},
     {"numpy._core.multiarray", "scalar", MEANS_OPAQUE, 0},
     {"_codecs", "encode", MEANS_OPAQUE, 0},
+    {"__builtin__", "set", MEANS_OPAQUE, 0},
+    {"builtins", "set", MEANS_OPAQUE, 0},
 };
 
 static bool text_is(const char *text, size_t length, const char *word)
@@ -176,6 +195,68 @@ static struct ckpt_value *dict_call(struct ckpt_pickle *p, const struct ckpt_val
     return dict;
 }
 
+/* The persistence record of an object: what its class is called, and its attributes. */
+static struct ckpt_value *record_call(struct ckpt_pickle *p, const struct ckpt_value *arguments)
+{
+    const struct ckpt_value *record = item(arguments, 0);
+    const struct ckpt_value *type = ckpt_value_get(record, "type");
+    const struct ckpt_value *version = ckpt_value_get(record, "version");
+    const struct ckpt_value *name = ckpt_value_get(record, "class_name");
+    const struct ckpt_value *state = ckpt_value_get(record, "state");
+    struct ckpt_value *object = ckpt_value_new(p, CKPT_VALUE_OBJECT);
+
+    if (!object)
+        return NULL;
+    if (arguments->items.count != 1 || !type || !ckpt_value_is(type, "class") ||
+        !is_kind(name, CKPT_VALUE_STRING) || strlen(name->text.data) != name->text.length ||
+        !is_kind(state, CKPT_VALUE_DICT)) {
+        ckpt_pickle_refuse(p, "a persistence record without type \"class\", class_name and state");
+        return NULL;
+    }
+    if (!is_kind(version, CKPT_VALUE_INT) || version->integer != RECORD_VERSION) {
+        ckpt_pickle_refuse(p, "a persistence record of an unknown version, %d is known",
+                           RECORD_VERSION);
+        return NULL;
+    }
+    object->object.class_name = name->text.data;
+    object->object.state = state;
+    return object;
+}
+
+/* Streams are bounded together: a memo lets a pickle of few bytes name one of many, many times. */
+static struct ckpt_value *stream_call(struct ckpt_pickle *p, const struct ckpt_value *arguments)
+{
+    const struct ckpt_value *bytes = item(arguments, 0);
+    struct ckpt_value *value = NULL;
+    char *key = NULL, what[256];
+
+    if (p->nested || !is_kind(bytes, CKPT_VALUE_BYTES) || arguments->items.count != 1) {
+        ckpt_pickle_refuse(p, p->nested ? "a stream within a stream" : "a stream without bytes");
+        return NULL;
+    }
+    p->stream_bytes += bytes->text.length;
+    if (p->stream_bytes > (uint64_t)(p->end - p->begin)) {
+        ckpt_pickle_refuse(p, "embedded streams are loaded more often than they are there");
+        return NULL;
+    }
+    const unsigned char *data = (const unsigned char *)bytes->text.data;
+    value = ckpt_value_new(p, CKPT_VALUE_STORAGE);
+    if (!value || !(value->storage = ckpt_pickle_take(p, sizeof *value->storage, p->e)) ||
+        !(key = ckpt_pickle_take(p, STREAM_KEY, p->e)))
+        return NULL;
+    snprintf(key, STREAM_KEY, "embedded at %zu", (size_t)(data - p->begin));
+    snprintf(what, sizeof what, "%.200s, %s", p->what, key);
+    if (ckpt_stream_storage(data, bytes->text.length, what, value->storage, p->e))
+        return NULL;
+    /* equal keys in two streams name two storages, so each gets one that says where it is */
+    value->storage->key = key;
+    value->storage->key_length = strlen(key);
+    return ckpt_pointers_push(p, &p->storages, value->storage, CKPT_PICKLE_MEMORY / sizeof(void *),
+                              "storages")
+               ? NULL
+               : value;
+}
+
 struct ckpt_value *ckpt_global_call(struct ckpt_pickle *p, const struct ckpt_value *callable,
                                     const struct ckpt_value *arguments)
 {
@@ -193,14 +274,52 @@ struct ckpt_value *ckpt_global_call(struct ckpt_pickle *p, const struct ckpt_val
             return item(arguments, 0);
         ckpt_pickle_refuse(p, "a parameter without tensor");
         return NULL;
+    case MEANS_RECORD:
+        return record_call(p, arguments);
+    case MEANS_STREAM:
+        return stream_call(p, arguments);
     case MEANS_OPAQUE:
         return ckpt_value_new(p, CKPT_VALUE_OPAQUE);
     case MEANS_STORAGE:
+    case MEANS_MODULES:
         break;
     }
     ckpt_pickle_refuse(p, "refused to call %s.%s", callable->global->module,
                        callable->global->name);
     return NULL;
+}
+
+struct ckpt_value *ckpt_global_instance(struct ckpt_pickle *p, const struct ckpt_value *class,
+                                        const struct ckpt_value *arguments)
+{
+    const struct ckpt_global *global = class->kind == CKPT_VALUE_GLOBAL ? class->global : NULL;
+    bool plain = arguments->kind == CKPT_VALUE_TUPLE && arguments->items.count == 0;
+
+    if (global && plain && global->meaning == MEANS_ORDERED_DICT)
+        return ckpt_value_new(p, CKPT_VALUE_DICT);
+    if (global && plain && global->meaning == MEANS_MODULES) {
+        struct ckpt_value *object = ckpt_value_new(p, CKPT_VALUE_OBJECT);
+        if (object)
+            object->object.class_name = global->name;
+        return object;
+    }
+    ckpt_pickle_refuse(p, "refused to make an instance of %s%s%s",
+                       global ? global->module : "something that is no known class",
+                       global ? "." : "", global ? global->name : "");
+    return NULL;
+}
+
+/* For a dict the state is attributes (a state dict's _metadata), for an opaque object nothing that
+ * matters: both are dropped. An object of torch's gets its attributes once; a record has them. */
+int ckpt_object_build(struct ckpt_pickle *p, struct ckpt_value *object,
+                      const struct ckpt_value *state)
+{
+    if (object->kind == CKPT_VALUE_DICT || object->kind == CKPT_VALUE_OPAQUE)
+        return 0;
+    if (object->kind != CKPT_VALUE_OBJECT || object->object.state || state->kind != CKPT_VALUE_DICT)
+        return ckpt_pickle_refuse(p, "refused to set the state of an object");
+    object->object.state = state;
+    return 0;
 }
 
 /* ("storage", type, key, location, numel) and, in the older container, (…, view_metadata). */

@@ -87,13 +87,18 @@ static int push_text(struct ckpt_pickle *p, enum ckpt_value_kind kind, uint64_t 
 {
     const unsigned char *taken = ckpt_pickle_operand(p, length);
     struct ckpt_value *value = taken ? ckpt_value_new(p, kind) : NULL;
-    char *copy = value ? ckpt_pickle_take(p, (size_t)length + 1, p->e) : NULL;
 
-    if (!copy)
+    if (!value)
         return -1;
-    memcpy(copy, taken, (size_t)length);
-    value->text.data = copy;
+    value->text.data = (const char *)taken;
     value->text.length = (size_t)length;
+    if (kind != CKPT_VALUE_BYTES) {
+        char *copy = ckpt_pickle_take(p, (size_t)length + 1, p->e);
+        if (!copy)
+            return -1;
+        memcpy(copy, taken, (size_t)length);
+        value->text.data = copy;
+    }
     return ckpt_pickle_push(p, value);
 }
 

@@ -32,7 +32,7 @@ void ckpt_torch_close(struct ckpt_torch *t)
         return;
     ckpt_tensor_set_clear(&t->model);
     ckpt_tensor_set_clear(&t->ema);
-    free(t->places);
+    free(t->places.at);
     free(t->held);
     free(t->pickle_bytes);
     ckpt_pickle_free(t->pickle);
@@ -45,7 +45,7 @@ void ckpt_torch_close(struct ckpt_torch *t)
 /* The bytes of a storage, until the next call. */
 static const unsigned char *storage_bytes(struct ckpt_torch *t, size_t index, struct err *e)
 {
-    const struct ckpt_place *place = &t->places[index];
+    const struct ckpt_place *place = &t->places.at[index];
 
     if (place->data)
         return place->data;
@@ -114,7 +114,7 @@ static int set_read(struct ckpt_torch *t, const struct ckpt_tensor_set *set, siz
                     struct err *e)
 {
     const struct ckpt_view *view = set->views[i];
-    const char *name = set->tensors[i].name;
+    const char *name = set->table.tensors[i].name;
 
     if (!ckpt_dtype_is_float(view->storage->dtype))
         return err_fail(e, ERR_INPUT, t->path,
@@ -140,19 +140,45 @@ int ckpt_torch_ema_read(struct ckpt_torch *t, size_t i, float *out, struct err *
     return set_read(t, &t->ema, i, out, e);
 }
 
+static int source_model_read(void *owner, size_t i, float *out, struct err *e)
+{
+    return ckpt_torch_read(owner, i, out, e);
+}
+
+static int source_ema_read(void *owner, size_t i, float *out, struct err *e)
+{
+    return ckpt_torch_ema_read(owner, i, out, e);
+}
+
+struct ckpt_source ckpt_torch_source(struct ckpt_torch *t, bool ema)
+{
+    return (struct ckpt_source){.path = t->path,
+                                .word = ema                      ? "ema"
+                                        : ckpt_torch_is_whole(t) ? "net"
+                                                                 : "model",
+                                .table = ema ? &t->ema.table : &t->model.table,
+                                .owner = t,
+                                .read = ema ? source_ema_read : source_model_read};
+}
+
+bool ckpt_torch_is_whole(const struct ckpt_torch *t)
+{
+    return t->ema_module || t->net_module;
+}
+
 size_t ckpt_torch_count(const struct ckpt_torch *t)
 {
-    return t->model.count;
+    return t->model.table.count;
 }
 
 const struct ckpt_torch_tensor *ckpt_torch_tensor(const struct ckpt_torch *t, size_t i)
 {
-    return &t->model.tensors[i];
+    return &t->model.table.tensors[i];
 }
 
 int64_t ckpt_torch_find(const struct ckpt_torch *t, const char *name)
 {
-    return ckpt_tensor_set_find(&t->model, name);
+    return ckpt_table_find(&t->model.table, name);
 }
 
 enum ckpt_torch_ema ckpt_torch_ema_kind(const struct ckpt_torch *t)
@@ -167,17 +193,17 @@ bool ckpt_torch_has_ema(const struct ckpt_torch *t)
 
 size_t ckpt_torch_ema_count(const struct ckpt_torch *t)
 {
-    return t->ema.count;
+    return t->ema.table.count;
 }
 
 const struct ckpt_torch_tensor *ckpt_torch_ema_tensor(const struct ckpt_torch *t, size_t i)
 {
-    return &t->ema.tensors[i];
+    return &t->ema.table.tensors[i];
 }
 
 int64_t ckpt_torch_ema_find(const struct ckpt_torch *t, const char *name)
 {
-    return ckpt_tensor_set_find(&t->ema, name);
+    return ckpt_table_find(&t->ema.table, name);
 }
 
 int64_t ckpt_torch_step(const struct ckpt_torch *t)
@@ -197,7 +223,7 @@ uint64_t ckpt_torch_bytes(const struct ckpt_torch *t)
 
 const char *ckpt_torch_container(const struct ckpt_torch *t)
 {
-    return t->zip ? "zip" : "legacy";
+    return t->zip ? "zip" : t->plain ? "pickle" : "legacy";
 }
 
 const char *ckpt_torch_sha256(struct ckpt_torch *t, struct err *e)
@@ -216,7 +242,7 @@ bool ckpt_torch_is(const char *path)
     if (file_map_open(&map, path, NULL))
         return false;
     bool zip = map.length >= 4 && memcmp(map.data, "PK\003\004", 4) == 0;
-    bool pickle = map.length >= 2 && map.data[0] == 0x80 && map.data[1] <= 4;
+    bool pickle = map.length >= 2 && map.data[0] == 0x80 && map.data[1] <= CKPT_PICKLE_PROTOCOL;
     bool safetensors = map.length >= 9 && map.data[8] == '{';
     file_map_close(&map);
     return zip || (pickle && !safetensors);

@@ -1,10 +1,10 @@
-/* Checkpoints as PyTorch saves them (.pth), read without executing anything.
+/* Checkpoints as PyTorch saves them (.pth, .pt, .pkl), read without executing anything.
  *
  * The pickle inside is run on a machine that knows a short list of opcodes and of globals and
  * builds plain values (numbers, strings, lists, dicts, tensors as views of storages); any other
- * global or opcode is refused by name. Both containers are read: the zip archive (members stored or
- * deflated, any folder name) and the older plain stream. One thread at a time may use a reader: it
- * keeps the storage that it read last. */
+ * global or opcode is refused by name. Three containers are read: the zip archive (members stored
+ * or deflated, any folder name), the older stream, and a plain pickle. One thread at a time may use
+ * a reader: it keeps the storage that it read last. */
 #ifndef CKPT_TORCH_H
 #define CKPT_TORCH_H
 
@@ -29,6 +29,9 @@ const struct ckpt_torch_tensor *ckpt_torch_tensor(const struct ckpt_torch *t, si
 /* Index of a model tensor, or -1. */
 int64_t ckpt_torch_find(const struct ckpt_torch *t, const char *name);
 int64_t ckpt_torch_step(const struct ckpt_torch *t); /* -1 when absent */
+/* Whether networks were saved as whole objects ("ema" and "net", as PFGM++ does), which tell their
+ * architecture. "net" counts as the model; it may have no tensor. */
+bool ckpt_torch_is_whole(const struct ckpt_torch *t);
 
 /* The averaged weights: none, the reference's list without names (one tensor a trainable parameter,
  * in the order of registration; called "ema.shadow_params[i]" here), or a dict with names. */
@@ -48,7 +51,7 @@ int ckpt_torch_ema_read(struct ckpt_torch *t, size_t i, float *out, struct err *
 const char *ckpt_torch_sha256(struct ckpt_torch *t, struct err *e);
 const char *ckpt_torch_path(const struct ckpt_torch *t);
 uint64_t ckpt_torch_bytes(const struct ckpt_torch *t);
-/* "zip" or "legacy". */
+/* "zip", "legacy", or "pickle" for one without container. */
 const char *ckpt_torch_container(const struct ckpt_torch *t);
 
 /* Whether the bytes look like a PyTorch file of either kind (for `inspect`). */

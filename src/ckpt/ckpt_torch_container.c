@@ -1,71 +1,19 @@
-/* The two containers of torch.save.
+/* The kinds of file that hold PyTorch objects, told apart by their first bytes.
  *
  * Zip (since 1.6):   ROOT/data.pkl            the pickle; ROOT is any name
  *                    ROOT/data/KEY            the bytes of a storage, stored or deflated
  *                    ROOT/byteorder           "little"; absent in older files, which are
- * little-endian Legacy:            pickles of a magic number, of the protocol (1001), of a dict
- * about the writing machine, of the object, and of the list of storage keys; then for each key of
- *                    the list its number of elements as int64 and its bytes
+ *                                             little-endian
+ * Stream (older):    see ckpt_stream.c
+ * Plain pickle:      one pickle, whose storages are embedded as such streams
  *
- * The pickle names storages with a type and a number of elements, often many times. Those with
- * equal keys are united here, must agree, and must fit the bytes that are there. (That a zip member
- * cannot claim more than its packed bytes can hold is image_zip.h's affair.) */
+ * That a zip member cannot claim more than its packed bytes can hold is image_zip.h's affair. */
 #include "ckpt_torch_internal.h"
 
-#include "base_size.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define PICKLE_BYTES_MAX ((uint64_t)64 << 20)
-
-static int compare_storages(const void *a, const void *b)
-{
-    const struct ckpt_storage *s = *(const struct ckpt_storage *const *)a;
-    const struct ckpt_storage *t = *(const struct ckpt_storage *const *)b;
-    size_t common = s->key_length < t->key_length ? s->key_length : t->key_length;
-    int order = memcmp(s->key, t->key, common);
-
-    if (order != 0 || s->key_length == t->key_length)
-        return order;
-    return s->key_length < t->key_length ? -1 : 1;
-}
-
-static int place_add(struct ckpt_torch *t, const struct ckpt_storage *storage, struct err *e)
-{
-    struct ckpt_place *place = &t->places[t->place_count++];
-
-    place->storage = storage;
-    if (strlen(storage->key) != storage->key_length)
-        return err_fail(e, ERR_INPUT, t->path, "a storage's key holds a NUL");
-    if (!size_mul((size_t)storage->numel, ckpt_dtype_size(storage->dtype), &place->bytes))
-        return err_fail(e, ERR_INPUT, t->path, "storage \"%.100s\": its size overflows",
-                        storage->key);
-    return 0;
-}
-
-/* One place for each key, in the order of the keys. */
-static int places_unite(struct ckpt_torch *t, struct err *e)
-{
-    size_t count;
-    struct ckpt_storage **storages = ckpt_pickle_storages(t->pickle, &count);
-
-    t->places = calloc(count + 1, sizeof *t->places);
-    if (!t->places)
-        return err_fail_memory(e, (count + 1) * sizeof *t->places);
-    if (count)
-        qsort(storages, count, sizeof(void *), compare_storages);
-    for (size_t i = 0; i < count; i++) {
-        bool first = i == 0 || compare_storages(&storages[i - 1], &storages[i]) != 0;
-        if (first && place_add(t, storages[i], e))
-            return -1;
-        const struct ckpt_storage *known = t->places[t->place_count - 1].storage;
-        if (known->dtype != storages[i]->dtype || known->numel != storages[i]->numel)
-            return err_fail(e, ERR_INPUT, t->path,
-                            "storage \"%.100s\" is named with two types or sizes", known->key);
-        storages[i]->place = t->place_count - 1;
-    }
-    return 0;
-}
 
 /* ---- zip ---- */
 
@@ -138,8 +86,10 @@ static int byteorder_check(const struct ckpt_torch *t, const char *root, size_t 
 static int zip_places_find(struct ckpt_torch *t, const char *root, size_t root_length,
                            struct err *e)
 {
-    for (size_t i = 0; i < t->place_count; i++) {
-        struct ckpt_place *place = &t->places[i];
+    for (size_t i = 0; i < t->places.count; i++) {
+        struct ckpt_place *place = &t->places.at[i];
+        if (place->data)
+            continue;
         int64_t member = member_find(t, root, root_length, "data/", place->storage->key, e);
         if (member == -2)
             return -1;
@@ -180,129 +130,10 @@ static int zip_read(struct ckpt_torch *t, struct err *e)
         return -1;
     if (used != size)
         return err_fail(e, ERR_INPUT, t->path, "trailing bytes after the pickle in data.pkl");
-    return places_unite(t, e) || zip_places_find(t, root, root_length, e) ? -1 : 0;
-}
-
-/* ---- legacy ---- */
-
-/* The next pickle of the stream. */
-static const struct ckpt_value *stream_value(struct ckpt_torch *t, size_t *at, struct err *e)
-{
-    size_t used = 0;
-    const struct ckpt_value *value =
-        ckpt_pickle_run(t->pickle, t->map.data + *at, t->map.length - *at, &used, e);
-
-    *at += used;
-    return value;
-}
-
-/* Magic number, protocol, and the byte order of the writing machine. */
-static int stream_head_read(struct ckpt_torch *t, size_t *at, struct err *e)
-{
-    static const unsigned char magic[10] = {0x6c, 0xfc, 0x9c, 0x46, 0xf9,
-                                            0x20, 0x6a, 0xa8, 0x50, 0x19};
-    const struct ckpt_value *value = stream_value(t, at, e);
-
-    if (!value)
-        return -1;
-    if (value->kind != CKPT_VALUE_LONG || value->text.length != sizeof magic ||
-        memcmp(value->text.data, magic, sizeof magic) != 0)
-        return err_fail(e, ERR_UNSUPPORTED, t->path,
-                        "a pickle, but not one of torch.save (no magic number)");
-    value = stream_value(t, at, e);
-    if (!value)
-        return -1;
-    if (value->kind != CKPT_VALUE_INT || value->integer != 1001)
-        return err_fail(e, ERR_UNSUPPORTED, t->path,
-                        "legacy (pre-1.6) format of an unknown protocol, 1001 is known");
-    value = stream_value(t, at, e);
-    if (!value)
-        return -1;
-    value = ckpt_value_get(value, "little_endian");
-    if (!value || value->kind != CKPT_VALUE_BOOL)
-        return err_fail(e, ERR_INPUT, t->path, "legacy (pre-1.6) format without little_endian");
-    if (!value->truth)
-        return err_fail(e, ERR_UNSUPPORTED, t->path,
-                        "saved on a big-endian machine, which is not supported; save it again on a "
-                        "little-endian one");
-    return 0;
-}
-
-static struct ckpt_place *place_find(const struct ckpt_torch *t, const struct ckpt_value *key)
-{
-    size_t low = 0, high = t->place_count;
-    struct ckpt_storage wanted = {.key = key->text.data, .key_length = key->text.length};
-    const struct ckpt_storage *probe = &wanted;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = compare_storages(&probe, &t->places[middle].storage);
-        if (order == 0)
-            return &t->places[middle];
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return NULL;
-}
-
-/* The number of elements and the bytes of one storage at `at`. */
-static int stream_storage_read(struct ckpt_torch *t, const struct ckpt_value *key, size_t *at,
-                               struct err *e)
-{
-    struct ckpt_place *place = key->kind == CKPT_VALUE_STRING ? place_find(t, key) : NULL;
-    uint64_t numel;
-
-    if (!place || place->data)
-        return err_fail(e, ERR_INPUT, t->path,
-                        "the list of storages holds one that is not in the pickle, or twice");
-    if (t->map.length - *at < 8)
-        return err_fail(e, ERR_INPUT, t->path, "truncated in storage \"%.100s\" (%zu bytes)",
-                        place->storage->key, t->map.length);
-    memcpy(&numel, t->map.data + *at, 8);
-    *at += 8;
-    if (numel != place->storage->numel)
-        return err_fail(e, ERR_INPUT, t->path,
-                        "storage \"%.100s\": %llu elements expected, %llu declared",
-                        place->storage->key, (unsigned long long)place->storage->numel,
-                        (unsigned long long)numel);
-    if (place->bytes > t->map.length - *at)
-        return err_fail(e, ERR_INPUT, t->path,
-                        "truncated in storage \"%.100s\": %zu bytes expected, %zu left",
-                        place->storage->key, place->bytes, t->map.length - *at);
-    place->data = t->map.data + *at;
-    *at += place->bytes;
-    return 0;
-}
-
-static int legacy_read(struct ckpt_torch *t, struct err *e)
-{
-    size_t at = 0;
-
-    if (stream_head_read(t, &at, e))
-        return -1;
-    t->top = stream_value(t, &at, e);
-    if (!t->top || places_unite(t, e))
-        return -1;
-    size_t named;
-    ckpt_pickle_storages(t->pickle, &named);
-    const struct ckpt_value *keys = stream_value(t, &at, e);
-    if (!keys)
-        return -1;
-    size_t after;
-    ckpt_pickle_storages(t->pickle, &after);
-    if (keys->kind != CKPT_VALUE_LIST || keys->items.count != t->place_count || after != named)
-        return err_fail(e, ERR_INPUT, t->path,
-                        "the list of storages does not name the %zu storages of the pickle",
-                        t->place_count);
-    for (size_t i = 0; i < keys->items.count; i++)
-        if (stream_storage_read(t, keys->items.values[i], &at, e))
-            return -1;
-    if (at != t->map.length)
-        return err_fail(e, ERR_INPUT, t->path, "%zu bytes are left over after the last storage",
-                        t->map.length - at);
-    return 0;
+    return ckpt_places_unite(&t->places, t->pickle, t->path, e) ||
+                   zip_places_find(t, root, root_length, e)
+               ? -1
+               : 0;
 }
 
 /* ---- either ---- */
@@ -319,8 +150,10 @@ int ckpt_torch_container_read(struct ckpt_torch *t, struct err *e)
         return err_fail(e, ERR_INPUT, t->path,
                         "a safetensors file, not a PyTorch checkpoint; one that \"pfgm convert\" "
                         "made is used as it is");
-    if (length >= 2 && data[0] == 0x80 && data[1] <= 4)
-        return legacy_read(t, e);
+    if (length >= 2 && data[0] == 0x80 && data[1] <= CKPT_PICKLE_PROTOCOL) {
+        t->top = ckpt_stream_read(t->pickle, data, length, t->path, &t->places, &t->plain, e);
+        return t->top ? 0 : -1;
+    }
     if (length >= 23 && memcmp(data, "version https://git-lfs", 23) == 0)
         return err_fail(
             e, ERR_INPUT, t->path,

@@ -1,11 +1,11 @@
 /* From what was saved to tables of tensors: which dict is the model, which holds the EMA, and how
  * names are cleaned.
  *
- * The reference saves {optimizer, model, ema, step}, where ema is {decay, num_updates,
- * shadow_params: list}. Other tools save a flat state dict, or averaged weights by name. Names may
- * carry the "module." of the parallel wrapper: it is stripped once, and only if every name of the
- * table has it. A table where some have it, or where it occurs twice, is refused: guessing there
- * mixes up weights. */
+ * PFGM's reference saves {optimizer, model, ema, step}, where ema is {decay, num_updates,
+ * shadow_params: list}. PFGM++'s saves {ema, net, step, optimizer_state} or {ema} of whole modules.
+ * Other tools save a flat state dict, or averaged weights by name. Names may carry the "module." of
+ * the parallel wrapper: it is stripped once, and only if every name of the table has it. A table
+ * where some have it, or where it occurs twice, is refused: guessing there mixes up weights. */
 #include "ckpt_torch_internal.h"
 
 #include <stdlib.h>
@@ -16,71 +16,41 @@ static const char prefix[] = "module.";
 
 void ckpt_tensor_set_clear(struct ckpt_tensor_set *set)
 {
-    free(set->tensors);
+    ckpt_table_clear(&set->table);
     free(set->views);
-    free(set->by_name);
     *set = (struct ckpt_tensor_set){0};
 }
 
-static int compare_names(const void *a, const void *b, void *context)
+int ckpt_tensor_set_allocate(struct ckpt_tensor_set *set, size_t n, const char *path, struct err *e)
 {
-    const struct ckpt_torch_tensor *tensors = context;
-
-    return strcmp(tensors[*(const size_t *)a].name, tensors[*(const size_t *)b].name);
-}
-
-int64_t ckpt_tensor_set_find(const struct ckpt_tensor_set *set, const char *name)
-{
-    size_t low = 0, high = set->count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(name, set->tensors[set->by_name[middle]].name);
-        if (order == 0)
-            return (int64_t)set->by_name[middle];
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return -1;
-}
-
-static int set_allocate(struct ckpt_tensor_set *set, size_t n, const char *path, struct err *e)
-{
-    if (n > CKPT_TENSORS_MAX)
-        return err_fail(e, ERR_LIMIT, path, "%zu tensors, the limit is %d", n, CKPT_TENSORS_MAX);
-    set->tensors = calloc(n + 1, sizeof *set->tensors);
+    if (ckpt_table_allocate(&set->table, n, path, e))
+        return -1;
     set->views = calloc(n + 1, sizeof *set->views);
-    set->by_name = calloc(n + 1, sizeof *set->by_name);
-    if (!set->tensors || !set->views || !set->by_name)
-        return err_fail_memory(e, (n + 1) * sizeof *set->tensors);
-    return 0;
+    return set->views ? 0 : err_fail_memory(e, (n + 1) * sizeof *set->views);
 }
 
+/* The name must live as long as the set. */
 static void set_add(struct ckpt_tensor_set *set, const char *name, const struct ckpt_view *view)
 {
-    struct ckpt_torch_tensor *tensor = &set->tensors[set->count];
+    struct ckpt_torch_tensor *tensor = &set->table.tensors[set->table.count];
 
     tensor->name = name;
     tensor->dtype = view->storage->dtype;
     tensor->rank = view->rank;
     memcpy(tensor->shape, view->shape, sizeof tensor->shape);
     tensor->count = view->count;
-    set->views[set->count++] = view;
+    set->views[set->table.count++] = view;
 }
 
-/* Sorts the names and refuses one that occurs twice. */
-static int set_index(struct ckpt_tensor_set *set, const char *path, struct err *e)
+int ckpt_tensor_set_add(struct ckpt_torch *t, struct ckpt_tensor_set *set, const char *name,
+                        const struct ckpt_view *view, struct err *e)
 {
-    for (size_t i = 0; i < set->count; i++)
-        set->by_name[i] = i;
-    qsort_r(set->by_name, set->count, sizeof *set->by_name, compare_names, set->tensors);
-    for (size_t i = 1; i < set->count; i++) {
-        const char *name = set->tensors[set->by_name[i]].name;
-        if (strcmp(name, set->tensors[set->by_name[i - 1]].name) == 0)
-            return err_fail(e, ERR_INPUT, path, "duplicate tensor name \"%.200s\"", name);
-    }
+    char *copy = ckpt_pickle_take(t->pickle, strlen(name) + 1, e);
+
+    if (!copy)
+        return -1;
+    strcpy(copy, name);
+    set_add(set, copy, view);
     return 0;
 }
 
@@ -91,8 +61,8 @@ static int prefix_fail(const struct ckpt_tensor_set *set, bool having, const cha
     char list[400] = "";
     size_t length = 0, n = 0;
 
-    for (size_t i = 0; i < set->count; i++) {
-        const char *name = set->tensors[i].name;
+    for (size_t i = 0; i < set->table.count; i++) {
+        const char *name = set->table.tensors[i].name;
         if ((strncmp(name, prefix, PREFIX_LENGTH) == 0) != having || n++ >= 3)
             continue;
         length += (size_t)snprintf(list + length, sizeof list - length, "%s\"%.100s\"",
@@ -107,20 +77,20 @@ static int prefix_strip(struct ckpt_tensor_set *set, const char *path, struct er
 {
     size_t having = 0;
 
-    for (size_t i = 0; i < set->count; i++)
-        having += strncmp(set->tensors[i].name, prefix, PREFIX_LENGTH) == 0;
+    for (size_t i = 0; i < set->table.count; i++)
+        having += strncmp(set->table.tensors[i].name, prefix, PREFIX_LENGTH) == 0;
     if (having == 0)
         return 0;
-    if (having < set->count)
-        return prefix_fail(set, 2 * having < set->count,
+    if (having < set->table.count)
+        return prefix_fail(set, 2 * having < set->table.count,
                            "some tensor names begin with \"module.\" and some do not", path, e);
     having = 0;
-    for (size_t i = 0; i < set->count; i++)
-        having += strncmp(set->tensors[i].name + PREFIX_LENGTH, prefix, PREFIX_LENGTH) == 0;
+    for (size_t i = 0; i < set->table.count; i++)
+        having += strncmp(set->table.tensors[i].name + PREFIX_LENGTH, prefix, PREFIX_LENGTH) == 0;
     if (having > 0)
         return prefix_fail(set, true, "tensor names begin with \"module.\" twice", path, e);
-    for (size_t i = 0; i < set->count; i++)
-        set->tensors[i].name += PREFIX_LENGTH;
+    for (size_t i = 0; i < set->table.count; i++)
+        set->table.tensors[i].name += PREFIX_LENGTH;
     return 0;
 }
 
@@ -129,7 +99,7 @@ static int prefix_strip(struct ckpt_tensor_set *set, const char *path, struct er
 static int set_from_dict(struct ckpt_tensor_set *set, const struct ckpt_value *dict, bool others,
                          const char *path, struct err *e)
 {
-    if (set_allocate(set, dict->items.count / 2, path, e))
+    if (ckpt_tensor_set_allocate(set, dict->items.count / 2, path, e))
         return -1;
     for (size_t i = 0; i + 1 < dict->items.count; i += 2) {
         const struct ckpt_value *key = dict->items.values[i];
@@ -143,24 +113,23 @@ static int set_from_dict(struct ckpt_tensor_set *set, const struct ckpt_value *d
                             key->text.data);
         set_add(set, key->text.data, value->view);
     }
-    return prefix_strip(set, path, e) || set_index(set, path, e) ? -1 : 0;
+    return prefix_strip(set, path, e) || ckpt_table_index(&set->table, path, e) ? -1 : 0;
 }
 
 /* The reference's list without names; each gets a name that says where it was. */
 static int set_from_list(struct ckpt_torch *t, const struct ckpt_value *list, struct err *e)
 {
-    if (set_allocate(&t->ema, list->items.count, t->path, e))
+    if (ckpt_tensor_set_allocate(&t->ema, list->items.count, t->path, e))
         return -1;
     for (size_t i = 0; i < list->items.count; i++) {
-        char *name = ckpt_pickle_take(t->pickle, 48, e);
-        if (!name)
-            return -1;
-        snprintf(name, 48, "ema.shadow_params[%zu]", i);
+        char name[48];
+        snprintf(name, sizeof name, "ema.shadow_params[%zu]", i);
         if (list->items.values[i]->kind != CKPT_VALUE_TENSOR)
             return err_fail(e, ERR_INPUT, t->path, "%s is no tensor", name);
-        set_add(&t->ema, name, list->items.values[i]->view);
+        if (ckpt_tensor_set_add(t, &t->ema, name, list->items.values[i]->view, e))
+            return -1;
     }
-    return set_index(&t->ema, t->path, e);
+    return ckpt_table_index(&t->ema.table, t->path, e);
 }
 
 static bool holds_tensor(const struct ckpt_value *dict)
@@ -192,22 +161,30 @@ static int ema_read(struct ckpt_torch *t, const struct ckpt_value *ema, struct e
                     "\"ema\" is neither {shadow_params: list or dict} nor a dict of tensors");
 }
 
+static bool is_module(const struct ckpt_value *value)
+{
+    return value && value->kind == CKPT_VALUE_OBJECT;
+}
+
 int ckpt_torch_state_read(struct ckpt_torch *t, struct err *e)
 {
     const struct ckpt_value *model = ckpt_value_get(t->top, "model");
+    const struct ckpt_value *ema = ckpt_value_get(t->top, "ema");
+    const struct ckpt_value *net = ckpt_value_get(t->top, "net");
     const struct ckpt_value *step = ckpt_value_get(t->top, "step");
+    bool state = model && model->kind == CKPT_VALUE_DICT;
+    bool whole = !state && (is_module(ema) || is_module(net));
 
     t->step = -1;
-    if (model && model->kind == CKPT_VALUE_DICT) {
-        if (step && step->kind == CKPT_VALUE_INT && step->integer >= 0)
-            t->step = step->integer;
-        if (set_from_dict(&t->model, model, false, t->path, e) ||
-            ema_read(t, ckpt_value_get(t->top, "ema"), e))
-            return -1;
-        return 0;
-    }
+    if ((state || whole) && step && step->kind == CKPT_VALUE_INT && step->integer >= 0)
+        t->step = step->integer;
+    if (whole)
+        return ckpt_torch_modules_read(t, ema, net, e);
+    if (state)
+        return set_from_dict(&t->model, model, false, t->path, e) || ema_read(t, ema, e) ? -1 : 0;
     if (t->top->kind != CKPT_VALUE_DICT || !holds_tensor(t->top))
         return err_fail(e, ERR_INPUT, t->path,
-                        "holds no state dict: neither {\"model\": dict} nor a dict of tensors");
+                        "holds no weights: neither {\"model\": dict}, nor a dict of tensors, nor "
+                        "{\"ema\": module}");
     return set_from_dict(&t->model, t->top, false, t->path, e);
 }

@@ -10,11 +10,11 @@ import json
 import math
 import os
 import pickle
+import resource
 import struct
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -24,6 +24,12 @@ import torch_file
 PFGM = os.environ["PFGM"]
 GOLDEN = os.environ["GOLDEN"]
 MODELS = ("pfgm_digits8", "pfgm_fashion28", "pfgm_ddpmpp_rgb16", "pfgm_ncsnpp_rgb16")
+
+
+def processor_seconds():
+    """What the programs run so far have used: unlike the time that has passed, it knows nothing of other programs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def golden(name):
@@ -62,7 +68,7 @@ class Case(unittest.TestCase):
 
     def run_pfgm(self, *arguments):
         return subprocess.run([PFGM, *arguments], capture_output=True, text=True,
-                              cwd=self.folder.name, timeout=60)
+                              cwd=self.folder.name, timeout=600)
 
     def convert(self, source, *extra, model="pfgm_digits8", out=None):
         return self.run_pfgm("convert", source, "-o", out or self.out, "--config",
@@ -242,7 +248,10 @@ class Containers(Case):
         self.refused(self.convert(self.path("p.pth")), "git-lfs")
         with open(self.path("p.pth"), "wb") as f:
             f.write(pickle.dumps({"ema": 1}, protocol=4))
-        self.refused(self.convert(self.path("p.pth")), "not one of torch.save")
+        self.refused(self.convert(self.path("p.pth")), "holds no weights")
+        with open(self.path("p.pth"), "ab") as f:
+            f.write(b"more")
+        self.refused(self.convert(self.path("p.pth")), "not one of torch.save", "4 bytes follow")
 
 
 class Pickles(Case):
@@ -262,9 +271,9 @@ class Pickles(Case):
 
     def test_other_globals_and_opcodes_are_named(self):
         for body, word in ((b"cbuiltins\neval\n.", "builtins.eval"),
-                           (b"ctorch.storage\n_load_from_bytes\n.", "_load_from_bytes"),
-                           (b"(i__main__\nx\n.", "INST"), (b"\x8f.", "EMPTY_SET"),
-                           (b"ccollections\nOrderedDict\n)\x81.", "NEWOBJ"), (b"\xff.", "0xff")):
+                           (b"ctorch.storage\nload\n.", "torch.storage.load"),
+                           (b"(i__main__\nx\n.", "INST"), (b"\x96.", "BYTEARRAY8"),
+                           (b"ctorch\nSize\n)\x81.", "torch.Size"), (b"\xff.", "0xff")):
             torch_file.pack_zip(self.path("evil.pth"), b"\x80\x02" + body, {})
             self.refused(self.convert(self.path("evil.pth")), word, "at byte")
 
@@ -433,7 +442,7 @@ class Options(Case):
                      "all_modules.0.weight", "[512, 128] expected", "[128, 32] found")
         self.refused(self.run_pfgm("convert", source, *out, "--preset", "x"), "bedroom-ddpmpp")
         config = ("--config", self.path("pfgm_digits8.json"))
-        for words in ((source, *out), (source, *config), (*out, *config),
+        for words in ((source, *config), (*out, *config),
                       (source, source, *out, *config), (source, "--exact", source, *out),
                       (source, *out, *config, "--t-max", "3"),
                       ("--exact", source, *out, *config), (source, *out, *config, "--preset", "cifar10-ddpmpp"),
@@ -520,17 +529,17 @@ class Headers(Case):
 
     def test_ckpt_header_cap_safetensors_668(self):
         header = '{"__metadata__":{"pad":"%s"},"w":%s}' % ("x" * 101000000, json.dumps(self.ONE))
-        begun = time.monotonic()
+        begun = processor_seconds()
         self.refused_bytes(safetensors_file.build(header, bytes(4)), str(len(header)), "100000000")
-        self.assertLess(time.monotonic() - begun, 5)
+        self.assertLess(processor_seconds() - begun, 5)
 
     def test_large_header_below_the_cap(self):
         header = '{"__metadata__":{"pad":"%s"},"w":%s}' % ("x" * 20000000, json.dumps(self.ONE))
         with open(self.path("m.safetensors"), "wb") as f:
             f.write(safetensors_file.build(header, bytes(4)))
-        begun = time.monotonic()
+        begun = processor_seconds()
         self.assertEqual(self.run_pfgm("inspect", self.path("m.safetensors")).returncode, 0)
-        self.assertLess(time.monotonic() - begun, 5)
+        self.assertLess(processor_seconds() - begun, 5)
 
     def test_ckpt_nul_padding_ruview_1522(self):
         tensors = {"w": ("F32", [1], bytes(4))}
@@ -549,9 +558,9 @@ class Headers(Case):
 
     def test_ckpt_deep_header_jansson_282(self):
         for text in ("[" * 100000, '{"a":' * 2000, '{"a":' + "[" * 100000):
-            begun = time.monotonic()
+            begun = processor_seconds()
             self.refused_bytes(safetensors_file.build(text, b""), "m.safetensors")
-            self.assertLess(time.monotonic() - begun, 1)
+            self.assertLess(processor_seconds() - begun, 2)
 
     def test_ckpt_duplicate_metadata_key_jsoncons_505(self):
         for other in ("seed", "se\\u0065d"):

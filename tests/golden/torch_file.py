@@ -1,6 +1,7 @@
-"""PyTorch files with the standard library only: load them, and save what torch.save would, in both
-containers. The writer knows every freedom of the format (strides, offsets, shared storages, folder
-name, compression, byte order), so that tests can make the variants without PyTorch.
+"""PyTorch files with the standard library only: load them, and save what torch.save and a plain
+pickle would, whole modules included. The writer knows every freedom of the format (strides,
+offsets, shared storages, folder name, compression, byte order), so that tests can make the variants
+without PyTorch.
 
 Loading uses Python's own unpickler with stand-ins for the few globals, which makes it a second
 opinion on the reader under test. Only for files of one's own: it takes a stand-in for any global."""
@@ -31,11 +32,21 @@ def _stand_in_modules():
     def _rebuild_tensor_v2(storage, offset, size, stride, requires_grad=False, hooks=None):
         return Tensor(storage, offset, size, stride)
 
-    _rebuild_tensor_v2.__module__ = "torch._utils"
-    _rebuild_tensor_v2.__qualname__ = "_rebuild_tensor_v2"
     utils._rebuild_tensor_v2 = _rebuild_tensor_v2
     torch._utils = utils
-    return {"torch": torch, "torch._utils": utils}
+    modules = {"torch": torch, "torch._utils": utils}
+    for name in ("torch.storage", "torch.nn", "torch.nn.modules", "torch.nn.modules.container",
+                 "torch_utils", "torch_utils.persistence"):
+        modules[name] = types.ModuleType(name)
+    for name, function in (("torch._utils", "_rebuild_tensor_v2"),
+                           ("torch._utils", "_rebuild_parameter"),
+                           ("torch.storage", "_load_from_bytes"),
+                           ("torch_utils.persistence", "_reconstruct_persistent_obj")):
+        made = vars(modules[name]).setdefault(function, lambda *_: _Anything())
+        made.__module__, made.__qualname__, made.__name__ = name, function, function
+    container = "torch.nn.modules.container"
+    modules[container].ModuleDict = type("ModuleDict", (), {"__module__": container})
+    return modules
 
 
 MODULES = _stand_in_modules()
@@ -48,6 +59,10 @@ class Storage:
     @property
     def numel(self):
         return len(self.raw) // TYPES[self.kind][0]
+
+    def __reduce__(self):
+        """As in a plain pickle: a stream of its own inside bytes."""
+        return MODULES["torch.storage"]._load_from_bytes, (encode_legacy(self),)
 
 
 class Tensor:
@@ -72,6 +87,35 @@ class Tensor:
             begin = self.offset * size
             return self.storage.raw[begin:begin + len(places) * size]
         return b"".join(self.storage.raw[p * size:(p + 1) * size] for p in places)
+
+
+class Parameter:
+    """A tensor as a module's parameter."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __reduce__(self):
+        return (MODULES["torch._utils"]._rebuild_parameter,
+                (self.data, True, collections.OrderedDict()))
+
+
+class Record:
+    """An object saved whole, with the source text of its class."""
+
+    def __init__(self, class_name, state, source="", version=6):
+        self.meta = {"type": "class", "version": version, "module_src": source,
+                     "class_name": class_name, "state": state}
+
+    def __reduce__(self):
+        return (MODULES["torch_utils.persistence"]._reconstruct_persistent_obj, (self.meta,))
+
+
+def module_dict(state):
+    """torch's holder of named modules, with these attributes."""
+    holder = MODULES["torch.nn.modules.container"].ModuleDict()
+    vars(holder).update(state)
+    return holder
 
 
 def contiguous(size):
@@ -112,8 +156,8 @@ def restrided(source, order):
 
 
 class _Pickler(pickle.Pickler):
-    def __init__(self, stream, legacy):
-        super().__init__(stream, protocol=2)
+    def __init__(self, stream, legacy, protocol=2):
+        super().__init__(stream, protocol=protocol)
         self.legacy, self.keys, self.storages = legacy, {}, []
 
     def persistent_id(self, value):
@@ -142,11 +186,11 @@ class _Modules:
                 sys.modules[name] = module
 
 
-def dump(value, legacy=False):
+def dump(value, legacy=False, protocol=2):
     """(pickle, storages in the order of their keys "0", "1", …)."""
     stream = io.BytesIO()
     with _Modules():
-        pickler = _Pickler(stream, legacy)
+        pickler = _Pickler(stream, legacy, protocol)
         pickler.dump(value)
     return stream.getvalue(), pickler.storages
 
@@ -187,6 +231,12 @@ def encode_legacy(value, little_endian=True):
 def save_legacy(value, path, little_endian=True):
     with open(path, "wb") as f:
         f.write(encode_legacy(value, little_endian))
+
+
+def encode_plain(value, protocol=4):
+    """A pickle without container, whose storages are embedded."""
+    with _Modules():
+        return pickle.dumps(value, protocol=protocol)
 
 
 class _Anything:

@@ -100,11 +100,10 @@ static inline void put_int(struct buf *b, int64_t value)
     put(b, &value, 8);
 }
 
-/* A tensor of float32, as torch writes it: rebuild(storage, offset, size, stride, False, {}). */
-static inline void put_tensor(struct buf *b, const char *type, const char *key, int64_t numel,
-                              int64_t offset, int rank, const int64_t *size, const int64_t *stride)
+/* The persistent id of a storage, loaded. */
+static inline void put_storage(struct buf *b, const char *type, const char *key, int64_t numel)
 {
-    PUT(b, "ctorch._utils\n_rebuild_tensor_v2\n((");
+    PUT(b, "(");
     put_string(b, "storage");
     PUT(b, "ctorch\n");
     put(b, type, strlen(type));
@@ -113,6 +112,12 @@ static inline void put_tensor(struct buf *b, const char *type, const char *key, 
     put_string(b, "cpu");
     put_int(b, numel);
     PUT(b, "tQ");
+}
+
+/* What follows a storage in the call of a tensor's constructor, and the call. */
+static inline void put_view(struct buf *b, int64_t offset, int rank, const int64_t *size,
+                            const int64_t *stride)
+{
     put_int(b, offset);
     PUT(b, "(");
     for (int i = 0; i < rank; i++)
@@ -121,6 +126,50 @@ static inline void put_tensor(struct buf *b, const char *type, const char *key, 
     for (int i = 0; i < rank; i++)
         put_int(b, stride[i]);
     PUT(b, "t\x89}tR");
+}
+
+/* A tensor of float32, as torch writes it: rebuild(storage, offset, size, stride, False, {}). */
+static inline void put_tensor(struct buf *b, const char *type, const char *key, int64_t numel,
+                              int64_t offset, int rank, const int64_t *size, const int64_t *stride)
+{
+    PUT(b, "ctorch._utils\n_rebuild_tensor_v2\n(");
+    put_storage(b, type, key, numel);
+    put_view(b, offset, rank, size, stride);
+}
+
+/* The head of an older stream, up to the object. */
+static inline void put_stream_head(struct buf *b)
+{
+    PUT(b, "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}");
+    put_string(b, "little_endian");
+    PUT(b, "\x88s.");
+}
+
+/* A stream of one storage of floats, which its name says has `named` elements, its head
+ * `announced`, while there are `there`. */
+static inline void put_stream(struct buf *b, int64_t named, int64_t announced, size_t there)
+{
+    put_stream_head(b);
+    PUT(b, "\x80\x02");
+    put_storage(b, "FloatStorage", "0", named);
+    PUT(b, ".\x80\x02]X\x01\0\0\0"
+           "0a.");
+    put(b, &announced, 8);
+    for (size_t i = 0; i < there; i++) {
+        const float value = (float)i;
+        put(b, &value, 4);
+    }
+}
+
+/* The call that loads a stream from bytes. */
+static inline void put_embedded(struct buf *b, const struct buf *stream)
+{
+    const uint32_t length = (uint32_t)stream->length;
+
+    PUT(b, "ctorch.storage\n_load_from_bytes\nB");
+    put(b, &length, 4);
+    put(b, stream->data, stream->length);
+    PUT(b, "\x85R");
 }
 
 /* A zip with data.pkl and storages "0", "1", …, in the folder "archive". */

@@ -4,7 +4,7 @@
 #include "ckpt_test.h"
 
 #include "base_rng.h"
-#include "ckpt_description.h"
+#include "ckpt_convert.h"
 #include "ckpt_pickle.h"
 #include "ckpt_torch.h"
 
@@ -79,6 +79,14 @@ static void torch_try(const struct buf *file, size_t *accepted)
         if (ckpt_torch_read(t, i, out, &e))
             assert_true(e.code != ERR_NONE);
         free(out);
+    }
+    for (size_t i = 0; i < ckpt_torch_ema_count(t); i++)
+        assert_true(strlen(ckpt_torch_ema_tensor(t, i)->name) < 256);
+    if (ckpt_torch_is_whole(t)) {
+        struct ckpt_description d = {0};
+        if (ckpt_torch_describe(t, &d, &e))
+            assert_true(e.code != ERR_NONE && e.text[0]);
+        ckpt_description_clear(&d);
     }
     ckpt_torch_close(t);
 }
@@ -160,9 +168,7 @@ static void torch_legacy(void **state)
 
     (void)state;
     buf_init(&good, 1 << 16);
-    PUT(&good, "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}");
-    put_string(&good, "little_endian");
-    PUT(&good, "\x88s.");
+    put_stream_head(&good);
     pickle_build(&good);
     PUT(&good, "\x80\x02]q\x01X\x01\0\0\0"
                "0a.");
@@ -170,6 +176,62 @@ static void torch_legacy(void **state)
     put(&good, ramp, sizeof ramp);
     mutate(&good, torch_try);
     buf_free(&good);
+}
+
+/* The head of a module's record, up to its attributes. */
+static void put_module(struct buf *b, const char *class_name)
+{
+    PUT(b, "ctorch_utils.persistence\n_reconstruct_persistent_obj\n}(");
+    put_string(b, "type");
+    put_string(b, "class");
+    put_string(b, "version");
+    PUT(b, "K\x06");
+    put_string(b, "class_name");
+    put_string(b, class_name);
+    put_string(b, "state");
+    PUT(b, "}(");
+}
+
+/* A plain pickle of an EDMPrecond around a SongUNet that knows its sizes and has two tensors. */
+static void whole_module(void **state)
+{
+    struct buf good, stream;
+
+    (void)state;
+    buf_init(&good, 1 << 16);
+    buf_init(&stream, 1 << 16);
+    put_stream(&stream, 10, 10, 10);
+    PUT(&good, "\x80\x04}");
+    put_string(&good, "ema");
+    put_module(&good, "EDMPrecond");
+    put_string(&good, "sigma_data");
+    PUT(&good, "G\x3f\xe0\0\0\0\0\0\0");
+    put_string(&good, "_modules");
+    PUT(&good, "}");
+    put_string(&good, "model");
+    put_module(&good, "SongUNet");
+    put_string(&good, "_init_args");
+    PUT(&good, "K\x08K\x01K\x01\x87");
+    put_string(&good, "_init_kwargs");
+    PUT(&good, "}");
+    put_string(&good, "channel_mult");
+    PUT(&good, "](K\x01K\x02"
+               "es");
+    put_string(&good, "_non_persistent_buffers_set");
+    PUT(&good, "\x8f(K\x01\x90");
+    put_string(&good, "_parameters");
+    PUT(&good, "}(");
+    put_string(&good, "w");
+    PUT(&good, "ctorch._utils\n_rebuild_parameter\n(ctorch._utils\n_rebuild_tensor_v2\n(");
+    put_embedded(&good, &stream);
+    put_view(&good, 2, 2, (const int64_t[]){3, 2}, (const int64_t[]){1, 3});
+    PUT(&good, "\x88}tR");
+    put_string(&good, "none");
+    PUT(&good, "Nuuu\x85Rs"); /* the network is among the modules */
+    PUT(&good, "uu\x85Rs.");
+    mutate(&good, torch_try);
+    buf_free(&good);
+    buf_free(&stream);
 }
 
 /* The zip's checksums turn most damage away before the machine sees it; here it sees all. */
@@ -200,9 +262,8 @@ static void pickle_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(safetensors),
-        cmocka_unit_test(torch_zip),
-        cmocka_unit_test(torch_legacy),
+        cmocka_unit_test(safetensors),  cmocka_unit_test(torch_zip),
+        cmocka_unit_test(torch_legacy), cmocka_unit_test(whole_module),
         cmocka_unit_test(pickle_alone),
     };
     return cmocka_run_group_tests_name("ckpt_mutations", tests, folder_make, folder_remove);

@@ -1,0 +1,41 @@
+/* Tables of named tensors, whatever file they are in, for those who match weights to a network.
+ * Internal to the room; a table is built by one thread and read-only afterwards. */
+#ifndef CKPT_TABLE_H
+#define CKPT_TABLE_H
+
+#include "ckpt_torch.h"
+#include "nn_arch.h"
+
+struct ckpt_table {
+    struct ckpt_torch_tensor *tensors;
+    size_t *by_name; /* indices sorted by name */
+    size_t count;
+};
+/* Room for n tensors, none there yet; at most CKPT_TENSORS_MAX. `what` names the file. */
+int ckpt_table_allocate(struct ckpt_table *table, size_t n, const char *what, struct err *e);
+/* Sorts the names once all are there, and refuses one that occurs twice. */
+int ckpt_table_index(struct ckpt_table *table, const char *what, struct err *e);
+void ckpt_table_clear(struct ckpt_table *table);
+/* Index of the name, or -1. */
+int64_t ckpt_table_find(const struct ckpt_table *table, const char *name);
+
+/* A table with what is needed to read its values. */
+struct ckpt_source {
+    const char *path; /* of the file */
+    const char *word; /* what the file calls the table: "model", "ema", "net", "weights" */
+    const struct ckpt_table *table;
+    void *owner;
+    int (*read)(void *owner, size_t i, float *out, struct err *e); /* as f32; `out` has room */
+};
+/* The model's or the averaged weights of a PyTorch file. */
+struct ckpt_source ckpt_torch_source(struct ckpt_torch *t, bool ema);
+
+/* The named tensor's index, its shape and a float type checked; -1 with an error that names it, and
+ * `param` where that has another name. */
+int64_t ckpt_source_take(const struct ckpt_source *source, const char *name, int rank,
+                         const size_t *shape, const char *param, struct err *e);
+/* The check alone. */
+int ckpt_source_check(const struct ckpt_source *source, const struct ckpt_torch_tensor *found,
+                      int rank, const size_t *shape, const char *param, struct err *e);
+
+#endif

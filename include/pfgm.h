@@ -50,7 +50,7 @@ struct pfgm_model;
 struct pfgm_open_options {
     int workers;        /* threads; 0: one a core */
     int batch;          /* images a thread evaluates at once; 0: 8 */
-    const char *kernel; /* "auto", "c", "avx2", "avx512"; NULL: "auto" */
+    const char *kernel; /* "auto", "c", "avx2", "avx512", "amx"; NULL: "auto" */
 };
 
 /* "MAJOR.MINOR.PATCH" of the library. */
@@ -106,6 +106,52 @@ PFGM_API int pfgm_sample(struct pfgm_model *model, const struct pfgm_sample_opti
  * 1]. */
 PFGM_API int pfgm_sample_float(struct pfgm_model *model, const struct pfgm_sample_options *options,
                                float *samples, struct pfgm_error *error);
+
+/* ---- the way up: from images to t = T ----
+ *
+ * Images are double [n][channels,height,width] in data scale. */
+
+/* Pixels [n][height,width,channels] in data scale. With `noise` NULL each byte becomes the middle
+ * of the values that are rounded to it; else, as a likelihood wants it, uniform noise of the seed
+ * *noise fills its step, of image i as index first_index + i. -1 for a model of vectors. */
+PFGM_API int pfgm_images_from_pixels(const struct pfgm_model *model, size_t n,
+                                     const uint8_t *pixels, const uint64_t *noise,
+                                     uint64_t first_index, double *images,
+                                     struct pfgm_error *error);
+
+struct pfgm_encode_options {
+    size_t n;
+    double rtol, atol; /* of rk45 over ln t */
+    int64_t max_nfe;   /* evaluations an image after which the solver gives up */
+    /* A class by its name or number, "none", or NULL, which is "none" here: what went up as of a
+     * class comes down as of it. */
+    const char *label;
+};
+/* n = 1, tolerances 1e-5. */
+PFGM_API void pfgm_encode_options_default(const struct pfgm_model *model,
+                                          struct pfgm_encode_options *options);
+/* The latents [n][channels,height,width] of images: what pfgm_sample_options.latents takes to make
+ * them again. Blocks. */
+PFGM_API int pfgm_encode(struct pfgm_model *model, const struct pfgm_encode_options *options,
+                         const double *images, double *latents, struct pfgm_error *error);
+
+struct pfgm_likelihood_options {
+    struct pfgm_encode_options encode;
+    uint64_t seed, first_index; /* the probes of image i are those of (seed, first_index + i) */
+    int probes;                 /* 0: the exact trace, for up to 64 dimensions */
+    const float *epsilon;       /* NULL, or probes [n][probes][channels,height,width] */
+    int reference_constant;     /* not 0: the prior's constant of the reference's code */
+    int linear_time;            /* not 0: rk45 over t instead of ln t, as the reference's */
+};
+/* n = 1, tolerances 1e-4, seed 0, one probe. */
+PFGM_API void pfgm_likelihood_options_default(const struct pfgm_model *model,
+                                              struct pfgm_likelihood_options *options);
+/* log p [n] of images, natural logarithms, and the same in bits per dimension [n], of 8-bit
+ * pictures (of vectors in their own scale); either may be NULL. Blocks. */
+PFGM_API int pfgm_likelihood(struct pfgm_model *model,
+                             const struct pfgm_likelihood_options *options, const double *images,
+                             double *log_likelihood, double *bits_per_dimension,
+                             struct pfgm_error *error);
 
 #ifdef __cplusplus
 }

@@ -104,8 +104,10 @@ void engine_free(struct engine *g)
     pthread_mutex_unlock(&g->lock);
     for (int i = 0; i < g->threads; i++)
         pthread_join(g->worker[i].thread, NULL);
-    for (int i = 0; g->worker && i < g->workers; i++)
+    for (int i = 0; g->worker && i < g->workers; i++) {
         nn_team_free(g->worker[i].team);
+        free(g->worker[i].vectors);
+    }
     while (g->turns) {
         struct engine_model *em = g->turns;
         g->turns = em->next;

@@ -88,8 +88,9 @@ enum engine_cause {
 enum engine_class_rule {
     ENGINE_CLASS_DRAWN, /* uniformly by (seed, index): rng_below of RNG_CLASS */
     ENGINE_CLASS_GIVEN,
-    ENGINE_CLASS_NONE, /* of all data */
-    ENGINE_CLASS_EACH  /* the image's index modulo the number of classes: one after the other */
+    ENGINE_CLASS_NONE,  /* of all data */
+    ENGINE_CLASS_EACH,  /* the image's index modulo the number of classes: one after the other */
+    ENGINE_CLASS_LISTED /* engine_order.labels */
 };
 struct engine_class {
     enum engine_class_rule rule;
@@ -106,17 +107,34 @@ int engine_class_check(const struct model *m, const struct engine_class *class, 
 #define ENGINE_TEMPERATURE_MIN 0.001
 #define ENGINE_TEMPERATURE_MAX 10.0
 
+/* What is done with an image. */
+enum engine_task {
+    ENGINE_TASK_SAMPLE,    /* from a start at t_max down to an image */
+    ENGINE_TASK_ENCODE,    /* from an image at t_min up to its latent at t_max */
+    ENGINE_TASK_LIKELIHOOD /* likewise, with the divergence of the flow along the way */
+};
+
 struct engine_request;
 struct engine_order {
     struct engine_model *model;
     uint64_t seed, first_index; /* image i is (seed, first_index + i) */
     size_t n;                   /* ≥ 1 */
+    enum engine_task task;
+    /* [n,d] in data scale, where the flow begins at t_min: of encode and likelihood, which take no
+     * output, preview, latents or temperature, and are of all data where no class is given; copied.
+     */
+    const double *points;
+    struct model_likelihood likelihood; /* of ENGINE_TASK_LIKELIHOOD */
+    /* [n,probes,d]: probes to use instead of those that are drawn by (seed, first_index + i);
+     * copied. Or NULL. */
+    const float *epsilon;
     /* [n] each: image i is (seeds[i], indices[i]) instead; copied. For pixels and samples only, and
      * in the place of latents. Or both NULL. */
     const uint64_t *seeds, *indices;
     struct model_solver solver;
     struct engine_class class;
-    double temperature; /* 0: 1 */
+    const int32_t *labels; /* [n] of ENGINE_CLASS_LISTED, MODEL_LABEL_NONE: of none; copied */
+    double temperature;    /* 0: 1 */
     const double *
         latents; /* [n,d]: starts to use instead of the prior, taken as they are; copied. Or NULL */
     enum engine_output output;
@@ -183,6 +201,8 @@ struct engine_image {
     char sha256[SHA256_HEX_SIZE]; /* of the PNG */
     uint8_t *pixels;              /* ENGINE_OUTPUT_PIXELS */
     float *sample;                /* ENGINE_OUTPUT_SAMPLE */
+    double *state; /* [d], the latent at t_max: ENGINE_TASK_ENCODE and ENGINE_TASK_LIKELIHOOD */
+    double log_likelihood, bits_per_dimension; /* ENGINE_TASK_LIKELIHOOD */
 };
 /* After a success. Owned by the request. */
 const struct engine_image *engine_request_image(const struct engine_request *r, size_t i);

@@ -33,9 +33,14 @@ struct engine_slot {
     int worker;                /* -1: none [lock] */
     int64_t admitted_ns;       /* [lock] */
     struct ode_solver *solver; /* NULL until the first worker has begun it */
-    double *slope;             /* [d] */
-    struct ode_counts seen;    /* what of the solver's counts has been added to the totals */
-    int64_t progress;          /* millionths, likewise */
+    double *slope;             /* [d], and one more of ENGINE_TASK_LIKELIHOOD */
+    /* Of ENGINE_TASK_LIKELIHOOD, the evaluation under way: products done, their sum, and whether
+     * the last visit has made it complete. */
+    int vectors;
+    double products;
+    bool answered;
+    struct ode_counts seen; /* what of the solver's counts has been added to the totals */
+    int64_t progress;       /* millionths, likewise */
     enum slot_end end;
 };
 
@@ -63,6 +68,8 @@ struct engine_worker {
     int64_t since_ns;           /* when its evaluation began, 0 without one [lock] */
     struct engine_slot *batch[ENGINE_BATCH_MAX];
     struct model_query queries[ENGINE_BATCH_MAX];
+    double *vectors; /* cotangents and products, [2][batch][d]; NULL until a likelihood is asked */
+    size_t vector_doubles;
 };
 
 struct engine_queue {
@@ -102,7 +109,8 @@ struct engine_request {
     unsigned magic;
     struct engine *engine;
     struct engine_order order;
-    double *latents; /* own copy, or NULL */
+    double *starts;  /* own copy of order.latents or order.points, or NULL */
+    float *epsilon;  /* own copy, or NULL */
     uint64_t *seeds; /* own copy of order.seeds, then order.indices; or NULL */
     int32_t *labels; /* [n], or NULL where the model knows no classes */
     struct engine_image *images;
@@ -153,6 +161,21 @@ int engine_image_make_sheet(struct engine_request *r, struct err *e);
  * pictures for most of the way. Into `out`, which is initialised. */
 int engine_image_preview(const struct model *m, const double *state, struct buf *out,
                          struct err *e);
+
+/* engine_task.c: what is particular to encode and likelihood. */
+
+/* Checks an order's task and what belongs to it alone. */
+int engine_task_check(const struct engine_order *order, struct err *e);
+/* Whether the worker takes its slots to be evaluated with products. */
+bool engine_task_has_products(const struct engine_order *order);
+/* Goes on with the evaluations of likelihoods (their solvers want a slope) by one call of the
+ * model: at least one product for each, in all as many as a batch. Those that are complete are
+ * `answered` then, their slopes filled, the divergence last; the others want more visits, so that
+ * many products hold up neither neighbours nor a cancellation. -1: nothing was evaluated. */
+int engine_task_evaluate(struct engine_worker *w, struct engine_slot *const slots[], int n,
+                         struct err *e);
+/* Keeps a solved state in its image. */
+int engine_task_finish(struct engine_request *r, size_t image, const double *state, struct err *e);
 
 /* engine_model.c. Both with the lock held. */
 void engine_model_pin_locked(struct engine_model *em);

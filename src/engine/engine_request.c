@@ -16,6 +16,8 @@ static int check_order(const struct engine_order *o, struct err *e)
     if (o->n - 1 > UINT64_MAX - o->first_index)
         return err_fail(e, ERR_INPUT, "first_index", "%llu + %zu images goes past 2^64",
                         (unsigned long long)o->first_index, o->n);
+    if (engine_task_check(o, e) != 0)
+        return -1;
     if (model_vectors(m) && (o->output != ENGINE_OUTPUT_SAMPLE || o->preview_every != 0))
         return err_fail(e, ERR_UNSUPPORTED, o->preview_every ? "preview_every" : "format",
                         "the model makes vectors, of which there is no picture: ask for float32 "
@@ -82,6 +84,7 @@ static int label_images(struct engine_request *r, struct err *e)
         r->images[i].labels = r->labels + i;
         r->images[i].label_count = 1;
     }
+    r->order.labels = r->labels;
     r->sheet.labels = r->labels;
     r->sheet.label_count = n;
     return 0;
@@ -91,8 +94,11 @@ static struct engine_request *request_new(struct engine *g, const struct engine_
                                           struct err *e)
 {
     const size_t d = model_dimension(o->model->model);
-    size_t latents = 0, pixels = 0;
-    if (!size_mul(o->n, d, &pixels) || !size_mul(pixels, sizeof(double), &latents)) {
+    const double *from = o->task == ENGINE_TASK_SAMPLE ? o->latents : o->points;
+    size_t starts = 0, pixels = 0, epsilon = 0;
+    if (!size_mul(o->n, d, &pixels) || !size_mul(pixels, sizeof(double), &starts) ||
+        !size_mul(pixels, sizeof(float) * (o->epsilon ? (size_t)o->likelihood.probes : 0),
+                  &epsilon)) {
         err_fail(e, ERR_LIMIT, "n", "%zu images of %zu values are too many", o->n, d);
         return NULL;
     }
@@ -105,17 +111,22 @@ static struct engine_request *request_new(struct engine *g, const struct engine_
     r->engine = g;
     r->order = *o;
     r->images = calloc(o->n, sizeof *r->images);
-    r->latents = o->latents ? malloc(latents) : NULL;
+    r->starts = from ? malloc(starts) : NULL;
+    r->epsilon = o->epsilon ? malloc(epsilon) : NULL;
     r->sheet_pixels = o->output == ENGINE_OUTPUT_SHEET ? malloc(pixels) : NULL;
-    if (!r->images || (o->latents && !r->latents) ||
+    if (!r->images || (from && !r->starts) || (o->epsilon && !r->epsilon) ||
         (o->output == ENGINE_OUTPUT_SHEET && !r->sheet_pixels)) {
-        err_fail_memory(e, o->n * sizeof *r->images + pixels);
+        err_fail_memory(e, o->n * sizeof *r->images + pixels + starts + epsilon);
         engine_request_free(r);
         return NULL;
     }
-    if (o->latents)
-        memcpy(r->latents, o->latents, latents);
-    r->order.latents = r->latents;
+    if (from)
+        memcpy(r->starts, from, starts);
+    if (o->epsilon)
+        memcpy(r->epsilon, o->epsilon, epsilon);
+    r->order.latents = o->latents ? r->starts : NULL;
+    r->order.points = o->points ? r->starts : NULL;
+    r->order.epsilon = r->epsilon;
     if (name_images(r, e) != 0 || label_images(r, e) != 0) {
         engine_request_free(r);
         return NULL;
@@ -157,6 +168,11 @@ int engine_submit(struct engine *g, const struct engine_order *order, struct eng
     struct engine_order settled = *order;
     if (settled.temperature == 0.0)
         settled.temperature = 1.0;
+    if (settled.task != ENGINE_TASK_SAMPLE) {
+        settled.output = ENGINE_OUTPUT_SAMPLE; /* nothing but numbers comes of it */
+        if (settled.class.rule == ENGINE_CLASS_DRAWN)
+            settled.class.rule = ENGINE_CLASS_NONE;
+    }
     if (model_solver_settle(order->model->model, &settled.solver, &own) != 0 ||
         check_order(&settled, &own) != 0) {
         if (e)
@@ -343,10 +359,12 @@ void engine_request_free(struct engine_request *r)
         buf_free(&r->images[i].png);
         free(r->images[i].pixels);
         free(r->images[i].sample);
+        free(r->images[i].state);
     }
     buf_free(&r->sheet.png);
     free(r->images);
-    free(r->latents);
+    free(r->starts);
+    free(r->epsilon);
     free(r->seeds);
     free(r->labels);
     free(r->sheet_pixels);

@@ -4,7 +4,17 @@
 #include "base_rng.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
+
+/* Adds the members; without an upper bound churn_t_max is left out. */
+static int churn_json(const struct ode_churn *c, json_t *o)
+{
+    return json_object_set_new(o, "churn", json_real(c->amount)) |
+           json_object_set_new(o, "churn_t_min", json_real(c->t_min)) |
+           (isinf(c->t_max) ? 0 : json_object_set_new(o, "churn_t_max", json_real(c->t_max))) |
+           json_object_set_new(o, "churn_noise", json_real(c->noise));
+}
 
 static json_t *solver_json(const struct model_solver *s, bool with_budget)
 {
@@ -16,6 +26,8 @@ static json_t *solver_json(const struct model_solver *s, bool with_budget)
         /* 0: the schedule's own exponent, and no break. */
         if (s->ode.exponent != 0.0)
             bad |= json_object_set_new(o, "exponent", json_real(s->ode.exponent));
+        if (s->ode.churn.amount != 0.0)
+            bad |= churn_json(&s->ode.churn, o);
         if (s->ode.t_break != 0.0)
             bad |= json_object_set_new(o, "t_break", json_real(s->ode.t_break));
     } else if (!bad) {
@@ -88,6 +100,8 @@ int32_t engine_order_label(const struct engine_order *order, uint64_t index)
         return order->class.label;
     case ENGINE_CLASS_EACH:
         return (int32_t)(index % count);
+    case ENGINE_CLASS_LISTED:
+        return order->labels[index - order->first_index];
     case ENGINE_CLASS_NONE:
         break;
     }
@@ -102,6 +116,8 @@ static json_t *class_json(const struct engine_order *order, uint64_t index, bool
             return json_string("drawn");
         if (order->class.rule == ENGINE_CLASS_EACH)
             return json_string("each");
+        if (order->class.rule == ENGINE_CLASS_LISTED)
+            return json_string("listed");
     }
     int32_t label = engine_order_label(order, index);
     return label == MODEL_LABEL_NONE ? json_null() : json_integer(label);

@@ -187,26 +187,39 @@ static void idle_locked(struct engine *g, struct engine_worker *w)
     g->waiting--;
 }
 
+static void settle_noise(struct engine_slot *slot)
+{
+    const struct engine_request *r = slot->request;
+    model_solver_noise(r->order.model->model, slot->solver, engine_request_seed(r, slot->image),
+                       r->images[slot->image].index, slot->slope);
+}
+
 /* Draws the start of a fresh slot, or takes the latent that was given. */
 static int begin_slot(struct engine_slot *slot, struct err *e)
 {
     struct engine_request *r = slot->request;
     const struct engine_order *o = &r->order;
     const struct model *m = o->model->model;
-    const size_t d = model_dimension(m);
-    slot->slope = malloc(d * sizeof *slot->slope);
-    slot->solver = slot->slope ? ode_solver_new(&o->solver.ode, d, e) : NULL;
+    const size_t d = model_dimension(m), n = d + (o->task == ENGINE_TASK_LIKELIHOOD);
+    slot->slope = malloc(n * sizeof *slot->slope);
+    slot->solver = slot->slope ? ode_solver_new(&o->solver.ode, n, e) : NULL;
     if (!slot->slope)
-        err_fail_memory(e, d * sizeof *slot->slope);
+        err_fail_memory(e, n * sizeof *slot->slope);
     if (!slot->solver)
         return -1;
-    if (r->latents)
-        memcpy(slot->slope, r->latents + slot->image * d, d * sizeof *slot->slope);
+    slot->slope[n - 1] = 0.0; /* a likelihood's integral begins at 0 */
+    if (r->starts)
+        memcpy(slot->slope, r->starts + slot->image * d, d * sizeof *slot->slope);
     else
         model_prior_draw(m, &o->solver, o->temperature, engine_request_seed(r, slot->image),
                          r->images[slot->image].index, slot->slope);
+    if (o->task != ENGINE_TASK_SAMPLE)
+        return ode_solver_start(slot->solver, slot->slope, o->solver.t_min, o->solver.t_max, e);
     double t = model_solver_begin(m, &o->solver, slot->slope);
-    return ode_solver_start(slot->solver, slot->slope, t, o->solver.t_min, e);
+    if (ode_solver_start(slot->solver, slot->slope, t, o->solver.t_min, e) != 0)
+        return -1;
+    settle_noise(slot);
+    return 0;
 }
 
 /* Ends a slot in failure. The request's first failure is the one that is told. */
@@ -265,7 +278,10 @@ static void finish_slot(struct engine_slot *slot)
     while (solved < begin && !atomic_compare_exchange_weak(&r->solved_ns, &solved, begin))
         ;
     r->images[slot->image].counts = ode_solver_counts(slot->solver);
-    if (engine_image_finish(r, slot->image, ode_solver_state(slot->solver), &e) == 0)
+    const double *state = ode_solver_state(slot->solver);
+    int bad = r->order.task == ENGINE_TASK_SAMPLE ? engine_image_finish(r, slot->image, state, &e)
+                                                  : engine_task_finish(r, slot->image, state, &e);
+    if (!bad)
         slot->end = SLOT_SOLVED;
     else
         fail_slot(slot, &e);
@@ -274,13 +290,29 @@ static void finish_slot(struct engine_slot *slot)
         r->order.image(r, slot->image, r->order.context);
 }
 
+/* Gives a slot's solver its answer, and sees to what has come of it. */
+static void feed_slot(struct engine_slot *slot, struct ode_counts *totals)
+{
+    int64_t steps_before = slot->seen.accepted;
+    ode_solver_feed(slot->solver, slot->slope);
+    settle_noise(slot);
+    count_progress(slot, totals);
+    enum ode_status status = ode_solver_status(slot->solver);
+    if (status == ODE_DONE)
+        finish_slot(slot);
+    else if (status == ODE_FAILED)
+        fail_slot(slot, ode_solver_error(slot->solver));
+    else
+        preview_slot(slot, steps_before);
+}
+
 /* One evaluation for all slots of the batch that are to go on, and one step of each one's solver.
- */
+ * Those of likelihoods, which need products too, are evaluated after the others. */
 static void advance_batch(struct engine_worker *w, int count, struct ode_counts *totals)
 {
     struct engine_model *em = w->batch[0]->request->order.model;
-    struct engine_slot *asking[ENGINE_BATCH_MAX];
-    int n = 0;
+    struct engine_slot *asking[ENGINE_BATCH_MAX], *deriving[ENGINE_BATCH_MAX];
+    int n = 0, derivatives = 0;
     for (int i = 0; i < count; i++) {
         struct engine_slot *slot = w->batch[i];
         struct err e = {0};
@@ -288,6 +320,8 @@ static void advance_batch(struct engine_worker *w, int count, struct ode_counts 
             slot->end = SLOT_STOPPED;
         } else if (!slot->solver && begin_slot(slot, &e) != 0) {
             fail_slot(slot, &e);
+        } else if (engine_task_has_products(&slot->request->order)) {
+            deriving[derivatives++] = slot;
         } else {
             w->queries[n] = (struct model_query){
                 .x = ode_solver_point(slot->solver),
@@ -299,21 +333,17 @@ static void advance_batch(struct engine_worker *w, int count, struct ode_counts 
             asking[n++] = slot;
         }
     }
-    if (n == 0)
-        return;
-    model_slopes(em->model, em->workspaces[w->number], n, w->queries);
-    for (int i = 0; i < n; i++) {
-        struct engine_slot *slot = asking[i];
-        int64_t steps_before = slot->seen.accepted;
-        ode_solver_feed(slot->solver, slot->slope);
-        count_progress(slot, totals);
-        enum ode_status status = ode_solver_status(slot->solver);
-        if (status == ODE_DONE)
-            finish_slot(slot);
-        else if (status == ODE_FAILED)
-            fail_slot(slot, ode_solver_error(slot->solver));
-        else
-            preview_slot(slot, steps_before);
+    if (n > 0)
+        model_slopes(em->model, em->workspaces[w->number], n, w->queries);
+    for (int i = 0; i < n; i++)
+        feed_slot(asking[i], totals);
+    struct err e = {0};
+    bool derived = derivatives > 0 && engine_task_evaluate(w, deriving, derivatives, &e) == 0;
+    for (int i = 0; i < derivatives; i++) {
+        if (!derived)
+            fail_slot(deriving[i], &e);
+        else if (deriving[i]->answered)
+            feed_slot(deriving[i], totals);
     }
 }
 

@@ -212,3 +212,111 @@ int pfgm_sample_float(struct pfgm_model *model, const struct pfgm_sample_options
 {
     return sample(model, options, NULL, samples, error);
 }
+
+int pfgm_images_from_pixels(const struct pfgm_model *model, size_t n, const uint8_t *pixels,
+                            const uint64_t *noise, uint64_t first_index, double *images,
+                            struct pfgm_error *error)
+{
+    const struct model *m = model_of(model);
+    const size_t d = model_dimension(m);
+    struct err e = {0};
+    if (model_vectors(m)) {
+        err_fail(&e, ERR_INPUT, "", "the model's data are vectors, of which there are no pixels");
+        return tell(error, &e);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (noise)
+            image_dequantise(pixels + i * d, model_shape(m), *noise, first_index + i,
+                             images + i * d);
+        else
+            image_unquantise(pixels + i * d, model_shape(m), model_rounding(m), images + i * d);
+    return 0;
+}
+
+static struct pfgm_encode_options forward_of(const struct model_solver *solver)
+{
+    return (struct pfgm_encode_options){
+        .n = 1, .rtol = solver->ode.rtol, .atol = solver->ode.atol, .max_nfe = solver->ode.max_nfe};
+}
+
+void pfgm_encode_options_default(const struct pfgm_model *model,
+                                 struct pfgm_encode_options *options)
+{
+    const struct model_solver solver = model_solver_forward_default(model_of(model));
+    *options = forward_of(&solver);
+}
+
+void pfgm_likelihood_options_default(const struct pfgm_model *model,
+                                     struct pfgm_likelihood_options *options)
+{
+    const struct model_solver solver = model_solver_likelihood_default(model_of(model));
+    *options = (struct pfgm_likelihood_options){.encode = forward_of(&solver), .probes = 1};
+}
+
+/* The request of a way up when it has ended well; NULL otherwise, with the error told. */
+static struct engine_request *go_up(struct pfgm_model *model,
+                                    const struct pfgm_encode_options *options, bool linear,
+                                    struct engine_order *order, struct pfgm_error *error)
+{
+    const struct model *m = model_of(model);
+    struct err e = {0};
+    struct engine_request *r = NULL;
+    order->model = model->em;
+    order->n = options->n;
+    order->solver = model_solver_forward_default(m);
+    order->solver.ode.rtol = options->rtol;
+    order->solver.ode.atol = options->atol;
+    order->solver.ode.max_nfe = options->max_nfe;
+    if (linear)
+        order->solver.ode.clock = ODE_CLOCK_LINEAR;
+    if ((options->label && engine_class_parse(m, options->label, &order->class, &e) != 0) ||
+        engine_submit(model->engine, order, &r, &e) != 0) {
+        tell(error, &e);
+        return NULL;
+    }
+    engine_request_wait(r, -1);
+    const struct err *failure = engine_request_error(r);
+    if (!failure)
+        return r;
+    tell(error, failure);
+    engine_request_free(r);
+    return NULL;
+}
+
+int pfgm_encode(struct pfgm_model *model, const struct pfgm_encode_options *options,
+                const double *images, double *latents, struct pfgm_error *error)
+{
+    const size_t d = pfgm_model_image_bytes(model);
+    struct engine_order order = {.task = ENGINE_TASK_ENCODE, .points = images};
+    struct engine_request *r = go_up(model, options, false, &order, error);
+    for (size_t i = 0; i < options->n && r; i++)
+        memcpy(latents + i * d, engine_request_image(r, i)->state, d * sizeof *latents);
+    engine_request_free(r);
+    return r ? 0 : -1;
+}
+
+int pfgm_likelihood(struct pfgm_model *model, const struct pfgm_likelihood_options *options,
+                    const double *images, double *log_likelihood, double *bits_per_dimension,
+                    struct pfgm_error *error)
+{
+    struct engine_order order = {
+        .task = ENGINE_TASK_LIKELIHOOD,
+        .points = images,
+        .seed = options->seed,
+        .first_index = options->first_index,
+        .likelihood = {.probes = options->probes,
+                       .reference_constant = options->reference_constant != 0},
+        .epsilon = options->epsilon,
+    };
+    struct engine_request *r =
+        go_up(model, &options->encode, options->linear_time != 0, &order, error);
+    for (size_t i = 0; i < options->encode.n && r; i++) {
+        const struct engine_image *image = engine_request_image(r, i);
+        if (log_likelihood)
+            log_likelihood[i] = image->log_likelihood;
+        if (bits_per_dimension)
+            bits_per_dimension[i] = image->bits_per_dimension;
+    }
+    engine_request_free(r);
+    return r ? 0 : -1;
+}

@@ -10,21 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-int model_precision_parse(const char *word, enum model_precision *out, struct err *e)
-{
-    if (strcmp(word, "auto") == 0)
-        *out = MODEL_PRECISION_AUTO;
-    else if (strcmp(word, "f32") == 0)
-        *out = MODEL_PRECISION_F32;
-    else
-        return err_fail(e, ERR_INPUT, "precision", "\"%s\" is not a precision: use auto or f32",
-                        word);
-    return 0;
-}
-
 static const struct model_family *const families[] = {
     [CKPT_FAMILY_PFGM] = &model_family_pfgm,
     [CKPT_FAMILY_EXACT] = &model_family_exact,
+    [CKPT_FAMILY_PFGMPP] = &model_family_pfgmpp,
 };
 
 static int load_from(struct model *m, struct ckpt_file *f, const struct model_options *options,
@@ -86,8 +75,7 @@ const char *model_kernel_id(const struct model *m)
 
 const char *model_precision_name(const struct model *m)
 {
-    (void)m; /* one precision so far, whatever was asked for by "auto" */
-    return "f32";
+    return nn_precision_name(m->net ? nn_net_precision(m->net) : NN_PRECISION_F32);
 }
 
 struct image_shape model_shape(const struct model *m)
@@ -266,8 +254,29 @@ void model_slopes(const struct model *m, struct model_workspace *ws, int n,
     m->family->slopes(m, ws, n, queries);
 }
 
-void model_field(const struct model *m, struct model_workspace *ws, int n, const float *const x[],
-                 const float t[], float *const v_x[], float v_t[])
+int model_workspace_vjp(const struct model *m, struct model_workspace *ws, struct err *e)
 {
-    m->family->field(m, ws, n, x, t, v_x, v_t);
+    if (ws->vjp_ready)
+        return 0;
+    if (model_vjp_check(m, e) != 0 || (m->family->vjp_fill && m->family->vjp_fill(m, ws, e) != 0))
+        return -1;
+    ws->vjp_ready = true;
+    return 0;
+}
+
+void model_slopes_vjp(const struct model *m, struct model_workspace *ws, int n,
+                      const struct model_query *queries)
+{
+    m->family->slopes_vjp(m, ws, n, queries);
+}
+
+void model_field(const struct model *m, struct model_workspace *ws, int n, const float *const x[],
+                 const float t[], const int32_t label[], float *const v_x[], float v_t[])
+{
+    m->family->field(m, ws, n, x, t, label, v_x, v_t);
+}
+
+bool model_denoises(const struct model *m)
+{
+    return m->description.family == CKPT_FAMILY_PFGMPP;
 }

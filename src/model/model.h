@@ -12,13 +12,9 @@
 #include "nn_team.h"
 #include "ode_solver.h"
 
-enum model_precision { MODEL_PRECISION_AUTO, MODEL_PRECISION_F32 };
-/* "auto" or "f32"; -1 and an error for another word. */
-int model_precision_parse(const char *word, enum model_precision *out, struct err *e);
-
 struct model_options {
-    enum nn_kernel kernel; /* AUTO: the best that this machine runs */
-    enum model_precision precision;
+    enum nn_kernel kernel;       /* AUTO: the best that this machine runs */
+    enum nn_precision precision; /* of learned families; exact fields have one */
 };
 
 struct model;
@@ -56,6 +52,11 @@ struct model_solver {
 /* The model's own default (see model_solver.c). */
 struct model_solver model_solver_default(const struct model *m);
 
+/* The way up, from t_min to t_max, of encoding and likelihood: rk45 over ln t, tolerances 1e-5;
+ * those of the likelihood are the reference's 1e-4. */
+struct model_solver model_solver_forward_default(const struct model *m);
+struct model_solver model_solver_likelihood_default(const struct model *m);
+
 /* What a request says of its solver; the rest is the model's to choose. */
 struct model_choice {
     bool method_given, steps_given, schedule_given, rtol_given, atol_given;
@@ -65,6 +66,10 @@ struct model_choice {
     int steps;
     double rtol, atol, t_max, t_min;
     int64_t max_nfe;
+    /* Noise of a stochastic sampler; of what is not given churn_t_min is 0, churn_t_max infinite
+     * and churn_noise 1. */
+    bool churn_given, churn_t_min_given, churn_t_max_given, churn_noise_given;
+    struct ode_churn churn;
 };
 /* The model's default with what the choice changes; tolerances without a method ask for rk45.
  * ERR_INPUT where an option belongs to the other kind of method, `at` as below. Ranges are
@@ -82,6 +87,10 @@ int model_solver_check(const struct model *m, const struct model_solver *solver,
  * or the first of the tuned nodes, to which x goes straight through the data's mean. The solver was
  * settled and checked. */
 double model_solver_begin(const struct model *m, const struct model_solver *solver, double *x);
+/* The noise that a stochastic way of image (seed, index) asks for: leaves the solver where it wants
+ * a slope, or at its end. `scratch` [d]. */
+void model_solver_noise(const struct model *m, struct ode_solver *s, uint64_t seed, uint64_t index,
+                        double *scratch);
 /* The data's mean [d] in data scale, or NULL where the checkpoint does not tell. A learned model
  * can be given one [d], copied, before others use it. */
 const double *model_mean(const struct model *m);
@@ -107,6 +116,33 @@ void model_workspace_free(struct model_workspace *ws);
 void model_workspace_team(struct model_workspace *ws, struct nn_team *team);
 void model_workspace_help(struct model_workspace *ws, struct nn_team *team, unsigned call);
 
+/* ---- likelihood ----
+ *
+ * Along the flow d/dt log p = −div(dx/dt), so that of a point x at t_min, which the forward flow
+ * takes to x_T, log p(x) = log prior(x_T) + ∫ div dt from t_min to T. The divergence is the trace
+ * of the slope's derivative J: Σ eᵢᵀJeᵢ over all unit vectors, or (Hutchinson) the mean of εᵀJε
+ * over probes ε of random signs that stay the same all the way. */
+struct model_likelihood {
+    int probes;              /* 0: the exact trace, d products at each evaluation */
+    bool reference_constant; /* the prior's, as the reference has it (see field_prior.h) */
+};
+#define MODEL_PROBES_MAX 1000
+#define MODEL_TRACE_MAX 64 /* d of the exact trace at the most */
+/* ERR_INPUT, `at` "probes"; ERR_UNSUPPORTED where the model has no vector–Jacobian product. */
+int model_likelihood_check(const struct model *m, const struct model_likelihood *l, struct err *e);
+/* The vectors of an evaluation: how many, the k-th of image (seed, index) [d], and the factor on
+ * the sum of the products with them. */
+int model_likelihood_vectors(const struct model *m, const struct model_likelihood *l);
+void model_likelihood_vector(const struct model *m, const struct model_likelihood *l, uint64_t seed,
+                             uint64_t index, int k, double *out);
+double model_likelihood_factor(const struct model_likelihood *l);
+/* log p of the unclipped prior on t = solver->t_max at x [d] (natural logarithm). */
+double model_prior_log_density(const struct model *m, const struct model_solver *solver,
+                               const struct model_likelihood *l, const double *x);
+/* −log p / (d ln 2), + 7 for pictures: their 8 bits fill [-1, 1], so a bit is 1/128 of the scale.
+ * Vectors are in coordinates of their own, and nothing is added. */
+double model_bits_per_dimension(const struct model *m, double log_likelihood);
+
 #define MODEL_LABEL_NONE NN_LABEL_NONE
 /* One image's question to the flow: the slope at (x, t), dx/d ln t or dx/dt as `form` says. */
 struct model_query {
@@ -115,13 +151,33 @@ struct model_query {
     enum ode_form form;
     int32_t label; /* class, 0 to model_label_count − 1; MODEL_LABEL_NONE: of all data */
     double *slope; /* [d], out; non-finite where the network's answer is */
+    /* Of model_slopes_vjp, else NULL. `product` [d], out: Jᵀ·cotangent with J = ∂slope/∂x, of the
+     * slope in the query's own form. */
+    const double *cotangent; /* [d] */
+    double *product;
 };
 /* Answers 1 ≤ n ≤ batch questions. An answer depends on its own question alone, bit for bit. */
 void model_slopes(const struct model *m, struct model_workspace *ws, int n,
                   const struct model_query *queries);
 
-/* The network's own output, unsubstituted: v_x [n][d], v_t [n] at x [n][d] (f32, C,H,W), t [n]. */
+/* Whether the model can differentiate its slope: 0, or ERR_UNSUPPORTED that says which cannot. */
+int model_vjp_check(const struct model *m, struct err *e);
+/* Readies a workspace for model_slopes_vjp; the first call of a model packs its weights once more,
+ * for all threads. What has been readied stays so. ERR_UNSUPPORTED, ERR_MEMORY, or ERR_IO where the
+ * checkpoint is no longer what was loaded. */
+int model_workspace_vjp(const struct model *m, struct model_workspace *ws, struct err *e);
+/* As model_slopes for queries with a cotangent and a product each; the workspace is ready. An
+ * answer's bits depend on its own question alone; its slope may differ in rounding from that of
+ * model_slopes. */
+void model_slopes_vjp(const struct model *m, struct model_workspace *ws, int n,
+                      const struct model_query *queries);
+
+/* The network's own output, unsubstituted: v_x [n][d], v_t [n] at x [n][d] (f32, C,H,W), t [n], of
+ * the classes label [n] or, NULL, of none. Of a denoiser (model_denoises) v_x is the denoised image
+ * D(x, t) and v_t is 0. */
 void model_field(const struct model *m, struct model_workspace *ws, int n, const float *const x[],
-                 const float t[], float *const v_x[], float v_t[]);
+                 const float t[], const int32_t label[], float *const v_x[], float v_t[]);
+/* Whether the family is PFGM++'s, whose t is the noise level. */
+bool model_denoises(const struct model *m);
 
 #endif

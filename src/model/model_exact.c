@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KERNEL_ID "exact.1"
+#define KERNEL_ID "exact.2"
 /* Bytes come back by rounding down, so a source lies a hair above its byte's value. */
 #define NUDGE 1e-4
 #define SOURCES_BYTES_MAX ((size_t)16 << 30)
@@ -145,6 +145,7 @@ static const double *exact_mean(const struct model *m)
 struct exact_scratch {
     struct field_cloud_scratch *cloud;
     struct field_cloud_query *queries;
+    struct field_cloud_derivative *derivatives;
     double *predictions, *points;
 };
 
@@ -156,6 +157,7 @@ static void exact_workspace_clear(struct model_workspace *ws)
         return;
     field_cloud_scratch_free(s->cloud);
     free(s->queries);
+    free(s->derivatives);
     free(s->predictions);
     free(s->points);
     free(s);
@@ -173,9 +175,10 @@ static int exact_workspace_fill(const struct model *m, struct model_workspace *w
     if (!s->cloud)
         return -1;
     s->queries = calloc(batch, sizeof *s->queries);
+    s->derivatives = calloc(batch, sizeof *s->derivatives);
     s->predictions = calloc(batch * d, sizeof *s->predictions);
     s->points = calloc(batch * d, sizeof *s->points);
-    return s->queries && s->predictions && s->points
+    return s->queries && s->derivatives && s->predictions && s->points
                ? 0
                : err_fail_memory(e, batch * d * sizeof *s->points);
 }
@@ -198,27 +201,64 @@ static void exact_prior_draw(const struct model *m, const struct model_solver *s
         x[j] += centre[j];
 }
 
+static void put_queries(const struct exact_scratch *s, size_t d, int n,
+                        const struct model_query *queries)
+{
+    for (int i = 0; i < n; i++)
+        s->queries[i] = (struct field_cloud_query){queries[i].x, queries[i].t, queries[i].label,
+                                                   s->predictions + (size_t)i * d};
+}
+
+static double form_factor(const struct model_query *q)
+{
+    return q->form == ODE_SLOPE_DLNT ? 1.0 : 1.0 / q->t;
+}
+
+static void put_slopes(const struct exact_scratch *s, size_t d, int n,
+                       const struct model_query *queries)
+{
+    for (int i = 0; i < n; i++) {
+        const double *prediction = s->queries[i].prediction, *x = queries[i].x;
+        double factor = form_factor(&queries[i]);
+        for (size_t j = 0; j < d; j++)
+            queries[i].slope[j] = factor * (x[j] - prediction[j]);
+    }
+}
+
 static void exact_slopes(const struct model *m, struct model_workspace *ws, int n,
                          const struct model_query *queries)
 {
     const size_t d = model_dimension(m);
     struct exact_scratch *s = ws->own;
 
-    for (int i = 0; i < n; i++)
-        s->queries[i] = (struct field_cloud_query){queries[i].x, queries[i].t, queries[i].label,
-                                                   s->predictions + (size_t)i * d};
+    put_queries(s, d, n, queries);
     field_cloud_predict(m->own, s->cloud, n, s->queries);
-    for (int i = 0; i < n; i++) {
-        const double *prediction = s->queries[i].prediction, *x = queries[i].x;
-        double factor = queries[i].form == ODE_SLOPE_DLNT ? 1.0 : 1.0 / queries[i].t;
+    put_slopes(s, d, n, queries);
+}
+
+/* In closed form: the slope's Jacobian is 1 less that of the prediction. */
+static void exact_slopes_vjp(const struct model *m, struct model_workspace *ws, int n,
+                             const struct model_query *queries)
+{
+    const size_t d = model_dimension(m);
+    struct exact_scratch *s = ws->own;
+
+    put_queries(s, d, n, queries);
+    for (int i = 0; i < n; i++)
+        s->derivatives[i] = (struct field_cloud_derivative){.cotangent = queries[i].cotangent,
+                                                            .product = queries[i].product};
+    field_cloud_differentiate(m->own, s->cloud, n, s->queries, s->derivatives);
+    put_slopes(s, d, n, queries);
+    for (int i = 0; i < n; i++)
         for (size_t j = 0; j < d; j++)
-            queries[i].slope[j] = factor * (x[j] - prediction[j]);
-    }
+            queries[i].product[j] =
+                form_factor(&queries[i]) * (queries[i].cotangent[j] - queries[i].product[j]);
 }
 
 /* The field's direction at the length of the learned one's limit, v = √d · (x̂ − x, −t)/‖·‖. */
 static void exact_field(const struct model *m, struct model_workspace *ws, int n,
-                        const float *const x[], const float t[], float *const v_x[], float v_t[])
+                        const float *const x[], const float t[], const int32_t label[],
+                        float *const v_x[], float v_t[])
 {
     const size_t d = model_dimension(m);
     struct exact_scratch *s = ws->own;
@@ -227,8 +267,9 @@ static void exact_field(const struct model *m, struct model_workspace *ws, int n
         double *point = s->points + (size_t)i * d;
         for (size_t j = 0; j < d; j++)
             point[j] = (double)x[i][j];
-        s->queries[i] = (struct field_cloud_query){point, (double)t[i], FIELD_CLOUD_NONE,
-                                                   s->predictions + (size_t)i * d};
+        s->queries[i] =
+            (struct field_cloud_query){point, (double)t[i], label ? label[i] : FIELD_CLOUD_NONE,
+                                       s->predictions + (size_t)i * d};
     }
     field_cloud_predict(m->own, s->cloud, n, s->queries);
     for (int i = 0; i < n; i++) {
@@ -256,5 +297,6 @@ const struct model_family model_family_exact = {
     .prior_centre = exact_mean,
     .prior_draw = exact_prior_draw,
     .slopes = exact_slopes,
+    .slopes_vjp = exact_slopes_vjp,
     .field = exact_field,
 };

@@ -6,6 +6,7 @@
 #define MODEL_FAMILY_H
 
 #include "model.h"
+#include "nn_vjp.h"
 
 struct model_family {
     enum image_rounding rounding;
@@ -24,6 +25,9 @@ struct model_family {
     size_t (*time_components)(const struct model *m);
     /* Changes what model_solver_default has; NULL: nothing. */
     void (*solver_default)(const struct model *m, struct model_solver *solver);
+    /* What the family means by the method and schedule of a solver that was chosen; NULL: nothing
+     * else. */
+    void (*solver_settle)(const struct model *m, struct model_solver *solver);
     /* The data's mean [d] or NULL. */
     const double *(*mean)(const struct model *m);
     /* Where the prior is centred [d]; NULL: the origin. */
@@ -32,16 +36,22 @@ struct model_family {
                        uint64_t index, double *x);
     void (*slopes)(const struct model *m, struct model_workspace *ws, int n,
                    const struct model_query *queries);
+    /* Slopes with products; NULL where the family cannot. `vjp_fill` makes what it needs of the
+     * workspace, once; NULL: nothing. */
+    int (*vjp_fill)(const struct model *m, struct model_workspace *ws, struct err *e);
+    void (*slopes_vjp)(const struct model *m, struct model_workspace *ws, int n,
+                       const struct model_query *queries);
     void (*field)(const struct model *m, struct model_workspace *ws, int n, const float *const x[],
-                  const float t[], float *const v_x[], float v_t[]);
+                  const float t[], const int32_t label[], float *const v_x[], float v_t[]);
 };
 
 struct model {
     const struct model_family *family; /* NULL before the description is known */
     struct ckpt_description description;
-    struct nn_net *net; /* of learned families */
-    double *mean;       /* of learned families, or NULL */
-    void *own;          /* of others */
+    struct nn_net *net;    /* of learned families */
+    double *mean;          /* of learned families, or NULL */
+    struct model_vjp *vjp; /* of learned families: what model_net_vjp_fill makes once, or NULL */
+    void *own;             /* of others */
     size_t parameters, bytes;
     char sha256[SHA256_HEX_SIZE];
 };
@@ -56,7 +66,9 @@ struct model_workspace {
     float **v_x;
     float *t, *v_t;
     int32_t *label;
-    void *own; /* of others */
+    bool vjp_ready;               /* see model_workspace_vjp */
+    struct nn_vjp_workspace *vjp; /* of learned families */
+    void *own;                    /* of others */
 };
 
 /* model_net.c: the part of the table that learned families share. */
@@ -68,9 +80,20 @@ const double *model_net_mean(const struct model *m);
 int model_net_workspace_fill(const struct model *m, struct model_workspace *ws, struct err *e);
 void model_net_workspace_clear(struct model_workspace *ws);
 void model_net_field(const struct model *m, struct model_workspace *ws, int n,
-                     const float *const x[], const float t[], float *const v_x[], float v_t[]);
+                     const float *const x[], const float t[], const int32_t label[],
+                     float *const v_x[], float v_t[]);
+
+/* model_vjp.c. What is needed to make the network for products later; model_net_load's. */
+int model_vjp_prepare(struct model *m, const char *path, struct err *e);
+void model_vjp_free(struct model_vjp *v);
+/* `vjp_fill` of the learned families: the network for products, made at the first call of any
+ * thread, and the workspace's part of it. */
+int model_net_vjp_fill(const struct model *m, struct model_workspace *ws, struct err *e);
+/* Valid after it. */
+const struct nn_vjp *model_net_vjp(const struct model *m);
 
 extern const struct model_family model_family_pfgm;
 extern const struct model_family model_family_exact;
+extern const struct model_family model_family_pfgmpp;
 
 #endif

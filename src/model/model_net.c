@@ -76,7 +76,7 @@ static int read_weights(void *context, const struct nn_param *param, float *out,
 struct packing {
     const struct model *model;
     struct nn_weights weights;
-    enum nn_kernel kernel;
+    const struct model_options *options;
     struct nn_net *net;
     struct err error;
 };
@@ -84,18 +84,18 @@ struct packing {
 static void *pack_network(void *context)
 {
     struct packing *p = context;
-    p->net = nn_net_new_threads(&p->model->description.arch, &p->weights, p->kernel,
-                                cpu_worker_count(), &p->error);
+    p->net = nn_net_new_threads(&p->model->description.arch, &p->weights, p->options->kernel,
+                                p->options->precision, cpu_worker_count(), &p->error);
     return NULL;
 }
 
 /* Both read the whole file, and each takes its time. The open file belongs to the caller's thread,
  * which alone takes the digest; the others only look tensors up. If no thread can be had, one after
  * the other. */
-static int pack_and_digest(struct model *m, struct ckpt_file *f, enum nn_kernel kernel,
-                           struct err *e)
+static int pack_and_digest(struct model *m, struct ckpt_file *f,
+                           const struct model_options *options, struct err *e)
 {
-    struct packing p = {.model = m, .weights = {read_weights, f}, .kernel = kernel};
+    struct packing p = {.model = m, .weights = {read_weights, f}, .options = options};
     pthread_t thread;
     bool beside = pthread_create(&thread, NULL, pack_network, &p) == 0;
     const char *digest = ckpt_file_sha256(f, e);
@@ -149,7 +149,8 @@ int model_net_load(struct model *m, struct ckpt_file *f, const struct model_opti
         return -1;
     int bad = census(f, params, count, e);
     free(params);
-    if (bad || read_mean(m, f, e) != 0 || pack_and_digest(m, f, options->kernel, e) != 0)
+    if (bad || read_mean(m, f, e) != 0 || pack_and_digest(m, f, options, e) != 0 ||
+        model_vjp_prepare(m, ckpt_file_path(f), e) != 0)
         return -1;
     m->parameters = nn_arch_scalars(&m->description.arch);
     m->bytes = nn_net_bytes(m->net);
@@ -160,6 +161,7 @@ void model_net_unload(struct model *m)
 {
     nn_net_free(m->net);
     free(m->mean);
+    model_vjp_free(m->vjp);
 }
 
 const double *model_net_mean(const struct model *m)
@@ -169,7 +171,7 @@ const double *model_net_mean(const struct model *m)
 
 const char *model_net_kernel_id(const struct model *m)
 {
-    return nn_kernel_id(nn_net_kernel(m->net));
+    return nn_net_kernel_id(m->net);
 }
 
 int model_net_workspace_fill(const struct model *m, struct model_workspace *ws, struct err *e)
@@ -199,6 +201,7 @@ int model_net_workspace_fill(const struct model *m, struct model_workspace *ws, 
 void model_net_workspace_clear(struct model_workspace *ws)
 {
     nn_workspace_free(ws->nn);
+    nn_vjp_workspace_free(ws->vjp);
     free(ws->block);
     free(ws->x);
     free(ws->v_x);
@@ -207,7 +210,8 @@ void model_net_workspace_clear(struct model_workspace *ws)
 }
 
 void model_net_field(const struct model *m, struct model_workspace *ws, int n,
-                     const float *const x[], const float t[], float *const v_x[], float v_t[])
+                     const float *const x[], const float t[], const int32_t label[],
+                     float *const v_x[], float v_t[])
 {
-    nn_net_forward(m->net, ws->nn, n, x, t, NULL, v_x, v_t);
+    nn_net_forward(m->net, ws->nn, n, x, t, label, v_x, v_t);
 }

@@ -40,15 +40,20 @@ static void pfgm_prior_draw(const struct model *m, const struct model_solver *so
         x[j] += centre[j];
 }
 
-static void pfgm_slopes(const struct model *m, struct model_workspace *ws, int n,
-                        const struct model_query *queries)
+static struct field_flow flow_of(const struct model *m)
 {
-    const size_t d = model_dimension(m);
-    const struct field_flow flow = {
+    return (struct field_flow){
         .gamma = m->description.gamma,
         .t_substitution = m->description.t_substitution,
         .offset = m->description.divisor_offset,
     };
+}
+
+/* The network's input, as it takes it. */
+static void fill_rows(const struct model *m, struct model_workspace *ws, int n,
+                      const struct model_query *queries)
+{
+    const size_t d = model_dimension(m);
     for (int i = 0; i < n; i++) {
         float *x = ws->block + (size_t)i * d;
         for (size_t j = 0; j < d; j++)
@@ -56,15 +61,75 @@ static void pfgm_slopes(const struct model *m, struct model_workspace *ws, int n
         ws->t[i] = (float)queries[i].t;
         ws->label[i] = queries[i].label;
     }
+}
+
+/* The slope from the network's output at t, in the query's form: factor · v_x. Returns the divisor
+ * in it. */
+static double answer(const struct field_flow *flow, const struct model_query *q, size_t d,
+                     const float *v_x, double v_t, double t, double *factor)
+{
+    double divisor = field_flow_divisor(flow, v_x, d, v_t, t);
+    *factor = (q->form == ODE_SLOPE_DLNT ? t : 1.0) / divisor;
+    for (size_t j = 0; j < d; j++)
+        q->slope[j] = (double)(float)(*factor * (double)v_x[j]);
+    return divisor;
+}
+
+static void pfgm_slopes(const struct model *m, struct model_workspace *ws, int n,
+                        const struct model_query *queries)
+{
+    const struct field_flow flow = flow_of(m);
+    double factor;
+    fill_rows(m, ws, n, queries);
     nn_net_forward(m->net, ws->nn, n, ws->x, ws->t, ws->label, ws->v_x, ws->v_t);
-    for (int i = 0; i < n; i++) {
-        const float *v_x = ws->v_x[i];
-        double t = (double)ws->t[i];
-        double divisor = field_flow_divisor(&flow, v_x, d, (double)ws->v_t[i], t);
-        double factor = (queries[i].form == ODE_SLOPE_DLNT ? t : 1.0) / divisor;
+    for (int i = 0; i < n; i++)
+        answer(&flow, &queries[i], model_dimension(m), ws->v_x[i], (double)ws->v_t[i],
+               (double)ws->t[i], &factor);
+}
+
+/* Queries on their way through the network. */
+struct product_call {
+    struct field_flow flow;
+    size_t d;
+    const struct model_query *queries;
+    const float *t;
+};
+
+/* The slope's derivative before the network's: slope = f v_x/D, so a cotangent c on it is
+ * f c/D − f (c·v_x)/D² ∂D/∂v_x on v_x and −f (c·v_x)/D² ∂D/∂v_t on v_t. */
+static double product_output(void *context, int image, const float *v_x, float v_t,
+                             float *v_x_slope, float *v_t_slope)
+{
+    const struct product_call *call = context;
+    const struct model_query *q = &call->queries[image];
+    double t = (double)call->t[image], factor, along = 0.0;
+    double divisor = answer(&call->flow, q, call->d, v_x, (double)v_t, t, &factor);
+    const struct field_flow_slope slope = field_flow_divisor_slope(&call->flow, v_x, call->d, t);
+    for (size_t j = 0; j < call->d; j++)
+        along += q->cotangent[j] * (double)v_x[j];
+    along *= factor / divisor;
+    for (size_t j = 0; j < call->d; j++)
+        v_x_slope[j] = (float)(factor * q->cotangent[j] - along * slope.v_x * (double)v_x[j]);
+    *v_t_slope = (float)(-along * slope.v_t);
+    return 0.0;
+}
+
+static void pfgm_slopes_vjp(const struct model *m, struct model_workspace *ws, int n,
+                            const struct model_query *queries)
+{
+    const size_t d = model_dimension(m);
+    struct product_call call = {flow_of(m), d, queries, ws->t};
+    const struct nn_grad_batch batch = {.n = n,
+                                        .x = ws->x,
+                                        .t = ws->t,
+                                        .label = ws->label,
+                                        .loss = product_output,
+                                        .context = &call};
+    fill_rows(m, ws, n, queries);
+    nn_vjp_run(model_net_vjp(m), ws->vjp, &batch, ws->v_x);
+    for (int i = 0; i < n; i++)
         for (size_t j = 0; j < d; j++)
-            queries[i].slope[j] = (double)(float)(factor * (double)v_x[j]);
-    }
+            queries[i].product[j] = (double)ws->v_x[i][j];
 }
 
 const struct model_family model_family_pfgm = {
@@ -79,5 +144,7 @@ const struct model_family model_family_pfgm = {
     .prior_centre = pfgm_prior_centre,
     .prior_draw = pfgm_prior_draw,
     .slopes = pfgm_slopes,
+    .vjp_fill = model_net_vjp_fill,
+    .slopes_vjp = pfgm_slopes_vjp,
     .field = model_net_field,
 };

@@ -11,6 +11,8 @@
  * multistep3 with 20 steps is off the exact path by 0.013 with the break, 0.004 without. */
 #include "model_family.h"
 
+#include "base_rng.h"
+
 #include <math.h>
 
 #define MAX_NFE_DEFAULT 10000
@@ -18,10 +20,16 @@
 #define DEFAULT_STEPS_TUNED 20
 #define OTHER_STEPS 100 /* of a method that is named without them, as in the reference */
 
+/* The steps that a tuned way is called by: a last one to zero counts. */
+static int tuned_steps(const struct model *m, const struct ckpt_tuned *tuned)
+{
+    return tuned->steps + (m->family->to_zero ? 1 : 0);
+}
+
 static const struct ckpt_tuned *tuned_find(const struct model *m, int steps)
 {
     for (int i = 0; i < m->description.tuned_count; i++)
-        if (m->description.tuned[i].steps == steps)
+        if (tuned_steps(m, &m->description.tuned[i]) == steps)
             return &m->description.tuned[i];
     return NULL;
 }
@@ -44,7 +52,7 @@ struct model_solver model_solver_default(const struct model *m)
     const struct ckpt_tuned *tuned = tuned_find(m, DEFAULT_STEPS_TUNED);
     if (tuned) {
         s.ode.method = tuned->method;
-        s.ode.steps = tuned->steps;
+        s.ode.steps = DEFAULT_STEPS_TUNED;
         s.ode.schedule = ODE_SCHEDULE_TUNED;
     }
     if (m->family->solver_default)
@@ -85,10 +93,11 @@ static void choose_method(const struct model *m, const struct model_choice *c,
         bool multistep = out->ode.method == fallback.ode.method ||
                          out->ode.method == ODE_MULTISTEP3 || out->ode.method == ODE_MULTISTEP2 ||
                          out->ode.method == ODE_UNIPC3;
-        out->ode.schedule = multistep && fallback.ode.schedule != ODE_SCHEDULE_RHO
-                                ? ODE_SCHEDULE_POWER
-                                : ODE_SCHEDULE_LOG;
-        out->ode.steps = multistep ? DEFAULT_STEPS : OTHER_STEPS;
+        bool rho = fallback.ode.schedule == ODE_SCHEDULE_RHO; /* and so is the family */
+        out->ode.schedule = rho         ? ODE_SCHEDULE_RHO
+                            : multistep ? ODE_SCHEDULE_POWER
+                                        : ODE_SCHEDULE_LOG;
+        out->ode.steps = multistep ? DEFAULT_STEPS : rho ? fallback.ode.steps : OTHER_STEPS;
     }
 }
 
@@ -113,6 +122,23 @@ static int check_kind(const struct model_choice *c, enum ode_method method, stru
     return 0;
 }
 
+static int choose_churn(const struct model_choice *c, struct ode_churn *out, struct err *e)
+{
+    const char *of = c->churn_t_min_given   ? "churn_t_min"
+                     : c->churn_t_max_given ? "churn_t_max"
+                     : c->churn_noise_given ? "churn_noise"
+                                            : NULL;
+    if (!c->churn_given && of)
+        return err_fail(e, ERR_INPUT, of, "says nothing without churn");
+    if (!c->churn_given || c->churn.amount == 0)
+        return 0;
+    *out = (struct ode_churn){.amount = c->churn.amount,
+                              .t_min = c->churn_t_min_given ? c->churn.t_min : 0,
+                              .t_max = c->churn_t_max_given ? c->churn.t_max : INFINITY,
+                              .noise = c->churn_noise_given ? c->churn.noise : 1};
+    return 0;
+}
+
 int model_solver_choose(const struct model *m, const struct model_choice *c,
                         struct model_solver *out, struct err *e)
 {
@@ -130,6 +156,8 @@ int model_solver_choose(const struct model *m, const struct model_choice *c,
         out->ode.atol = c->atol;
     if (c->max_nfe_given)
         out->ode.max_nfe = c->max_nfe;
+    if (choose_churn(c, &out->ode.churn, e) != 0)
+        return -1;
     if (c->t_max_given)
         out->t_max = c->t_max;
     if (c->t_min_given)
@@ -147,6 +175,8 @@ int model_solver_settle(const struct model *m, struct model_solver *s, struct er
 {
     const struct ckpt_tuned *tuned;
 
+    if (m->family->solver_settle)
+        m->family->solver_settle(m, s);
     if (!ode_method_is_fixed_step(s->ode.method) || s->ode.schedule != ODE_SCHEDULE_TUNED ||
         s->ode.nodes)
         return 0;
@@ -188,7 +218,7 @@ int model_solver_check(const struct model *m, const struct model_solver *solver,
         return -1;
     if (ode->schedule != ODE_SCHEDULE_TUNED || !ode_method_is_fixed_step(ode->method))
         return 0;
-    if (ode->nodes[0] > solver->t_max || ode->nodes[ode->steps] != solver->t_min)
+    if (ode->nodes[0] > solver->t_max || ode->nodes[ode_options_grid_steps(ode)] != solver->t_min)
         return err_fail(e, ERR_INTERNAL, "schedule", "nodes do not lead from t_max to t_min");
     if (ode->nodes[0] < solver->t_max && !model_mean(m))
         return err_fail(
@@ -196,6 +226,16 @@ int model_solver_check(const struct model *m, const struct model_solver *solver,
             "the tuned way begins below t_max, for which the checkpoint needs the tensor "
             "\"" CKPT_DATA_MEAN "\"");
     return 0;
+}
+
+void model_solver_noise(const struct model *m, struct ode_solver *s, uint64_t seed, uint64_t index,
+                        double *scratch)
+{
+    while (ode_solver_status(s) == ODE_WANTS_NOISE) {
+        rng_step_normals(seed, index, RNG_CHURN, (uint32_t)ode_solver_noise_step(s),
+                         model_dimension(m), scratch);
+        ode_solver_feed_noise(s, scratch);
+    }
 }
 
 double model_solver_begin(const struct model *m, const struct model_solver *solver, double *x)

@@ -19,7 +19,7 @@
 static struct model *load(void)
 {
     struct err e = {0};
-    const struct model_options options = {NN_KERNEL_AUTO, MODEL_PRECISION_AUTO};
+    const struct model_options options = {NN_KERNEL_AUTO, NN_PRECISION_AUTO};
     struct model *m = model_load(DIGITS, &options, &e);
     if (!m)
         fail_msg("%s: %s", e.at, e.text);
@@ -117,7 +117,8 @@ static void batch_gets_its_turn_while_interactive_keeps_coming(void **state)
 {
     (void)state;
     struct engine *g = new_engine(1, 1);
-    struct engine_order order = order_of(g, 400, 20), other = order_of(g, 1, 20);
+    /* Images that take long, so that it does not matter when this thread has its turn. */
+    struct engine_order order = order_of(g, 400, 2000), other = order_of(g, 1, 20);
     other.priority = ENGINE_BATCH;
     struct engine_request *stream = submit(g, &order);
     struct engine_request *batch = submit(g, &other);
@@ -138,16 +139,15 @@ static void deadlines_end_work_in_the_queue_and_in_the_solve(void **state)
     struct engine *g = new_engine(1, 1);
     struct engine_order order = order_of(g, 1, 100000), waiting = order_of(g, 2, 10);
     int64_t begun = clock_ns();
-    order.deadline_ns = begun + 400000000;
+    order.deadline_ns = begun + 2500000000;
     waiting.deadline_ns = begun + 150000000;
     struct engine_request *live = submit(g, &order), *queued = submit(g, &waiting);
     assert_true(engine_request_wait(queued, 30000));
-    assert_true(clock_ns() - begun < 390000000);
+    assert_true(clock_ns() - begun < 2400000000); /* not when the other one's work ends */
     assert_int_equal(engine_request_cause(queued), ENGINE_CAUSE_DEADLINE);
     assert_non_null(strstr(engine_request_error(queued)->text, "in the queue"));
     assert_true(engine_request_wait(live, 30000));
-    assert_true(clock_ns() - begun < 3000000000);
-    assert_int_equal(engine_request_cause(live), ENGINE_CAUSE_DEADLINE);
+    assert_int_equal(engine_request_cause(live), ENGINE_CAUSE_DEADLINE); /* it did not just end */
     assert_non_null(strstr(engine_request_error(live)->text, "in compute"));
     engine_request_free(live);
     engine_request_free(queued);

@@ -23,7 +23,7 @@ static struct engine *new_engine(int workers, int batch, size_t queue, enum nn_k
 {
     struct err e = {0};
     const struct engine_options options = {workers, batch, queue};
-    const struct model_options model_options = {kernel, MODEL_PRECISION_AUTO};
+    const struct model_options model_options = {kernel, NN_PRECISION_AUTO};
     struct engine *g = engine_new(&options, &e);
     assert_non_null(g);
     struct model *m = model_load(DIGITS, &model_options, &e);
@@ -263,7 +263,8 @@ static void cancelled_requests_leave_nothing_behind_triton_6494(void **state)
         order.context = &quick;
         assert_int_equal(engine_submit(g, &order, &ignored, NULL), 0);
         struct engine_order slow = order_of(g, 2, (uint64_t)i, 1 + (size_t)i % 40);
-        slow.solver.ode.steps = 5000;
+        slow.solver.ode.steps = 100000; /* never done before it is cancelled */
+        slow.solver.ode.max_nfe = 1000000;
         left[i] = submit(g, &slow);
         if (i % 3 == 0)
             usleep(500);

@@ -67,7 +67,7 @@ static void slope_at(const struct model *m, double x0, double x1, double t, int3
     struct err e = {0};
     struct model_workspace *ws = model_workspace_new(m, 1, &e);
     const double x[2] = {x0, x1};
-    struct model_query q = {x, t, ODE_SLOPE_DLNT, label, slope};
+    struct model_query q = {.x = x, .t = t, .form = ODE_SLOPE_DLNT, .label = label, .slope = slope};
     assert_non_null(ws);
     model_slopes(m, ws, 1, &q);
     model_workspace_free(ws);
@@ -86,7 +86,7 @@ static void test_a_model_of_points(void **state)
     assert_int_equal(model_dimension(m), 2);
     assert_int_equal(model_parameters(m), 8);
     assert_int_equal(model_label_count(m), 0);
-    assert_string_equal(model_kernel_id(m), "exact.1");
+    assert_string_equal(model_kernel_id(m), "exact.2");
     assert_true(model_solver_default(m).ode.to_zero);
     /* far away the prediction is the centre of mass, near a source that source */
     slope_at(m, 0, 0, 1e6, MODEL_LABEL_NONE, slope);
@@ -114,6 +114,43 @@ static void test_a_class_has_its_own_field(void **state)
     assert_true(slope[0] == 1 && slope[1] == 1);
     slope_at(m, 0, 0, 5, MODEL_LABEL_NONE, slope);
     assert_true(fabs(slope[0]) < 1e-6 && fabs(slope[1]) < 1e-6);
+    model_free(m);
+}
+
+/* Jᵀc of the slope in both forms against differences of the slope. */
+static void test_products(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    const char *path = path_of("products");
+    write_points(path, LABELLED, 2, &label_tensor);
+    struct model *m = load(path, &e);
+    assert_non_null(m);
+    assert_int_equal(model_vjp_check(m, &e), 0);
+    struct model_workspace *ws = model_workspace_new(m, 2, &e);
+    assert_non_null(ws);
+    assert_int_equal(model_workspace_vjp(m, ws, &e), 0);
+    const double x[2] = {0.4, 0.8}, c[2] = {0.3, -2.0}, t = 0.7, h = 0.01;
+    double slopes[4], products[4], above[2], below[2];
+    struct model_query q[2] = {
+        {x, t, ODE_SLOPE_DLNT, MODEL_LABEL_NONE, slopes, c, products},
+        {x, t, ODE_SLOPE_DT, 0, slopes + 2, c, products + 2},
+    };
+    model_slopes_vjp(m, ws, 2, q);
+    for (int k = 0; k < 4; k++) {
+        double moved[2] = {x[0], x[1]}, want;
+        moved[k % 2] += h;
+        slope_at(m, moved[0], moved[1], t, q[k / 2].label, above);
+        moved[k % 2] -= 2 * h;
+        slope_at(m, moved[0], moved[1], t, q[k / 2].label, below);
+        want = (c[0] * (above[0] - below[0]) + c[1] * (above[1] - below[1])) / (2 * h);
+        want *= k < 2 ? 1.0 : 1.0 / t;
+        print_message("product %d: %.5f, by differences %.5f\n", k, products[k], want);
+        assert_true(fabs(products[k] - want) < 1e-3);
+    }
+    slope_at(m, x[0], x[1], t, MODEL_LABEL_NONE, above);
+    assert_true(slopes[0] == above[0] && slopes[1] == above[1]);
+    model_workspace_free(ws);
     model_free(m);
 }
 
@@ -166,6 +203,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_model_of_points),
         cmocka_unit_test(test_a_class_has_its_own_field),
+        cmocka_unit_test(test_products),
         cmocka_unit_test(test_what_does_not_fit_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,7 +19,7 @@
 static char folder[] = "/tmp/pfgm-test-model-XXXXXX";
 static char damaged[64];
 
-static const struct model_options plain = {NN_KERNEL_AUTO, MODEL_PRECISION_AUTO};
+static const struct model_options plain = {NN_KERNEL_AUTO, NN_PRECISION_AUTO};
 
 static struct model *digits(void)
 {
@@ -147,14 +147,21 @@ static void a_slope_does_not_depend_on_company(void **state)
     struct model_query queries[B];
     for (int i = 0; i < B; i++) {
         model_prior_draw(m, &solver, 1.0, 5, (uint64_t)i, x[i]);
-        queries[i] = (struct model_query){x[i], t[i], ODE_SLOPE_DLNT, MODEL_LABEL_NONE, alone[i]};
+        queries[i] = (struct model_query){.x = x[i],
+                                          .t = t[i],
+                                          .form = ODE_SLOPE_DLNT,
+                                          .label = MODEL_LABEL_NONE,
+                                          .slope = alone[i]};
         model_slopes(m, ws, 1, &queries[i]);
     }
     for (int turn = 0; turn < B; turn++) {
         for (int i = 0; i < B; i++) {
             int from = (i + turn) % B;
-            queries[i] = (struct model_query){x[from], t[from], ODE_SLOPE_DLNT, MODEL_LABEL_NONE,
-                                              together[from]};
+            queries[i] = (struct model_query){.x = x[from],
+                                              .t = t[from],
+                                              .form = ODE_SLOPE_DLNT,
+                                              .label = MODEL_LABEL_NONE,
+                                              .slope = together[from]};
         }
         memset(together, 0, sizeof together);
         model_slopes(m, ws, B, queries);
@@ -185,7 +192,7 @@ static void slopes_follow_the_substitution_below_its_threshold(void **state)
         }
         const float *in = xf;
         float *out = v_x;
-        model_field(m, ws, 1, &in, &t, &out, &v_t);
+        model_field(m, ws, 1, &in, &t, NULL, &out, &v_t);
         double divisor = (double)v_t;
         if (times[k] < 1.0) {
             double square = 0;
@@ -195,9 +202,14 @@ static void slopes_follow_the_substitution_below_its_threshold(void **state)
             divisor = -8.0 * times[k] / (sqrt(e * e + times[k] * times[k]) + 5.0);
         }
         divisor += 1e-5;
-        struct model_query q = {x, times[k], ODE_SLOPE_DLNT, MODEL_LABEL_NONE, slope};
+        struct model_query q = {.x = x,
+                                .t = times[k],
+                                .form = ODE_SLOPE_DLNT,
+                                .label = MODEL_LABEL_NONE,
+                                .slope = slope};
         model_slopes(m, ws, 1, &q);
-        q = (struct model_query){x, times[k], ODE_SLOPE_DT, MODEL_LABEL_NONE, slope_dt};
+        q.form = ODE_SLOPE_DT;
+        q.slope = slope_dt;
         model_slopes(m, ws, 1, &q);
         for (int i = 0; i < 64; i++) {
             double exact = times[k] * (double)v_x[i] / divisor;

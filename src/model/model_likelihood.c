@@ -1,0 +1,106 @@
+/* Likelihood and the way up: what of it is the model's; the engine drives the solver (engine_task).
+ * Pure functions of their arguments, any thread. */
+#include "model_family.h"
+
+#include "base_rng.h"
+#include "field_prior.h"
+
+#include <math.h>
+#include <string.h>
+
+#define FORWARD_TOLERANCE 1e-5
+#define LIKELIHOOD_TOLERANCE 1e-4
+#define LN_2 0.693147180559945309
+#define PICTURE_BITS 7.0 /* log2 of 256 steps over a length of 2 */
+
+static struct model_solver forward(const struct model *m, double tolerance)
+{
+    struct model_solver s = model_solver_default(m);
+
+    s.ode = (struct ode_options){.method = ODE_RK45,
+                                 .clock = ODE_CLOCK_LOG,
+                                 .rtol = tolerance,
+                                 .atol = tolerance,
+                                 .max_nfe = s.ode.max_nfe};
+    return s;
+}
+
+struct model_solver model_solver_forward_default(const struct model *m)
+{
+    return forward(m, FORWARD_TOLERANCE);
+}
+
+struct model_solver model_solver_likelihood_default(const struct model *m)
+{
+    return forward(m, LIKELIHOOD_TOLERANCE);
+}
+
+int model_vjp_check(const struct model *m, struct err *e)
+{
+    return m->family->slopes_vjp
+               ? 0
+               : err_fail(e, ERR_UNSUPPORTED, "likelihood",
+                          "needs the derivative of the slope, which models of the family %s do "
+                          "not give",
+                          ckpt_family_name(m->description.family));
+}
+
+int model_likelihood_check(const struct model *m, const struct model_likelihood *l, struct err *e)
+{
+    const size_t d = model_dimension(m);
+
+    if (l->probes < 0 || l->probes > MODEL_PROBES_MAX)
+        return err_fail(e, ERR_INPUT, "probes", "must be 0 to %d, is %d", MODEL_PROBES_MAX,
+                        l->probes);
+    if (l->probes == 0 && d > MODEL_TRACE_MAX)
+        return err_fail(e, ERR_INPUT, "probes",
+                        "the exact trace takes one product a dimension, which is for up to %d "
+                        "dimensions; this model has %zu: ask for probes",
+                        MODEL_TRACE_MAX, d);
+    return model_vjp_check(m, e);
+}
+
+int model_likelihood_vectors(const struct model *m, const struct model_likelihood *l)
+{
+    return l->probes > 0 ? l->probes : (int)model_dimension(m);
+}
+
+void model_likelihood_vector(const struct model *m, const struct model_likelihood *l, uint64_t seed,
+                             uint64_t index, int k, double *out)
+{
+    const size_t d = model_dimension(m);
+
+    if (l->probes > 0) {
+        rng_signs(seed, index, RNG_LIKELIHOOD_PROBE, (uint64_t)k * d, d, out);
+        return;
+    }
+    memset(out, 0, d * sizeof *out);
+    out[k] = 1.0;
+}
+
+double model_likelihood_factor(const struct model_likelihood *l)
+{
+    return l->probes > 0 ? 1.0 / l->probes : 1.0;
+}
+
+double model_prior_log_density(const struct model *m, const struct model_solver *solver,
+                               const struct model_likelihood *l, const double *x)
+{
+    const size_t d = model_dimension(m);
+    const double *centre = m->family->prior_centre ? m->family->prior_centre(m) : NULL;
+    double square = 0.0;
+
+    for (size_t j = 0; j < d; j++) {
+        double offset = x[j] - (centre ? centre[j] : 0.0);
+        square += offset * offset;
+    }
+    return l->reference_constant ? field_prior_log_density_reference(d, solver->t_max, sqrt(square))
+                                 : field_prior_log_density(d, solver->t_max, sqrt(square));
+}
+
+double model_bits_per_dimension(const struct model *m, double log_likelihood)
+{
+    double bits = -log_likelihood / ((double)model_dimension(m) * LN_2);
+
+    return model_vectors(m) ? bits : bits + PICTURE_BITS;
+}

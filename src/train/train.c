@@ -259,8 +259,7 @@ static double on_loss(void *context, int image, const float *v_x, float v_t, flo
                       float *v_t_slope)
 {
     const struct train_batch *b = context;
-    return train_loss(b->n, b->target + (size_t)image * (b->n + 1), v_x, v_t,
-                      1.0f / (float)b->count, v_x_slope, v_t_slope);
+    return train_batch_loss(b, image, v_x, v_t, 1.0f / (float)b->count, v_x_slope, v_t_slope);
 }
 
 static int take_step(struct run *r, struct err *e)

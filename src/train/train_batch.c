@@ -6,6 +6,7 @@
  * the ones without a label. Its large batch holds its own images first, then draws from its class
  * or from everything; when that is no larger than the large batch, all of it, once. */
 #include "train_batch.h"
+#include "train_denoise.h"
 #include "train_rng.h"
 #include <stdlib.h>
 #include <string.h>
@@ -292,6 +293,12 @@ static void perturb_task(void *context, size_t task, int thread)
 {
     struct train_batch *b = context;
     train_data_image(b->data, b->image[task] >> 1, b->image[task] & 1, b->clean[thread]);
+    if (b->config->objective == TRAIN_OBJECTIVE_PFGMPP) {
+        train_denoise_perturb(b->config, b->step, (int)task, b->n, b->clean[thread],
+                              b->scratch[thread], b->values + task * b->n, &b->t[task],
+                              b->target + task * (b->n + 1));
+        return;
+    }
     train_perturb(b->config, b->step, (int)task, b->n, b->clean[thread], b->scratch[thread],
                   b->values + task * b->n, &b->t[task]);
 }
@@ -312,6 +319,19 @@ void train_batch_make(struct train_batch *b, int64_t step)
     b->step = step;
     choose(b);
     nn_pool_run(b->pool, (size_t)b->count, perturb_task, b);
+    if (b->config->objective == TRAIN_OBJECTIVE_PFGMPP)
+        return; /* the targets are the images themselves */
     gather_groups(b);
     nn_pool_run(b->pool, (size_t)b->block_count, target_task, b);
+}
+
+double train_batch_loss(const struct train_batch *b, int image, const float *v_x, float v_t,
+                        float share, float *v_x_slope, float *v_t_slope)
+{
+    const struct train_config *c = b->config;
+    const float *target = b->target + (size_t)image * (b->n + 1);
+    if (c->objective == TRAIN_OBJECTIVE_PFGMPP && c->arch.kind == NN_ARCH_MLP)
+        return train_denoise_loss(c->sigma_data, b->n, b->x[image], b->t[image], target, v_x, v_t,
+                                  share, v_x_slope, v_t_slope);
+    return train_loss(b->n, target, v_x, v_t, share, v_x_slope, v_t_slope);
 }

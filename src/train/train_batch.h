@@ -43,6 +43,10 @@ int train_batch_new(struct train_batch *b, const struct train_config *config,
                     struct err *e);
 void train_batch_free(struct train_batch *b);
 void train_batch_make(struct train_batch *b, int64_t step);
+/* The loss of an image of the batch for what the network gave, and unless v_x_slope is NULL its
+ * gradient times `share`. */
+double train_batch_loss(const struct train_batch *b, int image, const float *v_x, float v_t,
+                        float share, float *v_x_slope, float *v_t_slope);
 
 /* Place k of epoch's order of n images: a permutation for each epoch. */
 size_t train_shuffle(uint64_t seed, uint64_t epoch, size_t n, size_t k);

@@ -3,6 +3,7 @@
 #include "train_config.h"
 #include "base_math.h"
 #include "ckpt_description_keys.h"
+#include "field_student.h"
 #include "nn_grad.h"
 #include <math.h>
 #include <stddef.h>
@@ -10,9 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { REAL, INTEGER, BOOLEAN, WORD };
+#define RULE 100.0 /* a mean of logarithms that is left to the rule */
+/* The constants of Karras et al. 2022 and the data's deviation that they are made for. */
+#define DENOISE_DATA 0.5
+#define DENOISE_MAX 80.0
+#define DENOISE_MIN 0.002
+#define DENOISE_MEAN (-1.2)
+#define DENOISE_RHO 7.0
+#define DENOISE_STEPS 18
 
-static const char *const objective_words[] = {"pfgm", "direct", NULL};
+enum kind { REAL, INTEGER, BOOLEAN, WORD, ADDED };
+
+static const char *const objective_words[] = {"pfgm", "direct", "pfgmpp", NULL};
 static const char *const decay_words[] = {"none", "linear", "cosine", NULL};
 
 /* CHANGES: may be changed when a run goes on; FREE: decides no byte of the weights; LATER: came
@@ -42,6 +52,10 @@ static const struct key {
     KEY(t_min, REAL, 0, FIELD_T_MAX, NULL, 0),
     KEY(norm_max, REAL, 0, CKPT_NORM_MAX, NULL, 0),
     KEY(t_substitution, REAL, -1, FIELD_T_MAX, NULL, 0),
+    {"D", ADDED, offsetof(struct train_config, added), 1, FIELD_ADDED_MAX, NULL, LATER},
+    KEY(sigma_data, REAL, 0, CKPT_SIGMA_MAX, NULL, LATER),
+    KEY(log_sigma_mean, REAL, -100, RULE, NULL, LATER),
+    KEY(log_sigma_deviation, REAL, 0, 100, NULL, LATER),
     KEY(batch, INTEGER, 1, TRAIN_BATCH_MAX, NULL, 0),
     KEY(large_batch, INTEGER, 1, TRAIN_LARGE_BATCH_MAX, NULL, CHANGES),
     KEY(conditional, BOOLEAN, 0, 1, NULL, 0),
@@ -68,6 +82,9 @@ static const struct train_config defaults = {
     .m = -1,
     .restrict_m = true,
     .t_substitution = -1,
+    .added = 128,
+    .log_sigma_mean = RULE,
+    .log_sigma_deviation = TRAIN_NOISE_DEVIATION,
     .batch = 64,
     .large_batch = 1024,
     .label_dropout = 0.1,
@@ -119,6 +136,8 @@ static int read_key(const json_t *root, const struct key *k, struct train_config
                             what, e);
     case WORD:
         return read_word(root, k, member(c, k), what, e);
+    case ADDED:
+        return json_object_get(root, k->name) ? ckpt_added_read(root, member(c, k), what, e) : 0;
     case BOOLEAN:
         break;
     }
@@ -135,6 +154,8 @@ static json_t *key_json(const struct train_config *c, const struct key *k)
         return json_integer(*(const int64_t *)at);
     case WORD:
         return json_string(k->words[*(const int *)at]);
+    case ADDED:
+        return ckpt_added_json(*(const double *)at);
     case BOOLEAN:
         break;
     }
@@ -260,6 +281,7 @@ static int settle_network(struct train_config *c, const struct train_data *data,
     json_decref(defaults_json);
     if (result)
         return -1;
+    c->arch.denoiser = c->objective == TRAIN_OBJECTIVE_PFGMPP && c->arch.kind != NN_ARCH_MLP;
     if ((c->arch.kind == NN_ARCH_MLP) != (data->values != NULL))
         return err_fail(e, ERR_INPUT, what, "\"network\" is for %s, the data are %s",
                         c->arch.kind == NN_ARCH_MLP ? "vectors" : "pictures",
@@ -275,6 +297,20 @@ static int settle_network(struct train_config *c, const struct train_data *data,
                         err_line(&reason, line, sizeof line));
     }
     return 0;
+}
+
+/* Of pfgmpp, whose way ends are noise levels. */
+static void settle_noise(struct train_config *c, const struct train_data *data)
+{
+    if (c->sigma_data <= 0)
+        c->sigma_data = data->values ? (double)data->scale : DENOISE_DATA;
+    double scale = c->sigma_data / DENOISE_DATA;
+    if (c->t_max <= 0)
+        c->t_max = DENOISE_MAX * scale;
+    if (c->t_min <= 0)
+        c->t_min = DENOISE_MIN * scale;
+    if (c->log_sigma_mean >= RULE)
+        c->log_sigma_mean = train_config_noise_mean(c->sigma_data);
 }
 
 /* What is left to the rule and is no exponent or length. */
@@ -294,7 +330,14 @@ static int settle_constants(struct train_config *c, const struct train_data *dat
                         "\"t_substitution\" out");
     if (data->values && c->flip)
         return err_fail(e, ERR_INPUT, what, "\"flip\" is for pictures, the data are vectors");
-    bool plain = data->values || direct;
+    bool denoise = c->objective == TRAIN_OBJECTIVE_PFGMPP;
+    if (denoise && (c->gamma > 0 || c->t_substitution > 0))
+        return err_fail(e, ERR_INPUT, what,
+                        "\"objective\" pfgmpp has no normalisation: leave \"gamma\" and "
+                        "\"t_substitution\" out");
+    if (denoise)
+        settle_noise(c, data);
+    bool plain = data->values || direct || denoise;
     if (c->sigma <= 0)
         c->sigma = data->values ? 0.01 * (double)data->scale : 0.01;
     if (c->t_min <= 0)
@@ -448,6 +491,11 @@ double train_config_rate(const struct train_config *c, int64_t step)
     return c->learning_rate * (ramp < 1 ? ramp : 1) * fall;
 }
 
+double train_config_noise_mean(double sigma_data)
+{
+    return DENOISE_MEAN + math_log(sigma_data / DENOISE_DATA);
+}
+
 double train_config_offset(const struct train_config *c)
 {
     return c->arch.kind == NN_ARCH_MLP ? 0 : TRAIN_DIVISOR_OFFSET;
@@ -457,7 +505,8 @@ int train_config_describe(const struct train_config *c, char *const *labels, int
                           int64_t step, const char *source, struct ckpt_description *out,
                           struct err *e)
 {
-    *out = (struct ckpt_description){.family = CKPT_FAMILY_PFGM,
+    bool denoise = c->objective == TRAIN_OBJECTIVE_PFGMPP;
+    *out = (struct ckpt_description){.family = denoise ? CKPT_FAMILY_PFGMPP : CKPT_FAMILY_PFGM,
                                      .arch = c->arch,
                                      .t_max = c->t_max,
                                      .t_min = c->t_min,
@@ -467,7 +516,11 @@ int train_config_describe(const struct train_config *c, char *const *labels, int
                                      .gamma = c->gamma,
                                      .norm_max = c->norm_max,
                                      .t_substitution = c->t_substitution,
-                                     .divisor_offset = train_config_offset(c)};
+                                     .divisor_offset = train_config_offset(c),
+                                     .added = c->added,
+                                     .sigma_data = c->sigma_data,
+                                     .rho = DENOISE_RHO,
+                                     .num_steps = DENOISE_STEPS};
     out->provenance.step = step;
     strcpy(out->provenance.weights, "ema");
     strncpy(out->provenance.source_name, source, sizeof out->provenance.source_name - 1);

@@ -18,8 +18,8 @@
 #define TRAIN_BATCH_MAX 4096
 #define TRAIN_LARGE_BATCH_MAX 65536
 
-/* What the network learns, see train_field.h. */
-enum train_objective { TRAIN_OBJECTIVE_PFGM, TRAIN_OBJECTIVE_DIRECT };
+/* What the network learns, see train_field.h and train_denoise.h. */
+enum train_objective { TRAIN_OBJECTIVE_PFGM, TRAIN_OBJECTIVE_DIRECT, TRAIN_OBJECTIVE_PFGMPP };
 #define TRAIN_DIRECT_DIMENSION_MAX 64 /* beyond, no example says anything of its neighbours */
 
 enum train_decay { TRAIN_DECAY_NONE, TRAIN_DECAY_LINEAR, TRAIN_DECAY_COSINE };
@@ -41,6 +41,10 @@ struct train_config {
     double t_min;    /* where sampling ends; 0: by the rule */
     double norm_max; /* 0: by the rule */
     double t_substitution;
+    /* of pfgmpp, whose t is the noise level */
+    double added;                               /* D; INFINITY: diffusion */
+    double sigma_data;                          /* 0: by the rule, and so below */
+    double log_sigma_mean, log_sigma_deviation; /* mean above 1e9: by the rule */
     /* the batch */
     int64_t batch, large_batch;
     bool conditional;
@@ -66,7 +70,9 @@ void train_config_clear(struct train_config *c);
  * √(2/π) σ (1 + τ)^M,   norm_max = √d σ (1 + τ)^M,   σ = 0.01, t_min = 0.001. For vectors, in few
  * dimensions of which the prior has long tails and whose shares of mass depend on how far the plane
  * is, with s their deviation: σ = s / 100,   t_min = σ / 10,   M the least with t_max ≥ 40 norm,
- * norm_max = 10⁶ t_max. */
+ * norm_max = 10⁶ t_max. The objective pfgmpp has the constants of Karras et al. 2022, made for data
+ * of the deviation sigma_data = 0.5 and scaled with it: t_max = 80, t_min = 0.002, ln σ ~
+ * N(−1.2, 1.2²); sigma_data is 0.5 for pictures and s for vectors. */
 int train_config_settle(struct train_config *c, const struct train_data *data, const char *what,
                         struct err *e);
 
@@ -89,6 +95,10 @@ int train_config_change(struct train_config *c, const char *text, size_t length,
  * and a fall over the last `decay_steps`, linear or as half a cosine, that would reach 0 at
  * `steps`. */
 double train_config_rate(const struct train_config *c, int64_t step);
+
+/* The mean of ln σ by the rule for data of that deviation, and its deviation. */
+double train_config_noise_mean(double sigma_data);
+#define TRAIN_NOISE_DEVIATION 1.2
 
 /* What is added to v_t before it divides: nothing to an mlp's, which is never 0. */
 double train_config_offset(const struct train_config *c);

@@ -2,7 +2,9 @@
  * are added in their order, so that the number of threads changes nothing. */
 #include "train_eval.h"
 #include "base_math.h"
+#include "field_denoise.h"
 #include "train_batch.h"
+#include "train_denoise.h"
 #include "train_rng.h"
 #include <math.h>
 #include <stdlib.h>
@@ -152,13 +154,36 @@ struct losses {
     double *loss;
 };
 
+/* The batch has what a network takes, the model takes the point itself. */
+static void judge_denoiser(struct losses *l, size_t task, int thread)
+{
+    const struct train_batch *b = l->b;
+    const struct train_config *c = b->config;
+    float t = (float)train_denoise_sigma(c, b->t[task]), *denoised = b->clean[thread], none;
+    const struct field_denoise around =
+        field_denoise_at((double)t, c->sigma_data, c->arch.kind == NN_ARCH_MLP);
+    float *point = b->values + task * b->n;
+    for (size_t i = 0; i < b->n; i++)
+        point[i] = (float)((double)point[i] / around.in);
+    model_field(l->m, l->ws[thread], 1, &b->x[task], &t, NULL, &denoised, &none);
+    for (size_t i = 0; i < b->n; i++)
+        point[i] = (float)((double)point[i] * around.in);
+    l->loss[task] =
+        train_denoise_judge(c, b->n, point, b->t[task], b->target + task * (b->n + 1), denoised);
+}
+
 static void loss_task(void *context, size_t task, int thread)
 {
     struct losses *l = context;
     size_t n = l->b->n;
+    const float *target = l->b->target + task * (n + 1);
     float *v_x = l->b->clean[thread], v_t;
-    model_field(l->m, l->ws[thread], 1, &l->b->x[task], &l->b->t[task], &v_x, &v_t);
-    l->loss[task] = train_loss(n, l->b->target + task * (n + 1), v_x, v_t, 1, NULL, NULL);
+    if (l->b->config->objective == TRAIN_OBJECTIVE_PFGMPP) {
+        judge_denoiser(l, task, thread);
+        return;
+    }
+    model_field(l->m, l->ws[thread], 1, &l->b->x[task], &l->b->t[task], NULL, &v_x, &v_t);
+    l->loss[task] = train_loss(n, target, v_x, v_t, 1, NULL, NULL);
 }
 
 static void add_losses(const struct losses *l, const struct train_config *c,
@@ -166,7 +191,9 @@ static void add_losses(const struct losses *l, const struct train_config *c,
 {
     double low = math_log(c->t_min), high = math_log(c->t_max);
     for (int i = 0; i < l->b->count; i++) {
-        double place = (math_log((double)l->b->t[i]) - low) / (high - low) * TRAIN_EVAL_BINS;
+        bool denoise = c->objective == TRAIN_OBJECTIVE_PFGMPP;
+        double t = denoise ? train_denoise_sigma(c, l->b->t[i]) : (double)l->b->t[i];
+        double place = (math_log(t) - low) / (high - low) * TRAIN_EVAL_BINS;
         int bin = place < 0 ? 0 : place < TRAIN_EVAL_BINS ? (int)place : TRAIN_EVAL_BINS - 1;
         out->bin[bin].loss += l->loss[i];
         out->bin[bin].count++;
@@ -218,6 +245,13 @@ int train_eval_loss(const struct model *m, struct nn_pool *pool, const struct tr
                              .restrict_m = true,
                              .t_max = d->t_max,
                              .t_min = d->t_min,
+                             .arch = d->arch,
+                             .objective =
+                                 model_denoises(m) ? TRAIN_OBJECTIVE_PFGMPP : TRAIN_OBJECTIVE_PFGM,
+                             .added = d->added,
+                             .sigma_data = d->sigma_data,
+                             .log_sigma_mean = train_config_noise_mean(d->sigma_data),
+                             .log_sigma_deviation = TRAIN_NOISE_DEVIATION,
                              .batch = points < 64 ? (int64_t)points : 64,
                              .large_batch = LARGE_BATCH,
                              .seed = seed};

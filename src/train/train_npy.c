@@ -1,8 +1,8 @@
 /* NPY and NPZ arrays: images of bytes, [n,H,W] or [n,H,W,C] with C 1 or 3, or vectors of floats,
  * [n,d] or [n]. An NPZ archive holds them as "images", "x" or "arr_0" (which `pfgm sample` writes),
- * and labels, if any, as "labels" or "y": integers [n]. The header is parsed strictly, for it comes
- * from strangers. */
+ * and labels, if any, as "labels" or "y": integers [n]. */
 #include "base_size.h"
+#include "image_npy_read.h"
 #include "image_zip.h"
 #include "nn_arch.h"
 #include "train_source.h"
@@ -10,100 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RANK_MAX 8
-
-struct array {
-    char type[8]; /* "|u1", "<i8", … */
-    int rank;
-    size_t shape[RANK_MAX], count;
-    const unsigned char *data;
-};
-
 bool train_npy_is(const void *data, size_t length)
 {
     return (length >= 6 && memcmp(data, "\x93NUMPY", 6) == 0) ||
            (length >= 4 && memcmp(data, "PK\x03\x04", 4) == 0);
 }
 
-/* What follows `key` and a colon in the header, or NULL. */
-static const char *member(const char *header, const char *key)
-{
-    const char *at = strstr(header, key);
-    if (!at)
-        return NULL;
-    at += strlen(key);
-    at += strspn(at, " ");
-    return *at == ':' ? at + 1 + strspn(at + 1, " ") : NULL;
-}
-
-static int parse_shape(const char *text, struct array *out, const char *what, struct err *e)
-{
-    out->rank = 0;
-    out->count = 1;
-    if (!text || *text++ != '(')
-        return err_fail(e, ERR_INPUT, what, "has no shape in its NPY header");
-    for (;;) {
-        size_t value = 0, digits;
-        text += strspn(text, " ,");
-        if (*text == ')')
-            return 0;
-        digits = strspn(text, "0123456789");
-        if (digits == 0 || digits > 12 || out->rank == RANK_MAX)
-            return err_fail(e, ERR_INPUT, what,
-                            "has a shape in its NPY header that cannot be read");
-        for (size_t i = 0; i < digits; i++)
-            value = value * 10 + (size_t)(*text++ - '0');
-        out->shape[out->rank++] = value;
-        if (!size_mul(out->count, value, &out->count) || out->count > TRAIN_BYTES_MAX)
-            return err_fail(e, ERR_LIMIT, what, "declares too many values");
-    }
-}
-
-static int parse_header(const char *header, struct array *out, const char *what, struct err *e)
-{
-    const char *type = member(header, "'descr'"), *order = member(header, "'fortran_order'");
-    const char *end = type && *type == '\'' ? strchr(type + 1, '\'') : NULL;
-    if (!end || (size_t)(end - type) > sizeof out->type)
-        return err_fail(e, ERR_INPUT, what, "has no simple type in its NPY header");
-    memcpy(out->type, type + 1, (size_t)(end - type - 1));
-    out->type[end - type - 1] = '\0';
-    if (!order || strncmp(order, "False", 5) != 0)
-        return err_fail(e, ERR_UNSUPPORTED, what,
-                        "is in Fortran order: save it with numpy.ascontiguousarray");
-    return parse_shape(member(header, "'shape'"), out, what, e);
-}
-
-static int parse(const unsigned char *data, size_t length, struct array *out, const char *what,
-                 struct err *e)
-{
-    size_t prefix = length > 6 && data[6] >= 2 ? 12 : 10, header, width;
-    char text[1024];
-    if (length < prefix || memcmp(data, "\x93NUMPY", 6) != 0)
-        return err_fail(e, ERR_INPUT, what, "is no NPY array");
-    header = data[8] | (size_t)data[9] << 8;
-    if (prefix == 12)
-        header |= (size_t)data[10] << 16 | (size_t)data[11] << 24;
-    if (header >= sizeof text || header > length - prefix)
-        return err_fail(e, ERR_INPUT, what, "has an NPY header of %zu bytes", header);
-    memcpy(text, data + prefix, header);
-    text[header] = '\0';
-    if (parse_header(text, out, what, e))
-        return -1;
-    width = (size_t)(out->type[strlen(out->type) - 1] - '0');
-    if (width != 1 && width != 2 && width != 4 && width != 8)
-        return err_fail(e, ERR_UNSUPPORTED, what, "has elements of type %s", out->type);
-    out->data = data + prefix + header;
-    if (length - prefix - header != out->count * width)
-        return err_fail(e, ERR_INPUT, what, "holds %zu bytes where its shape needs %zu",
-                        length - prefix - header, out->count * width);
-    return 0;
-}
-
 /* Labels 0 to TRAIN_CLASSES_MAX − 1 of any little-endian integer type, or −1 for none. */
-static int read_labels(const struct array *a, size_t n, int32_t *out, int *classes,
+static int read_labels(const struct image_npy *a, size_t n, int32_t *out, int *classes,
                        const char *what, struct err *e)
 {
-    size_t width = (size_t)(a->type[strlen(a->type) - 1] - '0');
+    const size_t width = a->width;
     if ((a->type[1] != 'i' && a->type[1] != 'u') || a->type[0] == '>')
         return err_fail(e, ERR_UNSUPPORTED, what, "has labels of type %s, not integers", a->type);
     if (a->rank != 1 || a->shape[0] != n)
@@ -123,7 +40,7 @@ static int read_labels(const struct array *a, size_t n, int32_t *out, int *class
     return 0;
 }
 
-static int add_images(struct train_set *set, const struct array *a, const int32_t *labels,
+static int add_images(struct train_set *set, const struct image_npy *a, const int32_t *labels,
                       const char *what, struct err *e)
 {
     size_t channels = a->rank == 4 ? a->shape[3] : 1;
@@ -146,25 +63,17 @@ static int add_images(struct train_set *set, const struct array *a, const int32_
     return 0;
 }
 
-static bool is_float(const struct array *a)
+static bool is_float(const struct image_npy *a)
 {
     return strcmp(a->type, "<f4") == 0 || strcmp(a->type, "<f8") == 0;
 }
 
 /* Row i of `size` floats; ERR_INPUT when a number cannot be used. */
-static int read_vector(const struct array *a, size_t i, size_t size, float *out, const char *what,
-                       struct err *e)
+static int read_vector(const struct image_npy *a, size_t i, size_t size, float *out,
+                       const char *what, struct err *e)
 {
-    bool wide = strcmp(a->type, "<f8") == 0;
     for (size_t k = 0; k < size; k++) {
-        double value;
-        float narrow;
-        if (wide) {
-            memcpy(&value, a->data + (i * size + k) * sizeof value, sizeof value);
-        } else {
-            memcpy(&narrow, a->data + (i * size + k) * sizeof narrow, sizeof narrow);
-            value = (double)narrow;
-        }
+        const double value = image_npy_real(a, i * size + k);
         if (!(fabs(value) <= (double)TRAIN_VALUE_MAX))
             return err_fail(e, ERR_INPUT, what, "vector %zu holds %g: at most ±%g can be learned",
                             i, value, (double)TRAIN_VALUE_MAX);
@@ -173,7 +82,7 @@ static int read_vector(const struct array *a, size_t i, size_t size, float *out,
     return 0;
 }
 
-static int add_vectors(struct train_set *set, const struct array *a, const int32_t *labels,
+static int add_vectors(struct train_set *set, const struct image_npy *a, const int32_t *labels,
                        const char *what, struct err *e)
 {
     struct train_data *d = &set->data;
@@ -207,7 +116,7 @@ static int add_vectors(struct train_set *set, const struct array *a, const int32
     return 0;
 }
 
-static int add_array(struct train_set *set, const struct array *a, const int32_t *labels,
+static int add_array(struct train_set *set, const struct image_npy *a, const int32_t *labels,
                      const char *what, struct err *e)
 {
     return is_float(a) ? add_vectors(set, a, labels, what, e) : add_images(set, a, labels, what, e);
@@ -240,7 +149,7 @@ static int read_archive(struct train_set *set, struct image_zip *z, const char *
 {
     static const char *const image_names[3] = {"images.npy", "x.npy", "arr_0.npy"};
     static const char *const label_names[3] = {"labels.npy", "y.npy", NULL};
-    struct array a, l;
+    struct image_npy a, l;
     size_t length = 0, label_length = 0;
     int result = 0, classes = 0;
     int32_t *labels = NULL;
@@ -248,13 +157,14 @@ static int read_archive(struct train_set *set, struct image_zip *z, const char *
     if (result == 0 && !images)
         result = err_fail(e, ERR_INPUT, path, "holds no array \"images\", \"x\" or \"arr_0\"");
     if (result == 0)
-        result = parse(images, length, &a, path, e);
+        result = image_npy_read(images, length, TRAIN_BYTES_MAX, path, &a, e);
     if (result == 0)
         data = unpack(z, label_names, &label_length, &result, e);
     if (result == 0 && data) {
         size_t n = a.rank > 0 ? a.shape[0] : 0;
         labels = calloc(n + 1, sizeof *labels);
-        result = labels ? parse(data, label_length, &l, path, e) : err_fail_memory(e, n);
+        result = labels ? image_npy_read(data, label_length, TRAIN_BYTES_MAX, path, &l, e)
+                        : err_fail_memory(e, n);
         if (result == 0)
             result = read_labels(&l, n, labels, &classes, path, e);
     }
@@ -271,9 +181,11 @@ static int read_archive(struct train_set *set, struct image_zip *z, const char *
 int train_npy_read(const struct train_data_options *o, const void *data, size_t length,
                    struct train_set *set, struct err *e)
 {
-    struct array a;
+    struct image_npy a;
     if (memcmp(data, "\x93NUMPY", 6) == 0)
-        return parse(data, length, &a, o->path, e) ? -1 : add_array(set, &a, NULL, o->path, e);
+        return image_npy_read(data, length, TRAIN_BYTES_MAX, o->path, &a, e)
+                   ? -1
+                   : add_array(set, &a, NULL, o->path, e);
     struct image_zip *z = image_zip_open(data, length, o->path, e);
     if (!z)
         return -1;

@@ -2,8 +2,10 @@
  * training network spreads over its pool. */
 #include "train_sheet.h"
 #include "base_file.h"
+#include "field_denoise.h"
 #include "field_flow.h"
 #include "field_prior.h"
+#include "field_student.h"
 #include "image.h"
 #include "image_npy.h"
 #include "ode_solver.h"
@@ -24,7 +26,18 @@ struct draw {
     double *clock;          /* t of each image, as the solver gave it */
 };
 
-/* The slope dx/dt or dx/d ln t from the network's field, as in sampling. */
+static bool denoises(const struct draw *d)
+{
+    return d->s->config->objective == TRAIN_OBJECTIVE_PFGMPP;
+}
+
+static struct field_denoise around(const struct draw *d, double sigma)
+{
+    const struct train_config *c = d->s->config;
+    return field_denoise_at(sigma, c->sigma_data, c->arch.kind == NN_ARCH_MLP);
+}
+
+/* The slope dx/dt or dx/d ln t from the network's field or denoiser, as in sampling. */
 static double on_output(void *context, int image, const float *v_x, float v_t, float *v_x_slope,
                         float *v_t_slope)
 {
@@ -35,8 +48,16 @@ static double on_output(void *context, int image, const float *v_x, float v_t, f
     double *slope = d->slope + (size_t)image * d->n;
     (void)v_x_slope;
     (void)v_t_slope;
-    double factor = (ode_solver_form(d->solver[image]) == ODE_SLOPE_DLNT ? t : 1.0) /
-                    field_flow_divisor(&flow, v_x, d->n, v_t, t);
+    bool log_clock = ode_solver_form(d->solver[image]) == ODE_SLOPE_DLNT;
+    if (denoises(d)) {
+        const struct field_denoise c_at = around(d, t);
+        const double *x = ode_solver_point(d->solver[image]);
+        double net = field_denoise_factor(&c_at, (double)v_t), unit = log_clock ? 1 : 1 / t;
+        for (size_t i = 0; i < d->n; i++)
+            slope[i] = unit * ((1 - c_at.skip) * x[i] - net * (double)v_x[i]);
+        return 0;
+    }
+    double factor = (log_clock ? t : 1.0) / field_flow_divisor(&flow, v_x, d->n, v_t, t);
     for (size_t i = 0; i < d->n; i++)
         slope[i] = factor * v_x[i];
     return 0;
@@ -45,14 +66,23 @@ static double on_output(void *context, int image, const float *v_x, float v_t, f
 static int start(struct draw *d, struct err *e)
 {
     const struct train_config *c = d->s->config;
-    const struct ode_options options = {.method = ODE_HEUN, .clock = ODE_CLOCK_LOG, .steps = STEPS};
+    const struct ode_options options = {.method = ODE_HEUN,
+                                        .clock = denoises(d) ? ODE_CLOCK_LINEAR : ODE_CLOCK_LOG,
+                                        .schedule =
+                                            denoises(d) ? ODE_SCHEDULE_RHO : ODE_SCHEDULE_LOG,
+                                        .to_zero = denoises(d),
+                                        .steps = STEPS};
     const float *offset = nn_grad_offset(d->s->grad);
+    const struct field_student student = {.d = d->n, .added = c->added, .sigma_max = c->t_max};
     const struct field_prior prior = {.d = d->n, .t_max = c->t_max, .norm_max = c->norm_max};
     for (size_t i = 0; i < d->images; i++) {
         d->solver[i] = ode_solver_new(&options, d->n, e);
         if (!d->solver[i])
             return -1;
-        field_prior_draw(&prior, c->seed, i, d->slope);
+        if (denoises(d))
+            field_student_draw(&student, c->seed, i, d->slope);
+        else
+            field_prior_draw(&prior, c->seed, i, d->slope);
         for (size_t k = 0; offset && k < d->n; k++)
             d->slope[k] += (double)offset[k];
         if (ode_solver_start(d->solver[i], d->slope, c->t_max, c->t_min, e))
@@ -73,9 +103,10 @@ static bool advance(struct draw *d)
         any |= ode_solver_status(d->solver[i]) == ODE_WANTS_SLOPE;
         const double *x = ode_solver_point(d->solver[i]);
         d->clock[i] = ode_solver_time(d->solver[i]);
-        d->t[i] = (float)d->clock[i];
+        const struct field_denoise c = around(d, d->clock[i]);
+        d->t[i] = (float)(denoises(d) ? c.time : d->clock[i]);
         for (size_t k = 0; k < d->n; k++)
-            d->x[i * d->n + k] = (float)x[k];
+            d->x[i * d->n + k] = (float)(denoises(d) ? c.in * x[k] : x[k]);
     }
     if (!any)
         return false;
@@ -103,8 +134,8 @@ static int write_sheet(const struct draw *d, const char *path, struct err *e)
     uint8_t *sheet = calloc(image_shape_count(shape), 1), *pixels = calloc(d->n, 1);
     int result = sheet && pixels ? 0 : err_fail_memory(e, image_shape_count(shape));
     for (size_t i = 0; result == 0 && i < d->images; i++)
-        if (image_quantise(ode_solver_state(d->solver[i]), one, IMAGE_ROUND_PFGM, pixels, NULL) ==
-            0)
+        if (image_quantise(ode_solver_state(d->solver[i]), one,
+                           denoises(d) ? IMAGE_ROUND_PFGMPP : IMAGE_ROUND_PFGM, pixels, NULL) == 0)
             image_grid_place(grid, one, shape, i, pixels, sheet);
     buf_init(&png, IMAGE_PIXELS_MAX);
     if (result == 0)

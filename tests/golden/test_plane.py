@@ -86,6 +86,9 @@ class Plane(unittest.TestCase):
     def test_a_ring_with_a_centre_is_recovered(self):
         self.assertLessEqual(self.recover("ring with a centre", ring_with_centre), MOST)
 
+    def test_a_denoiser_recovers_two_moons(self):
+        self.assertLessEqual(self.recover("two moons", two_moons, objective="pfgmpp", D=2), MOST)
+
     def test_a_set_that_is_not_learned_is_told_apart(self):
         self.assertGreater(self.recover("two moons", two_moons, steps=50, decay="none"), 2 * MOST)
 

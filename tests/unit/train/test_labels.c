@@ -171,8 +171,11 @@ static void ask(const struct model *m, struct points *p, int first, int n)
     struct model_workspace *ws = model_workspace_new(m, n, NULL);
     assert_non_null(ws);
     for (int i = 0; i < n; i++)
-        queries[i] = (struct model_query){p->x[first + i], p->t[first + i], ODE_SLOPE_DT,
-                                          p->label[first + i], p->slope[first + i]};
+        queries[i] = (struct model_query){.x = p->x[first + i],
+                                          .t = p->t[first + i],
+                                          .form = ODE_SLOPE_DT,
+                                          .label = p->label[first + i],
+                                          .slope = p->slope[first + i]};
     model_slopes(m, ws, n, queries);
     model_workspace_free(ws);
 }

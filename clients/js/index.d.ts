@@ -20,9 +20,43 @@ export interface Event {
 }
 export interface Options { signal?: AbortSignal }
 
+/** The fields of POST /v1/encode. */
+export type EncodeFields = Pick<Fields, "model" | "first_index" | "solver" | "class" | "timeout_s" | "priority" | "label">;
+/** Of POST /v1/decode. */
+export type DecodeFields = EncodeFields & Pick<Fields, "seed" | "grid" | "embed_metadata" | "preview_every">;
+/** Of POST /v1/interpolate. */
+export type InterpolateFields = DecodeFields & { frames?: number };
+/** Of POST /v1/likelihood. probes: 0 is the exact trace. */
+export type LikelihoodFields = EncodeFields & { seed?: Integer; probes?: number; constant?: "exact" | "reference" };
+/** npy: an NPY file, float32 [1,C,H,W]. */
+export interface Latent { index: bigint; npy: Uint8Array; nfe: number }
+export interface Likelihood { index: bigint; bitsPerDimension: number; logLikelihood: number; nfe: number; seed: bigint }
+/** A seed's image, a PNG, an NPY of one latent, or what encode gave. */
+export type End = { seed: Integer; index?: Integer } | Uint8Array | Latent;
+export interface NpyArray { shape: number[]; data: Uint8Array | Uint8ClampedArray | Float32Array | Float64Array }
+
+/** What the server calls a refusal or a failure; "": there was no answer, or none of its own. */
+export type Code = ""
+  | "bad_request" | "malformed_json" | "unauthenticated" | "forbidden" | "not_found" | "method_not_allowed"
+  | "not_acceptable" | "content_too_large" | "unsupported_media_type" | "expectation_failed"
+  | "invalid_parameter" | "quota_exceeded" | "internal" | "numerical_failure" | "not_implemented"
+  | "queue_full" | "loading" | "draining" | "deadline_exceeded";
+export interface FieldError {
+  /** An RFC 6901 pointer into the fields. */
+  pointer: string; detail: string;
+}
+
 export declare class PfgmdError extends Error {
-  readonly status: number; readonly code: string; readonly detail: string;
-  readonly errors: { pointer: string; detail: string }[];
+  /** The answer's; 0: there was none. */
+  readonly status: number;
+  readonly code: Code; readonly detail: string; readonly errors: FieldError[];
+  /** Seconds after which another try makes sense. */
+  readonly retryAfter?: number;
+  /** That was passed. */
+  readonly limit?: number;
+  /** Of a 406: the types that there are. */
+  readonly available?: string[];
+  readonly instance?: string;
 }
 
 export declare class Client {
@@ -33,6 +67,16 @@ export declare class Client {
   array(fields?: Fields, options?: Options): Promise<{ shape: number[]; data: Uint8Array | Float32Array }>;
   file(kind: "png" | "npy" | "npz" | "zip" | "tar", fields?: Fields, options?: Options): Promise<Uint8Array>;
   events(fields?: Fields, options?: Options): AsyncGenerator<Event, void, void>;
+  /** Latents of PNGs, one or several. */
+  encode(images: Uint8Array | Iterable<Uint8Array>, fields?: EncodeFields, options?: Options): Promise<Latent[]>;
+  decode(latents: Uint8Array | Latent | Iterable<Uint8Array | Latent>, fields?: DecodeFields, options?: Options): Promise<Image[]>;
+  /** Images along the great circle between the ends' latents, both ends among them. */
+  interpolate(a: End, b: End, fields?: InterpolateFields, options?: Options): Promise<Image[]>;
+  likelihood(images: Uint8Array | Iterable<Uint8Array>, fields?: LikelihoodFields, options?: Options): Promise<Likelihood[]>;
+  /** uint8 [n,H,W,C] or [n,H,W], or floats [n,C,H,W] in data scale, to float32 [n,C,H,W]. */
+  encodeArray(images: NpyArray, query?: Record<string, string | number | null>, options?: Options): Promise<{ shape: number[]; data: Float32Array }>;
+  /** floats [n,C,H,W] to uint8 [n,H,W,C], or as dtype and layout say. */
+  decodeArray(latents: NpyArray, query?: Record<string, string | number | null>, options?: Options): Promise<{ shape: number[]; data: Uint8Array | Float32Array }>;
   models(options?: Options): Promise<any[]>;
   model(name: string, options?: Options): Promise<any>;
   capabilities(options?: Options): Promise<any>;

@@ -3,7 +3,7 @@
 const TYPES = { json: "application/json", png: "image/png", npy: "application/x-npy", npz: "application/x-npz",
   zip: "application/zip", tar: "application/x-tar", events: "text/event-stream" };
 
-/** A refusal or a failure: status (0: no answer), code, detail, errors. */
+/** A refusal or a failure: status (0: no answer), code, detail, errors, retryAfter (seconds), limit, available. */
 export class PfgmdError extends Error {
   constructor(status, problem = {}) {
     super(problem.detail ?? `the server answered ${status}`);
@@ -12,6 +12,10 @@ export class PfgmdError extends Error {
     this.code = problem.code ?? "";
     this.detail = this.message;
     this.errors = problem.errors ?? [];
+    this.retryAfter = problem.retry_after_s;
+    this.limit = problem.limit;
+    this.available = problem.available;
+    this.instance = problem.instance;
   }
 }
 
@@ -28,6 +32,41 @@ function bodyOf(fields) {
 function bytesOf(base64) {
   return Uint8Array.from(atob(base64), c => c.charCodeAt(0));
 }
+
+function base64Of(bytes) {
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
+  return btoa(text);
+}
+
+/* One file or several, each bytes or what encode gave. */
+const filesOf = data => (data instanceof Uint8Array || data.npy ? [data] : [...data]).map(f => base64Of(f.npy ?? f));
+
+/* An end of an interpolation: { seed, index }, a PNG, an NPY, or what encode gave. */
+function endOf(end) {
+  if (end instanceof Uint8Array) return { [end[0] === 0x89 ? "image" : "latent"]: base64Of(end) };
+  if (end.npy) return { latent: base64Of(end.npy) };
+  return { seed: String(end.seed), index: String(end.index ?? 0) };
+}
+
+/* The NPY file of an array of uint8, float32 or float64. */
+function npyOf({ shape, data }) {
+  const type = { Uint8Array: "|u1", Uint8ClampedArray: "|u1", Float32Array: "<f4", Float64Array: "<f8" }[data.constructor.name];
+  if (!type) throw new TypeError("the data must be Uint8Array, Float32Array or Float64Array");
+  let header = `{'descr': '${type}', 'fortran_order': False, 'shape': (${shape.map(n => n + ",").join(" ")}), }`;
+  header = header.padEnd(Math.ceil((header.length + 11) / 64) * 64 - 11) + "\n";
+  const file = new Uint8Array(10 + header.length + data.byteLength), view = new DataView(file.buffer);
+  file.set([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0]);
+  view.setUint16(8, header.length, true);
+  file.set(new TextEncoder().encode(header), 10);
+  file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), 10 + header.length);
+  return file;
+}
+
+const queryOf = query => {
+  const words = new URLSearchParams(Object.entries(query).map(([k, v]) => [k, v === null ? "null" : String(v)]));
+  return words.size ? "?" + words : "";
+};
 
 function imageOf(data, seed) {
   return { index: BigInt(data.index), seed: BigInt(seed), png: bytesOf(data.b64), sha256: data.sha256, nfe: data.nfe,
@@ -63,8 +102,7 @@ export class Client {
   }
 
   async image(seed, index = 0, query = {}, options) {
-    const words = new URLSearchParams(Object.entries(query).map(([k, v]) => [k, v === null ? "null" : String(v)]));
-    const answer = await this.#ask(`/v1/images/${seed}/${index}${words.size ? "?" + words : ""}`, { headers: { Accept: TYPES.png } }, options);
+    const answer = await this.#ask(`/v1/images/${seed}/${index}${queryOf(query)}`, { headers: { Accept: TYPES.png } }, options);
     return new Uint8Array(await answer.arrayBuffer());
   }
 
@@ -102,6 +140,30 @@ export class Client {
     }
   }
 
+  async encode(images, fields = {}, options) {
+    const answer = await this.#flow("encode", { ...fields, images: filesOf(images) }, options);
+    return answer.images.map(i => ({ index: BigInt(i.index), npy: bytesOf(i.latent), nfe: i.nfe }));
+  }
+
+  async decode(latents, fields = {}, options) {
+    const answer = await this.#flow("decode", { ...fields, latents: filesOf(latents) }, options);
+    return answer.images.map(i => imageOf(i, answer.seed));
+  }
+
+  async interpolate(a, b, fields = {}, options) {
+    const answer = await this.#flow("interpolate", { ...fields, between: [endOf(a), endOf(b)] }, options);
+    return answer.images.map(i => imageOf(i, answer.seed));
+  }
+
+  async likelihood(images, fields = {}, options) {
+    const answer = await this.#flow("likelihood", { ...fields, images: filesOf(images) }, options);
+    return answer.images.map(i => ({ index: BigInt(i.index), bitsPerDimension: i.bits_per_dimension,
+      logLikelihood: i.log_likelihood, nfe: i.nfe, seed: BigInt(answer.seed) }));
+  }
+
+  encodeArray(images, query, options) { return this.#arrays("encode", images, query, options); }
+  decodeArray(latents, query, options) { return this.#arrays("decode", latents, query, options); }
+
   async models(options) { return (await (await this.#ask("/v1/models", {}, options)).json()).data; }
   async model(name, options) { return (await this.#ask("/v1/models/" + encodeURIComponent(name), {}, options)).json(); }
   async capabilities(options) { return (await this.#ask("/v1/capabilities", {}, options)).json(); }
@@ -112,9 +174,16 @@ export class Client {
     try { return (await fetch(this.#address + path, { signal: options?.signal })).ok; } catch { return false; }
   }
 
-  #post(kind, fields, options) {
-    return this.#ask("/v1/images", { method: "POST", body: bodyOf(fields),
+  #post(kind, fields, options, path = "/v1/images") {
+    return this.#ask(path, { method: "POST", body: bodyOf(fields),
       headers: { "Content-Type": "application/json", Accept: TYPES[kind] } }, options);
+  }
+
+  async #flow(task, fields, options) { return parse(await (await this.#post("json", fields, options, "/v1/" + task)).text()); }
+
+  async #arrays(task, array, query = {}, options) {
+    return arrayOf(await (await this.#ask(`/v1/${task}${queryOf(query)}`, { method: "POST", body: npyOf(array),
+      headers: { "Content-Type": TYPES.npy, Accept: TYPES.npy } }, options)).arrayBuffer());
   }
 
   /* An answer that is good; refusals that may pass are tried again. */

@@ -2,6 +2,7 @@
 #include "http_answer.h"
 
 #include "base_crypto.h"
+#include "http_lookup.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,8 +10,6 @@
 
 void http_answer_refusal(struct http_app *app, const struct err *e, struct http_problem *p)
 {
-    static const char *const solver_fields[] = {"method", "steps", "schedule", "rtol",
-                                                "atol",   "t_max", "t_min",    "max_nfe"};
     if (e->code == ERR_CANCELLED) {
         http_problem_set(p, HTTP_PROBLEM_DRAINING, "the server is stopping and takes no new work");
         p->retry_after_s = 5;
@@ -28,9 +27,8 @@ void http_answer_refusal(struct http_app *app, const struct err *e, struct http_
         return;
     }
     char pointer[300] = "";
-    for (size_t i = 0; i < sizeof solver_fields / sizeof *solver_fields; i++)
-        if (strcmp(e->at, solver_fields[i]) == 0)
-            http_pointer_step(pointer, sizeof pointer, "solver");
+    if (http_lookup_solver_field(e->at))
+        http_pointer_step(pointer, sizeof pointer, "solver");
     if (e->at[0])
         http_pointer_step(pointer, sizeof pointer, e->at);
     http_problem_point(p, pointer, "%s", e->text);
@@ -62,7 +60,7 @@ json_t *http_answer_index(uint64_t index)
     return json_string(text);
 }
 
-static json_t *label_json(int32_t label)
+json_t *http_answer_label(int32_t label)
 {
     return label == MODEL_LABEL_NONE ? json_null() : json_integer(label);
 }
@@ -71,12 +69,12 @@ static json_t *label_json(int32_t label)
 static int add_classes(json_t *o, const struct engine_image *image)
 {
     if (image->label_count == 1)
-        return json_object_set_new(o, "class", label_json(image->labels[0]));
+        return json_object_set_new(o, "class", http_answer_label(image->labels[0]));
     if (image->label_count == 0)
         return 0;
     json_t *all = json_array();
     for (size_t i = 0; i < image->label_count && all; i++)
-        if (json_array_append_new(all, label_json(image->labels[i])) != 0) {
+        if (json_array_append_new(all, http_answer_label(image->labels[i])) != 0) {
             json_decref(all);
             all = NULL;
         }
@@ -129,7 +127,7 @@ json_t *http_answer_parameters(const struct http_work *work, const struct engine
     /* One that was drawn stands with each image: here it would be another request. */
     if (model_label_count(engine_model_get(order->model)) > 0 &&
         order->class.rule != ENGINE_CLASS_DRAWN)
-        class = label_json(engine_order_label(order, order->first_index));
+        class = http_answer_label(engine_order_label(order, order->first_index));
     if (order->output == ENGINE_OUTPUT_SHEET)
         grid = json_pack("{s:i, s:i}", "columns", order->grid.columns, "scale", order->grid.scale);
     if (work->order.timeout_s > 0.0)
@@ -177,6 +175,15 @@ json_t *http_answer_head(const char *id, const struct http_work *work,
                      "kernel", model_kernel_id(m), "precision", model_precision_name(m), "seed",
                      seed, "n", (json_int_t)order->n, "width", shape.width, "height", shape.height,
                      "channels", shape.channels, "parameters", http_answer_parameters(work, order));
+}
+
+json_t *http_answer_whole(json_t *head, json_t *images, const struct engine_request *done)
+{
+    if (json_object_set_new(head, "images", images) == 0 &&
+        json_object_set_new(head, "timings", http_answer_timings(done)) == 0)
+        return head;
+    json_decref(head);
+    return NULL;
 }
 
 size_t http_answer_count(const struct engine_order *order)

@@ -12,11 +12,16 @@ json_t *http_answer_index(uint64_t index);
  * sheet, where the model knows any; with `name` in the place of mime and
  * b64 it is an archive's member. New reference or NULL. */
 json_t *http_answer_image(const struct engine_image *image, const char *name);
+/* A class's number, or null for none. New reference. */
+json_t *http_answer_label(int32_t label);
 /* The same with "url", the link of an image that has one (http_link.h), relative to the server. */
 json_t *http_answer_linked(struct http_app *app, const struct http_request *q,
                            const struct engine_order *order, const struct engine_image *image);
 /* The request as it was resolved. */
 json_t *http_answer_parameters(const struct http_work *work, const struct engine_order *order);
+/* The head with "images" and "timings". Takes both references over; NULL of either counts as out of
+ * memory. New reference or NULL. */
+json_t *http_answer_whole(json_t *head, json_t *images, const struct engine_request *done);
 /* Everything but the images: "id", "model" … "parameters". */
 json_t *http_answer_head(const char *id, const struct http_work *work,
                          const struct engine_order *order);

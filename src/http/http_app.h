@@ -7,6 +7,7 @@
 #define HTTP_APP_H
 
 #include "engine.h"
+#include "image_npy_read.h"
 #include "http_guard.h"
 #include "http_keys.h"
 #include "http_link.h"
@@ -20,15 +21,19 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#define HTTP_LARGE_BODY_MAX ((size_t)64 << 20)
+#define HTTP_LARGE_BODIES 4 /* held in memory at once, so that bodies cannot fill it */
+
 enum http_state { HTTP_STATE_LOADING, HTTP_STATE_READY, HTTP_STATE_DRAINING };
 
 struct http_app {
     struct engine *engine; /* not owned */
     const struct http_options *options;
-    _Atomic int state;      /* enum http_state; only ever rises */
-    _Atomic bool leaving;   /* not ready, but work is taken: the delay before a drain */
-    pthread_mutex_t lock;   /* guards the two below */
-    char loading_what[128]; /* "model 1 of 2 (digits8)" */
+    _Atomic int state;        /* enum http_state; only ever rises */
+    _Atomic bool leaving;     /* not ready, but work is taken: the delay before a drain */
+    _Atomic int large_bodies; /* that are being read, at most HTTP_LARGE_BODIES */
+    pthread_mutex_t lock;     /* guards the two below */
+    char loading_what[128];   /* "model 1 of 2 (digits8)" */
     struct http_reload_note {
         char state[16]; /* "", "loading", "ok" or "failed" */
         char why[512];
@@ -38,6 +43,18 @@ struct http_app {
     struct http_metrics metrics;
     struct http_wait wait;
 };
+
+/* What a route that goes through the flow does; the names are http_flow.h's. */
+enum http_task {
+    HTTP_TASK_IMAGES,
+    HTTP_TASK_ENCODE,
+    HTTP_TASK_DECODE,
+    HTTP_TASK_INTERPOLATE,
+    HTTP_TASK_LIKELIHOOD
+};
+
+/* What a body is. */
+enum http_media { HTTP_MEDIA_JSON, HTTP_MEDIA_PNG, HTTP_MEDIA_NPY };
 
 #define HTTP_ID_MAX 128
 #define HTTP_NAMES_MAX 2
@@ -56,6 +73,7 @@ struct http_request {
     char host[256];                     /* the Host field when it is a plain one, or empty */
     bool tls;
     char inference_length[32]; /* Inference-Header-Content-Length, or empty */
+    enum http_media media;
     struct buf body;
 };
 
@@ -76,6 +94,19 @@ struct http_kserve {
     char id[HTTP_LABEL_MAX + 1]; /* the client's, or empty */
 };
 
+/* What a request of another task than images said beside our fields. */
+struct http_flow {
+    enum http_task task;
+    json_t *given;          /* what it begins with, of a JSON body, until it has been read */
+    struct image_npy array; /* the same of an NPY body, in the request's */
+    size_t frames;          /* of an interpolation */
+    struct model_likelihood likelihood;
+    double *points; /* [n,d] images in data scale, or latents; until the engine has its own copy */
+    double *ends;   /* [2,d] of an interpolation: latents, or images where `encoded` says so */
+    bool encoded[2];
+    struct engine_order *decode; /* the interpolation that follows on the encoding of its ends */
+};
+
 /* A request in the engine, from the reading of its fields to the last byte of its answer. */
 struct http_work {
     struct http_order order;
@@ -83,6 +114,7 @@ struct http_work {
     bool by_get;
     struct http_openai openai;
     struct http_kserve kserve;
+    struct http_flow flow;
     char etag[SHA256_HEX_SIZE]; /* of what GET answers, or empty */
     struct http_ticket *ticket; /* NULL when there is none */
 };
@@ -99,7 +131,8 @@ struct http_route {
     bool work;            /* needs a loaded model and goes through the engine */
     bool free;            /* needs no key */
     bool linked;          /* signed links lead here, and are as good as a key */
-    bool has_body;        /* JSON, read into the request */
+    bool has_body;        /* read into the request: JSON, or what the task takes */
+    enum http_task task;  /* large bodies too, unless it is images */
     bool openai;          /* fields, answer and errors as OpenAI's interface has them */
     bool kserve;          /* as KServe's protocol has them */
     http_handler *answer; /* of routes that answer at once */
@@ -118,6 +151,9 @@ const char *const *http_route_labels(void);
 int http_route_method(const struct http_route *route, const char *method, bool *options,
                       struct http_problem *p);
 const char *http_route_allow(const struct http_route *route);
+
+/* The most bytes that its body may have. */
+size_t http_route_body_max(const struct http_app *app, const struct http_route *route);
 
 /* 0 when work is taken now; else the 503 that says why not. */
 int http_app_ready(struct http_app *app, struct http_problem *p);

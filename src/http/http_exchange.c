@@ -11,6 +11,7 @@
  * dropped, so that the connection stays usable and the client, still writing, does not lose the
  * answer to a reset. A body over the limit is read on for a while for the same reason. */
 #include "http_exchange.h"
+#include "http_flow.h"
 #include "http_kserve.h"
 #include "http_openai.h"
 
@@ -123,6 +124,33 @@ static void account(struct http_exchange *x, bool delivered)
     log_exchange(x, seconds, delivered);
 }
 
+/* Whether the body may go on to grow: beyond the usual size only so many may at a time. */
+static bool may_grow(struct http_exchange *x)
+{
+    struct http_problem p;
+    if (x->large || x->body_seen <= x->app->options->body_max)
+        return true;
+    x->large = atomic_fetch_add(&x->app->large_bodies, 1) < HTTP_LARGE_BODIES;
+    if (x->large)
+        return true;
+    atomic_fetch_sub(&x->app->large_bodies, 1);
+    http_problem_init(&p);
+    http_problem_set(&p, HTTP_PROBLEM_QUEUE_FULL,
+                     "%d large bodies are being read, and no more are taken meanwhile",
+                     HTTP_LARGE_BODIES);
+    p.retry_after_s = 1;
+    http_problem_reply(&p, x->request.id, &x->reply);
+    return false;
+}
+
+static void free_body(struct http_exchange *x)
+{
+    buf_free(&x->request.body);
+    if (x->large)
+        atomic_fetch_sub(&x->app->large_bodies, 1);
+    x->large = false;
+}
+
 /* Lets go of the ticket, and keeps what is known of the time its work took. */
 static void let_go(struct http_exchange *x)
 {
@@ -156,7 +184,8 @@ void http_exchange_completed(void *context, struct MHD_Connection *connection,
     if (x->stage == HTTP_STAGE_BODY && http_link_cut(wait, x->link))
         x->reply.status = TOO_SLOW;
     account(x, delivered);
-    buf_free(&x->request.body);
+    http_flow_clear(&x->work);
+    free_body(x);
     http_reply_free(&x->reply);
     free(x->raw_target);
     free(x);
@@ -281,7 +310,7 @@ static enum MHD_Result on_head(struct http_exchange *x, struct MHD_Connection *c
         return MHD_YES;
     bool has_body = framing.chunked || framing.length > 0;
     bool readable =
-        framing.length <= LINGER_FACTOR * x->app->options->body_max &&
+        framing.length <= LINGER_FACTOR * x->request.body.max &&
         (!p.close || p.code == HTTP_PROBLEM_CONTENT_TOO_LARGE || p.code == HTTP_PROBLEM_DRAINING);
     bool at_once = !readable || framing.expects_continue;
     if (has_body && at_once)
@@ -306,7 +335,7 @@ static void cut_endless_body(struct http_exchange *x)
 
 static enum MHD_Result on_body(struct http_exchange *x, const char *data, size_t *size)
 {
-    size_t limit = x->app->options->body_max, piece = *size;
+    size_t limit = x->request.body.max, piece = *size;
     x->body_seen += piece; /* cannot wrap: the next lines end it at a few times the limit */
     if (x->body_seen > (LINGER_FACTOR + 1) * limit) {
         cut_endless_body(x);
@@ -317,6 +346,10 @@ static enum MHD_Result on_body(struct http_exchange *x, const char *data, size_t
         http_problem_init(&p);
         http_head_too_large(x, &p);
         http_problem_reply(&p, x->request.id, &x->reply);
+        x->refused = true;
+    }
+    if (!x->refused && !may_grow(x)) {
+        free_body(x);
         x->refused = true;
     }
     if (!x->refused && x->request.route->has_body &&
@@ -338,10 +371,22 @@ static enum MHD_Result on_request_end(struct http_exchange *x, struct MHD_Connec
         return send_reply(x, connection);
     }
     bool by_get = strcmp(x->method, "POST") != 0;
-    if (!http_images_begin(x->app, &x->request, by_get, &x->work, &x->reply))
+    bool begun = http_images_begin(x->app, &x->request, by_get, &x->work, &x->reply);
+    free_body(x);
+    if (!begun)
         return send_reply(x, connection);
     x->stage = HTTP_STAGE_WORK;
     return MHD_YES;
+}
+
+static enum MHD_Result on_work(struct http_exchange *x, struct MHD_Connection *connection);
+
+/* The first of two requests has ended well: on to the second. */
+static enum MHD_Result go_on(struct http_exchange *x, struct MHD_Connection *connection)
+{
+    if (http_flow_follow(x->app, &x->request, &x->work, x->link, &x->reply))
+        return on_work(x, connection);
+    return send_reply(x, connection);
 }
 
 /* The work may have news: sleep, or answer. An answer in pieces begins with its first image, so
@@ -349,7 +394,8 @@ static enum MHD_Result on_request_end(struct http_exchange *x, struct MHD_Connec
 static enum MHD_Result on_work(struct http_exchange *x, struct MHD_Connection *connection)
 {
     struct http_work *work = &x->work;
-    const bool streams = http_images_streams(work), events = work->format == HTTP_FORMAT_EVENTS;
+    const bool streams = http_images_streams(work),
+               events = streams && work->format == HTTP_FORMAT_EVENTS;
     if (!events && http_ticket_sleep(work->ticket, x->link, connection, 0, 0))
         return MHD_YES;
     const struct http_look look = http_ticket_look(work->ticket);
@@ -360,6 +406,8 @@ static enum MHD_Result on_work(struct http_exchange *x, struct MHD_Connection *c
     bool failed = look.finished && engine_request_error(work->ticket->request);
     if (events || (streams && !failed && (look.finished || look.images > 0)))
         return send_stream(x, connection);
+    if (look.finished && !failed && http_flow_follows(work))
+        return go_on(x, connection);
     if (look.finished) {
         http_images_finish(x->app, &x->request, work, &x->reply);
     } else { /* woken by the stop */

@@ -31,6 +31,7 @@ struct http_exchange {
     struct http_reply reply;
     bool refused; /* the reply is decided; the body is dropped */
     size_t body_seen;
+    bool large; /* it holds one of the large bodies that there may be */
     struct http_work work;
     struct http_stream *stream; /* of an answer in pieces */
     bool timed;                 /* its work has ended, and took: */

@@ -43,36 +43,53 @@ static void take_trace(struct http_request *q, const struct http_field *f)
         snprintf(q->trace, sizeof q->trace, "%.49s", v + 3);
 }
 
-/* The body of work is JSON in plain bytes; a request may leave its type unsaid. What `curl -d` and
- * other plain clients call any body is taken as well, unless a web page sent it: a form on a
- * foreign page may post that type to a daemon on loopback without asking first, and then the
- * browser names the page's origin. */
-static int check_media_type(const struct http_head *head, bool tensors, struct http_problem *p)
+/* The body of work is JSON in plain bytes, or what a task begins with; a request may leave its type
+ * unsaid. What `curl -d` and other plain clients call any body is taken as well, unless a web page
+ * sent it: a form on a foreign page may post that type to a daemon on loopback without asking
+ * first, and then the browser names the page's origin. */
+static int check_media_type(const struct http_head *head, struct http_request *q,
+                            struct http_problem *p)
 {
+    static const char *const taken[] = {
+        [HTTP_TASK_IMAGES] = "application/json",
+        [HTTP_TASK_ENCODE] = "application/json, application/x-npy or image/png",
+        [HTTP_TASK_DECODE] = "application/json or application/x-npy",
+        [HTTP_TASK_INTERPOLATE] = "application/json",
+        [HTTP_TASK_LIKELIHOOD] = "application/json, application/x-npy or image/png",
+    };
+    const char *types = taken[q->route->task];
     char type[128];
     const struct http_field *f = http_field_find(head->fields, head->count, "Content-Encoding");
     if (f && !http_field_is(f, "identity")) {
         http_problem_set(p, HTTP_PROBLEM_UNSUPPORTED_MEDIA_TYPE,
-                         "compressed bodies are not taken; send the JSON as it is");
+                         "compressed bodies are not taken; send it as it is");
         return -1;
     }
     if (!http_field_join(head->fields, head->count, "Content-Type", type, sizeof type))
         return 0;
     type[strcspn(type, "; \t")] = '\0';
     if (strcasecmp(type, "application/json") == 0 ||
-        (tensors && strcasecmp(type, "application/octet-stream") == 0))
+        (q->route->kserve && strcasecmp(type, "application/octet-stream") == 0))
         return 0;
+    for (enum http_media m = HTTP_MEDIA_PNG; m <= HTTP_MEDIA_NPY; m++) {
+        const char *name =
+            http_format_type(m == HTTP_MEDIA_PNG ? HTTP_FORMAT_PNG : HTTP_FORMAT_NPY);
+        if (strcasecmp(type, name) == 0 && strstr(types, name)) {
+            q->media = m;
+            return 0;
+        }
+    }
     if (strcasecmp(type, "application/x-www-form-urlencoded") == 0 &&
         !http_field_find(head->fields, head->count, "Origin"))
         return 0;
-    http_problem_set(p, HTTP_PROBLEM_UNSUPPORTED_MEDIA_TYPE,
-                     "the body must be application/json, not \"%s\"", type);
+    http_problem_set(p, HTTP_PROBLEM_UNSUPPORTED_MEDIA_TYPE, "the body must be %s, not \"%s\"",
+                     types, type);
     return -1;
 }
 
 void http_head_too_large(const struct http_exchange *x, struct http_problem *p)
 {
-    size_t limit = x->app->options->body_max;
+    size_t limit = http_route_body_max(x->app, x->request.route);
     http_problem_set(p, HTTP_PROBLEM_CONTENT_TOO_LARGE, "a body may have %zu bytes", limit);
     p->limit = (int64_t)limit;
     p->close = true;
@@ -202,7 +219,8 @@ int http_head_judge(struct http_exchange *x, const struct http_head *head, bool 
         return -1;
     if (!options && judge_key(x, head, p) != 0)
         return -1;
-    if (framing->length > x->app->options->body_max) {
+    q->body.max = http_route_body_max(x->app, q->route);
+    if (framing->length > q->body.max) {
         http_head_too_large(x, p);
         return -1;
     }
@@ -212,5 +230,5 @@ int http_head_judge(struct http_exchange *x, const struct http_head *head, bool 
     }
     if (q->route->work && (http_app_ready(x->app, p) != 0 || judge_connections(x, p) != 0))
         return -1;
-    return q->route->has_body ? check_media_type(head, q->route->kserve, p) : 0;
+    return q->route->has_body ? check_media_type(head, q, p) : 0;
 }

@@ -3,6 +3,7 @@
  * sleeps and no thread waits. */
 #include "http_answer.h"
 #include "http_body.h"
+#include "http_flow.h"
 #include "http_kserve.h"
 #include "http_lookup.h"
 #include "http_openai.h"
@@ -56,25 +57,30 @@ static int choose_format(const struct http_request *q, struct http_work *work,
         work->format = HTTP_FORMAT_JSON;
         return 0;
     }
-    int has_word = work->by_get ? 0 : read_query(q, word, sizeof word, p);
+    const bool in_query = work->by_get || (work->flow.task && q->media != HTTP_MEDIA_JSON);
+    int has_word = in_query ? 0 : read_query(q, word, sizeof word, p);
     if (has_word < 0)
         return -1;
     const char *accept = q->has_accept ? q->accept : NULL;
-    if (!has_word && order->format_given && (work->by_get || http_accepts_anything(accept)))
+    if (!has_word && order->format_given && (in_query || http_accepts_anything(accept)))
         has_word = snprintf(word, sizeof word, "%s", http_format_word(order->format)) > 0;
     if (!has_word && work->by_get && http_accepts_anything(accept))
         has_word = snprintf(word, sizeof word, "%s", http_format_word(HTTP_FORMAT_PNG)) > 0;
-    const bool array = !order->grid_given, post = !work->by_get;
+    const bool upward = http_flow_upward(work);
+    const bool array = !order->grid_given, post = !work->by_get && !upward;
     const bool available[HTTP_FORMATS] = {
-        [HTTP_FORMAT_JSON] = true,   [HTTP_FORMAT_PNG] = order->n == 1 || order->grid_given,
-        [HTTP_FORMAT_NPY] = array,   [HTTP_FORMAT_NPZ] = array,
-        [HTTP_FORMAT_ZIP] = post,    [HTTP_FORMAT_TAR] = post,
+        [HTTP_FORMAT_JSON] = true,
+        [HTTP_FORMAT_PNG] = !upward && (order->n == 1 || order->grid_given),
+        [HTTP_FORMAT_NPY] = array && work->flow.task != HTTP_TASK_LIKELIHOOD,
+        [HTTP_FORMAT_NPZ] = array && !upward,
+        [HTTP_FORMAT_ZIP] = post,
+        [HTTP_FORMAT_TAR] = post,
         [HTTP_FORMAT_EVENTS] = post,
     };
     if (http_negotiate(accept, has_word ? word : NULL, available, &work->format) == 0)
         return 0;
     http_problem_set(p, HTTP_PROBLEM_NOT_ACCEPTABLE, "%s",
-                     available[HTTP_FORMAT_PNG]
+                     available[HTTP_FORMAT_PNG] || upward
                          ? "none of the formats that there are for this request is acceptable"
                          : "for more than one image image/png needs a \"grid\"; the other formats "
                            "take any number");
@@ -94,6 +100,8 @@ static int draw_seed(uint64_t *seed, struct http_problem *p)
 static int check_arrays(const struct http_work *work, const struct model *m, struct http_problem *p)
 {
     const struct http_order *o = &work->order;
+    if (http_flow_upward(work))
+        return 0; /* which has neither */
     if (work->format != HTTP_FORMAT_NPY && work->format != HTTP_FORMAT_NPZ) {
         if (o->float32)
             http_problem_point(p, "/dtype", "float32 comes as npy or npz only");
@@ -143,6 +151,8 @@ static json_t *read_fields(struct http_app *app, struct http_request *q, struct 
         return http_lookup_fields(q, p);
     if (q->route->kserve)
         return http_kserve_fields(app, q, work, p);
+    if (q->route->task)
+        return http_flow_fields(app, q, work, p);
     json_t *body = q->route->openai ? http_body_parse_whole(&q->body, q->body.length, p)
                                     : http_body_parse(&q->body, p);
     buf_free(&q->body);
@@ -153,26 +163,23 @@ static json_t *read_fields(struct http_app *app, struct http_request *q, struct 
     return fields;
 }
 
-static int choose_solver(const struct http_order *order, const struct model *m,
+static int choose_solver(const struct http_work *work, const struct model *m,
                          struct model_solver *out, struct http_problem *p)
 {
-    struct err e = {0};
-    char pointer[sizeof e.at + 16];
-    if (model_solver_choose(m, &order->solver, out, &e) == 0)
-        return 0;
-    snprintf(pointer, sizeof pointer, "/solver/%s", e.at);
-    http_problem_point(p, pointer, "%s", e.text);
-    return -1;
+    return work->flow.task ? http_flow_solver(work, m, out, p)
+                           : http_order_solver(&work->order.solver, m, out, p);
 }
 
-static int choose_class(const struct http_order *order, const struct model *m,
+/* Where latents come from or lead to images of the client's, no class is drawn for them. */
+static int choose_class(const struct http_work *work, const struct model *m,
                         struct engine_class *out, struct http_problem *p)
 {
+    const struct http_order *order = &work->order;
     struct err e = {0};
     int bad = 0;
     switch (order->class) {
     case HTTP_CLASS_ABSENT:
-        out->rule = ENGINE_CLASS_DRAWN;
+        out->rule = work->flow.task ? ENGINE_CLASS_NONE : ENGINE_CLASS_DRAWN;
         break;
     case HTTP_CLASS_NULL:
         out->rule = ENGINE_CLASS_NONE;
@@ -211,14 +218,14 @@ static int read_order(struct http_app *app, struct http_request *q, struct http_
         return -1;
     }
     const struct model *m = engine_model_get(out->model);
-    if (choose_solver(order, m, &out->solver, p) != 0 ||
-        choose_class(order, m, &out->class, p) != 0 || choose_format(q, work, p) != 0 ||
+    if (choose_solver(work, m, &out->solver, p) != 0 ||
+        choose_class(work, m, &out->class, p) != 0 || choose_format(q, work, p) != 0 ||
         check_arrays(work, m, p) != 0 || (!order->seed_given && draw_seed(&order->seed, p) != 0))
         return -1;
     fill_order(work, out);
     if (q->route->kserve)
         http_kserve_order(work, out);
-    return 0;
+    return work->flow.task ? http_flow_order(q, work, out, p) : 0;
 }
 
 /* A GET whose answer the client has already: the tag is a function of what makes the bytes. */
@@ -246,7 +253,7 @@ bool http_images_begin(struct http_app *app, struct http_request *q, bool by_get
     work->by_get = by_get;
     if (http_app_ready(app, &p) == 0 && read_order(app, q, work, &order, &p) == 0 &&
         !is_known(q, work, &order, r) &&
-        http_keys_charge(&app->keys, q->client, order.n, &p) == 0) {
+        http_keys_charge(&app->keys, q->client, order.n + http_flow_later(work), &p) == 0) {
         work->ticket = http_ticket_new(&app->wait, &e);
         begun = work->ticket && http_ticket_submit(work->ticket, app->engine, &order,
                                                    http_images_streams(work), &e) == 0;
@@ -259,6 +266,8 @@ bool http_images_begin(struct http_app *app, struct http_request *q, bool by_get
     }
     engine_model_release(order.model);
     http_kserve_clear(work);
+    http_flow_settle(work);
+    buf_free(&q->body);
     if (!begun && r->status == 0)
         http_problem_reply(&p, q->id, r);
     return begun;
@@ -266,25 +275,24 @@ bool http_images_begin(struct http_app *app, struct http_request *q, bool by_get
 
 bool http_images_streams(const struct http_work *work)
 {
-    return work->format != HTTP_FORMAT_JSON && work->format != HTTP_FORMAT_PNG;
+    return work->format != HTTP_FORMAT_JSON && work->format != HTTP_FORMAT_PNG &&
+           !http_flow_upward(work) && !http_flow_follows(work);
 }
 
 static json_t *result_json(struct http_app *app, const struct http_request *q,
                            const struct http_work *work, const struct engine_request *done)
 {
     const struct engine_order *order = engine_request_order(done);
-    json_t *o = http_answer_head(q->id, work, order), *images = json_array();
-    int bad = !o || !images;
+    json_t *images = json_array();
+    int bad = 0;
     for (size_t i = 0; i < http_answer_count(order) && !bad; i++)
         bad = json_array_append_new(
             images, http_answer_linked(app, q, order, http_answer_picture(done, i)));
-    bad = bad || json_object_set(o, "images", images) != 0 ||
-          json_object_set_new(o, "timings", http_answer_timings(done)) != 0;
-    json_decref(images);
-    if (!bad)
-        return o;
-    json_decref(o);
-    return NULL;
+    if (bad) {
+        json_decref(images);
+        images = NULL;
+    }
+    return http_answer_whole(http_answer_head(q->id, work, order), images, done);
 }
 
 static void name_file(const struct http_work *work, const struct engine_order *order,
@@ -337,7 +345,9 @@ void http_images_finish(struct http_app *app, const struct http_request *q,
         return;
     }
     const struct engine_timings times = engine_request_timings(done);
-    if (work->format == HTTP_FORMAT_PNG)
+    if (http_flow_upward(work))
+        http_flow_answer(q, work, done, r);
+    else if (work->format == HTTP_FORMAT_PNG)
         png_reply(app, q, work, done, r);
     else if (q->route->kserve)
         http_kserve_answer(work, done, r);

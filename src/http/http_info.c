@@ -1,6 +1,7 @@
 /* Routes that answer at once: health, models, capabilities, version. They touch the engine's
  * counters and lists only, so they answer while every worker is busy. */
 #include "http_app.h"
+#include "http_flow.h"
 #include "http_negotiate.h"
 #include "http_order.h"
 
@@ -153,6 +154,9 @@ static json_t *solvers_json(void)
         json_t *parameters =
             fixed ? json_pack("[s, s, s, s, s]", "steps", "schedule", "t_max", "t_min", "max_nfe")
                   : json_pack("[s, s, s, s, s]", "rtol", "atol", "t_max", "t_min", "max_nfe");
+        static const char *const churn[] = {"churn", "churn_t_min", "churn_t_max", "churn_noise"};
+        for (size_t i = 0; ode_method_churns((enum ode_method)m) && i < 4; i++)
+            json_array_append_new(parameters, json_string(churn[i]));
         json_array_append_new(list,
                               json_pack("{s:s, s:o}", "method", ode_method_name((enum ode_method)m),
                                         "parameters", parameters));
@@ -196,14 +200,15 @@ void http_info_capabilities(struct http_app *app, const struct http_request *q,
                             struct http_reply *r)
 {
     (void)q;
-    json_t *limits =
-        json_pack("{s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:f, s:f, s:f}", "n",
-                  (json_int_t)app->options->n_max, "body_bytes", (json_int_t)app->options->body_max,
-                  "queue_images", (json_int_t)app->options->queue_images_max, "steps",
-                  (json_int_t)ODE_STEPS_MAX, "max_nfe", (json_int_t)ODE_NFE_MAX, "grid_columns",
-                  HTTP_COLUMNS_MAX, "grid_scale", HTTP_SCALE_MAX, "label_bytes", HTTP_LABEL_MAX,
-                  "timeout_s", HTTP_TIMEOUT_MAX, "temperature_min", ENGINE_TEMPERATURE_MIN,
-                  "temperature_max", ENGINE_TEMPERATURE_MAX);
+    json_t *limits = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:f, s:f, s:f, s:i, s:i}", "n",
+        (json_int_t)app->options->n_max, "body_bytes", (json_int_t)app->options->body_max,
+        "large_body_bytes", (json_int_t)HTTP_LARGE_BODY_MAX, "queue_images",
+        (json_int_t)app->options->queue_images_max, "steps", (json_int_t)ODE_STEPS_MAX, "max_nfe",
+        (json_int_t)ODE_NFE_MAX, "grid_columns", HTTP_COLUMNS_MAX, "grid_scale", HTTP_SCALE_MAX,
+        "label_bytes", HTTP_LABEL_MAX, "timeout_s", HTTP_TIMEOUT_MAX, "temperature_min",
+        ENGINE_TEMPERATURE_MIN, "temperature_max", ENGINE_TEMPERATURE_MAX, "probes",
+        MODEL_PROBES_MAX, "exact_trace_dimension", MODEL_TRACE_MAX);
     json_t *models = json_array();
     for (size_t i = 0; i < app->options->model_count; i++)
         json_array_append_new(models, json_string(app->options->model_names[i]));
@@ -214,17 +219,18 @@ void http_info_capabilities(struct http_app *app, const struct http_request *q,
         solver = engine_solver_json(&fallback);
         engine_model_release(first);
     }
-    json_t *defaults =
-        json_pack("{s:s?, s:i, s:i, s:o?, s:f, s:b, s:s, s:s, s:s, s:i, s:s}", "model",
-                  app->options->model_count ? app->options->model_names[0] : NULL, "n", 1,
-                  "first_index", 0, "solver", solver, "temperature", 1.0, "embed_metadata", 1,
-                  "format", http_format_word(HTTP_FORMAT_JSON), "dtype", "uint8", "layout", "hwc",
-                  "preview_every", 0, "priority", "interactive");
+    json_t *defaults = json_pack(
+        "{s:s?, s:i, s:i, s:o?, s:f, s:b, s:s, s:s, s:s, s:i, s:s, s:I, s:i, s:s}", "model",
+        app->options->model_count ? app->options->model_names[0] : NULL, "n", 1, "first_index", 0,
+        "solver", solver, "temperature", 1.0, "embed_metadata", 1, "format",
+        http_format_word(HTTP_FORMAT_JSON), "dtype", "uint8", "layout", "hwc", "preview_every", 0,
+        "priority", "interactive", "frames", (json_int_t)http_flow_frames(app->options->n_max),
+        "probes", HTTP_PROBES, "constant", "exact");
     send_json(r, 200,
-              json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "models", models, "labels",
-                        all_labels_json(app), "limits", limits, "solvers", solvers_json(),
+              json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:[s, s, s, s]}", "models", models,
+                        "labels", all_labels_json(app), "limits", limits, "solvers", solvers_json(),
                         "schedules", schedules_json(), "formats", formats_json(), "defaults",
-                        defaults));
+                        defaults, "tasks", "encode", "decode", "interpolate", "likelihood"));
 }
 
 void http_info_version(struct http_app *app, const struct http_request *q, struct http_reply *r)
@@ -243,6 +249,7 @@ void http_info_metrics(struct http_app *app, const struct http_request *q, struc
     const struct http_metrics_state state = {
         .engine = app->engine,
         .connections = http_link_count(&app->wait, NULL, &ignored),
+        .requests = http_wait_exchanges(&app->wait),
         .draining = atomic_load(&app->state) == HTTP_STATE_DRAINING,
         .version = PFGMD_VERSION,
         .route_labels = http_route_labels(),

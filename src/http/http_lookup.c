@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const solver_fields[] = {"method", "steps", "rtol",    "atol",
-                                            "t_max",  "t_min", "max_nfe", "schedule"};
+static const char *const solver_fields[] = {"method", "steps",       "rtol",        "atol",
+                                            "t_max",  "t_min",       "max_nfe",     "schedule",
+                                            "churn",  "churn_t_min", "churn_t_max", "churn_noise"};
 static const char *const plain_fields[] = {"model",          "format",     "dtype",    "layout",
                                            "embed_metadata", "timeout_s",  "priority", "label",
                                            "class",          "temperature"};
@@ -43,40 +44,61 @@ static json_t *class_json(const char *text)
     return text[strspn(text, "0123456789")] ? json_text(text) : value_json(text);
 }
 
-json_t *http_lookup_fields(const struct http_request *q, struct http_problem *p)
+/* Whether the key can be a field's: objects are given by their members. */
+static bool is_plain(const char *key)
 {
-    json_t *o = json_pack("{s:o, s:o}", "seed", json_text(q->names[0]), "first_index",
-                          json_text(q->names[1]));
-    json_t *solver = json_object();
+    return *key && !key[strspn(key, "abcdefghijklmnopqrstuvwxyz_")] && strcmp(key, "solver") != 0 &&
+           strcmp(key, "grid") != 0;
+}
+
+/* The object that a parameter is a member of: the solver, the grid, or the whole. */
+static json_t *owner_of(const char *key, bool any, json_t *o)
+{
+    const bool of_grid = any && (strcmp(key, "columns") == 0 || strcmp(key, "scale") == 0);
+    const char *name = http_lookup_solver_field(key) ? "solver" : of_grid ? "grid" : NULL;
+    if (name && !json_object_get(o, name))
+        json_object_set_new(o, name, json_object());
+    return name ? json_object_get(o, name) : o;
+}
+
+json_t *http_lookup_query(const struct http_request *q, bool any, json_t *o, struct http_problem *p)
+{
     char key[64], value[256];
     size_t at = 0;
-    bool bad = !o || !solver;
+    bool bad = !o;
     while (!bad && http_query_next(q->target.query, &at, key, sizeof key, value, sizeof value)) {
-        bool of_solver = http_lookup_solver_field(key);
         bool is_text = strcmp(key, "model") == 0 || strcmp(key, "label") == 0;
-        json_t *target = of_solver ? solver : o;
-        if (!of_solver &&
-            !is_one_of(key, plain_fields, sizeof plain_fields / sizeof *plain_fields)) {
+        bool known = any ? is_plain(key)
+                         : is_one_of(key, plain_fields, sizeof plain_fields / sizeof *plain_fields);
+        if (!known && !http_lookup_solver_field(key)) {
             http_problem_point(p, "", "unknown query parameter \"%s\"", key);
             bad = true;
-        } else if (json_object_get(target, key)) {
+            continue;
+        }
+        json_t *target = owner_of(key, any, o);
+        if (json_object_get(target, key)) {
             http_problem_point(p, "", "the query parameter \"%s\" occurs twice", key);
             bad = true;
-        } else {
-            json_t *member = is_text                     ? json_text(value)
-                             : strcmp(key, "class") == 0 ? class_json(value)
-                                                         : value_json(value);
-            bad = json_object_set_new(target, key, member) != 0;
+            continue;
         }
+        json_t *member = is_text                     ? json_text(value)
+                         : strcmp(key, "class") == 0 ? class_json(value)
+                                                     : value_json(value);
+        bad = json_object_set_new(target, key, member) != 0;
     }
-    if (!bad && json_object_size(solver) > 0)
-        bad = json_object_set(o, "solver", solver) != 0;
-    json_decref(solver);
     if (!bad)
         return o;
-    http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
+    http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory"); /* if nothing else was wrong */
     json_decref(o);
     return NULL;
+}
+
+json_t *http_lookup_fields(const struct http_request *q, struct http_problem *p)
+{
+    return http_lookup_query(q, false,
+                             json_pack("{s:o, s:o}", "seed", json_text(q->names[0]), "first_index",
+                                       json_text(q->names[1])),
+                             p);
 }
 
 int http_lookup_tag(const struct http_work *work, const struct engine_order *order,

@@ -8,6 +8,11 @@
  * members of the solver by their own names, format, dtype, layout, embed_metadata, timeout_s,
  * priority and label. New reference, or NULL with a 422. */
 json_t *http_lookup_fields(const struct http_request *q, struct http_problem *p);
+/* The query as fields, added to `o` (taken over; NULL counts as out of memory): members of the
+ * solver by their own names, numbers and booleans as what they read as. `any`: those of the grid
+ * likewise, and all other names as they are, for the caller to judge; else what a link can say. */
+json_t *http_lookup_query(const struct http_request *q, bool any, json_t *o,
+                          struct http_problem *p);
 
 /* Whether a member of the solver has that name in the query. */
 bool http_lookup_solver_field(const char *key);

@@ -150,6 +150,8 @@ static void http_families(struct writer *w, struct http_metrics *m,
         if (s->route_labels[r] && (m->seconds[r].sum > 0.0))
             histogram(w, "route", s->route_labels[r], engine_histogram_seconds, &m->seconds[r]);
     plain(w, "http_connections", "gauge", "Open connections", (double)s->connections);
+    plain(w, "http_requests_open", "gauge", "Requests that have not ended, this one included",
+          (double)s->requests);
     family(w, "requests_rejected_total", "counter", "Requests that were refused, by reason");
     for (int p = 0; p < HTTP_PROBLEMS; p++)
         if (is_refusal((enum http_problem_code)p))

@@ -38,6 +38,8 @@ void http_metrics_reload(struct http_metrics *m, enum http_reload outcome);
 struct http_metrics_state {
     struct engine *engine;
     size_t connections;
+    size_t requests; /* not ended yet; counted before the text is made, so that 1 says that the
+                      * counters hold every other request that was ever answered */
     bool draining;
     const char *version;
     const char *const *route_labels; /* HTTP_ROUTES_MAX, NULL where there is no route */

@@ -284,12 +284,45 @@ static void read_max_nfe(struct reading *r, const char *pointer, const json_t *v
     read_int(r, pointer, value, 1, ODE_NFE_MAX, &r->order->solver.max_nfe);
 }
 
+static void read_churn(struct reading *r, const char *pointer, const json_t *value)
+{
+    r->order->solver.churn_given = true;
+    read_real(r, pointer, value, 0.0, ODE_CHURN_MAX, &r->order->solver.churn.amount);
+}
+
+static void read_churn_t_min(struct reading *r, const char *pointer, const json_t *value)
+{
+    r->order->solver.churn_t_min_given = true;
+    read_real(r, pointer, value, 0.0, FIELD_T_MAX, &r->order->solver.churn.t_min);
+}
+
+static void read_churn_t_max(struct reading *r, const char *pointer, const json_t *value)
+{
+    r->order->solver.churn_t_max_given = true;
+    read_real(r, pointer, value, 0.0, FIELD_T_MAX, &r->order->solver.churn.t_max);
+}
+
+static void read_churn_noise(struct reading *r, const char *pointer, const json_t *value)
+{
+    r->order->solver.churn_noise_given = true;
+    read_real(r, pointer, value, 0.0, 10.0, &r->order->solver.churn.noise);
+}
+
 static void read_solver(struct reading *r, const char *pointer, const json_t *value)
 {
     static const struct field fields[] = {
-        {"method", read_method},   {"steps", read_steps},       {"rtol", read_rtol},
-        {"atol", read_atol},       {"t_max", read_t_max},       {"t_min", read_t_min},
-        {"max_nfe", read_max_nfe}, {"schedule", read_schedule},
+        {"method", read_method},
+        {"steps", read_steps},
+        {"rtol", read_rtol},
+        {"atol", read_atol},
+        {"t_max", read_t_max},
+        {"t_min", read_t_min},
+        {"max_nfe", read_max_nfe},
+        {"schedule", read_schedule},
+        {"churn", read_churn},
+        {"churn_t_min", read_churn_t_min},
+        {"churn_t_max", read_churn_t_max},
+        {"churn_noise", read_churn_noise},
     };
     read_object(r, pointer, value, fields, sizeof fields / sizeof *fields);
 }
@@ -346,4 +379,16 @@ int http_order_parse(const json_t *body, size_t n_max, struct http_order *out,
         FAULT(&r, "/first_index", "%" PRIu64 " + %zu images goes past 2^64", out->first_index,
               out->n);
     return r.bad ? -1 : 0;
+}
+
+int http_order_solver(const struct model_choice *choice, const struct model *m,
+                      struct model_solver *out, struct http_problem *p)
+{
+    struct err e = {0};
+    char pointer[sizeof e.at + 16];
+    if (model_solver_choose(m, choice, out, &e) == 0)
+        return 0;
+    snprintf(pointer, sizeof pointer, "/solver/%s", e.at);
+    http_problem_point(p, pointer, "%s", e.text);
+    return -1;
 }

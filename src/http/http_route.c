@@ -15,6 +15,14 @@ static const struct http_route routes[] = {
      .has_body = true, .openai = true},
     {"/v1/images/*/*", "/v1/images/{seed}/{index}", READ, HTTP_PUBLIC, .work = true,
      .linked = true},
+    {"/v1/encode", "/v1/encode", "POST, OPTIONS", HTTP_PUBLIC, .work = true, .has_body = true,
+     .task = HTTP_TASK_ENCODE},
+    {"/v1/decode", "/v1/decode", "POST, OPTIONS", HTTP_PUBLIC, .work = true, .has_body = true,
+     .task = HTTP_TASK_DECODE},
+    {"/v1/interpolate", "/v1/interpolate", "POST, OPTIONS", HTTP_PUBLIC, .work = true,
+     .has_body = true, .task = HTTP_TASK_INTERPOLATE},
+    {"/v1/likelihood", "/v1/likelihood", "POST, OPTIONS", HTTP_PUBLIC, .work = true,
+     .has_body = true, .task = HTTP_TASK_LIKELIHOOD},
     {"/v1/models", "/v1/models", READ, HTTP_PUBLIC, .answer = http_info_models},
     {"/v1/models/*", "/v1/models/{name}", READ, HTTP_PUBLIC, .answer = http_info_model},
     {"/v1/capabilities", "/v1/capabilities", READ, HTTP_PUBLIC, .answer = http_info_capabilities},
@@ -138,6 +146,12 @@ int http_route_method(const struct http_route *route, const char *method, bool *
     snprintf(p->allow, sizeof p->allow, "%s", http_route_allow(route));
     http_problem_set(p, HTTP_PROBLEM_METHOD_NOT_ALLOWED, "%s takes %s", route->label, p->allow);
     return -1;
+}
+
+size_t http_route_body_max(const struct http_app *app, const struct http_route *route)
+{
+    const size_t plain = app->options->body_max;
+    return route && route->task && plain < HTTP_LARGE_BODY_MAX ? HTTP_LARGE_BODY_MAX : plain;
 }
 
 int http_app_retry_after(struct http_app *app)

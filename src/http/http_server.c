@@ -224,8 +224,9 @@ void http_server_reloading(struct http_server *s, size_t model)
 
 void http_server_reloaded(struct http_server *s, size_t model, const char *why)
 {
-    note_reload(s, model, why ? "failed" : "ok", why ? why : "");
+    /* In this order: who reads the note finds the reload counted. */
     http_metrics_reload(&s->app.metrics, why ? HTTP_RELOAD_FAILED : HTTP_RELOAD_OK);
+    note_reload(s, model, why ? "failed" : "ok", why ? why : "");
 }
 
 int http_server_reload_keys(struct http_server *s, struct err *e)

@@ -30,6 +30,14 @@ enum image_rounding {
  * pixels untouched when a value is not finite. */
 int image_quantise(const double *sample, struct image_shape shape, enum image_rounding rounding,
                    uint8_t *pixels, struct err *e);
+/* pixels [H,W,C] → sample [C,H,W]: of each byte the middle of the values that are rounded to it, so
+ * that what comes back from a way there and back within half a byte is the same picture. */
+void image_unquantise(const uint8_t *pixels, struct image_shape shape, enum image_rounding rounding,
+                      double *sample);
+/* The same for a likelihood, which is a density: byte v becomes 2·(v + u)/256 − 1, u uniform in
+ * (0, 1) by RNG_DEQUANTISE of (seed, index), number j of element j of the sample [C,H,W]. */
+void image_dequantise(const uint8_t *pixels, struct image_shape shape, uint64_t seed,
+                      uint64_t index, double *sample);
 
 /* A sheet of n equal images, row by row, `columns` wide, a gap of `gap` black pixels between and no
  * border; empty places black; every pixel then repeated scale × scale (nearest neighbour). */

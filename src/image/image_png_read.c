@@ -139,3 +139,37 @@ int image_png_read(const void *data, size_t length, int side_max, const char *wh
     out->pixels = r.pixels;
     return 0;
 }
+
+/* One pixel of `from` channels to `to` channels; false when that would lose something. */
+static bool fit_pixel(const uint8_t *pixel, int from, int to, uint8_t *out)
+{
+    const bool grey = from <= 2, opaque = from % 2 == 1 || pixel[from - 1] == 255;
+    for (int c = 0; c < to; c++)
+        out[c] = pixel[grey ? 0 : c];
+    return opaque && (grey || to == 3 || (pixel[1] == pixel[0] && pixel[2] == pixel[0]));
+}
+
+int image_png_read_as(const void *data, size_t length, struct image_shape shape, const char *what,
+                      uint8_t *pixels, struct err *e)
+{
+    struct image_png png;
+    int bad = image_png_read(data, length, shape.width > shape.height ? shape.width : shape.height,
+                             what, &png, e);
+    if (bad)
+        return -1;
+    const int from = png.shape.channels, to = shape.channels;
+    const size_t plane = (size_t)shape.width * (size_t)shape.height;
+    if (png.shape.width != shape.width || png.shape.height != shape.height)
+        bad = err_fail(e, ERR_INPUT, what, "has %d×%d pixels, %d×%d are needed", png.shape.width,
+                       png.shape.height, shape.width, shape.height);
+    for (size_t i = 0; i < plane && !bad; i++)
+        if (!fit_pixel(png.pixels + i * (size_t)from, from, to, pixels + i * (size_t)to))
+            bad = err_fail(e, ERR_INPUT, what, "%s at column %zu, row %zu: save it %s",
+                           from % 2 == 0 && png.pixels[i * (size_t)from + (size_t)from - 1] != 255
+                               ? "is transparent"
+                               : "has colour",
+                           i % (size_t)shape.width, i / (size_t)shape.width,
+                           to == 1 ? "as opaque grey" : "as opaque RGB");
+    free(png.pixels);
+    return bad;
+}

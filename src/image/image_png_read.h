@@ -16,4 +16,10 @@ struct image_png {
 int image_png_read(const void *data, size_t length, int side_max, const char *what,
                    struct image_png *out, struct err *e);
 
+/* Reads one picture into pixels [H,W,C] of a shape with 1 or 3 channels. Its sides must be the
+ * shape's; grey becomes colour, colour whose channels are all alike becomes grey, and alpha that is
+ * opaque everywhere is dropped: nothing is lost. ERR_INPUT for what would lose something. */
+int image_png_read_as(const void *data, size_t length, struct image_shape shape, const char *what,
+                      uint8_t *pixels, struct err *e);
+
 #endif

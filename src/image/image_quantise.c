@@ -7,6 +7,8 @@
  *
  * Pure functions of their arguments, callable from any thread. */
 #include "image.h"
+
+#include "base_rng.h"
 #include <math.h>
 
 size_t image_shape_count(struct image_shape s)
@@ -61,4 +63,30 @@ int image_quantise(const double *sample, struct image_shape shape, enum image_ro
         }
     }
     return 0;
+}
+
+void image_unquantise(const uint8_t *pixels, struct image_shape shape, enum image_rounding rounding,
+                      double *sample)
+{
+    const size_t plane = (size_t)shape.height * (size_t)shape.width;
+    const size_t channels = (size_t)shape.channels;
+    const double middle = rounding == IMAGE_ROUND_PFGM ? 0.5 : 0.0;
+
+    for (size_t c = 0; c < channels; c++)
+        for (size_t p = 0; p < plane; p++)
+            sample[c * plane + p] = ((double)pixels[p * channels + c] + middle) / 127.5 - 1.0;
+}
+
+void image_dequantise(const uint8_t *pixels, struct image_shape shape, uint64_t seed,
+                      uint64_t index, double *sample)
+{
+    const size_t plane = (size_t)shape.height * (size_t)shape.width;
+    const size_t channels = (size_t)shape.channels;
+
+    rng_uniforms(seed, index, RNG_DEQUANTISE, plane * channels, sample);
+    for (size_t c = 0; c < channels; c++)
+        for (size_t p = 0; p < plane; p++) {
+            double *to = sample + c * plane + p;
+            *to = ((double)pixels[p * channels + c] + *to) / 128.0 - 1.0;
+        }
 }

@@ -1,5 +1,6 @@
 """Starts pfgmd on a free port and talks to it; always stops what it started."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -10,12 +11,29 @@ import threading
 import time
 import unittest
 
+from prometheus_text import Metrics
+
 PFGMD = os.environ["PFGMD"]
 PFGM = os.environ["PFGM"]
 MODELS = os.environ["MODELS"]
 SANITIZER = os.environ.get("SANITIZER", "none")  # builds with one are many times slower
 DIGITS = os.path.join(MODELS, "digits8.safetensors")
 FASHION = os.path.join(MODELS, "fashion28.safetensors")
+# Machines that run tests are busy with other things. So a test waits for a state, never for a time; and where something
+# must happen at once, it may take this many seconds, of which it needs a fraction: what it is told from takes far longer.
+LATE = {"none": 5.0, "address": 15.0}.get(SANITIZER, 30.0)
+PATIENCE = 120.0 if SANITIZER == "none" else 300.0  # seconds after which a state that is waited for will not come any more
+# A solver that works on one image for longer than any test lasts: tests end it by leaving.
+ENDLESS = {"method": "heun", "steps": 100_000, "max_nfe": 10_000_000}
+
+
+def wait_until(condition, what, timeout=PATIENCE):
+    """The condition's value, once it is true."""
+    end = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < end, f"waited {timeout:.0f} s in vain: {what}"
+        time.sleep(0.02)
+    return value
 
 
 class Answer:
@@ -61,7 +79,7 @@ class Daemon:
         with self.changed:
             self.changed.notify_all()
 
-    def wait_line(self, text, timeout=60, count=1):
+    def wait_line(self, text, timeout=PATIENCE, count=1):
         end = time.monotonic() + timeout
         with self.changed:
             while True:
@@ -73,10 +91,46 @@ class Daemon:
                     raise AssertionError(f"no line with {text!r} in {self.lines}")
                 self.changed.wait(min(left, 0.2))
 
-    def connect(self, timeout=60):
+    def metrics(self):
+        answer = self.get("/metrics")
+        assert answer.status == 200
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        return Metrics(answer.body)
+
+    def wait_metrics(self, condition, what):
+        """The first metrics for which the condition holds."""
+        def look():
+            m = self.metrics()
+            return m if condition(m) else None
+        return wait_until(look, what)
+
+    def wait_work(self, live, waiting=0):
+        """Until so many images are in a slot and so many wait for one."""
+        return self.wait_metrics(
+            lambda m: (m.value("pfgmd_slots_busy"), m.sum("pfgmd_queue_images")) == (live, waiting),
+            f"{live} images live and {waiting} waiting")
+
+    def settled(self):
+        """The metrics once no other request or connection is open and nothing is queued or live, twice in a row: what
+        the kernel held back the first time has come by the second."""
+        def at_rest(m):
+            return (m.sum("pfgmd_queue_images") == 0 and m.value("pfgmd_slots_busy") == 0 and
+                    m.value("pfgmd_http_requests_open") == 1 and m.value("pfgmd_http_connections") == 1)
+
+        def look():
+            first = self.metrics()
+            time.sleep(0.05)
+            second = self.metrics()
+            return second if at_rest(first) and at_rest(second) else None
+        return wait_until(look, "the daemon comes to rest")
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def connect(self, timeout=PATIENCE):
         return socket.create_connection((self.host, self.port), timeout=timeout)
 
-    def request(self, method, path, body=None, headers=None, timeout=120):
+    def request(self, method, path, body=None, headers=None, timeout=2 * PATIENCE):
         connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         try:
             connection.request(method, path, body, headers or {})
@@ -87,7 +141,7 @@ class Daemon:
     def get(self, path, headers=None):
         return self.request("GET", path, headers=headers)
 
-    def images(self, body, accept=None, query="", timeout=120):
+    def images(self, body, accept=None, query="", timeout=2 * PATIENCE):
         headers = {"Content-Type": "application/json"}
         if accept is not None:
             headers["Accept"] = accept
@@ -106,9 +160,9 @@ class Daemon:
     def signal(self, number):
         self.process.send_signal(number)
 
-    def wait(self, timeout=60):
+    def wait(self, timeout=PATIENCE):
         code = self.process.wait(timeout)
-        self.reader.join(10)
+        self.reader.join(PATIENCE)
         return code
 
     def stop(self):
@@ -116,11 +170,11 @@ class Daemon:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(60)
+                self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        self.reader.join(10)
+        self.reader.join(PATIENCE)
         self.process.stderr.close()
         return self.process.returncode
 
@@ -138,22 +192,49 @@ class Daemon:
 
 
 def long_work(daemon, seconds, **fields):
-    """A request body that keeps one image busy for about that long on this machine and build."""
-    steps = 100
-    while True:
+    """A request body that keeps one image busy for at least about that long on this machine and build: longer when
+    something else has its processor. For work that only must not end there is ENDLESS."""
+    def measure(steps):
         solver = {"method": "euler", "steps": steps, "max_nfe": 10_000_000}
         answer = daemon.images({"seed": 1, "solver": solver})
         assert answer.status == 200, answer.body
-        compute = answer.json()["timings"]["compute_ms"] / 1000
-        if compute > 0.1 or steps >= 100_000:
-            break
+        return answer.json()["timings"]["compute_ms"] / 1000
+    steps = 100
+    while measure(steps) < 0.05 and steps < 100_000:
         steps *= 4
-    steps = max(1, min(100_000, int(steps * seconds / compute)))
+    fastest = min(measure(steps) for _ in range(3))  # the one that was disturbed least
+    steps = max(1, min(100_000, int(steps * seconds / fastest)))
     return {"seed": 1, **fields,
             "solver": {"method": "euler", "steps": steps, "max_nfe": 10_000_000}}
 
 
-def run(*args, timeout=120, env=None):
+@contextlib.contextmanager
+def closed_port():
+    """A port of the loopback address on which nobody listens, and which nobody else gets."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        yield s.getsockname()[1]
+
+
+@contextlib.contextmanager
+def scripted(answers):
+    """The address of a server that gives each of the answers to one connection."""
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        s.settimeout(2 * PATIENCE)
+
+        def serve():
+            for answer in answers:
+                connection, _ = s.accept()
+                connection.recv(65536)
+                connection.sendall(answer)
+                connection.close()
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{s.getsockname()[1]}"
+        thread.join()
+
+
+def run(*args, timeout=4 * PATIENCE, env=None):
     return subprocess.run(args, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout,
                           env=env)
 

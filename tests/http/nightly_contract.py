@@ -5,10 +5,9 @@ import json
 import os
 import subprocess
 import sys
-import time
 
-from harness import Daemon, long_work
-from test_metrics import check_sums, scrape, settled
+from harness import Daemon, long_work, wait_until
+from test_metrics import check_sums
 
 
 def answers(daemon):
@@ -22,6 +21,15 @@ def answers(daemon):
     yield "post", "/v1/images", daemon.request("POST", "/v1/images", "x", {"Content-Type": "text/x"})
     yield "get", "/v1/images/{seed}/{index}", daemon.get("/v1/images/7/3?format=json")
     yield "get", "/v1/images/{seed}/{index}", daemon.get("/v1/images/7/x")
+    picture = daemon.images({"seed": 7}).json()["images"][0]["b64"]
+    latent = daemon.request("POST", "/v1/encode", json.dumps({"images": [picture]}))
+    yield "post", "/v1/encode", latent
+    yield "post", "/v1/encode", daemon.request("POST", "/v1/encode", "{}")
+    body = {"latents": [latent.json()["images"][0]["latent"]]}
+    yield "post", "/v1/decode", daemon.request("POST", "/v1/decode", json.dumps(body))
+    body = {"between": [{"seed": 1}, {"image": picture}], "frames": 3}
+    yield "post", "/v1/interpolate", daemon.request("POST", "/v1/interpolate", json.dumps(body))
+    yield "post", "/v1/likelihood", daemon.request("POST", "/v1/likelihood", json.dumps({"images": [picture]}))
     yield "get", "/v1/models/{name}", daemon.get("/v1/models/digits8")
     yield "get", "/v1/models/{name}", daemon.get("/v1/models/none")
     for path in ["/v1/models", "/v1/capabilities", "/livez", "/healthz", "/readyz", "/version"]:
@@ -46,8 +54,7 @@ class Check:
 def main(folder):
     with Daemon("--workers", "2") as daemon:
         busy = [daemon.begin_images(long_work(daemon, 3.0, n=4)) for _ in range(3)]
-        time.sleep(0.5)
-        assert scrape(daemon).sum("pfgmd_slots_busy") > 0
+        wait_until(lambda: daemon.metrics().sum("pfgmd_slots_busy") > 0, "busy slots")
         lines = judge_metrics(daemon)
         for s in busy:
             s.close()
@@ -55,7 +62,7 @@ def main(folder):
                   "type": a.headers["Content-Type"].split(";")[0], "body": a.json()}
                  for method, path, a in answers(daemon)]
         document = daemon.get("/openapi.json").body
-        check_sums(Check, settled(daemon))
+        check_sums(Check, daemon.settled())
     print(f"promtool takes {lines} lines of a busy daemon; the sums hold when it is idle again")
     with open(os.path.join(folder, "openapi.json"), "wb") as f:
         f.write(document)

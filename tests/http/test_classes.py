@@ -1,5 +1,6 @@
 """Class-conditional models, from training to every way of asking: what a class does and does not change."""
 
+import base64
 import json
 import os
 import random
@@ -49,10 +50,10 @@ class Classes(unittest.TestCase):
         cls.addClassCleanup(cls.folder.cleanup)
         cls.model = train(cls.folder.name)
         cls.daemon = Daemon("--workers", "2", model=cls.model)
-        cls.addClassCleanup(cls.daemon.stop)
 
     @classmethod
     def tearDownClass(cls):
+        cls.daemon.stop()
         cls.daemon.check_sanitizers()
 
     def ask(self, **fields):
@@ -101,6 +102,32 @@ class Classes(unittest.TestCase):
         self.assertEqual([n.status for n in names], [200] * 4)
         self.assertEqual(names[0].body, names[1].body)
         self.assertEqual(len({n.headers["ETag"] for n in names}), 3)
+
+    def flow(self, task, **fields):
+        answer = self.daemon.request("POST", "/v1/" + task, json.dumps(fields), {"Content-Type": "application/json"})
+        self.assertEqual(answer.status, 200, answer.body)
+        return answer.json()["images"]
+
+    def test_latents_are_of_the_class_that_is_named(self):
+        """Both ways and between; of all data where none is named."""
+        seeds = [{"seed": 5}, {"seed": 6}]
+        for given, label in [("top", 1), (2, 2), (None, None)]:
+            named = {"class": given}
+            way = self.flow("interpolate", between=seeds, frames=2, dtype="uint8", **named)
+            self.assertEqual([i["class"] for i in way], [label] * 2)
+            up = self.flow("encode", images=[way[0]["b64"]], **named)
+            self.assertEqual(up[0]["class"], label)
+            down = self.flow("decode", latents=[up[0]["latent"]], **named)
+            self.assertEqual(down[0]["class"], label)
+            told = self.flow("likelihood", images=[way[0]["b64"]], seed=1, solver={"rtol": 0.01}, **named)
+            self.assertEqual(told[0]["class"], label)
+            if given is None:
+                self.assertEqual(up, self.flow("encode", images=[way[0]["b64"]]))
+                self.assertEqual(way, self.flow("interpolate", between=seeds, frames=2))
+            else:
+                self.assertNotEqual(up[0]["latent"], self.flow("encode", images=[way[0]["b64"]])[0]["latent"])
+        answer = self.daemon.request("POST", "/v1/encode?class=3", base64.b64decode(way[0]["b64"]), {"Content-Type": "image/png"})
+        self.assertEqual((answer.status, answer.json()["errors"][0]["pointer"]), (422, "/class"))
 
     def test_archives_arrays_and_events_tell_the_class(self):
         want = [i["class"] for i in self.ask(n=5, seed=3)["images"]]

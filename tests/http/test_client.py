@@ -3,12 +3,14 @@
 import hashlib
 import os
 import shutil
+import struct
 import tarfile
 import tempfile
+import time
 import unittest
 import zipfile
 
-from harness import Daemon, SharedDaemon, run
+from harness import Daemon, SharedDaemon, closed_port, run, scripted
 
 GET = os.path.join(os.environ["CLIENTS"], "shell", "pfgm-get")
 
@@ -75,6 +77,52 @@ class Client(SharedDaemon):
             self.assertEqual(sorted(names(out)), ["manifest.json"] +
                              [f"pfgm-7-{k}.png" for k in range(3)])
 
+    def test_latents_there_and_back(self):
+        path = [os.path.join(self.folder.name, name) for name in ["x.png", "z.npy", "y.png", "x.npy"]]
+        self.assertEqual(self.get("-s", "5", "-o", path[0]).returncode, 0)
+        result = self.get("-e", path[0], "-i", str(2**64 - 1), "-o", path[1])
+        self.assertEqual((result.returncode, result.stdout), (0, b""), result.stderr)
+        with open(path[0], "rb") as f:
+            picture = f.read()
+        latent = self.daemon.request("POST", "/v1/encode?format=npy", picture, {"Content-Type": "image/png"}).body
+        with open(path[1], "rb") as f:
+            self.assertEqual(f.read(), latent)
+        for out, digest in [(path[2], "y-000.png"), (path[3], "x.npy")]:
+            result = self.get("-d", path[1], "-m", "heun", "-k", "4", "-c", "none", "-M", "digits8", "-o", out)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            kind = "npy" if out.endswith("npy") else "png"
+            down = self.daemon.request("POST", f"/v1/decode?method=heun&steps=4&format={kind}", latent,
+                                       {"Content-Type": "application/x-npy"}).body
+            self.assertEqual(self.digest(digest), hashlib.sha256(down).hexdigest())
+        result = self.get("-a", path[0], "-b", "18446744073709551615,3", "-n", "3", "-o", path[2])
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertTrue({"y-000.png", "y-001.png", "y-002.png"} <= set(os.listdir(self.folder.name)))
+        sheet = self.get("-a", path[1], "-b", "8", "-g", "5", "-o", path[2])
+        self.assertEqual(sheet.returncode, 0, sheet.stderr)
+        with open(path[2], "rb") as f:
+            self.assertEqual(struct.unpack(">II", f.read(24)[16:]), (40, 16))
+        result = self.get("-l", path[0], "-s", "7", "-i", "3")
+        told = self.daemon.request("POST", "/v1/likelihood?seed=7&first_index=3", picture, {"Content-Type": "image/png"}).json()
+        self.assertEqual(result.stdout.decode(), f"3 {told['images'][0]['bits_per_dimension']}\nseed 7\n")
+
+    def test_models(self):
+        result = self.get("-L")
+        self.assertEqual((result.returncode, result.stdout), (0, b"digits8 ready\n"), result.stderr)
+
+    def test_a_503_is_tried_again_after_the_time_that_it_names(self):
+        """A server that is full once, and then answers; and one that stays full."""
+        full = (b"HTTP/1.1 503 x\r\nRetry-After: 1\r\nContent-Type: application/problem+json\r\nConnection: close\r\n"
+                b"Content-Length: 37\r\n\r\n{\"code\":\"queue_full\",\"detail\":\"full\"}")
+        good = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nPNG!"
+        for answers, args, code in [([full, good], [], 0), ([full, full], ["-r", "1"], 1), ([full], ["-r", "0"], 1)]:
+            with scripted(answers) as address:
+                begun = time.monotonic()
+                result = run("sh", GET, "-u", address, *args, "-o", self.out)
+            self.assertEqual(result.returncode, code, result.stderr)
+            self.assertEqual(time.monotonic() - begun >= 1.0, len(answers) > 1)
+            if code:
+                self.assertIn(b"503: full", result.stderr)
+
     def test_a_key(self):
         keys, key = (os.path.join(self.folder.name, name) for name in ("keys", "key"))
         with open(keys, "w", encoding="ascii") as f:
@@ -98,6 +146,16 @@ class Client(SharedDaemon):
             (["-m", 'a"b', "-o", self.out], 2, b"plain name"),
             (["-n", "1"], 2, b"-o OUT.png"),
             (["-o", "x.jpg"], 2, b".png"),
+            (["-c", 'a\\"b', "-o", self.out], 1, b"/class"),
+            (["-c", "a\nb", "-o", self.out], 2, b"control"),
+            (["-a", "1", "-o", self.out], 2, b"together"),
+            (["-a", "1", "-b", "x", "-o", self.out], 2, b"whole number"),
+            (["-a", "y", "-b", "1", "-o", self.out], 2, b"whole number"),
+            (["-a", "1", "-b", "/nonexistent.png", "-o", self.out], 2, b"cannot read"),
+            (["-e", "/nonexistent.png", "-o", "x.npy"], 2, b"cannot read"),
+            (["-e", GET, "-o", "x.npy"], 2, b".png or .npy"),
+            (["-e", GET, "-o", self.out], 2, b"as .npy"),
+            (["-e", GET, "-L"], 2, b"only one"),
             (["-o", self.out, "more"], 2, b"unexpected"),
             (["-Z"], 2, b"Usage"),
             (["-o", "/nonexistent/x.png"], 1, b"cannot write"),
@@ -110,9 +168,8 @@ class Client(SharedDaemon):
         self.assertEqual(os.listdir(self.folder.name), [])
 
     def test_no_server(self):
-        with Daemon() as other:
-            port = other.port
-        result = run("sh", GET, "-u", f"http://127.0.0.1:{port}", "-o", self.out)
+        with closed_port() as port:
+            result = run("sh", GET, "-u", f"http://127.0.0.1:{port}", "-o", self.out)
         self.assertEqual(result.returncode, 1)
         self.assertIn(b"no answer from", result.stderr)
 

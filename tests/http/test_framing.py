@@ -2,13 +2,12 @@
 parsers could read differently."""
 
 import json
-import os
 import re
 import socket
 import time
 import unittest
 
-from harness import Daemon, SharedDaemon
+from harness import LATE, PATIENCE, Daemon, SharedDaemon, wait_until
 
 BODY = b'{"seed":11}'
 CLOSE = b"Connection: close\r\n"
@@ -16,24 +15,30 @@ LAST = CLOSE + b"\r\n"  # ends a head whose answer is the last
 NEXT = b"GET /version HTTP/1.1\r\nHost: x\r\n" + LAST
 
 
-def read_answers(s, timeout=30):
-    """Everything until the other side closes, or half a second of silence; whether it closed."""
-    data, closed = b"", False
+def read_answers(s, timeout=PATIENCE, quiet=None):
+    """Everything until the other side closes; whether it did. With `quiet`, that many seconds of silence after the first
+    bytes end it too: for connections that may stay open."""
+    data = b""
     s.settimeout(timeout)
-    while True:
-        try:
-            piece = s.recv(65536)
-        except socket.timeout:
-            break
-        except ConnectionResetError:
-            closed = True
-            break
-        if not piece:
-            closed = True
-            break
-        data += piece
-        s.settimeout(0.5)
-    return data, closed
+    try:
+        while piece := s.recv(65536):
+            data += piece
+            if quiet is not None:
+                s.settimeout(quiet)
+    except socket.timeout:
+        return data, False
+    except ConnectionResetError:
+        pass
+    return data, True
+
+
+def send_all(s, data):
+    """Sends what the other side lets through: it may close before the end of what it refuses, and what it said before
+    can be read all the same."""
+    try:
+        s.sendall(data)
+    except (BrokenPipeError, ConnectionResetError):
+        pass
 
 
 def statuses(data):
@@ -41,10 +46,10 @@ def statuses(data):
 
 
 class Framing(SharedDaemon):
-    def exchange(self, data, timeout=30):
+    def exchange(self, data):
         with self.daemon.connect() as s:
-            s.sendall(data)
-            return read_answers(s, timeout)
+            send_all(s, data)
+            return read_answers(s)
 
     def post(self, head, body=BODY):
         return b"POST /v1/images HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n" + body
@@ -134,20 +139,24 @@ class Framing(SharedDaemon):
         self.assertLess(data.index(b"X-Pfgm-Seed"), data.index(b'"pfgmd"'))
 
     def test_expect_continue_cpp_httplib_349(self):
-        begun = time.monotonic()
+        """It comes at once: in the best of five, as the machine may be busy."""
         body = BODY + b" " * 2000
-        with self.daemon.connect() as s:
-            s.sendall(self.post(b"Expect: 100-continue\r\nContent-Length: %d\r\n" % len(body), b""))
-            self.assertTrue(s.recv(100).startswith(b"HTTP/1.1 100"))
-            self.assertLess(time.monotonic() - begun, 0.2)
-            s.sendall(body)
-            data, _ = read_answers(s)
-        self.assertEqual(statuses(data), [200])
+        times = []
+        for _ in range(5):
+            with self.daemon.connect() as s:
+                begun = time.monotonic()
+                s.sendall(self.post(CLOSE + b"Expect: 100-continue\r\nContent-Length: %d\r\n" % len(body), b""))
+                self.assertTrue(s.recv(100).startswith(b"HTTP/1.1 100"))
+                times.append(time.monotonic() - begun)
+                s.sendall(body)
+                data, _ = read_answers(s)
+            self.assertEqual(statuses(data), [200])
+        self.assertLess(min(times), 0.2)
 
     def test_expect_is_refused_before_the_body_cpp_httplib_349(self):
         for head, status in [(b"Content-Length: 1073741824\r\n", 413),
                              (b"Content-Length: 5\r\nContent-Type: text/plain\r\n", 415)]:
-            data, closed = self.exchange(self.post(b"Expect: 100-continue\r\n" + head, b""), 5)
+            data, closed = self.exchange(self.post(b"Expect: 100-continue\r\n" + head, b""))
             self.assertEqual((statuses(data), closed), ([status], True), data)
 
     def test_too_large_bodies(self):
@@ -195,7 +204,8 @@ class Framing(SharedDaemon):
 
     def test_client_leaves_during_the_answer_cpp_httplib_77(self):
         body = (b'{"seed":1,"n":64,"grid":{"scale":16},"solver":{"method":"euler","steps":2}}')
-        before = len(os.listdir(f"/proc/{self.daemon.process.pid}/fd"))
+        self.daemon.settled()
+        before = self.daemon.descriptors()
         for i in range(60):
             s = self.daemon.connect()
             s.sendall(self.post(b"Content-Length: %d\r\n" % len(body), body))
@@ -204,10 +214,7 @@ class Framing(SharedDaemon):
             if i % 2:
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             s.close()
-        end = time.monotonic() + 30
-        while len(os.listdir(f"/proc/{self.daemon.process.pid}/fd")) > before:
-            self.assertLess(time.monotonic(), end, "descriptors leak")
-            time.sleep(0.05)
+        wait_until(lambda: self.daemon.descriptors() <= before, "as few descriptors as before")
 
 
 class Slow(unittest.TestCase):
@@ -221,29 +228,19 @@ class Slow(unittest.TestCase):
             trickling[0].sendall(head)
             trickling[1].sendall(body)
             begun = time.monotonic()
-            open_ones, answers = set(trickling), 0
-            while open_ones and time.monotonic() - begun < 10:
-                time.sleep(0.3)
+            open_ones, answers = list(trickling), {s: b"" for s in trickling}
+            while open_ones and time.monotonic() - begun < PATIENCE:
                 for s in list(open_ones):
-                    try:
-                        s.send(b"a")
-                        s.setblocking(False)
-                        piece = s.recv(1000)
-                        if piece == b"":
-                            open_ones.discard(s)
-                            continue
-                        self.assertEqual(statuses(piece), [408])
-                        answers += 1
-                    except BlockingIOError:
-                        pass
-                    except (BrokenPipeError, ConnectionResetError):
-                        open_ones.discard(s)
-                    finally:
-                        s.setblocking(True)
+                    data, ended = read_answers(s, 0.15)  # before the byte, which may be one to a closed end
+                    answers[s] += data
+                    if ended:
+                        open_ones.remove(s)
+                    else:
+                        send_all(s, b"a")
             self.assertFalse(open_ones)
-            self.assertEqual(answers, 1)  # the one whose body was due
-            daemon.wait_line("/v1/images 408 ", timeout=5)
-            self.assertLess(time.monotonic() - begun, 6)
+            self.assertEqual([statuses(answers[s]) for s in trickling], [[], [408]])  # one whose body was due
+            daemon.wait_line("/v1/images 408 ")
+            self.assertLess(time.monotonic() - begun, 2 + LATE)
             self.assertTrue(read_answers(silent)[1])
             for s in [silent, *trickling]:
                 s.close()
@@ -254,7 +251,7 @@ class Slow(unittest.TestCase):
             idle = [daemon.connect() for _ in range(30)]
             begun = time.monotonic()
             self.assertEqual(daemon.get("/livez").status, 200)
-            self.assertLess(time.monotonic() - begun, 10)
+            self.assertLess(time.monotonic() - begun, 1 + LATE)
             for s in idle:
                 s.close()
 

@@ -3,11 +3,10 @@ and whether the connection must be closed after it. After each row the daemon mu
 
 import concurrent.futures
 import socket
-import time
 import unittest
 
-from harness import SharedDaemon
-from test_framing import read_answers, statuses
+from harness import SharedDaemon, wait_until
+from test_framing import read_answers, send_all, statuses
 
 H = b"Host: x\r\n"
 POST = b"POST /v1/images HTTP/1.1\r\n" + H
@@ -126,12 +125,13 @@ ROWS = {
 
 class Hostile(SharedDaemon):
     def send(self, row):
+        data, status, closed = row
         with self.daemon.connect() as s:
-            try:
-                s.sendall(row[0])
-                return read_answers(s, 10)
-            except (BrokenPipeError, ConnectionResetError):
-                return b"", True
+            send_all(s, data)
+            if closed:
+                return read_answers(s)
+            # Where no answer will do, silence will: the rest of a request is waited for.
+            return read_answers(s, *([2] if status is None else []), quiet=0.5)
 
     def test_the_table(self):
         self.assertGreaterEqual(len(ROWS), 60)
@@ -172,15 +172,8 @@ class Hostile(SharedDaemon):
                 self.assertEqual(self.daemon.get("/livez").status, 200)
                 alive += 1
         self.assertEqual(alive, 6)
-        end = time.monotonic() + 10
-        while self.connections() > 3:  # none is kept by a client that has gone
-            self.assertLess(time.monotonic(), end)
-            time.sleep(0.1)
-
-    def connections(self):
-        text = self.daemon.get("/metrics").body.decode()
-        value = next(x for x in text.split("\n") if x.startswith("pfgmd_http_connections "))
-        return float(value.split()[1])
+        # none is kept by a client that has gone
+        wait_until(lambda: self.daemon.metrics().value("pfgmd_http_connections") <= 3, "connections end")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import threading
 import time
 import unittest
 
-from harness import DIGITS, FASHION, PFGMD, Daemon, long_work, run
+from harness import (DIGITS, ENDLESS, FASHION, LATE, PATIENCE, PFGMD, SANITIZER, Daemon,
+                     closed_port, long_work, run, wait_until)
 
 
 def status_of(s):
@@ -30,31 +31,32 @@ def cpu_seconds(pid):
 
 class Start(unittest.TestCase):
     def test_health_before_ready_llama_cpp_14092(self):
-        """503 while loading; the first 200 means that work succeeds."""
-        many = [f"--model=f{i}={FASHION}" for i in range(16)]
+        """503 while loading, which takes many times what the questions take; the first 200 means that work succeeds."""
+        count = 60 if SANITIZER == "none" else 12
+        many = [f"--model=f{i}={FASHION}" for i in range(count)]
         with Daemon(*many, model=None, ready=False) as daemon:
             first = daemon.get("/readyz")
             self.assertEqual((first.status, first.json()["code"]), (503, "loading"))
-            self.assertRegex(first.json()["detail"], r"model \d+ of 16")
+            self.assertRegex(first.json()["detail"], rf"model \d+ of {count}\b")
             self.assertEqual(daemon.get("/livez").status, 200)
             verbose = daemon.get("/readyz?verbose")
             self.assertEqual(verbose.status, 503)
             self.assertFalse(verbose.json()["checks"][0]["ok"])
-            self.assertEqual(daemon.get("/v1/models/f15").json()["state"], "loading")
+            self.assertEqual(daemon.get(f"/v1/models/f{count - 1}").json()["state"], "loading")
             work = daemon.images({})
             self.assertEqual((work.status, work.json()["code"]), (503, "loading"))
             self.assertEqual(work.headers["Retry-After"], "1")
-            while daemon.get("/readyz").status != 200:
-                time.sleep(0.02)
+            wait_until(lambda: daemon.get("/readyz").status == 200, "ready")
             solver = {"method": "euler", "steps": 2}
-            self.assertEqual(daemon.images({"model": "f15", "solver": solver}).status, 200)
+            self.assertEqual(daemon.images({"model": f"f{count - 1}", "solver": solver}).status, 200)
             self.assertEqual(daemon.images({"solver": solver}).headers["X-Pfgm-Model"], "f0")
 
     def test_first_ready_answer_can_work_llama_cpp_14092(self):
         for _ in range(5):
             with Daemon(ready=False) as daemon:
+                end = time.monotonic() + PATIENCE
                 while daemon.get("/readyz").status != 200:
-                    pass
+                    self.assertLess(time.monotonic(), end)
                 self.assertEqual(daemon.images({"seed": 1}).status, 200)
 
     def test_port_taken_rayforce_473(self):
@@ -62,7 +64,7 @@ class Start(unittest.TestCase):
             begun = time.monotonic()
             address = f"127.0.0.1:{daemon.port}"
             second = run(PFGMD, "--model", DIGITS, "--listen", address)
-            self.assertLess(time.monotonic() - begun, 1)
+            self.assertLess(time.monotonic() - begun, LATE)
             self.assertEqual(second.returncode, 1)
             self.assertIn(address.encode(), second.stderr)
             self.assertIn(b"in use", second.stderr)
@@ -133,7 +135,7 @@ class Start(unittest.TestCase):
                 socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
             path = os.path.join(folder, "notify")
             s.bind(path)
-            s.settimeout(1)
+            s.settimeout(1 if os.environ["HAVE_SYSTEMD"] == "0" else PATIENCE)
             heard = []
 
             def listen(until):
@@ -168,16 +170,17 @@ class Start(unittest.TestCase):
     def test_health_flag(self):
         with Daemon() as daemon:
             self.assertEqual(run(PFGMD, "--health", f"127.0.0.1:{daemon.port}").returncode, 0)
-            port = daemon.port
-        result = run(PFGMD, "--health", f"127.0.0.1:{port}")
+        with closed_port() as port:
+            result = run(PFGMD, "--health", f"127.0.0.1:{port}")
         self.assertEqual((result.returncode, result.stderr.count(b"\n")), (1, 1))
 
 
 class Busy(unittest.TestCase):
     def test_health_while_busy_ik_llama_cpp_1210(self):
+        """An answer that had to wait for work would wait until that ends, which is after the test."""
         with Daemon("--workers", "2") as daemon:
-            body = long_work(daemon, 2.0)
-            begun = [daemon.begin_images(body) for _ in range(8)]
+            begun = [daemon.begin_images({"solver": ENDLESS}) for _ in range(8)]
+            daemon.wait_metrics(lambda m: m.value("pfgmd_slots_busy") > 0, "work")
             times = []
             for i in range(200):
                 start = time.monotonic()
@@ -187,8 +190,8 @@ class Busy(unittest.TestCase):
             times.sort()
             print(f"health while busy: median {times[100] * 1e3:.1f} ms, slowest "
                   f"{times[-1] * 1e3:.1f} ms")
-            self.assertLess(times[190], 0.1)
-            self.assertLess(times[-1], 1.0)
+            self.assertLess(times[100], LATE / 20)
+            self.assertLess(times[-1], LATE)
             for s in begun:
                 s.close()
 
@@ -197,77 +200,75 @@ class Busy(unittest.TestCase):
         limit = "ulimit -n 64; exec \"$0\" \"$@\""
         with Daemon("--idle-timeout", "60", command=["sh", "-c", limit]) as daemon:
             idle = [daemon.connect() for _ in range(100)]
-            time.sleep(0.5)
-            before = cpu_seconds(daemon.process.pid)
-            time.sleep(2)
-            self.assertLess(cpu_seconds(daemon.process.pid) - before, 0.4)
+            self.wait_quiet(daemon, 0.4)
             self.assertLess(len(daemon.lines), 12)
             for s in idle:
                 s.close()
-            end = time.monotonic() + 5
-            while daemon.images({"seed": 1}).status != 200:  # 503 while the ends come in
-                self.assertLess(time.monotonic(), end)
+            # 503 while the ends come in
+            wait_until(lambda: daemon.images({"seed": 1}).status == 200, "service again")
+
+    def wait_quiet(self, daemon, most):
+        """Until two seconds have passed in which the daemon used that little of the processor. What it still did at first
+        is over then; one that never comes to rest fails."""
+        def look():
+            before = cpu_seconds(daemon.process.pid)
+            time.sleep(2)
+            return cpu_seconds(daemon.process.pid) - before < most
+        wait_until(look, f"two seconds with less than {most} of the processor", 20)
 
     def test_idle_uses_no_processor_openblas_5171(self):
         with Daemon("--workers", "2") as daemon:
             self.assertEqual(daemon.images({"n": 8}).status, 200)
             open_one = daemon.connect()
-            time.sleep(0.3)
-            before = cpu_seconds(daemon.process.pid)
-            time.sleep(2)
-            self.assertLess(cpu_seconds(daemon.process.pid) - before, 0.05)
+            self.wait_quiet(daemon, 0.05)
             open_one.close()
 
     def test_full_queue_lattice_932(self):
         """Exactly what does not fit is refused, at once; the rest is served."""
         with Daemon("--workers", "1", "--batch", "1", "--queue", "4") as daemon:
-            body = long_work(daemon, 1.0)
-            running = daemon.begin_images(body)
-            time.sleep(0.3)
+            running = daemon.begin_images({"solver": ENDLESS})
+            daemon.wait_work(1)
             waiting = [daemon.begin_images({"seed": k}) for k in range(4)]
-            time.sleep(0.2)
+            daemon.wait_work(1, 4)
             self.assertEqual(daemon.get("/readyz").status, 200)
             for _ in range(6):
                 refused = daemon.images({"seed": 9})
                 self.assertEqual((refused.status, refused.json()["code"]), (503, "queue_full"))
                 self.assertGreaterEqual(int(refused.headers["Retry-After"]), 1)
                 self.assertEqual(refused.json()["limit"], 4)
-            for s in [running, *waiting]:
+            running.close()
+            for s in waiting:
                 self.assertEqual(status_of(s), 200)
                 s.close()
 
     def test_disconnect_cancels_llama_cpp_24496(self):
         for reset in [False, True]:
             with Daemon("--workers", "1", "--batch", "1") as daemon:
-                body = long_work(daemon, 20.0)
-                s = daemon.begin_images(body)
-                time.sleep(0.3)
+                s = daemon.begin_images({"solver": ENDLESS})
+                daemon.wait_work(1)
                 if reset:
                     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 left = time.monotonic()
                 s.close()
-                daemon.wait_line("/v1/images 499 ", timeout=5)
-                self.assertLess(time.monotonic() - left, 1.0)
+                daemon.wait_line("/v1/images 499 ")
+                self.assertLess(time.monotonic() - left, LATE)
                 self.assertEqual(daemon.images({"seed": 1}).status, 200)
-                self.assertLess(time.monotonic() - left, 8)
 
     def test_queued_of_vanished_clients_llama_cpp_13262(self):
         """What waits for clients that have gone is never computed."""
         with Daemon("--workers", "1", "--batch", "1") as daemon:
-            running = daemon.begin_images(long_work(daemon, 1.0))
-            time.sleep(0.2)
-            queued = [daemon.begin_images({"seed": 1, "solver": {
-                "method": "euler", "steps": 100000, "max_nfe": 10_000_000}}) for _ in range(5)]
-            time.sleep(0.2)
+            running = daemon.begin_images({"solver": ENDLESS})
+            daemon.wait_work(1)
+            queued = [daemon.begin_images({"seed": 1, "solver": ENDLESS}) for _ in range(5)]
+            daemon.wait_work(1, 5)
             for s in queued:
                 s.close()
-            daemon.wait_line("/v1/images 499 ", timeout=5, count=5)
-            begun = time.monotonic()
-            answer = daemon.images({"seed": 2})
-            self.assertEqual(answer.status, 200)
-            self.assertLess(time.monotonic() - begun, 60)
-            self.assertEqual(status_of(running), 200)
+            daemon.wait_line("/v1/images 499 ", count=5)
+            daemon.wait_work(1, 0)  # still the first
             running.close()
+            begun = time.monotonic()
+            self.assertEqual(daemon.images({"seed": 2}).status, 200)
+            self.assertLess(time.monotonic() - begun, LATE)
 
 
 class Stop(unittest.TestCase):
@@ -278,18 +279,23 @@ class Stop(unittest.TestCase):
                 begun = time.monotonic()
                 daemon.signal(number)
                 self.assertEqual(daemon.wait(), 0)
-                self.assertLess(time.monotonic() - begun, 2)
+                self.assertLess(time.monotonic() - begun, LATE)
                 for s in idle:
                     s.close()
 
     def test_drain_kserve_3360(self):
-        """What runs and what waits ends with 200; new work gets 503 and a closed connection."""
-        with Daemon("--workers", "1", "--batch", "2") as daemon:
+        """What runs and what waits ends with 200; new work gets 503 and a closed connection. One that runs as long as its
+        client stays keeps the process until all has been seen."""
+        with Daemon("--workers", "1", "--batch", "2", "--drain-timeout", "600") as daemon:
             body = long_work(daemon, 1.5)
+            before = daemon.metrics().sum("pfgmd_images_admitted_total")
             kept = daemon.connect()
-            begun = [daemon.begin_images({**body, "seed": k}) for k in range(2)]
+            endless = daemon.begin_images({"solver": ENDLESS})
+            daemon.wait_work(1)
+            begun = [daemon.begin_images(body)]
+            daemon.wait_work(2)
             begun += [daemon.begin_images({"seed": k}) for k in range(4)]
-            time.sleep(0.3)
+            daemon.wait_metrics(lambda m: m.sum("pfgmd_images_admitted_total") == before + 6, "all of it")
             daemon.signal(signal.SIGTERM)
             daemon.wait_line("stopping")
             ready = daemon.get("/readyz")
@@ -298,37 +304,37 @@ class Stop(unittest.TestCase):
             new = daemon.images({"seed": 1})
             self.assertEqual((new.status, new.json()["code"]), (503, "draining"))
             self.assertEqual(new.headers["Connection"], "close")
-            self.assertIsNone(daemon.process.poll())
             for s in begun:
                 self.assertEqual(status_of(s), 200)
                 s.close()
+            self.assertIsNone(daemon.process.poll())
+            endless.close()
             self.assertEqual(daemon.wait(), 0)
             kept.close()
 
     def test_drain_timeout(self):
         """What is not finished in time is answered with 503, and the exit code is still 0."""
         with Daemon("--workers", "1", "--batch", "2", "--drain-timeout", "1") as daemon:
-            body = long_work(daemon, 60.0)
-            begun = [daemon.begin_images(body) for _ in range(4)]
-            time.sleep(0.3)
+            begun = [daemon.begin_images({"solver": ENDLESS}) for _ in range(4)]
+            daemon.wait_work(2, 2)
             start = time.monotonic()
             daemon.signal(signal.SIGTERM)
             for s in begun:
                 self.assertEqual(status_of(s), 503)
                 s.close()
             self.assertEqual(daemon.wait(), 0)
-            self.assertLess(time.monotonic() - start, 4)
+            self.assertLess(time.monotonic() - start, 1 + LATE)
 
     def test_second_signal(self):
         with Daemon("--workers", "1") as daemon:
-            s = daemon.begin_images(long_work(daemon, 60.0))
-            time.sleep(0.2)
+            s = daemon.begin_images({"solver": ENDLESS})
+            daemon.wait_work(1)
             daemon.signal(signal.SIGTERM)
             daemon.wait_line("stopping")
             begun = time.monotonic()
             daemon.signal(signal.SIGINT)
             self.assertNotEqual(daemon.wait(), 0)
-            self.assertLess(time.monotonic() - begun, 2)
+            self.assertLess(time.monotonic() - begun, LATE)
             s.close()
 
     def test_stop_while_loading(self):
@@ -337,7 +343,7 @@ class Stop(unittest.TestCase):
             begun = time.monotonic()
             daemon.signal(signal.SIGTERM)
             self.assertEqual(daemon.wait(), 0)
-            self.assertLess(time.monotonic() - begun, 3)
+            self.assertLess(time.monotonic() - begun, LATE)
 
     def test_stop_under_load(self):
         """Clients that keep asking through the stop never see anything but 200, 503 or an end."""
@@ -347,7 +353,10 @@ class Stop(unittest.TestCase):
             def ask():
                 while not stop.is_set():
                     try:
-                        seen.add(daemon.images({"n": 2}, timeout=30).status)
+                        seen.add(daemon.images({"n": 2}).status)
+                    except TimeoutError:
+                        seen.add("no answer")
+                        return
                     except OSError:
                         return
                     except Exception as e:  # http.client: an end before the answer
@@ -356,14 +365,13 @@ class Stop(unittest.TestCase):
             threads = [threading.Thread(target=ask) for _ in range(16)]
             for t in threads:
                 t.start()
-            time.sleep(0.5)
+            wait_until(lambda: 200 in seen, "an answer before the stop")
             daemon.signal(signal.SIGTERM)
             self.assertEqual(daemon.wait(), 0)
             stop.set()
             for t in threads:
                 t.join()
-            self.assertLessEqual(seen, {200, 503, "RemoteDisconnected"})
-            self.assertIn(200, seen)
+            self.assertLessEqual(seen, {200, 503})
 
     def test_as_pid_1(self):
         """The first process of a container gets no default actions from the kernel."""
@@ -388,7 +396,7 @@ class Stop(unittest.TestCase):
             children = f"/proc/{process.pid}/task/{process.pid}/children"
             with open(children, encoding="ascii") as f:
                 os.kill(int(f.read().split()[0]), signal.SIGTERM)
-            self.assertEqual(process.wait(10), 0)
+            self.assertEqual(process.wait(PATIENCE), 0)
         finally:
             os.close(read)
             process.kill()

@@ -67,6 +67,12 @@ class Schema:
         for i, item in enumerate(value):
             self.check(item, rule, f"{where}/{i}")
 
+    def rule_minItems(self, value, rule, _, __):
+        return len(value) >= rule
+
+    def rule_maxItems(self, value, rule, _, __):
+        return len(value) <= rule
+
     def rule_oneOf(self, value, rule, _, where):
         def fits(r):
             try:
@@ -117,6 +123,7 @@ class OpenApi(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         cls.daemon.stop()
+        cls.daemon.check_sanitizers()
         cls.folder.cleanup()
 
     def operation(self, path, method):
@@ -172,6 +179,47 @@ class OpenApi(unittest.TestCase):
         signed = set(re.findall(r'_PART "&(\w+)="', (ROOT / "src/http/http_link.c").read_text()))
         self.assertEqual(len(signed), 3)
         self.assertEqual(query, set(re.findall(r'"(\w+)"[,}]', lookup)) | signed)
+
+    def test_every_field_of_the_other_tasks(self):
+        source = (ROOT / "src/http/http_flow.c").read_text()
+        table = re.findall(r'\[HTTP_TASK_(\w+)\] = \{"(\w+)", (COMMON|PICTURES)( "[^"]*")?, "([^"]*)"\}', source)
+        self.assertEqual(len(table), 4)
+        common = set(re.search(r'#define COMMON "([^"]*)"', source)[1].split())
+        pictures = common | set(re.search(r'#define PICTURES COMMON "([^"]*)"', source)[1].split())
+        schemas = self.document["components"]["schemas"]
+        names = {"ENCODE": "EncodeRequest", "DECODE": "DecodeRequest", "INTERPOLATE": "InterpolateRequest",
+                 "LIKELIHOOD": "LikelihoodRequest"}
+        for task, given, base, more, own in table:
+            fields = (common if base == "COMMON" else pictures) | set(more.strip(' "').split()) | set(own.split())
+            self.assertEqual(set(schemas[names[task]]["properties"]), fields | {given})
+            operation = self.operation("/v1/" + task.lower(), "POST")
+            query = {self.schema.resolve(p)["name"] for p in operation["parameters"]}
+            expected = {"format"}
+            if len(operation["requestBody"]["content"]) > 1:
+                expected = fields - {"solver", "grid"} | set(schemas["Solver"]["properties"])
+                if "grid" in fields:
+                    expected |= {"columns", "scale"}
+            self.assertEqual(query, expected, task)
+
+    def test_answers_of_the_other_tasks_fit(self):
+        picture = self.daemon.images({"seed": 1}).json()["images"][0]["b64"]
+        rows = [("encode", "EncodeRequest", {"images": [picture], "label": "x", "timeout_s": 60, "priority": "batch"}),
+                ("likelihood", "LikelihoodRequest", {"images": [picture], "seed": 1, "probes": 1, "constant": "reference",
+                                                     "solver": {"rtol": 0.01, "atol": 0.01}}),
+                ("interpolate", "InterpolateRequest", {"between": [{"seed": "1", "index": 2}, {"image": picture}], "frames": 3,
+                                                       "solver": {"steps": 3, "method": "heun"}, "grid": {"scale": 2}})]
+        for path, name, body in rows:
+            self.schema.check(body, {"$ref": "#/components/schemas/" + name})
+            answer = self.daemon.request("POST", "/v1/" + path, json.dumps(body), {"Content-Type": "application/json"})
+            self.assertEqual(answer.status, 200, answer.body)
+            self.check_answer("/v1/" + path, "POST", answer)
+            if path == "encode":
+                rows.append(("decode", "DecodeRequest", {"latents": [answer.json()["images"][0]["latent"]], "dtype": "uint8"}))
+            for bad in ["{}", "{", "[]"]:
+                refused = self.daemon.request("POST", "/v1/" + path, bad, {"Content-Type": "application/json"})
+                self.check_answer("/v1/" + path, "POST", refused)
+            for query in ["?format=npy", "?format=gif"]:
+                self.check_answer("/v1/" + path, "POST", self.daemon.request("POST", "/v1/" + path + query, json.dumps(body)))
 
     def test_every_choice_that_is_documented_works(self):
         request = self.document["components"]["schemas"]["ImageRequest"]["properties"]

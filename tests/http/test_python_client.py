@@ -3,20 +3,21 @@
 import asyncio
 import hashlib
 import os
-import socket
 import sys
 import tempfile
-import threading
 import time
 import unittest
 import zipfile
 
-from harness import Daemon
+try:
+    import numpy
+except ImportError:
+    numpy = None
+
+from harness import ENDLESS, Daemon, closed_port, scripted
 
 sys.path.insert(0, os.path.join(os.environ["CLIENTS"], "python"))
 import pfgmd  # noqa: E402
-
-LONG = {"method": "euler", "steps": 100000, "max_nfe": 10_000_000}
 
 
 class Images(unittest.TestCase):
@@ -61,13 +62,10 @@ class Images(unittest.TestCase):
         self.assertIn("preview", kinds)
 
     def test_leaving_the_events_ends_the_work(self):
-        for event in self.client.events(n=4, solver=LONG):
+        for event in self.client.events(n=4, solver=ENDLESS):
             if event.kind == "started":
                 break
-        end = time.monotonic() + 10
-        while b"pfgmd_slots_busy 0\n" not in self.daemon.get("/metrics").body:
-            self.assertLess(time.monotonic(), end)
-            time.sleep(0.05)
+        self.daemon.wait_work(0)
 
     def test_refusals_are_exceptions(self):
         with self.assertRaises(pfgmd.InvalidParameter) as caught:
@@ -82,7 +80,7 @@ class Images(unittest.TestCase):
         with self.assertRaises(pfgmd.NumericalFailure):
             list(self.client.events(solver={"method": "rk45", "max_nfe": 8}))
         with self.assertRaises(pfgmd.DeadlineExceeded):
-            self.client.images(timeout_s=0.2, solver=LONG)
+            self.client.images(timeout_s=0.2, solver=ENDLESS)
         with self.assertRaises(ValueError):
             pfgmd.Client("ftp://x")
 
@@ -103,12 +101,48 @@ class Images(unittest.TestCase):
         self.assertEqual(one, many)
         self.assertEqual((kinds[-1], ready), ("done", True))
 
+    def test_latents_there_and_back(self):
+        tight = {"method": "rk45", "rtol": 1e-5, "atol": 1e-5}
+        images = self.client.images(n=2, seed=5, solver=tight)
+        latents = self.client.encode([i.png for i in images], first_index=2**63)
+        self.assertEqual([z.index for z in latents], [2**63, 2**63 + 1])
+        self.assertEqual(self.client.encode(images[0].png)[0].npy, latents[0].npy)
+        back = self.client.decode(latents, solver=tight, class_=None, grid={"columns": 1})
+        sheet = self.client.decode([z.npy for z in latents], solver=tight, grid={"columns": 1})
+        self.assertEqual(back[0].png, sheet[0].png)
+        way = self.client.interpolate((5, 0), (2**64 - 1, 3), frames=3)
+        self.assertEqual(way[0].png[:4], b"\x89PNG")
+        self.assertEqual(len(self.client.interpolate(images[0].png, latents[1])), 10)
+        told = self.client.likelihood([i.png for i in images], seed=2**64 - 1, solver={"rtol": 1e-2})
+        self.assertEqual([t.seed for t in told], [2**64 - 1] * 2)
+        self.assertTrue(all(0 < t.bits_per_dimension < 12 and t.nfe > 6 for t in told))
+        with self.assertRaises(pfgmd.InvalidParameter) as caught:
+            self.client.encode(b"GIF89a")
+        self.assertEqual(caught.exception.errors[0]["pointer"], "/images/0")
+
+        async def same():
+            client = pfgmd.AsyncClient("http://127.0.0.1:%d" % self.daemon.port)
+            up = await client.encode(images[0].png)
+            down = await client.decode(up[0], solver=tight)
+            told = await client.likelihood(images[0].png, seed=1, probes=1, solver={"rtol": 1e-2})
+            return up[0].npy, down[0].png, len(await client.interpolate((1, 0), (2, 0), 2)), told[0].seed
+        self.assertEqual(asyncio.run(same()), (latents[0].npy, self.client.decode(latents[0], solver=tight)[0].png, 2, 1))
+
+    @unittest.skipUnless(numpy, "numpy is not installed")
+    def test_arrays_there_and_back(self):
+        pixels = self.client.array(n=2, seed=5)
+        latents = self.client.encode_array(pixels)
+        self.assertEqual((latents.shape, latents.dtype.name), ((2, 1, 8, 8), "float32"))
+        numpy.testing.assert_array_equal(latents, self.client.encode_array(pixels[..., 0]))
+        back = self.client.decode_array(latents, method="rk45", rtol=1e-5, atol=1e-5)
+        self.assertLessEqual(int(numpy.abs(back.astype(int) - pixels).max()), 1)
+        numpy.testing.assert_array_equal(self.client.encode(self.client.images(seed=5)[0].png)[0].to_numpy(), latents[0])
+
 
 class Trouble(unittest.TestCase):
     def test_nobody_there(self):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            client = pfgmd.Client("http://127.0.0.1:%d" % s.getsockname()[1])
+        with closed_port() as port:
+            client = pfgmd.Client("http://127.0.0.1:%d" % port)
             self.assertFalse(client.live())
             with self.assertRaises(pfgmd.Unavailable):
                 client.images()
@@ -118,19 +152,10 @@ class Trouble(unittest.TestCase):
         answers = [b"HTTP/1.1 503 x\r\nRetry-After: 1\r\nContent-Type: application/problem+json\r\n"
                    b"Content-Length: 21\r\n\r\n{\"code\":\"queue_full\"}",
                    b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{\"data\":[]}"]
-        with socket.create_server(("127.0.0.1", 0)) as s:
-            def serve():
-                for answer in answers:
-                    connection, _ = s.accept()
-                    connection.recv(65536)
-                    connection.sendall(answer)
-                    connection.close()
-            thread = threading.Thread(target=serve)
-            thread.start()
+        with scripted(answers) as address:
             begun = time.monotonic()
-            self.assertEqual(pfgmd.Client("127.0.0.1:%d" % s.getsockname()[1]).models(), [])
+            self.assertEqual(pfgmd.Client(address).models(), [])
             self.assertGreaterEqual(time.monotonic() - begun, 1.0)
-            thread.join()
 
     def test_keys(self):
         with tempfile.NamedTemporaryFile("w", suffix=".keys") as f:

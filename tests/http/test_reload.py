@@ -1,5 +1,6 @@
 """New models in the place of old ones, and the ends of life that test_lifecycle.py leaves out."""
 
+import json
 import os
 import shutil
 import signal
@@ -10,8 +11,8 @@ import threading
 import time
 import unittest
 
-from harness import DIGITS, FASHION, PFGMD, SANITIZER, Daemon, long_work
-from test_metrics import check_sums, scrape, settled
+from harness import DIGITS, ENDLESS, FASHION, LATE, PATIENCE, PFGMD, SANITIZER, Daemon, long_work, wait_until
+from test_metrics import check_sums
 from test_security import Admin
 
 
@@ -35,22 +36,21 @@ class Reload(unittest.TestCase):
     def tearDown(self):
         self.folder.cleanup()
 
-    def wait_reload(self, daemon, state):
-        end = time.monotonic() + 60
-        while True:
+    @staticmethod
+    def wait_reload(daemon, state):
+        def look():
             note = daemon.get("/v1/models/m").json().get("reload", {})
-            if note.get("state") == state:
-                return note
-            assert time.monotonic() < end, note
-            time.sleep(0.02)
+            return note if note.get("state") == state else None
+        return wait_until(look, f"a reload that is {state}")
 
     def test_another_model_takes_the_name_under_load(self):
         """What was asked of the old model is answered by it; nothing fails, ready stays ready."""
         with Daemon(*self.args, model=None) as daemon:
             old = daemon.images({"seed": 1}).json()
             body = {**long_work(daemon, 1.0), "n": 2}
+            before = daemon.metrics().sum("pfgmd_images_admitted_total")
             held = [daemon.begin_images(body) for _ in range(3)]
-            time.sleep(0.2)
+            daemon.wait_metrics(lambda m: m.sum("pfgmd_images_admitted_total") == before + 6, "work on the old model")
             seen, stop = [], threading.Event()
 
             def ask():
@@ -62,25 +62,26 @@ class Reload(unittest.TestCase):
             threads = [threading.Thread(target=ask) for _ in range(3)]
             for t in threads:
                 t.start()
+            wait_until(lambda: (200, 8) in seen, "an answer of the old model")
             replace(self.path, FASHION)
             status, o = self.admin.request("POST", "/admin/v1/models/m/reload")
             self.assertEqual((status, o["reload"]), (202, "loading"))
             self.wait_reload(daemon, "ok")
-            end = time.monotonic() + 30
-            while time.monotonic() < end and (200, 28) not in seen:
-                time.sleep(0.05)
+            wait_until(lambda: (200, 28) in seen, "an answer of the new model")
             stop.set()
             for t in threads:
                 t.join()
             self.assertEqual({s for s, _ in seen}, {200})
             self.assertEqual({w for _, w in seen if w}, {8, 28})
             for s in held:
-                head = s.recv(65536)
-                self.assertTrue(head.startswith(b"HTTP/1.1 200"), head[:200])
-                self.assertIn(old["model"]["sha256"].encode(), head)
+                with s.makefile("rb") as f:
+                    head = b"".join(iter(f.readline, b"\r\n"))
+                    text = f.read(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+                self.assertTrue(head.startswith(b"HTTP/1.1 200"), head)
+                self.assertEqual(json.loads(text)["model"]["sha256"], old["model"]["sha256"])
                 s.close()
             self.assertNotEqual(daemon.get("/v1/models/m").json()["sha256"], old["model"]["sha256"])
-            m = settled(daemon)
+            m = daemon.settled()
             check_sums(self, m)
             self.assertEqual(m.value("pfgmd_model_reloads_total", outcome="ok"), 1)
 
@@ -100,7 +101,7 @@ class Reload(unittest.TestCase):
                 after = daemon.images({"seed": 1}).json()["images"][0]["sha256"]
                 self.assertEqual(after, before)
                 self.assertEqual(
-                    scrape(daemon).value("pfgmd_model_reloads_total", outcome="failed"), count)
+                    daemon.metrics().value("pfgmd_model_reloads_total", outcome="failed"), count)
             replace(self.path, DIGITS)
             daemon.signal(signal.SIGHUP)
             self.wait_reload(daemon, "ok")
@@ -113,7 +114,7 @@ class Reload(unittest.TestCase):
                     self.admin.request("POST", "/admin/v1/models/m/reload")
                     self.wait_reload(daemon, "ok")
                     daemon.images({"seed": 1, "solver": {"method": "euler", "steps": 1}})
-                return scrape(daemon).value("process_resident_memory_bytes")
+                return daemon.metrics().value("process_resident_memory_bytes")
             first = resident(10)
             self.assertLess(resident(20), first * 1.25 + (8 << 20))
 
@@ -140,7 +141,7 @@ class Reload(unittest.TestCase):
 class Life(unittest.TestCase):
     def test_a_drain_may_be_delayed(self):
         """Not ready at once, but work is taken until the delay is over."""
-        with Daemon("--drain-delay", "1") as daemon:
+        with Daemon("--drain-delay", "3") as daemon:
             begun = time.monotonic()
             daemon.signal(signal.SIGTERM)
             daemon.wait_line("not ready any more")
@@ -148,7 +149,8 @@ class Life(unittest.TestCase):
             self.assertEqual((ready.status, ready.json()["code"]), (503, "draining"))
             self.assertEqual(daemon.images({"seed": 1}).status, 200)
             self.assertEqual(daemon.wait(), 0)
-            self.assertLess(abs(time.monotonic() - begun - 1), 0.9)
+            self.assertGreaterEqual(time.monotonic() - begun, 3)
+            self.assertLess(time.monotonic() - begun, 3 + LATE)
 
     def test_stop_during_a_reload(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -161,7 +163,7 @@ class Life(unittest.TestCase):
                 daemon.wait_line("SIGHUP")
                 daemon.signal(signal.SIGTERM)
                 self.assertEqual(daemon.wait(), 0)
-                self.assertLess(time.monotonic() - begun, 3)
+                self.assertLess(time.monotonic() - begun, LATE)
 
     @unittest.skipIf(os.environ["HAVE_SYSTEMD"] == "0", "built without libsystemd")
     def test_a_socket_may_be_handed_over(self):
@@ -181,7 +183,7 @@ class Life(unittest.TestCase):
                     s.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
                     self.assertTrue(s.recv(100).startswith(b"HTTP/1.1 200"))
                 process.terminate()
-                self.assertEqual(process.wait(10), 0)
+                self.assertEqual(process.wait(PATIENCE), 0)
             finally:
                 process.kill()
                 process.wait()
@@ -193,16 +195,24 @@ class Life(unittest.TestCase):
                 socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
             path = os.path.join(folder, "notify")
             s.bind(path)
-            s.settimeout(3)
-            env = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"}
+            s.settimeout(PATIENCE)
+            limit_s = 1 if SANITIZER == "none" else 2
+            env = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": f"{limit_s}000000"}
             with Daemon("--workers", "2", env=env) as daemon:
-                busy = daemon.begin_images({**long_work(daemon, 20.0), "n": 8})
+                busy = daemon.begin_images({"solver": ENDLESS, "n": 8})
+                daemon.wait_metrics(lambda m: m.value("pfgmd_slots_busy") == 8, "work")
+                s.setblocking(False)
+                try:
+                    while s.recv(4096):
+                        pass  # what came before
+                except BlockingIOError:
+                    s.settimeout(PATIENCE)
                 times = []
-                while len(times) < 8:
+                while len(times) < 5:
                     if s.recv(4096) == b"WATCHDOG=1":
                         times.append(time.monotonic())
                 gaps = [b - a for a, b in zip(times, times[1:])]
-                self.assertLess(max(gaps), 0.4)
+                self.assertLess(max(gaps), limit_s)
                 busy.close()
 
     def test_settings_from_the_environment(self):

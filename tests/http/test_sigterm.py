@@ -5,23 +5,23 @@ import signal
 import time
 import unittest
 
-from harness import FASHION, SANITIZER, Daemon, long_work
+from harness import ENDLESS, FASHION, LATE, Daemon, long_work
 from test_lifecycle import status_of
 from test_streams import Events
-
-LATE = 1.0 if SANITIZER == "none" else 4.0  # seconds on top, for a machine that does other things
 
 
 class Sigterm(unittest.TestCase):
     def check(self, args, least, most, *, prepare, numbers=(signal.SIGTERM,), code=0, model=...):
-        """Ends after `least` to `most` seconds from the first signal; returns what was prepared."""
+        """Ends after `least` to `most` seconds from the first signal; returns what was prepared. A second signal comes
+        when the daemon has said what it made of the first."""
         kwargs = {} if model is ... else {"model": model, "ready": False}
         with Daemon("--workers", "1", "--batch", "2", *args, **kwargs) as daemon:
             held = prepare(daemon)
             begun = time.monotonic()
-            for number in numbers:
+            daemon.signal(numbers[0])
+            for number in numbers[1:]:
+                daemon.wait_line("not ready any more" if "--drain-delay" in args else "stopping")
                 daemon.signal(number)
-                time.sleep(0.2 if len(numbers) > 1 else 0)
             got = daemon.wait()
             took = time.monotonic() - begun
             if isinstance(code, int):
@@ -30,10 +30,10 @@ class Sigterm(unittest.TestCase):
             self.assertLess(took, most + LATE)
             return held
 
-    def work(self, daemon, seconds, count, **fields):
-        body = long_work(daemon, seconds, **fields)
-        held = [daemon.begin_images({**body, "seed": k}) for k in range(count)]
-        time.sleep(0.3)
+    def work(self, daemon, body=None):
+        """Two images at once, which do not end by themselves if nothing else is said."""
+        held = [daemon.begin_images({**(body or {"solver": ENDLESS}), "seed": k}) for k in range(2)]
+        daemon.wait_work(2)
         return held
 
     def statuses(self, held):
@@ -53,40 +53,43 @@ class Sigterm(unittest.TestCase):
         self.check(["--drain-delay", "1"], 1.0, 1.2, prepare=lambda d: d.images({}))
 
     def test_busy_ends_with_its_work(self):
-        held = self.check(["--drain-timeout", "60"], 0.1, 12, prepare=lambda d: self.work(d, 1.0, 2))
+        held = self.check(["--drain-timeout", "600"], 0, 60,
+                          prepare=lambda d: self.work(d, long_work(d, 3.0)))
         self.assertEqual(self.statuses(held), {200})
 
     def test_busy_beyond_the_time(self):
         held = self.check(["--drain-timeout", "1"], 1.0, 2.0,
-                          prepare=lambda d: self.work(d, 60.0, 2))
+                          prepare=self.work)
         self.assertEqual(self.statuses(held), {503})
 
     def test_delay_and_time_add_up(self):
         held = self.check(["--drain-delay", "1", "--drain-timeout", "1"], 2.0, 3.0,
-                          prepare=lambda d: self.work(d, 60.0, 2))
+                          prepare=self.work)
         self.assertEqual(self.statuses(held), {503})
 
     def test_no_time_at_all(self):
-        held = self.check(["--drain-timeout", "0"], 0, 1.0, prepare=lambda d: self.work(d, 60.0, 2))
+        held = self.check(["--drain-timeout", "0"], 0, 1.0, prepare=self.work)
         self.assertEqual(self.statuses(held), {503})
 
     def test_full_queue(self):
         def fill(daemon):
-            body, held = long_work(daemon, 60.0), []
+            held = []
             while not re.search(rb'pfgmd_queue_images{priority="interactive"} 4\n', daemon.get("/metrics").body):
                 self.assertLess(len(held), 40, "the queue does not fill")
-                held.append(daemon.begin_images({**body, "seed": len(held)}))
+                held.append(daemon.begin_images({"solver": ENDLESS, "seed": len(held)}))
                 time.sleep(0.1)
-            self.assertEqual(daemon.images({}, timeout=20).status, 503)
+            self.assertEqual(daemon.images({}).status, 503)
             return held
         held = self.check(["--drain-timeout", "1", "--queue", "4"], 1.0, 2.0, prepare=fill)
         self.assertEqual(self.statuses(held), {503})
 
     def test_open_streams(self):
         def stream(daemon):
-            body = long_work(daemon, 60.0, n=4)
+            body = {"solver": ENDLESS, "n": 4}
             streams = [Events(daemon, body) for _ in range(2)]
-            return streams, [daemon.begin_images({**body, "format": f}) for f in ("zip", "npy")]
+            others = [daemon.begin_images({**body, "format": f}) for f in ("zip", "npy")]
+            daemon.wait_work(2, 14)
+            return streams, others
         streams, others = self.check(["--drain-timeout", "1"], 1.0, 2.0, prepare=stream)
         for s in streams:
             kind, problem, _, _ = list(s)[-1]
@@ -96,12 +99,12 @@ class Sigterm(unittest.TestCase):
 
     def test_a_second_signal_while_draining(self):
         for pair in [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)]:
-            held = self.check(["--drain-timeout", "60"], 0.2, 0.5, numbers=pair, code=143,
-                              prepare=lambda d: self.work(d, 60.0, 2))
+            held = self.check(["--drain-timeout", "60"], 0, 0.5, numbers=pair, code=143,
+                              prepare=self.work)
             self.assertEqual(self.statuses(held), {None})
 
     def test_a_second_signal_in_the_delay(self):
-        self.check(["--drain-delay", "60"], 0.2, 0.5, code=130,
+        self.check(["--drain-delay", "60"], 0, 0.5, code=130,
                    numbers=(signal.SIGTERM, signal.SIGINT), prepare=lambda d: d.images({}))
 
 

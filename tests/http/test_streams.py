@@ -4,7 +4,6 @@ import base64
 import hashlib
 import io
 import json
-import os
 import socket
 import struct
 import tarfile
@@ -13,7 +12,7 @@ import time
 import unittest
 import zipfile
 
-from harness import SANITIZER, Daemon, SharedDaemon, long_work
+from harness import ENDLESS, LATE, PATIENCE, SANITIZER, Daemon, SharedDaemon, long_work, wait_until
 
 
 def read_npy(data):
@@ -55,11 +54,11 @@ def png_pixels(data):
 
 
 class Events:
-    """A reader of server-sent events on a socket."""
+    """A reader of server-sent events on a socket, which it closes after the last."""
 
     def __init__(self, daemon, body, query=""):
         text = json.dumps(body).encode()
-        self.socket = daemon.connect(timeout=60)
+        self.socket = daemon.connect()
         self.socket.sendall(b"POST /v1/images" + query.encode() + b" HTTP/1.1\r\nHost: x\r\n"
                             b"Accept: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(text)
                             + text)
@@ -94,6 +93,7 @@ class Events:
                     yield None, fields.get(""), None, time.monotonic()
             if self._more() == 0:
                 assert self.rest == b""
+                self.close()
                 return
 
     def close(self):
@@ -221,8 +221,7 @@ class Formats(SharedDaemon):
         kind, problem, _, _ = events[-1]
         self.assertEqual((kind, problem["code"]), ("failed", "numerical_failure"))
         self.assertRegex(problem["errors"][0]["pointer"], "^/images/[01]$")
-        body = long_work(self.daemon, 5.0)
-        kind, problem, _, _ = list(Events(self.daemon, {**body, "timeout_s": 0.3}))[-1]
+        kind, problem, _, _ = list(Events(self.daemon, {"solver": ENDLESS, "timeout_s": 0.3}))[-1]
         self.assertEqual((kind, problem["code"], problem["status"]),
                          ("failed", "deadline_exceeded", 504))
 
@@ -235,16 +234,16 @@ class Formats(SharedDaemon):
 class Pace(unittest.TestCase):
     def test_progress_arrives_as_it_happens_libevent_536(self):
         with Daemon("--workers", "1") as daemon:
+            work = long_work(daemon, 3.0)
             begun = time.monotonic()
-            events = list(Events(daemon, long_work(daemon, 2.0)))
-            first = events[0][3]
+            events = list(Events(daemon, work))
+            first, end = events[0][3], events[-1][3]
             progress = [e for e in events if e[0] == "progress"]
             self.assertEqual(events[0][0], "queued")
-            self.assertLess(first - begun, 20)
+            self.assertLess(first - begun, (end - begun) / 2)  # not all at the end
             self.assertGreaterEqual(len(progress), 3)
-            gaps = [b[3] - a[3] for a, b in zip(progress, progress[1:])]
-            self.assertGreater(min(gaps), 0.2)   # at most four a second
-            self.assertLess(max(gaps), 1.0)
+            self.assertLess(progress[0][3] - begun, (end - begun) / 2)
+            self.assertLessEqual(len(progress), (end - begun) / 0.25)  # at most four a second
             fractions = [e[1]["fraction"] for e in progress]
             self.assertEqual(fractions, sorted(fractions))
             self.assertEqual(progress[0][1]["images_total"], 1)
@@ -252,14 +251,16 @@ class Pace(unittest.TestCase):
     def test_comments_while_it_waits_mistral_vibe_794(self):
         """Behind other work a stream says so, then that it is still there."""
         with Daemon("--workers", "1", "--batch", "1") as daemon:
-            running = daemon.begin_images(long_work(daemon, 60.0, n=32))
-            time.sleep(0.2)
+            running = daemon.begin_images({"solver": ENDLESS, "n": 4})
+            daemon.wait_work(1, 3)
+            begun = time.monotonic()
             stream = Events(daemon, {"seed": 1})
-            begun, events = time.monotonic(), iter(stream)
+            events = iter(stream)
             self.assertEqual(next(events)[0], "queued")
             kind, _, _, arrival = next(events)
             self.assertIsNone(kind)
-            self.assertLess(abs(arrival - begun - 15), 2)
+            self.assertGreater(arrival - begun, 14.9)
+            self.assertLess(arrival - begun, 16 + LATE)
             running.close()
             self.assertEqual([e[0] for e in events if e[0] in ("started", "done")],
                              ["started", "done"])
@@ -291,14 +292,14 @@ class Pace(unittest.TestCase):
             stalled.connect((daemon.host, daemon.port))
             stalled.sendall(b"POST /v1/images HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n"
                             b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
-            time.sleep(0.5)
+            daemon.wait_metrics(lambda m: m.sum("pfgmd_images_admitted_total") == others * n + 64, "the stalled one")
             beside = round_of(others)
             for results in [alone, beside]:
                 self.assertEqual({r[:2] for r in results.values()}, {("done", n)})
             mean = [sum(r[2] for r in results.values()) / others for results in (alone, beside)]
             print(f"{others} streams: {mean[0]:.2f} s each, beside a stalled one {mean[1]:.2f} s")
-            self.assertLess(mean[1], 2 * mean[0] + 1)
-            stalled.settimeout(60)
+            self.assertLess(mean[1], 4 * mean[0] + LATE)  # behind the stalled one they would never end
+            stalled.settimeout(PATIENCE)
             data = b""
             while piece := stalled.recv(1 << 16):
                 data += piece
@@ -309,29 +310,25 @@ class Pace(unittest.TestCase):
     def test_readers_that_leave_free_everything(self):
         with Daemon("--workers", "2", "--batch", "2") as daemon:
             daemon.images({})
-            work = long_work(daemon, 20.0)
-            before = len(os.listdir(f"/proc/{daemon.process.pid}/fd"))
+            daemon.settled()
+            before = daemon.descriptors()
             for word in ["events", "zip", "npy", "tar", "npz"]:
-                text = json.dumps({**work, "n": 2}).encode()
+                text = json.dumps({"solver": ENDLESS, "n": 2}).encode()
                 s = daemon.connect()
                 s.sendall(b"POST /v1/images?format=%s HTTP/1.1\r\nHost: x\r\n"
                           b"Content-Length: %d\r\n\r\n" % (word.encode(), len(text)) + text)
-                time.sleep(0.2)
+                daemon.wait_work(2)
                 s.close()
                 left = time.monotonic()
-                daemon.wait_line(f"/v1/images?format={word} 499 ", timeout=5)
-                self.assertLess(time.monotonic() - left, 1)
+                daemon.wait_line(f"/v1/images?format={word} 499 ")
+                self.assertLess(time.monotonic() - left, LATE)
             self.assertEqual(daemon.images({"seed": 1}).status, 200)
-            end = time.monotonic() + 10
-            while len(os.listdir(f"/proc/{daemon.process.pid}/fd")) > before:
-                self.assertLess(time.monotonic(), end, "descriptors leak")
-                time.sleep(0.05)
+            wait_until(lambda: daemon.descriptors() <= before, "as few descriptors as before")
 
     def test_streams_end_with_the_server_mtplx_124(self):
         """After the time to finish is up each stream gets a last event, and the process ends."""
         with Daemon("--workers", "1", "--batch", "2", "--drain-timeout", "1") as daemon:
-            work = long_work(daemon, 60.0, n=16)
-            streams = [Events(daemon, work) for _ in range(3)]
+            streams = [Events(daemon, {"solver": ENDLESS, "n": 16}) for _ in range(3)]
             idle = [daemon.connect() for _ in range(2)]
             begun = time.monotonic()
             daemon.process.terminate()
@@ -340,7 +337,7 @@ class Pace(unittest.TestCase):
                 self.assertEqual((kind, problem["code"]), ("failed", "draining"))
                 stream.close()
             self.assertEqual(daemon.wait(), 0)
-            self.assertLess(time.monotonic() - begun, 4)
+            self.assertLess(time.monotonic() - begun, 1 + LATE)
             for s in idle:
                 s.close()
 

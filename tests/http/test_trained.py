@@ -40,7 +40,7 @@ class Trained(unittest.TestCase):
 
     def run_pfgm(self, *words):
         done = subprocess.run([PFGM, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True, timeout=300)
+                              stderr=subprocess.PIPE, text=True, timeout=800)
         self.assertEqual(done.returncode, 0, done.stderr)
 
     def serve(self, model):

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { createServer } from "node:http";
+import { createServer as createTcpServer } from "node:net";
 import { test } from "node:test";
 
 const { Client, PfgmdError } = await import(process.env.CLIENTS + "/js/index.js");
@@ -9,7 +10,7 @@ const client = new Client(process.env.ADDRESS);
 const LONG = { method: "euler", steps: 100000, max_nfe: 10000000 };
 const sha256 = bytes => createHash("sha256").update(bytes).digest("hex");
 async function idle() {
-  for (const end = Date.now() + 10000; !/pfgmd_slots_busy 0\n/.test(await (await fetch(process.env.ADDRESS + "/metrics")).text());)
+  for (const end = Date.now() + 120000; !/pfgmd_slots_busy 0\n/.test(await (await fetch(process.env.ADDRESS + "/metrics")).text());)
     assert.ok(Date.now() < end, "slots stay busy");
 }
 
@@ -27,6 +28,38 @@ test("files and arrays of every kind", async () => {
   assert.equal(shape.length, 4);
   assert.ok(data instanceof Float32Array && data.length === shape.reduce((a, b) => a * b));
   await assert.rejects(client.file("jpg"), TypeError);
+});
+
+test("latents there and back, between, and how likely", async () => {
+  const solver = { method: "rk45", rtol: 1e-3, atol: 1e-3 };
+  const images = await client.images({ n: 2, seed: 5, class: null });
+  const latents = await client.encode(images.map(i => i.png), { first_index: 2n ** 63n, solver });
+  assert.deepEqual(latents.map(z => z.index), [2n ** 63n, 2n ** 63n + 1n]);
+  assert.deepEqual((await client.encode(images[1].png, { solver }))[0].npy, latents[1].npy);
+  const [again, other] = await client.decode([latents[0], latents[1].npy]);
+  assert.equal((await client.decode(latents[0]))[0].sha256, again.sha256);
+  assert.notEqual(other.sha256, again.sha256);
+  const way = await client.interpolate({ seed: 2n ** 64n - 1n, index: 3 }, latents[1], { frames: 3 });
+  assert.equal(way.length, 3);
+  assert.equal((await client.interpolate(latents[0], latents[1].npy, { frames: 2 })).length, 2);
+  const [told] = await client.likelihood(images[0].png, { seed: 2n ** 64n - 1n, solver: { rtol: 0.5, atol: 0.5 } });
+  assert.equal(told.seed, 2n ** 64n - 1n);
+  assert.ok(told.bitsPerDimension > 0 && told.bitsPerDimension < 12 && told.nfe > 6);
+  const pixels = await client.array({ n: 2, seed: 5, class: null }), up = await client.encodeArray(pixels, { rtol: 1e-3, atol: 1e-3 });
+  assert.deepEqual(up.shape, [2, pixels.shape[3], pixels.shape[1], pixels.shape[2]]);
+  const down = await client.decodeArray(up), apart = down.data.map((v, i) => Math.abs(v - pixels.data[i]));
+  assert.ok(apart.reduce((a, b) => a + b) / apart.length < 2);
+  await assert.rejects(client.encodeArray({ shape: [1], data: [1] }), TypeError);
+  await assert.rejects(client.encode(new Uint8Array([1])), e => e.errors[0].pointer === "/images/0" && e.code === "invalid_parameter");
+  await assert.rejects(client.interpolate({ seed: 1 }, { seed: 2 }, { frames: 1e6 }), e => e.limit === 64);
+  await assert.rejects(client.file("png", { n: 2 }), e => e.available.includes("application/zip") && e.status === 406);
+});
+
+test("the types name every code that the server has", async () => {
+  const { readFileSync } = await import("node:fs");
+  const types = readFileSync(process.env.CLIENTS + "/js/index.d.ts", "utf8");
+  const codes = (await (await fetch(process.env.ADDRESS + "/openapi.json")).json()).components.schemas.Problem.properties.code.enum;
+  for (const code of codes) assert.ok(types.includes(`| "${code}"`), code);
 });
 
 test("events, and leaving them ends the work", async () => {
@@ -51,8 +84,12 @@ test("refusals say why", async () => {
   await assert.rejects(client.images({ n: 0 }), e => e instanceof PfgmdError && e.status === 422 && e.errors[0].pointer === "/n");
   await assert.rejects(client.model("other"), e => e.status === 404 && e.code === "not_found");
   await assert.rejects(async () => { for await (const _ of client.events({ solver: { method: "rk45", max_nfe: 8 } })); }, { code: "numerical_failure" });
-  assert.equal(await new Client("http://127.0.0.1:9").live(), false);
-  await assert.rejects(new Client("http://127.0.0.1:9").models(), e => e.status === 0);
+  const deaf = createTcpServer(socket => socket.destroy()); // ends every connection without a word
+  await new Promise(r => deaf.listen(0, "127.0.0.1", r));
+  const nobody = new Client("http://127.0.0.1:" + deaf.address().port);
+  assert.equal(await nobody.live(), false);
+  await assert.rejects(nobody.models(), e => e.status === 0);
+  deaf.close();
 });
 
 test("a 503 is tried again after the time that it names", async () => {

@@ -32,11 +32,13 @@ PY
 "$PFGM" convert --exact "$scratch/ring.npy" -o "$scratch/plane.safetensors" >/dev/null
 "$PFGMD" --model "$MODEL" --model "$scratch/plane.safetensors" --listen 127.0.0.1:0 >"$scratch/log" 2>&1 &
 daemon=$!
-for _ in $(seq 200); do
+address=
+for _ in $(seq 1200); do # two minutes
     address=$(sed -n 's/.*listening on \([0-9.]*:[0-9]*\).*/\1/p' "$scratch/log" | head -n 1)
     [ -n "$address" ] && curl -fs "http://$address/readyz" >/dev/null && break
     kill -0 "$daemon" || { cat "$scratch/log" >&2; exit 1; }
     sleep 0.1
 done
+[ -n "$address" ] || { cat "$scratch/log" >&2; exit 1; }
 ADDRESS="http://$address" CLIENTS=$here/../../clients CHROMIUM=$(command -v chromium) node --test --test-concurrency=1 "$here/client.mjs" "$here/openai.mjs" \
     "$here/page.mjs"

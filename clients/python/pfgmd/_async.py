@@ -1,9 +1,9 @@
 """The same as coroutines: each call runs in a thread of the loop's executor, so nothing waits."""
 import asyncio
 import ssl
-from typing import Any, AsyncIterator, Dict, List, Optional
+from typing import Any, AsyncIterator, Dict, List, Optional, Sequence, Union
 
-from ._client import Client, Event, Image
+from ._client import Client, End, Event, Image, Latent, Likelihood
 
 _END = object()
 
@@ -37,6 +37,24 @@ class AsyncClient:
                 yield event  # type: ignore[misc]
         finally:
             source.close()  # type: ignore[attr-defined]
+
+    async def encode(self, images: Union[bytes, Sequence[bytes]], **fields: Any) -> List[Latent]:
+        return await asyncio.to_thread(self._client.encode, images, **fields)
+
+    async def encode_array(self, images: Any, **query: Any) -> Any:
+        return await asyncio.to_thread(self._client.encode_array, images, **query)
+
+    async def decode(self, latents: Union[bytes, Latent, Sequence[Union[bytes, Latent]]], **fields: Any) -> List[Image]:
+        return await asyncio.to_thread(self._client.decode, latents, **fields)
+
+    async def decode_array(self, latents: Any, **query: Any) -> Any:
+        return await asyncio.to_thread(self._client.decode_array, latents, **query)
+
+    async def interpolate(self, a: End, b: End, frames: int = 10, **fields: Any) -> List[Image]:
+        return await asyncio.to_thread(self._client.interpolate, a, b, frames, **fields)
+
+    async def likelihood(self, images: Union[bytes, Sequence[bytes]], **fields: Any) -> List[Likelihood]:
+        return await asyncio.to_thread(self._client.likelihood, images, **fields)
 
     async def models(self) -> List[Dict[str, Any]]:
         return await asyncio.to_thread(self._client.models)

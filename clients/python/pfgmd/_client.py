@@ -6,7 +6,7 @@ import os
 import ssl
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 from urllib.parse import quote, urlsplit
 
 from ._errors import PfgmdError, Unavailable, error_of, error_of_problem
@@ -36,6 +36,34 @@ class Image:
         import io
         import PIL.Image
         return PIL.Image.open(io.BytesIO(self.png))
+
+
+@dataclass(frozen=True)
+class Latent:
+    """A point on the plane where the flow begins."""
+    index: int
+    npy: bytes = field(repr=False)  #: an NPY file, float32 [1,C,H,W]
+    nfe: int
+
+    def to_numpy(self) -> Any:
+        """A numpy array float32 [C,H,W]; needs numpy."""
+        import io
+        import numpy
+        return numpy.load(io.BytesIO(self.npy), allow_pickle=False)[0]
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """How likely a model holds one image to be."""
+    index: int
+    bits_per_dimension: float
+    log_likelihood: float  #: natural logarithm of the density in data scale
+    nfe: int
+    seed: int              #: of the probes, and of the noise that bytes get
+
+
+#: An end of an interpolation: (seed, index), the bytes of a PNG, a Latent or the bytes of an NPY.
+End = Union[Tuple[int, int], bytes, Latent]
 
 
 @dataclass(frozen=True)
@@ -70,6 +98,30 @@ def image_of(data: Mapping[str, Any], seed: int) -> Image:
                  nfe=data["nfe"], label=data.get("class"), url=data.get("url"))
 
 
+def query_of(query: Mapping[str, Any]) -> str:
+    words = "&".join("%s=%s" % (quote(k.rstrip("_")), quote("null" if v is None else str(v), safe=""))
+                     for k, v in query.items())
+    return "?" + words if words else ""
+
+
+def end_of(end: End) -> Dict[str, Any]:
+    if isinstance(end, Latent):
+        return {"latent": base64.b64encode(end.npy).decode("ascii")}
+    if isinstance(end, (bytes, bytearray)):
+        kind = "image" if end[:4] == b"\x89PNG" else "latent"
+        return {kind: base64.b64encode(end).decode("ascii")}
+    seed, index = end
+    return {"seed": str(int(seed)), "index": str(int(index))}
+
+
+def given_of(name: str, data: Union[bytes, Sequence[Union[bytes, Latent]]],
+             fields: Mapping[str, Any]) -> Dict[str, Any]:
+    """The body of a route that begins with images or latents, one file or several."""
+    files = [data] if isinstance(data, (bytes, bytearray)) else list(data)
+    plain = [f.npy if isinstance(f, Latent) else f for f in files]
+    return dict(body_of(fields), **{name: [base64.b64encode(f).decode("ascii") for f in plain]})
+
+
 class Client:
     """address: "http://host:port" or "https://…". timeout: seconds of silence on a connection (images may take
     long: the server's own deadline is the field timeout_s). retries: how often a 429 or 503 is tried again."""
@@ -87,26 +139,24 @@ class Client:
 
     def images(self, n: int = 1, **fields: Any) -> List[Image]:
         """n images; every field of POST /v1/images by its name, class_ for class."""
-        return images_of(json.loads(self._post("json", dict(fields, n=n))))
+        return images_of(json.loads(self._post("json", body_of(dict(fields, n=n)))))
 
     def image(self, seed: int, index: int = 0, **query: Any) -> bytes:
         """The PNG of one image, by GET /v1/images/{seed}/{index}; the query takes model, method, steps, class_ …"""
-        words = "&".join("%s=%s" % (quote(k.rstrip("_")), quote(str("null" if v is None else v), safe=""))
-                         for k, v in query.items())
-        return self._get("/v1/images/%d/%d%s" % (seed, index, "?" + words if words else ""), "image/png")
+        return self._get("/v1/images/%d/%d%s" % (seed, index, query_of(query)), "image/png")
 
     def array(self, n: int = 1, **fields: Any) -> Any:
         """A numpy array: uint8 [n,H,W,C], or as dtype and layout say. Needs numpy."""
         import io
         import numpy
-        return numpy.load(io.BytesIO(self._post("npy", dict(fields, n=n))), allow_pickle=False)
+        return numpy.load(io.BytesIO(self._post("npy", body_of(dict(fields, n=n)))), allow_pickle=False)
 
     def save(self, path: "os.PathLike[str] | str", n: int = 1, **fields: Any) -> None:
         """Writes what the server sends, by the ending of the name: .png, .npy, .npz, .zip or .tar."""
         kind = os.fspath(path).rsplit(".", 1)[-1]
         if kind not in ("png", "npy", "npz", "zip", "tar"):
             raise ValueError("%s must end in .png, .npy, .npz, .zip or .tar" % os.fspath(path))
-        data = self._post(kind, dict(fields, n=n))
+        data = self._post(kind, body_of(dict(fields, n=n)))
         part = os.fspath(path) + ".part"
         with open(part, "wb") as f:
             f.write(data)
@@ -138,6 +188,39 @@ class Client:
                 if event.kind in ("done", "cancelled"):
                     return
         raise Unavailable(0, {"detail": "the stream of events broke off"})
+
+    # ---- latents ----
+
+    def encode(self, images: Union[bytes, Sequence[bytes]], **fields: Any) -> List[Latent]:
+        """The latents of PNGs. Fields are those of POST /v1/encode: model, solver, class_, first_index …"""
+        answer = json.loads(self._post("json", given_of("images", images, fields), "/v1/encode"))
+        return [Latent(index=int(i["index"]), npy=base64.b64decode(i["latent"]), nfe=i["nfe"]) for i in answer["images"]]
+
+    def encode_array(self, images: Any, **query: Any) -> Any:
+        """A numpy array float32 [n,C,H,W] of an array of images: uint8 [n,H,W,C] or [n,H,W], or floats [n,C,H,W] in
+        data scale. Needs numpy."""
+        return self._numpy("/v1/encode", images, query)
+
+    def decode(self, latents: Union[bytes, Latent, Sequence[Union[bytes, Latent]]], **fields: Any) -> List[Image]:
+        """The images of latents. Fields are those of POST /v1/decode: model, solver, class_, grid …"""
+        several = [latents] if isinstance(latents, Latent) else latents
+        return images_of(json.loads(self._post("json", given_of("latents", several, fields), "/v1/decode")))
+
+    def decode_array(self, latents: Any, **query: Any) -> Any:
+        """A numpy array of images, uint8 [n,H,W,C] or as dtype and layout say, of floats [n,C,H,W]. Needs numpy."""
+        return self._numpy("/v1/decode", latents, query)
+
+    def interpolate(self, a: End, b: End, frames: int = 10, **fields: Any) -> List[Image]:
+        """Images from one end to the other along the great circle between their latents, both ends among them."""
+        body = dict(body_of(fields), between=[end_of(a), end_of(b)], frames=frames)
+        return images_of(json.loads(self._post("json", body, "/v1/interpolate")))
+
+    def likelihood(self, images: Union[bytes, Sequence[bytes]], **fields: Any) -> List[Likelihood]:
+        """Of PNGs. Fields are those of POST /v1/likelihood: seed, probes, constant, model, solver, class_ …"""
+        answer = json.loads(self._post("json", given_of("images", images, fields), "/v1/likelihood"))
+        return [Likelihood(index=int(i["index"]), bits_per_dimension=i["bits_per_dimension"],
+                           log_likelihood=i["log_likelihood"], nfe=i["nfe"], seed=int(answer["seed"]))
+                for i in answer["images"]]
 
     # ---- the server ----
 
@@ -192,13 +275,12 @@ class Client:
             raise
 
     def _open(self, method: str, path: str, kind: str,
-              fields: Optional[Dict[str, Any]]) -> Tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        """An answer of 200; refusals that may pass are tried again."""
+              sent: Union[None, bytes, Dict[str, Any]]) -> Tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """An answer of 200; refusals that may pass are tried again. What is sent is fields, or an NPY file."""
         headers = {"Accept": _TYPES.get(kind, kind)}
-        body = None
-        if fields is not None:
-            headers["Content-Type"] = "application/json"
-            body = json.dumps(fields).encode()
+        if sent is not None:
+            headers["Content-Type"] = _TYPES["npy" if isinstance(sent, bytes) else "json"]
+        body = json.dumps(sent).encode() if isinstance(sent, dict) else sent
         for attempt in range(self._retries + 1):
             try:
                 connection, answer = self._ask(method, path, headers, body)
@@ -226,5 +308,13 @@ class Client:
     def _get(self, path: str, kind: str = "application/json") -> bytes:
         return self._read(self._open("GET", path, kind, None))
 
-    def _post(self, kind: str, fields: Mapping[str, Any]) -> bytes:
-        return self._read(self._open("POST", "/v1/images", kind, body_of(fields)))
+    def _post(self, kind: str, body: Dict[str, Any], path: str = "/v1/images") -> bytes:
+        return self._read(self._open("POST", path, kind, body))
+
+    def _numpy(self, path: str, array: Any, query: Mapping[str, Any]) -> Any:
+        import io
+        import numpy
+        sent = io.BytesIO()
+        numpy.save(sent, numpy.ascontiguousarray(array), allow_pickle=False)
+        answer = self._read(self._open("POST", path + query_of(query), "npy", sent.getvalue()))
+        return numpy.load(io.BytesIO(answer), allow_pickle=False)

@@ -7,6 +7,8 @@
 
 #include "http_keys.h"
 
+#include "base_cpu.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,9 +91,11 @@ static void rates_fill_up_again(void **state)
     http_keys_init(&k);
     assert_int_equal(read_text(&k, "a " SECRET " rate=20\n", NULL), 0);
     int served = 0;
+    int64_t begun = clock_ns();
     for (int i = 0; i < 40; i++)
         served += judge(&k, "Bearer secret", true) == HTTP_PROBLEM_NONE;
-    assert_in_range(served, 20, 22);
+    const double seconds = (double)(clock_ns() - begun) * 1e-9; /* in which it fills up again */
+    assert_true(served >= 20 && served <= 21 + 20 * seconds);
     usleep(120000);
     assert_int_equal(judge(&k, "Bearer secret", true), HTTP_PROBLEM_NONE);
     http_keys_clear(&k);

@@ -66,7 +66,7 @@ static void a_whole_file_is_read(void **state)
     assert_string_equal(config.models[0].name, "a-b.c_1");
     assert_string_equal(config.models[0].path, "/x/y#z.safetensors");
     assert_int_equal(config.models[0].options.kernel, NN_KERNEL_C);
-    assert_int_equal(config.models[0].options.precision, MODEL_PRECISION_F32);
+    assert_int_equal(config.models[0].options.precision, NN_PRECISION_F32);
     assert_int_equal(config.models[1].options.kernel, NN_KERNEL_AUTO);
 }
 

@@ -1,5 +1,6 @@
-/* Two images of a model as PGM or PPM files: example MODEL PREFIX writes PREFIX0 and PREFIX1.
- * Build it with: cc example.c -lpfgm. One call draws both; each is of its seed and index alone. */
+/* Two images of a model as PGM or PPM files: example MODEL PREFIX writes PREFIX0 and PREFIX1, and
+ * tells how probable the model finds each. Build it with: cc example.c -lpfgm. One call draws both;
+ * each is of its seed and index alone. */
 #include <pfgm.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,28 @@ static int image_write(const char *prefix, size_t i, const struct pfgm_model *mo
     return bad ? -1 : 0;
 }
 
+/* Bits per dimension, with the noise on the bytes that a density needs. */
+static int image_judge(const char *prefix, size_t n, struct pfgm_model *model,
+                       const uint8_t *pixels, struct pfgm_error *error)
+{
+    const uint64_t noise = 7;
+    double *images = malloc(n * pfgm_model_image_bytes(model) * sizeof *images);
+    double *bits = malloc(n * sizeof *bits);
+    if (!images || !bits)
+        snprintf(error->text, sizeof error->text, "no memory");
+    struct pfgm_likelihood_options options;
+    pfgm_likelihood_options_default(model, &options);
+    options.encode.n = n;
+    int bad = !images || !bits ||
+              pfgm_images_from_pixels(model, n, pixels, &noise, 0, images, error) != 0 ||
+              pfgm_likelihood(model, &options, images, NULL, bits, error) != 0;
+    for (size_t i = 0; i < n && !bad; i++)
+        printf("%s%zu: %.3f bits per dimension\n", prefix, i, bits[i]);
+    free(images);
+    free(bits);
+    return bad ? -1 : 0;
+}
+
 int main(int argc, char **argv)
 {
     struct pfgm_error error = {PFGM_BAD_INPUT, "usage: example MODEL PREFIX"};
@@ -36,6 +59,8 @@ int main(int argc, char **argv)
         if (image_write(argv[2], i, model, pixels) != 0)
             status =
                 (snprintf(error.text, sizeof error.text, "%s%zu: cannot write", argv[2], i), 1);
+    if (status == 0 && image_judge(argv[2], options.n, model, pixels, &error) != 0)
+        status = 1;
     if (status)
         fprintf(stderr, "%s\n", pixels ? error.text : "no memory");
     free(pixels);

@@ -40,6 +40,17 @@ run build-test none
 run build-asan address
 run build-tsan thread --suite threads
 
+# What the field's tests measured, of the plain build: the numbers in docs/field.md.
+python3 - "${logs[0]}" <<'PY'
+import json, sys
+for line in open(sys.argv[1]):
+    r = json.loads(line)
+    name = r["name"].split(" / ")[-1]
+    if name in ("field prior", "field derivative", "ode flow", "ode density", "ode orders", "ode multistep", "ode rk45_trace"):
+        print(f"== {name}")
+        print("\n".join(l for l in r.get("stdout", "").splitlines() if l.strip() and l[0] not in "[ "))
+PY
+
 # Every test must have left its line; a suite that ran nothing is a failure too.
 python3 - "${logs[@]}" <<'PY'
 import json, sys

@@ -4,13 +4,17 @@ _pfgm()
     local word=${COMP_WORDS[COMP_CWORD]} words=""
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "sample field convert inspect train eval tune plot bench --help --version" -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "sample encode decode interpolate likelihood field convert inspect train eval tune plot bench --help --version" -- "$word")
         return
     fi
     case ${COMP_WORDS[1]} in
     sample) words="--atol --class --columns --dtype --first-index --help --json --kernel --latents --max-nfe --output --precision --rtol --scale --schedule --seed --solver --steps --temperature --trajectory --workers" ;;
+    encode) words="--atol --class --help --input --json --kernel --max-nfe --output --precision --rtol --workers" ;;
+    decode) words="--atol --class --columns --dtype --help --json --kernel --latents --max-nfe --output --precision --rtol --scale --schedule --solver --steps --workers" ;;
+    interpolate) words="--atol --between --class --columns --dtype --help --json --kernel --latents --max-nfe --output --precision --rtol --scale --schedule --seeds --solver --solver-steps --steps --workers" ;;
+    likelihood) words="--atol --class --constant --epsilon --exact-trace --help --input --json --kernel --max-nfe --precision --probes --rtol --seed --time --workers" ;;
     field) words="--help --input --kernel --output --precision" ;;
-    convert) words="--config --exact --help --json --labels --output --preset --strict --t-max --t-min --weights" ;;
+    convert) words="--config --exact --help --json --labels --output --preset --source-weights --strict --t-max --t-min --weights" ;;
     inspect) words="--help --json --tensors" ;;
     train) words="--center-crop --config --continue-with --data --export-dtype --help --json --kernel --labels --output --resize --resume --steps --strict --threads" ;;
     eval) words="--data --help --json --kernel --labels --loss-points --output --seed --solver --steps --train" ;;

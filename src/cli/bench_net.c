@@ -46,8 +46,11 @@ static int solve(const struct solving *s, struct ode_solver *ode, struct model_w
     if (ode_solver_start(ode, x, s->solver.t_max, s->solver.t_min, e) < 0)
         return -1;
     while (ode_solver_status(ode) == ODE_WANTS_SLOPE) {
-        const struct model_query query = {ode_solver_point(ode), ode_solver_time(ode),
-                                          ode_solver_form(ode), MODEL_LABEL_NONE, slope};
+        const struct model_query query = {.x = ode_solver_point(ode),
+                                          .t = ode_solver_time(ode),
+                                          .form = ode_solver_form(ode),
+                                          .label = MODEL_LABEL_NONE,
+                                          .slope = slope};
         model_slopes(s->model, ws, 1, &query);
         ode_solver_feed(ode, slope);
     }
@@ -239,10 +242,14 @@ static int measure_subject(const struct bench_net_options *o, struct bench_net_r
 int bench_net_run(const struct bench_net_options *o, struct bench_net_result *out, struct err *e)
 {
     *out = (struct bench_net_result){.workers = o->workers};
-    out->peak_one = bench_peak_gflops(o->load.kernel, 1, e);
+    enum nn_kernel kernel = o->load.kernel;
+    enum nn_precision precision = o->load.precision;
+    if (nn_precision_resolve(&kernel, &precision, e))
+        return -1;
+    out->peak_one = bench_peak_gflops(kernel, precision, 1, e);
     out->peak_all = out->peak_one;
     if (out->peak_one >= 0 && out->workers > 1)
-        out->peak_all = bench_peak_gflops(o->load.kernel, out->workers, e);
+        out->peak_all = bench_peak_gflops(kernel, precision, out->workers, e);
     if (out->peak_all < 0 ||
         bench_subject_open(&out->subject, o->model, o->preset, &o->load, e) < 0)
         return -1;

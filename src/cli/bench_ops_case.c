@@ -206,6 +206,7 @@ void bench_case_close(struct bench_case *c)
         free(c->memory[i]);
     free(c->packed);
     free(c->scratch);
+    free(c->tiles);
     *c = (struct bench_case){0};
 }
 
@@ -218,47 +219,108 @@ static int renew(float **memory, size_t count, struct err *e)
     return *memory ? 0 : -1;
 }
 
-int bench_case_pack(struct bench_case *c, const struct nn_kernels *k, struct err *e)
+struct bench_way bench_way_of(enum nn_kernel kernel, enum nn_precision precision)
+{
+    int terms = precision == NN_PRECISION_F32 ? 0 : precision == NN_PRECISION_BF16 ? 1 : 3;
+    return (struct bench_way){kernel, precision, nn_kernels_get(kernel), nn_tiles_get(kernel),
+                              terms};
+}
+
+/* A product's weights, and its input (with its border, if it has one) as pixels in bf16. */
+static int pack_tiles(struct bench_case *c, const struct bench_way *way, struct err *e)
 {
     struct nn_product *p = &c->product;
-    if (!c->canonical)
-        return 0;
-    if (renew(&c->packed, k->pack_size(&p->shape), e) < 0 ||
-        renew(&c->scratch, k->product_scratch(&p->shape) + 1, e) < 0)
+    const struct bench_shape *s = c->shape;
+    bool conv = s->op == BENCH_CONV;
+    size_t lanes = p->segment[0].stride;
+    size_t pixels = conv ? nn_bordered_pixels(c->images, s->side) : p->width;
+    if (renew(&c->packed, nn_tile_pack_size(&p->shape, way->terms) / 2, e) < 0 ||
+        renew(&c->tiles, nn_tile_room(pixels, lanes, way->terms), e) < 0)
         return -1;
-    p->packed = c->packed;
-    p->scratch = c->scratch;
-    k->pack(&p->shape, c->canonical, c->packed);
+    uint16_t *in = (uint16_t *)(void *)c->tiles, *packed = (uint16_t *)(void *)c->packed;
+    const struct nn_split split = {
+        1,
+        {{p->segment[0].base, lanes, lanes}},
+        1,
+        1,
+        pixels,
+        {in, 0, pixels, pixels, nn_tile_lanes(lanes), nn_tile_plane(pixels, lanes), way->terms}};
+    way->kernels->split(&split);
+    nn_tile_pack(&p->shape, way->terms, c->canonical, packed);
+    p->terms = way->terms;
+    p->tile = (struct nn_tile_operands){in, packed, split.target.lanes, split.target.plane,
+                                        conv ? s->side + 1 : 0};
     return 0;
 }
 
-bool bench_case_is_used(const struct bench_case *c, const struct nn_kernels *k)
+int bench_case_pack(struct bench_case *c, const struct bench_way *way, struct err *e)
+{
+    struct nn_product *p = &c->product;
+    if (way->terms && c->shape->op == BENCH_ATTENTION)
+        return renew(&c->scratch,
+                     nn_tile_attention_scratch(c->attention.pixels, c->attention.lanes, way->terms),
+                     e);
+    if (!c->canonical)
+        return 0;
+    if (way->terms)
+        return pack_tiles(c, way, e);
+    if (renew(&c->packed, way->kernels->pack_size(&p->shape), e) < 0 ||
+        renew(&c->scratch, way->kernels->product_scratch(&p->shape) + 1, e) < 0)
+        return -1;
+    p->terms = 0;
+    p->packed = c->packed;
+    p->scratch = c->scratch;
+    way->kernels->pack(&p->shape, c->canonical, c->packed);
+    return 0;
+}
+
+bool bench_case_has(const struct bench_case *c, const struct bench_way *way)
+{
+    const struct bench_shape *s = c->shape;
+    bool inner = s->op == BENCH_CONV || s->op == BENCH_POINT || s->op == BENCH_ATTENTION;
+    return way->terms == 0 || (inner && s->in >= NN_LANES);
+}
+
+bool bench_case_is_used(const struct bench_case *c, const struct bench_way *way)
 {
     const struct bench_shape *s = c->shape;
     bool conv = s->op == BENCH_CONV || s->op == BENCH_WINOGRAD;
     /* The first layer's pixels are not padded, which the transformed form needs. */
-    bool winograd =
-        conv && s->in >= NN_LANES && k->winograd(nn_lanes(s->in), nn_lanes(s->out), s->side);
+    bool winograd = way->terms == 0 && conv && s->in >= NN_LANES &&
+                    way->kernels->winograd(nn_lanes(s->in), nn_lanes(s->out), s->side);
     return winograd == (s->op == BENCH_WINOGRAD);
 }
 
-void bench_case_run(struct bench_case *c, const struct nn_kernels *k)
+static void run_attention(struct bench_case *c, const struct bench_way *way)
+{
+    struct nn_tile_attention p = {c->attention, way->kernels, way->tiles, way->terms};
+    struct nn_share all = {.last = nn_tile_attention_sharing.units(&p), .scratch = c->scratch};
+    nn_tile_attention_sharing.run(&p, &all);
+}
+
+void bench_case_run(struct bench_case *c, const struct bench_way *way)
 {
     switch (c->shape->op) {
     case BENCH_CONV:
     case BENCH_WINOGRAD:
     case BENCH_POINT:
     case BENCH_LINEAR:
-        k->product(&c->product);
+        if (way->terms)
+            nn_tile_product(way->tiles, &c->product);
+        else
+            way->kernels->product(&c->product);
         break;
     case BENCH_NORM:
-        k->norm(&c->norm);
+        way->kernels->norm(&c->norm);
         break;
     case BENCH_ATTENTION:
-        k->attention(&c->attention);
+        if (way->terms)
+            run_attention(c, way);
+        else
+            way->kernels->attention(&c->attention);
         break;
     case BENCH_RESAMPLE:
-        k->resample(&c->resample);
+        way->kernels->resample(&c->resample);
         break;
     }
 }

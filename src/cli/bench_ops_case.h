@@ -28,6 +28,16 @@ struct bench_shape {
 const char *bench_shape_name(const struct bench_shape *s);
 const char *bench_shape_size(const struct bench_shape *s, char *out, size_t size);
 
+/* How it is computed: a kernel and a precision that this machine runs. */
+struct bench_way {
+    enum nn_kernel kernel;
+    enum nn_precision precision;
+    const struct nn_kernels *kernels;
+    const struct nn_tiles *tiles;
+    int terms; /* of nn_product; 0: f32 */
+};
+struct bench_way bench_way_of(enum nn_kernel kernel, enum nn_precision precision);
+
 struct bench_case {
     const struct bench_shape *shape;
     size_t images;
@@ -36,7 +46,8 @@ struct bench_case {
     float *out;
     size_t out_count;        /* with its border, which stays zero */
     float *canonical;        /* weights of a product; NULL for others */
-    float *packed, *scratch; /* for the kernel of the last bench_case_pack */
+    float *packed, *scratch; /* for the way of the last bench_case_pack */
+    float *tiles;            /* its input in bf16 */
     void *memory[8];
     int memory_count;
     struct nn_product product;
@@ -50,10 +61,12 @@ struct bench_case {
 int bench_case_open(struct bench_case *c, const struct bench_shape *shape, size_t images,
                     struct err *e);
 void bench_case_close(struct bench_case *c);
-/* Packs a product's weights for a kernel and makes its scratch; before running on it. */
-int bench_case_pack(struct bench_case *c, const struct nn_kernels *k, struct err *e);
-void bench_case_run(struct bench_case *c, const struct nn_kernels *k);
-/* Whether a network would run this form of the operation on that kernel. */
-bool bench_case_is_used(const struct bench_case *c, const struct nn_kernels *k);
+/* Whether a precision concerns the operation: bf16 that of products of padded pixels. */
+bool bench_case_has(const struct bench_case *c, const struct bench_way *way);
+/* Packs a product's weights for a way and makes its scratch and inputs; before running it. */
+int bench_case_pack(struct bench_case *c, const struct bench_way *way, struct err *e);
+void bench_case_run(struct bench_case *c, const struct bench_way *way);
+/* Whether a network would run this form of the operation that way. */
+bool bench_case_is_used(const struct bench_case *c, const struct bench_way *way);
 
 #endif

@@ -7,6 +7,8 @@
  * got: a neighbour that takes half of a core must not halve the peak. */
 #include "bench_machine.h"
 #include "bench_time.h"
+#include "base_cpu.h"
+#include "nn_tile.h"
 #include <math.h>
 
 #define CHAINS 12 /* with two operands they fit sixteen registers */
@@ -38,6 +40,9 @@ static float run_portable(uint64_t count)
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#define BF16_PAIR 0x3f803f80   /* 1, 1 */
+#define BF16_SIGNS -0x407fc080 /* 1, -1: a chain's sum stays what it is */
+
 __attribute__((target("avx2,fma"))) static float run_avx2(uint64_t count)
 {
     __m256 chain[CHAINS], factor = _mm256_set1_ps(0.999f), addend = _mm256_set1_ps(0.001f);
@@ -56,44 +61,86 @@ __attribute__((target("avx2,fma"))) static float run_avx2(uint64_t count)
     return _mm256_cvtss_f32(sum);
 }
 
-__attribute__((target("avx512f"))) static float run_avx512(uint64_t count)
-{
-    __m512 chain[CHAINS], factor = _mm512_set1_ps(0.999f), addend = _mm512_set1_ps(0.001f);
-    UNROLL
-    for (int i = 0; i < CHAINS; i++)
-        chain[i] = _mm512_set1_ps((float)i);
-    for (uint64_t n = 0; n < count; n++) {
-        UNROLL
-        for (int i = 0; i < CHAINS; i++)
-            chain[i] = _mm512_fmadd_ps(chain[i], factor, addend);
+#define DEFINE_AVX512(name, features, type, a, b, step)                                            \
+    __attribute__((target(features))) static float name(uint64_t count)                            \
+    {                                                                                              \
+        __m512 chain[CHAINS];                                                                      \
+        type x = a, y = b;                                                                         \
+        UNROLL                                                                                     \
+        for (int i = 0; i < CHAINS; i++)                                                           \
+            chain[i] = _mm512_set1_ps((float)i);                                                   \
+        for (uint64_t n = 0; n < count; n++) {                                                     \
+            UNROLL                                                                                 \
+            for (int i = 0; i < CHAINS; i++)                                                       \
+                chain[i] = step;                                                                   \
+        }                                                                                          \
+        __m512 sum = chain[0];                                                                     \
+        UNROLL                                                                                     \
+        for (int i = 1; i < CHAINS; i++)                                                           \
+            sum = _mm512_add_ps(sum, chain[i]);                                                    \
+        return _mm512_cvtss_f32(sum);                                                              \
     }
-    __m512 sum = chain[0];
-    UNROLL
-    for (int i = 1; i < CHAINS; i++)
-        sum = _mm512_add_ps(sum, chain[i]);
-    return _mm512_cvtss_f32(sum);
+
+DEFINE_AVX512(run_avx512, "avx512f", __m512, _mm512_set1_ps(0.999f), _mm512_set1_ps(0.001f),
+              _mm512_fmadd_ps(chain[i], x, y))
+DEFINE_AVX512(run_avx512_bf16, "avx512f,avx512bf16", __m512bh,
+              (__m512bh)_mm512_set1_epi32(BF16_PAIR), (__m512bh)_mm512_set1_epi32(BF16_SIGNS),
+              _mm512_dpbf16_ps(chain[i], x, y))
+
+/* Four sums of 16 × 16, two tiles of rows and two of columns, as in a product. */
+__attribute__((target("amx-tile,amx-bf16"))) static float run_amx(uint64_t count)
+{
+    int32_t operand[2][16][16];
+    float sum[16][16];
+    for (int i = 0; i < 16 * 16; i++) {
+        operand[0][i / 16][i % 16] = BF16_PAIR;
+        operand[1][i / 16][i % 16] = BF16_SIGNS;
+    }
+    __asm__ volatile("" ::"r"(operand) : "memory");
+    _tile_loadconfig(&nn_tile_shape);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_loadd(4, operand[0], 64);
+    _tile_loadd(5, operand[0], 64);
+    _tile_loadd(6, operand[1], 64);
+    _tile_loadd(7, operand[1], 64);
+    for (uint64_t n = 0; n < count; n++) {
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    _tile_stored(0, sum, 64);
+    _tile_release();
+    return sum[0][0];
 }
 #endif
 
 struct peak {
     float (*run)(uint64_t count);
-    int lanes;
+    int flop; /* of a step, two for each multiply-add */
     uint64_t count;
     float result[BENCH_WORKERS_MAX]; /* a worker's own */
 };
 
-static struct peak peak_of(enum nn_kernel kernel)
+static struct peak peak_of(enum nn_kernel kernel, enum nn_precision precision)
 {
-    switch (nn_kernel_resolve(kernel)) {
+    kernel = nn_kernel_resolve(kernel);
 #if defined(__x86_64__)
-    case NN_KERNEL_AVX2:
-        return (struct peak){.run = run_avx2, .lanes = 8};
-    case NN_KERNEL_AVX512:
-        return (struct peak){.run = run_avx512, .lanes = 16};
+    bool bf16 = precision != NN_PRECISION_F32;
+    if (bf16 && kernel == NN_KERNEL_AMX)
+        return (struct peak){.run = run_amx, .flop = 4 * 2 * 16 * 16 * 32};
+    if (bf16 && kernel == NN_KERNEL_AVX512 && cpu_features_get().avx512_bf16)
+        return (struct peak){.run = run_avx512_bf16, .flop = CHAINS * 2 * 32};
+    if (kernel == NN_KERNEL_AVX2)
+        return (struct peak){.run = run_avx2, .flop = CHAINS * 2 * 8};
+    if (kernel == NN_KERNEL_AVX512 || kernel == NN_KERNEL_AMX)
+        return (struct peak){.run = run_avx512, .flop = CHAINS * 2 * 16};
 #endif
-    default:
-        return (struct peak){.run = run_portable, .lanes = 4};
-    }
+    (void)precision;
+    return (struct peak){.run = run_portable, .flop = CHAINS * 2 * 4};
 }
 
 static void peak_work(void *context, int worker)
@@ -107,13 +154,14 @@ static double peak_rate(const struct peak *p, const struct bench_team *team, int
 {
     double sum = 0;
     for (int i = 0; i < workers; i++)
-        sum += 2e-9 * CHAINS * p->lanes * (double)p->count / bench_team_cpu(team, i);
+        sum += 1e-9 * p->flop * (double)p->count / bench_team_cpu(team, i);
     return sum;
 }
 
-double bench_peak_gflops(enum nn_kernel kernel, int workers, struct err *e)
+double bench_peak_gflops(enum nn_kernel kernel, enum nn_precision precision, int workers,
+                         struct err *e)
 {
-    struct peak p = peak_of(kernel);
+    struct peak p = peak_of(kernel, precision);
     struct bench_team *team = bench_team_new(workers, peak_work, &p, e);
     double best = 0;
     if (!team)

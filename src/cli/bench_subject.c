@@ -54,8 +54,8 @@ static int draw_param(void *context, const struct nn_param *p, float *out, struc
 
 /* ---- subjects ---- */
 
-static int open_preset(struct bench_subject *s, const char *preset, enum nn_kernel kernel,
-                       struct err *e)
+static int open_preset(struct bench_subject *s, const char *preset,
+                       const struct model_options *options, struct err *e)
 {
     struct drawing d = {0};
     const struct nn_weights weights = {draw_param, &d};
@@ -63,12 +63,14 @@ static int open_preset(struct bench_subject *s, const char *preset, enum nn_kern
     if (!arch) /* this function's error lists the names */
         return ckpt_description_from_preset(preset, &(struct ckpt_description){0}, e);
     int64_t begin = clock_ns();
-    s->net = nn_net_new(arch, &weights, kernel, e);
+    s->net = nn_net_new_threads(arch, &weights, options->kernel, options->precision, 1, e);
     if (!s->net)
         return -1;
     s->load_s = (double)(clock_ns() - begin - d.ns) * 1e-9;
     s->arch = nn_net_arch(s->net);
     s->kernel = nn_net_kernel(s->net);
+    s->precision = nn_net_precision(s->net);
+    s->kernel_id = nn_net_kernel_id(s->net);
     s->parameters = nn_arch_scalars(s->arch);
     s->weights_bytes = nn_net_bytes(s->net);
     return 0;
@@ -79,14 +81,18 @@ int bench_subject_open(struct bench_subject *s, const char *path, const char *pr
 {
     *s = (struct bench_subject){.name = path ? path : preset};
     if (!path)
-        return open_preset(s, preset, options->kernel, e);
+        return open_preset(s, preset, options, e);
+    s->kernel = options->kernel;
+    s->precision = options->precision;
+    if (nn_precision_resolve(&s->kernel, &s->precision, e))
+        return -1;
     int64_t begin = clock_ns();
     s->model = model_load(path, options, e);
     if (!s->model)
         return -1;
     s->load_s = (double)(clock_ns() - begin) * 1e-9;
     s->arch = &model_description(s->model)->arch;
-    s->kernel = nn_kernel_resolve(options->kernel);
+    s->kernel_id = model_kernel_id(s->model);
     s->parameters = model_parameters(s->model);
     s->weights_bytes = model_bytes(s->model);
     return 0;
@@ -178,7 +184,7 @@ void bench_lane_help(const struct bench_lane *lane, struct nn_team *team, unsign
 void bench_lane_run(const struct bench_lane *lane, const struct bench_subject *s)
 {
     if (s->model)
-        model_field(s->model, lane->model_workspace, lane->n, lane->x, lane->t, lane->v_x,
+        model_field(s->model, lane->model_workspace, lane->n, lane->x, lane->t, NULL, lane->v_x,
                     lane->v_t);
     else
         nn_net_forward(s->net, lane->net_workspace, lane->n, lane->x, lane->t, NULL, lane->v_x,

@@ -22,7 +22,9 @@ struct bench_subject {
     struct model *model; /* NULL for a preset */
     struct nn_net *net;  /* NULL for a model */
     const struct nn_arch *arch;
-    enum nn_kernel kernel;
+    enum nn_kernel kernel; /* what was asked for, resolved */
+    enum nn_precision precision;
+    const char *kernel_id;
     size_t parameters;
     size_t weights_bytes; /* as packed */
     double load_s; /* a file: check, digest and packing; a preset: packing, without the drawing */

@@ -23,6 +23,10 @@ int cli_bench(int argc, char **argv);
 int cli_tune(int argc, char **argv);
 int cli_plot(int argc, char **argv);
 int cli_train(int argc, char **argv);
+int cli_encode(int argc, char **argv);
+int cli_decode(int argc, char **argv);
+int cli_interpolate(int argc, char **argv);
+int cli_likelihood(int argc, char **argv);
 int cli_eval(int argc, char **argv);
 
 /* Prints "pfgm SUBCOMMAND: at: text" to stderr and returns the exit code (err_exit_code). */

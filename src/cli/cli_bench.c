@@ -30,8 +30,8 @@ static const char help[] =
     "  --model FILE      a model\n"
     "  --batch B         images in an evaluation, shared out over the workers (8)\n"
     "  --workers W       threads (as many as the machine gives)\n"
-    "  --kernel K        auto (default), c, avx2, avx512\n"
-    "  --precision P     auto (default), f32\n"
+    "  --kernel K        auto (default), c, avx2, avx512, amx\n"
+    "  --precision P     auto (default: bf16x3 with AMX, else f32), f32, bf16x3, bf16\n"
     "  --seconds S       how long to measure (3)\n"
     "  --solver METHOD   of images a second: rk45 (default) or another of pfgm sample's\n"
     "  --steps N         of a fixed-step method (100)\n"
@@ -90,15 +90,15 @@ static json_t *net_json(const struct bench_net_options *o, const struct bench_ne
         " s:{s:f, s:f, s:f}, s:{s:f, s:f}, s:{s:f, s:f}, s:f, s:o, s:f, s:f, s:I, s:I}",
         "bench", "network", "version", PFGM_VERSION, "machine", machine, "weights",
         s->model ? "file" : "random", s->model ? "model" : "preset", s->name, "kernel",
-        nn_kernel_id(s->kernel), "precision", s->model ? model_precision_name(s->model) : "f32",
-        "parameters", (json_int_t)s->parameters, "gflop_per_image", r->flop * 1e-9, "batch",
-        o->batch, "workers", r->workers, "rounds", (json_int_t)r->rounds, "evaluations_per_round",
-        r->repeats, "ms_per_image", "median", r->median_s / images * 1e3, "best",
-        r->best_s / images * 1e3, "cpu", r->cpu_s / images * 1e3, "gflops", "median",
-        gflop / r->median_s, "best", gflop / r->best_s, "peak_gflops", "one_worker", r->peak_one,
-        "workers", r->peak_all, "share_of_peak", gflop / r->median_s / r->peak_all, "solver",
-        solver, "images_per_s", images / (r->median_s * r->nfe), "load_s", s->load_s,
-        "weights_bytes", (json_int_t)s->weights_bytes, "peak_rss_bytes", (json_int_t)r->peak_rss);
+        s->kernel_id, "precision", nn_precision_name(s->precision), "parameters",
+        (json_int_t)s->parameters, "gflop_per_image", r->flop * 1e-9, "batch", o->batch, "workers",
+        r->workers, "rounds", (json_int_t)r->rounds, "evaluations_per_round", r->repeats,
+        "ms_per_image", "median", r->median_s / images * 1e3, "best", r->best_s / images * 1e3,
+        "cpu", r->cpu_s / images * 1e3, "gflops", "median", gflop / r->median_s, "best",
+        gflop / r->best_s, "peak_gflops", "one_worker", r->peak_one, "workers", r->peak_all,
+        "share_of_peak", gflop / r->median_s / r->peak_all, "solver", solver, "images_per_s",
+        images / (r->median_s * r->nfe), "load_s", s->load_s, "weights_bytes",
+        (json_int_t)s->weights_bytes, "peak_rss_bytes", (json_int_t)r->peak_rss);
 }
 
 static void net_print(const struct bench_net_options *o, const struct bench_net_result *r,
@@ -110,9 +110,8 @@ static void net_print(const struct bench_net_options *o, const struct bench_net_
 
     printf("%s%s: %.2f M parameters, %.2f GFLOP an image and evaluation\n", s->name,
            s->model ? "" : ", random weights", (double)s->parameters * 1e-6, r->flop * 1e-9);
-    printf("kernel %s, %s, batch %d, workers %d, %zu rounds of %d\n", nn_kernel_id(s->kernel),
-           s->model ? model_precision_name(s->model) : "f32", o->batch, r->workers, r->rounds,
-           r->repeats);
+    printf("kernel %s, %s, batch %d, workers %d, %zu rounds of %d\n", s->kernel_id,
+           nn_precision_name(s->precision), o->batch, r->workers, r->rounds, r->repeats);
     printf("  %10.3f ms an image and evaluation (best %.3f, processor time %.3f)\n",
            r->median_s / images * 1e3, r->best_s / images * 1e3, r->cpu_s / images * 1e3);
     printf("  %10.1f GFLOP/s, %.0f %% of the measured peak of %.0f (one worker: %.0f)\n",

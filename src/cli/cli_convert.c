@@ -1,5 +1,6 @@
-/* pfgm convert: a checkpoint of the reference code becomes a model file of ours. What may go wrong
- * is in ckpt_convert.h; here are the options, the summary and a progress line on a terminal. */
+/* pfgm convert: a checkpoint of the reference codes becomes a model file of ours. What may go wrong
+ * is in ckpt_convert.h, and what kind of file it is, which its content tells; here are the options,
+ * the summary and a progress line on a terminal. */
 #include "base_file.h"
 #include "ckpt_convert.h"
 #include "cli.h"
@@ -14,14 +15,15 @@
 #define CONFIG_BYTES_MAX ((size_t)1 << 20)
 
 static const char usage[] =
-    "usage: pfgm convert IN -o OUT.safetensors (--preset NAME | --config FILE.json)\n"
+    "usage: pfgm convert IN -o OUT.safetensors [--preset NAME | --config FILE.json]\n"
     "                    [--weights ema|raw] [--json]\n"
-    "       pfgm convert --exact DATA -o OUT.safetensors [--labels FILE] [--t-max T]\n"
-    "                    [--t-min T] [--strict] [--json]\n"
+    "       pfgm convert --exact DATA -o OUT.safetensors [--labels FILE]\n"
+    "                    [--source-weights FILE.npy] [--t-max T] [--t-min T] [--strict] [--json]\n"
     "\n"
-    "Reads a checkpoint that the PFGM reference code saved (.pth, zip or legacy container, "
-    "nothing\n"
-    "in it is executed), checks every tensor against the network and writes a model file.\n"
+    "Reads a checkpoint that the reference code of PFGM (.pth) or of PFGM++ (.pkl, .pt, or its\n"
+    "weights.* as safetensors) saved, checks every tensor against the network and writes a model\n"
+    "file. Nothing in it is executed. PFGM's needs --preset or --config; PFGM++'s say themselves\n"
+    "what their network is.\n"
     "\n"
     "  -o, --output FILE   the model to write; it appears only when all went well\n"
     "      --preset NAME   cifar10-ddpmpp, cifar10-ddpmpp-deep, cifar10-ncsnpp, celeba64-ddpmpp\n"
@@ -33,6 +35,9 @@ static const char usage[] =
     "      --exact DATA    no network: the exact field of the data themselves, as pfgm train\n"
     "                      takes them (a folder of PNGs, IDX, .npy or .npz)\n"
     "      --labels FILE   their labels, where DATA is IDX and the name does not tell\n"
+    "      --source-weights FILE.npy\n"
+    "                      a weight above 0 for each of the data, in their order: the share of\n"
+    "                      samples that ends there, over the sum of all (all alike)\n"
     "      --t-max T       plane of the start (20 radii of the data)\n"
     "      --t-min T       where the last step to 0 begins (1e-4 radii)\n"
     "      --strict        a file of DATA that cannot be used is an error\n"
@@ -76,6 +81,9 @@ static int take(void *context, int option, const char *word, struct err *e)
     case 'l':
         o->exact.labels = word;
         return 0;
+    case 'W':
+        o->exact.weights = word;
+        return 0;
     case 's':
         o->exact.strict = true;
         return 0;
@@ -95,12 +103,19 @@ static int take(void *context, int option, const char *word, struct err *e)
 static int options_parse(int argc, char **argv, struct convert_options *o)
 {
     static const struct option options[] = {
-        {"output", required_argument, NULL, 'o'}, {"preset", required_argument, NULL, 'p'},
-        {"config", required_argument, NULL, 'c'}, {"weights", required_argument, NULL, 'w'},
-        {"exact", required_argument, NULL, 'x'},  {"labels", required_argument, NULL, 'l'},
-        {"t-max", required_argument, NULL, 'T'},  {"t-min", required_argument, NULL, 't'},
-        {"strict", no_argument, NULL, 's'},       {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+        {"output", required_argument, NULL, 'o'},
+        {"preset", required_argument, NULL, 'p'},
+        {"config", required_argument, NULL, 'c'},
+        {"weights", required_argument, NULL, 'w'},
+        {"exact", required_argument, NULL, 'x'},
+        {"labels", required_argument, NULL, 'l'},
+        {"source-weights", required_argument, NULL, 'W'},
+        {"t-max", required_argument, NULL, 'T'},
+        {"t-min", required_argument, NULL, 't'},
+        {"strict", no_argument, NULL, 's'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     const struct cli_options table = {.subcommand = "convert",
                                       .help = usage,
@@ -119,11 +134,11 @@ static int options_parse(int argc, char **argv, struct convert_options *o)
         return cli_usage_error("convert", "-o OUT.safetensors is needed");
     if (o->exact.data && (o->preset || o->config))
         return cli_usage_error("convert", "--exact has no network: no --preset and no --config");
-    if (!o->exact.data && !o->preset == !o->config)
-        return cli_usage_error("convert", "exactly one of --preset and --config is needed");
-    if (!o->exact.data &&
-        (o->exact.labels || o->exact.strict || o->exact.t_max > 0 || o->exact.t_min > 0))
-        return cli_usage_error("convert", "--labels, --strict, --t-max and "
+    if (o->preset && o->config)
+        return cli_usage_error("convert", "only one of --preset and --config may be given");
+    if (!o->exact.data && (o->exact.labels || o->exact.weights || o->exact.strict ||
+                           o->exact.t_max > 0 || o->exact.t_min > 0))
+        return cli_usage_error("convert", "--labels, --source-weights, --strict, --t-max and "
                                           "--t-min belong to --exact");
     return -1;
 }
@@ -137,6 +152,8 @@ static int description_get(const struct convert_options *o, struct ckpt_descript
 
     if (o->preset)
         return ckpt_description_from_preset(o->preset, d, e);
+    if (!o->config)
+        return 0; /* the file has to tell */
     buf_init(&text, CONFIG_BYTES_MAX);
     if (file_read(o->config, &text, e) == 0)
         config = json_parse(text.data, text.length, o->config, e);
@@ -165,10 +182,10 @@ static int summary_json(const struct convert_options *o, const struct ckpt_descr
 
     if (!description)
         return -1;
-    root = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:o}", "input", o->input, "output", o->output,
-                     "sha256", digest, "tensors", (json_int_t)census->tensors, "parameters",
-                     (json_int_t)census->scalars, "weights", d->provenance.weights, "description",
-                     description);
+    root = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:b, s:o}", "input", o->input, "output",
+                     o->output, "sha256", digest, "tensors", (json_int_t)census->tensors,
+                     "parameters", (json_int_t)census->scalars, "weights", d->provenance.weights,
+                     "augment_left_out", census->augment_left_out, "description", description);
     if (!root)
         return err_fail(e, ERR_INPUT, o->input, "a file name is not UTF-8, so JSON cannot tell it");
     result = cli_json_print(root, e);
@@ -191,6 +208,8 @@ static int summary_print(const struct convert_options *o, const struct ckpt_desc
     printf("  weights     %s\n", d->provenance.weights);
     if (d->provenance.step >= 0)
         printf("  step        %" PRId64 "\n", d->provenance.step);
+    if (census->augment_left_out)
+        printf("  left out    the weight of augmentation labels, which only training uses\n");
     printf("  sha256      %s\n", digest);
     printf("  made from   %s\n", o->input);
     printf("  its sha256  %s\n", d->provenance.source_sha256);

@@ -35,7 +35,7 @@ static const char help[] =
     "  --solver M          the model's own (default), or another of pfgm sample's\n"
     "  --steps N           of a solver with fixed steps\n"
     "  --loss-points N     perturbed pictures for the loss (default 1024; 0: none)\n"
-    "  --kernel K          auto (default), c, avx2, avx512\n"
+    "  --kernel K          auto (default), c, avx2, avx512, amx\n"
     "  --json              numbers as JSON on standard output\n";
 
 enum {

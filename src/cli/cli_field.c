@@ -17,12 +17,14 @@ static const char help[] =
     "\n"
     "Evaluates the network at the points x [n,C,H,W] (or field.x) and t [n] (or field.z) of the\n"
     "input, and writes its raw output v_x [n,C,H,W] and v_t [n] in float32: as the network gives\n"
-    "it, without the substitution at small t.\n"
+    "it, without the substitution at small t. Of a PFGM++ model it takes x (or denoise.x), sigma\n"
+    "(or denoise.sigma) and, where there are classes, class_onehot [n,classes] (or\n"
+    "denoise.class_onehot; rows of zeros: of no class) and writes the denoised D_x [n,C,H,W].\n"
     "\n"
     "  -i, --input FILE    the points\n"
-    "  -o, --output FILE   where v_x and v_t go\n"
-    "  --kernel K          auto (default), c, avx2, avx512\n"
-    "  --precision P       auto (default), f32\n";
+    "  -o, --output FILE   where v_x and v_t, or D_x, go\n"
+    "  --kernel K          auto (default), c, avx2, avx512, amx\n"
+    "  --precision P       auto (default: bf16x3 with AMX, else f32), f32, bf16x3, bf16\n";
 
 struct field_options {
     const char *model, *input, *output, *kernel, *precision;
@@ -33,6 +35,7 @@ struct field_points {
     size_t n, d;
     struct image_shape shape;
     float *x, *t, *v_x, *v_t;
+    int32_t *label;
 };
 
 static void points_free(struct field_points *p)
@@ -41,6 +44,7 @@ static void points_free(struct field_points *p)
     free(p->t);
     free(p->v_x);
     free(p->v_t);
+    free(p->label);
 }
 
 static int points_check(const struct field_points *p, const char *path, struct err *e)
@@ -58,10 +62,14 @@ static int points_check(const struct field_points *p, const char *path, struct e
     return 0;
 }
 
-static int points_read(struct ckpt_file *f, const char *path, struct field_points *p, struct err *e)
+static int points_read(const struct model *m, struct ckpt_file *f, const char *path,
+                       struct field_points *p, struct err *e)
 {
-    const struct ckpt_tensor *x = cli_tensor_find(f, "x", "field.x", e);
-    const struct ckpt_tensor *t = x ? cli_tensor_find(f, "t", "field.z", e) : NULL;
+    const bool denoises = model_denoises(m);
+    const struct ckpt_tensor *x = cli_tensor_find(f, "x", denoises ? "denoise.x" : "field.x", e);
+    const struct ckpt_tensor *t = !x         ? NULL
+                                  : denoises ? cli_tensor_find(f, "sigma", "denoise.sigma", e)
+                                             : cli_tensor_find(f, "t", "field.z", e);
     size_t bytes;
 
     if (!t || cli_tensor_check_images(f, x, p->shape, &p->n, e) < 0)
@@ -75,9 +83,11 @@ static int points_read(struct ckpt_file *f, const char *path, struct field_point
     p->v_x = malloc(bytes);
     p->t = malloc(p->n * sizeof(float));
     p->v_t = malloc(p->n * sizeof(float));
-    if (!p->x || !p->v_x || !p->t || !p->v_t)
+    p->label = malloc(p->n * sizeof *p->label);
+    if (!p->x || !p->v_x || !p->t || !p->v_t || !p->label)
         return err_fail_memory(e, 2 * bytes);
-    if (ckpt_tensor_to_f32(x, p->x, e) < 0 || ckpt_tensor_to_f32(t, p->t, e) < 0)
+    if (ckpt_tensor_to_f32(x, p->x, e) < 0 || ckpt_tensor_to_f32(t, p->t, e) < 0 ||
+        cli_tensor_labels(f, (size_t)model_label_count(m), p->n, p->label, e) < 0)
         return -1;
     return points_check(p, path, e);
 }
@@ -96,7 +106,7 @@ static int evaluate(const struct model *m, struct field_points *p, struct err *e
             x[i] = p->x + (begin + (size_t)i) * p->d;
             v_x[i] = p->v_x + (begin + (size_t)i) * p->d;
         }
-        model_field(m, ws, count, x, p->t + begin, v_x, p->v_t + begin);
+        model_field(m, ws, count, x, p->t + begin, p->label + begin, v_x, p->v_t + begin);
     }
     model_workspace_free(ws);
     for (size_t i = 0; i < p->n; i++) {
@@ -114,7 +124,7 @@ static int write_field(const struct model *m, const struct field_points *p, cons
 {
     const struct image_shape s = p->shape;
     const struct ckpt_output tensors[] = {
-        {.name = "v_x",
+        {.name = model_denoises(m) ? "D_x" : "v_x",
          .dtype = CKPT_F32,
          .rank = 4,
          .shape = {p->n, (uint64_t)s.channels, (uint64_t)s.height, (uint64_t)s.width},
@@ -127,7 +137,7 @@ static int write_field(const struct model *m, const struct field_points *p, cons
 
     if (!metadata)
         return err_fail_memory(e, 512);
-    result = ckpt_file_write(path, tensors, 2, metadata, e);
+    result = ckpt_file_write(path, tensors, model_denoises(m) ? 1 : 2, metadata, e);
     json_decref(metadata);
     return result;
 }
@@ -142,7 +152,7 @@ static int run(const struct field_options *o, struct err *e)
     if (f) {
         p.shape = model_shape(m);
         p.d = model_dimension(m);
-        result = points_read(f, o->input, &p, e);
+        result = points_read(m, f, o->input, &p, e);
     }
     if (result == 0)
         result = evaluate(m, &p, e);

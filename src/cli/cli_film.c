@@ -36,8 +36,8 @@ static int keep(struct way *w, size_t d, const double *state, double t, struct e
     return 0;
 }
 
-static int walk(const struct model *m, struct ode_solver *ode, int32_t label, double *slope,
-                struct way *w, struct err *e)
+static int walk(const struct model *m, struct ode_solver *ode, const struct cli_film_start *start,
+                double *slope, struct way *w, struct err *e)
 {
     const size_t d = model_dimension(m);
     struct model_workspace *ws = model_workspace_new(m, 1, e);
@@ -45,10 +45,14 @@ static int walk(const struct model *m, struct ode_solver *ode, int32_t label, do
 
     while (result == 0 && ode_solver_status(ode) == ODE_WANTS_SLOPE) {
         int64_t before = ode_solver_counts(ode).accepted;
-        const struct model_query q = {ode_solver_point(ode), ode_solver_time(ode),
-                                      ode_solver_form(ode), label, slope};
+        const struct model_query q = {.x = ode_solver_point(ode),
+                                      .t = ode_solver_time(ode),
+                                      .form = ode_solver_form(ode),
+                                      .label = start->label,
+                                      .slope = slope};
         model_slopes(m, ws, 1, &q);
         ode_solver_feed(ode, slope);
+        model_solver_noise(m, ode, start->seed, start->index, slope);
         if (ode_solver_counts(ode).accepted > before)
             result = keep(w, d, ode_solver_state(ode), ode_solver_state_time(ode), e);
     }
@@ -100,8 +104,9 @@ int cli_film_make(const struct model *m, const struct model_solver *solver,
         double t = model_solver_begin(m, &settled, x);
         if (result == 0)
             result = ode_solver_start(ode, x, t, settled.t_min, e);
+        model_solver_noise(m, ode, start->seed, start->index, x + d);
         if (result == 0)
-            result = walk(m, ode, start->label, x + d, &w, e);
+            result = walk(m, ode, start, x + d, &w, e);
         if (result == 0)
             result = choose(&w, d, frames, out, e);
     }

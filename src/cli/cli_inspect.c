@@ -1,10 +1,10 @@
-/* pfgm inspect: what is in a model file or in a checkpoint of the reference, without loading
+/* pfgm inspect: what is in a model file or in a checkpoint of the references, without loading
  * weights.
  *
  * Both kinds are brought into one JSON object; the text for people is printed from it, so the two
  * cannot differ. A safetensors file that holds no model (golden data, latents) is shown too; one
  * whose description is there but wrong is an error. */
-#include "ckpt_description.h"
+#include "ckpt_convert.h"
 #include "ckpt_torch.h"
 #include "cli.h"
 #include "cli_json.h"
@@ -18,7 +18,10 @@ static const char usage[] =
     "\n"
     "Shows the description, the tensors, the sizes and the SHA-256 of a model (safetensors) or of "
     "a\n"
-    "checkpoint of the reference code (.pth), which is read without executing anything in it.\n"
+    "checkpoint of the reference codes (.pth, .pt, .pkl), which is read without executing "
+    "anything\n"
+    "in it. The description of a .pth is not in the file; that of .pt and .pkl is shown as pfgm\n"
+    "convert would write it.\n"
     "\n"
     "      --json     print JSON, with all tensors\n"
     "      --tensors  list the tensors in the text too\n"
@@ -162,20 +165,46 @@ static int torch_extras_add(json_t *root, const struct ckpt_torch *t)
                                json_integer((json_int_t)ckpt_torch_ema_count(t)));
 }
 
+static json_t *torch_description_get(struct ckpt_torch *t, struct err *e)
+{
+    struct ckpt_description d = {0};
+    json_t *description = NULL;
+
+    if (!ckpt_torch_is_whole(t))
+        return json_null();
+    if (ckpt_torch_describe(t, &d, e) == 0)
+        description = ckpt_description_json(&d, e);
+    ckpt_description_clear(&d);
+    return description;
+}
+
+/* The raw weights; of a file that has only averaged ones, those. */
+static void torch_tensors_add(struct inventory *all, const struct ckpt_torch *t)
+{
+    bool raw = ckpt_torch_count(t) > 0;
+    size_t count = raw ? ckpt_torch_count(t) : ckpt_torch_ema_count(t);
+
+    all->tensors = json_array();
+    for (size_t i = 0; i < count; i++) {
+        const struct ckpt_torch_tensor *one =
+            raw ? ckpt_torch_tensor(t, i) : ckpt_torch_ema_tensor(t, i);
+        tensor_add(all, one->name, one->dtype, one->rank, one->shape, one->count);
+    }
+}
+
 static json_t *torch_report(const char *path, struct err *e)
 {
     struct ckpt_torch *t = ckpt_torch_open(path, e);
-    const char *sha256 = t ? ckpt_torch_sha256(t, e) : NULL;
+    json_t *description = t ? torch_description_get(t, e) : NULL;
+    const char *sha256 = description ? ckpt_torch_sha256(t, e) : NULL;
     struct inventory all = {0};
     json_t *root = NULL;
 
     if (sha256) {
-        all.tensors = json_array();
-        for (size_t i = 0; i < ckpt_torch_count(t); i++) {
-            const struct ckpt_torch_tensor *one = ckpt_torch_tensor(t, i);
-            tensor_add(&all, one->name, one->dtype, one->rank, one->shape, one->count);
-        }
-        root = report_build(path, "pytorch", ckpt_torch_bytes(t), sha256, json_null(), &all, e);
+        torch_tensors_add(&all, t);
+        root = report_build(path, "pytorch", ckpt_torch_bytes(t), sha256, description, &all, e);
+    } else {
+        json_decref(description);
     }
     if (root && torch_extras_add(root, t)) {
         err_fail_memory(e, 256);

@@ -128,7 +128,8 @@ json_t *cli_json_u64(uint64_t value)
 int cli_model_options(const char *kernel, const char *precision, struct model_options *out,
                       struct err *e)
 {
-    *out = (struct model_options){.kernel = NN_KERNEL_AUTO, .precision = MODEL_PRECISION_AUTO};
+    struct err own = {0};
+    *out = (struct model_options){.kernel = NN_KERNEL_AUTO, .precision = NN_PRECISION_AUTO};
 
     if (kernel && nn_kernel_parse(kernel, &out->kernel, e) < 0)
         return -1;
@@ -136,11 +137,8 @@ int cli_model_options(const char *kernel, const char *precision, struct model_op
         return err_fail(e, ERR_UNSUPPORTED, "--kernel",
                         "kernel %s is not available on this machine; auto takes the best that is",
                         kernel);
-    if (precision && model_precision_parse(precision, &out->precision, NULL) < 0)
-        return err_fail(e, ERR_UNSUPPORTED, "--precision",
-                        "precision %s is not available in this build or on this machine; use auto "
-                        "or f32",
-                        precision);
+    if (precision && nn_precision_parse(precision, &out->precision, &own) < 0)
+        return err_fail(e, own.code, "--precision", "%s", own.text);
     return 0;
 }
 
@@ -151,6 +149,25 @@ struct model *cli_model_load(const char *path, const char *kernel, const char *p
 
     return cli_model_options(kernel, precision, &options, e) < 0 ? NULL
                                                                  : model_load(path, &options, e);
+}
+
+static int take_churn(struct model_choice *c, const char *option, const char *word, struct err *e)
+{
+    const struct {
+        const char *option;
+        bool *given;
+        double *value;
+    } members[] = {{"--churn", &c->churn_given, &c->churn.amount},
+                   {"--churn-t-min", &c->churn_t_min_given, &c->churn.t_min},
+                   {"--churn-t-max", &c->churn_t_max_given, &c->churn.t_max},
+                   {"--churn-noise", &c->churn_noise_given, &c->churn.noise}};
+
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        if (strcmp(option, members[i].option) == 0) {
+            *members[i].given = true;
+            return cli_parse_real(option, word, members[i].value, e);
+        }
+    return err_fail(e, ERR_INTERNAL, option, "is no option of churn");
 }
 
 int cli_take_solver(struct model_choice *c, const char *option, const char *word, struct err *e)
@@ -180,6 +197,8 @@ int cli_take_solver(struct model_choice *c, const char *option, const char *word
         c->max_nfe_given = true;
         return cli_parse_int(option, word, 1, ODE_NFE_MAX, &c->max_nfe, e);
     }
+    if (strncmp(option, "--churn", 7) == 0)
+        return take_churn(c, option, word, e);
     bool rtol = strcmp(option, "--rtol") == 0;
     c->rtol_given = c->rtol_given || rtol;
     c->atol_given = c->atol_given || !rtol;

@@ -37,6 +37,37 @@ int cli_output_kind_parse(const char *path, enum cli_output_kind *out, struct er
                     "\"%s\" must end in .png, .npy, .npz, .safetensors, or / for a folder", path);
 }
 
+int cli_output_choose(const struct cli_output_options *o, const struct model *m,
+                      enum cli_output_kind *out, struct err *e)
+{
+    if (cli_output_kind_parse(o->path, out, e) < 0)
+        return -1;
+    if (*out != CLI_OUTPUT_PNG && (o->columns || o->scale))
+        return err_fail(e, ERR_INPUT, o->columns ? "--columns" : "--scale",
+                        "is for a .png only, the output is %s", o->path);
+    if (o->dtype_given && *out != CLI_OUTPUT_NPY)
+        return err_fail(e, ERR_INPUT, "--dtype", "is for a .npy only, the output is %s", o->path);
+    if (*out == CLI_OUTPUT_NPY && (o->float32 || (model_vectors(m) && !o->dtype_given)))
+        *out = CLI_OUTPUT_NPY_F32;
+    return 0;
+}
+
+int cli_output_take_dtype(struct cli_output_options *o, const char *word, struct err *e)
+{
+    o->float32 = strcmp(word, "float32") == 0;
+    o->dtype_given = true;
+    return o->float32 || strcmp(word, "uint8") == 0
+               ? 0
+               : err_fail(e, ERR_INPUT, "--dtype", "is uint8 or float32, not \"%s\"", word);
+}
+
+struct image_grid cli_output_grid(const struct cli_output_options *o, size_t n)
+{
+    return (struct image_grid){.columns = o->columns ? (int)o->columns : image_grid_columns(n),
+                               .scale = o->scale ? (int)o->scale : 1,
+                               .gap = IMAGE_GRID_GAP};
+}
+
 static int prepare_folder(const char *path, struct err *e)
 {
     struct stat st = {0};

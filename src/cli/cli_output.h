@@ -18,6 +18,20 @@ enum cli_output_kind {
 /* By the path's ending; -1 and an error that lists the endings otherwise. */
 int cli_output_kind_parse(const char *path, enum cli_output_kind *out, struct err *e);
 
+/* What the command line says about the output; 0 and false mean absent. */
+struct cli_output_options {
+    const char *path;
+    bool dtype_given, float32; /* --dtype */
+    int64_t columns, scale;
+};
+/* The kind for a model, or -1 and an error that names the option that does not go with it. */
+int cli_output_choose(const struct cli_output_options *o, const struct model *m,
+                      enum cli_output_kind *out, struct err *e);
+/* The word of --dtype. */
+int cli_output_take_dtype(struct cli_output_options *o, const char *word, struct err *e);
+/* A sheet of n images; columns 0: about the root of n. */
+struct image_grid cli_output_grid(const struct cli_output_options *o, size_t n);
+
 /* Before hours of work: whether the model's images can have this form and the path looks writable.
  * Makes the folder of CLI_OUTPUT_FOLDER if it is not there. */
 int cli_output_prepare(enum cli_output_kind kind, const char *path, struct image_shape shape,

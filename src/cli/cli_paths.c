@@ -113,28 +113,48 @@ void cli_paths_close(struct cli_paths *p)
         engine_free(p->engine);
 }
 
-int cli_paths_distance(const struct cli_paths *p, const struct model_solver *solver, double *rms,
-                       double *nfe, struct err *e)
+/* Root mean square distance of n rows of d values from their mean, of which `sum` [d] and the sum
+ * of all squares are known. */
+static double spread_of(const double *sum, double squares, size_t n, size_t d)
+{
+    for (size_t j = 0; j < d; j++)
+        squares -= sum[j] * sum[j] / (double)n;
+    return sqrt(fmax(squares, 0.0) / ((double)n * (double)d));
+}
+
+int cli_paths_distance(const struct cli_paths *p, const struct model_solver *solver,
+                       struct cli_distance *out, struct err *e)
 {
     struct engine_request *r = solve(p, solver, NULL, e);
-    double sum = 0.0, evaluations = 0.0;
+    double *sums = calloc(2 * p->d, sizeof *sums), *exact_sums = sums ? sums + p->d : NULL;
+    double squares = 0.0, exact_squares = 0.0;
 
-    if (!r)
-        return -1;
-    for (size_t i = 0; i < p->n; i++) {
+    *out = (struct cli_distance){0};
+    if (r && !sums)
+        err_fail_memory(e, 2 * p->d * sizeof *sums);
+    for (size_t i = 0; i < p->n && r && sums; i++) {
         const struct engine_image *image = engine_request_image(r, i);
-        const float *want = p->exact + i * p->d;
+        double square = 0.0;
         for (size_t j = 0; j < p->d; j++) {
-            double difference = (double)image->sample[j] - (double)want[j];
-            sum += difference * difference;
+            double got = (double)image->sample[j], want = (double)p->exact[i * p->d + j];
+            square += (got - want) * (got - want);
+            sums[j] += got;
+            squares += got * got;
+            exact_sums[j] += want;
+            exact_squares += want * want;
         }
-        evaluations += (double)image->counts.nfe;
+        out->rms += square / ((double)p->d * (double)p->n);
+        out->mean += sqrt(square / (double)p->d) / (double)p->n;
+        out->nfe += (double)image->counts.nfe / (double)p->n;
     }
+    int result = r && sums ? 0 : -1;
+    if (result == 0)
+        out->spread =
+            spread_of(sums, squares, p->n, p->d) - spread_of(exact_sums, exact_squares, p->n, p->d);
+    free(sums);
     engine_request_free(r);
-    *rms = sqrt(sum / ((double)p->n * (double)p->d));
-    if (nfe)
-        *nfe = evaluations / (double)p->n;
-    return 0;
+    out->rms = sqrt(out->rms);
+    return result;
 }
 
 int cli_paths_mean(const struct model *m, size_t n, uint64_t seed, float *mean, struct err *e)
@@ -148,7 +168,11 @@ int cli_paths_mean(const struct model *m, size_t n, uint64_t seed, float *mean, 
         err_fail_memory(e, 3 * d * sizeof *x);
     for (size_t i = 0; i < n && x; i++) {
         double *slope = x + d, *sum = slope + d;
-        const struct model_query q = {x, solver.t_max, ODE_SLOPE_DLNT, MODEL_LABEL_NONE, slope};
+        const struct model_query q = {.x = x,
+                                      .t = solver.t_max,
+                                      .form = ODE_SLOPE_DLNT,
+                                      .label = MODEL_LABEL_NONE,
+                                      .slope = slope};
         model_prior_draw(m, &solver, 1.0, seed, i, x);
         model_slopes(m, ws, 1, &q);
         for (size_t j = 0; j < d; j++) {

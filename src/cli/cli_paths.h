@@ -27,9 +27,20 @@ int cli_paths_open_beside(struct cli_paths *p, const struct cli_paths *from, uin
                           const char *title, struct err *e);
 void cli_paths_close(struct cli_paths *p);
 
-/* *rms from the exact ends, and the mean NFE unless NULL. ERR_NUMERIC when an image fails. */
-int cli_paths_distance(const struct cli_paths *p, const struct model_solver *solver, double *rms,
-                       double *nfe, struct err *e);
+/* How far a solver's ends are from the exact ones, in data scale. */
+struct cli_distance {
+    double rms; /* root mean square over all values of all images */
+    /* Mean over the images of each one's: the few starts near a watershed, that end on another
+     * image, count for no more than they are. */
+    double mean;
+    /* The ends' root mean square distance from their own mean, less that of the exact ends: below 0
+     * the pictures have lost contrast and detail, however near they are. */
+    double spread;
+    double nfe; /* mean */
+};
+/* ERR_NUMERIC when an image fails, ERR_MEMORY. */
+int cli_paths_distance(const struct cli_paths *p, const struct model_solver *solver,
+                       struct cli_distance *out, struct err *e);
 
 /* Mean over n starts of the model's data prediction at t_max, [d]: the mean of the data as far as
  * the model knows it. */

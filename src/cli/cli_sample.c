@@ -5,9 +5,9 @@
  * draws the progress bar; the work is in the engine's workers. */
 #include "cli.h"
 #include "cli_output.h"
-#include "cli_progress.h"
+#include "cli_points.h"
 #include "cli_report.h"
-#include "cli_tensors.h"
+#include "cli_run.h"
 #include "cli_trajectory.h"
 #include "base_cpu.h"
 #include "base_size.h"
@@ -18,9 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-
-#define IMAGES_MAX 10000000
-#define WAIT_MS 250
 
 static const char help[] =
     "usage: pfgm sample MODEL [options] -o OUT\n"
@@ -45,13 +42,19 @@ static const char help[] =
     "                    ways that pfgm tune found\n"
     "  --rtol R --atol A tolerances of rk45, which they ask for if no --solver is given\n"
     "  --max-nfe N       evaluations an image after which it fails\n"
+    "  --churn S         noise before each step of euler, improved-euler and heun, for a\n"
+    "                    sampler that is stochastic: t grows by the factor 1 + min(S/N, 0.41),\n"
+    "                    where --churn-t-min T <= t <= --churn-t-max T (everywhere); the noise\n"
+    "                    is multiplied by --churn-noise F (1)\n"
     "  --class C         a class of the model, by name or number; drawn (default): by seed and\n"
     "                    index; none: of all data; each: one after the other, a column each\n"
     "  --temperature F   factor on the distance from which an image starts, 0.001 to 10 (1)\n"
-    "  --latents FILE    points on t = T to start from: a safetensors file with a tensor\n"
-    "                    x or prior.x [n,C,H,W]; taken as they are\n"
-    "  --kernel K        auto (default), c, avx2, avx512\n"
-    "  --precision P     auto (default), f32\n"
+    "  --latents FILE    points on t = T to start from: float32 or float64 [n,C,H,W] in a .npy,\n"
+    "                    or as the tensor x or prior.x (of PFGM++ heun18.latent) of a\n"
+    "                    safetensors file; taken as they are. Their classes are its\n"
+    "                    class_onehot [n,classes] if it has one\n"
+    "  --kernel K        auto (default), c, avx2, avx512, amx\n"
+    "  --precision P     auto (default: bf16x3 with AMX, else f32), f32, bf16x3, bf16\n"
     "  --workers W       threads (as many as the machine gives)\n"
     "  --trajectory K    K states of each image on its way: to NAME.png a row an image, to\n"
     "                    NAME.apng a moving sheet\n"
@@ -70,6 +73,10 @@ enum { /* what getopt_long returns for options without a letter */
        OPTION_RTOL,
        OPTION_ATOL,
        OPTION_MAX_NFE,
+       OPTION_CHURN,
+       OPTION_CHURN_T_MIN,
+       OPTION_CHURN_T_MAX,
+       OPTION_CHURN_NOISE,
        OPTION_CLASS,
        OPTION_TEMPERATURE,
        OPTION_LATENTS,
@@ -85,68 +92,38 @@ enum { /* what getopt_long returns for options without a letter */
 
 /* As given; 0, NULL and false mean absent, except where has_ tells. */
 struct sample_options {
-    const char *model, *output, *latents, *kernel, *precision, *class;
-    bool has_seed, json, dtype_given, float32;
+    const char *model, *latents, *kernel, *precision, *class;
+    struct cli_output_options output;
+    bool has_seed, json;
     struct model_choice solver;
     uint64_t seed, first_index;
     double temperature;
-    int64_t n, workers, columns, scale, trajectory;
+    int64_t n, workers, trajectory;
 };
 
 struct sample_run {
     const struct sample_options *options;
     enum cli_output_kind kind;
     size_t n;
-    double *latents; /* [n,d] or NULL */
-    struct engine *engine;
-    struct engine_model *model;
+    struct cli_points latents;
+    struct cli_run run;
     struct engine_request *request;
-    double seconds;
 };
-
-/* The latents as doubles, and how many images they make. */
-static int read_latents(struct sample_run *r, const struct model *m, struct ckpt_file *f,
-                        struct err *e)
-{
-    const char *path = r->options->latents;
-    const struct ckpt_tensor *t = cli_tensor_find(f, "x", "prior.x", e);
-    size_t d = model_dimension(m), count, bytes;
-
-    if (!t || cli_tensor_check_images(f, t, model_shape(m), &count, e) < 0)
-        return -1;
-    if (r->options->n > 0 && (uint64_t)r->options->n > count)
-        return err_fail(e, ERR_INPUT, path, "holds %zu latents, -n asks for %" PRId64, count,
-                        r->options->n);
-    if (!size_mul(count, d, &bytes) || !size_mul(bytes, sizeof(double), &bytes))
-        return err_fail(e, ERR_LIMIT, path, "%zu latents of %zu values are too many", count, d);
-    r->latents = malloc(bytes);
-    if (!r->latents)
-        return err_fail_memory(e, bytes);
-    if (ckpt_tensor_to_f64(t, r->latents, e) < 0)
-        return -1;
-    r->n = r->options->n > 0 ? (size_t)r->options->n : count;
-    for (size_t i = 0; i < r->n * d; i++) {
-        if (!isfinite(r->latents[i]))
-            return err_fail(e, ERR_INPUT, path, "latent %zu holds a value that is not finite",
-                            i / d);
-    }
-    return 0;
-}
 
 static int take_latents(struct sample_run *r, const struct model *m, struct err *e)
 {
-    struct ckpt_file *f;
-    int result;
+    const struct sample_options *o = r->options;
 
-    r->n = r->options->n > 0 ? (size_t)r->options->n : 1;
-    if (!r->options->latents)
+    r->n = o->n > 0 ? (size_t)o->n : 1;
+    if (!o->latents)
         return 0;
-    f = ckpt_file_open(r->options->latents, e);
-    if (!f)
+    if (cli_points_latents(m, o->latents, !o->class, &r->latents, e) < 0)
         return -1;
-    result = read_latents(r, m, f, e);
-    ckpt_file_close(f);
-    return result;
+    if (o->n > 0 && (uint64_t)o->n > r->latents.n)
+        return err_fail(e, ERR_INPUT, o->latents, "holds %zu latents, -n asks for %" PRId64,
+                        r->latents.n, o->n);
+    r->n = o->n > 0 ? (size_t)o->n : r->latents.n;
+    return 0;
 }
 
 /* Model, output and latents are looked at before threads start or anything is computed. */
@@ -157,21 +134,13 @@ static int open_engine(struct sample_run *r, struct err *e)
 
     if (!m)
         return -1;
-    if (r->kind == CLI_OUTPUT_NPY && model_vectors(m) && !o->dtype_given)
-        r->kind = CLI_OUTPUT_NPY_F32;
-    if (cli_output_prepare(r->kind, o->output, model_shape(m), e) < 0 ||
+    if ((!o->trajectory && cli_output_choose(&o->output, m, &r->kind, e) < 0) ||
+        cli_output_prepare(r->kind, o->output.path, model_shape(m), e) < 0 ||
         take_latents(r, m, e) < 0) {
         model_free(m);
         return -1;
     }
-    struct engine_options options = {.workers = (int)o->workers, .queue_images_max = r->n};
-    r->engine = engine_new(&options, e);
-    if (!r->engine) {
-        model_free(m);
-        return -1;
-    }
-    r->model = engine_model_add(r->engine, "model", m, e);
-    return r->model ? 0 : -1;
+    return cli_run_open(&r->run, m, o->workers, r->n, e);
 }
 
 static int draw_seed(uint64_t *out, struct err *e)
@@ -184,45 +153,30 @@ static int draw_seed(uint64_t *out, struct err *e)
 static int fill_order(const struct sample_run *r, struct engine_order *order, struct err *e)
 {
     const struct sample_options *o = r->options;
-    const struct model *m = engine_model_get(r->model);
-    bool sheet = r->n > 1 || o->scale > 1 || o->columns > 0;
-    struct err own = {0};
+    const struct model *m = engine_model_get(r->run.model);
+    bool sheet = r->n > 1 || o->output.scale > 1 || o->output.columns > 0;
 
     *order = (struct engine_order){
-        .model = r->model,
+        .model = r->run.model,
         .seed = o->seed,
         .first_index = o->first_index,
         .n = r->n,
         .temperature = o->temperature,
-        .latents = r->latents,
+        .latents = r->latents.values,
         .output = cli_output_engine(r->kind, sheet),
-        .grid = {.columns = o->columns ? (int)o->columns : image_grid_columns(r->n),
-                 .scale = o->scale ? (int)o->scale : 1,
-                 .gap = IMAGE_GRID_GAP},
+        .grid = cli_output_grid(&o->output, r->n),
     };
     if (cli_solver_choose(m, &o->solver, &order->solver, e) < 0)
         return -1;
-    if (o->class && engine_class_parse(m, o->class, &order->class, &own) < 0)
-        return err_fail(e, own.code, "--class", "%s", own.text);
-    if (order->class.rule == ENGINE_CLASS_EACH && !o->columns)
+    if (r->latents.labels) {
+        order->class.rule = ENGINE_CLASS_LISTED;
+        order->labels = r->latents.labels;
+    }
+    if (cli_run_class(m, o->class, &order->class, e) < 0)
+        return -1;
+    if (order->class.rule == ENGINE_CLASS_EACH && !o->output.columns)
         order->grid.columns = model_label_count(m);
-    return o->has_seed || r->latents ? 0 : draw_seed(&order->seed, e);
-}
-
-/* The request's error in the user's terms. Whatever it was, the input was right and the run failed,
- * so it is no ERR_LIMIT (which would mean exit 2). */
-static int fail_request(const struct sample_run *r, const struct err *why, struct err *e)
-{
-    const struct engine_order *order = engine_request_order(r->request);
-    static const char prefix[] = "/images/";
-    enum err_code code = why->code == ERR_LIMIT ? ERR_NUMERIC : why->code;
-    uint64_t i;
-
-    if (strncmp(why->at, prefix, sizeof prefix - 1) != 0 ||
-        cli_parse_u64("", why->at + sizeof prefix - 1, &i, NULL) < 0)
-        return err_fail(e, code, why->at, "%s", why->text);
-    return err_fail(e, code, "", "image %" PRIu64 " (seed %" PRIu64 ", index %" PRIu64 "): %s", i,
-                    order->seed, order->first_index + i, why->text);
+    return o->has_seed || o->latents ? 0 : draw_seed(&order->seed, e);
 }
 
 /* In place of the images themselves; there is no request then. */
@@ -230,82 +184,64 @@ static int write_trajectory(const struct sample_run *r, const struct engine_orde
                             struct err *e)
 {
     const struct sample_options *o = r->options;
-    int frames = (int)o->trajectory, scale = o->scale ? (int)o->scale : 1;
+    int frames = (int)o->trajectory, scale = o->output.scale ? (int)o->output.scale : 1;
 
-    if (cli_trajectory_write(order, frames, scale, o->output, e) < 0)
+    if (cli_trajectory_write(order, frames, scale, o->output.path, e) < 0)
         return -1;
     printf("%zu image%s, seed %" PRIu64 ", %s, %d states each, %s\n", order->n,
            order->n == 1 ? "" : "s", order->seed, ode_method_name(order->solver.ode.method), frames,
-           o->output);
+           o->output.path);
     return 0;
 }
 
 static int sample(struct sample_run *r, struct err *e)
 {
     struct engine_order order;
-    struct cli_progress progress;
-    const struct err *why;
-    int64_t begun = clock_ns();
 
     if (fill_order(r, &order, e) < 0)
         return -1;
     if (r->options->trajectory)
         return write_trajectory(r, &order, e);
-    if (engine_submit(r->engine, &order, &r->request, e) < 0)
-        return -1;
-    cli_progress_begin(&progress);
-    while (!engine_request_wait(r->request, WAIT_MS)) {
-        struct engine_progress now = engine_request_progress(r->request);
-        cli_progress_draw(&progress, &now);
-    }
-    cli_progress_end(&progress);
-    r->seconds = (double)(clock_ns() - begun) * 1e-9;
-    why = engine_request_error(r->request);
-    return why ? fail_request(r, why, e) : 0;
+    r->request = cli_run_order(&r->run, &order, e);
+    return r->request ? 0 : -1;
 }
 
-static int output_kind(const struct sample_options *o, enum cli_output_kind *out, struct err *e)
+/* A trajectory's output has rules of its own. */
+static int check_trajectory(const struct sample_options *o, enum cli_output_kind *out,
+                            struct err *e)
 {
-    if (!o->trajectory)
-        return cli_output_kind_parse(o->output, out, e);
     *out = CLI_OUTPUT_PNG;
-    if (o->latents || o->json || o->columns)
+    if (o->latents || o->json || o->output.columns || o->output.dtype_given)
         return err_fail(e, ERR_INPUT, "--trajectory", "does not go with %s",
-                        o->latents ? "--latents"
-                        : o->json  ? "--json"
-                                   : "--columns");
-    return cli_trajectory_check(o->output, e);
+                        o->latents          ? "--latents"
+                        : o->json           ? "--json"
+                        : o->output.columns ? "--columns"
+                                            : "--dtype");
+    return cli_trajectory_check(o->output.path, e);
 }
 
 static int run(const struct sample_options *o, struct err *e)
 {
     struct sample_run r = {.options = o};
-    int result = output_kind(o, &r.kind, e);
+    int result = o->trajectory ? check_trajectory(o, &r.kind, e)
+                               : cli_output_kind_parse(o->output.path, &r.kind, e);
 
-    if (result == 0 && r.kind != CLI_OUTPUT_PNG && (o->columns || o->scale))
-        result = err_fail(e, ERR_INPUT, o->columns ? "--columns" : "--scale",
-                          "is for a .png only, the output is %s", o->output);
-    if (result == 0 && o->dtype_given && r.kind != CLI_OUTPUT_NPY)
-        result =
-            err_fail(e, ERR_INPUT, "--dtype", "is for a .npy only, the output is %s", o->output);
-    if (result == 0 && o->float32)
-        r.kind = CLI_OUTPUT_NPY_F32;
     if (result == 0)
         result = open_engine(&r, e);
     if (result == 0)
         result = sample(&r, e);
     if (result == 0 && r.request)
-        result = cli_output_write(r.kind, o->output, r.request, e);
+        result = cli_output_write(r.kind, o->output.path, r.request, e);
     if (result == 0 && r.request) {
-        struct cli_report report = {r.request, o->model, o->output, r.seconds};
+        struct cli_report report = {r.request, o->model, o->output.path, r.run.seconds};
         if (o->json)
             result = cli_report_print_json(&report, e);
         else
             cli_report_print(&report);
     }
     engine_request_free(r.request);
-    engine_free(r.engine);
-    free(r.latents);
+    cli_run_close(&r.run);
+    cli_points_free(&r.latents);
     return result;
 }
 
@@ -320,24 +256,15 @@ static int take_temperature(struct sample_options *o, const char *word, struct e
                           ENGINE_TEMPERATURE_MIN, ENGINE_TEMPERATURE_MAX, word);
 }
 
-static int take_dtype(struct sample_options *o, const char *word, struct err *e)
-{
-    o->float32 = strcmp(word, "float32") == 0;
-    o->dtype_given = true;
-    return o->float32 || strcmp(word, "uint8") == 0
-               ? 0
-               : err_fail(e, ERR_INPUT, "--dtype", "is uint8 or float32, not \"%s\"", word);
-}
-
 static int take_option(void *context, int c, const char *word, struct err *e)
 {
     struct sample_options *o = context;
 
     switch (c) {
     case 'n':
-        return cli_parse_int("-n", word, 1, IMAGES_MAX, &o->n, e);
+        return cli_parse_int("-n", word, 1, CLI_IMAGES_MAX, &o->n, e);
     case 'o':
-        o->output = word;
+        o->output.path = word;
         return 0;
     case OPTION_SEED:
         o->has_seed = true;
@@ -356,6 +283,14 @@ static int take_option(void *context, int c, const char *word, struct err *e)
         return cli_take_solver(&o->solver, "--atol", word, e);
     case OPTION_MAX_NFE:
         return cli_take_solver(&o->solver, "--max-nfe", word, e);
+    case OPTION_CHURN:
+        return cli_take_solver(&o->solver, "--churn", word, e);
+    case OPTION_CHURN_T_MIN:
+        return cli_take_solver(&o->solver, "--churn-t-min", word, e);
+    case OPTION_CHURN_T_MAX:
+        return cli_take_solver(&o->solver, "--churn-t-max", word, e);
+    case OPTION_CHURN_NOISE:
+        return cli_take_solver(&o->solver, "--churn-noise", word, e);
     case OPTION_CLASS:
         o->class = word;
         return 0;
@@ -375,11 +310,11 @@ static int take_option(void *context, int c, const char *word, struct err *e)
     case OPTION_TRAJECTORY:
         return cli_parse_int("--trajectory", word, 2, CLI_TRAJECTORY_MAX, &o->trajectory, e);
     case OPTION_COLUMNS:
-        return cli_parse_int("--columns", word, 1, IMAGE_SIDE_MAX, &o->columns, e);
+        return cli_parse_int("--columns", word, 1, IMAGE_SIDE_MAX, &o->output.columns, e);
     case OPTION_SCALE:
-        return cli_parse_int("--scale", word, 1, IMAGE_SIDE_MAX, &o->scale, e);
+        return cli_parse_int("--scale", word, 1, IMAGE_SIDE_MAX, &o->output.scale, e);
     case OPTION_DTYPE:
-        return take_dtype(o, word, e);
+        return cli_output_take_dtype(&o->output, word, e);
     case OPTION_JSON:
         o->json = true;
         return 0;
@@ -397,6 +332,10 @@ static const struct option long_options[] = {
     {"rtol", required_argument, NULL, OPTION_RTOL},
     {"atol", required_argument, NULL, OPTION_ATOL},
     {"max-nfe", required_argument, NULL, OPTION_MAX_NFE},
+    {"churn", required_argument, NULL, OPTION_CHURN},
+    {"churn-t-min", required_argument, NULL, OPTION_CHURN_T_MIN},
+    {"churn-t-max", required_argument, NULL, OPTION_CHURN_T_MAX},
+    {"churn-noise", required_argument, NULL, OPTION_CHURN_NOISE},
     {"class", required_argument, NULL, OPTION_CLASS},
     {"temperature", required_argument, NULL, OPTION_TEMPERATURE},
     {"latents", required_argument, NULL, OPTION_LATENTS},
@@ -422,7 +361,7 @@ static int parse(int argc, char **argv, struct sample_options *o)
         return code;
     if (argc - optind != 1)
         return cli_usage_error("sample", "one MODEL is needed, %d given", argc - optind);
-    if (!o->output)
+    if (!o->output.path)
         return cli_usage_error("sample", "-o OUT is needed");
     o->model = argv[optind];
     return -1;

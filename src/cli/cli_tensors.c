@@ -2,6 +2,7 @@
  * the commonest mistake. */
 #include "cli_tensors.h"
 #include <inttypes.h>
+#include <stdlib.h>
 
 const struct ckpt_tensor *cli_tensor_find(const struct ckpt_file *f, const char *name,
                                           const char *other, struct err *e)
@@ -39,8 +40,14 @@ static const char *shape_text(const struct ckpt_tensor *t, struct buf *out)
 int cli_tensor_check_images(const struct ckpt_file *f, const struct ckpt_tensor *t,
                             struct image_shape shape, size_t *n, struct err *e)
 {
+    const bool row = image_shape_is_vector(shape) && t->rank == 2 && t->shape[0] >= 1 &&
+                     t->shape[1] == (uint64_t)shape.width;
     struct buf text;
 
+    if (row) {
+        *n = (size_t)t->shape[0];
+        return 0;
+    }
     if (t->rank == 4 && t->shape[0] >= 1 && t->shape[1] == (uint64_t)shape.channels &&
         t->shape[2] == (uint64_t)shape.height && t->shape[3] == (uint64_t)shape.width) {
         *n = (size_t)t->shape[0]; /* no more than the file has bytes */
@@ -52,4 +59,49 @@ int cli_tensor_check_images(const struct ckpt_file *f, const struct ckpt_tensor 
              shape_text(t, &text), shape.channels, shape.height, shape.width);
     buf_free(&text);
     return -1;
+}
+
+/* A row of class_onehot. */
+static int label_of(const float *row, size_t classes, int32_t *out)
+{
+    *out = -1;
+    for (size_t i = 0; i < classes; i++) {
+        if (row[i] == 0.0f)
+            continue;
+        if (row[i] != 1.0f || *out >= 0)
+            return -1;
+        *out = (int32_t)i;
+    }
+    return 0;
+}
+
+int cli_tensor_labels(const struct ckpt_file *f, size_t classes, size_t n, int32_t *out,
+                      struct err *e)
+{
+    const struct ckpt_tensor *t = ckpt_file_find(f, "class_onehot");
+    int result = 1;
+
+    t = t ? t : ckpt_file_find(f, "denoise.class_onehot");
+    for (size_t i = 0; i < n; i++)
+        out[i] = -1;
+    if (!t)
+        return 0;
+    if (classes == 0 || t->rank != 2 || t->shape[0] < n || t->shape[1] != classes ||
+        !ckpt_dtype_is_float(t->dtype))
+        return err_fail(e, ERR_INPUT, ckpt_file_path(f),
+                        "tensor \"%s\" must be floats of the shape [%zu, %zu], a row of classes a "
+                        "point",
+                        t->name, n, classes);
+    float *rows = malloc((size_t)t->count * sizeof *rows); /* as many as the file has */
+    if (!rows)
+        return err_fail_memory(e, (size_t)t->count * sizeof *rows);
+    if (ckpt_tensor_to_f32(t, rows, e) < 0)
+        result = -1;
+    for (size_t i = 0; i < n && result > 0; i++)
+        if (label_of(rows + i * classes, classes, &out[i]))
+            result =
+                err_fail(e, ERR_INPUT, ckpt_file_path(f),
+                         "row %zu of tensor \"%s\" must be zeros with at most one 1", i, t->name);
+    free(rows);
+    return result;
 }

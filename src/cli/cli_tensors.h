@@ -9,8 +9,14 @@
  * and both when there is none, or when it holds no floats. */
 const struct ckpt_tensor *cli_tensor_find(const struct ckpt_file *f, const char *name,
                                           const char *other, struct err *e);
-/* [n,C,H,W] of the model's shape with n ≥ 1; n in *n. */
+/* [n,C,H,W] of the model's shape, or [n,d] of vectors, with n ≥ 1; n in *n. */
 int cli_tensor_check_images(const struct ckpt_file *f, const struct ckpt_tensor *t,
                             struct image_shape shape, size_t *n, struct err *e);
+
+/* Classes [n] from the rows of class_onehot [n,classes] (or denoise.class_onehot), in floats: one 1
+ * among zeros, or zeros alone for no class (-1), which all are without such a tensor. 1 if there is
+ * one, 0 if not, -1 and ERR_INPUT. */
+int cli_tensor_labels(const struct ckpt_file *f, size_t classes, size_t n, int32_t *out,
+                      struct err *e);
 
 #endif

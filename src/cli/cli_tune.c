@@ -1,13 +1,23 @@
 /* `pfgm tune`: finds, for numbers of evaluations, the method and the nodes whose ends are nearest
  * to the exact path's, and stores them in the checkpoint's description.
  *
- * First every multistep method on a few grids and starts; then the nodes of the best one by one, up
- * and down in ln t by a share of the gap beside them, as long as that helps. What it learned from
- * some starts is judged on as many others: the winner is what is best there, so that a search that
- * has only learned its starts by heart is thrown away. */
+ * First every multistep method on a few grids and beginnings, on a part of the starts. The grids of
+ * the best two methods are then bent: their nodes put on a curve of a few numbers, which is shifted
+ * as long as that helps. Last come the nodes of the better one, one by one, up and down in ln t by
+ * a share of the gap beside them, or of the way that the checkpoint has, where that is better. What
+ * was learned from some starts is judged on as many others: grid, curve, nodes or the old way,
+ * whatever is best there, so that a search that has only learned its starts by heart is thrown
+ * away.
+ *
+ * What is made small is the mean over the images of each one's distance, and with it what the ends
+ * as a whole lack in spread. Of the mean square nine tenths may belong to two or three starts that
+ * the least change sends to another image: a search for that is one for luck. And distance alone
+ * has a liking for pale pictures, since who does not know the detail errs least without it: of ways
+ * equally near the one that keeps the spread has the better Fréchet distance (docs/field.md). */
 #include "cli.h"
 #include "cli_json.h"
 #include "cli_paths.h"
+#include "tune_way.h"
 #include "base_cpu.h"
 
 #include <math.h>
@@ -21,17 +31,24 @@
 #define ROUNDS_DEFAULT 4
 #define ROUNDS_MAX 50
 #define FIRST_SHARE 0.3 /* of a gap, that a node is moved by */
+#define FIRST_BEND 0.35 /* of a curve, as a logarithm; the last is an eighth of that */
+#define SPREAD_WEIGHT 4.0
+#define SCREEN_PART 4 /* of the starts, one in so many for the grids */
+#define SCREEN_MIN 16
+enum { METHODS = 4, BENT_METHODS = 2 };
 
 static const char help[] =
     "usage: pfgm tune MODEL --nfe N[,N...] -o OUT.safetensors [options]\n"
     "\n"
     "Searches the solver and the nodes that come nearest to the exact path in N evaluations, and\n"
     "writes the model with what it found: --schedule tuned, and the default way if 20 is among\n"
-    "them. OUT may be MODEL itself; its SHA-256, which PNGs carry, is another then.\n"
+    "them. Ways that MODEL has for other numbers stay. OUT may be MODEL itself; its SHA-256, "
+    "which\n"
+    "PNGs carry, is another then.\n"
     "\n"
     "  --nfe N,N,...     numbers of evaluations, 2 to 100\n"
     "  --starts N        starts to learn from, and as many others to judge by (128)\n"
-    "  --rounds N        times that all nodes are tried (4)\n"
+    "  --rounds N        times that all nodes are tried, and twice as often the curve (4)\n"
     "  --seed S          of the starts (0)\n"
     "  --kernel K        as of pfgm sample\n"
     "  --json            tell the result as JSON\n"
@@ -45,13 +62,6 @@ struct tune_options {
     bool json;
 };
 
-/* A way that is tried: nodes of a method. */
-struct way {
-    enum ode_method method;
-    double nodes[CKPT_TUNED_STEPS_MAX + 1];
-    double error;
-};
-
 struct tuning {
     const struct tune_options *o;
     struct cli_paths learn, judge;
@@ -60,117 +70,158 @@ struct tuning {
     int64_t tried;
     int64_t shown_ns;
     struct {
-        struct way best;
-        double judged, before; /* on the other starts: found, and the default's */
-    } * found;                 /* [nfe_count] */
+        struct tune_way best;
+        struct cli_distance judged, before; /* on the other starts: found, and the default's */
+    } * found;                              /* [nfe_count] */
     float *mean;
 };
 
 /* ---- trying ways ---- */
 
-static void show(struct tuning *t, int steps, double error)
+static void show(struct tuning *t, int nfe, double error)
 {
     int64_t now = clock_ns();
 
     if (!isatty(STDERR_FILENO) || now - t->shown_ns < 200000000)
         return;
     t->shown_ns = now;
-    fprintf(stderr, "\r\033[K%d evaluations: %lld ways tried, %.5f from the path", steps,
+    fprintf(stderr, "\r\033[K%d evaluations: %lld ways tried, %.5f from the path", nfe,
             (long long)t->tried, error);
     fflush(stderr);
 }
 
-static struct model_solver solver_of(const struct tuning *t, const struct way *way, int steps)
+static struct model_solver solver_of(const struct tuning *t, const struct tune_way *way, int nfe)
 {
     struct model_solver s = t->base;
 
     s.ode.method = way->method;
-    s.ode.steps = steps;
+    s.ode.steps = nfe;
     s.ode.schedule = ODE_SCHEDULE_TUNED;
     s.ode.nodes = way->nodes;
     return s;
 }
 
-/* Its error on the starts to learn from; a way that fails is no way. */
-static int try(struct tuning *t, struct way *way, int steps, struct err *e)
+/* Steps between the nodes of a way of so many evaluations. */
+static int between(const struct tuning *t, int nfe)
 {
-    struct model_solver s = solver_of(t, way, steps);
+    struct ode_options options = t->base.ode;
+    options.steps = nfe;
+    return ode_options_grid_steps(&options);
+}
+
+static double error_of(const struct cli_distance *d)
+{
+    return d->mean + SPREAD_WEIGHT * fabs(d->spread);
+}
+
+/* Its error on the paths; a way that fails is no way. */
+static int try(struct tuning *t, const struct cli_paths *paths, struct tune_way *way, int nfe,
+               struct err *e)
+{
+    struct model_solver s = solver_of(t, way, nfe);
+    struct cli_distance found;
     struct err own = {0};
 
     t->tried++;
-    if (cli_paths_distance(&t->learn, &s, &way->error, NULL, &own) == 0)
+    if (cli_paths_distance(paths, &s, &found, &own) == 0) {
+        way->error = error_of(&found);
         return 0;
+    }
     if (own.code != ERR_NUMERIC)
         return err_fail(e, own.code, own.at, "%s", own.text);
     way->error = INFINITY;
     return 0;
 }
 
-/* Nodes even in t^(1/exponent), or in ln t for 0. */
-static void lay_nodes(struct way *way, int steps, double begin, double end, double exponent)
+/* The better of two ways stays in `best`; whether that is the new one. */
+static bool keep(struct tune_way *best, const struct tune_way *way)
 {
-    for (int i = 0; i <= steps; i++) {
-        double f = (double)i / (double)steps;
-        double u = exponent == 0.0
-                       ? (1.0 - f) * log(begin) + f * log(end)
-                       : (1.0 - f) * pow(begin, 1.0 / exponent) + f * pow(end, 1.0 / exponent);
-        way->nodes[i] = exponent == 0.0 ? exp(u) : pow(u, exponent);
-    }
-    way->nodes[0] = begin;
-    way->nodes[steps] = end;
-}
-
-static int try_grids(struct tuning *t, int steps, struct way *best, struct err *e)
-{
-    static const enum ode_method methods[] = {ODE_MULTISTEP2, ODE_MULTISTEP3, ODE_UNIPC3,
-                                              ODE_IPNDM4};
-    static const double exponents[] = {0.0, 4.0, 7.0, 10.0, 20.0}, parts[] = {1.0, 0.5, 0.25};
-    struct way way;
-
-    best->error = INFINITY;
-    for (size_t k = 0; k < 4 * 5 * 3; k++) {
-        way.method = methods[k % 4];
-        lay_nodes(&way, steps, t->t_max * parts[k / 20], t->t_min, exponents[k / 4 % 5]);
-        if (try(t, &way, steps, e) != 0)
-            return -1;
-        if (way.error < best->error)
-            *best = way;
-        show(t, steps, best->error);
-    }
-    return isfinite(best->error) ? 0
-                                 : err_fail(e, ERR_NUMERIC, t->o->model,
-                                            "no way of %d evaluations came to an end", steps);
-}
-
-/* Moves node i by a share of the gap above (share > 0) or below it, in ln t. */
-static bool move_node(const struct tuning *t, struct way *way, int i, double share)
-{
-    double above = i == 0 ? t->t_max : way->nodes[i - 1];
-    double gap = share > 0 ? log(above / way->nodes[i]) : log(way->nodes[i] / way->nodes[i + 1]);
-
-    if (!(gap > 0.0))
+    if (!(way->error < best->error))
         return false;
-    way->nodes[i] *= exp(share * gap);
-    return way->nodes[i] > way->nodes[i + 1] && way->nodes[i] <= t->t_max &&
-           (i == 0 || way->nodes[i] < above);
+    *best = *way;
+    return true;
 }
 
-static int move_nodes(struct tuning *t, int steps, struct way *best, struct err *e)
+/* The best grid of each method on a part of the starts, the best method first. */
+static int try_grids(struct tuning *t, int nfe, struct tune_way best[METHODS], struct err *e)
+{
+    static const enum ode_method methods[METHODS] = {ODE_MULTISTEP2, ODE_MULTISTEP3, ODE_UNIPC3,
+                                                     ODE_IPNDM4};
+    static const double exponents[] = {0.0, 4.0, 7.0, 10.0, 20.0}, parts[] = {1.0, 0.5, 0.25};
+    struct cli_paths few = t->learn; /* its first starts */
+
+    few.n = few.n / SCREEN_PART;
+    few.n = few.n < SCREEN_MIN ? SCREEN_MIN : few.n;
+    few.n = few.n < t->learn.n ? few.n : t->learn.n;
+    for (size_t i = 0; i < METHODS; i++) {
+        best[i].error = INFINITY;
+        for (size_t k = 0; k < 5 * 3; k++) {
+            struct tune_way way = {.method = methods[i], .steps = between(t, nfe)};
+            tune_way_lay(&way, t->t_max * parts[k / 5], t->t_min, exponents[k % 5]);
+            if (try(t, &few, &way, nfe, e) != 0)
+                return -1;
+            keep(&best[i], &way);
+            show(t, nfe, best[i].error);
+        }
+        for (size_t k = i; k > 0 && best[k].error < best[k - 1].error; k--) {
+            struct tune_way other = best[k];
+            best[k] = best[k - 1];
+            best[k - 1] = other;
+        }
+    }
+    return isfinite(best[0].error) ? 0
+                                   : err_fail(e, ERR_NUMERIC, t->o->model,
+                                              "no way of %d evaluations came to an end", nfe);
+}
+
+/* Puts the nodes on a curve and bends it. */
+static int bend(struct tuning *t, int nfe, struct tune_way *best, struct err *e)
+{
+    struct tune_curve curve = tune_curve_of(best);
+    struct tune_way way = *best;
+    double amount = FIRST_BEND;
+
+    tune_curve_lay(&curve, &way);
+    if (try(t, &t->learn, best, nfe, e) != 0 || try(t, &t->learn, &way, nfe, e) != 0)
+        return -1;
+    /* from the curve even where the grid itself is better: all else lies on curves */
+    struct tune_way bent = way;
+    for (int64_t round = 0; round < 2 * t->o->rounds && amount > FIRST_BEND / 16.0; round++) {
+        bool better = false;
+        for (int k = 0; k < 2 * TUNE_HANDLES; k++) {
+            struct tune_curve other = curve;
+            if (!tune_curve_bend(&other, k / 2, k % 2 ? -amount : amount, t->t_max))
+                continue;
+            tune_curve_lay(&other, &way);
+            if (try(t, &t->learn, &way, nfe, e) != 0)
+                return -1;
+            if (keep(&bent, &way)) {
+                curve = other;
+                better = true;
+            }
+            show(t, nfe, bent.error);
+        }
+        if (!better)
+            amount *= 0.5;
+    }
+    keep(best, &bent);
+    return 0;
+}
+
+static int move_nodes(struct tuning *t, int nfe, struct tune_way *best, struct err *e)
 {
     double share = FIRST_SHARE;
 
     for (int64_t round = 0; round < t->o->rounds; round++) {
         bool better = false;
-        for (int k = 0; k < 2 * steps; k++) {
-            struct way way = *best;
-            if (!move_node(t, &way, k / 2, k % 2 ? -share : share))
+        for (int k = 0; k < 2 * best->steps; k++) {
+            struct tune_way way = *best;
+            if (!tune_way_move(&way, k / 2, k % 2 ? -share : share, t->t_max))
                 continue;
-            if (try(t, &way, steps, e) != 0)
+            if (try(t, &t->learn, &way, nfe, e) != 0)
                 return -1;
-            better = better || way.error < best->error;
-            if (way.error < best->error)
-                *best = way;
-            show(t, steps, best->error);
+            better = keep(best, &way) || better;
+            show(t, nfe, best->error);
         }
         if (!better)
             share *= 0.5;
@@ -178,44 +229,104 @@ static int move_nodes(struct tuning *t, int steps, struct way *best, struct err 
     return 0;
 }
 
-/* The way for the k-th number of evaluations: the moved nodes, or the grid that they came from
- * where that is better on the other starts. */
+/* The way that the checkpoint already has for so many steps, if it has one. */
+static bool own_way(const struct tuning *t, int steps, struct tune_way *out)
+{
+    const struct ckpt_description *d = model_description(engine_model_get(t->learn.em));
+
+    for (int i = 0; i < d->tuned_count; i++) {
+        if (d->tuned[i].steps != steps)
+            continue;
+        *out = (struct tune_way){.method = d->tuned[i].method, .steps = steps};
+        memcpy(out->nodes, d->tuned[i].nodes, ((size_t)steps + 1) * sizeof *out->nodes);
+        return true;
+    }
+    return false;
+}
+
+/* The way for the k-th number of evaluations: what is best on the other starts. */
 static int tune_one(struct tuning *t, int k, struct err *e)
 {
-    const int steps = t->o->nfe[k];
-    struct way grid, moved;
-    double on_grid, on_moved;
-
-    if (try_grids(t, steps, &grid, e) != 0)
-        return -1;
-    moved = grid;
-    if (move_nodes(t, steps, &moved, e) != 0)
-        return -1;
-    struct model_solver of_grid = solver_of(t, &grid, steps),
-                        of_moved = solver_of(t, &moved, steps);
+    enum { GRID, BENT, OWN, MOVED, CANDIDATES };
+    const int nfe = t->o->nfe[k];
+    struct tune_way grids[METHODS], candidates[CANDIDATES];
     struct model_solver before = t->base;
-    before.ode.steps = steps;
-    if (cli_paths_distance(&t->judge, &of_grid, &on_grid, NULL, e) != 0 ||
-        cli_paths_distance(&t->judge, &of_moved, &on_moved, NULL, e) != 0 ||
-        cli_paths_distance(&t->judge, &before, &t->found[k].before, NULL, e) != 0)
+
+    if (try_grids(t, nfe, grids, e) != 0)
         return -1;
-    t->found[k].best = on_moved < on_grid ? moved : grid;
-    t->found[k].judged = fmin(on_moved, on_grid);
-    return 0;
+    candidates[GRID] = grids[0];
+    candidates[BENT] = grids[0];
+    candidates[BENT].error = INFINITY;
+    for (int i = 0; i < BENT_METHODS; i++) {
+        if (!isfinite(grids[i].error))
+            continue;
+        if (bend(t, nfe, &grids[i], e) != 0)
+            return -1;
+        keep(&candidates[BENT], &grids[i]);
+    }
+    candidates[OWN] = candidates[MOVED] = candidates[BENT];
+    if (own_way(t, between(t, nfe), &candidates[OWN])) {
+        if (try(t, &t->learn, &candidates[OWN], nfe, e) != 0)
+            return -1;
+        keep(&candidates[MOVED], &candidates[OWN]);
+    }
+    if (move_nodes(t, nfe, &candidates[MOVED], e) != 0)
+        return -1;
+    double least = INFINITY;
+    for (int i = 0; i < CANDIDATES; i++) {
+        struct model_solver s = solver_of(t, &candidates[i], nfe);
+        struct cli_distance judged;
+        if (cli_paths_distance(&t->judge, &s, &judged, e) != 0)
+            return -1;
+        if (error_of(&judged) < least) {
+            least = error_of(&judged);
+            t->found[k].judged = judged;
+            t->found[k].best = candidates[i];
+        }
+    }
+    before.ode.steps = nfe;
+    return cli_paths_distance(&t->judge, &before, &t->found[k].before, e);
 }
 
 /* ---- the checkpoint that is written ---- */
+
+/* What was found, and the checkpoint's own ways for other numbers of evaluations. */
+static int merge(const struct tuning *t, const struct ckpt_description *own,
+                 struct ckpt_tuned tuned[CKPT_TUNED_MAX], int *count, struct err *e)
+{
+    int next = 0;
+
+    *count = 0;
+    for (int k = 0; k < t->o->nfe_count || next < own->tuned_count;) {
+        const struct tune_way *best = k < t->o->nfe_count ? &t->found[k].best : NULL;
+        const struct ckpt_tuned *old = next < own->tuned_count ? &own->tuned[next] : NULL;
+        if (*count == CKPT_TUNED_MAX)
+            return err_fail(e, ERR_LIMIT, "--nfe",
+                            "with those that it has, the model has more than "
+                            "%d tuned ways",
+                            CKPT_TUNED_MAX);
+        if (best && (!old || best->steps <= old->steps)) {
+            next += old && best->steps == old->steps;
+            tuned[(*count)++] =
+                (struct ckpt_tuned){best->method, best->steps, t->found[k++].best.nodes};
+        } else {
+            tuned[(*count)++] = *old;
+            next++;
+        }
+    }
+    return 0;
+}
 
 static int describe(const struct tuning *t, const struct model *m, json_t **out, struct err *e)
 {
     struct ckpt_description d = *model_description(m); /* arrays are borrowed */
     struct ckpt_tuned tuned[CKPT_TUNED_MAX];
+    int count;
 
-    for (int k = 0; k < t->o->nfe_count; k++)
-        tuned[k] =
-            (struct ckpt_tuned){t->found[k].best.method, t->o->nfe[k], t->found[k].best.nodes};
+    if (merge(t, &d, tuned, &count, e) != 0)
+        return -1;
     d.tuned = tuned;
-    d.tuned_count = t->o->nfe_count;
+    d.tuned_count = count;
     *out = ckpt_description_json(&d, e);
     return *out ? 0 : -1;
 }
@@ -285,13 +396,16 @@ static int tell(const struct tuning *t, struct err *e)
         const char *method = ode_method_name(t->found[k].best.method);
         if (!t->o->json)
             printf("  %11d  %-11s  %13.5f  %14.5f  %11.4g\n", t->o->nfe[k], method,
-                   t->found[k].judged, t->found[k].before, t->found[k].best.nodes[0]);
+                   t->found[k].judged.rms, t->found[k].before.rms, t->found[k].best.nodes[0]);
         json_t *nodes = json_array();
-        for (int i = 0; i <= t->o->nfe[k] && nodes; i++)
+        for (int i = 0; i <= t->found[k].best.steps && nodes; i++)
             json_array_append_new(nodes, json_real(t->found[k].best.nodes[i]));
-        json_array_append_new(list, json_pack("{s:i, s:s, s:f, s:f, s:o}", "nfe", t->o->nfe[k],
-                                              "method", method, "rms", t->found[k].judged,
-                                              "rms_default", t->found[k].before, "nodes", nodes));
+        json_array_append_new(
+            list, json_pack("{s:i, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "nfe", t->o->nfe[k],
+                            "method", method, "rms", t->found[k].judged.rms, "rms_default",
+                            t->found[k].before.rms, "mean", t->found[k].judged.mean, "mean_default",
+                            t->found[k].before.mean, "spread", t->found[k].judged.spread,
+                            "spread_default", t->found[k].before.spread, "nodes", nodes));
     }
     json_t *root = json_pack("{s:s, s:s, s:I, s:I, s:f, s:o}", "model", t->o->model, "output",
                              t->o->output, "starts", (json_int_t)t->o->starts, "ways_tried",

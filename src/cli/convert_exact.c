@@ -7,12 +7,16 @@
  * there. */
 #include "convert_exact.h"
 
+#include "base_file.h"
+#include "base_size.h"
 #include "ckpt_description.h"
 #include "cli.h"
 #include "cli_json.h"
 #include "field_cloud.h"
+#include "image_npy_read.h"
 #include "train_data.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,13 +24,61 @@
 
 #define T_MAX_RADII 20.0
 #define T_MIN_RADII 1e-4
+#define WEIGHTS_HEADER_MAX ((size_t)4096)
+
+/* The weights of an array of them, which must be as many as there are sources. */
+static int weights_take(const struct image_npy *a, const char *path, const struct train_data *data,
+                        float *out, struct err *e)
+{
+    if (strcmp(a->type, "<f4") != 0 && strcmp(a->type, "<f8") != 0)
+        return err_fail(e, ERR_UNSUPPORTED, path,
+                        "has elements of type %s: weights are float32 or float64", a->type);
+    if (a->rank != 1 || a->count != data->count)
+        return err_fail(e, ERR_INPUT, path,
+                        "holds %zu numbers in %d dimensions: one dimension of %zu is needed, a "
+                        "weight a source%s",
+                        a->count, a->rank, data->count,
+                        data->skipped > 0 ? " (files of DATA that cannot be used are none)" : "");
+    for (size_t i = 0; i < a->count; i++) {
+        const double weight = image_npy_real(a, i);
+        if (!(weight >= (double)FLT_MIN && weight <= (double)FLT_MAX))
+            return err_fail(e, ERR_INPUT, path, "weight %zu is %g: weights are finite and above 0",
+                            i, weight);
+        out[i] = (float)weight;
+    }
+    return 0;
+}
+
+/* *out [count], to be freed, or NULL where no weights were given. */
+static int weights_read(const struct convert_exact *o, const struct train_data *data, float **out,
+                        struct err *e)
+{
+    struct image_npy a;
+    struct buf file;
+    size_t bytes;
+
+    *out = NULL;
+    if (!o->weights)
+        return 0;
+    if (!size_mul(data->count, sizeof(float), &bytes) || !(*out = malloc(bytes)))
+        return err_fail_memory(e, data->count * sizeof(float));
+    buf_init(&file, WEIGHTS_HEADER_MAX + 2 * bytes);
+    int result = file_read(o->weights, &file, e);
+    if (result == 0)
+        result = image_npy_read(file.data, file.length, SIZE_MAX, o->weights, &a, e);
+    if (result == 0)
+        result = weights_take(&a, o->weights, data, *out, e);
+    buf_free(&file);
+    return result;
+}
 
 /* The cloud's radius, with all checks of the sources that a model makes when it is loaded. */
-static int radius_of(const struct train_data *data, const struct image_shape shape, double *out,
-                     struct err *e)
+static int radius_of(const struct train_data *data, const float *weights,
+                     const struct image_shape shape, double *out, struct err *e)
 {
     struct field_cloud_points points = {.count = data->count,
                                         .d = image_shape_count(shape),
+                                        .weights = weights,
                                         .group = data->label,
                                         .groups = data->classes};
     float *values = calloc(data->count * points.d, sizeof *values);
@@ -66,28 +118,36 @@ static const char *base_name(const char *path)
 }
 
 static int write_checkpoint(const struct convert_exact *o, const struct train_data *data,
-                            const struct ckpt_description *d, struct err *e)
+                            const float *weights, const struct ckpt_description *d, struct err *e)
 {
     const uint64_t n = data->count;
-    const struct ckpt_output tensors[] = {
+    struct ckpt_output tensors[3] = {
         {.name = CKPT_SOURCES,
          .dtype = data->values ? CKPT_F32 : CKPT_U8,
          .rank = 2,
          .shape = {n, image_shape_count(d->exact_shape)},
          .data = data->values ? (const void *)data->values : (const void *)data->pixels},
-        {.name = CKPT_SOURCE_LABELS,
-         .dtype = CKPT_I32,
-         .rank = 1,
-         .shape = {n},
-         .data = data->label},
     };
+    size_t count = 1;
+    if (data->classes > 0)
+        tensors[count++] = (struct ckpt_output){.name = CKPT_SOURCE_LABELS,
+                                                .dtype = CKPT_I32,
+                                                .rank = 1,
+                                                .shape = {n},
+                                                .data = data->label};
+    if (weights)
+        tensors[count++] = (struct ckpt_output){.name = CKPT_SOURCE_WEIGHTS,
+                                                .dtype = CKPT_F32,
+                                                .rank = 1,
+                                                .shape = {n},
+                                                .data = weights};
     json_t *description = ckpt_description_json(d, e);
     char *text = description ? json_dumps(description, JSON_COMPACT) : NULL;
     json_t *metadata = text ? json_pack("{s:s}", CKPT_DESCRIPTION_KEY, text) : NULL;
     int result = -1;
 
     if (metadata)
-        result = ckpt_file_write(o->output, tensors, data->classes > 0 ? 2 : 1, metadata, e);
+        result = ckpt_file_write(o->output, tensors, count, metadata, e);
     else if (description)
         err_fail_memory(e, 4096);
     json_decref(metadata);
@@ -123,6 +183,8 @@ static int tell(const struct convert_exact *o, const struct train_data *data,
     printf("\n  t           from %.6g to %.6g, then to 0\n", d->t_max, d->t_min);
     if (d->label_count > 0)
         printf("  classes     %d\n", d->label_count);
+    if (o->weights)
+        printf("  weights     %s\n", o->weights);
     printf("  sha256      %s\n", digest);
     return 0;
 }
@@ -132,6 +194,7 @@ int convert_exact(const struct convert_exact *o, struct err *e)
     const struct train_data_options options = {
         .path = o->data, .labels = o->labels, .strict = o->strict};
     struct train_data data;
+    float *weights = NULL;
     double radius = 0.0;
 
     if (train_data_open(&options, &data, e))
@@ -146,13 +209,16 @@ int convert_exact(const struct convert_exact *o, struct err *e)
     };
     snprintf(d.provenance.source_name, sizeof d.provenance.source_name, "%s", base_name(o->data));
     memcpy(d.provenance.source_sha256, data.sha256, sizeof data.sha256);
-    int result = radius_of(&data, d.exact_shape, &radius, e);
+    int result = weights_read(o, &data, &weights, e);
+    if (result == 0)
+        result = radius_of(&data, weights, d.exact_shape, &radius, e);
     if (result == 0)
         result = way_set(o, radius, &d, e);
     if (result == 0)
-        result = write_checkpoint(o, &data, &d, e);
+        result = write_checkpoint(o, &data, weights, &d, e);
     if (result == 0)
         result = tell(o, &data, &d, e);
+    free(weights);
     train_data_close(&data);
     return result;
 }

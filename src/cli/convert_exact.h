@@ -7,6 +7,7 @@
 struct convert_exact {
     const char *data, *output;
     const char *labels;  /* an IDX file of labels, or NULL */
+    const char *weights; /* an NPY file of a weight a source, floats [n], or NULL: all alike */
     double t_max, t_min; /* 0: from the data's radius */
     bool strict, json;
 };

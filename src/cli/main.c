@@ -17,6 +17,10 @@ static const struct {
     const char *summary;
 } subcommands[] = {
     {"sample", cli_sample, "draw images from a model into PNG, NPY, NPZ or safetensors files"},
+    {"encode", cli_encode, "turn images into latents, from which decode makes them again"},
+    {"decode", cli_decode, "turn latents into images"},
+    {"interpolate", cli_interpolate, "draw images along the way between two"},
+    {"likelihood", cli_likelihood, "tell how probable a model finds images"},
     {"field", cli_field, "evaluate a model's network at given points"},
     {"convert", cli_convert, "make a model from a checkpoint of the reference code, or of data"},
     {"inspect", cli_inspect, "show what a model or a checkpoint holds"},
@@ -36,7 +40,7 @@ static void print_usage(FILE *to)
           "\n",
           to);
     for (size_t i = 0; i < SUBCOMMAND_COUNT; i++)
-        fprintf(to, "  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
+        fprintf(to, "  %-11s %s\n", subcommands[i].name, subcommands[i].summary);
     fputs("\n"
           "  --help     this text; pfgm SUBCOMMAND --help tells a subcommand's options\n"
           "  --version  the version\n",

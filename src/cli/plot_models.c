@@ -214,13 +214,16 @@ static int fill_table(const struct cli_paths *paths, struct table *t, struct err
     for (size_t i = 0; i < CANDIDATES; i++)
         for (size_t k = 0; k < EVALUATIONS; k++) {
             struct model_solver solver;
+            struct cli_distance found;
             struct err own = {0};
             t->nfe[i][k] = t->rms[i][k] = NAN;
-            if (choose_cell(m, &candidates[i], k, &solver) &&
-                cli_paths_distance(paths, &solver, &t->rms[i][k], &t->nfe[i][k], &own) != 0) {
-                t->nfe[i][k] = t->rms[i][k] = NAN;
-                if (own.code != ERR_NUMERIC) /* a solver that does not come to an end is a gap */
-                    return err_fail(e, own.code, own.at, "%s", own.text);
+            if (!choose_cell(m, &candidates[i], k, &solver))
+                continue;
+            if (cli_paths_distance(paths, &solver, &found, &own) == 0) {
+                t->nfe[i][k] = found.nfe;
+                t->rms[i][k] = found.rms;
+            } else if (own.code != ERR_NUMERIC) { /* who does not come to an end leaves a gap */
+                return err_fail(e, own.code, own.at, "%s", own.text);
             }
         }
     return 0;

@@ -129,7 +129,7 @@ static int set_precision(struct model_options *o, const char *value, const char 
                          struct err *e)
 {
     struct err own = {0};
-    return model_precision_parse(value, &o->precision, &own) == 0 ? 0 : fail_at(e, where, &own);
+    return nn_precision_parse(value, &o->precision, &own) == 0 ? 0 : fail_at(e, where, &own);
 }
 
 static int set_text(struct daemon_config *c, const struct text_key *k, const char *value,

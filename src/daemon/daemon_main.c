@@ -77,6 +77,7 @@ static void on_drain(void *context)
 static void on_reload(void *context, size_t model)
 {
     struct pfgmd *d = context;
+    http_server_reloading(d->server, model); /* who asked must not find the last reload's outcome */
     atomic_store(&d->models.wanted[model], true);
     call_main(d);
 }

@@ -88,14 +88,16 @@ def our_series(options, workers):
     large = ["--model", options.large, "--nfe", "104", "--seconds", "1"]
     small = ["--model", options.small, "--nfe", "100", "--seconds", "0.4"]
     eight, everyone, alone = ["--batch", "8"], ["--workers", str(workers)], ["--workers", "1"]
+    single = ["--precision", "f32"]
     series = {"large f32": large + eight + everyone + ["--kernel", "avx512"],
               "large avx2": large + eight + everyone + ["--kernel", "avx2"]}
     series.update({f"large {p}": large + eight + everyone + ["--precision", p] for p in ("bf16x3", "bf16")})
-    series["large alone"] = large + ["--batch", "4"] + alone
-    series["large single"] = large + ["--batch", "1"] + everyone
-    series["large single alone"] = large + ["--batch", "1"] + alone
-    series["small"] = small + eight + everyone
-    series["small alone"] = small + eight + alone
+    series.update({f"large alone {p}": large + ["--batch", "4", "--precision", p] + alone for p in ("bf16x3", "bf16")})
+    series["large alone"] = large + ["--batch", "4"] + alone + single
+    series["large single"] = large + ["--batch", "1"] + everyone + single
+    series["large single alone"] = large + ["--batch", "1"] + alone + single
+    series["small"] = small + eight + everyone + single
+    series["small alone"] = small + eight + alone + single
     return series
 
 
@@ -107,6 +109,7 @@ def torch_series(options, workers):
         "large bf16": ("native", {**large, "batch": 8, "threads": workers, "dtype": "bf16"}),
         "large avx2": ("avx2", {**large, "batch": 8, "threads": workers}),
         "large alone": ("native", {**large, "batch": 4, "threads": 1}),
+        "large alone bf16": ("native", {**large, "batch": 4, "threads": 1, "dtype": "bf16"}),
         "large single": ("native", {**large, "batch": 1, "threads": workers}),
         "small": ("native", {**small, "batch": 8, "threads": workers}),
         "small alone": ("native", {**small, "batch": 8, "threads": 1}),
@@ -122,6 +125,9 @@ ROWS = [
     ("cifar10-ddpmpp, batch 8, all cores: bf16 / PyTorch f32", "large bf16", "large f32", 8),
     ("cifar10-ddpmpp, batch 8, all cores: f32 AVX-512 / PyTorch bf16", "large f32", "large bf16", None),
     ("cifar10-ddpmpp, batch 4, one core: f32 / PyTorch f32", "large alone", "large alone", None),
+    ("cifar10-ddpmpp, batch 4, one core: bf16x3 / PyTorch f32", "large alone bf16x3", "large alone", None),
+    ("cifar10-ddpmpp, batch 4, one core: bf16 / PyTorch bf16", "large alone bf16", "large alone bf16", None),
+    ("cifar10-ddpmpp, batch 4, one core: bf16 / PyTorch f32", "large alone bf16", "large alone", None),
     ("cifar10-ddpmpp, batch 1, all cores: f32 / PyTorch f32", "large single", "large single", None),
     ("cifar10-ddpmpp, batch 1: all cores / one core", "large single", "ours:large single alone", 1.7),
     ("small network (28 pixels), batch 8, all cores: f32 / PyTorch f32", "small", "small", 5),
@@ -132,8 +138,8 @@ ROWS = [
 # ---- measuring ----
 
 def measure_ours(options, words, series, flags, late):
-    if "--precision" in words and "amx_bf16" not in flags:
-        series.reason = "this machine has no AMX"
+    if {"bf16", "bf16x3"} & set(words) and not {"amx_bf16", "avx512_bf16"} & set(flags):
+        series.reason = "this machine has no instructions for bf16"
     elif late and not series.bests:
         series.reason = NO_TIME
     if series.reason or late:
@@ -192,8 +198,8 @@ def check_fields(options):
     points, answers = options.scratch + "/points.safetensors", options.scratch + "/answers.safetensors"
     checks = [json.loads(torch("check", options.small, options.golden))]
     torch("points", options.large, points)
-    subprocess.run([options.pfgm, "field", options.large, "--input", points, "--output", answers], check=True,
-                   stdout=subprocess.DEVNULL)
+    subprocess.run([options.pfgm, "field", options.large, "--precision", "f32", "--input", points, "--output", answers],
+                   check=True, stdout=subprocess.DEVNULL)
     checks.append(json.loads(torch("check", options.large, points, answers)))
     for c, what in zip(checks, ("golden tensors", "pfgm field")):
         print(f"PyTorch network against {what}: v_x {c['v_x']:.1e}, v_t {c['v_t']:.1e} of the largest value")
@@ -203,7 +209,7 @@ def check_fields(options):
 def compare_layers(options):
     """Single 3×3 convolutions on one core: ours against oneDNN's direct and Winograd kernels."""
     ops = pfgm(options, "ops", "--kernel", "auto", "--seconds", "0.05")
-    kernel = ops["rows"][-1]["kernel"]  # the widest comes last
+    kernel = ops["rows"][-1]["kernel"]  # the widest comes last, in f32
     forms = {(r["op"], r["side"], r["in"], r["out"]): r for r in ops["rows"] if r["kernel"] == kernel}
     sizes = [k[1:] for k in forms if k[0] == "winograd" and k[3] > 4]
     images = ops["rows"][0]["images"]
@@ -282,9 +288,14 @@ def memory_result(ours, theirs, hello):
     shown = next((s for s in (ours["large f32"], ours["large avx2"]) if s.last), None)
     if not shown:
         return None
-    return {"pfgm_peak_rss_bytes": shown.last["peak_rss_bytes"], "pfgm_weights_bytes": shown.last["weights_bytes"],
-            "pfgm_load_s": shown.last["load_s"], "torch_peak_rss_bytes": theirs, "torch_import_rss_bytes":
-            hello["import_rss_bytes"]}
+    result = {"pfgm_peak_rss_bytes": shown.last["peak_rss_bytes"], "pfgm_weights_bytes": shown.last["weights_bytes"],
+              "pfgm_load_s": shown.last["load_s"], "torch_peak_rss_bytes": theirs, "torch_import_rss_bytes":
+              hello["import_rss_bytes"]}
+    for precision in ("bf16x3", "bf16"):
+        last = ours["large " + precision].last
+        if last:
+            result[precision + "_peak_rss_bytes"] = last["peak_rss_bytes"]
+    return result
 
 
 def torch_memory(options, workers):
@@ -325,6 +336,9 @@ def main():
         print(f"\ncifar10-ddpmpp, batch 8: peak memory {mb['pfgm_peak_rss_bytes']:.0f} MB (packed weights "
               f"{mb['pfgm_weights_bytes']:.0f} MB), PyTorch {mb['torch_peak_rss_bytes']:.0f} MB "
               f"({mb['torch_import_rss_bytes']:.0f} MB after import); ready in {memory['pfgm_load_s']:.2f} s")
+        for precision in ("bf16x3", "bf16"):
+            if precision + "_peak_rss_bytes" in mb:
+                print(f"{precision}: peak memory {mb[precision + '_peak_rss_bytes']:.0f} MB")
     with open(options.json, "w") as file:
         json.dump({"machine": machine, "torch": hello["torch"], "rounds": rounds, "neighbours_share": others,
                    "checks": checks, "rows": results, "memory": memory, "layers": layers}, file, indent=2)

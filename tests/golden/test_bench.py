@@ -66,6 +66,17 @@ class Network(unittest.TestCase):
                 self.assertEqual((r["solver"]["nfe"], r["solver"]["nfe_from"]), (50, "given"))
                 self.assertEqual((r["batch"], r["precision"], r["model"]), (8, "f32", DIGITS))
 
+    def test_every_precision_of_the_machine(self):
+        flags = digits("--nfe", "1")["machine"]["flags"]
+        for precision in ("bf16x3", "bf16"):
+            with self.subTest(precision=precision):
+                if not {"avx512_bf16", "amx_bf16"} & set(flags):
+                    self.skipTest("this machine has no instructions for bf16")
+                r = digits("--precision", precision, "--nfe", "50")
+                self.check(r)
+                self.assertEqual(r["precision"], precision)
+                self.assertEqual(r["kernel"].split(".")[0], "amx" if "amx_bf16" in flags else "avx512bf16")
+
     def test_evaluations_of_each_solver(self):
         for method, steps, nfe in (("euler", 7, 7), ("improved-euler", 7, 13), ("heun", 7, 14)):
             with self.subTest(method=method):
@@ -96,8 +107,12 @@ class Network(unittest.TestCase):
 class Operations(unittest.TestCase):
     def test_every_operation_on_every_kernel(self):
         r = report("ops", "--batch", "1", "--seconds", "0.001")
-        names = {row["kernel"].split(".")[0] for row in r["rows"]}
+        names = {row["kernel"].split(".")[0] for row in r["rows"] if row["precision"] == "f32"}
         self.assertEqual(names, set(kernels()))
+        flags = r["machine"]["flags"]
+        bf16 = {name for name, flag in (("avx512bf16", "avx512_bf16"), ("amx", "amx_bf16")) if flag in flags}
+        for precision in ("bf16", "bf16x3"):
+            self.assertEqual({row["kernel"].split(".")[0] for row in r["rows"] if row["precision"] == precision}, bf16)
         self.assertEqual(set(r["peak_gflops_by_kernel"]), {row["kernel"] for row in r["rows"]})
         self.assertEqual({row["op"] for row in r["rows"]},
                          {"conv3x3", "winograd", "conv1x1", "linear", "norm+silu", "attention", "box-up", "box-down",
@@ -106,13 +121,13 @@ class Operations(unittest.TestCase):
             with self.subTest(row=row):
                 for key in ("us_per_image", "gbytes_per_s", "times_portable"):
                     self.assertTrue(math.isfinite(row[key]) and row[key] > 0)
-                self.assertLessEqual(row["distance"], 1e-4)
+                self.assertLessEqual(row["distance"], 3e-2 if row["precision"] == "bf16" else 1e-4)
                 if row["kernel"].startswith("c."):
                     self.assertEqual((row["times_portable"], row["distance"]), (1, 0))
                 self.assertEqual("gflops" in row,
                                  row["op"] in ("conv3x3", "winograd", "conv1x1", "linear", "attention"))
         # Every 3×3 convolution is in use in exactly one of its forms.
-        forms = [(r["used"], r["kernel"], r["side"], r["in"], r["out"]) for r in r["rows"]
+        forms = [(r["used"], r["kernel"], r["precision"], r["side"], r["in"], r["out"]) for r in r["rows"]
                  if r["op"] in ("conv3x3", "winograd")]
         used = [form[1:] for form in forms if form[0]]
         self.assertEqual(len(used), len(set(used)))

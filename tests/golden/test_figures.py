@@ -42,6 +42,18 @@ def size_of(png):
     return struct.unpack(">II", dict(chunks(png))["IHDR"][:8])
 
 
+def array(name, rows, dtype="<f4"):
+    """The path of an NPY file: rows of numbers, or of tuples of them."""
+    shape = (len(rows), len(rows[0])) if isinstance(rows[0], tuple) else (len(rows),)
+    values = [v for row in rows for v in row] if len(shape) == 2 else rows
+    header = ("{'descr': '%s', 'fortran_order': False, 'shape': %s, }" % (dtype, shape)).encode()
+    header += b" " * (63 - (len(header) + 10) % 64) + b"\n"
+    with open(Folder.file(name), "wb") as f:
+        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
+        f.write(struct.pack("<%d%s" % (len(values), {"<f4": "f", "<f8": "d", "<i4": "i"}[dtype]), *values))
+    return Folder.file(name)
+
+
 class Figures(test_sample.Case):
     def draw(self, figure, ending, *arguments):
         path = Folder.file(figure + ending)
@@ -141,6 +153,13 @@ class FewEvaluations(test_sample.Case):
         before, after = safetensors_file.read(model), safetensors_file.read(out)
         self.assertEqual({k: v for k, v in after[1].items() if k != "data_mean"}, before[1])
         self.assertEqual(json.loads(after[0]["pfgm"])["tuned"][0]["nodes"], four["nodes"])
+        # Ways for other numbers stay, those for the same are replaced.
+        more = Folder.file("more.safetensors")
+        again = json.loads(self.run_pfgm("tune", out, "--nfe", "4,7", "--starts", 2, "--rounds", 0, "--seed", 9,
+                                         "-o", more, "--json"))
+        ways = json.loads(safetensors_file.read(more)[0]["pfgm"])["tuned"]
+        self.assertEqual([way["nodes"] for way in ways],
+                         [again["tuned"][0]["nodes"], again["tuned"][1]["nodes"], told["tuned"][1]["nodes"]])
         report = self.sample(out, "t.png", "--seed", 1, "--schedule", "tuned", "--steps", 4)
         self.assertEqual((report["images"][0]["nfe"], report["solver"]["method"]), (4, four["method"]))
         report = self.sample(out, "t.png", "--seed", 1)
@@ -208,13 +227,8 @@ class Exact(test_sample.Case):
 
     def test_vectors_end_on_their_sources(self):
         points = [(0.0, 0.0), (3.0, -1.0), (-2.0, 5.5), (0.25, 4.0)]
-        header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (4, 2), }"
-        header += b" " * (63 - (len(header) + 10) % 64) + b"\n"
-        with open(Folder.file("points.npy"), "wb") as f:
-            f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
-                    + struct.pack("<8f", *[v for p in points for v in p]))
         model, out = Folder.file("points.safetensors"), Folder.file("ends.safetensors")
-        self.run_pfgm("convert", "--exact", Folder.file("points.npy"), "-o", model)
+        self.run_pfgm("convert", "--exact", array("points.npy", points), "-o", model)
         self.run_pfgm("sample", model, "-n", 200, "--seed", 1, "-o", out)
         ends = safetensors_file.floats(safetensors_file.read(out)[1]["samples"])
         nearest = [min(range(4), key=lambda k: abs(ends[2 * i] - points[k][0]) + abs(ends[2 * i + 1] - points[k][1]))
@@ -223,6 +237,39 @@ class Exact(test_sample.Case):
             self.assertLess(abs(ends[2 * i] - points[k][0]) + abs(ends[2 * i + 1] - points[k][1]), 0.02)
         self.assertEqual(set(nearest), {0, 1, 2, 3})
         self.refused(2, "vectors", "sample", model, "-o", Folder.file("points.png"))
+
+    def test_shares_follow_the_weights(self):
+        points, weights, n = [(0.0, 0.0), (3.0, -1.0), (-2.0, 5.5), (0.25, 4.0), (2.0, 2.0)], [1, 2, 3, 4, 5], 3000
+        model, out = Folder.file("weighted.safetensors"), Folder.file("shares.safetensors")
+        for dtype in ("<f4", "<f8"):
+            self.run_pfgm("convert", "--exact", array("weighted.npy", points), "--source-weights",
+                          array("weights.npy", weights, dtype), "-o", model)
+            self.sample(model, "shares.safetensors", "-n", n, "--seed", 3, "--solver", "multistep3", "--steps", 20)
+            ends = safetensors_file.floats(safetensors_file.read(out)[1]["samples"])
+            counts = [0] * 5
+            for i in range(n):
+                counts[min(range(5), key=lambda k: abs(ends[2 * i] - points[k][0])
+                           + abs(ends[2 * i + 1] - points[k][1]))] += 1
+            square = sum((c - n * w / 15) ** 2 / (n * w / 15) for c, w in zip(counts, weights))
+            print("weights 1 to 5: %s of %d samples, chi-square %.2f of 4 degrees" % (counts, n, square))
+            self.assertLess(square, 18.47)  # p > 0.001
+
+    def test_bad_weights(self):
+        points, out = array("points.npy", [(0.0, 0.0), (3.0, -1.0), (-2.0, 5.5)]), Folder.file("none.safetensors")
+        for part, weights, dtype in (("weight 1 is 0:", [1, 0, 2], "<f4"), ("weight 2 is -1:", [1, 1, -1], "<f8"),
+                                     ("weight 0 is nan", [float("nan"), 1, 1], "<f4"),
+                                     ("weight 0 is inf", [float("inf"), 1, 1], "<f4"),
+                                     ("weight 2 is 1e+300", [1, 1, 1e300], "<f8"),
+                                     ("holds 2 numbers in 1 dimensions", [1, 2], "<f4"),
+                                     ("holds 3 numbers in 2 dimensions", [(1,), (2,), (3,)], "<f4"),
+                                     ("has elements of type <i4", [1, 2, 3], "<i4")):
+            with self.subTest(part):
+                self.refused(2, "bad.npy: " + part, "convert", "--exact", points, "-o", out, "--source-weights",
+                             array("bad.npy", weights, dtype))
+        self.refused(1, "/missing.npy", "convert", "--exact", points, "-o", out, "--source-weights", "/missing.npy")
+        self.refused(2, "--source-weights", "convert", "in.pth", "-o", out, "--preset", "cifar10-ddpmpp",
+                     "--source-weights", points)
+        self.assertFalse(os.path.exists(out))
 
     def test_mistakes(self):
         out = Folder.file("no.safetensors")

@@ -79,7 +79,7 @@ class Case(unittest.TestCase):
     def train(self, data, run, *more, ok=True, **options):
         done = subprocess.run(self.command(data, run, *more), stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              timeout=240, **options)
+                              timeout=800, **options)
         if ok:
             self.assertEqual(done.returncode, 0, done.stderr)
         return done
@@ -143,7 +143,7 @@ class Resume(Case):
             if line.startswith("step "):
                 break
         process.send_signal(signal.SIGINT)
-        out, error = process.communicate(timeout=60)
+        out, error = process.communicate(timeout=600)
         self.assertEqual(process.returncode, 0, error)
         self.assertIn("--resume", out)
         self.train(data, "half", "--resume")
@@ -162,10 +162,18 @@ class Resume(Case):
         config = self.config(steps=100000, save_every=1)
         rng = random.Random(8)
         self.train(data, "run", "--config", config, "--steps", 1)
+
+        def saved():
+            found = os.stat(self.path("run", "state.safetensors"))
+            return found.st_ino, found.st_mtime_ns
         for _ in range(20):
+            before, end = saved(), time.monotonic() + 300
             process = subprocess.Popen(self.command(data, "run", "--resume", "--steps", 100000),
                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            time.sleep(0.05 + rng.random() * 0.1)
+            while saved() == before and process.poll() is None:  # now it saves after every step
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.002)
+            time.sleep(rng.random() * 0.1)
             process.kill()
             error = process.stderr.read()
             process.stderr.close()

@@ -4,7 +4,8 @@
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-"$1" "$2" "$dir/image"
+"$1" "$2" "$dir/image" >"$dir/told"
+[ "$(grep -c "bits per dimension" "$dir/told")" -eq 2 ] || { echo "no likelihoods"; exit 1; }
 for i in 0 1; do
     [ "$(head -n 2 "$dir/image$i" | tr '\n' ' ')" = "P5 8 8 " ] || { echo "image$i: header"; exit 1; }
     [ "$(wc -c <"$dir/image$i")" -eq $((11 + 64)) ] || { echo "image$i: size"; exit 1; }

@@ -50,6 +50,53 @@ static void samples_and_repeats(void **state)
     pfgm_model_close(model);
 }
 
+/* Up and down again is the picture it was, and the likelihood is that of the noise's seed. */
+static void encodes_and_judges(void **state)
+{
+    (void)state;
+    struct pfgm_error error = {0};
+    struct pfgm_model *model = pfgm_model_open(MODELS_DIR "/digits8.safetensors", NULL, &error);
+    if (!model)
+        fail_msg("%s", error.text);
+    struct pfgm_sample_options options;
+    pfgm_sample_options_default(model, &options);
+    options.n = 2;
+    uint8_t pixels[2 * 64], again[2 * 64];
+    double images[2 * 64], latents[2 * 64], bits[2], twice[2], log_p[2];
+    assert_int_equal(pfgm_sample(model, &options, pixels, &error), 0);
+    assert_int_equal(pfgm_images_from_pixels(model, 2, pixels, NULL, 0, images, &error), 0);
+    struct pfgm_encode_options up;
+    pfgm_encode_options_default(model, &up);
+    up.n = 2;
+    assert_int_equal(pfgm_encode(model, &up, images, latents, &error), 0);
+    options.latents = latents;
+    options.method = "rk45";
+    options.rtol = options.atol = 1e-5;
+    assert_int_equal(pfgm_sample(model, &options, again, &error), 0);
+    assert_memory_equal(pixels, again, sizeof pixels);
+    struct pfgm_likelihood_options judge;
+    pfgm_likelihood_options_default(model, &judge);
+    judge.encode.n = 2;
+    const uint64_t seed = 3;
+    assert_int_equal(pfgm_images_from_pixels(model, 2, pixels, &seed, 0, images, &error), 0);
+    assert_int_equal(pfgm_likelihood(model, &judge, images, log_p, bits, &error), 0);
+    assert_int_equal(pfgm_likelihood(model, &judge, images, NULL, twice, &error), 0);
+    assert_memory_equal(bits, twice, sizeof bits);
+    for (int i = 0; i < 2; i++)
+        assert_true(bits[i] > 2 && bits[i] < 8 && log_p[i] > 0); /* of digits, not of noise */
+    judge.encode.label = "0";
+    assert_int_equal(pfgm_likelihood(model, &judge, images, log_p, bits, &error), -1);
+    assert_non_null(strstr(error.text, "knows no classes"));
+    judge.encode.label = NULL;
+    judge.probes = -1;
+    assert_int_equal(pfgm_likelihood(model, &judge, images, log_p, bits, &error), -1);
+    assert_non_null(strstr(error.text, "probes"));
+    up.rtol = -1;
+    assert_int_equal(pfgm_encode(model, &up, images, latents, &error), -1);
+    assert_int_equal(error.code, PFGM_BAD_INPUT);
+    pfgm_model_close(model);
+}
+
 static void says_what_is_wrong(void **state)
 {
     (void)state;
@@ -92,6 +139,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(samples_and_repeats),
+        cmocka_unit_test(encodes_and_judges),
         cmocka_unit_test(says_what_is_wrong),
     };
     return cmocka_run_group_tests_name("lib", tests, NULL, NULL);

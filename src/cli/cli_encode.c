@@ -1,0 +1,222 @@
+/* `pfgm encode`: images up to the latents that pfgm decode brings back.
+ *
+ * Latents are written in single precision: a network reads no more, and one that was rounded comes
+ * back as the same picture. */
+#include "cli_flow.h"
+
+#include "cli_json.h"
+#include "base_size.h"
+#include "image_npy.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+#define NPY_HEADER_MAX 4096
+
+static const char help[] =
+    "usage: pfgm encode MODEL --input IMAGES [options] -o LATENTS\n"
+    "\n"
+    "Follows the flow from images at t_min up to t = T: the latents from which pfgm decode makes\n"
+    "them again. Writes float32 [n,C,H,W], of vectors [n,d], by the ending:\n"
+    "  NAME.npy          the array\n"
+    "  NAME.safetensors  the tensor x\n"
+    "\n"
+    "  -i, --input I     NAME.png; a folder of .png, in the order of their names; NAME.npy, uint8\n"
+    "                    [n,H,W,C] or floats [n,C,H,W] in data scale; NAME.safetensors with the\n"
+    "                    tensor x or likelihood.x in data scale; of vectors floats [n,d]\n"
+    "  --rtol R --atol A tolerances of rk45 over ln t (1e-5)\n"
+    "  --max-nfe N       evaluations an image after which it fails\n"
+    "  --class C         a class of the model, by name or number; none: of all data (default)\n"
+    "  --kernel K        auto (default), c, avx2, avx512, amx\n"
+    "  --precision P     auto (default: bf16x3 with AMX, else f32), f32, bf16x3, bf16\n"
+    "  --workers W       threads (as many as the machine gives)\n"
+    "  --json            tell the result as JSON\n"
+    "  -o, --output OUT\n";
+
+static const struct option long_options[] = {{"input", required_argument, NULL, 'i'},
+                                             {"output", required_argument, NULL, 'o'},
+                                             CLI_FLOW_OPTIONS,
+                                             {NULL, 0, NULL, 0}};
+
+static bool is_npy(const char *path)
+{
+    return file_name_ends(path, ".npy");
+}
+
+static double norm_of(const struct engine_image *image, size_t d)
+{
+    double square = 0.0;
+
+    for (size_t j = 0; j < d; j++)
+        square += image->state[j] * image->state[j];
+    return sqrt(square);
+}
+
+/* ---- output ---- */
+
+static int latents_shape(const struct model *m, size_t n, uint64_t shape[4])
+{
+    const struct image_shape s = model_shape(m);
+    const bool vectors = model_vectors(m);
+
+    shape[0] = n;
+    shape[1] = vectors ? model_dimension(m) : (uint64_t)s.channels;
+    shape[2] = (uint64_t)s.height;
+    shape[3] = (uint64_t)s.width;
+    return vectors ? 2 : 4;
+}
+
+static int write_npy(const struct model *m, const float *latents, size_t n, const char *path,
+                     struct err *e)
+{
+    const size_t bytes = n * model_dimension(m) * sizeof *latents;
+    uint64_t shape[4];
+    int rank = latents_shape(m, n, shape), result;
+    struct buf out;
+
+    buf_init(&out, bytes + NPY_HEADER_MAX);
+    result = image_npy_header(IMAGE_NPY_F32, rank, shape, &out, e);
+    if (result == 0)
+        result = buf_append(&out, latents, bytes, e);
+    if (result == 0)
+        result = file_write_atomic(path, out.data, out.length, e);
+    buf_free(&out);
+    return result;
+}
+
+static int write_tensor(const struct model *m, const float *latents, size_t n, const char *path,
+                        struct err *e)
+{
+    struct ckpt_output tensor = {.name = "x", .dtype = CKPT_F32, .data = latents};
+    json_t *metadata =
+        json_pack("{s:s, s:s}", "model", model_sha256(m), "kernel", model_kernel_id(m));
+
+    if (!metadata)
+        return err_fail_memory(e, 512);
+    tensor.rank = latents_shape(m, n, tensor.shape);
+    int result = ckpt_file_write(path, &tensor, 1, metadata, e);
+    json_decref(metadata);
+    return result;
+}
+
+static int write_latents(const struct engine_request *request, const char *path, struct err *e)
+{
+    const struct engine_order *order = engine_request_order(request);
+    const struct model *m = engine_model_get(order->model);
+    const size_t d = model_dimension(m);
+    float *latents = calloc(order->n, d * sizeof *latents); /* the images were twice as large */
+
+    if (!latents)
+        return err_fail_memory(e, order->n * d * sizeof *latents);
+    for (size_t i = 0; i < order->n; i++)
+        for (size_t j = 0; j < d; j++)
+            latents[i * d + j] = (float)engine_request_image(request, i)->state[j];
+    int result = is_npy(path) ? write_npy(m, latents, order->n, path, e)
+                              : write_tensor(m, latents, order->n, path, e);
+    free(latents);
+    return result;
+}
+
+static void tell(const struct engine_request *request, const struct cli_flow_options *o,
+                 double seconds)
+{
+    const size_t n = engine_request_order(request)->n;
+    int64_t sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += engine_request_image(request, i)->counts.nfe;
+    printf("%zu latent%s, nfe mean %.2f, %.2f s, %s\n", n, n == 1 ? "" : "s",
+           (double)sum / (double)n, seconds, o->output.path);
+}
+
+static int tell_json(const struct engine_request *request, const struct cli_flow_options *o,
+                     double seconds, struct err *e)
+{
+    const struct engine_order *order = engine_request_order(request);
+    const struct model *m = engine_model_get(order->model);
+    json_t *images = json_array();
+    int bad = images == NULL;
+
+    for (size_t i = 0; i < order->n && !bad; i++) {
+        const struct engine_image *image = engine_request_image(request, i);
+        bad = json_array_append_new(images,
+                                    json_pack("{s:I, s:f}", "nfe", (json_int_t)image->counts.nfe,
+                                              "norm", norm_of(image, model_dimension(m))));
+    }
+    json_t *all =
+        bad ? NULL
+            : json_pack("{s:o, s:O, s:s, s:s, s:o, s:f, s:s}", "n", cli_json_u64(order->n),
+                        "images", images, "model", model_sha256(m), "kernel", model_kernel_id(m),
+                        "solver", engine_solver_json(&order->solver), "seconds", seconds, "output",
+                        o->output.path);
+    json_decref(images);
+    int result = all ? cli_json_print(all, e)
+                     : err_fail(e, ERR_IO, "--json",
+                                "cannot be made: out of memory, or a path is not UTF-8");
+    json_decref(all);
+    return result;
+}
+
+/* ---- the run ---- */
+
+static int encode_points(struct cli_run *run, const struct cli_flow_options *o,
+                         const struct cli_points *images, struct err *e)
+{
+    const struct model *m = engine_model_get(run->model);
+    struct engine_order order = {
+        .model = run->model,
+        .n = images->n,
+        .task = ENGINE_TASK_ENCODE,
+        .points = images->values,
+        .solver = cli_flow_forward(model_solver_forward_default(m), o),
+    };
+
+    if (cli_run_class(m, o->class, &order.class, e) < 0)
+        return -1;
+    struct engine_request *request = cli_run_order(run, &order, e);
+    int result = request ? write_latents(request, o->output.path, e) : -1;
+    if (result == 0 && o->json)
+        result = tell_json(request, o, run->seconds, e);
+    else if (result == 0)
+        tell(request, o, run->seconds);
+    engine_request_free(request);
+    return result;
+}
+
+static int encode(const struct cli_flow_options *o, struct err *e)
+{
+    struct model *m = cli_model_load(o->model, o->kernel, o->precision, e);
+    struct cli_points images = {0};
+    struct cli_run run = {0};
+    int result = -1;
+
+    if (m && cli_output_prepare(CLI_OUTPUT_SAFETENSORS, o->output.path, model_shape(m), e) == 0 &&
+        cli_points_images(m, o->input, (struct model_scale){0}, &images, e) == 0) {
+        result = cli_run_open(&run, m, o->workers, images.n, e);
+        m = NULL; /* the run has it */
+    }
+    if (result == 0)
+        result = encode_points(&run, o, &images, e);
+    cli_flow_close(&run, &images, m);
+    return result;
+}
+
+static const char *missing(const struct cli_flow_options *o)
+{
+    if (!o->input)
+        return "--input IMAGES is needed";
+    if (!o->output.path)
+        return "-o LATENTS is needed";
+    return is_npy(o->output.path) || file_name_ends(o->output.path, ".safetensors")
+               ? NULL
+               : "the output must end in .npy or .safetensors";
+}
+
+int cli_encode(int argc, char **argv)
+{
+    static const struct cli_flow_command command = {
+        {"encode", help, ":i:o:h", long_options, NULL}, missing, encode};
+
+    return cli_flow_main(&command, argc, argv);
+}

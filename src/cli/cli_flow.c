@@ -1,0 +1,263 @@
+/* What the subcommands of the flow share, and `pfgm decode`, which is little more than that. */
+#include "cli_flow.h"
+
+#include "cli_report.h"
+
+#include <string.h>
+
+#define FRAMES_MAX 10000
+
+/* "7,9" */
+static int take_seeds(struct cli_flow_options *o, const char *word, struct err *e)
+{
+    const char *comma = strchr(word, ',');
+    char first[32] = "";
+
+    if (comma && (size_t)(comma - word) < sizeof first)
+        memcpy(first, word, (size_t)(comma - word));
+    o->seeds_given = true;
+    if (cli_parse_u64("--seeds", first, &o->seeds[0], NULL) < 0 ||
+        cli_parse_u64("--seeds", comma + 1, &o->seeds[1], NULL) < 0)
+        return err_fail(e, ERR_INPUT, "--seeds", "\"%s\" is not two seeds such as 7,9", word);
+    return 0;
+}
+
+/* The option's own word, and the word after it. */
+static int take_between(struct cli_flow_options *o, const char *word, struct err *e)
+{
+    o->between[0] = word;
+    if (optind >= o->argc || o->argv[optind][0] == '-')
+        return err_fail(e, ERR_INPUT, "--between", "needs two pictures, A.png B.png");
+    o->between[1] = o->argv[optind++];
+    return 0;
+}
+
+/* One of two words; which in *second. */
+static int take_word(const char *option, const char *word, const char *first, const char *other,
+                     bool *second, struct err *e)
+{
+    *second = strcmp(word, other) == 0;
+    return *second || strcmp(word, first) == 0
+               ? 0
+               : err_fail(e, ERR_INPUT, option, "is %s or %s, not \"%s\"", first, other, word);
+}
+
+/* What begins with and how it is judged. */
+static int take_input(struct cli_flow_options *o, int c, const char *word, struct err *e)
+{
+    switch (c) {
+    case 'i':
+        o->input = word;
+        return 0;
+    case CLI_FLOW_LATENTS:
+        o->latents = word;
+        return 0;
+    case CLI_FLOW_BETWEEN:
+        return take_between(o, word, e);
+    case CLI_FLOW_SEEDS:
+        return take_seeds(o, word, e);
+    case CLI_FLOW_SEED:
+        return cli_parse_u64("--seed", word, &o->seed, e);
+    case CLI_FLOW_FRAMES:
+        return cli_parse_int("--steps", word, 2, FRAMES_MAX, &o->frames, e);
+    case CLI_FLOW_PROBES:
+        return cli_parse_int("--probes", word, 1, MODEL_PROBES_MAX, &o->probes, e);
+    case CLI_FLOW_EXACT_TRACE:
+        o->exact_trace = true;
+        return 0;
+    case CLI_FLOW_CONSTANT:
+        return take_word("--constant", word, "exact", "reference",
+                         &o->likelihood.reference_constant, e);
+    case CLI_FLOW_TIME:
+        return take_word("--time", word, "log", "linear", &o->linear, e);
+    case CLI_FLOW_EPSILON:
+        o->epsilon = word;
+        return 0;
+    default:
+        return err_fail(e, ERR_INTERNAL, "", "an option without a meaning");
+    }
+}
+
+static int take_solver(struct cli_flow_options *o, int c, const char *word, struct err *e)
+{
+    static const char *const names[] = {[CLI_FLOW_SOLVER - CLI_FLOW_SOLVER] = "--solver",
+                                        [CLI_FLOW_STEPS - CLI_FLOW_SOLVER] = "--steps",
+                                        [CLI_FLOW_SCHEDULE - CLI_FLOW_SOLVER] = "--schedule",
+                                        [CLI_FLOW_RTOL - CLI_FLOW_SOLVER] = "--rtol",
+                                        [CLI_FLOW_ATOL - CLI_FLOW_SOLVER] = "--atol",
+                                        [CLI_FLOW_MAX_NFE - CLI_FLOW_SOLVER] = "--max-nfe"};
+
+    return cli_take_solver(&o->solver, names[c - CLI_FLOW_SOLVER], word, e);
+}
+
+static int take(void *context, int c, const char *word, struct err *e)
+{
+    struct cli_flow_options *o = context;
+
+    switch (c) {
+    case 'o':
+        o->output.path = word;
+        return 0;
+    case CLI_FLOW_CLASS:
+        o->class = word;
+        return 0;
+    case CLI_FLOW_KERNEL:
+        o->kernel = word;
+        return 0;
+    case CLI_FLOW_PRECISION:
+        o->precision = word;
+        return 0;
+    case CLI_FLOW_WORKERS:
+        return cli_parse_int("--workers", word, 1, ENGINE_WORKERS_MAX, &o->workers, e);
+    case CLI_FLOW_COLUMNS:
+        return cli_parse_int("--columns", word, 1, IMAGE_SIDE_MAX, &o->output.columns, e);
+    case CLI_FLOW_SCALE:
+        return cli_parse_int("--scale", word, 1, IMAGE_SIDE_MAX, &o->output.scale, e);
+    case CLI_FLOW_DTYPE:
+        return cli_output_take_dtype(&o->output, word, e);
+    case CLI_FLOW_JSON:
+        o->json = true;
+        return 0;
+    default:
+        return c >= CLI_FLOW_SOLVER && c <= CLI_FLOW_MAX_NFE ? take_solver(o, c, word, e)
+                                                             : take_input(o, c, word, e);
+    }
+}
+
+int cli_flow_main(const struct cli_flow_command *command, int argc, char **argv)
+{
+    struct cli_flow_options o = {.argc = argc, .argv = argv};
+    struct cli_options options = command->options;
+    struct err e = {0};
+
+    options.take = take;
+    int code = cli_take_options(&options, argc, argv, &o);
+    if (code >= 0)
+        return code;
+    if (argc - optind != 1)
+        return cli_usage_error(options.subcommand, "one MODEL is needed, %d given", argc - optind);
+    o.model = argv[optind];
+    const char *missing = command->missing(&o);
+    if (missing)
+        return cli_usage_error(options.subcommand, "%s", missing);
+    return command->run(&o, &e) == 0 ? CLI_EXIT_OK : cli_fail(options.subcommand, &e);
+}
+
+void cli_flow_close(struct cli_run *run, struct cli_points *points, struct model *m)
+{
+    cli_run_close(run);
+    cli_points_free(points);
+    model_free(m);
+}
+
+struct model_solver cli_flow_forward(struct model_solver base, const struct cli_flow_options *o)
+{
+    if (o->solver.rtol_given)
+        base.ode.rtol = o->solver.rtol;
+    if (o->solver.atol_given)
+        base.ode.atol = o->solver.atol;
+    if (o->solver.max_nfe_given)
+        base.ode.max_nfe = o->solver.max_nfe;
+    return base;
+}
+
+int cli_flow_prepare(const struct cli_flow_options *o, const struct model *m,
+                     enum cli_output_kind *kind, struct err *e)
+{
+    return cli_output_choose(&o->output, m, kind, e) < 0
+               ? -1
+               : cli_output_prepare(*kind, o->output.path, model_shape(m), e);
+}
+
+int cli_flow_decode(struct cli_run *run, const struct cli_flow_options *o,
+                    enum cli_output_kind kind, const struct cli_points *latents, struct err *e)
+{
+    const struct model *m = engine_model_get(run->model);
+    bool sheet = latents->n > 1 || o->output.scale > 1 || o->output.columns > 0;
+    struct engine_order order = {
+        .model = run->model,
+        .n = latents->n,
+        .latents = latents->values,
+        .labels = latents->labels,
+        .class = {.rule = latents->labels ? ENGINE_CLASS_LISTED : ENGINE_CLASS_NONE},
+        .output = cli_output_engine(kind, sheet),
+        .grid = cli_output_grid(&o->output, latents->n)};
+
+    if (cli_run_class(m, o->class, &order.class, e) < 0 ||
+        cli_solver_choose(m, &o->solver, &order.solver, e) < 0)
+        return -1;
+    if (o->class)
+        order.labels = NULL;
+    struct engine_request *request = cli_run_order(run, &order, e);
+    int result = request ? cli_output_write(kind, o->output.path, request, e) : -1;
+    if (result == 0) {
+        struct cli_report report = {request, o->model, o->output.path, run->seconds};
+        if (o->json)
+            result = cli_report_print_json(&report, e);
+        else
+            cli_report_print(&report);
+    }
+    engine_request_free(request);
+    return result;
+}
+
+/* ---- decode ---- */
+
+static const char help[] =
+    "usage: pfgm decode MODEL --latents FILE [options] -o OUT\n"
+    "\n"
+    "Brings latents, points on t = T, down to images: the inverse of pfgm encode.\n"
+    "\n"
+    "  --latents FILE    float32 or float64 [n,C,H,W], of vectors [n,d] too, in a .npy, or as the\n"
+    "                    tensor x or prior.x (of PFGM++ heun18.latent) of a safetensors file,\n"
+    "                    with their classes as class_onehot [n,classes] if it has one\n"
+    "  --solver METHOD --steps N --schedule GRID --rtol R --atol A --max-nfe N\n"
+    "                    as those of pfgm sample (the model's own)\n"
+    "  --class C         a class of the model, by name or number; none: of all data (default,\n"
+    "                    unless the file has classes)\n"
+    "  --kernel K        auto (default), c, avx2, avx512, amx\n"
+    "  --precision P     auto (default: bf16x3 with AMX, else f32), f32, bf16x3, bf16\n"
+    "  --workers W       threads (as many as the machine gives)\n"
+    "  --dtype T         of a .npy: uint8, or float32 (of vectors always)\n"
+    "  --columns N       images a row of a sheet (about the root of n)\n"
+    "  --scale K         enlarge a .png K times\n"
+    "  --json            tell the result as JSON\n"
+    "  -o, --output OUT  as that of pfgm sample: .png, DIR/, .npy, .npz, .safetensors\n";
+
+static const struct option long_options[] = {{"latents", required_argument, NULL, CLI_FLOW_LATENTS},
+                                             {"steps", required_argument, NULL, CLI_FLOW_STEPS},
+                                             CLI_FLOW_IMAGE_OPTIONS,
+                                             CLI_FLOW_OPTIONS,
+                                             {NULL, 0, NULL, 0}};
+
+static int decode(const struct cli_flow_options *o, struct err *e)
+{
+    struct model *m = cli_model_load(o->model, o->kernel, o->precision, e);
+    struct cli_points latents = {0};
+    struct cli_run run = {0};
+    enum cli_output_kind kind;
+    int result = -1;
+
+    if (m && cli_flow_prepare(o, m, &kind, e) == 0 &&
+        cli_points_latents(m, o->latents, !o->class, &latents, e) == 0) {
+        result = cli_run_open(&run, m, o->workers, latents.n, e);
+        m = NULL; /* the run has it */
+    }
+    if (result == 0)
+        result = cli_flow_decode(&run, o, kind, &latents, e);
+    cli_flow_close(&run, &latents, m);
+    return result;
+}
+
+static const char *decode_missing(const struct cli_flow_options *o)
+{
+    return !o->latents ? "--latents FILE is needed" : !o->output.path ? "-o OUT is needed" : NULL;
+}
+
+int cli_decode(int argc, char **argv)
+{
+    static const struct cli_flow_command command = {
+        {"decode", help, ":o:h", long_options, NULL}, decode_missing, decode};
+
+    return cli_flow_main(&command, argc, argv);
+}

@@ -1,0 +1,103 @@
+/* The subcommands that use the flow for more than sampling: `encode` (images up to t = T), `decode`
+ * (latents down to images), `interpolate` (two ends of a way, then down) and `likelihood`. They
+ * share their options here, each with its own choice of them, and what is made of latents. */
+#ifndef CLI_FLOW_H
+#define CLI_FLOW_H
+
+#include "cli.h"
+#include "cli_output.h"
+#include "cli_points.h"
+#include "cli_run.h"
+
+enum { /* what getopt_long returns for options without a letter */
+       CLI_FLOW_LATENTS = 256,
+       CLI_FLOW_BETWEEN,
+       CLI_FLOW_SEEDS,
+       CLI_FLOW_SEED,
+       CLI_FLOW_FRAMES,
+       CLI_FLOW_PROBES,
+       CLI_FLOW_EXACT_TRACE,
+       CLI_FLOW_CONSTANT,
+       CLI_FLOW_TIME,
+       CLI_FLOW_EPSILON,
+       CLI_FLOW_SOLVER,
+       CLI_FLOW_STEPS,
+       CLI_FLOW_SCHEDULE,
+       CLI_FLOW_RTOL,
+       CLI_FLOW_ATOL,
+       CLI_FLOW_MAX_NFE,
+       CLI_FLOW_CLASS,
+       CLI_FLOW_KERNEL,
+       CLI_FLOW_PRECISION,
+       CLI_FLOW_WORKERS,
+       CLI_FLOW_COLUMNS,
+       CLI_FLOW_SCALE,
+       CLI_FLOW_DTYPE,
+       CLI_FLOW_JSON
+};
+
+/* As given; 0, NULL and false mean absent. */
+struct cli_flow_options {
+    const char *model, *input, *latents, *between[2], *epsilon, *class, *kernel, *precision;
+    struct cli_output_options output;
+    struct model_choice solver;
+    struct model_likelihood likelihood;
+    bool json, exact_trace, linear, seeds_given;
+    uint64_t seed, seeds[2];
+    int64_t frames, probes, workers;
+    /* The subcommand's words, for --between, which takes two. */
+    int argc;
+    char **argv;
+};
+/* Rows of an option table: what all take, what those with a solver of their choice take, and what
+ * those that write images take. */
+#define CLI_FLOW_OPTIONS                                                                           \
+    {"rtol", required_argument, NULL, CLI_FLOW_RTOL},                                              \
+        {"atol", required_argument, NULL, CLI_FLOW_ATOL},                                          \
+        {"max-nfe", required_argument, NULL, CLI_FLOW_MAX_NFE},                                    \
+        {"class", required_argument, NULL, CLI_FLOW_CLASS},                                        \
+        {"kernel", required_argument, NULL, CLI_FLOW_KERNEL},                                      \
+        {"precision", required_argument, NULL, CLI_FLOW_PRECISION},                                \
+        {"workers", required_argument, NULL, CLI_FLOW_WORKERS},                                    \
+        {"json", no_argument, NULL, CLI_FLOW_JSON},                                                \
+    {                                                                                              \
+        "help", no_argument, NULL, 'h'                                                             \
+    }
+#define CLI_FLOW_IMAGE_OPTIONS                                                                     \
+    {"solver", required_argument, NULL, CLI_FLOW_SOLVER},                                          \
+        {"schedule", required_argument, NULL, CLI_FLOW_SCHEDULE},                                  \
+        {"columns", required_argument, NULL, CLI_FLOW_COLUMNS},                                    \
+        {"scale", required_argument, NULL, CLI_FLOW_SCALE},                                        \
+        {"dtype", required_argument, NULL, CLI_FLOW_DTYPE},                                        \
+    {                                                                                              \
+        "output", required_argument, NULL, 'o'                                                     \
+    }
+
+/* A subcommand: its options (`take` is filled in), what must be there beside them, and what it
+ * does.
+ */
+struct cli_flow_command {
+    struct cli_options options;
+    /* What is missing or does not go together, in words for a usage error; NULL: nothing. */
+    const char *(*missing)(const struct cli_flow_options *o);
+    int (*run)(const struct cli_flow_options *o, struct err *e);
+};
+/* Reads the command line and runs it: the exit code. */
+int cli_flow_main(const struct cli_flow_command *command, int argc, char **argv);
+
+/* The way up, with the tolerances and the budget of the command line in the place of the default's.
+ */
+struct model_solver cli_flow_forward(struct model_solver base, const struct cli_flow_options *o);
+
+/* Frees what a subcommand has: each may be NULL or zeroed. */
+void cli_flow_close(struct cli_run *run, struct cli_points *points, struct model *m);
+
+/* Looks at the output before anything is computed. */
+int cli_flow_prepare(const struct cli_flow_options *o, const struct model *m,
+                     enum cli_output_kind *kind, struct err *e);
+/* Brings latents (all that is in them) down, of the class of the command line, else of those that
+ * came with them, else of all data; writes the images and tells the result. */
+int cli_flow_decode(struct cli_run *run, const struct cli_flow_options *o,
+                    enum cli_output_kind kind, const struct cli_points *latents, struct err *e);
+
+#endif

@@ -1,0 +1,152 @@
+/* `pfgm interpolate`: images along the way between two.
+ *
+ * The two ends are latents: those that the pictures encode to, those that two seeds draw, or two of
+ * a file. Between them directions go along the great circle and norms in even steps
+ * (field_circle.h); the points on the way are then decoded. */
+#include "cli_flow.h"
+
+#include "field_circle.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FRAMES 10 /* as in the reference */
+
+static const char help[] =
+    "usage: pfgm interpolate MODEL (--between A.png B.png | --seeds A,B | --latents FILE)\n"
+    "                        [options] -o OUT\n"
+    "\n"
+    "Makes images along the way between two: their directions on t = T go along a great circle,\n"
+    "their norms in even steps. Both ends are among the images.\n"
+    "\n"
+    "  --between A B     two pictures, which are encoded first (rk45 at 1e-5)\n"
+    "  --seeds A,B       the images of index 0 of two seeds\n"
+    "  --latents FILE    two latents, as pfgm encode writes them\n"
+    "  --steps K         images, the ends included (10)\n"
+    "  --solver METHOD --solver-steps N --schedule GRID --rtol R --atol A --max-nfe N\n"
+    "                    of the way down, as those of pfgm sample (the model's own)\n"
+    "  --class C         a class of the model, by name or number; none: of all data (default)\n"
+    "  --kernel K        auto (default), c, avx2, avx512, amx\n"
+    "  --precision P     auto (default: bf16x3 with AMX, else f32), f32, bf16x3, bf16\n"
+    "  --workers W       threads (as many as the machine gives)\n"
+    "  --dtype T         of a .npy: uint8, or float32 (of vectors always)\n"
+    "  --columns N       images a row of a sheet (all)\n"
+    "  --scale K         enlarge a .png K times\n"
+    "  --json            tell the result as JSON\n"
+    "  -o, --output OUT  as that of pfgm sample: .png, DIR/, .npy, .npz, .safetensors\n";
+
+static const struct option long_options[] = {
+    {"between", required_argument, NULL, CLI_FLOW_BETWEEN},
+    {"seeds", required_argument, NULL, CLI_FLOW_SEEDS},
+    {"latents", required_argument, NULL, CLI_FLOW_LATENTS},
+    {"steps", required_argument, NULL, CLI_FLOW_FRAMES},
+    {"solver-steps", required_argument, NULL, CLI_FLOW_STEPS},
+    CLI_FLOW_IMAGE_OPTIONS,
+    CLI_FLOW_OPTIONS,
+    {NULL, 0, NULL, 0}};
+
+/* What the ends are made of: pictures in data scale, or latents. */
+static int read_ends(const struct cli_flow_options *o, const struct model *m,
+                     struct cli_points *ends, struct err *e)
+{
+    const size_t d = model_dimension(m);
+    const struct model_solver solver = model_solver_default(m);
+
+    if (o->between[0])
+        return cli_points_pair(m, o->between, (struct model_scale){0}, ends, e);
+    if (o->latents) {
+        if (cli_points_latents(m, o->latents, false, ends, e) < 0)
+            return -1;
+        return ends->n == 2
+                   ? 0
+                   : err_fail(e, ERR_INPUT, o->latents,
+                              "holds %zu latents: the two ends of the way are needed", ends->n);
+    }
+    ends->values = calloc(2, d * sizeof *ends->values);
+    if (!ends->values)
+        return err_fail_memory(e, 2 * d * sizeof *ends->values);
+    ends->n = 2;
+    for (size_t i = 0; i < 2; i++)
+        model_prior_draw(m, &solver, 1.0, o->seeds[i], 0, ends->values + i * d);
+    return 0;
+}
+
+/* The pictures become their latents, in place. */
+static int encode_ends(struct cli_run *run, const struct cli_flow_options *o,
+                       struct cli_points *ends, struct err *e)
+{
+    const struct model *m = engine_model_get(run->model);
+    const size_t d = model_dimension(m);
+    struct engine_order order = {.model = run->model,
+                                 .n = 2,
+                                 .task = ENGINE_TASK_ENCODE,
+                                 .points = ends->values,
+                                 .solver = model_solver_forward_default(m)};
+
+    if (cli_run_class(m, o->class, &order.class, e) < 0)
+        return -1;
+    struct engine_request *request = cli_run_order(run, &order, e);
+    for (size_t i = 0; i < 2 && request; i++)
+        memcpy(ends->values + i * d, engine_request_image(request, i)->state,
+               d * sizeof *ends->values);
+    engine_request_free(request);
+    return request ? 0 : -1;
+}
+
+static int lay_way(const struct model *m, const struct cli_points *ends, size_t frames,
+                   struct cli_points *way, struct err *e)
+{
+    const size_t d = model_dimension(m);
+
+    way->values = calloc(frames, d * sizeof *way->values);
+    if (!way->values)
+        return err_fail_memory(e, frames * d * sizeof *way->values);
+    way->n = frames;
+    for (size_t i = 0; i < frames; i++)
+        field_circle_between(d, ends->values, ends->values + d, (double)i / (double)(frames - 1),
+                             way->values + i * d);
+    return 0;
+}
+
+static int interpolate(const struct cli_flow_options *o, struct err *e)
+{
+    struct model *m = cli_model_load(o->model, o->kernel, o->precision, e);
+    const size_t frames = o->frames ? (size_t)o->frames : FRAMES;
+    struct cli_points ends = {0}, way = {0};
+    struct cli_run run = {0};
+    enum cli_output_kind kind;
+    int result = -1;
+
+    if (m && cli_flow_prepare(o, m, &kind, e) == 0 && read_ends(o, m, &ends, e) == 0) {
+        result = cli_run_open(&run, m, o->workers, frames, e);
+        m = NULL; /* the run has it */
+    }
+    if (result == 0 && o->between[0])
+        result = encode_ends(&run, o, &ends, e);
+    if (result == 0)
+        result = lay_way(engine_model_get(run.model), &ends, frames, &way, e);
+    if (result == 0) {
+        struct cli_flow_options in_a_row = *o;
+        if (kind == CLI_OUTPUT_PNG && !o->output.columns)
+            in_a_row.output.columns = (int64_t)frames;
+        result = cli_flow_decode(&run, &in_a_row, kind, &way, e);
+    }
+    cli_points_free(&way);
+    cli_flow_close(&run, &ends, m);
+    return result;
+}
+
+static const char *missing(const struct cli_flow_options *o)
+{
+    if ((o->between[0] != NULL) + o->seeds_given + (o->latents != NULL) != 1)
+        return "one of --between, --seeds and --latents says where the way ends";
+    return o->output.path ? NULL : "-o OUT is needed";
+}
+
+int cli_interpolate(int argc, char **argv)
+{
+    static const struct cli_flow_command command = {
+        {"interpolate", help, ":o:h", long_options, NULL}, missing, interpolate};
+
+    return cli_flow_main(&command, argc, argv);
+}

@@ -1,0 +1,197 @@
+/* `pfgm likelihood`: how probable a model finds images. The engine follows the flow up from each
+ * image and adds up its divergence (model.h says the formula); here the images are read, and the
+ * figures told. */
+#include "cli_flow.h"
+
+#include "cli_json.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+static const char help[] =
+    "usage: pfgm likelihood MODEL --input IMAGES [options]\n"
+    "\n"
+    "Tells the log-likelihood of images under the model, in natural logarithms and in bits per\n"
+    "dimension of 8-bit pictures, -log p / (d ln 2) + 7; of vectors, whose scale is their own, "
+    "the\n"
+    "7 is left out. The divergence of the flow is estimated by random probes.\n"
+    "\n"
+    "  -i, --input I     NAME.png; a folder of .png, in the order of their names; NAME.npy, uint8\n"
+    "                    [n,H,W,C] or floats [n,C,H,W] in data scale; NAME.safetensors with the\n"
+    "                    tensor x or likelihood.x in data scale; of vectors floats [n,d]. Bytes\n"
+    "                    get uniform noise by the seed; floats are taken as they are\n"
+    "  --probes K        probes an image, 1 to 1000 (1)\n"
+    "  --exact-trace     no probes: the divergence itself, d products an evaluation, d <= 64\n"
+    "  --epsilon FILE    the probes: floats [n,C,H,W], or [n,K,C,H,W], in a .npy, or as the "
+    "tensor\n"
+    "                    epsilon or likelihood.epsilon of a safetensors file\n"
+    "  --seed S          of the probes and of the noise on bytes, 0 to 2^64-1 (0)\n"
+    "  --constant C      of the prior's density: exact (default), or reference, as in the\n"
+    "                    reference's code\n"
+    "  --time T          what rk45 steps in: log (default), or linear, as in the reference\n"
+    "  --rtol R --atol A tolerances of rk45 (1e-4)\n"
+    "  --max-nfe N       evaluations an image after which it fails\n"
+    "  --class C         a class of the model, by name or number; none: of all data (default)\n"
+    "  --kernel K        auto (default), c, avx2, avx512, amx\n"
+    "  --precision P     auto (default: bf16x3 with AMX, else f32), f32, bf16x3, bf16\n"
+    "  --workers W       threads (as many as the machine gives)\n"
+    "  --json            tell the result as JSON\n";
+
+static const struct option long_options[] = {
+    {"input", required_argument, NULL, 'i'},
+    {"probes", required_argument, NULL, CLI_FLOW_PROBES},
+    {"exact-trace", no_argument, NULL, CLI_FLOW_EXACT_TRACE},
+    {"epsilon", required_argument, NULL, CLI_FLOW_EPSILON},
+    {"seed", required_argument, NULL, CLI_FLOW_SEED},
+    {"constant", required_argument, NULL, CLI_FLOW_CONSTANT},
+    {"time", required_argument, NULL, CLI_FLOW_TIME},
+    CLI_FLOW_OPTIONS,
+    {NULL, 0, NULL, 0}};
+
+static double mean_bits(const struct engine_request *request)
+{
+    const size_t n = engine_request_order(request)->n;
+    double sum = 0.0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += engine_request_image(request, i)->bits_per_dimension;
+    return sum / (double)n;
+}
+
+static void tell(const struct engine_request *request, double seconds)
+{
+    const struct engine_order *order = engine_request_order(request);
+
+    for (size_t i = 0; i < order->n; i++) {
+        const struct engine_image *image = engine_request_image(request, i);
+        printf("image %zu: %.4f bits per dimension, log-likelihood %.4f, nfe %" PRId64 "\n", i,
+               image->bits_per_dimension, image->log_likelihood, image->counts.nfe);
+    }
+    printf("%zu image%s: %.4f bits per dimension, %.2f s\n", order->n, order->n == 1 ? "" : "s",
+           mean_bits(request), seconds);
+}
+
+static json_t *images_json(const struct engine_request *request)
+{
+    json_t *images = json_array();
+
+    for (size_t i = 0; images && i < engine_request_order(request)->n; i++) {
+        const struct engine_image *image = engine_request_image(request, i);
+        json_t *one =
+            json_pack("{s:f, s:f, s:I}", "bpd", image->bits_per_dimension, "log_likelihood",
+                      image->log_likelihood, "nfe", (json_int_t)image->counts.nfe);
+        if (json_array_append_new(images, one) < 0) {
+            json_decref(images);
+            return NULL;
+        }
+    }
+    return images;
+}
+
+static int tell_json(const struct engine_request *request, const struct cli_flow_options *o,
+                     double seconds, struct err *e)
+{
+    const struct engine_order *order = engine_request_order(request);
+    const struct model *m = engine_model_get(order->model);
+    char seed[24];
+
+    snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
+    json_t *all = json_pack(
+        "{s:o, s:f, s:s, s:s, s:i, s:b, s:s, s:s, s:s, s:o, s:f}", "images", images_json(request),
+        "mean_bpd", mean_bits(request), "model", model_sha256(m), "kernel", model_kernel_id(m),
+        "probes", order->likelihood.probes, "exact_trace", order->likelihood.probes == 0, "seed",
+        seed, "constant", order->likelihood.reference_constant ? "reference" : "exact", "time",
+        o->linear ? "linear" : "log", "solver", engine_solver_json(&order->solver), "seconds",
+        seconds);
+    int result = all ? cli_json_print(all, e) : err_fail_memory(e, 4096);
+    json_decref(all);
+    return result;
+}
+
+/* How the divergence is had; the probes that were given in *epsilon. */
+static int choose_probes(const struct cli_flow_options *o, const struct model *m, size_t n,
+                         struct model_likelihood *l, float **epsilon, struct err *e)
+{
+    struct err own = {0};
+    int given = 0;
+
+    l->probes = o->exact_trace ? 0 : o->probes ? (int)o->probes : 1;
+    if (o->epsilon) {
+        if (cli_points_probes(m, o->epsilon, n, &given, epsilon, e) < 0)
+            return -1;
+        if (o->probes && o->probes != given)
+            return err_fail(e, ERR_INPUT, o->epsilon, "holds %d probes an image, not %" PRId64,
+                            given, o->probes);
+        l->probes = given;
+    }
+    return model_likelihood_check(m, l, &own) == 0
+               ? 0
+               : err_fail(e, own.code, o->exact_trace ? "--exact-trace" : own.at, "%s", own.text);
+}
+
+static int judge(struct cli_run *run, const struct cli_flow_options *o,
+                 const struct cli_points *images, const struct model_likelihood *l,
+                 const float *epsilon, struct err *e)
+{
+    const struct model *m = engine_model_get(run->model);
+    struct engine_order order = {
+        .model = run->model,
+        .seed = o->seed,
+        .n = images->n,
+        .task = ENGINE_TASK_LIKELIHOOD,
+        .points = images->values,
+        .likelihood = *l,
+        .epsilon = epsilon,
+        .solver = cli_flow_forward(model_solver_likelihood_default(m), o),
+    };
+
+    order.solver.ode.clock = o->linear ? ODE_CLOCK_LINEAR : ODE_CLOCK_LOG;
+    if (cli_run_class(m, o->class, &order.class, e) < 0)
+        return -1;
+    struct engine_request *request = cli_run_order(run, &order, e);
+    int result = request ? 0 : -1;
+    if (result == 0 && o->json)
+        result = tell_json(request, o, run->seconds, e);
+    else if (result == 0)
+        tell(request, run->seconds);
+    engine_request_free(request);
+    return result;
+}
+
+static int likelihood(const struct cli_flow_options *o, struct err *e)
+{
+    struct model *m = cli_model_load(o->model, o->kernel, o->precision, e);
+    const struct model_scale scale = {.noise = true, .seed = o->seed};
+    struct model_likelihood l = o->likelihood;
+    struct cli_points images = {0};
+    struct cli_run run = {0};
+    float *epsilon = NULL;
+    int result = -1;
+
+    if (m && cli_points_images(m, o->input, scale, &images, e) == 0 &&
+        choose_probes(o, m, images.n, &l, &epsilon, e) == 0) {
+        result = cli_run_open(&run, m, o->workers, images.n, e);
+        m = NULL; /* the run has it */
+    }
+    if (result == 0)
+        result = judge(&run, o, &images, &l, epsilon, e);
+    free(epsilon);
+    cli_flow_close(&run, &images, m);
+    return result;
+}
+
+static const char *missing(const struct cli_flow_options *o)
+{
+    if (o->exact_trace && (o->probes || o->epsilon))
+        return o->probes ? "--exact-trace takes no probes: leave out --probes"
+                         : "--exact-trace takes no probes: leave out --epsilon";
+    return o->input ? NULL : "--input IMAGES is needed";
+}
+
+int cli_likelihood(int argc, char **argv)
+{
+    static const struct cli_flow_command command = {
+        {"likelihood", help, ":i:h", long_options, NULL}, missing, likelihood};
+
+    return cli_flow_main(&command, argc, argv);
+}

@@ -17,7 +17,7 @@ _pfgm()
     convert) words="--config --exact --help --json --labels --output --preset --source-weights --strict --t-max --t-min --weights" ;;
     inspect) words="--help --json --tensors" ;;
     train) words="--center-crop --config --continue-with --data --export-dtype --help --json --kernel --labels --output --resize --resume --steps --strict --threads" ;;
-    eval) words="--data --help --json --kernel --labels --loss-points --output --seed --solver --steps --train" ;;
+    eval) words="--center-crop --data --help --json --kernel --labels --loss-points --output --resize --seed --solver --steps --train" ;;
     tune) words="--help --json --kernel --nfe --output --rounds --schedule --seed --starts" ;;
     plot) words="--columns --help --kernel --output --seed" ;;
     bench) words="--batch --help --json --kernel --model --nfe --precision --preset --seconds --solver --steps --workers" ;;

@@ -30,6 +30,8 @@ static const char help[] =
     "  --labels FILE       labels of an IDX file, when its name does not tell\n"
     "  --train SRC         the training pictures: finds each sample's nearest among them\n"
     "  -o, --output FILE   with --train: a sheet, samples above their nearest training pictures\n"
+    "  --center-crop N     of all pictures, as pfgm train\n"
+    "  --resize N          likewise, then\n"
     "  -n N                samples (default 500, and at most half of the pictures)\n"
     "  --seed S            of the samples (default 1)\n"
     "  --solver M          the model's own (default), or another of pfgm sample's\n"
@@ -41,6 +43,8 @@ static const char help[] =
 enum {
     OPTION_LABELS = 256,
     OPTION_TRAIN,
+    OPTION_CROP,
+    OPTION_RESIZE,
     OPTION_SEED,
     OPTION_SOLVER,
     OPTION_STEPS,
@@ -51,7 +55,7 @@ enum {
 
 struct eval_options {
     const char *model, *data, *labels, *train, *output, *kernel;
-    int64_t n, points;
+    int64_t n, points, crop, resize;
     uint64_t seed;
     bool json;
     struct model_choice solver;
@@ -92,6 +96,10 @@ static int take_option(void *context, int option, const char *word, struct err *
     case OPTION_TRAIN:
         o->train = word;
         return 0;
+    case OPTION_CROP:
+        return cli_parse_int("--center-crop", word, 1, TRAIN_SIDE_MAX, &o->crop, e);
+    case OPTION_RESIZE:
+        return cli_parse_int("--resize", word, 1, TRAIN_SIDE_MAX, &o->resize, e);
     case OPTION_SEED:
         return cli_parse_u64("--seed", word, &o->seed, e);
     case OPTION_SOLVER:
@@ -117,6 +125,8 @@ static int parse_options(int argc, char **argv, struct eval_options *o)
         {"output", required_argument, NULL, 'o'},
         {"labels", required_argument, NULL, OPTION_LABELS},
         {"train", required_argument, NULL, OPTION_TRAIN},
+        {"center-crop", required_argument, NULL, OPTION_CROP},
+        {"resize", required_argument, NULL, OPTION_RESIZE},
         {"seed", required_argument, NULL, OPTION_SEED},
         {"solver", required_argument, NULL, OPTION_SOLVER},
         {"steps", required_argument, NULL, OPTION_STEPS},
@@ -139,12 +149,15 @@ static int parse_options(int argc, char **argv, struct eval_options *o)
 
 /* ---- opening ---- */
 
-static int open_data(const struct model *m, const char *path, const char *labels,
-                     struct train_data *out, struct err *e)
+static int open_data(const struct model *m, const struct eval_options *o, const char *path,
+                     const char *labels, struct train_data *out, struct err *e)
 {
     struct image_shape shape = model_shape(m);
-    const struct train_data_options o = {.path = path, .labels = labels};
-    if (train_data_open(&o, out, e))
+    const struct train_data_options options = {.path = path,
+                                               .labels = labels,
+                                               .center_crop = (int)o->crop,
+                                               .resize = (int)o->resize};
+    if (train_data_open(&options, out, e))
         return -1;
     if (out->values && shape.channels == 1 && shape.height == 1 && shape.width == out->channels)
         return 0;
@@ -166,8 +179,8 @@ static int open_engine(struct eval *v, struct err *e)
         return -1;
     v->d = model_dimension(m);
     const struct engine_options engine = {.queue_images_max = SAMPLES_MAX};
-    if (open_data(m, v->o->data, v->o->labels, &v->held_out, e) ||
-        (v->o->train && open_data(m, v->o->train, NULL, &v->train, e)) ||
+    if (open_data(m, v->o, v->o->data, v->o->labels, &v->held_out, e) ||
+        (v->o->train && open_data(m, v->o, v->o->train, NULL, &v->train, e)) ||
         !(v->engine = engine_new(&engine, e))) {
         model_free(m);
         return -1;

@@ -211,8 +211,12 @@ static void on_begin(void *context, const struct train_config *c, const struct t
     printf("data     %zu images of %d×%d×%d, %d classes, %zu files skipped, mean norm %.4g\n",
            d->count, d->channels, d->side, d->side, d->classes, d->skipped, d->norm);
     printf("network  %zu parameters%s\n", parameters, c->conditional ? ", with labels" : "");
-    printf("field    M %" PRId64 ", sigma %g, tau %g, gamma %g, t_max %.4g, norm_max %.4g\n", c->m,
-           c->sigma, c->tau, c->gamma, c->t_max, c->norm_max);
+    if (c->objective == TRAIN_OBJECTIVE_PFGMPP)
+        printf("field    D %g, sigma from %.4g to %.4g, sigma_data %.4g\n", c->added, c->t_max,
+               c->t_min, c->sigma_data);
+    else
+        printf("field    M %" PRId64 ", sigma %g, tau %g, gamma %g, t_max %.4g, norm_max %.4g\n",
+               c->m, c->sigma, c->tau, c->gamma, c->t_max, c->norm_max);
     printf("steps    %" PRId64 " of %" PRId64 " done, batch %" PRId64 ", large batch %" PRId64 "\n",
            step, c->steps, c->batch, c->large_batch);
     fflush(stdout);

@@ -5,6 +5,7 @@
  * not D squares, since D is in the millions where the law is nearly normal. What feeds a sample
  * uses base_math and base_rng only. Pure functions, any thread. */
 #include "field_student.h"
+#include "base_math.h"
 #include "base_rng.h"
 #include "field_prior.h"
 #include <math.h>
@@ -33,4 +34,16 @@ void field_student_draw(const struct field_student *prior, uint64_t seed, uint64
     rng_normals(seed, index, RNG_PRIOR_DIRECTION, prior->d, x);
     for (size_t j = 0; j < prior->d; j++)
         x[j] *= scale;
+}
+
+double field_student_log_density(const struct field_student *prior, double r)
+{
+    const double log_two_pi = 1.8378770664093454836, log_pi = 1.1447298858494001741;
+    double d = (double)prior->d, added = prior->added, scale = prior->sigma_max;
+    double square = (r / scale) * (r / scale);
+    if (isinf(added))
+        return -0.5 * d * (log_two_pi + 2 * math_log(scale)) - 0.5 * square;
+    double tail = square / added < 1e-3 ? log1p(square / added) : math_log(1 + square / added);
+    return math_lgamma(0.5 * (added + d)) - math_lgamma(0.5 * added) -
+           0.5 * d * (log_pi + math_log(added) + 2 * math_log(scale)) - 0.5 * (added + d) * tail;
 }

@@ -29,4 +29,8 @@ int field_student_check(const struct field_student *prior, struct err *e);
 void field_student_draw(const struct field_student *prior, uint64_t seed, uint64_t index,
                         double *x);
 
+/* log p(x) of a point of norm r: log Γ((D+d)/2) − log Γ(D/2) − d/2·log(πD sigma_max²)
+ * − (D+d)/2·log(1 + r²/(D sigma_max²)), and for D = ∞ the normal law's. */
+double field_student_log_density(const struct field_student *prior, double r);
+
 #endif

@@ -34,6 +34,9 @@ struct model_family {
     const double *(*prior_centre)(const struct model *m);
     void (*prior_draw)(const struct model *m, const struct model_solver *solver, uint64_t seed,
                        uint64_t index, double *x);
+    /* log p of a point of the plane t = solver->t_max at the distance r from the prior's centre;
+     * NULL: the multivariate Cauchy law's (field_prior_log_density). */
+    double (*prior_log_density)(const struct model *m, const struct model_solver *solver, double r);
     void (*slopes)(const struct model *m, struct model_workspace *ws, int n,
                    const struct model_query *queries);
     /* Slopes with products; NULL where the family cannot. `vjp_fill` makes what it needs of the

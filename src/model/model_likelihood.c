@@ -57,6 +57,10 @@ int model_likelihood_check(const struct model *m, const struct model_likelihood 
                         "the exact trace takes one product a dimension, which is for up to %d "
                         "dimensions; this model has %zu: ask for probes",
                         MODEL_TRACE_MAX, d);
+    if (l->reference_constant && m->family->prior_log_density)
+        return err_fail(e, ERR_INPUT, "constant",
+                        "reference is for models of the family pfgm, whose reference has another "
+                        "constant: leave it out");
     return model_vjp_check(m, e);
 }
 
@@ -94,6 +98,8 @@ double model_prior_log_density(const struct model *m, const struct model_solver 
         double offset = x[j] - (centre ? centre[j] : 0.0);
         square += offset * offset;
     }
+    if (m->family->prior_log_density)
+        return m->family->prior_log_density(m, solver, sqrt(square));
     return l->reference_constant ? field_prior_log_density_reference(d, solver->t_max, sqrt(square))
                                  : field_prior_log_density(d, solver->t_max, sqrt(square));
 }

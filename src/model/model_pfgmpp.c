@@ -51,8 +51,17 @@ static struct field_denoise around(const struct model *m, double sigma)
     return field_denoise_at(sigma, m->description.sigma_data, model_vectors(m));
 }
 
-static void pfgmpp_slopes(const struct model *m, struct model_workspace *ws, int n,
-                          const struct model_query *queries)
+static double pfgmpp_prior_log_density(const struct model *m, const struct model_solver *solver,
+                                       double r)
+{
+    const struct field_student prior = {
+        .d = model_dimension(m), .added = m->description.added, .sigma_max = solver->t_max};
+    return field_student_log_density(&prior, r);
+}
+
+/* What the network takes, into the rows. */
+static void fill_rows(const struct model *m, struct model_workspace *ws, int n,
+                      const struct model_query *queries)
 {
     const size_t d = model_dimension(m);
     for (int i = 0; i < n; i++) {
@@ -62,14 +71,71 @@ static void pfgmpp_slopes(const struct model *m, struct model_workspace *ws, int
         ws->t[i] = (float)c.time;
         ws->label[i] = queries[i].label;
     }
+}
+
+/* The slope from the network's output, x − D in ln σ: its factor of x, and returned that of v_x. */
+static double answer(const struct model *m, const struct model_query *q, const float *v_x,
+                     double v_t, double *own)
+{
+    const struct field_denoise c = around(m, q->t);
+    double unit = q->form == ODE_SLOPE_DLNT ? 1 : 1 / q->t;
+    double net = unit * field_denoise_factor(&c, v_t);
+    *own = unit * (1 - c.skip);
+    for (size_t j = 0; j < model_dimension(m); j++)
+        q->slope[j] = *own * q->x[j] - net * (double)v_x[j];
+    return net;
+}
+
+static void pfgmpp_slopes(const struct model *m, struct model_workspace *ws, int n,
+                          const struct model_query *queries)
+{
+    double own;
+    fill_rows(m, ws, n, queries);
     nn_net_forward(m->net, ws->nn, n, ws->x, ws->t, ws->label, ws->v_x, ws->v_t);
+    for (int i = 0; i < n; i++)
+        answer(m, &queries[i], ws->v_x[i], (double)ws->v_t[i], &own);
+}
+
+/* Queries on their way through the network. */
+struct product_call {
+    const struct model *m;
+    const struct model_query *queries;
+};
+
+/* The slope's derivative before the network's: slope = a x − b v_x, so a cotangent c on it is −b c
+ * on v_x, and since b has 1/v_t in it where the network is a field, b (c·v_x)/v_t on v_t. What x
+ * itself adds, a c, is kept in the query's product. */
+static double product_output(void *context, int image, const float *v_x, float v_t,
+                             float *v_x_slope, float *v_t_slope)
+{
+    const struct product_call *call = context;
+    const struct model_query *q = &call->queries[image];
+    double own, net = answer(call->m, q, v_x, (double)v_t, &own), along = 0;
+    for (size_t j = 0; j < model_dimension(call->m); j++) {
+        along += q->cotangent[j] * (double)v_x[j];
+        v_x_slope[j] = (float)(-net * q->cotangent[j]);
+        q->product[j] = own * q->cotangent[j];
+    }
+    *v_t_slope = model_vectors(call->m) ? (float)(net * along / (double)v_t) : 0.0f;
+    return 0;
+}
+
+static void pfgmpp_slopes_vjp(const struct model *m, struct model_workspace *ws, int n,
+                              const struct model_query *queries)
+{
+    struct product_call call = {m, queries};
+    const struct nn_grad_batch batch = {.n = n,
+                                        .x = ws->x,
+                                        .t = ws->t,
+                                        .label = ws->label,
+                                        .loss = product_output,
+                                        .context = &call};
+    fill_rows(m, ws, n, queries);
+    nn_vjp_run(model_net_vjp(m), ws->vjp, &batch, ws->v_x);
     for (int i = 0; i < n; i++) {
-        const struct model_query *q = &queries[i];
-        const struct field_denoise c = around(m, q->t);
-        double factor = q->form == ODE_SLOPE_DLNT ? 1 : 1 / q->t;
-        double net = field_denoise_factor(&c, (double)ws->v_t[i]);
-        for (size_t j = 0; j < d; j++)
-            q->slope[j] = factor * ((1 - c.skip) * q->x[j] - net * (double)ws->v_x[i][j]);
+        const struct field_denoise c = around(m, queries[i].t);
+        for (size_t j = 0; j < model_dimension(m); j++)
+            queries[i].product[j] += c.in * (double)ws->v_x[i][j];
     }
 }
 
@@ -108,6 +174,9 @@ const struct model_family model_family_pfgmpp = {
     .solver_settle = pfgmpp_solver_settle,
     .prior_centre = pfgmpp_prior_centre,
     .prior_draw = pfgmpp_prior_draw,
+    .prior_log_density = pfgmpp_prior_log_density,
     .slopes = pfgmpp_slopes,
+    .vjp_fill = model_net_vjp_fill,
+    .slopes_vjp = pfgmpp_slopes_vjp,
     .field = pfgmpp_field,
 };

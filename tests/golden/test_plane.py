@@ -86,8 +86,16 @@ class Plane(unittest.TestCase):
     def test_a_ring_with_a_centre_is_recovered(self):
         self.assertLessEqual(self.recover("ring with a centre", ring_with_centre), MOST)
 
-    def test_a_denoiser_recovers_two_moons(self):
-        self.assertLessEqual(self.recover("two moons", two_moons, objective="pfgmpp", D=2), MOST)
+    def test_a_denoiser_recovers_two_moons_and_its_likelihood_is_a_density(self):
+        self.assertLessEqual(self.recover("two moons", two_moons, objective="pfgmpp", D=8), MOST)
+        step = 0.1
+        grid = [(step * i - 2, step * k - 1.7) for i in range(51) for k in range(40)]
+        found = json.loads(self.run_tool(
+            PFGM, "likelihood", self.path("run/model.safetensors"), "--input",
+            self.write("grid.npy", npy(grid)), "--exact-trace", "--json"))
+        whole = sum(math.exp(v["log_likelihood"]) for v in found["images"]) * step * step
+        print("likelihood of a denoiser: integrates to %.4f" % whole)
+        self.assertLess(abs(whole - 1), 0.01)
 
     def test_a_set_that_is_not_learned_is_told_apart(self):
         self.assertGreater(self.recover("two moons", two_moons, steps=50, decay="none"), 2 * MOST)

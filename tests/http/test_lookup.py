@@ -33,6 +33,18 @@ class Lookup(SharedDaemon):
                 "solver": {"method": "euler", "steps": 3, "schedule": "rho", "max_nfe": 1000}}
         self.assertEqual(self.daemon.images(body, accept="image/png").body, png)
 
+    def test_noise_of_a_stochastic_way_is_the_images_own(self):
+        solver = {"method": "heun", "steps": 6, "churn": 3, "churn_t_max": 20, "churn_noise": 1.01}
+        together = self.daemon.images({"seed": 7, "n": 3, "solver": solver}).json()
+        resolved = together["parameters"]["solver"]
+        self.assertEqual({k: resolved[k] for k in ("churn", "churn_t_min", "churn_t_max")},
+                         {"churn": 3, "churn_t_min": 0, "churn_t_max": 20})
+        query = "&".join(f"{k}={v}" for k, v in solver.items())
+        png = self.daemon.get("/v1/images/7/2?" + query).body
+        self.assertEqual(hashlib.sha256(png).hexdigest(), together["images"][2]["sha256"])
+        calm = self.daemon.get("/v1/images/7/2?method=heun&steps=6").body
+        self.assertNotEqual(calm, png)
+
     def test_tags(self):
         first = self.daemon.get("/v1/images/7/0")
         tag = first.headers["ETag"]
@@ -60,7 +72,11 @@ class Lookup(SharedDaemon):
     def test_what_is_wrong_is_named(self):
         rows = [("x/0", "/seed"), ("-1/0", "/seed"), (f"{2**64}/0", "/seed"), ("01/0", "/seed"),
                 ("7/x", "/first_index"), ("7/0?steps=0&method=euler", "/solver/steps"),
-                ("7/0?steps=3&method=rk45", "/solver/steps"), ("7/0?n=2", ""), ("7/0?seed=1", ""),
+                ("7/0?steps=3&method=rk45", "/solver/steps"), ("7/0?n=2", ""),
+                ("7/0?churn=1&method=rk45", "/solver/churn"),
+                ("7/0?churn=1&method=unipc3", "/solver/churn"),
+                ("7/0?churn_noise=1&method=heun", "/solver/churn_noise"),
+                ("7/0?churn=2&churn_t_min=5&churn_t_max=4&method=heun", "/solver/churn_t_max"), ("7/0?seed=1", ""),
                 ("7/0?model=digits8&model=digits8", ""), ("7/0?model=other", "/model"),
                 ("7/0?timeout_s=-1", "/timeout_s"), ("7/0?priority=high", "/priority")]
         for rest, pointer in rows:

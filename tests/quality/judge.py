@@ -8,6 +8,8 @@ distance   the Fréchet distance between the normal distributions fitted to the 
            of the samples and of the 10,000 test images.
 floor      the same distance of n training images, as many of each class, the mean of several draws: what samples from
            the data themselves would get. The distance has a bias that depends on n, so only equal n may be compared.
+apart      the root mean square difference, in data scale, from the same model's pictures of the same starts by the
+           first way that is named: with rk45 first, whether another way gives rk45's picture.
 
 Samples are drawn by `pfgm sample`, class after class where the model knows classes. Of the numbers only the ratio
 between two models, or to the floor, means anything; they are no FID, whose network and images are others.
@@ -183,9 +185,16 @@ def agreement(found, asked):
     return float((found == asked).mean()), [float((found[asked == c] == c).mean()) for c in range(CLASSES)]
 
 
-def judge(o, net, model, solver, n, reference, floors):
+def apart(images, first):
+    difference = images.astype(numpy.float64) - first.astype(numpy.float64)
+    return float(numpy.sqrt((difference ** 2).mean()) / 127.5)
+
+
+def judge(o, net, model, solver, n, reference, floors, first):
+    """The row; `first` takes the images of the first way with n samples."""
     conditional = describe(o.pfgm, model)
     images, asked, row = sample(o, model, conditional, solver, n)
+    row["apart"] = apart(images, first.setdefault(n, images))
     features, found = look(net, images)
     row.update(model=model, way=solver, n=n, distance=frechet(fit(features), reference), floor=floors[n][0])
     row["ratio"] = row["distance"] / row["floor"]
@@ -197,7 +206,7 @@ def judge(o, net, model, solver, n, reference, floors):
 def show(row):
     agreement = f"{row['agreement']:9.4f}" if "agreement" in row else f"{'-':>9}"
     print(f"{os.path.basename(row['model']):28} {row['way']:20} {row['nfe']:7.1f} {row['n']:6} {agreement} "
-          f"{row['distance']:9.3f} {row['floor']:8.3f} {row['ratio']:7.2f}", flush=True)
+          f"{row['distance']:9.3f} {row['floor']:8.3f} {row['ratio']:7.2f} {row['apart']:7.4f}", flush=True)
 
 
 def options():
@@ -236,10 +245,11 @@ def main():
     for n, (mean, deviation) in floors.items():
         result["floor"][n] = {"distance": mean, "deviation": deviation}
         print(f"floor: {n} training images are {mean:.3f} ± {deviation:.3f} from the test images")
-    print(f"{'model':28} {'solver':20} {'nfe':>7} {'n':>6} {'agreement':>9} {'distance':>9} {'floor':>8} {'ratio':>7}")
+    print(f"{'model':28} {'solver':20} {'nfe':>7} {'n':>6} {'agreement':>9} {'distance':>9} {'floor':>8} {'ratio':>7} {'apart':>7}")
     for model in o.models:
+        first = {}
         for solver in o.solvers:
-            result["rows"].append(judge(o, net, model, solver, sizes[solver], reference, floors))
+            result["rows"].append(judge(o, net, model, solver, sizes[solver], reference, floors, first))
             show(result["rows"][-1])
             if o.json:
                 with open(o.json, "w") as f:

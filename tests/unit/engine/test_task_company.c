@@ -1,4 +1,5 @@
 /* Encoding and likelihood in company: the seed rule, and cancellation between products. */
+#include "base_cpu.h"
 #include "base_rng.h"
 
 #include <math.h>
@@ -147,12 +148,36 @@ static void cancelling_does_not_wait_for_all_products(void **state)
     engine_free(g);
 }
 
+/* One worker, and a likelihood that would keep it for minutes: a sample beside it is soon done, and
+ * its own deadline ends it. */
+static void many_products_hold_up_neither_neighbours_nor_deadlines(void **state)
+{
+    (void)state;
+    struct engine *g = new_engine(1, 2, NN_KERNEL_AUTO);
+    struct engine_order order = order_of(g, ENGINE_TASK_LIKELIHOOD, 0, 1);
+    order.likelihood.probes = MODEL_PROBES_MAX;
+    order.deadline_ns = clock_ns() + 1500000000;
+    struct engine_request *slow = submit(g, &order);
+    struct engine_order sample = {.model = order.model,
+                                  .n = 1,
+                                  .solver = model_solver_default(engine_model_get(order.model)),
+                                  .output = ENGINE_OUTPUT_SAMPLE};
+    engine_request_free(finished(g, &sample));
+    assert_true(engine_request_wait(slow, 30000));
+    assert_non_null(engine_request_error(slow));
+    assert_int_equal(engine_request_cause(slow), ENGINE_CAUSE_DEADLINE);
+    assert_true(engine_request_progress(slow).fraction < 0.5);
+    engine_request_free(slow);
+    engine_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_seed_same_bits_in_any_company),
         cmocka_unit_test(probes_are_of_seed_and_index),
         cmocka_unit_test(cancelling_does_not_wait_for_all_products),
+        cmocka_unit_test(many_products_hold_up_neither_neighbours_nor_deadlines),
     };
     return cmocka_run_group_tests_name("tasks in company", tests, read_golden, NULL);
 }

@@ -139,6 +139,36 @@ static void test_finite_in_tails(void **state)
     }
 }
 
+/* The density integrates to 1 over the plane (in steps of ln r), is PFGM's for D = 1, and comes
+ * near the normal law's as D grows. */
+static void test_log_density(void **state)
+{
+    (void)state;
+    static const double added[] = {1, 2, 5.5, 128, 1e6, INFINITY};
+    for (size_t k = 0; k < sizeof added / sizeof *added; k++) {
+        const struct field_student prior = {.d = 2, .added = added[k], .sigma_max = SIGMA};
+        double whole = 0.0;
+        for (double u = -12.0; u < 18.0; u += 1e-3) {
+            double r = SIGMA * exp(u);
+            whole += 2.0 * M_PI * r * r * exp(field_student_log_density(&prior, r)) * 1e-3;
+        }
+        printf("D = %g: the density integrates to 1 - %.1e\n", added[k], 1.0 - whole);
+        assert_true(fabs(whole - 1.0) < 1e-6);
+    }
+    for (size_t d = 1; d <= 3072; d *= 8)
+        for (double r = 0.1; r < 1e6; r *= 7.0) {
+            const struct field_student cauchy = {.d = d, .added = 1, .sigma_max = SIGMA},
+                                       many = {.d = d, .added = 1e9, .sigma_max = SIGMA},
+                                       normal = {.d = d, .added = INFINITY, .sigma_max = SIGMA};
+            double one = field_student_log_density(&cauchy, r),
+                   pfgm = field_prior_log_density(d, SIGMA, r);
+            assert_true(fabs(one - pfgm) < 1e-10 * (1.0 + fabs(pfgm)));
+            if (r < 10 * SIGMA)
+                assert_true(fabs(field_student_log_density(&many, r) -
+                                 field_student_log_density(&normal, r)) < 1e-2);
+        }
+}
+
 static void test_ranges(void **state)
 {
     (void)state;
@@ -180,6 +210,7 @@ int main(void)
         cmocka_unit_test(test_ratio_of_normals),
         cmocka_unit_test(test_draw_is_a_function_of_seed_and_index),
         cmocka_unit_test(test_finite_in_tails),
+        cmocka_unit_test(test_log_density),
         cmocka_unit_test(test_ranges),
     };
     return cmocka_run_group_tests_name("student", tests, NULL, NULL);

@@ -145,7 +145,7 @@ int cli_paths_distance(const struct cli_paths *p, const struct model_solver *sol
         }
         out->rms += square / ((double)p->d * (double)p->n);
         out->mean += sqrt(square / (double)p->d) / (double)p->n;
-        out->nfe += (double)image->counts.nfe / (double)p->n;
+        out->nfe += (double)image->counts.nfe;
     }
     int result = r && sums ? 0 : -1;
     if (result == 0)
@@ -154,6 +154,7 @@ int cli_paths_distance(const struct cli_paths *p, const struct model_solver *sol
     free(sums);
     engine_request_free(r);
     out->rms = sqrt(out->rms);
+    out->nfe /= (double)p->n;
     return result;
 }
 

@@ -92,8 +92,12 @@ void model_vjp_free(struct model_vjp *v);
 /* `vjp_fill` of the learned families: the network for products, made at the first call of any
  * thread, and the workspace's part of it. */
 int model_net_vjp_fill(const struct model *m, struct model_workspace *ws, struct err *e);
-/* Valid after it. */
-const struct nn_vjp *model_net_vjp(const struct model *m);
+/* After it: the products of the rows that the workspace holds, into ws->v_x, with the vectors that
+ * `output` makes of each image's output (nn_grad_batch.loss). */
+void model_net_products(const struct model *m, struct model_workspace *ws, int n,
+                        double (*output)(void *context, int image, const float *v_x, float v_t,
+                                         float *v_x_slope, float *v_t_slope),
+                        void *context);
 
 extern const struct model_family model_family_pfgm;
 extern const struct model_family model_family_exact;

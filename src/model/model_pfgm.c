@@ -119,14 +119,8 @@ static void pfgm_slopes_vjp(const struct model *m, struct model_workspace *ws, i
 {
     const size_t d = model_dimension(m);
     struct product_call call = {flow_of(m), d, queries, ws->t};
-    const struct nn_grad_batch batch = {.n = n,
-                                        .x = ws->x,
-                                        .t = ws->t,
-                                        .label = ws->label,
-                                        .loss = product_output,
-                                        .context = &call};
     fill_rows(m, ws, n, queries);
-    nn_vjp_run(model_net_vjp(m), ws->vjp, &batch, ws->v_x);
+    model_net_products(m, ws, n, product_output, &call);
     for (int i = 0; i < n; i++)
         for (size_t j = 0; j < d; j++)
             queries[i].product[j] = (double)ws->v_x[i][j];

@@ -124,14 +124,8 @@ static void pfgmpp_slopes_vjp(const struct model *m, struct model_workspace *ws,
                               const struct model_query *queries)
 {
     struct product_call call = {m, queries};
-    const struct nn_grad_batch batch = {.n = n,
-                                        .x = ws->x,
-                                        .t = ws->t,
-                                        .label = ws->label,
-                                        .loss = product_output,
-                                        .context = &call};
     fill_rows(m, ws, n, queries);
-    nn_vjp_run(model_net_vjp(m), ws->vjp, &batch, ws->v_x);
+    model_net_products(m, ws, n, product_output, &call);
     for (int i = 0; i < n; i++) {
         const struct field_denoise c = around(m, queries[i].t);
         for (size_t j = 0; j < model_dimension(m); j++)

@@ -91,7 +91,12 @@ int model_net_vjp_fill(const struct model *m, struct model_workspace *ws, struct
     return ws->vjp ? 0 : -1;
 }
 
-const struct nn_vjp *model_net_vjp(const struct model *m)
+void model_net_products(const struct model *m, struct model_workspace *ws, int n,
+                        double (*output)(void *context, int image, const float *v_x, float v_t,
+                                         float *v_x_slope, float *v_t_slope),
+                        void *context)
 {
-    return m->vjp->net;
+    const struct nn_grad_batch batch = {
+        .n = n, .x = ws->x, .t = ws->t, .label = ws->label, .loss = output, .context = context};
+    nn_vjp_run(m->vjp->net, ws->vjp, &batch, ws->v_x);
 }

@@ -1,7 +1,8 @@
 /* The table of operations that an instruction set implements, and the layouts they agree on.
  *
  * nn_kernels_c.c is plain C and the oracle; nn_vector_*.c are one source compiled for AVX2 and for
- * AVX-512. Functions of a table keep no state and may run in any thread.
+ * AVX-512. Functions of a table keep no state and may run in any thread. Products in bf16 have a
+ * table of their own, nn_tile.h's, behind the same struct nn_product.
  *
  * The promise behind an image's bits: an element of an output is made by the same operations in the
  * same order whatever the number of images, whichever tile the element falls into, and whichever

@@ -111,26 +111,30 @@ class Latents(SharedDaemon):
         self.assertLessEqual(worst, 1)
 
     def test_every_kind_of_body_is_the_same_image(self):
-        as_json = self.ok(post(self.daemon, "/v1/encode", {"images": [b64(p) for p in self.pngs]})).json()
-        for k, image in enumerate(as_json["images"]):
-            self.assertEqual(base64.b64decode(image["latent"]), latents(self.rows[k]))
-            self.assertEqual(image["index"], k)
-            self.assertGreater(image["nfe"], 20)
-        self.assertEqual(as_json["parameters"]["solver"]["rtol"], 1e-5)
+        body = {"images": [b64(p) for p in self.pngs], "solver": {"rtol": 1e-2, "atol": 1e-2}}
+        as_json = self.ok(post(self.daemon, "/v1/encode", body)).json()
+        self.assertEqual(as_json["parameters"]["solver"]["rtol"], 1e-2)
         self.assertNotIn("temperature", as_json["parameters"])
-        whole = self.ok(post(self.daemon, "/v1/encode?format=npy", self.pixels, "application/x-npy"))
-        self.assertEqual(whole.body, self.up.body)
-        flat = npy("|u1", (3, 8, 8), bytes(read_npy(self.pixels)[1]))
-        self.assertEqual(self.ok(post(self.daemon, "/v1/encode?format=npy", flat, "application/x-npy")).body, self.up.body)
+        one_by_one = [base64.b64decode(i["latent"]) for i in as_json["images"]]
+        for k, image in enumerate(as_json["images"]):
+            self.assertEqual(image["index"], k)
+            self.assertGreater(image["nfe"], 6)
+
+        def encoded(data, kind):
+            answer = self.ok(post(self.daemon, "/v1/encode?format=npy&rtol=1e-2&atol=1e-2", data, kind))
+            self.assertEqual(answer.headers["Content-Type"], "application/x-npy")
+            return answer.body
+        whole = encoded(self.pixels, "application/x-npy")
+        values = read_npy(whole)[1]
+        self.assertEqual([latents(values[k * D:(k + 1) * D]) for k in range(3)], one_by_one)
+        self.assertEqual(encoded(npy("|u1", (3, 8, 8), bytes(read_npy(self.pixels)[1])), "application/x-npy"), whole)
         grey = read_npy(self.pixels)[1][:D]
         colour = png(8, 8, 6, [b"".join(bytes([v, v, v, 255]) for v in grey[y * 8:y * 8 + 8]) for y in range(8)])
-        for picture in [self.pngs[0], colour]:
-            answer = self.ok(post(self.daemon, "/v1/encode?format=npy", picture, "image/png"))
-            self.assertEqual(answer.body, latents(self.rows[0]))
+        self.assertEqual(encoded(self.pngs[0], "image/png"), one_by_one[0])
+        self.assertEqual(encoded(colour, "image/png"), one_by_one[0])
         scale = [(v + 0.5) / 127.5 - 1 for v in grey]
         real = npy("<f8", (1, 1, 8, 8), struct.pack("<64d", *scale))
-        self.assertEqual(self.ok(post(self.daemon, "/v1/encode?format=npy", real, "application/x-npy")).body,
-                         latents(self.rows[0]))
+        self.assertEqual(encoded(real, "application/x-npy"), one_by_one[0])
 
     def test_bytes_do_not_depend_on_company(self):
         for k in range(3):
@@ -215,7 +219,7 @@ class Latents(SharedDaemon):
         ends = [{"image": b64(self.pngs[0])}, {"image": b64(self.pngs[2])}]
         body = {"between": ends, "frames": 3, "solver": TIGHT}
         for accept in ["application/x-npy", "application/json", "application/zip", "text/event-stream"]:
-            answer = self.ok(post(self.daemon, "/v1/interpolate", body, accept=accept))
+            answer = self.ok(post(self.daemon, "/v1/interpolate", {"between": ends, "frames": 2}, accept=accept))
             self.assertEqual(answer.headers["Content-Type"], accept)
         values = read_npy(self.ok(post(self.daemon, "/v1/interpolate?format=npy", body)).body)[1]
         expected = read_npy(self.pixels)[1]
@@ -228,12 +232,12 @@ class Latents(SharedDaemon):
     # ---- likelihood ----
 
     def test_likelihood_is_a_function_of_image_seed_and_index(self):
-        body = {"images": [b64(p) for p in self.pngs], "seed": 3, "solver": {"rtol": 1e-3, "atol": 1e-3}, "probes": 2}
+        body = {"images": [b64(p) for p in self.pngs], "seed": 3, "solver": {"rtol": 1e-2, "atol": 1e-2}, "probes": 2}
         together = self.ok(post(self.daemon, "/v1/likelihood", body)).json()
         self.assertEqual((together["seed"], together["parameters"]["probes"], together["parameters"]["constant"]),
                          ("3", 2, "exact"))
         for k, image in enumerate(together["images"]):
-            query = f"/v1/likelihood?seed=3&first_index={k}&probes=2&rtol=1e-3&atol=1e-3"
+            query = f"/v1/likelihood?seed=3&first_index={k}&probes=2&rtol=1e-2&atol=1e-2"
             alone = self.ok(post(self.daemon, query, self.pngs[k], "image/png")).json()["images"][0]
             self.assertEqual(alone, image)
             bits = -image["log_likelihood"] / (D * math.log(2)) + 7
@@ -412,7 +416,7 @@ class Latents(SharedDaemon):
                 s.sendall(f"POST /v1/{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text)
                 wait_until(self.busy, "work")
                 if path == "interpolate":
-                    wait_until(lambda: self.evaluated() > before + 2000, "its second part")  # the first takes some hundred
+                    wait_until(lambda: self.evaluated() > before + 800, "its second part")  # the first takes a quarter
             wait_until(lambda: not self.busy(), "the end of the work")
 
     def test_a_deadline_holds_for_both_parts(self):

@@ -8,8 +8,6 @@ distance   the Fréchet distance between the normal distributions fitted to the 
            of the samples and of the 10,000 test images.
 floor      the same distance of n training images, as many of each class, the mean of several draws: what samples from
            the data themselves would get. The distance has a bias that depends on n, so only equal n may be compared.
-apart      the root mean square difference, in data scale, from the same model's pictures of the same starts by the
-           first way that is named: with rk45 first, whether another way gives rk45's picture.
 
 Samples are drawn by `pfgm sample`, class after class where the model knows classes. Of the numbers only the ratio
 between two models, or to the floor, means anything; they are no FID, whose network and images are others.
@@ -185,6 +183,10 @@ def agreement(found, asked):
     return float((found == asked).mean()), [float((found[asked == c] == c).mean()) for c in range(CLASSES)]
 
 
+APART = """apart: the root mean square difference, in data scale, from the same model's pictures of the same starts by the
+first way that is named: with rk45 first, whether another way gives rk45's picture."""
+
+
 def apart(images, first):
     difference = images.astype(numpy.float64) - first.astype(numpy.float64)
     return float(numpy.sqrt((difference ** 2).mean()) / 127.5)
@@ -210,7 +212,7 @@ def show(row):
 
 
 def options():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(description=__doc__, epilog=APART, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("models", nargs="+", help="checkpoints of 28×28 grey images")
     p.add_argument("--solvers", default="default,rk45,multistep3:20,multistep3:12,unipc3:20,heun:18,euler:100",
                    help="METHOD[:STEPS[:SCHEDULE]], separated by commas (%(default)s)")

@@ -263,11 +263,19 @@ static void fill_way(struct http_flow *flow, size_t d)
 
 /* Puts `out`, which is to decode the way, aside, and makes of it the order that encodes the ends
  * which are images. */
-static int encode_first(struct http_flow *flow, const struct model *m, struct engine_order *out,
+static int encode_first(struct http_app *app, struct http_flow *flow, struct engine_order *out,
                         struct http_problem *p)
 {
+    const struct model *m = engine_model_get(out->model);
     const size_t d = model_dimension(m);
     const struct model_solver up = model_solver_forward_default(m);
+    struct model_solver down = out->solver;
+    struct err e = {0};
+    /* What is wrong with the way down is told before the way up is gone. */
+    if (model_solver_settle(m, &down, &e) != 0 || model_solver_check(m, &down, &e) != 0) {
+        http_answer_refusal(app, &e, p);
+        return -1;
+    }
     flow->decode = malloc(sizeof *flow->decode);
     if (!flow->decode) {
         http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
@@ -286,9 +294,10 @@ static int encode_first(struct http_flow *flow, const struct model *m, struct en
     return 0;
 }
 
-static int begin_interpolation(struct http_flow *flow, const struct model *m,
+static int begin_interpolation(struct http_app *app, struct http_flow *flow,
                                struct engine_order *out, struct http_problem *p)
 {
+    const struct model *m = engine_model_get(out->model);
     const size_t d = model_dimension(m);
     flow->ends = calloc(2 * d, sizeof *flow->ends);
     if (!flow->ends) {
@@ -301,7 +310,7 @@ static int begin_interpolation(struct http_flow *flow, const struct model *m,
     if (bad)
         return -1;
     if (flow->encoded[0] || flow->encoded[1])
-        return encode_first(flow, m, out, p);
+        return encode_first(app, flow, out, p);
     fill_way(flow, d);
     out->latents = flow->points;
     return 0;
@@ -312,8 +321,8 @@ size_t http_flow_later(const struct http_work *work)
     return work->flow.decode ? work->flow.decode->n : 0;
 }
 
-int http_flow_order(const struct http_request *q, struct http_work *work, struct engine_order *out,
-                    struct http_problem *p)
+int http_flow_order(struct http_app *app, const struct http_request *q, struct http_work *work,
+                    struct engine_order *out, struct http_problem *p)
 {
     struct http_flow *flow = &work->flow;
     const struct model *m = engine_model_get(out->model);
@@ -325,7 +334,7 @@ int http_flow_order(const struct http_request *q, struct http_work *work, struct
         return -1;
     }
     if (flow->task == HTTP_TASK_INTERPOLATE)
-        return begin_interpolation(flow, m, out, p);
+        return begin_interpolation(app, flow, out, p);
     if (read_images(q, work, m, p) != 0)
         return -1;
     if (flow->task == HTTP_TASK_DECODE) {

@@ -30,8 +30,8 @@ json_t *http_flow_fields(struct http_app *app, struct http_request *q, struct ht
 int http_flow_solver(const struct http_work *work, const struct model *m, struct model_solver *out,
                      struct http_problem *p);
 /* What the flow begins with, into an order that has everything else; it borrows from `work`. */
-int http_flow_order(const struct http_request *q, struct http_work *work, struct engine_order *out,
-                    struct http_problem *p);
+int http_flow_order(struct http_app *app, const struct http_request *q, struct http_work *work,
+                    struct engine_order *out, struct http_problem *p);
 /* Images that are to be made after those of the order, for what a key may ask. */
 size_t http_flow_later(const struct http_work *work);
 /* Frees what only the reading needed. */

@@ -225,7 +225,7 @@ static int read_order(struct http_app *app, struct http_request *q, struct http_
     fill_order(work, out);
     if (q->route->kserve)
         http_kserve_order(work, out);
-    return work->flow.task ? http_flow_order(q, work, out, p) : 0;
+    return work->flow.task ? http_flow_order(app, q, work, out, p) : 0;
 }
 
 /* A GET whose answer the client has already: the tag is a function of what makes the bytes. */

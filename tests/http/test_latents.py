@@ -348,6 +348,10 @@ class Latents(SharedDaemon):
                      [{"seed": 1}, {"image": b64(self.pngs[0]), "index": 1}], [{"seed": 1}, {"latent": b64(two)}]]:
             with self.subTest(ends=ends):
                 self.refused(post(self.daemon, "/v1/interpolate", {"between": ends}), 422, "invalid_parameter")
+        for solver, pointer in [({"t_max": 1e-5}, "/solver/t_max"), ({"schedule": "tuned"}, "/solver/schedule")]:
+            for first in [{"seed": 1}, {"image": b64(self.pngs[0])}]:
+                answer = post(self.daemon, "/v1/interpolate", {"between": [first, {"seed": 2}], "solver": solver})
+                self.refused(answer, 422, "invalid_parameter", pointer)
         for frames in [0, 1, 17, -1, 2.0, "3", None]:
             self.refused(post(self.daemon, "/v1/interpolate", {"between": [{"seed": 1}, {"seed": 2}], "frames": frames}), 422,
                          "invalid_parameter", "/frames")

@@ -165,10 +165,13 @@ static void test_mlp_is_the_described_one(void **state)
             continue;
         arch.classes = 2;
         struct reference r = reference_new(&arch);
-        for (int k = NN_KERNEL_C; k <= LAST_KERNEL; k++) {
-            if (!nn_kernel_available((enum nn_kernel)k))
+        for (const struct test_way *w = test_ways; w < test_ways + COUNT(test_ways); w++) {
+            static const double tolerances[] = {[NN_PRECISION_F32] = 2e-5,
+                                                [NN_PRECISION_BF16X3] = 1e-4,
+                                                [NN_PRECISION_BF16] = 3e-2};
+            if (!nn_kernel_available(w->kernel))
                 continue;
-            struct nn_net *net = test_net_of(&arch, (enum nn_kernel)k);
+            struct nn_net *net = test_net_by(&arch, w);
             struct nn_workspace *ws = test_workspace_of(net, 1);
             for (int i = 0; i < POINTS; i++) {
                 float x[32], v[33], right[33], t, *v_x = v;
@@ -180,8 +183,8 @@ static void test_mlp_is_the_described_one(void **state)
                 double apart = test_distance(v, right, d + 1), length = 0;
                 for (size_t j = 0; j <= d; j++)
                     length += (double)v[j] * v[j];
-                if (!(apart < 2e-5))
-                    fail_msg("%s, kernel %d, point %d: %g apart", test_archs[a].name, k, i, apart);
+                if (!(apart < tolerances[w->precision]))
+                    fail_msg("%s, %s, point %d: %g apart", test_archs[a].name, w->name, i, apart);
                 assert_true(fabs(length / (double)d - 1) < 1e-5);
                 assert_true(v[d] < 0);
             }

@@ -117,12 +117,12 @@ static void check_group(const struct nn_net *net, struct nn_workspace *ws, const
     }
 }
 
-static void check_independence(const struct nn_arch *arch, const struct test_way *way)
+/* Frees the net. */
+static void check_net(const struct nn_arch *arch, struct nn_net *net)
 {
     static const size_t counts[] = {1, 2, 3, 8};
     struct images im;
     images_new(&im, arch);
-    struct nn_net *net = test_net_by(arch, way);
     struct nn_workspace *one = test_workspace_of(net, 1), *many = test_workspace_of(net, IMAGES);
     evaluate_alone(net, one, &im);
     for (size_t c = 0; c < COUNT(counts); c++) {
@@ -139,6 +139,11 @@ static void check_independence(const struct nn_arch *arch, const struct test_way
     nn_workspace_free(many);
     nn_net_free(net);
     images_free(&im);
+}
+
+static void check_independence(const struct nn_arch *arch, const struct test_way *way)
+{
+    check_net(arch, test_net_by(arch, way));
 }
 
 static void test_bits_do_not_depend_on_company(void **state)
@@ -160,6 +165,21 @@ static void test_bits_do_not_depend_on_company(void **state)
                 check_independence(&test_archs[a].arch, w);
         if (w->kernel != NN_KERNEL_C && !test_way_is_slow(w))
             check_independence(&bundled, w);
+    }
+}
+
+/* What AMX would compute, in plain C: its blocks are larger than the other's. */
+static void test_bits_in_the_order_of_amx(void **state)
+{
+    (void)state;
+    static const struct test_way way = {"c in bf16x3", NN_KERNEL_C, NN_PRECISION_BF16X3};
+    for (size_t a = 0; a < COUNT(test_archs); a++) {
+        struct nn_net *net = test_net_by(&test_archs[a].arch, &way);
+        net->tiles = &nn_tiles_c_amx;
+        if (test_archs[a].arch.image_size <= 4)
+            check_net(&test_archs[a].arch, net);
+        else
+            nn_net_free(net);
     }
 }
 
@@ -523,6 +543,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bits_do_not_depend_on_company),
+        cmocka_unit_test(test_bits_in_the_order_of_amx),
         cmocka_unit_test(test_forward_allocates_nothing),
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_bad_weights_are_named),

@@ -92,6 +92,9 @@ INLINE void block_store(const struct block *b, float out[][NN_TILE_PANEL], int r
 #define ROWS 12
 #define HALF 6
 
+/* Two numbers of a row, which begins at a multiple of four bytes. */
+typedef int pair_bits __attribute__((may_alias));
+
 struct block {
     __m512 sum[ROWS][2];
 };
@@ -119,9 +122,8 @@ INLINE void block_step(struct block *b, const uint16_t *a, size_t stride, const 
         __m512bh second = (__m512bh)_mm512_loadu_si512(pairs + NN_TILE_STEP / 2);
         UNROLL
         for (int i = 0; i < rows; i++) {
-            int pair;
-            memcpy(&pair, a + (size_t)i * stride + 2 * k, sizeof pair);
-            __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
+            const pair_bits *pair = (const pair_bits *)(const void *)(a + (size_t)i * stride) + k;
+            __m512bh x = (__m512bh)_mm512_set1_epi32(*pair);
             b->sum[i][0] = _mm512_dpbf16_ps(b->sum[i][0], x, first);
             b->sum[i][1] = _mm512_dpbf16_ps(b->sum[i][1], x, second);
         }

@@ -25,7 +25,7 @@ TRAIN = os.path.join(DATA, "train-images-idx3-ubyte.gz")
 TEST = os.path.join(DATA, "t10k-images-idx3-ubyte.gz")
 SOURCES, RADII, LINES = 5, (1, 2, 3, 5, 10, 20, 40), 100000
 NETWORKS = {"small": {"nf": 8, "ch_mult": [1, 2], "num_res_blocks": 1},
-            "larger": {"nf": 24, "ch_mult": [1, 2], "num_res_blocks": 2}}
+            "larger": {"nf": 16, "ch_mult": [1, 2], "num_res_blocks": 2}}
 OBJECTIVES = {"PFGM": {"objective": "pfgm"},
               "D = 128": {"objective": "pfgmpp", "D": 128},
               "D = inf": {"objective": "pfgmpp", "D": "inf"}}
@@ -170,7 +170,7 @@ def main():
     for name in ("pfgm", "bias", "scratch"):
         parser.add_argument("--" + name, required=True)
     parser.add_argument("--only", default="shares,bias,robustness")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=1500)
     o = parser.parse_args()
     measures = {"shares": shares, "bias": bias, "robustness": robustness}
     found = {}

@@ -109,7 +109,8 @@ class Storm(unittest.TestCase):
                   f"slowest {slow[-1] * 1e3:.1f} ms")
             self.assertGreater(len(refused), 0)
             self.assertLess(slow[len(slow) * 9 // 10], LATE / 50)
-            self.assertLess(slow[-1], LATE)
+            # the long version has the machine to itself
+            self.assertLess(slow[-1], 0.1 if OVERLOAD_S >= 60 else LATE)
             check_sums(self, daemon.settled())
 
     @staticmethod

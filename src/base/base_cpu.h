@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 struct cpu_features {
-    bool avx2_fma; /* AVX2 and FMA */
-    bool avx512;   /* AVX-512 F, BW, DQ, VL */
+    bool avx2_fma;    /* AVX2 and FMA */
+    bool avx512;      /* AVX-512 F, BW, DQ, VL */
     bool avx512_bf16; /* these and BF16 */
     bool amx_bf16;    /* AMX's tiles with BF16, which the system grants this process; and AVX-512 */
 };

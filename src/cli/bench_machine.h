@@ -15,11 +15,11 @@ json_t *bench_machine_json(struct err *e);
 /* The same in one line of at most `size` bytes; returns `out`. */
 const char *bench_machine_line(const json_t *machine, char *out, size_t size);
 
-/* Multiply-adds that `workers` threads reach together with the widest instructions that `kernel` may
- * use, from registers only: GFLOP/s, a multiply-add counting two; the best of nine short rounds. In
- * f32 they are of single precision; else of bf16, with AMX or AVX512-BF16 where the kernel has it.
- * Time is processor time. The portable kernel's are separate multiplications and additions of four
- * lanes. -1 on failure. */
+/* Multiply-adds that `workers` threads reach together with the widest instructions that `kernel`
+ * may use, from registers only: GFLOP/s, a multiply-add counting two; the best of nine short
+ * rounds. In f32 they are of single precision; else of bf16, with AMX or AVX512-BF16 where the
+ * kernel has it. Time is processor time. The portable kernel's are separate multiplications and
+ * additions of four lanes. -1 on failure. */
 double bench_peak_gflops(enum nn_kernel kernel, enum nn_precision precision, int workers,
                          struct err *e);
 

@@ -1,8 +1,8 @@
 /* The network in use: weights packed for one instruction set, a workspace planned once, and the
  * forward pass (x, t, label) → (v_x, v_t) of pfgm's normalised field, or → F of a PFGM++ denoiser.
  *
- * What the result of an image depends on: its own x, t and label, the weights, the kernel id and the
- * precision. Nothing else: not on how many images share the call, nor on its place among them.
+ * What the result of an image depends on: its own x, t and label, the weights, the kernel id and
+ * the precision. Nothing else: not on how many images share the call, nor on its place among them.
  * Every kernel keeps one fixed order of summation for an output element, whatever tile it falls
  * into.
  *

@@ -93,7 +93,7 @@ static inline struct engine_request *submit(struct engine *g, const struct engin
 
 static inline void wait_success(struct engine_request *r)
 {
-    assert_true(engine_request_wait(r, 240000));
+    assert_true(engine_request_wait(r, 600000));
     const struct err *e = engine_request_error(r);
     if (e)
         fail_msg("%s: %s", e->at, e->text);

@@ -86,7 +86,7 @@ static struct engine_request *submit(struct engine *g, const struct engine_order
 
 static void wait_success(struct engine_request *r)
 {
-    assert_true(engine_request_wait(r, 120000));
+    assert_true(engine_request_wait(r, 600000));
     const struct err *e = engine_request_error(r);
     if (e)
         fail_msg("%s: %s", e->at, e->text);
@@ -188,8 +188,8 @@ static void one_failure_fells_nobody_else_litserve_340(void **state)
     struct engine_request *fails = submit(g, &bad), *nan = submit(g, &non_finite);
     for (int i = 3; i < 7; i++)
         good[i] = submit(g, &order);
-    assert_true(engine_request_wait(fails, 60000));
-    assert_true(engine_request_wait(nan, 60000));
+    assert_true(engine_request_wait(fails, 600000));
+    assert_true(engine_request_wait(nan, 600000));
     assert_int_equal(engine_request_error(fails)->code, ERR_LIMIT);
     assert_int_equal(strncmp(engine_request_error(fails)->at, "/images/", 8), 0);
     assert_int_equal(engine_request_error(nan)->code, ERR_NUMERIC);
@@ -302,11 +302,11 @@ static void cancelled_requests_leave_nothing_behind_triton_6494(void **state)
     for (int i = 0; i < LEFT; i++) {
         engine_request_cancel(left[i]);
         engine_request_cancel(left[i]); /* twice does no harm */
-        assert_true(engine_request_wait(left[i], 60000));
+        assert_true(engine_request_wait(left[i], 600000));
         assert_int_equal(engine_request_error(left[i])->code, ERR_CANCELLED);
         engine_request_free(left[i]);
     }
-    assert_true(engine_wait_empty(g, 60000));
+    assert_true(engine_wait_empty(g, 600000));
     assert_int_equal(quick.done, KEPT);
     assert_int_equal(quick.ok, KEPT);
     struct engine_stats s = engine_stats_get(g);

@@ -4,7 +4,7 @@ WORKDIR /src
 COPY conf/deps.sh conf/deps.sh
 RUN bash conf/deps.sh build
 COPY . .
-RUN meson setup build --prefix=/usr --libdir=lib/$(gcc -print-multiarch) -Dtests=false && ninja -C build && DESTDIR=/out ninja -C build install
+RUN meson setup build --prefix=/usr -Dtests=false && ninja -C build && DESTDIR=/out ninja -C build install
 
 FROM debian:bookworm-slim
 # tests/container.sh holds this to what "pfgmd --version" says.

@@ -52,6 +52,11 @@ static bool way_runs(const struct model_options *w)
 {
     bool slow = w->precision != NN_PRECISION_F32 && w->kernel == NN_KERNEL_AVX512 &&
                 !cpu_features_get().avx512_bf16;
+#ifdef __SANITIZE_THREAD__
+    /* a minute each there, in which the threads do the same */
+    slow = slow || w->precision == NN_PRECISION_BF16X3 ||
+           (w->kernel == NN_KERNEL_C && nn_kernel_available(NN_KERNEL_AVX2));
+#endif
     if (nn_kernel_available(w->kernel) && !slow)
         return true;
     printf("skipped: %s, %s\n", nn_kernel_id_in(w->kernel, w->precision),

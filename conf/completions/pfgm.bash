@@ -8,7 +8,7 @@ _pfgm()
         return
     fi
     case ${COMP_WORDS[1]} in
-    sample) words="--atol --class --columns --dtype --first-index --help --json --kernel --latents --max-nfe --output --precision --rtol --scale --schedule --seed --solver --steps --temperature --trajectory --workers" ;;
+    sample) words="--atol --churn --churn-noise --churn-t-max --churn-t-min --class --columns --dtype --first-index --help --json --kernel --latents --max-nfe --output --precision --rtol --scale --schedule --seed --solver --steps --temperature --trajectory --workers" ;;
     encode) words="--atol --class --help --input --json --kernel --max-nfe --output --precision --rtol --workers" ;;
     decode) words="--atol --class --columns --dtype --help --json --kernel --latents --max-nfe --output --precision --rtol --scale --schedule --solver --steps --workers" ;;
     interpolate) words="--atol --between --class --columns --dtype --help --json --kernel --latents --max-nfe --output --precision --rtol --scale --schedule --seeds --solver --solver-steps --steps --workers" ;;

@@ -54,8 +54,6 @@ json_t *ckpt_added_json(double added);
  * num_steps, from members of `root` of these names. */
 int ckpt_pfgmpp_read(const json_t *root, struct ckpt_description *d, const char *what,
                      struct err *e);
-/* Whether its network can be. */
-int ckpt_pfgmpp_check(const struct ckpt_description *d, const char *what, struct err *e);
 
 /* The member "tuned", an array of {"method", "nodes"}, once t_max and t_min are known; and back, a
  * new array or NULL when memory is short. */
@@ -66,6 +64,9 @@ json_t *ckpt_tuned_json(const struct ckpt_description *d);
 /* 0 < t_min < t_max; the error uses the source's words for both. */
 int ckpt_description_check_way(const struct ckpt_description *d, const char *t_max_key,
                                const char *t_min_key, const char *what, struct err *e);
+
+/* Whether the network described can be (nn_arch_check). */
+int ckpt_description_check_arch(const struct ckpt_description *d, const char *what, struct err *e);
 
 /* How the values of a learned PFGM field fit together, whatever the source calls them. */
 int ckpt_description_check(const struct ckpt_description *d, const char *t_max_key,

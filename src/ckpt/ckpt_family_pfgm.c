@@ -4,22 +4,26 @@
 
 #include <math.h>
 
+int ckpt_description_check_arch(const struct ckpt_description *d, const char *what, struct err *e)
+{
+    struct err reason = {0};
+    char line[1100];
+
+    return nn_arch_check(&d->arch, &reason)
+               ? err_fail(e, reason.code, what, "%s", err_line(&reason, line, sizeof line))
+               : 0;
+}
+
 int ckpt_description_check(const struct ckpt_description *d, const char *t_max_key,
                            const char *t_min_key, const char *norm_max_key, const char *what,
                            struct err *e)
 {
-    struct err reason = {0};
-
     if (ckpt_description_check_way(d, t_max_key, t_min_key, what, e))
         return -1;
     if (d->norm_max <= d->norm_min)
         return err_fail(e, ERR_INPUT, what, "\"%s\" (%g) must be greater than the least norm (%g)",
                         norm_max_key, d->norm_max, d->norm_min);
-    if (nn_arch_check(&d->arch, &reason)) {
-        char line[1100];
-        return err_fail(e, reason.code, what, "%s", err_line(&reason, line, sizeof line));
-    }
-    return 0;
+    return ckpt_description_check_arch(d, what, e);
 }
 
 static int pfgm_read(const json_t *root, struct ckpt_description *d, const char *what,

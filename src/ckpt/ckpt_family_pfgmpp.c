@@ -49,16 +49,6 @@ int ckpt_pfgmpp_read(const json_t *root, struct ckpt_description *d, const char 
     return ckpt_description_check_way(d, "sigma_max", "sigma_min", what, e);
 }
 
-int ckpt_pfgmpp_check(const struct ckpt_description *d, const char *what, struct err *e)
-{
-    struct err reason = {0};
-
-    if (!nn_arch_check(&d->arch, &reason))
-        return 0;
-    char line[1100];
-    return err_fail(e, reason.code, what, "%s", err_line(&reason, line, sizeof line));
-}
-
 static int pfgmpp_read(const json_t *root, struct ckpt_description *d, const char *what,
                        struct err *e)
 {
@@ -66,7 +56,7 @@ static int pfgmpp_read(const json_t *root, struct ckpt_description *d, const cha
         return -1;
     d->arch.classes = d->label_count;
     d->arch.denoiser = d->arch.kind != NN_ARCH_MLP;
-    return ckpt_pfgmpp_read(root, d, what, e) || ckpt_pfgmpp_check(d, what, e) ? -1 : 0;
+    return ckpt_pfgmpp_read(root, d, what, e) || ckpt_description_check_arch(d, what, e) ? -1 : 0;
 }
 
 static int pfgmpp_write(const struct ckpt_description *d, json_t *root)

@@ -114,7 +114,7 @@ int ckpt_song_from_config(const json_t *config, const char *what, struct ckpt_so
         return err_fail(e, ERR_UNSUPPORTED, what,
                         "\"arch\" is \"%.40s\"; known: \"ncsnpp\", \"ddpmpp\"", word);
     }
-    return ckpt_pfgmpp_check(out->description, what, e);
+    return ckpt_description_check_arch(out->description, what, e);
 }
 
 /* ---- a module saved whole ---- */
@@ -431,7 +431,7 @@ int ckpt_song_from_module(const struct ckpt_value *module, const char *what, str
     if (result || noise_read(module, what, d, e) || sizes_agree(module, d, what, e) ||
         ckpt_modules_walk(module, what, fixed_visit, (void *)(uintptr_t)what, e))
         return -1;
-    return ckpt_pfgmpp_check(d, what, e);
+    return ckpt_description_check_arch(d, what, e);
 }
 
 int ckpt_song_from_torch(const struct ckpt_torch *t, bool raw, struct ckpt_song *out, struct err *e)

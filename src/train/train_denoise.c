@@ -56,8 +56,8 @@ double train_denoise_judge(const struct train_config *c, size_t n, const float *
     double sigma = train_denoise_sigma(c, t), s = c->sigma_data, sum = 0;
     const struct field_denoise around = field_denoise_at(sigma, s, field);
     for (size_t i = 0; i < n; i++) {
-        double moved = (double)x[i] / around.in;
-        double y = field ? (double)target[i] : around.skip * moved + around.out * (double)target[i];
+        double y =
+            field ? (double)target[i] : around.skip * (double)x[i] + around.out * (double)target[i];
         sum += ((double)denoised[i] - y) * ((double)denoised[i] - y);
     }
     return 0.5 * (sigma * sigma + s * s) / (sigma * s * sigma * s) * sum;

@@ -21,7 +21,7 @@ double train_denoise_loss(double sigma_data, size_t n, const float *x, float t, 
                           const float *v_x, float v_t, float share, float *v_x_slope,
                           float *v_t_slope);
 
-/* σ of what the network took as t, and the loss of a denoised D [N] at what it took as x. */
+/* σ of what the network took as t, and the loss of a denoised D [N] at the point x itself. */
 double train_denoise_sigma(const struct train_config *c, float t);
 double train_denoise_judge(const struct train_config *c, size_t n, const float *x, float t,
                            const float *target, const float *denoised);

@@ -154,7 +154,8 @@ struct losses {
     double *loss;
 };
 
-/* The batch has what a network takes, the model takes the point itself. */
+/* The batch has what a network takes; the model takes the point itself, which comes in its place.
+ */
 static void judge_denoiser(struct losses *l, size_t task, int thread)
 {
     const struct train_batch *b = l->b;
@@ -166,8 +167,6 @@ static void judge_denoiser(struct losses *l, size_t task, int thread)
     for (size_t i = 0; i < b->n; i++)
         point[i] = (float)((double)point[i] / around.in);
     model_field(l->m, l->ws[thread], 1, &b->x[task], &t, NULL, &denoised, &none);
-    for (size_t i = 0; i < b->n; i++)
-        point[i] = (float)((double)point[i] * around.in);
     l->loss[task] =
         train_denoise_judge(c, b->n, point, b->t[task], b->target + task * (b->n + 1), denoised);
 }

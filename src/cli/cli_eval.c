@@ -25,6 +25,8 @@ static const char help[] =
     "\n"
     "Measures a model on held-out pictures: its loss by t, and the energy distance and the sliced\n"
     "Wasserstein distance of its samples to them, each beside that of the pictures' two halves.\n"
+    "The pictures are drawn by the seed, each class in its share; a model with those classes is\n"
+    "asked for as many samples of each.\n"
     "\n"
     "  -d, --data SRC      held-out pictures, in any form that pfgm train takes\n"
     "  --labels FILE       labels of an IDX file, when its name does not tell\n"
@@ -70,7 +72,8 @@ struct eval {
     struct engine_model *em;
     struct engine_request *request;
     struct train_eval_loss loss;
-    size_t n, d; /* samples, numbers in each */
+    size_t n, d;    /* samples, numbers in each */
+    size_t *chosen; /* [2n] of the held-out pictures: those of the halves, in turn */
     float *samples, *data[2];
     double energy, energy_floor, sliced, sliced_floor;
     double nearest_median; /* of the distances to the training set; NaN without */
@@ -153,10 +156,8 @@ static int open_data(const struct model *m, const struct eval_options *o, const 
                      const char *labels, struct train_data *out, struct err *e)
 {
     struct image_shape shape = model_shape(m);
-    const struct train_data_options options = {.path = path,
-                                               .labels = labels,
-                                               .center_crop = (int)o->crop,
-                                               .resize = (int)o->resize};
+    const struct train_data_options options = {
+        .path = path, .labels = labels, .center_crop = (int)o->crop, .resize = (int)o->resize};
     if (train_data_open(&options, out, e))
         return -1;
     if (out->values && shape.channels == 1 && shape.height == 1 && shape.width == out->channels)
@@ -197,12 +198,58 @@ static int open_engine(struct eval *v, struct err *e)
 
 /* ---- measuring ---- */
 
+/* Two halves of n held-out pictures each, drawn by the seed with every class in its share: a file
+ * may hold its pictures class by class. */
+static int take_halves(struct eval *v, struct err *e)
+{
+    v->chosen = calloc(2 * v->n, sizeof *v->chosen);
+    if (!v->chosen)
+        return err_fail_memory(e, 2 * v->n * sizeof *v->chosen);
+    if (train_eval_choose(&v->held_out, 2 * v->n, v->o->seed, v->chosen, e))
+        return -1;
+    for (size_t h = 0; h < 2; h++) {
+        v->data[h] = calloc(v->n * v->d, sizeof **v->data);
+        if (!v->data[h])
+            return err_fail_memory(e, v->n * v->d * sizeof **v->data);
+        for (size_t i = 0; i < v->n; i++)
+            train_data_image(&v->held_out, v->chosen[2 * i + h], false, v->data[h] + i * v->d);
+    }
+    return 0;
+}
+
+/* The classes of the pictures that the samples are compared with, by their names, so that a model
+ * of classes is not blamed for the shares that a set happens to have. False where the pictures have
+ * no classes, or others than the model. */
+static bool match_classes(const struct eval *v, int32_t *labels)
+{
+    const struct model *m = engine_model_get(v->em);
+    const struct train_data *d = &v->held_out;
+    if (model_label_count(m) == 0 || d->classes == 0 || !d->label)
+        return false;
+    for (size_t i = 0; i < v->n; i++) {
+        int32_t label = d->label[v->chosen[2 * i]];
+        labels[i] = MODEL_LABEL_NONE;
+        if (label >= 0 && model_label_find(m, d->names[label], &labels[i], NULL))
+            return false;
+    }
+    return true;
+}
+
 static int draw_samples(struct eval *v, struct err *e)
 {
     struct engine_order order = {
         .model = v->em, .seed = v->o->seed, .n = v->n, .output = ENGINE_OUTPUT_SAMPLE};
-    if (cli_solver_choose(engine_model_get(v->em), &v->o->solver, &order.solver, e) ||
-        engine_submit(v->engine, &order, &v->request, e))
+    int32_t *labels = calloc(v->n, sizeof *labels);
+    if (!labels)
+        return err_fail_memory(e, v->n * sizeof *labels);
+    if (match_classes(v, labels)) {
+        order.class.rule = ENGINE_CLASS_LISTED;
+        order.labels = labels;
+    }
+    int submitted = cli_solver_choose(engine_model_get(v->em), &v->o->solver, &order.solver, e) ||
+                    engine_submit(v->engine, &order, &v->request, e);
+    free(labels);
+    if (submitted != 0)
         return -1;
     engine_request_wait(v->request, -1);
     const struct err *why = engine_request_error(v->request);
@@ -214,19 +261,6 @@ static int draw_samples(struct eval *v, struct err *e)
     for (size_t i = 0; i < v->n; i++)
         memcpy(v->samples + i * v->d, engine_request_image(v->request, i)->sample,
                v->d * sizeof(float));
-    return 0;
-}
-
-/* Two halves of n held-out pictures each: even and odd ones. */
-static int take_halves(struct eval *v, struct err *e)
-{
-    for (size_t h = 0; h < 2; h++) {
-        v->data[h] = calloc(v->n * v->d, sizeof **v->data);
-        if (!v->data[h])
-            return err_fail_memory(e, v->n * v->d * sizeof **v->data);
-        for (size_t i = 0; i < v->n; i++)
-            train_data_image(&v->held_out, 2 * i + h, false, v->data[h] + i * v->d);
-    }
     return 0;
 }
 
@@ -351,7 +385,7 @@ static void print_text(const struct eval *v)
 
 static int run(struct eval *v, struct err *e)
 {
-    if (open_engine(v, e) || draw_samples(v, e) || take_halves(v, e))
+    if (open_engine(v, e) || take_halves(v, e) || draw_samples(v, e))
         return -1;
     measure_distances(v);
     if (v->o->points > 0 && train_eval_loss(engine_model_get(v->em), v->pool, &v->held_out,
@@ -381,6 +415,7 @@ int cli_eval(int argc, char **argv)
     nn_pool_free(v.pool);
     train_data_close(&v.held_out);
     train_data_close(&v.train);
+    free(v.chosen);
     free(v.samples);
     free(v.data[0]);
     free(v.data[1]);

@@ -145,6 +145,43 @@ double train_sliced_distance(struct nn_pool *pool, struct train_rows_view a,
     return sum / directions;
 }
 
+/* ---- which images ---- */
+
+/* All images in the order of a permutation, sorted by class (those without one first). */
+static int sort_by_class(const struct train_data *d, uint64_t seed, size_t *out, struct err *e)
+{
+    size_t classes = d->label ? (size_t)d->classes : 0, at = 0;
+    size_t *first = calloc(classes + 2, sizeof *first);
+    if (!first)
+        return err_fail_memory(e, (classes + 2) * sizeof *first);
+    for (size_t i = 0; i < d->count && classes > 0; i++)
+        first[d->label[i] + 2]++;
+    for (size_t c = 0; c <= classes; c++) {
+        at += first[c + 1];
+        first[c + 1] = at;
+    }
+    for (size_t k = 0; k < d->count; k++) {
+        size_t image = train_shuffle(seed, 0, d->count, k);
+        out[first[classes > 0 ? (size_t)(d->label[image] + 1) : 0]++] = image;
+    }
+    free(first);
+    return 0;
+}
+
+int train_eval_choose(const struct train_data *data, size_t n, uint64_t seed, size_t *out,
+                      struct err *e)
+{
+    size_t *sorted = calloc(data->count, sizeof *sorted);
+    int result = sorted ? 0 : err_fail_memory(e, data->count * sizeof *sorted);
+    if (result == 0)
+        result = sort_by_class(data, seed, sorted, e);
+    /* evenly spaced places: each class gets its share, and so do even and odd places */
+    for (size_t i = 0; i < n && result == 0; i++)
+        out[i] = sorted[(2 * i + 1) * data->count / (2 * n)];
+    free(sorted);
+    return result;
+}
+
 /* ---- loss ---- */
 
 struct losses {

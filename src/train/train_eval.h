@@ -31,6 +31,12 @@ double train_sliced_distance(struct nn_pool *pool, struct train_rows_view a,
 void train_nearest(struct nn_pool *pool, struct train_rows_view a, struct train_rows_view b,
                    size_t *index, double *distance);
 
+/* n ≤ data->count different images, drawn by the seed: of each class, and of the images without
+ * one, its share of n to within one, in both of the halves at even and at odd places too. `out` [n]
+ * numbers of images. ERR_MEMORY. */
+int train_eval_choose(const struct train_data *data, size_t n, uint64_t seed, size_t *out,
+                      struct err *e);
+
 /* Mean loss (train_loss) of the model on `points` held-out images, perturbed as in training, with
  * all held-out images as the large batch; in bins of equal width in ln t between t_min and t_max.
  */

@@ -25,6 +25,7 @@
 /* Known tensors of the reference's state dict that are no weights: the noise levels of another
  * method, which the network's constructor registers and never reads. */
 static const char *const skipped[] = {"sigmas"};
+#define SKIPPED_MAX 65536 /* elements; the reference has a thousand */
 
 /* Where a parameter's values come from. */
 struct origin {
@@ -43,6 +44,7 @@ struct import {
     size_t count;
     struct ckpt_source model, ema;
     struct origin *origins; /* [count] */
+    size_t *order;          /* [count]: parameters in the order of reading */
     struct ckpt_output *outputs;
     float *values; /* of all parameters, one after the other */
     enum ckpt_weights weights;
@@ -84,7 +86,7 @@ static int names_match(struct import *im, bool ema, struct err *e)
     }
     for (size_t i = 0; !result && i < table->count; i++) {
         const char *name = table->tensors[i].name;
-        if (known[i] || is_skipped(name))
+        if (known[i] || (is_skipped(name) && table->tensors[i].count <= SKIPPED_MAX))
             continue;
         result = err_fail(e, ERR_INPUT, source->path,
                           "tensor \"%.200s\" in \"%s\" is unexpected: the configured network has "
@@ -186,6 +188,35 @@ static int param_read(struct import *im, size_t i, float *out, struct err *e)
     return 0;
 }
 
+static size_t origin_place(const struct origin *origin)
+{
+    const struct ckpt_source *source = origin->source;
+
+    return source->place ? source->place(source->owner, origin->index) : 0;
+}
+
+static int compare_places(const void *a, const void *b, void *context)
+{
+    const struct import *im = context;
+    const size_t i = *(const size_t *)a, k = *(const size_t *)b;
+    const size_t p = origin_place(&im->origins[i]), q = origin_place(&im->origins[k]);
+
+    return p != q ? (p < q ? -1 : 1) : i < k ? -1 : i > k;
+}
+
+/* The order in which the parameters are read: as their bytes lie in the file, so that storages that
+ * many tensors share are unpacked once. */
+static int order_settle(struct import *im, struct err *e)
+{
+    im->order = calloc(im->count + 1, sizeof *im->order);
+    if (!im->order)
+        return err_fail_memory(e, im->count * sizeof *im->order);
+    for (size_t i = 0; i < im->count; i++)
+        im->order[i] = i;
+    qsort_r(im->order, im->count, sizeof *im->order, compare_places, im);
+    return 0;
+}
+
 static int values_read(struct import *im, void (*progress)(void *, size_t, size_t), void *context,
                        struct ckpt_census *census, struct err *e)
 {
@@ -203,8 +234,6 @@ static int values_read(struct import *im, void (*progress)(void *, size_t, size_
     float *at = im->values;
     for (size_t i = 0; i < im->count; i++) {
         struct ckpt_output *output = &im->outputs[i];
-        if (param_read(im, i, at, e))
-            return -1;
         output->name = im->params[i].name;
         output->dtype = CKPT_F32;
         output->rank = im->params[i].rank;
@@ -212,6 +241,13 @@ static int values_read(struct import *im, void (*progress)(void *, size_t, size_
             output->shape[k] = im->params[i].shape[k];
         output->data = at;
         at += im->params[i].count;
+    }
+    if (order_settle(im, e))
+        return -1;
+    for (size_t i = 0; i < im->count; i++) {
+        const size_t k = im->order[i];
+        if (param_read(im, k, (float *)(uintptr_t)im->outputs[k].data, e))
+            return -1;
         if (progress)
             progress(context, i + 1, im->count);
     }
@@ -362,6 +398,7 @@ int ckpt_convert(const char *input, const char *output, struct ckpt_description 
     free(im.outputs);
     free(im.items);
     free(im.origins);
+    free(im.order);
     free(im.params);
     ckpt_plain_close(im.plain);
     ckpt_torch_close(im.torch);

@@ -186,7 +186,7 @@ const struct ckpt_value *ckpt_pickle_run(struct ckpt_pickle *p, const unsigned c
     p->begin = p->at = p->opcode = data;
     p->end = data + length;
     p->stack.count = p->memo.count = p->mark_count = 0;
-    p->stream_bytes = 0;
+    p->stream_bytes = p->record_items = 0;
     p->stopped = false;
     p->e = e;
     while (!p->stopped) {

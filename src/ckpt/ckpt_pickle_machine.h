@@ -24,6 +24,7 @@ struct ckpt_pickle {
     size_t marks[CKPT_PICKLE_MARKS]; /* stack depths */
     size_t mark_count;
     uint64_t stream_bytes; /* of the streams inside it so far */
+    uint64_t record_items; /* of the persistence records that were called so far */
     bool stopped;
     struct err *e;
 };

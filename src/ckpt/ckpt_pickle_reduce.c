@@ -195,10 +195,18 @@ static struct ckpt_value *dict_call(struct ckpt_pickle *p, const struct ckpt_val
     return dict;
 }
 
-/* The persistence record of an object: what its class is called, and its attributes. */
+/* The persistence record of an object: what its class is called, and its attributes. A record is
+ * looked through at each call, so the items of all calls are bounded together: each item takes a
+ * byte of the pickle at least to set, and an honest pickle calls a record once. */
 static struct ckpt_value *record_call(struct ckpt_pickle *p, const struct ckpt_value *arguments)
 {
     const struct ckpt_value *record = item(arguments, 0);
+
+    p->record_items += is_kind(record, CKPT_VALUE_DICT) ? record->items.count : 0;
+    if (p->record_items > (uint64_t)(p->end - p->begin)) {
+        ckpt_pickle_refuse(p, "persistence records are called more often than they are there");
+        return NULL;
+    }
     const struct ckpt_value *type = ckpt_value_get(record, "type");
     const struct ckpt_value *version = ckpt_value_get(record, "version");
     const struct ckpt_value *name = ckpt_value_get(record, "class_name");

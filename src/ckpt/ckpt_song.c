@@ -250,31 +250,35 @@ static int param_match(struct census *c, const struct nn_param *param, struct ck
 }
 
 /* The buffer of a layer that resamples: outer product of [1,1] or [1,3,3,1], its sum 1. */
-static int filter_check(struct census *c, const char *layer, struct err *e)
+static int filter_check(struct census *c, const char *layer, bool values, struct err *e)
 {
     static const double box[4] = {0.5, 0.5}, fir[4] = {0.125, 0.375, 0.375, 0.125};
     bool wide = c->song->description->arch.fir;
     const double *taps = wide ? fir : box;
     size_t side = wide ? 4 : 2, shape[4] = {1, 1, side, side};
     char name[2 * NN_NAME_MAX];
-    float values[16];
+    float found[16];
 
     snprintf(name, sizeof name, "%s.resample_filter", layer);
     int64_t at = take(c, name, 4, shape, name, e);
-    if (at < 0 || c->source->read(c->source->owner, (size_t)at, values, e))
+    if (at < 0 || !values)
+        return at < 0 ? -1 : 0;
+    if (c->source->read(c->source->owner, (size_t)at, found, e))
         return -1;
     for (size_t i = 0; i < side * side; i++) {
         double wanted = taps[i / side] * taps[i % side];
-        if (!(fabs((double)values[i] - wanted) <= FILTER_TOLERANCE))
+        if (!(fabs((double)found[i] - wanted) <= FILTER_TOLERANCE))
             return err_fail(e, ERR_UNSUPPORTED, c->source->path,
                             "tensor \"%s\": element %zu is %g, but %g in the filter %s of this "
                             "architecture",
-                            name, i, (double)values[i], wanted, wide ? "[1,3,3,1]" : "[1,1]");
+                            name, i, (double)found[i], wanted, wide ? "[1,3,3,1]" : "[1,1]");
     }
     return 0;
 }
 
-static int filters_check(struct census *c, struct err *e)
+/* That the filters are there, and in a second round, when nothing unexpected is in the table, that
+ * their values are right: the table bounds what reading them may unpack. */
+static int filters_check(struct census *c, bool values, struct err *e)
 {
     const struct nn_plan *plan = &c->names.plan;
     char layer[NN_NAME_MAX + 8];
@@ -282,15 +286,15 @@ static int filters_check(struct census *c, struct err *e)
     for (int i = 0; i < plan->step_count; i++) {
         const struct nn_step *s = &plan->steps[i];
         const char *name = c->names.module[s->module];
-        if (s->kind == NN_STEP_PYRAMID && filter_check(c, name, e))
+        if (s->kind == NN_STEP_PYRAMID && filter_check(c, name, values, e))
             return -1;
         if (s->kind != NN_STEP_RES || s->resampling == NN_RESAMPLE_NONE)
             continue;
         snprintf(layer, sizeof layer, "%s.conv0", name);
-        if (filter_check(c, layer, e))
+        if (filter_check(c, layer, values, e))
             return -1;
         snprintf(layer, sizeof layer, "%s.skip", name);
-        if (filter_check(c, layer, e))
+        if (filter_check(c, layer, values, e))
             return -1;
     }
     return 0;
@@ -330,7 +334,10 @@ int ckpt_song_match(const struct ckpt_song *song, const struct nn_param *params,
     for (size_t i = 0; !result && i < count; i++)
         result = param_match(&c, &params[i], &items[i], e);
     if (!result)
-        result = filters_check(&c, e) || augment_check(&c, e) || rest_check(&c, e) ? -1 : 0;
+        result = filters_check(&c, false, e) || augment_check(&c, e) || rest_check(&c, e) ||
+                         filters_check(&c, true, e)
+                     ? -1
+                     : 0;
     free(c.used);
     names_free(&c.names);
     return result;

@@ -26,6 +26,9 @@ struct ckpt_source {
     const struct ckpt_table *table;
     void *owner;
     int (*read)(void *owner, size_t i, float *out, struct err *e); /* as f32; `out` has room */
+    /* Where the i-th tensor's bytes are: tensors of one place are unpacked once when they are read
+     * one after the other, and rising places are read in the file's order. NULL: in any order. */
+    size_t (*place)(void *owner, size_t i);
 };
 /* The model's or the averaged weights of a PyTorch file. */
 struct ckpt_source ckpt_torch_source(struct ckpt_torch *t, bool ema);

@@ -1,12 +1,20 @@
 /* The .pth reader's life, and the values of a tensor.
  *
  * The file is mapped. Legacy storages are read where they lie; those of a zip are unpacked one at a
- * time and the last one is kept, because tensors that share a storage mostly follow one another. */
+ * time and the last one is kept: who reads many tensors reads them in the order of their places
+ * (ckpt_table.h), and so unpacks each storage once. A packed storage may be a thousand times as
+ * large as its bytes in the file, so none is unpacked that is much larger than the views into it:
+ * the caller knows how much those need. */
 #include "ckpt_torch_internal.h"
 
 #include "ckpt_dtype.h"
 #include <stdlib.h>
 #include <string.h>
+
+/* What a storage may have beyond what is viewed: slices of larger tensors that were saved without
+ * copying them, and small buffers. */
+#define STORAGE_PER_VIEW 4
+#define STORAGE_SPARE ((size_t)64 << 10)
 
 struct ckpt_torch *ckpt_torch_open(const char *path, struct err *e)
 {
@@ -19,7 +27,8 @@ struct ckpt_torch *ckpt_torch_open(const char *path, struct err *e)
     }
     t->pickle = ckpt_pickle_new(path, e);
     if (!t->pickle || file_map_open(&t->map, path, e) || ckpt_torch_container_read(t, e) ||
-        ckpt_torch_state_read(t, e)) {
+        ckpt_torch_state_read(t, e) || ckpt_tensor_set_measure(t, &t->model, e) ||
+        ckpt_tensor_set_measure(t, &t->ema, e)) {
         ckpt_torch_close(t);
         return NULL;
     }
@@ -42,8 +51,24 @@ void ckpt_torch_close(struct ckpt_torch *t)
     free(t);
 }
 
+/* Refuses a storage that has far more than the set's views name of it. */
+static int storage_check(const struct ckpt_torch *t, const struct ckpt_tensor_set *set,
+                         size_t index, struct err *e)
+{
+    const struct ckpt_place *place = &t->places.at[index];
+    size_t viewed = (size_t)set->viewed[index] * ckpt_dtype_size(place->storage->dtype);
+
+    if (place->bytes <= STORAGE_SPARE || (place->bytes - STORAGE_SPARE) / STORAGE_PER_VIEW < viewed)
+        return 0;
+    return err_fail(e, ERR_LIMIT, t->path,
+                    "storage \"%.100s\" has %zu bytes, of which tensors name %zu; save them anew "
+                    "with .clone()",
+                    place->storage->key, place->bytes, viewed);
+}
+
 /* The bytes of a storage, until the next call. */
-static const unsigned char *storage_bytes(struct ckpt_torch *t, size_t index, struct err *e)
+static const unsigned char *storage_bytes(struct ckpt_torch *t, const struct ckpt_tensor_set *set,
+                                          size_t index, struct err *e)
 {
     const struct ckpt_place *place = &t->places.at[index];
 
@@ -51,6 +76,8 @@ static const unsigned char *storage_bytes(struct ckpt_torch *t, size_t index, st
         return place->data;
     if (t->held && t->held_place == index)
         return t->held;
+    if (storage_check(t, set, index, e))
+        return NULL;
     free(t->held);
     t->held = malloc(place->bytes + 1);
     if (!t->held) {
@@ -120,7 +147,7 @@ static int set_read(struct ckpt_torch *t, const struct ckpt_tensor_set *set, siz
         return err_fail(e, ERR_INPUT, t->path,
                         "tensor \"%.200s\": dtype %s where a float type is needed", name,
                         ckpt_dtype_name(view->storage->dtype));
-    const unsigned char *bytes = storage_bytes(t, view->storage->place, e);
+    const unsigned char *bytes = storage_bytes(t, set, view->storage->place, e);
     if (!bytes)
         return -1;
     size_t done = view_gather(view, bytes, out);
@@ -150,6 +177,27 @@ static int source_ema_read(void *owner, size_t i, float *out, struct err *e)
     return ckpt_torch_ema_read(owner, i, out, e);
 }
 
+static size_t set_place(const struct ckpt_torch *t, const struct ckpt_tensor_set *set, size_t i)
+{
+    const struct ckpt_place *place = &t->places.at[set->views[i]->storage->place];
+
+    return place->data ? 0 : place->member;
+}
+
+static size_t source_model_place(void *owner, size_t i)
+{
+    const struct ckpt_torch *t = owner;
+
+    return set_place(t, &t->model, i);
+}
+
+static size_t source_ema_place(void *owner, size_t i)
+{
+    const struct ckpt_torch *t = owner;
+
+    return set_place(t, &t->ema, i);
+}
+
 struct ckpt_source ckpt_torch_source(struct ckpt_torch *t, bool ema)
 {
     return (struct ckpt_source){.path = t->path,
@@ -158,7 +206,8 @@ struct ckpt_source ckpt_torch_source(struct ckpt_torch *t, bool ema)
                                                                  : "model",
                                 .table = ema ? &t->ema.table : &t->model.table,
                                 .owner = t,
-                                .read = ema ? source_ema_read : source_model_read};
+                                .read = ema ? source_ema_read : source_model_read,
+                                .place = ema ? source_ema_place : source_model_place};
 }
 
 bool ckpt_torch_is_whole(const struct ckpt_torch *t)

@@ -17,6 +17,8 @@
 struct ckpt_tensor_set {
     struct ckpt_table table;
     const struct ckpt_view **views;
+    uint64_t *viewed; /* zip: elements of each place that the set's views name, at most; else NULL
+                       */
 };
 
 struct ckpt_torch {
@@ -47,6 +49,9 @@ int ckpt_tensor_set_allocate(struct ckpt_tensor_set *set, size_t n, const char *
 /* Adds a tensor in the room allocated; the name is copied. */
 int ckpt_tensor_set_add(struct ckpt_torch *t, struct ckpt_tensor_set *set, const char *name,
                         const struct ckpt_view *view, struct err *e);
+
+/* Counts, once a set is whole, how much of each storage its views name. */
+int ckpt_tensor_set_measure(struct ckpt_torch *t, struct ckpt_tensor_set *set, struct err *e);
 
 /* Calls `visit` for a module and all modules within it, outer ones first. Names are dotted, the
  * root's is empty. */

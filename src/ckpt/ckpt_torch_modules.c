@@ -11,6 +11,7 @@
 #define DEPTH_MAX 16
 #define MODULES_MAX 8192
 #define ATTRIBUTES_MAX 4096 /* of one module, and entries of each of its dicts */
+#define ENTRIES_MAX 262144  /* of all modules entered, since one of many may be entered often */
 #define NAME_BYTES 256
 
 struct frame {
@@ -23,7 +24,8 @@ struct walk {
     const char *path;
     struct frame frames[DEPTH_MAX];
     int depth;
-    size_t count; /* of modules so far */
+    size_t count;   /* of modules so far */
+    size_t entries; /* attributes of those, and entries of their dicts */
     char name[NAME_BYTES];
     ckpt_module_visit *visit;
     void *context;
@@ -47,6 +49,24 @@ static int dict_get(const struct walk *w, const struct ckpt_value *module, const
     return 0;
 }
 
+/* Counts what visiting a module looks through. */
+static int entries_count(struct walk *w, const struct ckpt_value *module, struct err *e)
+{
+    static const char *const dicts[] = {"_modules", "_parameters", "_buffers"};
+
+    w->entries += module->object.state->items.count / 2;
+    for (size_t i = 0; i < sizeof dicts / sizeof dicts[0]; i++) {
+        const struct ckpt_value *dict = NULL;
+        if (dict_get(w, module, dicts[i], &dict, e))
+            return -1;
+        w->entries += dict ? dict->items.count / 2 : 0;
+    }
+    if (w->entries > ENTRIES_MAX)
+        return err_fail(e, ERR_LIMIT, w->path, "the modules have more than %d attributes together",
+                        ENTRIES_MAX);
+    return 0;
+}
+
 static int module_enter(struct walk *w, const struct ckpt_value *module, struct err *e)
 {
     struct frame *frame = &w->frames[w->depth];
@@ -62,7 +82,7 @@ static int module_enter(struct walk *w, const struct ckpt_value *module, struct 
         return err_fail(e, ERR_LIMIT, w->path, "module \"%.200s\" has more than %d attributes",
                         w->name, ATTRIBUTES_MAX);
     *frame = (struct frame){.length = strlen(w->name)};
-    if (dict_get(w, module, "_modules", &frame->modules, e) ||
+    if (entries_count(w, module, e) || dict_get(w, module, "_modules", &frame->modules, e) ||
         w->visit(w->context, w->name, module, e))
         return -1;
     w->depth++;

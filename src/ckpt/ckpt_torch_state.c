@@ -18,6 +18,7 @@ void ckpt_tensor_set_clear(struct ckpt_tensor_set *set)
 {
     ckpt_table_clear(&set->table);
     free(set->views);
+    free(set->viewed);
     *set = (struct ckpt_tensor_set){0};
 }
 
@@ -27,6 +28,21 @@ int ckpt_tensor_set_allocate(struct ckpt_tensor_set *set, size_t n, const char *
         return -1;
     set->views = calloc(n + 1, sizeof *set->views);
     return set->views ? 0 : err_fail_memory(e, (n + 1) * sizeof *set->views);
+}
+
+int ckpt_tensor_set_measure(struct ckpt_torch *t, struct ckpt_tensor_set *set, struct err *e)
+{
+    if (!t->zip)
+        return 0;
+    set->viewed = calloc(t->places.count + 1, sizeof *set->viewed);
+    if (!set->viewed)
+        return err_fail_memory(e, (t->places.count + 1) * sizeof *set->viewed);
+    for (size_t i = 0; i < set->table.count; i++) {
+        const struct ckpt_view *view = set->views[i];
+        uint64_t *viewed = &set->viewed[view->storage->place], numel = view->storage->numel;
+        *viewed = view->count < numel - *viewed ? *viewed + view->count : numel;
+    }
+    return 0;
 }
 
 /* The name must live as long as the set. */

@@ -56,6 +56,38 @@ static void records(void **state)
     ckpt_pickle_free(p);
 }
 
+/* A record of n items, called as often: each call looks through all of them. */
+static void records_called_often(void **state)
+{
+    const size_t n = 2000;
+    struct ckpt_pickle *p = machine();
+    struct err e = {0};
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 1 << 20);
+    PUT(&b, "ctorch_utils.persistence\n_reconstruct_persistent_obj\nq\x01"
+            "0}(");
+    PUT(&b, "U\x04typeU\x05"
+            "classU\x07versionK\x06U\nclass_nameU\x04ThinU\x05state}");
+    for (size_t i = 0; i < n; i++)
+        PUT(&b, "K\x01N");
+    PUT(&b, "u\x85q\x02"
+            "0](");
+    const size_t once = b.length;
+    PUT(&b, "h\x01h\x02Re.");
+    if (!run(p, b.data, b.length, &e))
+        fail_msg("%s", e.text);
+    b.length = once;
+    for (size_t i = 0; i < n; i++)
+        PUT(&b, "h\x01h\x02R");
+    PUT(&b, "e.");
+    assert_null(run(p, b.data, b.length, &e));
+    error_holds(&e, ERR_INPUT, "called more often than they are there");
+    buf_free(&b);
+    ckpt_pickle_free(p);
+}
+
 static void modules_and_sets(void **state)
 {
     struct ckpt_pickle *p = machine();
@@ -212,8 +244,11 @@ static void embedded_bombs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(records),        cmocka_unit_test(modules_and_sets),
-        cmocka_unit_test(embedded),       cmocka_unit_test(embedded_streams_that_do_not_fit),
+        cmocka_unit_test(records),
+        cmocka_unit_test(records_called_often),
+        cmocka_unit_test(modules_and_sets),
+        cmocka_unit_test(embedded),
+        cmocka_unit_test(embedded_streams_that_do_not_fit),
         cmocka_unit_test(embedded_bombs),
     };
     return cmocka_run_group_tests_name("ckpt_records", tests, NULL, NULL);

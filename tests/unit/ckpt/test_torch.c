@@ -2,6 +2,7 @@
  * names and their prefixes, EMA kinds, and what must be refused. */
 #include "ckpt_test.h"
 
+#include "ckpt_table.h"
 #include "ckpt_torch.h"
 
 static const float ramp[10] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
@@ -82,6 +83,53 @@ static void ckpt_shared_storage_safetensors_236(void **state)
     values_are(t, "d", (const float[]){0, 2, 4, 6, 8}, 5);
     values_are(t, "e", (const float[]){9, 9, 9, 9, 9, 9}, 6);
     assert_int_equal(ckpt_torch_find(t, "f"), -1);
+    ckpt_torch_close(t);
+    buf_free(&b);
+}
+
+/* Tensors that take turns in two storages have the storages' places, in the file's order. */
+static void tensors_of_a_storage_have_one_place(void **state)
+{
+    struct buf b;
+    const void *storages[] = {ramp, ramp};
+    const int64_t two = 2, one = 1;
+
+    (void)state;
+    buf_init(&b, 1 << 16);
+    PUT(&b, "}(");
+    for (int i = 0; i < 4; i++) {
+        put_string(&b, (const char *[]){"a", "b", "c", "d"}[i]);
+        put_tensor(&b, "FloatStorage", i % 2 ? "0" : "1", 10, i, 1, &two, &one);
+    }
+    PUT(&b, "u.");
+    struct ckpt_torch *t = opened(&b, storages, (const size_t[]){sizeof ramp, sizeof ramp}, 2);
+    const struct ckpt_source source = ckpt_torch_source(t, false);
+    assert_int_equal(source.place(t, 0), source.place(t, 2));
+    assert_int_equal(source.place(t, 1), source.place(t, 3));
+    assert_true(source.place(t, 1) < source.place(t, 0));
+    values_are(t, "c", ramp + 2, 2);
+    ckpt_torch_close(t);
+    buf_free(&b);
+}
+
+static void storages_beyond_their_views(void **state)
+{
+    static float vast[1 << 16];
+    struct err e = {0};
+    struct buf b;
+    float out[4];
+    const int64_t numel = 1 << 16, two = 2, far = (1 << 16) - 1;
+    const void *storages[] = {vast};
+
+    (void)state;
+    buf_init(&b, 1 << 16);
+    PUT(&b, "}(");
+    put_string(&b, "ends");
+    put_tensor(&b, "FloatStorage", "0", numel, 0, 1, &two, &far);
+    PUT(&b, "u.");
+    struct ckpt_torch *t = opened(&b, storages, (const size_t[]){sizeof vast}, 1);
+    assert_int_equal(ckpt_torch_read(t, 0, out, &e), -1);
+    error_holds(&e, ERR_LIMIT, "storage \"0\" has 262144 bytes, of which tensors name 8;");
     ckpt_torch_close(t);
     buf_free(&b);
 }
@@ -365,6 +413,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ckpt_shared_storage_safetensors_236),
+        cmocka_unit_test(tensors_of_a_storage_have_one_place),
+        cmocka_unit_test(storages_beyond_their_views),
         cmocka_unit_test(ckpt_strides_burn_5383),
         cmocka_unit_test(types_widen),
         cmocka_unit_test(ema_kinds),

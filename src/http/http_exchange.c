@@ -239,6 +239,17 @@ struct reader {
     struct MHD_Connection *connection;
 };
 
+/* The rest of an answer in pieces will never come. The library then only marks the connection as
+ * closed, and looks at what it has marked when it finds nothing older on its thread: behind one
+ * idle connection a client's descriptor would stay for as long as that one does. A connection that
+ * wakes is looked at in any case, so this one is put to sleep and woken at once. */
+static ssize_t break_off(struct MHD_Connection *connection)
+{
+    MHD_suspend_connection(connection);
+    MHD_resume_connection(connection);
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
 /* The library has room for more of an answer in pieces. Without anything to send the connection
  * must sleep, or the library would ask again at once, for ever. */
 static ssize_t read_stream(void *context, uint64_t position, char *buffer, size_t max)
@@ -256,7 +267,7 @@ static ssize_t read_stream(void *context, uint64_t position, char *buffer, size_
         if (n == HTTP_STREAM_END)
             return MHD_CONTENT_READER_END_OF_STREAM;
         if (n == HTTP_STREAM_BROKEN)
-            return MHD_CONTENT_READER_END_WITH_ERROR;
+            return break_off(r->connection);
         if (http_ticket_sleep(x->work.ticket, x->link, r->connection, x->stream->taken, wake_ns))
             return 0;
     }

@@ -1,0 +1,71 @@
+"""What is left of connections that ended: nothing, whoever else is connected."""
+
+import json
+import os
+import time
+import unittest
+
+from harness import ENDLESS, LATE, Daemon, wait_until
+
+FORMATS = ["events", "npy", "npz", "zip", "tar"]
+
+
+def sockets_of(daemon):
+    """Descriptors of the process that are sockets."""
+    folder = f"/proc/{daemon.process.pid}/fd"
+    count = 0
+    for name in os.listdir(folder):
+        try:
+            count += os.readlink(os.path.join(folder, name)).startswith("socket:")
+        except FileNotFoundError:
+            pass  # closed since it was listed
+    return count
+
+
+def ask(daemon, word, body):
+    text = json.dumps(body).encode()
+    s = daemon.connect()
+    s.sendall(b"POST /v1/images?format=%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+              % (word.encode(), len(text)) + text)
+    return s
+
+
+class Departures(unittest.TestCase):
+    """With idle connections beside, which are older and sleep on every thread of the library's."""
+
+    def setUp(self):
+        self.daemon = Daemon("--workers", "2", "--batch", "8", "--queue", "100000")
+        self.before = sockets_of(self.daemon)
+        self.idle = [self.daemon.connect() for _ in range(20)]
+        wait_until(lambda: sockets_of(self.daemon) == self.before + 20, "the idle connections are there")
+
+    def tearDown(self):
+        for s in self.idle:
+            s.close()
+        self.assertEqual(self.daemon.stop(), 0)
+        self.daemon.check_sanitizers()
+
+    def check_gone(self, since):
+        """Only the idle connections keep a descriptor, and soon."""
+        wait_until(lambda: sockets_of(self.daemon) <= self.before + 20, "no dead descriptor", timeout=2 * LATE)
+        print(f"no dead descriptor {time.monotonic() - since:.2f} s after the last had left")
+        self.assertEqual(self.daemon.metrics().value("pfgmd_http_connections"), 21)  # and the one that asks
+
+    def test_readers_that_leave_take_their_descriptor_along(self):
+        for _ in range(2):
+            leaving = [ask(self.daemon, word, {"n": 2, "solver": ENDLESS}) for word in FORMATS for _ in range(3)]
+            wait_until(lambda: self.daemon.metrics().value("pfgmd_http_requests_open") == len(leaving) + 1,
+                       "all have asked")
+            for s in leaving:
+                s.close()
+        self.check_gone(time.monotonic())
+
+    def test_readers_that_leave_after_the_first_images(self):
+        for word in FORMATS:
+            with ask(self.daemon, word, {"n": 64, "solver": {"method": "euler", "steps": 10}}) as s:
+                s.recv(4096)
+        self.check_gone(time.monotonic())
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -217,15 +217,17 @@ def closed_port():
 
 
 @contextlib.contextmanager
-def scripted(answers):
-    """The address of a server that gives each of the answers to one connection."""
+def scripted(answers, seen=None):
+    """The address of a server that gives each of the answers to one connection. `seen` gets what it was sent."""
     with socket.create_server(("127.0.0.1", 0)) as s:
         s.settimeout(2 * PATIENCE)
 
         def serve():
             for answer in answers:
                 connection, _ = s.accept()
-                connection.recv(65536)
+                got = connection.recv(65536)
+                if seen is not None:
+                    seen.append(got)
                 connection.sendall(answer)
                 connection.close()
         thread = threading.Thread(target=serve)

@@ -3,8 +3,10 @@
 import asyncio
 import hashlib
 import os
+import socket
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import zipfile
@@ -14,7 +16,7 @@ try:
 except ImportError:
     numpy = None
 
-from harness import ENDLESS, Daemon, closed_port, scripted
+from harness import ENDLESS, PATIENCE, Daemon, closed_port, scripted
 
 sys.path.insert(0, os.path.join(os.environ["CLIENTS"], "python"))
 import pfgmd  # noqa: E402
@@ -101,6 +103,43 @@ class Images(unittest.TestCase):
         self.assertEqual(one, many)
         self.assertEqual((kinds[-1], ready), ("done", True))
 
+    def cancelled(self, work):
+        """Cancels the coroutine that `work` gives once two images of it are live; the server drops them."""
+        async def leave():
+            task = asyncio.ensure_future(work(pfgmd.AsyncClient("http://127.0.0.1:%d" % self.daemon.port)))
+            await asyncio.to_thread(self.daemon.wait_work, 2)
+            task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+            await asyncio.to_thread(self.daemon.wait_work, 0)
+        asyncio.run(leave())
+
+    def test_a_cancelled_coroutine_ends_the_work(self):
+        async def events(client):
+            async for _ in client.events(n=2, solver=ENDLESS):
+                pass
+        self.cancelled(events)
+        self.cancelled(lambda client: client.images(n=2, solver=ENDLESS))
+
+    def test_a_timeout_of_events_is_a_timeout(self):
+        async def first_of(n):
+            client = pfgmd.AsyncClient("http://127.0.0.1:%d" % self.daemon.port)
+            async for event in client.events(n=n, solver=ENDLESS):
+                if event.kind == "image":
+                    return
+        with self.assertRaises(asyncio.TimeoutError):
+            asyncio.run(asyncio.wait_for(first_of(1), 0.2))
+        self.daemon.wait_work(0)
+
+    def test_leaving_the_events_of_a_coroutine_ends_the_work(self):
+        async def leave():
+            client = pfgmd.AsyncClient("http://127.0.0.1:%d" % self.daemon.port)
+            async for event in client.events(n=2, solver=ENDLESS):
+                if event.kind == "started":
+                    break
+            await asyncio.to_thread(self.daemon.wait_work, 0)
+        asyncio.run(leave())
+
     def test_latents_there_and_back(self):
         tight = {"method": "rk45", "rtol": 1e-5, "atol": 1e-5}
         images = self.client.images(n=2, seed=5, solver=tight)
@@ -156,6 +195,79 @@ class Trouble(unittest.TestCase):
             begun = time.monotonic()
             self.assertEqual(pfgmd.Client(address).models(), [])
             self.assertGreaterEqual(time.monotonic() - begun, 1.0)
+
+    def refused_at_once(self, answer, after, **options):
+        with scripted([answer]) as address:  # a second try would wait for somebody who listens no more
+            begun = time.monotonic()
+            with self.assertRaises(pfgmd.PfgmdError) as caught:
+                pfgmd.Client(address, **options).models()
+            self.assertLess(time.monotonic() - begun, after)
+        return caught.exception
+
+    def test_a_wait_beyond_the_patience_is_an_error_at_once(self):
+        day = b"HTTP/1.1 429 x\r\nRetry-After: 86399\r\nContent-Length: 25\r\n\r\n{\"code\":\"quota_exceeded\"}"
+        error = self.refused_at_once(day, 50)
+        self.assertIsInstance(error, pfgmd.QuotaExceeded)
+        self.assertEqual(error.retry_after_s, 86399)
+        soon = day.replace(b"86399", b"50")
+        self.assertEqual(self.refused_at_once(soon, 40, patience=49).retry_after_s, 50)
+        for odd in [b"-1", b"1e3", b"\xc2\xb2", b"Wed, 21 Oct 2026 07:28:00 GMT"]:
+            self.assertEqual(self.refused_at_once(day.replace(b"86399", odd), 50).status, 429)
+
+    def test_cancelling_ends_a_wait(self):
+        full = b"HTTP/1.1 503 x\r\nRetry-After: 50\r\nContent-Length: 2\r\n\r\n{}"
+
+        async def leave(address):
+            task = asyncio.ensure_future(pfgmd.AsyncClient(address).models())
+            while self.serving.is_alive():
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+        with socket.create_server(("127.0.0.1", 0)) as s:
+            self.serving = threading.Thread(target=self.serve, args=(s, full))
+            self.serving.start()
+            begun = time.monotonic()
+            asyncio.run(leave("http://127.0.0.1:%d" % s.getsockname()[1]))  # ends with the executor's threads
+            self.assertLess(time.monotonic() - begun, 40)
+
+    def serve(self, s, answer):
+        """One answer, and the end of what is sent; then until the client closes."""
+        s.settimeout(PATIENCE)
+        with s.accept()[0] as connection:
+            connection.settimeout(PATIENCE)
+            connection.recv(65536)
+            connection.sendall(answer)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                pass
+
+    def test_an_answer_shorter_than_its_length_leaks_no_connection(self):
+        for head in [b"200 OK", b"503 x", b"422 x"]:
+            for work in [lambda c: c.models(), lambda c: list(c.events())]:
+                with socket.create_server(("127.0.0.1", 0)) as s:
+                    serving = threading.Thread(target=self.serve,
+                                               args=(s, b"HTTP/1.1 %s\r\nContent-Length: 100\r\n\r\n{}" % head))
+                    serving.start()
+                    with self.assertRaises(pfgmd.PfgmdError) as caught:
+                        work(pfgmd.Client("http://127.0.0.1:%d" % s.getsockname()[1]))
+                    serving.join(PATIENCE)  # while the exception, and so its frames, are still there
+                    self.assertFalse(serving.is_alive(), head)
+                self.assertIn("broke off", str(caught.exception))
+
+    def test_what_is_no_http_is_no_answer(self):
+        with scripted([b"hello\r\n\r\n", b"hello\r\n\r\n"]) as address:
+            with self.assertRaises(pfgmd.Unavailable):
+                pfgmd.Client(address).models()
+            self.assertFalse(pfgmd.Client(address).live())
+
+    def test_an_address_with_a_path_keeps_it(self):
+        seen = []
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\nConnection: close\r\n\r\n{\"data\":[]}"
+        for ending in ["", "/"]:
+            with scripted([answer], seen) as address:
+                self.assertEqual(pfgmd.Client(address + "/one/two" + ending).models(), [])
+        self.assertEqual([s.split()[1] for s in seen], [b"/one/two/v1/models"] * 2)
 
     def test_keys(self):
         with tempfile.NamedTemporaryFile("w", suffix=".keys") as f:

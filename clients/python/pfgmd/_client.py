@@ -1,9 +1,13 @@
 """The blocking client. One connection a call: calls may come from several threads at once."""
 import base64
+import contextvars
 import http.client
 import json
 import os
+import re
+import socket
 import ssl
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
@@ -122,18 +126,74 @@ def given_of(name: str, data: Union[bytes, Sequence[Union[bytes, Latent]]],
     return dict(body_of(fields), **{name: [base64.b64encode(f).decode("ascii") for f in plain]})
 
 
+class Call:
+    """What another thread needs to end a call: it shuts the socket down, which wakes whoever reads from it and tells
+    the server that nobody waits any more, and it ends the wait before another try. Closing is left to the thread that
+    reads, since a file must not be closed under a reader."""
+
+    def __init__(self) -> None:
+        self._lock, self._stopped = threading.Lock(), threading.Event()
+        self._socket: Optional[socket.socket] = None
+
+    def hold(self, connected: socket.socket) -> None:
+        """Before anything is sent over it."""
+        with self._lock:
+            self._socket = connected
+            if self._stopped.is_set():
+                raise PfgmdError(0, {"detail": "the call was stopped"})
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped.set()
+            if self._socket is not None:
+                try:  # the plain socket's: that of TLS would first take the session away from under its reader
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+                except OSError:
+                    pass  # it is closed already
+
+    def wait(self, seconds: float) -> None:
+        if self._stopped.wait(seconds):
+            raise PfgmdError(0, {"detail": "the call was stopped"})
+
+
+#: The call that this context makes, where somebody may want to stop it.
+CALL: "contextvars.ContextVar[Optional[Call]]" = contextvars.ContextVar("pfgmd call", default=None)
+
+#: What a connection raises when it does not keep to HTTP, breaks or is silent for too long.
+_BROKEN = (OSError, http.client.HTTPException)
+
+
+class _Exchange:
+    """A connection and its answer, which are closed together: where the server ends the connection after an answer,
+    http.client hands the socket to the answer, and closing the connection alone leaves it open."""
+
+    def __init__(self, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> None:
+        self._connection, self.answer = connection, answer
+
+    def __enter__(self) -> http.client.HTTPResponse:
+        return self.answer
+
+    def __exit__(self, *_: Any) -> None:
+        self.answer.close()
+        self._connection.close()
+
+
 class Client:
-    """address: "http://host:port" or "https://…". timeout: seconds of silence on a connection (images may take
-    long: the server's own deadline is the field timeout_s). retries: how often a 429 or 503 is tried again."""
+    """address: "http://host:port" or "https://…", with a path where the server stands below one. timeout: seconds of
+    silence on a connection (images may take long: the server's own deadline is the field timeout_s). retries: how
+    often a 429 or 503 is tried again. patience: the seconds that one call may wait between its tries; a Retry-After
+    beyond what is left of them is the error at once."""
 
     def __init__(self, address: str = "http://127.0.0.1:8080", key: Optional[str] = None, timeout: float = 300.0,
-                 retries: int = 3, context: Optional[ssl.SSLContext] = None) -> None:
+                 retries: int = 3, context: Optional[ssl.SSLContext] = None, patience: float = 60.0) -> None:
         parts = urlsplit(address if "//" in address else "//" + address, scheme="http")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("%r is not an http or https address" % address)
         self._tls, self._host = parts.scheme == "https", parts.hostname
         self._port = parts.port or (443 if self._tls else 80)
+        self._prefix = quote(parts.path.rstrip("/"), safe="/%")
         self._key, self._timeout, self._retries, self._context = key, timeout, retries, context
+        self._patience = patience
 
     # ---- images ----
 
@@ -165,17 +225,21 @@ class Client:
     def events(self, n: int = 1, **fields: Any) -> Iterator[Event]:
         """Events until the last one. An end before that, or leaving the loop, ends the work on the server; a failure
         is raised."""
-        connection, answer = self._open("POST", "/v1/images", "events", body_of(dict(fields, n=n)))
-        try:
+        with self._open("POST", "/v1/images", "events", body_of(dict(fields, n=n))) as answer:
             yield from self._events_of(answer)
-        finally:
-            connection.close()
 
     @staticmethod
-    def _events_of(answer: http.client.HTTPResponse) -> Iterator[Event]:
+    def _lines_of(answer: http.client.HTTPResponse) -> Iterator[str]:
+        try:
+            for raw in answer:
+                yield raw.decode("utf-8").rstrip("\n")
+        except _BROKEN as e:
+            raise Unavailable(0, {"detail": "the stream of events broke off: %s" % e}) from e
+        raise Unavailable(0, {"detail": "the stream of events broke off"})
+
+    def _events_of(self, answer: http.client.HTTPResponse) -> Iterator[Event]:
         kind, data = "", ""
-        for raw in answer:
-            line = raw.decode("utf-8").rstrip("\n")
+        for line in self._lines_of(answer):
             if line.startswith("event: "):
                 kind = line[7:]
             elif line.startswith("data: "):
@@ -187,7 +251,6 @@ class Client:
                 yield event
                 if event.kind in ("done", "cancelled"):
                     return
-        raise Unavailable(0, {"detail": "the stream of events broke off"})
 
     # ---- latents ----
 
@@ -249,16 +312,14 @@ class Client:
 
     def _healthy(self, path: str) -> bool:
         try:
-            connection, answer = self._ask("GET", path, {}, None)
-        except OSError:
+            with self._ask("GET", path, {}, None) as answer:
+                return answer.status == 200
+        except _BROKEN:
             return False
-        connection.close()
-        return answer.status == 200
 
     # ---- how ----
 
-    def _ask(self, method: str, path: str, headers: Dict[str, str],
-             body: Optional[bytes]) -> Tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    def _ask(self, method: str, path: str, headers: Dict[str, str], body: Optional[bytes]) -> _Exchange:
         connection: http.client.HTTPConnection
         if self._tls:
             connection = http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout,
@@ -267,43 +328,60 @@ class Client:
             connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
         if self._key:
             headers = dict(headers, Authorization="Bearer " + self._key)
+        call = CALL.get()
         try:
-            connection.request(method, path, body, headers)
-            return connection, connection.getresponse()
+            connection.connect()
+            if call:
+                call.hold(connection.sock)
+            connection.request(method, self._prefix + path, body, headers)
+            return _Exchange(connection, connection.getresponse())
         except BaseException:
             connection.close()
             raise
 
-    def _open(self, method: str, path: str, kind: str,
-              sent: Union[None, bytes, Dict[str, Any]]) -> Tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    def _open(self, method: str, path: str, kind: str, sent: Union[None, bytes, Dict[str, Any]]) -> _Exchange:
         """An answer of 200; refusals that may pass are tried again. What is sent is fields, or an NPY file."""
         headers = {"Accept": _TYPES.get(kind, kind)}
         if sent is not None:
             headers["Content-Type"] = _TYPES["npy" if isinstance(sent, bytes) else "json"]
         body = json.dumps(sent).encode() if isinstance(sent, dict) else sent
+        patience = self._patience
         for attempt in range(self._retries + 1):
             try:
-                connection, answer = self._ask(method, path, headers, body)
-            except OSError as e:
+                exchange = self._ask(method, path, headers, body)
+            except _BROKEN as e:
                 raise Unavailable(0, {"detail": "%s:%d does not answer: %s" % (self._host, self._port, e)}) from e
-            if answer.status == 200:
-                return connection, answer
-            error = error_of(answer.status, answer.read())
-            connection.close()
-            after = answer.headers.get("Retry-After", "")
-            if error.status not in (429, 503) or attempt == self._retries or not after.isdigit():
+            if exchange.answer.status == 200:
+                return exchange
+            error = self._refusal(exchange)
+            after = error.retry_after_s
+            again = error.status in (429, 503) and attempt < self._retries
+            if not again or not isinstance(after, int) or not 0 <= after <= patience:
                 raise error
-            time.sleep(min(int(after), 60))
+            patience -= after
+            (CALL.get() or Call()).wait(after)
         raise AssertionError("unreachable")
 
-    def _read(self, opened: Tuple[http.client.HTTPConnection, http.client.HTTPResponse]) -> bytes:
-        connection, answer = opened
-        try:
-            return answer.read()
-        except (OSError, http.client.HTTPException) as e:
-            raise PfgmdError(0, {"detail": "the answer broke off: %s" % e}) from e
-        finally:
-            connection.close()
+    @staticmethod
+    def _refusal(exchange: _Exchange) -> PfgmdError:
+        with exchange as answer:
+            try:
+                body = answer.read()
+            except _BROKEN as e:
+                return error_of_problem(answer.status, {
+                    "detail": "the server answered %d, and the answer broke off: %s" % (answer.status, e)})
+            error = error_of(answer.status, body)
+            after = answer.headers.get("Retry-After", "")
+            if re.fullmatch("[0-9]{1,9}", after):
+                error.retry_after_s = int(after)
+            return error
+
+    def _read(self, exchange: _Exchange) -> bytes:
+        with exchange as answer:
+            try:
+                return answer.read()
+            except _BROKEN as e:
+                raise PfgmdError(0, {"detail": "the answer broke off: %s" % e}) from e
 
     def _get(self, path: str, kind: str = "application/json") -> bytes:
         return self._read(self._open("GET", path, kind, None))

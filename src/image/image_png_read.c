@@ -1,9 +1,11 @@
 /* PNG, read by libpng from memory.
  *
  * The header is parsed here first, so that a picture that declares absurd sizes is refused before
- * libpng sees it; libpng gets limits of its own for everything else (chunks of text and profiles).
- * Its transformations are used without its simplified interface and without gamma, whose handling
- * has had faults.
+ * libpng sees it. The chunks are walked here too, and libpng gets those alone that pixels come
+ * from: it takes the memory that a chunk declares before it looks for the bytes, also beyond the
+ * limit that it can be given, and it unpacks texts and profiles that nobody reads. Its
+ * transformations are used without its simplified interface and without gamma, whose handling has
+ * had faults; palettes are applied here, because libpng makes black of an index without colour.
  *
  * libpng reports failure by longjmp. Between setjmp and the jump there are only libpng's frames and
  * read_guarded's, which owns nothing. Warnings are not failures: strangers' files have odd chunks.
@@ -15,19 +17,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_BYTES_MAX (1u << 20) /* of text, profiles and the like */
-#define CHUNKS_MAX 128
-#define HEADER_BYTES 33 /* signature and IHDR */
+#define SIGNATURE_BYTES 8
+#define HEADER_BYTES 33  /* signature and IHDR */
+#define CHUNK_HEAD 8     /* length and name before a chunk's data */
+#define CHUNK_TAIL 4     /* the checksum behind them */
+#define SURPLUS_MAX 4096 /* bytes of image data that no pixel comes from */
 
 struct read {
     const unsigned char *data;
     size_t length, at;
+    size_t chunk_end; /* of the chunk that libpng is reading */
+    bool last_row;    /* it is being read, with all that is behind it */
+    size_t surplus;   /* bytes that were read since then */
+    size_t row_max;   /* bytes of one row before they are packed, at most */
     const char *what;
     struct err failure; /* the first one; code ERR_NONE while all is well */
     png_structp png;
     png_infop info;
     uint8_t *pixels;
-    png_bytep *rows;
+    int passes;   /* more than one: interlaced */
+    bool indexed; /* the pixels are indices into: */
+    png_color colours[PNG_MAX_PALETTE_LENGTH];
+    png_byte alphas[PNG_MAX_PALETTE_LENGTH];
+    int colour_count, alpha_count;
 };
 
 static void on_error(png_structp png, png_const_charp message)
@@ -44,18 +56,64 @@ static void on_warning(png_structp png, png_const_charp message)
     (void)message;
 }
 
-static void on_read(png_structp png, png_bytep out, size_t length)
-{
-    struct read *r = png_get_io_ptr(png);
-    if (length > r->length - r->at)
-        png_error(png, "it ends too early");
-    memcpy(out, r->data + r->at, length);
-    r->at += length;
-}
-
 static uint32_t big_endian(const unsigned char *p)
 {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* What pixels come from. Ancillary chunks (a small first letter) may be left out; a critical one
+ * that is not known changes the pixels in a manner that is not known. */
+static bool is_read(const struct read *r, const unsigned char *name)
+{
+    static const char known[][5] = {"IHDR", "PLTE", "tRNS", "IDAT", "IEND"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (memcmp(name, known[i], 4) == 0)
+            return true;
+    for (size_t i = 0; i < 4; i++)
+        if ((name[i] | 32) < 'a' || (name[i] | 32) > 'z')
+            png_error(r->png, "a chunk has a name that is not four letters");
+    if (name[0] < 'a')
+        png_error(r->png, "it has a critical chunk that is not known");
+    return false;
+}
+
+/* Goes to the next chunk for libpng. Every length is held against what is left. */
+static void next_chunk(struct read *r)
+{
+    for (;;) {
+        const size_t left = r->length - r->at;
+        if (left < CHUNK_HEAD)
+            png_error(r->png, "it ends too early");
+        const unsigned char *head = r->data + r->at;
+        const uint32_t declared = big_endian(head);
+        const bool read = is_read(r, head + 4);
+        if (left < CHUNK_HEAD + CHUNK_TAIL || declared > left - CHUNK_HEAD - CHUNK_TAIL) {
+            err_fail(&r->failure, ERR_INPUT, r->what,
+                     "is a damaged PNG file: its chunk %.4s declares %u bytes, and the file ends "
+                     "before",
+                     (const char *)head + 4, declared);
+            png_error(r->png, "chunk too long");
+        }
+        r->chunk_end = r->at + CHUNK_HEAD + declared + CHUNK_TAIL;
+        if (read)
+            return;
+        r->at = r->chunk_end;
+    }
+}
+
+/* libpng asks for a chunk's head, data and checksum one by one, never beyond a chunk's end. */
+static void on_read(png_structp png, png_bytep out, size_t length)
+{
+    struct read *r = png_get_io_ptr(png);
+    if (r->at == r->chunk_end)
+        next_chunk(r);
+    if (length > r->chunk_end - r->at)
+        png_error(png, "it ends too early");
+    r->surplus += r->last_row ? length : 0;
+    if (r->surplus > SURPLUS_MAX + 2 * r->row_max)
+        png_error(png, "more data follow than its pixels need");
+    memcpy(out, r->data + r->at, length);
+    r->at += length;
 }
 
 static int check_header(const struct read *r, int side_max, struct err *e)
@@ -73,14 +131,38 @@ static int check_header(const struct read *r, int side_max, struct err *e)
     return 0;
 }
 
-/* Everything to 8 bits a channel without a palette. */
+/* Everything to 8 bits a channel; palettes, which libpng frees with the rest, are kept. */
 static void set_transformations(struct read *r)
 {
-    png_set_user_limits(r->png, 0x7fffffff, 0x7fffffff); /* the header has been checked */
-    png_set_scale_16(r->png);
-    png_set_expand(r->png);
-    png_set_interlace_handling(r->png);
+    png_colorp colours = NULL;
+    png_bytep alphas = NULL;
+    r->indexed = png_get_color_type(r->png, r->info) == PNG_COLOR_TYPE_PALETTE;
+    if (r->indexed) {
+        png_set_packing(r->png);
+        png_get_PLTE(r->png, r->info, &colours, &r->colour_count);
+        png_get_tRNS(r->png, r->info, &alphas, &r->alpha_count, NULL);
+        memcpy(r->colours, colours, (size_t)r->colour_count * sizeof *colours);
+        memset(r->alphas, 255, sizeof r->alphas);
+        if (alphas)
+            memcpy(r->alphas, alphas, (size_t)r->alpha_count);
+    } else {
+        png_set_scale_16(r->png);
+        png_set_expand(r->png);
+    }
+    r->passes = png_set_interlace_handling(r->png);
     png_read_update_info(r->png, r->info);
+}
+
+/* With the last row libpng unpacks all image data that are left, however much that makes; so from
+ * there on no more are given than a row can need. */
+static void read_rows(struct read *r, size_t row, int height)
+{
+    r->row_max = 8 * (size_t)png_get_image_width(r->png, r->info); /* four channels of 16 bits */
+    for (int pass = 0; pass < r->passes; pass++)
+        for (int y = 0; y < height; y++) {
+            r->last_row = pass == r->passes - 1 && y == height - 1;
+            png_read_row(r->png, r->pixels + (size_t)y * row, NULL);
+        }
 }
 
 /* What libpng may jump out of. 0 when all pixels are there. */
@@ -90,8 +172,7 @@ static int read_guarded(struct read *r, struct image_png *out)
     if (setjmp(png_jmpbuf(r->png)))
         return -1;
     png_set_read_fn(r->png, r, on_read);
-    png_set_chunk_malloc_max(r->png, CHUNK_BYTES_MAX);
-    png_set_chunk_cache_max(r->png, CHUNKS_MAX);
+    png_set_user_limits(r->png, 0x7fffffff, 0x7fffffff); /* the header has been checked */
     png_read_info(r->png, r->info);
     set_transformations(r);
     out->shape.channels = png_get_channels(r->png, r->info);
@@ -103,22 +184,47 @@ static int read_guarded(struct read *r, struct image_png *out)
     if (!size_mul(row, (size_t)out->shape.height, &bytes))
         png_error(r->png, "its size overflows");
     r->pixels = calloc(bytes, 1);
-    r->rows = calloc((size_t)out->shape.height, sizeof *r->rows);
-    if (!r->pixels || !r->rows) {
+    if (!r->pixels) {
         err_fail_memory(&r->failure, bytes);
         png_error(r->png, "no memory");
     }
-    for (int y = 0; y < out->shape.height; y++)
-        r->rows[y] = r->pixels + (size_t)y * row;
-    png_read_image(r->png, r->rows);
+    read_rows(r, row, out->shape.height);
     png_read_end(r->png, NULL);
+    return 0;
+}
+
+/* The colours of a palette in the place of its indices. */
+static int apply_palette(struct read *r, struct image_png *out, struct err *e)
+{
+    const size_t width = (size_t)out->shape.width, pixels = width * (size_t)out->shape.height,
+                 channels = r->alpha_count > 0 ? 4 : 3;
+    size_t bytes;
+    uint8_t *wide = size_mul(pixels, channels, &bytes) ? malloc(bytes) : NULL;
+    if (!wide)
+        return err_fail_memory(e, pixels * channels);
+    for (size_t i = 0; i < pixels; i++) {
+        const uint8_t index = r->pixels[i];
+        if (index >= r->colour_count) {
+            free(wide);
+            return err_fail(e, ERR_INPUT, r->what,
+                            "is a damaged PNG file: colour %d at column %zu, row %zu, of a palette "
+                            "that has %d",
+                            index, i % width, i / width, r->colour_count);
+        }
+        const png_color *c = &r->colours[index];
+        const uint8_t pixel[4] = {c->red, c->green, c->blue, r->alphas[index]};
+        memcpy(wide + i * channels, pixel, channels);
+    }
+    free(r->pixels);
+    r->pixels = wide;
+    out->shape.channels = (int)channels;
     return 0;
 }
 
 int image_png_read(const void *data, size_t length, int side_max, const char *what,
                    struct image_png *out, struct err *e)
 {
-    struct read r = {.data = data, .length = length, .what = what};
+    struct read r = {.data = data, .length = length, .what = what, .chunk_end = SIGNATURE_BYTES};
     *out = (struct image_png){0};
     if (check_header(&r, side_max, e))
         return -1;
@@ -130,7 +236,8 @@ int image_png_read(const void *data, size_t length, int side_max, const char *wh
     }
     int result = read_guarded(&r, out);
     png_destroy_read_struct(&r.png, &r.info, NULL);
-    free(r.rows);
+    if (result == 0 && r.indexed)
+        result = apply_palette(&r, out, &r.failure);
     if (result) {
         free(r.pixels);
         *out = (struct image_png){0};

@@ -11,8 +11,9 @@ struct image_png {
 
 /* Reads one picture of at most `side_max` pixels a side. Values are taken as they are stored: gamma
  * and colour profiles change nothing; 16 bits are rounded to 8, fewer are spread over 0 to 255, a
- * palette becomes its colours, and transparency of any kind becomes alpha. ERR_INPUT (or ERR_LIMIT
- * for the size) with `what` and the reason; then nothing is allocated. */
+ * palette becomes its colours (an index beyond it is an error), and transparency of any kind
+ * becomes alpha. ERR_INPUT (or ERR_LIMIT for the size) with `what` and the reason; then nothing is
+ * allocated. */
 int image_png_read(const void *data, size_t length, int side_max, const char *what,
                    struct image_png *out, struct err *e);
 

@@ -460,6 +460,16 @@ class Pictures(Case):
         for name in ("cut0.png", "cut1.png", "cut2.png", "cut3.png", "spoiled.png"):
             self.assertIn(name, done.stderr)
 
+    def test_an_index_beyond_the_palette_is_no_black(self):
+        self.write("set/0.png", png(8, 8, picture(2)))
+        self.write("set/1.png", png(8, 8, [bytes(8)] * 7 + [bytes(7) + b"\2"], colour=3,
+                                    before=[(b"PLTE", bytes(6))]))
+        done = self.run_folder()
+        self.assertEqual(self.begin(done)["images"], 1)
+        self.assertIn("1.png: is a damaged PNG file: colour 2 at column 7, row 7", done.stderr)
+        self.refused(self.train(self.path("set"), "strict", "--config", self.config(steps=1), "--strict", ok=False),
+                     "1.png", "colour 2")
+
     def test_crop_resize_and_classes(self):
         for i in range(6):
             side = 20 + 2 * i

@@ -218,6 +218,10 @@ struct engine_timings {
 /* Before `done` only started_ns and queue_ns are of use. */
 struct engine_timings engine_request_timings(const struct engine_request *r);
 
+/* How many images of an ended request nobody should pay for: those that were not made, and where
+ * the client left, who could have had them, those that were never begun. */
+size_t engine_request_unmade(const struct engine_request *r);
+
 /* The inputs of the seed rule as compact JSON, in a fixed order: what the PNG's text chunk holds,
  * and enough to make the image again. `index` of the image; for a sheet also n and the grid (pass
  * grid NULL for one image). Latents that were given are marked, as they cannot be told by a seed.

@@ -126,6 +126,7 @@ struct engine_request {
     bool pending, complete;
     bool counted; /* it holds its model */
     size_t begun, finished, ok;
+    size_t dropped; /* that were never begun */
     enum engine_cause cause;
     struct err error;
 };

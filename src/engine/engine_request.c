@@ -249,6 +249,7 @@ size_t engine_request_stop_locked(struct engine_request *r, enum engine_cause ca
     if (!r->pending)
         return 0;
     size_t dropped = r->order.n - r->begun;
+    r->dropped = dropped;
     unqueue_locked(g, r);
     r->begun = r->order.n;
     g->stats.queued_images -= dropped;
@@ -426,6 +427,11 @@ const struct engine_image *engine_request_image(const struct engine_request *r, 
 const struct engine_image *engine_request_sheet(const struct engine_request *r)
 {
     return &r->sheet;
+}
+
+size_t engine_request_unmade(const struct engine_request *r)
+{
+    return r->cause == ENGINE_CAUSE_CLIENT ? r->dropped : r->order.n - r->ok;
 }
 
 struct engine_timings engine_request_timings(const struct engine_request *r)

@@ -70,6 +70,7 @@ struct http_request {
     char trace[64];           /* trace-id and parent-id of a valid traceparent, or empty */
     char origin[256];         /* an Origin that may read the answer, or empty */
     char client[HTTP_KEY_NAME_MAX + 1]; /* the name of the key that was shown, or empty */
+    bool by_link;                       /* it was shown by a signed link */
     char host[256];                     /* the Host field when it is a plain one, or empty */
     bool tls;
     char inference_length[32]; /* Inference-Header-Content-Length, or empty */
@@ -117,6 +118,7 @@ struct http_work {
     struct http_flow flow;
     char etag[SHA256_HEX_SIZE]; /* of what GET answers, or empty */
     struct http_ticket *ticket; /* NULL when there is none */
+    size_t charged;             /* images that the key has paid for and no ticket has taken on */
 };
 
 typedef void http_handler(struct http_app *app, const struct http_request *q, struct http_reply *r);
@@ -190,6 +192,13 @@ void http_cors_headers(const struct http_app *app, const struct http_request *q,
  * ticket of `work` has news. */
 bool http_images_begin(struct http_app *app, struct http_request *q, bool by_get,
                        struct http_work *work, struct http_reply *r);
+/* Hands an order, whose images have been charged, to the engine under a new ticket of `work`, which
+ * pays for them from then on. -1: there is no ticket. */
+int http_images_submit(struct http_app *app, const struct http_request *q, struct http_work *work,
+                       struct engine_order *order, struct err *e);
+/* Gives back what was charged and never handed to the engine, and frees what the reading kept.
+ * Before the answer goes out, so that who has it finds the images given back; harmless again. */
+void http_images_end(struct http_app *app, const struct http_request *q, struct http_work *work);
 /* Whether the answer is sent in pieces, and whether it starts before there is any image. */
 bool http_images_streams(const struct http_work *work);
 /* The whole answer of a finished request. */

@@ -184,7 +184,7 @@ void http_exchange_completed(void *context, struct MHD_Connection *connection,
     if (x->stage == HTTP_STAGE_BODY && http_link_cut(wait, x->link))
         x->reply.status = TOO_SLOW;
     account(x, delivered);
-    http_flow_clear(&x->work);
+    http_images_end(x->app, &x->request, &x->work);
     free_body(x);
     http_reply_free(&x->reply);
     free(x->raw_target);
@@ -428,6 +428,7 @@ static enum MHD_Result on_work(struct http_exchange *x, struct MHD_Connection *c
         http_problem_reply(&p, x->request.id, &x->reply);
     }
     let_go(x);
+    http_images_end(x->app, &x->request, work);
     return send_reply(x, connection);
 }
 

@@ -392,15 +392,10 @@ bool http_flow_follow(struct http_app *app, const struct http_request *q, struct
     order.latents = flow->points;
     free(flow->decode);
     flow->decode = NULL;
-    work->ticket = http_ticket_new(&app->wait, &e);
-    bool begun = work->ticket && http_ticket_submit(work->ticket, app->engine, &order,
-                                                    http_images_streams(work), &e) == 0;
+    const bool begun = http_images_submit(app, q, work, &order, &e) == 0;
     if (!begun) {
         struct http_problem p;
         http_problem_init(&p);
-        if (work->ticket)
-            http_ticket_drop(work->ticket, NULL);
-        work->ticket = NULL;
         http_answer_refusal(app, &e, &p);
         http_problem_reply(&p, q->id, r);
     }

@@ -241,6 +241,32 @@ static bool is_known(const struct http_request *q, struct http_work *work,
     return true;
 }
 
+int http_images_submit(struct http_app *app, const struct http_request *q, struct http_work *work,
+                       struct engine_order *order, struct err *e)
+{
+    struct http_ticket *t = http_ticket_new(&app->wait, e);
+    if (t) {
+        t->charge.keys = &app->keys;
+        snprintf(t->charge.name, sizeof t->charge.name, "%s", q->client);
+    }
+    work->ticket = t;
+    if (t && http_ticket_submit(t, app->engine, order, http_images_streams(work), e) == 0) {
+        work->charged -= order->n;
+        return 0;
+    }
+    if (t)
+        http_ticket_drop(t, NULL);
+    work->ticket = NULL;
+    return -1;
+}
+
+void http_images_end(struct http_app *app, const struct http_request *q, struct http_work *work)
+{
+    http_keys_return(&app->keys, q->client, work->charged);
+    work->charged = 0;
+    http_flow_clear(work);
+}
+
 bool http_images_begin(struct http_app *app, struct http_request *q, bool by_get,
                        struct http_work *work, struct http_reply *r)
 {
@@ -254,13 +280,10 @@ bool http_images_begin(struct http_app *app, struct http_request *q, bool by_get
     if (http_app_ready(app, &p) == 0 && read_order(app, q, work, &order, &p) == 0 &&
         !is_known(q, work, &order, r) &&
         http_keys_charge(&app->keys, q->client, order.n + http_flow_later(work), &p) == 0) {
-        work->ticket = http_ticket_new(&app->wait, &e);
-        begun = work->ticket && http_ticket_submit(work->ticket, app->engine, &order,
-                                                   http_images_streams(work), &e) == 0;
+        work->charged = order.n + http_flow_later(work);
+        begun = http_images_submit(app, q, work, &order, &e) == 0;
         if (!begun) {
-            if (work->ticket)
-                http_ticket_drop(work->ticket, NULL);
-            work->ticket = NULL;
+            http_images_end(app, q, work);
             http_answer_refusal(app, &e, &p);
         }
     }

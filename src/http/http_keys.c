@@ -1,5 +1,8 @@
-/* The table of keys. Rates are token buckets that are filled when they are looked at; days begin at
- * midnight UTC. */
+/* The table of keys, found by hashes of name and digest. Rates are token buckets that are filled
+ * when they are looked at; days begin at midnight UTC.
+ *
+ * A new file becomes a table of its own without the lock, whose keys share what they have used with
+ * those of their names in the old one; under the lock the tables only change places. */
 #include "http_keys.h"
 
 #include "base_cpu.h"
@@ -17,18 +20,79 @@
 #define TOKEN_MAX 512 /* bytes of a key */
 #define RATE_MAX 1e6
 #define DIGEST_DIGITS 64
+#define EMPTY_DIGEST "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+/* What a key has used. It outlives the table that it was first in while a newer one has its name.
+ */
+struct usage {
+    double tokens;
+    int64_t filled_ns;
+    int64_t day;
+    uint64_t images;
+};
 
 struct http_key {
     char name[HTTP_KEY_NAME_MAX + 1];
     char digest[SHA256_HEX_SIZE];
     bool read_only;
-    double rate;     /* requests a second; 0: no limit */
-    uint64_t images; /* a day; 0: no limit */
-    double tokens;
-    int64_t filled_ns;
-    int64_t day;
-    uint64_t images_used;
+    double rate;         /* requests per second; 0: no limit */
+    uint64_t images;     /* per day; 0: no limit */
+    int line;            /* of the file */
+    struct usage *usage; /* owned by the current table */
 };
+
+/* Places by hash, open addressing: entries are numbers of keys from 1, 0 is free. */
+struct http_key_table {
+    struct http_key *keys;
+    size_t count, room;
+    uint32_t *by_name, *by_digest;
+    size_t places; /* a power of two, at least twice the count */
+};
+
+/* FNV-1a; the words come from the operator's file, or are digests that nobody can choose. */
+static size_t hash(const char *text)
+{
+    uint64_t h = 14695981039346656037u;
+    for (; *text; text++)
+        h = (h ^ (unsigned char)*text) * 1099511628211u;
+    return (size_t)(h ^ h >> 32);
+}
+
+static const char *word_of(const struct http_key *key, bool digest)
+{
+    return digest ? key->digest : key->name;
+}
+
+/* The place of that name or digest: of its key, or the free one where it belongs. */
+static uint32_t *place_of(const struct http_key_table *t, const char *word, bool digest)
+{
+    uint32_t *places = digest ? t->by_digest : t->by_name;
+    size_t at = hash(word) & (t->places - 1);
+    while (places[at] && strcmp(word_of(&t->keys[places[at] - 1], digest), word) != 0)
+        at = (at + 1) & (t->places - 1);
+    return &places[at];
+}
+
+/* The key of that name or digest, or NULL. */
+static struct http_key *find(const struct http_key_table *t, const char *word, bool digest)
+{
+    if (!t || !t->places)
+        return NULL;
+    const uint32_t number = *place_of(t, word, digest);
+    return number ? &t->keys[number - 1] : NULL;
+}
+
+static void table_free(struct http_key_table *t)
+{
+    if (!t)
+        return;
+    for (size_t i = 0; i < t->count; i++)
+        free(t->keys[i].usage);
+    free(t->keys);
+    free(t->by_name);
+    free(t->by_digest);
+    free(t);
+}
 
 void http_keys_init(struct http_keys *k)
 {
@@ -38,7 +102,7 @@ void http_keys_init(struct http_keys *k)
 
 void http_keys_clear(struct http_keys *k)
 {
-    free(k->table);
+    table_free(k->table);
     pthread_mutex_destroy(&k->lock);
 }
 
@@ -53,13 +117,13 @@ static int read_option(struct http_key *key, const char *word, const char *where
         key->rate = strtod(word + 5, &end);
         if (end != word + 5 && !*end && key->rate > 0.0 && key->rate <= RATE_MAX)
             return 0;
-        return err_fail(e, ERR_INPUT, where, "rate= takes requests a second, above 0");
+        return err_fail(e, ERR_INPUT, where, "rate= takes requests per second, above 0");
     }
     if (strncmp(word, "images=", 7) == 0) {
         key->images = strtoull(word + 7, &end, 10);
         if (word[7] >= '1' && word[7] <= '9' && !*end && strlen(word) < 24)
             return 0;
-        return err_fail(e, ERR_INPUT, where, "images= takes a whole number a day, above 0");
+        return err_fail(e, ERR_INPUT, where, "images= takes a whole number per day, above 0");
     }
     return err_fail(e, ERR_INPUT, where,
                     "\"%s\" is not an option: there are rate=, images= and read-only", word);
@@ -81,35 +145,76 @@ static int read_key(struct http_key *key, char *line, const char *where, struct 
         return err_fail(e, ERR_INPUT, where,
                         "after the name comes the key's SHA-256 as 64 lower-case digits, as "
                         "printf %%s KEY | sha256sum prints it");
+    if (strcmp(digest, EMPTY_DIGEST) == 0)
+        return err_fail(e, ERR_INPUT, where,
+                        "this is the digest of the empty key: was KEY empty when it was made?");
     memset(key, 0, sizeof *key);
     snprintf(key->name, sizeof key->name, "%s", name);
     memcpy(key->digest, digest, DIGEST_DIGITS + 1);
     for (const char *word; (word = strtok_r(NULL, blanks, &rest)) != NULL;)
         if (read_option(key, word, where, e) != 0)
             return -1;
-    key->tokens = fmax(key->rate, 1.0);
-    key->filled_ns = clock_ns();
     return 0;
 }
 
-static int add_key(struct http_key **table, size_t *count, char *line, const char *where,
+static int add_key(struct http_key_table *t, char *line, int number, const char *where,
                    struct err *e)
 {
-    struct http_key *grown = realloc(*table, (*count + 1) * sizeof *grown);
-    if (!grown)
-        return err_fail_memory(e, (*count + 1) * sizeof *grown);
-    *table = grown;
-    if (read_key(&grown[*count], line, where, e) != 0)
+    if (t->count == t->room) {
+        const size_t room = t->room ? 2 * t->room : 16;
+        struct http_key *grown = realloc(t->keys, room * sizeof *grown);
+        if (!grown)
+            return err_fail_memory(e, room * sizeof *grown);
+        t->keys = grown;
+        t->room = room;
+    }
+    struct http_key *key = &t->keys[t->count];
+    if (read_key(key, line, where, e) != 0)
         return -1;
-    for (size_t i = 0; i < *count; i++)
-        if (strcmp(grown[i].name, grown[*count].name) == 0)
-            return err_fail(e, ERR_INPUT, where, "there are two keys named \"%s\"", grown[i].name);
-    ++*count;
+    key->line = number;
+    t->count++;
     return 0;
 }
 
-static int read_lines(struct buf *text, const char *path, struct http_key **table, size_t *count,
-                      struct err *e)
+/* Fills the places. Two names that are the same are an error; of two digests the last one counts.
+ */
+static int index_keys(struct http_key_table *t, const char *path, struct err *e)
+{
+    for (t->places = 16; t->places < 2 * t->count;)
+        t->places *= 2;
+    t->by_name = calloc(t->places, sizeof *t->by_name);
+    t->by_digest = calloc(t->places, sizeof *t->by_digest);
+    if (!t->by_name || !t->by_digest)
+        return err_fail_memory(e, 2 * t->places * sizeof *t->by_name);
+    for (size_t i = 0; i < t->count; i++) {
+        uint32_t *place = place_of(t, t->keys[i].name, false);
+        if (*place) {
+            char where[300];
+            snprintf(where, sizeof where, "%.200s:%d", path, t->keys[i].line);
+            return err_fail(e, ERR_INPUT, where, "there are two keys named \"%s\"",
+                            t->keys[i].name);
+        }
+        *place = (uint32_t)i + 1;
+        *place_of(t, t->keys[i].digest, true) = (uint32_t)i + 1;
+    }
+    return 0;
+}
+
+/* Text behind a NUL would be passed over in silence. */
+static int check_text(const struct buf *text, const char *path, struct err *e)
+{
+    const unsigned char *nul = text->length ? memchr(text->data, '\0', text->length) : NULL;
+    char where[300];
+    size_t number = 1;
+    if (!nul)
+        return 0;
+    for (const unsigned char *c = text->data; c < nul; c++)
+        number += *c == '\n';
+    snprintf(where, sizeof where, "%.200s:%zu", path, number);
+    return err_fail(e, ERR_INPUT, where, "holds a NUL byte, and keys are text");
+}
+
+static int read_lines(struct buf *text, const char *path, struct http_key_table *t, struct err *e)
 {
     char where[300];
     char *line = text->length ? (char *)text->data : NULL;
@@ -119,38 +224,71 @@ static int read_lines(struct buf *text, const char *path, struct http_key **tabl
             *next++ = '\0';
         line += strspn(line, " \t\r");
         snprintf(where, sizeof where, "%.200s:%d", path, number);
-        if (*line && *line != '#' && add_key(table, count, line, where, e) != 0)
+        if (*line && *line != '#' && add_key(t, line, number, where, e) != 0)
             return -1;
         line = next;
     }
-    return *count ? 0 : err_fail(e, ERR_INPUT, path, "holds no key, so that nobody could ask");
+    return t->count ? 0 : err_fail(e, ERR_INPUT, path, "holds no key, so that nobody could ask");
+}
+
+static struct http_key_table *read_table(const char *path, struct err *e)
+{
+    struct buf text;
+    struct http_key_table *t = calloc(1, sizeof *t);
+    if (!t) {
+        err_fail_memory(e, sizeof *t);
+        return NULL;
+    }
+    buf_init(&text, HTTP_KEYS_FILE_MAX);
+    int bad = file_read(path, &text, e) != 0 || check_text(&text, path, e) != 0 ||
+              read_lines(&text, path, t, e) != 0 || index_keys(t, path, e) != 0;
+    buf_free(&text);
+    if (!bad)
+        return t;
+    table_free(t);
+    return NULL;
+}
+
+/* Gives every key what it counts its use in, full for new names. Those of old names are moved once
+ * nothing can fail any more. */
+static int add_usages(struct http_key_table *t, const struct http_key_table *old, struct err *e)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        struct http_key *key = &t->keys[i];
+        if (find(old, key->name, false))
+            continue;
+        key->usage = calloc(1, sizeof *key->usage);
+        if (!key->usage)
+            return err_fail_memory(e, sizeof *key->usage);
+        key->usage->tokens = fmax(key->rate, 1.0);
+        key->usage->filled_ns = clock_ns();
+    }
+    return 0;
 }
 
 int http_keys_read(struct http_keys *k, const char *path, struct err *e)
 {
-    struct buf text;
-    struct http_key *table = NULL;
-    size_t count = 0;
-    buf_init(&text, HTTP_KEYS_FILE_MAX);
-    int bad = file_read(path, &text, e) != 0 || read_lines(&text, path, &table, &count, e) != 0;
-    buf_free(&text);
-    if (bad) {
-        free(table);
+    struct http_key_table *old = k->table, *t = read_table(path, e);
+    if (!t)
+        return -1;
+    if (add_usages(t, old, e) != 0) {
+        table_free(t);
         return -1;
     }
+    for (size_t i = 0; i < t->count; i++)
+        if (!t->keys[i]
+                 .usage) /* old tables are read without the lock: only this function changes them */
+            t->keys[i].usage = find(old, t->keys[i].name, false)->usage;
     pthread_mutex_lock(&k->lock);
-    for (size_t i = 0; i < count; i++)
-        for (size_t j = 0; j < k->count; j++)
-            if (strcmp(table[i].name, k->table[j].name) == 0) {
-                table[i].day = k->table[j].day;
-                table[i].images_used = k->table[j].images_used;
-                table[i].tokens = fmin(table[i].tokens, k->table[j].tokens);
-            }
-    free(k->table);
-    k->table = table;
-    k->count = count;
+    k->table = t;
     k->required = true;
     pthread_mutex_unlock(&k->lock);
+    for (size_t i = 0; i < t->count; i++) {
+        struct http_key *before = find(old, t->keys[i].name, false);
+        if (before)
+            before->usage = NULL; /* it has moved */
+    }
+    table_free(old);
     return 0;
 }
 
@@ -168,31 +306,22 @@ static bool read_token(const char *authorization, char digest[SHA256_HEX_SIZE])
     return length > 0 && length <= TOKEN_MAX && sha256_hex(token, length, digest, NULL) == 0;
 }
 
-/* Every digit of every key is looked at. Comparing digests would already hide the key. */
-static struct http_key *find_locked(struct http_keys *k, const char *digest)
-{
-    struct http_key *found = NULL;
-    for (size_t i = 0; i < k->count; i++)
-        if (secret_equal(digest, k->table[i].digest, DIGEST_DIGITS))
-            found = &k->table[i];
-    return found;
-}
-
-static int take_token(struct http_key *key, struct http_problem *p)
+static int take_token(const struct http_key *key, struct http_problem *p)
 {
     if (key->rate == 0.0)
         return 0;
+    struct usage *u = key->usage;
     int64_t now = clock_ns();
     double burst = fmax(key->rate, 1.0);
-    key->tokens = fmin(burst, key->tokens + (double)(now - key->filled_ns) * 1e-9 * key->rate);
-    key->filled_ns = now;
-    if (key->tokens >= 1.0) {
-        key->tokens -= 1.0;
+    u->tokens = fmin(burst, u->tokens + (double)(now - u->filled_ns) * 1e-9 * key->rate);
+    u->filled_ns = now;
+    if (u->tokens >= 1.0) {
+        u->tokens -= 1.0;
         return 0;
     }
-    http_problem_set(p, HTTP_PROBLEM_QUOTA_EXCEEDED, "the key \"%s\" may ask %g times a second",
+    http_problem_set(p, HTTP_PROBLEM_QUOTA_EXCEEDED, "the key \"%s\" may ask %g times per second",
                      key->name, key->rate);
-    p->retry_after_s = (int)fmax(1.0, ceil((1.0 - key->tokens) / key->rate));
+    p->retry_after_s = (int)fmax(1.0, ceil((1.0 - u->tokens) / key->rate));
     return -1;
 }
 
@@ -215,7 +344,7 @@ int http_keys_judge(struct http_keys *k, const char *authorization, bool work, c
     bool has_token = read_token(authorization, digest);
     int result = 0;
     pthread_mutex_lock(&k->lock);
-    struct http_key *key = k->required && has_token ? find_locked(k, digest) : NULL;
+    struct http_key *key = k->required && has_token ? find(k->table, digest, true) : NULL;
     if (k->required && !key) {
         http_problem_set(p, HTTP_PROBLEM_UNAUTHENTICATED,
                          has_token ? "the key is not known"
@@ -234,11 +363,9 @@ int http_keys_judge_name(struct http_keys *k, const char *named, bool work, char
 {
     int result = -1;
     pthread_mutex_lock(&k->lock);
-    size_t i = 0;
-    while (i < k->count && strcmp(k->table[i].name, named) != 0)
-        i++;
-    if (i < k->count) {
-        result = admit_locked(&k->table[i], work, name, p);
+    struct http_key *key = find(k->table, named, false);
+    if (key) {
+        result = admit_locked(key, work, name, p);
     } else {
         http_problem_set(p, HTTP_PROBLEM_FORBIDDEN, "the key \"%s\" is no longer known", named);
         p->close = true;
@@ -252,28 +379,36 @@ int http_keys_charge(struct http_keys *k, const char *name, size_t images, struc
     int result = 0;
     const int64_t now = (int64_t)time(NULL), day = now / DAY_S;
     pthread_mutex_lock(&k->lock);
-    for (size_t i = 0; i < k->count && *name; i++) {
-        struct http_key *key = &k->table[i];
-        if (strcmp(key->name, name) != 0 || key->images == 0)
-            continue;
-        if (key->day != day) {
-            key->day = day;
-            key->images_used = 0;
-        }
-        if (images <= key->images - key->images_used) {
-            key->images_used += images;
-            continue;
-        }
+    const struct http_key *key = *name ? find(k->table, name, false) : NULL;
+    if (key && key->usage->day != day) {
+        key->usage->day = day;
+        key->usage->images = 0;
+    }
+    /* A new file may allow less than has been used already. */
+    const uint64_t used = key ? key->usage->images : 0,
+                   left = key && used < key->images ? key->images - used : 0;
+    if (key && key->images && images > left) {
         http_problem_set(p, HTTP_PROBLEM_QUOTA_EXCEEDED,
                          "the key \"%s\" has %llu of %llu images left today", name,
-                         (unsigned long long)(key->images - key->images_used),
-                         (unsigned long long)key->images);
+                         (unsigned long long)left, (unsigned long long)key->images);
         p->limit = key->images > INT64_MAX ? INT64_MAX : (int64_t)key->images;
         p->retry_after_s = (int)((day + 1) * DAY_S - now);
         result = -1;
+    } else if (key && __builtin_add_overflow(used, images, &key->usage->images)) {
+        key->usage->images = UINT64_MAX;
     }
     pthread_mutex_unlock(&k->lock);
     return result;
+}
+
+void http_keys_return(struct http_keys *k, const char *name, size_t images)
+{
+    const int64_t day = (int64_t)time(NULL) / DAY_S;
+    pthread_mutex_lock(&k->lock);
+    const struct http_key *key = *name && images ? find(k->table, name, false) : NULL;
+    if (key && key->usage->day == day) /* what was charged yesterday is forgotten already */
+        key->usage->images -= images < key->usage->images ? images : key->usage->images;
+    pthread_mutex_unlock(&k->lock);
 }
 
 bool http_keys_required(struct http_keys *k)

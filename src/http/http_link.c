@@ -129,7 +129,7 @@ int http_link_make(struct http_app *app, const struct http_request *q,
 {
     struct buf text;
     char signature[SHA256_HEX_SIZE];
-    if (order->output == ENGINE_OUTPUT_SHEET || order->latents)
+    if (q->by_link || order->output == ENGINE_OUTPUT_SHEET || order->latents)
         return -1;
     buf_init(&text, HTTP_LINK_MAX - 1);
     int bad = add_address(&text, order, index);
@@ -222,5 +222,6 @@ int http_link_judge(struct http_app *app, struct http_request *q, struct http_pr
                  when);
         return forbid(p, why);
     }
+    q->by_link = true;
     return http_keys_judge_name(&app->keys, c.name, true, q->client, p);
 }

@@ -4,7 +4,8 @@
  * <img>) has no key to show: the name of the key that asked, an end, and an HMAC-SHA-256 over path
  * and query as they stand. It proves that the key asked for this image; the image still counts
  * against that key, and a key that is taken away takes its links with it. A changed byte, another
- * image or a later hour is 403.
+ * image or a later hour is 403. What came by a link is answered without a new one: else a link
+ * would renew itself for ever.
  *
  * The secret is drawn when the process starts, so that links end with it; a file makes them last,
  * and lets several servers honour each other's. It is not made of the keys' digests: who may read
@@ -18,8 +19,9 @@
 #include "engine.h"
 #include <pthread.h>
 
-#define HTTP_LINK_MAX 1400 /* bytes of a link without its base: path and query have their limits   \
-                            */
+#define HTTP_LINK_MAX                                                                              \
+    1400 /* bytes of a link without its base: path and query have their limits                     \
+          */
 #define HTTP_LINK_SECRET_MIN 16 /* bytes of the file */
 #define HTTP_LINK_SECRET_MAX 4096
 
@@ -39,7 +41,8 @@ void http_links_clear(struct http_links *l);
 int http_links_read(struct http_links *l, const char *path, struct err *e);
 
 /* The link of image `index` of an order, as a PNG: a path with a query, signed when the client
- * showed a key. 0, or -1 when there is none (a sheet, an image of given latents, or no room). */
+ * showed a key. 0, or -1 when there is none (a sheet, an image of given latents, a request that
+ * came by such a link itself, or no room). */
 int http_link_make(struct http_app *app, const struct http_request *q,
                    const struct engine_order *order, uint64_t index, char out[HTTP_LINK_MAX]);
 /* Whether the query says that it is signed. */

@@ -93,6 +93,8 @@ static void on_done(struct engine_request *r, void *context)
 {
     struct http_ticket *t = context;
     struct http_wait *w = t->wait;
+    if (t->charge.keys)
+        http_keys_return(t->charge.keys, t->charge.name, engine_request_unmade(r));
     pthread_mutex_lock(&w->lock);
     if (!t->request) /* this may come before engine_submit has returned */
         t->request = r;

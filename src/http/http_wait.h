@@ -14,6 +14,7 @@
 #define HTTP_WAIT_H
 
 #include "engine.h"
+#include "http_keys.h"
 
 #include <pthread.h>
 
@@ -40,6 +41,13 @@ struct http_news {
     size_t first, waiting;
 };
 
+/* Which key pays for a ticket's images. It gets back what the request did not make, before anybody
+ * hears of the request's end. */
+struct http_charge {
+    struct http_keys *keys; /* NULL: nobody pays. They outlive all tickets */
+    char name[HTTP_KEY_NAME_MAX + 1];
+};
+
 struct http_ticket {
     struct http_wait *wait;
     struct engine_request *request; /* set by engine_submit; freed with the ticket */
@@ -50,6 +58,7 @@ struct http_ticket {
     bool gone;        /* the client left before */
     void *connection; /* the library's; only to be woken, and only while asleep */
     struct http_news news;
+    struct http_charge charge; /* set before the ticket is submitted */
 };
 
 struct http_link {

@@ -153,7 +153,7 @@ class Daemon:
         """Sends a request and returns its socket without waiting for the answer."""
         text = json.dumps(body).encode()
         s = self.connect()
-        s.sendall(b"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(text)
+        s.sendall(b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(text)
                   + text)
         return s
 

@@ -21,7 +21,7 @@ class Departure(unittest.TestCase):
         s.settimeout(PATIENCE)
         s.connect((daemon.host, daemon.port))
         body = json.dumps({"n": N, "seed": 1, "format": "tar", "solver": {"method": "euler", "steps": 400}}).encode()
-        s.sendall(b"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        s.sendall(b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         return s
 
     @staticmethod

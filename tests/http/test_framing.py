@@ -12,7 +12,7 @@ from harness import LATE, PATIENCE, Daemon, SharedDaemon, wait_until
 BODY = b'{"seed":11}'
 CLOSE = b"Connection: close\r\n"
 LAST = CLOSE + b"\r\n"  # ends a head whose answer is the last
-NEXT = b"GET /version HTTP/1.1\r\nHost: x\r\n" + LAST
+NEXT = b"GET /version HTTP/1.1\r\nHost: localhost\r\n" + LAST
 
 
 def read_answers(s, timeout=PATIENCE, quiet=None):
@@ -52,11 +52,11 @@ class Framing(SharedDaemon):
             return read_answers(s)
 
     def post(self, head, body=BODY):
-        return b"POST /v1/images HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n" + body
+        return b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n" + body
 
     def test_doubtful_frames(self):
         chunked = b"5\r\n{    \r\n1\r\n}\r\n0\r\n\r\n"
-        hidden = b"0\r\n\r\nGET /version HTTP/1.1\r\nHost: x\r\n\r\n"
+        hidden = b"0\r\n\r\nGET /version HTTP/1.1\r\nHost: localhost\r\n\r\n"
         rows = [
             (b"Content-Length: %d\r\nTransfer-Encoding: chunked\r\n" % len(hidden), hidden, 400),
             (b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", chunked, 400),
@@ -83,8 +83,8 @@ class Framing(SharedDaemon):
     def test_what_the_library_refuses_itself(self):
         rows = [
             (b"GET /livez HTTP/1.1\r\n\r\n", 400),
-            (b"GET /" + b"a" * 40000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
-            (b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 40000 + b"\r\n\r\n", 431),
+            (b"GET /" + b"a" * 40000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
+            (b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 40000 + b"\r\n\r\n", 431),
             (self.post(b"Transfer-Encoding: chunked\r\n", b"zz\r\n"), 400),
         ]
         for data, status in rows:
@@ -99,17 +99,17 @@ class Framing(SharedDaemon):
                 (b"/" + b"a" * 600, 400)]
         for target, status in rows:
             with self.subTest(target=target):
-                data, _ = self.exchange(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n" + LAST)
+                data, _ = self.exchange(b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n" + LAST)
                 self.assertEqual(statuses(data)[:1], [status], data)
-        data, _ = self.exchange(b"OPTIONS * HTTP/1.1\r\nHost: x\r\n" + LAST)
+        data, _ = self.exchange(b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n" + LAST)
         self.assertEqual(statuses(data), [204])
-        data, closed = self.exchange(b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n")
+        data, closed = self.exchange(b"GET /a b HTTP/1.1\r\nHost: localhost\r\n\r\n")
         self.assertTrue(closed)
         self.assertNotIn(200, statuses(data))
 
     def test_too_many_fields(self):
         head = b"".join(b"X%d: y\r\n" % i for i in range(200))
-        data, closed = self.exchange(b"GET /livez HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n")
+        data, closed = self.exchange(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n")
         self.assertEqual((statuses(data), closed), ([400], True))
 
     def test_body_in_pieces_tangle_accelerator_506(self):
@@ -133,8 +133,8 @@ class Framing(SharedDaemon):
 
     def test_pipelined_requests_keep_their_order(self):
         data, _ = self.exchange(self.post(b"Content-Length: 11\r\n")
-                                + b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n"
-                                + b"GET /nowhere HTTP/1.1\r\nHost: x\r\n" + LAST)
+                                + b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                                + b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n" + LAST)
         self.assertEqual(statuses(data), [200, 200, 404])
         self.assertLess(data.index(b"X-Pfgm-Seed"), data.index(b'"pfgmd"'))
 
@@ -189,12 +189,12 @@ class Framing(SharedDaemon):
 
     def test_connection_stays_usable_after_a_refusal_colibri_610(self):
         rows = [
-            (b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n" + BODY, 405),
-            (b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n" + BODY, 404),
+            (b"POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 11\r\n\r\n" + BODY, 405),
+            (b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 11\r\n\r\n" + BODY, 404),
             (self.post(b"Content-Length: 11\r\nContent-Type: text/x\r\n"), 415),
             (self.post(b"Content-Length: 3\r\n", b"{:x"), 400),
             (self.post(b"Content-Length: 7\r\n", b'{"n":0}'), 422),
-            (b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n" + BODY, 200),
+            (b"GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 11\r\n\r\n" + BODY, 200),
         ]
         for data, status in rows:
             with self.subTest(status=status):
@@ -221,8 +221,8 @@ class Slow(unittest.TestCase):
     def test_trickling_requests_are_cut_datum_gateway_186(self):
         """One byte now and then keeps no connection open, nor does silence."""
         with Daemon("--idle-timeout", "1", "--read-timeout", "1") as daemon:
-            head = b"GET /livez HTTP/1.1\r\nHost: x\r\nX: "
-            body = b"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+            head = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: "
+            body = b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
             silent = daemon.connect()
             trickling = [daemon.connect(), daemon.connect()]
             trickling[0].sendall(head)

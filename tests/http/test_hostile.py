@@ -8,7 +8,7 @@ import unittest
 from harness import SharedDaemon, wait_until
 from test_framing import read_answers, send_all, statuses
 
-H = b"Host: x\r\n"
+H = b"Host: localhost\r\n"
 POST = b"POST /v1/images HTTP/1.1\r\n" + H
 
 

@@ -376,7 +376,7 @@ class Latents(SharedDaemon):
         self.ok(post(self.daemon, "/v1/encode", padded))
         self.refused(post(self.daemon, "/v1/images", "{}" + " " * (1 << 20)), 413, "content_too_large")
         with self.daemon.connect() as s:
-            s.sendall(b"POST /v1/encode HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+            s.sendall(b"POST /v1/encode HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
                       % ((64 << 20) + 1))
             head = s.recv(4096)
             self.assertTrue(head.startswith(b"HTTP/1.1 413 "), head)
@@ -388,7 +388,7 @@ class Latents(SharedDaemon):
         def one_too_many():
             """One more is held each time, as a body of our own may have taken a place meanwhile."""
             held.append(self.daemon.connect())
-            held[-1].sendall(b"POST /v1/encode HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n" + b" " * (3 << 19))
+            held[-1].sendall(b"POST /v1/encode HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n" + b" " * (3 << 19))
             answer = post(self.daemon, "/v1/encode", " " * (3 << 19)) if len(held) >= 4 else None
             return answer if answer and answer.status == 503 else None
         try:
@@ -417,7 +417,7 @@ class Latents(SharedDaemon):
             text = json.dumps(body).encode()
             before = self.evaluated()
             with self.subTest(path=path), self.daemon.connect() as s:
-                s.sendall(f"POST /v1/{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text)
+                s.sendall(f"POST /v1/{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text)
                 wait_until(self.busy, "work")
                 if path == "interpolate":
                     wait_until(lambda: self.evaluated() > before + 800, "its second part")  # the first takes a quarter

@@ -151,7 +151,7 @@ class MetricsText(unittest.TestCase):
             for _ in range(20):  # now and then the evaluation ends before the question is read
                 daemon.signal(signal.SIGSTOP)
                 with daemon.connect() as question:
-                    question.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                    question.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                     time.sleep(2.2)
                     daemon.signal(signal.SIGCONT)
                     answer = b"".join(iter(lambda: question.recv(65536), b""))

@@ -180,7 +180,7 @@ class Life(unittest.TestCase):
                     if " info ready" in line:
                         break
                 with socket.create_connection(("127.0.0.1", port)) as s:
-                    s.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+                    s.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
                     self.assertTrue(s.recv(100).startswith(b"HTTP/1.1 200"))
                 process.terminate()
                 self.assertEqual(process.wait(PATIENCE), 0)

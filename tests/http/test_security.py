@@ -98,7 +98,7 @@ class Keys(unittest.TestCase):
 
     def test_refused_before_the_body_colibri_610(self):
         with Daemon("--keys", self.path) as daemon, daemon.connect() as s:
-            s.sendall(b"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+            s.sendall(b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
             data = b""
             while piece := s.recv(65536):
                 data += piece
@@ -218,7 +218,7 @@ class Https(unittest.TestCase):
                 with self.assertRaises(ssl.SSLError):
                     self.get(daemon, "second")
                 with daemon.connect() as s:
-                    s.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+                    s.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
                     self.assertNotIn(b"200", s.recv(1000))
                 context = ssl.create_default_context(cafile=os.path.join(TLS, "first.crt"))
                 kept = http.client.HTTPSConnection("127.0.0.1", daemon.port, context=context)

@@ -49,7 +49,7 @@ class Storm(unittest.TestCase):
                 text = json.dumps({"seed": 9, "n": 4, "solver": ENDLESS}).encode()
                 form = random.choice(["json", "events", "zip", "npy"]).encode()
                 s = daemon.connect()
-                s.sendall(b"POST /v1/images?format=%s HTTP/1.1\r\nHost: x\r\n"
+                s.sendall(b"POST /v1/images?format=%s HTTP/1.1\r\nHost: localhost\r\n"
                           b"Content-Length: %d\r\n\r\n" % (form, len(text)) + text)
                 time.sleep(after)
                 if after < 0.1:

@@ -59,7 +59,7 @@ class Events:
     def __init__(self, daemon, body, query=""):
         text = json.dumps(body).encode()
         self.socket = daemon.connect()
-        self.socket.sendall(b"POST /v1/images" + query.encode() + b" HTTP/1.1\r\nHost: x\r\n"
+        self.socket.sendall(b"POST /v1/images" + query.encode() + b" HTTP/1.1\r\nHost: localhost\r\n"
                             b"Accept: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(text)
                             + text)
         self.file = self.socket.makefile("rb")
@@ -290,7 +290,7 @@ class Pace(unittest.TestCase):
             stalled = socket.socket()
             stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
             stalled.connect((daemon.host, daemon.port))
-            stalled.sendall(b"POST /v1/images HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n"
+            stalled.sendall(b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"
                             b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
             daemon.wait_metrics(lambda m: m.sum("pfgmd_images_admitted_total") == others * n + 64, "the stalled one")
             beside = round_of(others)
@@ -315,7 +315,7 @@ class Pace(unittest.TestCase):
             for word in ["events", "zip", "npy", "tar", "npz"]:
                 text = json.dumps({"solver": ENDLESS, "n": 2}).encode()
                 s = daemon.connect()
-                s.sendall(b"POST /v1/images?format=%s HTTP/1.1\r\nHost: x\r\n"
+                s.sendall(b"POST /v1/images?format=%s HTTP/1.1\r\nHost: localhost\r\n"
                           b"Content-Length: %d\r\n\r\n" % (word.encode(), len(text)) + text)
                 daemon.wait_work(2)
                 s.close()

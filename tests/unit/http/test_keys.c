@@ -18,16 +18,21 @@
 #define SECRET "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
 #define OTHER "d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa"
 
-static int read_text(struct http_keys *k, const char *text, struct err *e)
+static int read_bytes(struct http_keys *k, const char *text, size_t length, struct err *e)
 {
     char path[] = "/tmp/pfgmd-keys-XXXXXX";
     int fd = mkstemp(path);
     assert_true(fd >= 0);
-    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    assert_int_equal(write(fd, text, length), length);
     close(fd);
     int result = http_keys_read(k, path, e);
     unlink(path);
     return result;
+}
+
+static int read_text(struct http_keys *k, const char *text, struct err *e)
+{
+    return read_bytes(k, text, strlen(text), e);
 }
 
 static enum http_problem_code judge(struct http_keys *k, const char *field, bool work)
@@ -130,18 +135,21 @@ static void faults_name_the_line_and_change_nothing(void **state)
     assert_int_equal(read_text(&k, "a " SECRET "\n", NULL), 0);
     static const struct {
         const char *text, *word;
-    } rows[] = {{"", "no key"},
-                {"# only\n", "no key"},
-                {"a\n", ":1"},
-                {"x " OTHER "\na 12\n", ":2"},
-                {"a! " OTHER "\n", "name"},
-                {"a " OTHER "0\n", "SHA-256"},
-                {"a " OTHER " rate=\n", "rate="},
-                {"a " OTHER " rate=nan\n", "rate="},
-                {"a " OTHER " images=0\n", "images="},
-                {"a " OTHER " images=5x\n", "images="},
-                {"a " OTHER " root\n", "root"},
-                {"a " OTHER "\na " SECRET "\n", "two keys"}};
+    } rows[] = {
+        {"", "no key"},
+        {"# only\n", "no key"},
+        {"a\n", ":1"},
+        {"x " OTHER "\na 12\n", ":2"},
+        {"a! " OTHER "\n", "name"},
+        {"a " OTHER "0\n", "SHA-256"},
+        {"a " OTHER " rate=\n", "rate="},
+        {"a " OTHER " rate=nan\n", "rate="},
+        {"a " OTHER " images=0\n", "images="},
+        {"a " OTHER " images=5x\n", "images="},
+        {"a " OTHER " root\n", "root"},
+        {"a e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n", "empty key"},
+        {"x " OTHER "\n\nx " SECRET "\n", ":3"},
+        {"a " OTHER "\na " SECRET "\n", "two keys"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct err e = {0};
         char line[1100];
@@ -154,6 +162,76 @@ static void faults_name_the_line_and_change_nothing(void **state)
     http_keys_clear(&k);
 }
 
+/* What stands behind it would be passed over, and nobody would know. */
+static void a_nul_is_an_error_of_its_line(void **state)
+{
+    (void)state;
+    static const char text[] = "a " SECRET "\nb " OTHER "\0\nc " OTHER "\n";
+    struct http_keys k;
+    struct err e = {0};
+    char line[1100];
+    http_keys_init(&k);
+    assert_int_equal(read_bytes(&k, text, sizeof text - 1, &e), -1);
+    assert_int_equal(e.code, ERR_INPUT);
+    assert_non_null(strstr(err_line(&e, line, sizeof line), ":2: holds a NUL"));
+    assert_false(http_keys_required(&k));
+    http_keys_clear(&k);
+}
+
+/* 20,000 keys took 24 s when each was compared with all others, and nobody was served meanwhile. */
+static void many_keys_are_read_at_once(void **state)
+{
+    (void)state;
+    enum { COUNT = 40000 };
+    struct http_keys k;
+    struct http_problem p;
+    struct err e = {0};
+    char name[16], *text = malloc((size_t)COUNT * 96), *end = text;
+    assert_non_null(text);
+    http_keys_init(&k);
+    for (int i = 0; i < COUNT; i++)
+        end += sprintf(end, "k%d %064x images=9\n", i, (unsigned)i * 2654435761u);
+    end += sprintf(end, "last " SECRET " images=9\n");
+    const int64_t begun = clock_ns();
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(read_text(&k, text, &e), 0);
+        assert_int_equal(judge(&k, "Bearer secret", true), HTTP_PROBLEM_NONE);
+        http_problem_init(&p);
+        snprintf(name, sizeof name, "k%d", round * 1000);
+        assert_int_equal(http_keys_charge(&k, name, 9, &p), 0);
+        assert_int_equal(http_keys_charge(&k, "k0", 1, &p), -1); /* since the first round */
+        http_problem_clear(&p);
+    }
+    assert_true(clock_ns() - begun < 5000000000);
+    free(text);
+    http_keys_clear(&k);
+}
+
+static void a_lower_quota_leaves_none(void **state)
+{
+    (void)state;
+    struct http_keys k;
+    struct http_problem p;
+    http_keys_init(&k);
+    assert_int_equal(read_text(&k, "a " SECRET " images=10\n", NULL), 0);
+    http_problem_init(&p);
+    assert_int_equal(http_keys_charge(&k, "a", 8, &p), 0);
+    assert_int_equal(read_text(&k, "a " SECRET " images=5\n", NULL), 0);
+    assert_int_equal(http_keys_charge(&k, "a", 1, &p), -1);
+    assert_non_null(strstr(p.detail, "has 0 of 5"));
+    http_problem_clear(&p);
+    http_keys_return(&k, "a", 4);
+    http_problem_init(&p);
+    assert_int_equal(http_keys_charge(&k, "a", 1, &p), 0);
+    assert_int_equal(http_keys_charge(&k, "a", 1, &p), -1);
+    http_problem_clear(&p);
+    http_keys_return(&k, "a", 400); /* never below none */
+    http_problem_init(&p);
+    assert_int_equal(http_keys_charge(&k, "a", 6, &p), -1);
+    http_problem_clear(&p);
+    http_keys_clear(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +240,9 @@ int main(void)
         cmocka_unit_test(rates_fill_up_again),
         cmocka_unit_test(quotas_outlive_a_new_file),
         cmocka_unit_test(faults_name_the_line_and_change_nothing),
+        cmocka_unit_test(a_nul_is_an_error_of_its_line),
+        cmocka_unit_test(many_keys_are_read_at_once),
+        cmocka_unit_test(a_lower_quota_leaves_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,98 @@
+"""What a client may ask for, and what it pays: quotas, links that renew themselves, limits that no wait lifts."""
+
+import json
+import os
+import signal
+import tempfile
+import unittest
+
+from harness import ENDLESS, Daemon
+from test_security import bearer, key_line
+
+
+class WithKeys(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.keys = os.path.join(self.folder.name, "keys")
+        self.write(key_line("alice", "sesame"), key_line("few", "few-key", "images=30"))
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def write(self, *lines):
+        with open(self.keys, "w", encoding="ascii") as f:
+            f.writelines(lines)
+
+    def ask(self, daemon, body, key="few-key", path="/v1/images"):
+        return daemon.request("POST", path, json.dumps(body), bearer(key))
+
+    def left(self, daemon, images=30):
+        """Images that the key has left today, which the refusal of too many says."""
+        detail = self.ask(daemon, {"n": 64}).json()["detail"]
+        self.assertIn(f"of {images} images left", detail)
+        return int(detail.split(" has ")[1].split(" ")[0])
+
+    def test_a_link_does_not_renew_itself(self):
+        """Asked for JSON, a signed link must not answer with a fresh one, which would never end."""
+        with Daemon("--keys", self.keys) as daemon:
+            link = self.ask(daemon, {"seed": 7}, "sesame").json()["images"][0]["url"]
+            renewed = daemon.get(link, {"Accept": "application/json"})
+            self.assertEqual(renewed.status, 200)
+            self.assertNotIn("url", renewed.json()["images"][0])
+            with_key = daemon.get(link.split("&key=")[0], {"Accept": "application/json", **bearer("sesame")})
+            self.assertIn("signature=", with_key.json()["images"][0]["url"])
+
+    def test_a_quota_lowered_below_its_use_is_used_up(self):
+        with Daemon("--keys", self.keys) as daemon:
+            self.assertEqual(self.ask(daemon, {"n": 8}).status, 200)
+            self.write(key_line("few", "few-key", "images=5"))
+            daemon.signal(signal.SIGHUP)
+            daemon.wait_line("loaded in", count=2)
+            refused = self.ask(daemon, {})
+            self.assertEqual((refused.status, refused.json()["code"]), (429, "quota_exceeded"))
+            self.assertEqual(self.left(daemon, 5), 0)
+            self.write(key_line("few", "few-key", "images=12"))
+            daemon.signal(signal.SIGHUP)
+            daemon.wait_line("loaded in", count=3)
+            self.assertEqual(self.left(daemon, 12), 4)
+
+    def test_what_was_not_admitted_costs_nothing(self):
+        with Daemon("--keys", self.keys, "--workers", "1", "--batch", "1", "--queue", "64") as daemon:
+            body = json.dumps({"n": 62, "solver": ENDLESS}).encode()
+            with daemon.connect() as busy:
+                busy.sendall(b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer sesame\r\n"
+                             b"Content-Length: %d\r\n\r\n" % len(body) + body)
+                daemon.wait_work(1, 61)
+                for _ in range(7):
+                    self.assertEqual(self.ask(daemon, {"n": 4}).json()["code"], "queue_full")
+                ends = {"between": [{"seed": 1}, {"seed": 2}], "frames": 4}
+                self.assertEqual(self.ask(daemon, ends, path="/v1/interpolate").json()["code"], "queue_full")
+                self.assertEqual(self.left(daemon), 30)
+
+    def test_what_was_not_computed_costs_nothing(self):
+        with Daemon("--keys", self.keys, "--workers", "1", "--batch", "1") as daemon:
+            late = {"n": 4, "timeout_s": 0.2, "solver": ENDLESS}
+            for path in ["/v1/images", "/v1/images?format=tar"]:
+                self.assertEqual(self.ask(daemon, late, path=path).status, 504)
+                self.assertEqual(self.left(daemon), 30)
+            image = self.ask(daemon, {"seed": 1}).json()["images"][0]["b64"]
+            encoded = {"between": [{"seed": 1}, {"image": image}], "frames": 9, "timeout_s": 0.001}
+            self.assertEqual(self.ask(daemon, encoded, path="/v1/interpolate").status, 504)
+            self.assertEqual(self.left(daemon), 29)
+            ok = self.ask(daemon, {**encoded, "timeout_s": 600}, path="/v1/interpolate")
+            self.assertEqual(ok.status, 200, ok.body)
+            self.assertEqual(self.left(daemon), 19)
+
+    def test_who_leaves_pays_for_what_was_begun(self):
+        with Daemon("--keys", self.keys, "--workers", "1", "--batch", "1") as daemon:
+            body = json.dumps({"n": 4, "solver": ENDLESS}).encode()
+            with daemon.connect() as s:
+                s.sendall(b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer few-key\r\n"
+                          b"Content-Length: %d\r\n\r\n" % len(body) + body)
+                daemon.wait_work(1, 3)
+            daemon.wait_work(0)
+            self.assertEqual(self.left(daemon), 29)
+
+
+if __name__ == "__main__":
+    unittest.main()

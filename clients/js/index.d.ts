@@ -60,7 +60,9 @@ export declare class PfgmdError extends Error {
 }
 
 export declare class Client {
-  constructor(address?: string, options?: { key?: string; retries?: number });
+  /** address: with a path where the server stands below one. retries: how often a 429 or 503 is tried again (3).
+   *  patience: the seconds that one call may wait between its tries (60); a longer Retry-After is the error at once. */
+  constructor(address?: string, options?: { key?: string; retries?: number; patience?: number });
   images(fields?: Fields, options?: Options): Promise<Image[]>;
   /** The PNG of one image; the query takes model, method, steps, class … */
   image(seed: Integer, index?: Integer, query?: Record<string, string | number | boolean | null>, options?: Options): Promise<Uint8Array>;

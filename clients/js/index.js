@@ -29,6 +29,9 @@ function bodyOf(fields) {
   return JSON.stringify(body);
 }
 
+const jsonOf = (fields, kind) => ({ method: "POST", body: bodyOf(fields),
+  headers: { "Content-Type": "application/json", Accept: TYPES[kind] } });
+
 function bytesOf(base64) {
   return Uint8Array.from(atob(base64), c => c.charCodeAt(0));
 }
@@ -63,9 +66,10 @@ function npyOf({ shape, data }) {
   return file;
 }
 
+/* Blanks as %20: a "+" is a blank in forms only. */
 const queryOf = query => {
-  const words = new URLSearchParams(Object.entries(query).map(([k, v]) => [k, v === null ? "null" : String(v)]));
-  return words.size ? "?" + words : "";
+  const words = Object.entries(query).filter(([, v]) => v !== undefined).map(word => word.map(w => encodeURIComponent(String(w))).join("="));
+  return words.length ? "?" + words.join("&") : "";
 };
 
 function imageOf(data, seed) {
@@ -74,9 +78,21 @@ function imageOf(data, seed) {
 }
 
 const wait = (ms, signal) => new Promise((resolve, reject) => {
-  const timer = setTimeout(resolve, ms);
-  signal?.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
+  signal?.throwIfAborted(); // an executor that throws rejects; no event comes of a signal that was aborted before
+  const end = () => { clearTimeout(timer); reject(signal.reason); };
+  const timer = setTimeout(() => { signal?.removeEventListener("abort", end); resolve(); }, ms);
+  signal?.addEventListener("abort", end, { once: true });
 });
+
+/* The whole of an answer, by one of its methods. */
+async function read(answer, how, signal) {
+  try {
+    return await answer[how]();
+  } catch (e) {
+    signal?.throwIfAborted();
+    throw new PfgmdError(0, { detail: `the answer broke off: ${e.message}` });
+  }
+}
 
 /* The array of an NPY file of ours: version 1, C order, uint8 or float32. */
 function arrayOf(buffer) {
@@ -88,41 +104,48 @@ function arrayOf(buffer) {
 }
 
 export class Client {
-  #address; #key; #retries;
+  #address; #key; #retries; #patience;
 
-  constructor(address = "http://127.0.0.1:8080", { key, retries = 3 } = {}) {
-    this.#address = new URL(address).href.replace(/\/$/, "");
+  /* retries: how often a 429 or 503 is tried again; patience: the seconds that one call may wait between its tries. */
+  constructor(address = "http://127.0.0.1:8080", { key, retries = 3, patience = 60 } = {}) {
+    const { origin, pathname } = new URL(address);
+    this.#address = origin + pathname.replace(/\/+$/, ""); // the path that the server stands below is kept
     this.#key = key;
     this.#retries = retries;
+    this.#patience = patience;
   }
 
   async images(fields = {}, options) {
-    const answer = parse(await (await this.#post("json", fields, options)).text());
+    const answer = parse(await this.#post("json", "text", fields, options));
     return answer.images.map(i => imageOf(i, answer.seed));
   }
 
   async image(seed, index = 0, query = {}, options) {
-    const answer = await this.#ask(`/v1/images/${seed}/${index}${queryOf(query)}`, { headers: { Accept: TYPES.png } }, options);
-    return new Uint8Array(await answer.arrayBuffer());
+    return new Uint8Array(await this.#get(`/v1/images/${seed}/${index}${queryOf(query)}`, "arrayBuffer", options, TYPES.png));
   }
 
   async array(fields = {}, options) {
-    return arrayOf(await (await this.#post("npy", fields, options)).arrayBuffer());
+    return arrayOf(await this.#post("npy", "arrayBuffer", fields, options));
   }
 
   async file(kind, fields = {}, options) {
     if (!(kind in TYPES) || kind === "json" || kind === "events") throw new TypeError(`"${kind}" is not png, npy, npz, zip or tar`);
-    return new Uint8Array(await (await this.#post(kind, fields, options)).arrayBuffer());
+    return new Uint8Array(await this.#post(kind, "arrayBuffer", fields, options));
   }
 
-  async *events(fields = {}, options = {}) {
-    const stop = new AbortController();
-    const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
-    const answer = await this.#post("events", fields, { signal });
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  async *events(fields = {}, { signal } = {}) {
+    signal?.throwIfAborted();
+    const stop = new AbortController(), abort = () => stop.abort(signal.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+    let reader;
     try {
+      const answer = await this.#ask("/v1/images", jsonOf(fields, "events"), { signal: stop.signal });
+      reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       for (let text = "";;) {
-        const { done, value } = await reader.read();
+        const { done, value } = await reader.read().catch(e => {
+          signal?.throwIfAborted();
+          throw new PfgmdError(0, { detail: `the stream of events broke off: ${e.message}` });
+        });
         if (done) throw new PfgmdError(0, { detail: "the stream of events broke off" });
         text += value;
         for (let end; (end = text.indexOf("\n\n")) >= 0; text = text.slice(end + 2)) {
@@ -135,7 +158,8 @@ export class Client {
         }
       }
     } finally {
-      reader.cancel().catch(() => {}); // nobody listens any more: its end tells nobody anything
+      signal?.removeEventListener("abort", abort);
+      reader?.cancel().catch(() => {}); // nobody listens any more: its end tells nobody anything
       stop.abort();
     }
   }
@@ -164,9 +188,9 @@ export class Client {
   encodeArray(images, query, options) { return this.#arrays("encode", images, query, options); }
   decodeArray(latents, query, options) { return this.#arrays("decode", latents, query, options); }
 
-  async models(options) { return (await (await this.#ask("/v1/models", {}, options)).json()).data; }
-  async model(name, options) { return (await this.#ask("/v1/models/" + encodeURIComponent(name), {}, options)).json(); }
-  async capabilities(options) { return (await this.#ask("/v1/capabilities", {}, options)).json(); }
+  async models(options) { return (await this.#get("/v1/models", "json", options)).data; }
+  model(name, options) { return this.#get("/v1/models/" + encodeURIComponent(name), "json", options); }
+  capabilities(options) { return this.#get("/v1/capabilities", "json", options); }
   live(options) { return this.#healthy("/livez", options); }
   ready(options) { return this.#healthy("/readyz", options); }
 
@@ -174,34 +198,43 @@ export class Client {
     try { return (await fetch(this.#address + path, { signal: options?.signal })).ok; } catch { return false; }
   }
 
-  #post(kind, fields, options, path = "/v1/images") {
-    return this.#ask(path, { method: "POST", body: bodyOf(fields),
-      headers: { "Content-Type": "application/json", Accept: TYPES[kind] } }, options);
+  async #get(path, how, options, type = TYPES.json) {
+    return read(await this.#ask(path, { headers: { Accept: type } }, options), how, options?.signal);
   }
 
-  async #flow(task, fields, options) { return parse(await (await this.#post("json", fields, options, "/v1/" + task)).text()); }
+  async #post(kind, how, fields, options, path = "/v1/images") {
+    return read(await this.#ask(path, jsonOf(fields, kind), options), how, options?.signal);
+  }
+
+  async #flow(task, fields, options) { return parse(await this.#post("json", "text", fields, options, "/v1/" + task)); }
 
   async #arrays(task, array, query = {}, options) {
-    return arrayOf(await (await this.#ask(`/v1/${task}${queryOf(query)}`, { method: "POST", body: npyOf(array),
-      headers: { "Content-Type": TYPES.npy, Accept: TYPES.npy } }, options)).arrayBuffer());
+    const answer = await this.#ask(`/v1/${task}${queryOf(query)}`, { method: "POST", body: npyOf(array),
+      headers: { "Content-Type": TYPES.npy, Accept: TYPES.npy } }, options);
+    return arrayOf(await read(answer, "arrayBuffer", options?.signal));
   }
 
-  /* An answer that is good; refusals that may pass are tried again. */
+  /* An answer that is good; refusals that may pass are tried again, as long as the caller's patience lasts. */
   async #ask(path, init, { signal } = {}) {
     const headers = { ...init.headers, ...(this.#key ? { Authorization: "Bearer " + this.#key } : {}) };
-    for (let attempt = 0;; attempt++) {
+    for (let attempt = 0, patience = this.#patience;; attempt++) {
       let answer;
       try {
         answer = await fetch(this.#address + path, { ...init, headers, signal });
       } catch (e) {
-        if (signal?.aborted) throw e;
+        signal?.throwIfAborted();
         throw new PfgmdError(0, { detail: `${this.#address} does not answer: ${e.message}` });
       }
       if (answer.ok) return answer;
-      const after = Number(answer.headers.get("Retry-After") ?? NaN);
-      const problem = await answer.json().catch(() => ({}));
-      if (![429, 503].includes(answer.status) || attempt >= this.#retries || !(after >= 0)) throw new PfgmdError(answer.status, problem);
-      await wait(Math.min(after, 60) * 1000, signal);
+      const named = answer.headers.get("Retry-After") ?? "", after = /^[0-9]{1,9}$/.test(named) ? Number(named) : undefined;
+      const problem = await answer.json().catch(() => { // none of its own, or broken off: the status says it
+        signal?.throwIfAborted();
+        return {};
+      });
+      if (![429, 503].includes(answer.status) || attempt >= this.#retries || !(after <= patience))
+        throw new PfgmdError(answer.status, { ...problem, retry_after_s: after ?? problem?.retry_after_s });
+      patience -= after;
+      await wait(after * 1000, signal);
     }
   }
 }

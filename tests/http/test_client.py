@@ -123,6 +123,26 @@ class Client(SharedDaemon):
             if code:
                 self.assertIn(b"503: full", result.stderr)
 
+    def test_a_wait_beyond_the_patience_is_an_error_at_once(self):
+        day = (b"HTTP/1.1 429 x\r\nRetry-After: %s\r\nContent-Type: application/problem+json\r\nConnection: close\r\n"
+               b"Content-Length: 44\r\n\r\n{\"code\":\"quota_exceeded\",\"detail\":\"used up\"}")
+        for after, args in [(b"86399", []), (b"50", ["-w", "49"]), (b"99999999999999999999", [])]:
+            with scripted([day % after]) as address:  # a second try would find nobody
+                begun = time.monotonic()
+                result = run("sh", GET, "-u", address, *args, "-o", self.out)
+            self.assertLess(time.monotonic() - begun, 50)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(b"429: used up; another try makes sense in " + after + b" s\n", result.stderr)
+
+    def test_an_address_with_a_path_keeps_it(self):
+        seen = []
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nPNG!"
+        for ending in ["", "/"]:
+            with scripted([answer], seen) as address:
+                result = run("sh", GET, "-u", address + "/one/two" + ending, "-o", self.out)
+            self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual([s.split()[1] for s in seen], [b"/one/two/v1/images"] * 2)
+
     def test_a_key(self):
         keys, key = (os.path.join(self.folder.name, name) for name in ("keys", "key"))
         with open(keys, "w", encoding="ascii") as f:

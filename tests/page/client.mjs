@@ -102,6 +102,75 @@ test("a 503 is tried again after the time that it names", async () => {
   server.close();
 });
 
+/* A server that gives one answer to everything, and what it was asked. */
+async function served(work, status, headers, body) {
+  const seen = [], server = createServer((q, r) => { seen.push(q.url); r.writeHead(status, headers).end(body); });
+  await new Promise(r => server.listen(0, "127.0.0.1", r));
+  try { await work("http://127.0.0.1:" + server.address().port, seen); } finally { server.closeAllConnections(); server.close(); }
+}
+
+test("a wait beyond the patience is an error at once", async () => {
+  for (const [after, options] of [["86399", {}], ["50", { patience: 49 }]])
+    await served(async (address, seen) => {
+      const begun = Date.now();
+      await assert.rejects(new Client(address, options).models(), e => e.status === 429 && e.retryAfter === Number(after));
+      assert.ok(Date.now() - begun < 40000 && seen.length === 1);
+    }, 429, { "Retry-After": after }, '{"code":"quota_exceeded"}');
+});
+
+test("an aborted signal ends a wait", async () => {
+  await served(async (address, seen) => {
+    const begun = Date.now(), stop = new AbortController();
+    const asked = new Client(address).models({ signal: stop.signal });
+    asked.catch(() => {});
+    while (!seen.length) await new Promise(r => setTimeout(r, 5));
+    setTimeout(() => stop.abort(), 50);
+    await assert.rejects(asked, { name: "AbortError" });
+    const before = new Client(address, { retries: 1 }).models({ signal: AbortSignal.abort() });
+    await assert.rejects(before, { name: "AbortError" });
+    assert.ok(Date.now() - begun < 40000);
+  }, 503, { "Retry-After": "50" }, "{}");
+});
+
+test("a signal that is aborted while a refusal is read ends the wait that follows", async () => {
+  const stop = new AbortController(), inner = globalThis.fetch;
+  globalThis.fetch = async () => { // an answer whose body is there: the signal alone says that nobody waits
+    stop.abort();
+    return new Response("{}", { status: 503, headers: { "Retry-After": "50" } });
+  };
+  const begun = Date.now();
+  try { await assert.rejects(client.models({ signal: stop.signal }), { name: "AbortError" }); } finally { globalThis.fetch = inner; }
+  assert.ok(Date.now() - begun < 40000);
+});
+
+test("a signal ends events", async () => {
+  const stop = new AbortController();
+  await assert.rejects(async () => {
+    for await (const { kind } of client.events({ n: 2, solver: LONG }, { signal: stop.signal })) if (kind === "started") stop.abort();
+  }, { name: "AbortError" });
+  await idle();
+  await assert.rejects(client.events({}, { signal: AbortSignal.abort() }).next(), { name: "AbortError" });
+});
+
+test("an answer that breaks off is an error of ours", async () => {
+  const server = createTcpServer(socket => socket.on("error", () => {}).once("data", () =>
+    socket.end("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")));
+  await new Promise(r => server.listen(0, "127.0.0.1", r));
+  const broken = new Client("http://127.0.0.1:" + server.address().port);
+  for (const work of [() => broken.models(), () => broken.images(), () => broken.file("zip"), () => broken.events().next()])
+    await assert.rejects(work, e => e instanceof PfgmdError && e.status === 0 && e.detail.includes("broke off"));
+  server.close();
+});
+
+test("a query keeps blanks, and an address its path", async () => {
+  for (const ending of ["", "/"])
+    await served(async (address, seen) => {
+      await new Client(address + "/one/two" + ending).image(7n, 0n, { class: "Ankle boot+", method: undefined });
+      assert.deepEqual(seen, ["/one/two/v1/images/7/0?class=Ankle%20boot%2B"]);
+    }, 200, {}, "PNG!");
+  assert.deepEqual(await client.image(7n, 0n, { class: "Ankle boot" }), (await client.images({ seed: 7n, class: "Ankle boot" }))[0].png);
+});
+
 test("what the server tells", async () => {
   assert.ok(await client.live() && await client.ready());
   assert.equal((await client.models())[0].object, "model");

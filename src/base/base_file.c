@@ -118,6 +118,26 @@ static char *temporary_name(const char *path)
     return name;
 }
 
+/* Before `end`: ".DIGITS", which begins at the result; NULL without. */
+static const char *number_before(const char *name, const char *end)
+{
+    const char *at = end;
+    while (at > name && at[-1] >= '0' && at[-1] <= '9')
+        at--;
+    return at < end && at > name && at[-1] == '.' ? at - 1 : NULL;
+}
+
+size_t file_name_unfinished(const char *name)
+{
+    static const char ending[] = ".tmp";
+    size_t length = strlen(name), tail = sizeof ending - 1;
+    if (name[0] != '.' || length <= tail || strcmp(name + length - tail, ending) != 0)
+        return 0;
+    const char *serial = number_before(name, name + length - tail);
+    const char *process = serial ? number_before(name, serial) : NULL;
+    return process && process > name + 1 ? (size_t)(process - name - 1) : 0;
+}
+
 int file_writer_open(struct file_writer *w, const char *path, struct err *e)
 {
     *w = (struct file_writer){0};

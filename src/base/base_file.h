@@ -36,6 +36,10 @@ int file_writer_commit(struct file_writer *w, struct err *e);
 /* Removes the temporary file. Harmless after commit and on a zeroed writer. */
 void file_writer_abort(struct file_writer *w);
 
+/* Whether a name is that of a temporary file: 0, or the length of NAME, which begins at name + 1. A
+ * name longer than 200 bytes is cut there. */
+size_t file_name_unfinished(const char *name);
+
 /* The three steps for bytes in memory. */
 int file_write_atomic(const char *path, const void *data, size_t length, struct err *e);
 

@@ -5,6 +5,7 @@
 #include "base_log.h"
 #include "train_adam.h"
 #include "train_batch.h"
+#include "train_place.h"
 #include "train_sheet.h"
 #include "train_state.h"
 #include <errno.h>
@@ -19,6 +20,7 @@
 
 struct run {
     const struct train_options *o;
+    struct train_place place;
     struct train_config config;
     struct train_data data;
     struct nn_pool *pool;
@@ -40,12 +42,6 @@ static const char *path_in(const struct run *r, const char *name, char out[PATH_
     bool slash = length > 0 && r->o->run[length - 1] == '/';
     snprintf(out, PATH_MAX_HERE, "%s%s%s", r->o->run, slash ? "" : "/", name);
     return out;
-}
-
-static bool exists(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0;
 }
 
 /* ---- opening ---- */
@@ -151,6 +147,13 @@ static int open_state(struct run *r, struct err *e)
                : 0;
 }
 
+static int save_state(const struct run *r, struct err *e)
+{
+    char path[PATH_MAX_HERE];
+    return train_state_save(&r->state, path_in(r, "state.safetensors", path), r->config_sha256,
+                            r->data.sha256, e);
+}
+
 static int build(struct run *r, struct err *e)
 {
     const struct train_config *c = &r->config;
@@ -172,8 +175,16 @@ static int build(struct run *r, struct err *e)
         train_state_init(&r->state, r->params, r->param_count, c->seed, &r->data);
     if (train_batch_new(&r->batch, c, &r->data, r->o->kernel, r->pool, e))
         return -1;
+    /* So a run that ends before its first save can be resumed too. */
+    if (!r->o->resume && save_state(r, e))
+        return -1;
     return train_log_open(&r->log, path_in(r, "log.csv", path), r->o->resume ? r->state.step : -1,
                           e);
+}
+
+static int take_place(struct run *r, struct err *e)
+{
+    return train_place_take(&r->place, r->o->run, r->o->resume, r->o->config, e);
 }
 
 static int open_run(struct run *r, struct err *e)
@@ -181,15 +192,15 @@ static int open_run(struct run *r, struct err *e)
     char path[PATH_MAX_HERE];
     if (strlen(r->o->run) + 64 > PATH_MAX_HERE)
         return err_fail(e, ERR_LIMIT, "-o", "the path is too long");
-    if (!r->o->resume && exists(path_in(r, "state.safetensors", path)))
-        return err_fail(e, ERR_INPUT, path,
-                        "is there already: continue that run with --resume, or choose another "
-                        "folder");
-    if (r->o->resume && !exists(path_in(r, "state.safetensors", path)))
-        return err_fail(e, ERR_INPUT, path, "is not there: nothing to resume");
+    /* A folder that is there is taken before the data are read, which may last; one that is not is
+     * made when nothing is left to be refused. */
+    struct stat st;
+    if ((r->o->resume || stat(r->o->run, &st) == 0) && take_place(r, e))
+        return -1;
     if (train_data_open(&r->o->data, &r->data, e) || read_config(r, e) || settle_classes(r, e) ||
         train_config_digest(&r->config, r->config_sha256, e) || make_folder(r->o->run, e) ||
-        make_folder(path_in(r, "samples", path), e) || open_state(r, e) || build(r, e))
+        take_place(r, e) || make_folder(path_in(r, "samples", path), e) || open_state(r, e) ||
+        build(r, e))
         return -1;
     if (r->data.count < (size_t)r->config.batch)
         log_line(LOG_WARN, "%s: %zu images for batches of %" PRId64 ": each comes several times",
@@ -208,6 +219,7 @@ static void close_run(struct run *r)
     free(r->losses);
     train_config_clear(&r->config);
     train_data_close(&r->data);
+    train_place_leave(&r->place);
 }
 
 /* ---- saving ---- */
@@ -230,9 +242,7 @@ static int save_model(struct run *r, struct err *e)
 static int save(struct run *r, struct err *e)
 {
     char path[PATH_MAX_HERE];
-    if (train_state_save(&r->state, path_in(r, "state.safetensors", path), r->config_sha256,
-                         r->data.sha256, e) ||
-        save_model(r, e))
+    if (save_state(r, e) || save_model(r, e))
         return -1;
     return train_log_plot(&r->log, path_in(r, "loss.png", path), e);
 }
@@ -357,7 +367,7 @@ static int loop(struct run *r, struct train_result *result, struct err *e)
 
 int train_run(const struct train_options *options, struct train_result *result, struct err *e)
 {
-    struct run r = {.o = options};
+    struct run r = {.o = options, .place = TRAIN_PLACE_NONE};
     char path[PATH_MAX_HERE];
     *result = (struct train_result){.loss = NAN};
     int failed = open_run(&r, e);

@@ -188,6 +188,52 @@ class Resume(Case):
         self.assertEqual(inspect.returncode, 0, inspect.stderr)
 
 
+    def test_a_folder_is_one_runs_from_its_start_to_its_end(self):
+        """Two runs in one folder mixed until the first save, and one that was killed before it could not be
+        resumed."""
+        data = self.data()
+        config = self.config(steps=12, save_every=1000)
+        self.train(data, "whole", "--config", config)
+        process = subprocess.Popen(self.command(data, "run", "--config", config, "--steps", 10000000),
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(process.kill)
+        for line in process.stdout:
+            if line.startswith("step "):
+                break
+        for more in (["--config", config, "--steps", 3], ["--resume", "--steps", 3]):
+            self.refused(self.train(data, "run", *more, ok=False), "another training", self.path("run"))
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        self.refused(self.train(data, "run", "--config", config, ok=False), "--resume")
+        self.train(data, "run", "--resume", "--steps", 12)
+        self.assertEqual(self.digests("run"), self.digests("whole"))
+
+    def test_files_that_are_there_are_not_replaced(self):
+        data = self.data()
+        text = json.dumps(dict(TINY, steps=2)).encode()
+        own = self.write("run/config.json", text)
+        self.refused(self.train(data, "run", "--steps", 0, ok=False), "config.json", "is there already")
+        with open(own, "rb") as f:
+            self.assertEqual(f.read(), text)
+        model = self.write("other/model.safetensors", b"somebody's")
+        self.refused(self.train(data, "other", "--steps", 0, ok=False), "model.safetensors", "is there already")
+        with open(model, "rb") as f:
+            self.assertEqual(f.read(), b"somebody's")
+        self.train(data, "run", "--config", own)
+
+    def test_unfinished_files_of_killed_runs_are_removed(self):
+        data = self.data()
+        self.train(data, "run", "--config", self.config(steps=2))
+        gone = ["run/.state.safetensors.123.4.tmp", "run/.model.safetensors.99999.0.tmp",
+                "run/samples/.step-00000010.png.7.8.tmp"]
+        stay = ["run/.tuned.safetensors.123.4.tmp", "run/.state.safetensors.tmp", "run/state.safetensors.1.2.tmp"]
+        for name in gone + stay:
+            self.write(name, b"part")
+        self.train(data, "run", "--resume", "--steps", 3)
+        left = [name for name in gone + stay if os.path.exists(self.path(*name.split("/")))]
+        self.assertEqual(left, stay)
+
     def test_changes_on_the_way_and_a_kill_before_the_first_save(self):
         data = self.data()
         self.train(data, "a", "--config", self.config(steps=20))

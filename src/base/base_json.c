@@ -1,5 +1,6 @@
-/* JSON by jansson under stricter rules. The depth is counted before the parser runs, because the
- * parser descends by recursion and worker threads have small stacks. */
+/* JSON by jansson under stricter rules. Depth and number of values are counted before the parser
+ * runs, because it descends by recursion and worker threads have small stacks, and because what it
+ * makes of a text can be eighty times as large. */
 #include "base_json.h"
 
 #include <limits.h>
@@ -7,10 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Deepest nesting of brackets outside strings. Whether the text is JSON is the parser's affair. */
-static size_t nesting(const unsigned char *text, size_t length)
+struct extent {
+    size_t deepest, values, groups;
+};
+
+/* What brackets and commas outside strings say. Whether the text is JSON is the parser's affair. */
+static struct extent measure(const unsigned char *text, size_t length)
 {
-    size_t depth = 0, deepest = 0;
+    struct extent x = {.values = 1};
+    size_t depth = 0;
     bool in_string = false;
     for (size_t i = 0; i < length; i++) {
         if (in_string) {
@@ -21,25 +27,49 @@ static size_t nesting(const unsigned char *text, size_t length)
         } else if (text[i] == '"') {
             in_string = true;
         } else if (text[i] == '[' || text[i] == '{') {
-            if (++depth > deepest)
-                deepest = depth;
+            x.groups++;
+            x.values++; /* the first within */
+            if (++depth > x.deepest)
+                x.deepest = depth;
+        } else if (text[i] == ',') {
+            x.values++;
         } else if ((text[i] == ']' || text[i] == '}') && depth) {
             depth--;
         }
     }
-    return deepest;
+    return x;
+}
+
+static int check_extent(const void *data, size_t length, struct json_bound bound, const char *what,
+                        struct err *e)
+{
+    const struct extent x = measure(data, length);
+    if (x.deepest > JSON_DEPTH_MAX)
+        return err_fail(e, ERR_INPUT, what, "JSON is nested deeper than %d levels", JSON_DEPTH_MAX);
+    if (x.values > bound.values)
+        return err_fail(e, ERR_LIMIT, what, "JSON holds %zu values, the limit is %zu here",
+                        x.values, bound.values);
+    if (x.groups > bound.groups)
+        return err_fail(e, ERR_LIMIT, what,
+                        "JSON holds %zu arrays and objects, the limit is %zu here", x.groups,
+                        bound.groups);
+    return 0;
 }
 
 json_t *json_parse(const void *data, size_t length, const char *what, struct err *e)
+{
+    return json_parse_bounded(data, length, json_bound_usual, what, e);
+}
+
+json_t *json_parse_bounded(const void *data, size_t length, struct json_bound bound,
+                           const char *what, struct err *e)
 {
     if (length == 0) {
         err_fail(e, ERR_INPUT, what, "is empty where JSON was expected");
         return NULL;
     }
-    if (nesting(data, length) > JSON_DEPTH_MAX) {
-        err_fail(e, ERR_INPUT, what, "JSON is nested deeper than %d levels", JSON_DEPTH_MAX);
+    if (check_extent(data, length, bound, what, e) != 0)
         return NULL;
-    }
     json_error_t error;
     json_t *value = json_loadb(data, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (value)

@@ -10,10 +10,22 @@
 
 #define JSON_DEPTH_MAX 64
 
+/* How many values a text may hold, those within others and the whole included. A value of two bytes
+ * of text takes some 50 in memory and an empty object of three 250, so each use says what it can
+ * need. An array or object counts once more where it is empty. */
+struct json_bound {
+    size_t values, groups; /* groups: those of them that are arrays and objects */
+};
+/* Of descriptions, settings and all else that is written for one model: 8 MB at most. */
+static const struct json_bound json_bound_usual = {65536, 16384};
+
 /* Parses exactly one value of any type from `length` bytes. `what` names the source in errors
  * (ERR_INPUT; the text has line and column). Duplicate keys are an error that names the key.
- * The depth is checked before parsing. Returns a new reference or NULL. */
+ * Depth and number of values are checked before parsing, the second against json_bound_usual or
+ * `bound` (ERR_LIMIT). Returns a new reference or NULL. */
 json_t *json_parse(const void *data, size_t length, const char *what, struct err *e);
+json_t *json_parse_bounded(const void *data, size_t length, struct json_bound bound,
+                           const char *what, struct err *e);
 
 /* A JSON string of text that may not be UTF-8 (cut in the middle of a character, or never was):
  * then every byte beyond ASCII becomes '?'. New reference or NULL. */

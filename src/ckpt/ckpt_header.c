@@ -77,6 +77,16 @@ static void duplicate_report(const char *text, size_t length, const char *path, 
     json_decref(search.seen);
 }
 
+/* What a header of that length can hold: no tensor is told in fewer than 48 bytes, and then it is
+ * an object, a type, a shape and two offsets. */
+static struct json_bound header_bound(size_t length)
+{
+    const size_t most = length / 48 < CKPT_TENSORS_MAX ? length / 48 : CKPT_TENSORS_MAX;
+    const size_t tensors = most + 64; /* a few more, so that the right limit is named */
+    return (struct json_bound){tensors * (8 + CKPT_RANK_MAX) + json_bound_usual.values,
+                               tensors * 3};
+}
+
 static json_t *header_load(const char *text, size_t length, const char *path, struct err *e)
 {
     if (length == 0 || text[0] != '{') {
@@ -94,7 +104,7 @@ static json_t *header_load(const char *text, size_t length, const char *path, st
         }
     }
     struct err reason = {0};
-    json_t *root = json_parse(text, end, path, &reason);
+    json_t *root = json_parse_bounded(text, end, header_bound(end), path, &reason);
     if (!root) {
         if (e)
             *e = reason;

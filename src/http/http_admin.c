@@ -59,7 +59,7 @@ void http_admin_log_level(struct http_app *app, const struct http_request *q, st
     const char *word = NULL;
     (void)app;
     http_problem_init(&p);
-    json_t *o = http_body_parse(&body, &p);
+    json_t *o = http_body_parse(&body, http_body_fields(0), &p);
     if (o && json_object_size(o) == 1)
         word = json_string_value(json_object_get(o, "level"));
     if (o && (!word || log_level_parse(word, &level) != 0))

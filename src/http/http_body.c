@@ -123,7 +123,12 @@ static int quote_numbers(const unsigned char *text, size_t length, struct buf *o
     return bad ? -1 : buf_append(out, text + done, length - done, NULL);
 }
 
-json_t *http_body_parse(struct buf *body, struct http_problem *p)
+struct json_bound http_body_fields(size_t n_max)
+{
+    return (struct json_bound){1024 + n_max, 1024};
+}
+
+json_t *http_body_parse(struct buf *body, struct json_bound bound, struct http_problem *p)
 {
     struct err e = {0};
     if (body->length == 0) {
@@ -132,23 +137,24 @@ json_t *http_body_parse(struct buf *body, struct http_problem *p)
         return NULL;
     }
     http_body_mask_numbers(body->data, body->length);
-    json_t *value = json_parse(body->data, body->length, "the body", &e);
+    json_t *value = json_parse_bounded(body->data, body->length, bound, "the body", &e);
     if (value)
         return value;
-    if (e.code == ERR_INPUT)
+    if (e.code == ERR_INPUT || e.code == ERR_LIMIT)
         http_problem_set(p, HTTP_PROBLEM_MALFORMED_JSON, "%s: %s", e.at, e.text);
     else
         http_problem_set(p, HTTP_PROBLEM_INTERNAL, "%s", e.text);
     return NULL;
 }
 
-json_t *http_body_parse_whole(const struct buf *body, size_t length, struct http_problem *p)
+json_t *http_body_parse_whole(const struct buf *body, size_t length, struct json_bound bound,
+                              struct http_problem *p)
 {
     struct buf text;
     json_t *value = NULL;
     buf_init(&text, 2 * length + 1); /* two quotes a number, which has more digits than that */
     if (quote_numbers(body->data, length, &text) == 0)
-        value = http_body_parse(&text, p);
+        value = http_body_parse(&text, bound, p);
     else
         http_problem_set(p, HTTP_PROBLEM_INTERNAL, "no memory for the body");
     buf_free(&text);

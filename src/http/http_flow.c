@@ -138,8 +138,8 @@ json_t *http_flow_fields(struct http_app *app, struct http_request *q, struct ht
     const size_t n_max = app->options->n_max;
     struct http_flow *flow = &work->flow;
     const bool binary = q->media != HTTP_MEDIA_JSON;
-    json_t *fields =
-        binary ? http_lookup_query(q, true, json_object(), p) : http_body_parse(&q->body, p);
+    json_t *fields = binary ? http_lookup_query(q, true, json_object(), p)
+                            : http_body_parse(&q->body, http_body_fields(n_max), p);
     size_t n = 0;
     flow->task = q->route->task;
     flow->frames = http_flow_frames(n_max);

@@ -153,8 +153,9 @@ static json_t *read_fields(struct http_app *app, struct http_request *q, struct 
         return http_kserve_fields(app, q, work, p);
     if (q->route->task)
         return http_flow_fields(app, q, work, p);
-    json_t *body = q->route->openai ? http_body_parse_whole(&q->body, q->body.length, p)
-                                    : http_body_parse(&q->body, p);
+    const struct json_bound bound = http_body_fields(app->options->n_max);
+    json_t *body = q->route->openai ? http_body_parse_whole(&q->body, q->body.length, bound, p)
+                                    : http_body_parse(&q->body, bound, p);
     buf_free(&q->body);
     if (!body || !q->route->openai)
         return body;

@@ -31,7 +31,7 @@ static json_t *read_head(struct http_request *q, size_t *head, struct http_probl
         }
     }
     *head = (size_t)n;
-    return http_body_parse_whole(&q->body, *head, p);
+    return http_body_parse_whole(&q->body, *head, http_body_tensors, p);
 }
 
 /* "binary_data" of an output or "binary_data_output" of the request. */

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "../peak_memory.h"
+
 static struct err parse_fails(const char *text, size_t length)
 {
     struct err e = {0};
@@ -68,6 +70,59 @@ static void refuses_deep_nesting_jansson_282(void **state)
     json_decref(value);
 }
 
+static void counts_values_before_it_makes_them(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t values, groups;
+    } rows[] = {
+        {"7", 1, 0},
+        {"[1,2,3]", 4, 1},
+        {"{\"a\":[1],\"b\":{\"c\":2}}", 5, 3},
+        {"[[],[]]", 5, 3}, /* the empty ones count once more */
+        {"[\"a,b[{\\\",[\",1]", 3, 1},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const size_t length = strlen(rows[i].text), values = rows[i].values,
+                     groups = rows[i].groups;
+        struct err e = {0};
+        json_t *value = json_parse_bounded(rows[i].text, length,
+                                           (struct json_bound){values, groups}, "text", &e);
+        assert_non_null(value);
+        json_decref(value);
+        assert_null(json_parse_bounded(rows[i].text, length,
+                                       (struct json_bound){values - 1, groups}, "text", &e));
+        assert_int_equal(e.code, ERR_LIMIT);
+        assert_non_null(strstr(e.text, "values"));
+        if (groups == 0)
+            continue;
+        assert_null(json_parse_bounded(rows[i].text, length,
+                                       (struct json_bound){values, groups - 1}, "text", &e));
+        assert_int_equal(e.code, ERR_LIMIT);
+        assert_non_null(strstr(e.text, "arrays and objects"));
+    }
+}
+
+static void many_small_values_take_little_memory(void **state)
+{
+    static const char *const items[] = {"{},", "[],", "\"\",", "0,"};
+    enum { N = 4 << 20 };
+    char *text = malloc(N);
+    assert_non_null(text);
+    (void)state;
+    for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
+        const size_t length = strlen(items[i]);
+        text[0] = '[';
+        for (size_t at = 1; at < N; at++)
+            text[at] = items[i][(at - 1) % length];
+        const long before = peak_memory_kib(true);
+        assert_int_equal(parse_fails(text, N).code, ERR_LIMIT);
+        assert_in_range(peak_memory_kib(false), 1, before + 1024);
+    }
+    free(text);
+}
+
 static void numbers_come_out_as_they_went_in(void **state)
 {
     (void)state;
@@ -121,6 +176,8 @@ int main(void)
         cmocka_unit_test(refuses_what_is_not_one_json_value),
         cmocka_unit_test(refuses_equal_keys_jsoncons_505),
         cmocka_unit_test(refuses_deep_nesting_jansson_282),
+        cmocka_unit_test(counts_values_before_it_makes_them),
+        cmocka_unit_test(many_small_values_take_little_memory),
         cmocka_unit_test(numbers_come_out_as_they_went_in),
         cmocka_unit_test(members_are_checked),
     };

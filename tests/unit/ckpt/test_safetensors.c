@@ -2,6 +2,7 @@
  * writer's round trip. Faults known from elsewhere have tests of their own names. */
 #include "ckpt_test.h"
 
+#include "../peak_memory.h"
 #include "base_crypto.h"
 #include <math.h>
 
@@ -129,6 +130,44 @@ static void ckpt_length_prefix_openasr_73(void **state)
         assert_null(ckpt_file_open(test_path, &e));
         error_holds(&e, ERR_INPUT, "not a safetensors file");
     }
+}
+
+/* 65,537 tensors are told that they are too many; what could be no header costs nothing. */
+static void a_header_costs_a_small_multiple_of_its_bytes(void **state)
+{
+    enum { N = 4 << 20 };
+    static const char *const items[] = {"{},", "[0],", "\"\":{},", "0,"};
+    unsigned char *file = malloc(N + 8);
+    const uint64_t length = N;
+    struct err e;
+    (void)state;
+    assert_non_null(file);
+    for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
+        const size_t item = strlen(items[i]), start = i == 2 ? 0 : 5;
+        memcpy(file, &length, 8);
+        memcpy(file + 8, "{\"a\":[", 7);
+        for (size_t at = 1 + start; at < N; at++)
+            file[8 + at] = (unsigned char)items[i][(at - 1 - start) % item];
+        file_put(file, N + 8);
+        const long before = peak_memory_kib(true);
+        e = (struct err){0};
+        assert_null(ckpt_file_open(test_path, &e));
+        error_holds(&e, ERR_LIMIT, "the limit is");
+        assert_in_range(peak_memory_kib(false), 1, before + 4 * N / 1024);
+    }
+    size_t at = 9;
+    file[8] = '{';
+    for (int i = 0; i <= CKPT_TENSORS_MAX; i++)
+        at += (size_t)sprintf((char *)file + at,
+                              "\"%x\":{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[0,0]}%c", i,
+                              i == CKPT_TENSORS_MAX ? '}' : ',');
+    const uint64_t used = at - 8;
+    memcpy(file, &used, 8);
+    file_put(file, at);
+    e = (struct err){0};
+    assert_null(ckpt_file_open(test_path, &e));
+    error_holds(&e, ERR_LIMIT, "the header names 65537 tensors, the limit is 65536");
+    free(file);
 }
 
 static void ckpt_nul_padding_ruview_1522(void **state)
@@ -358,6 +397,7 @@ int main(void)
         cmocka_unit_test(ckpt_range_beyond_shape_fastllm_712),
         cmocka_unit_test(ckpt_overlap_lattice_752),
         cmocka_unit_test(ckpt_length_prefix_openasr_73),
+        cmocka_unit_test(a_header_costs_a_small_multiple_of_its_bytes),
         cmocka_unit_test(ckpt_nul_padding_ruview_1522),
         cmocka_unit_test(ckpt_metadata_types_safetensors_278),
         cmocka_unit_test(acceptances),

@@ -17,7 +17,7 @@ static enum http_problem_code parse(const char *text, size_t length, char detail
     http_problem_init(&p);
     buf_init(&body, 1 << 20);
     assert_int_equal(buf_append(&body, text, length, NULL), 0);
-    json_t *value = http_body_parse(&body, &p);
+    json_t *value = http_body_parse(&body, http_body_fields(64), &p);
     assert_true((value != NULL) == (p.code == HTTP_PROBLEM_NONE));
     snprintf(detail, 800, "%s", p.detail);
     json_decref(value);
@@ -53,6 +53,21 @@ static void broken_json_llamafile_116(void **state)
     }
     assert_int_equal(parse("", 0, detail), HTTP_PROBLEM_MALFORMED_JSON);
     assert_non_null(strstr(detail, "empty"));
+}
+
+static void more_values_than_fields_can_need(void **state)
+{
+    enum { MORE = 1024 + 64 };
+    char text[2 * MORE + 2], detail[800];
+    (void)state;
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = i % 2 ? '7' : ',';
+    text[0] = '[';
+    text[2 * MORE] = ']';
+    assert_int_equal(parse(text, 2 * MORE + 1, detail), HTTP_PROBLEM_MALFORMED_JSON);
+    assert_string_equal(detail, "the body: JSON holds 1089 values, the limit is 1088 here");
+    text[2 * MORE - 2] = ']';
+    assert_int_equal(parse(text, 2 * MORE - 1, detail), HTTP_PROBLEM_NONE);
 }
 
 static void nul_bytes_monero_11361(void **state)
@@ -146,7 +161,7 @@ static void numbers_beyond_64_bits_are_kept_as_text(void **state)
     http_problem_init(&p);
     assert_int_equal(buf_append(&body, text, sizeof text - 1, NULL), 0);
     assert_int_equal(buf_string(&body, "\x01\x02", NULL), 0);
-    json_t *value = http_body_parse_whole(&body, sizeof text - 1, &p);
+    json_t *value = http_body_parse_whole(&body, sizeof text - 1, http_body_fields(64), &p);
     assert_int_equal(json_array_size(value), 5);
     for (size_t i = 0; i < 5; i++)
         if (strings[i])
@@ -155,7 +170,7 @@ static void numbers_beyond_64_bits_are_kept_as_text(void **state)
             assert_int_equal(json_integer_value(json_array_get(value, i)), 1);
     assert_memory_equal(body.data, text, sizeof text - 1);
     json_decref(value);
-    assert_null(http_body_parse_whole(&body, body.length, &p));
+    assert_null(http_body_parse_whole(&body, body.length, http_body_fields(64), &p));
     assert_int_equal(p.code, HTTP_PROBLEM_MALFORMED_JSON);
     http_problem_clear(&p);
     buf_free(&body);
@@ -165,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(broken_json_llamafile_116),
+        cmocka_unit_test(more_values_than_fields_can_need),
         cmocka_unit_test(nul_bytes_monero_11361),
         cmocka_unit_test(duplicate_keys_jsoncons_505),
         cmocka_unit_test(deep_nesting_jansson_282),

@@ -22,7 +22,7 @@ static unsigned read_text(const char *text, struct http_order *order, char point
     http_problem_init(&p);
     buf_init(&body, 1 << 20);
     assert_int_equal(buf_string(&body, text, NULL), 0);
-    json_t *value = http_body_parse(&body, &p);
+    json_t *value = http_body_parse(&body, http_body_fields(64), &p);
     if (!value || http_order_parse(value, N_MAX, order, &p) != 0)
         status = http_problem_status(p.code);
     pointers[0] = '\0';

@@ -7,6 +7,7 @@
 /* cmocka wants the four above first. */
 #include <cmocka.h>
 
+#include "../peak_memory.h"
 #include "image_png_read.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,24 +65,6 @@ static void put_zeroes(struct buf *out, const char *name, const char *prefix, si
     free(zeroes);
 }
 
-/* The largest amount of memory that the process has held, in KiB; "5" forgets what was before. */
-static long peak_kib(bool forget)
-{
-    char line[256];
-    long peak = -1;
-    FILE *f = fopen("/proc/self/clear_refs", "w");
-    if (f && forget)
-        fputs("5", f);
-    if (f)
-        fclose(f);
-    f = fopen("/proc/self/status", "r");
-    assert_non_null(f);
-    while (fgets(line, sizeof line, f))
-        sscanf(line, "VmHWM: %ld", &peak);
-    fclose(f);
-    return peak;
-}
-
 static int read_all(const struct buf *b, struct image_png *out, struct err *e)
 {
     unsigned char *copy = malloc(b->length); /* of its very size, for the sanitizers */
@@ -108,7 +91,7 @@ static void a_length_that_lies_takes_no_memory(void **state)
     static const char *const names[] = {"tEXt", "zTXt", "iTXt", "iCCP", "sPLT", "pCAL", "sCAL",
                                         "eXIf", "hIST", "IDAT", "PLTE", "tRNS", "IEND", "zzZz"};
     (void)state;
-    const long before = peak_kib(true);
+    const long before = peak_memory_kib(true);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         for (size_t declared = 4; declared; declared = declared == 4 ? 0x7fffffff : 0) {
             struct buf b;
@@ -121,7 +104,7 @@ static void a_length_that_lies_takes_no_memory(void **state)
             assert_refused(&b, declared == 4 ? "declares 4 bytes" : "declares 2147483647 bytes");
             buf_free(&b);
         }
-    assert_in_range(peak_kib(false), 1, before + 1024);
+    assert_in_range(peak_memory_kib(false), 1, before + 1024);
 }
 
 static void texts_are_not_unpacked(void **state)
@@ -145,11 +128,11 @@ static void texts_are_not_unpacked(void **state)
     put_packed(&b, "IDAT", "", 0, rows, sizeof rows);
     put_zeroes(&b, "iTXt", "key\0\1\0\0", 8, 1 << 20);
     put_chunk(&b, "IEND", "", 0);
-    const long before = peak_kib(true);
+    const long before = peak_memory_kib(true);
     const clock_t start = clock(); /* of the processor, not of the wall */
     assert_int_equal(read_all(&b, &png, &e), 0);
     assert_in_range(clock() - start, 0, CLOCKS_PER_SEC / 10);
-    assert_in_range(peak_kib(false), 1, before + 1024);
+    assert_in_range(peak_memory_kib(false), 1, before + 1024);
     assert_int_equal(png.pixels[0], 7);
     free(png.pixels);
     buf_free(&b);

@@ -258,16 +258,8 @@ static int values_read(struct import *im, void (*progress)(void *, size_t, size_
 static void provenance_fill(struct ckpt_description *d, const char *path, const char *digest,
                             int64_t step, bool raw)
 {
-    const char *slash = strrchr(path, '/');
-
     strcpy(d->provenance.source_sha256, digest);
-    snprintf(d->provenance.source_name, sizeof d->provenance.source_name, "%s",
-             slash ? slash + 1 : path);
-    /* a file name may be any bytes, the description is JSON */
-    json_t *text = json_string(d->provenance.source_name);
-    if (!text)
-        strcpy(d->provenance.source_name, "(name is not UTF-8)");
-    json_decref(text);
+    ckpt_description_source(d, path);
     d->provenance.step = step;
     strcpy(d->provenance.weights, raw ? "raw" : "ema");
 }

@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LABEL_BYTES_MAX 128
-
 /* ---- reading ---- */
 
 int ckpt_description_check_way(const struct ckpt_description *d, const char *t_max_key,
@@ -42,10 +40,10 @@ static int labels_read(const json_t *labels, struct ckpt_description *d, const c
         return err_fail_memory(e, n * sizeof *d->labels);
     for (size_t i = 0; i < n; i++) {
         const char *label = json_string_value(json_array_get(labels, i));
-        if (!label || !*label || strlen(label) > LABEL_BYTES_MAX)
+        if (!label || !*label || strlen(label) > CKPT_LABEL_BYTES_MAX)
             return err_fail(e, ERR_INPUT, what,
                             "\"labels\" element %zu must be a string of 1 to %d bytes", i,
-                            LABEL_BYTES_MAX);
+                            CKPT_LABEL_BYTES_MAX);
         d->labels[i] = strdup(label);
         if (!d->labels[i])
             return err_fail_memory(e, strlen(label) + 1);
@@ -207,6 +205,24 @@ void ckpt_description_clear(struct ckpt_description *d)
         free(d->tuned[i].nodes);
     free(d->tuned);
     *d = (struct ckpt_description){0};
+}
+
+void ckpt_description_source(struct ckpt_description *d, const char *path)
+{
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    size_t from = length;
+    while (from > 0 && path[from - 1] != '/')
+        from--;
+    if (from == length) /* "/" */
+        from = 0;
+    snprintf(d->provenance.source_name, sizeof d->provenance.source_name, "%.*s",
+             (int)(length - from), path + from);
+    json_t *text = json_text(d->provenance.source_name);
+    snprintf(d->provenance.source_name, sizeof d->provenance.source_name, "%s",
+             text ? json_string_value(text) : "");
+    json_decref(text);
 }
 
 /* ---- writing ---- */

@@ -15,6 +15,7 @@
 #define CKPT_DESCRIPTION_KEY "pfgm"
 #define CKPT_DESCRIPTION_VERSION 1
 #define CKPT_LABELS_MAX 1000
+#define CKPT_LABEL_BYTES_MAX 128
 
 /* Each family's own keys, with their reader and writer, are a struct ckpt_schema. */
 enum ckpt_family { CKPT_FAMILY_PFGM, CKPT_FAMILY_EXACT, CKPT_FAMILY_PFGMPP };
@@ -75,6 +76,9 @@ struct ckpt_description {
 int ckpt_description_read(const struct ckpt_file *f, struct ckpt_description *out, struct err *e);
 /* The JSON object (new reference) as it is stored and as `pfgm inspect --json` shows it. */
 json_t *ckpt_description_json(const struct ckpt_description *d, struct err *e);
+/* Takes the last part of a path as provenance.source_name, "pictures" of "/data/pictures/"; where
+ * that is no UTF-8, bytes beyond ASCII become '?'. */
+void ckpt_description_source(struct ckpt_description *d, const char *path);
 void ckpt_description_clear(struct ckpt_description *d);
 struct image_shape ckpt_description_shape(const struct ckpt_description *d); /* of one datum */
 

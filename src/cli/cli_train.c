@@ -19,9 +19,10 @@
 static const char help[] =
     "usage: pfgm train --data SRC -o RUN/ [options]\n"
     "\n"
-    "Learns the field of a set of pictures or vectors. SRC is a folder of PNGs (a class for each\n"
-    "subfolder, if there are any), an IDX file of images (gzipped or not), or an NPY or NPZ array\n"
-    "of bytes [n,H,W] or [n,H,W,C], or of floats [n,d]. RUN/ gets model.safetensors (which pfgmd\n"
+    "Learns the field of a set of pictures or vectors. SRC is a folder of PNGs or a ZIP archive of\n"
+    "one (a class for each subfolder, if there are any, or as dataset.json says), an IDX file of\n"
+    "images (gzipped or not), or an NPY or NPZ array of bytes [n,H,W] or [n,H,W,C], or of floats\n"
+    "[n,d]. Two classes or more are learned with the images. RUN/ gets model.safetensors (which pfgmd\n"
     "serves), log.csv, loss.png, samples/, config.json and the state from which --resume\n"
     "continues.\n"
     "\n"

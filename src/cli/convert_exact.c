@@ -111,12 +111,6 @@ static int way_set(const struct convert_exact *o, double radius, struct ckpt_des
     return 0;
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 static int write_checkpoint(const struct convert_exact *o, const struct train_data *data,
                             const float *weights, const struct ckpt_description *d, struct err *e)
 {
@@ -207,7 +201,7 @@ int convert_exact(const struct convert_exact *o, struct err *e)
         .label_count = data.classes,
         .provenance = {.step = -1, .weights = "raw"},
     };
-    snprintf(d.provenance.source_name, sizeof d.provenance.source_name, "%s", base_name(o->data));
+    ckpt_description_source(&d, o->data);
     memcpy(d.provenance.source_sha256, data.sha256, sizeof data.sha256);
     int result = weights_read(o, &data, &weights, e);
     if (result == 0)

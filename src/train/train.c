@@ -89,25 +89,6 @@ static int write_config(const struct run *r, struct err *e)
     return result;
 }
 
-static int settle_classes(struct run *r, struct err *e)
-{
-    size_t names = json_array_size(r->config.labels);
-    if (names > 0 && names != (size_t)r->data.classes)
-        return err_fail(e, ERR_INPUT, "\"labels\"", "names %zu classes, the data have %d", names,
-                        r->data.classes);
-    if (!r->config.conditional)
-        return 0;
-    if (r->data.classes < 1)
-        return err_fail(e, ERR_INPUT, "\"conditional\"",
-                        "needs labels, and %s has none: put each class in a folder of its own",
-                        r->o->data.path);
-    if (r->data.classes > CKPT_LABELS_MAX)
-        return err_fail(e, ERR_LIMIT, "\"conditional\"", "%d classes are too many: at most %d",
-                        r->data.classes, CKPT_LABELS_MAX);
-    r->config.arch.classes = r->data.classes;
-    return 0;
-}
-
 /* Takes the change's file into the configuration, and that into RUN/config.json. A run that is
  * killed before its next save finds the changed configuration beside the state that it was changed
  * at; the list of changes says that the two belong together. */
@@ -197,7 +178,8 @@ static int open_run(struct run *r, struct err *e)
     struct stat st;
     if ((r->o->resume || stat(r->o->run, &st) == 0) && take_place(r, e))
         return -1;
-    if (train_data_open(&r->o->data, &r->data, e) || read_config(r, e) || settle_classes(r, e) ||
+    if (train_data_open(&r->o->data, &r->data, e) || read_config(r, e) ||
+        train_config_classes(&r->config, &r->data, r->o->data.path, e) ||
         train_config_digest(&r->config, r->config_sha256, e) || make_folder(r->o->run, e) ||
         take_place(r, e) || make_folder(path_in(r, "samples", path), e) || open_state(r, e) ||
         build(r, e))
@@ -227,10 +209,9 @@ static void close_run(struct run *r)
 static int save_model(struct run *r, struct err *e)
 {
     char path[PATH_MAX_HERE];
-    const char *source = strrchr(r->o->data.path, '/');
     struct ckpt_description d;
     if (train_config_describe(&r->config, r->data.names, r->data.classes, r->state.step,
-                              source && source[1] ? source + 1 : r->o->data.path, &d, e))
+                              r->o->data.path, &d, e))
         return -1;
     strcpy(d.provenance.source_sha256, r->data.sha256);
     int result = train_state_export(&r->state, r->params, r->param_count, &d, r->o->export_dtype,

@@ -209,6 +209,7 @@ static int read_object(const json_t *root, struct train_config *c, const char *w
         json_get_int(root, "seed", false, 0, INT64_MAX, &seed, what, e))
         return -1;
     c->seed = (uint64_t)seed;
+    c->conditional_given = json_object_get(root, "conditional") != NULL;
     for (size_t i = 0; i < KEY_COUNT; i++)
         if (read_key(root, &keys[i], c, what, e))
             return -1;
@@ -369,6 +370,8 @@ static int64_t settled_m(const struct train_config *c, const struct train_data *
 int train_config_settle(struct train_config *c, const struct train_data *data, const char *what,
                         struct err *e)
 {
+    if (!c->conditional_given)
+        c->conditional = data->classes > 1;
     if (settle_network(c, data, what, e) || settle_constants(c, data, what, e))
         return -1;
     double root = sqrt((double)data->channels * data->side * data->side);
@@ -523,7 +526,7 @@ int train_config_describe(const struct train_config *c, char *const *labels, int
                                      .num_steps = DENOISE_STEPS};
     out->provenance.step = step;
     strcpy(out->provenance.weights, "ema");
-    strncpy(out->provenance.source_name, source, sizeof out->provenance.source_name - 1);
+    ckpt_description_source(out, source);
     if (!c->conditional)
         return 0;
     out->labels = calloc((size_t)label_count, sizeof *out->labels);

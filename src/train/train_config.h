@@ -47,9 +47,9 @@ struct train_config {
     double log_sigma_mean, log_sigma_deviation; /* mean above 1e9: by the rule */
     /* the batch */
     int64_t batch, large_batch;
-    bool conditional;
-    double label_dropout; /* share of labels left out */
-    bool flip;            /* mirror half of the images */
+    bool conditional, conditional_given; /* not given: where the data have two classes or more */
+    double label_dropout;                /* share of labels left out */
+    bool flip;                           /* mirror half of the images */
     /* the optimiser */
     int64_t steps, warmup;
     double learning_rate, clip, ema, dropout;
@@ -103,8 +103,15 @@ double train_config_noise_mean(double sigma_data);
 /* What is added to v_t before it divides: nothing to an mlp's, which is never 0. */
 double train_config_offset(const struct train_config *c);
 
-/* What a checkpoint of this run says about itself; `labels` [label_count] are copied. Free with
- * ckpt_description_clear. */
+/* The classes' names of a conditional run: the data's, or the configuration's, which names those
+ * of the data or all numbers that the labels had (train_data.number); for the latter c->labels
+ * becomes the names of those that are there. Sets arch.classes. ERR_INPUT or ERR_LIMIT by name for
+ * what a checkpoint could not hold. */
+int train_config_classes(struct train_config *c, const struct train_data *data, const char *path,
+                         struct err *e);
+
+/* What a checkpoint of this run says about itself; `labels` [label_count] are copied; `source` is
+ * the data's path. Free with ckpt_description_clear. */
 int train_config_describe(const struct train_config *c, char *const *labels, int label_count,
                           int64_t step, const char *source, struct ckpt_description *out,
                           struct err *e);

@@ -1,9 +1,11 @@
 /* Opening a data set: which kind it is, and what all kinds share once their images are bytes. */
 #include "train_data.h"
 #include "base_file.h"
+#include "base_log.h"
 #include "train_source.h"
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -98,6 +100,65 @@ static int digest(struct train_data *d, struct err *e)
     return sha256_hex(both, sizeof both, d->sha256, e);
 }
 
+/* ---- classes without an image ---- */
+
+/* "0, 3, 7", as many as fit. */
+static void list_empty(const struct train_data *d, const size_t *images, char *out, size_t size)
+{
+    size_t length = 0;
+    for (int c = 0; c < d->classes; c++) {
+        if (images[c] > 0)
+            continue;
+        int n = snprintf(out + length, size - length, "%s%s", length ? ", " : "", d->names[c]);
+        if (n < 0 || (size_t)n >= size - length - sizeof ", …") {
+            strcpy(out + length, ", …");
+            return;
+        }
+        length += (size_t)n;
+    }
+}
+
+/* Takes them out: nothing could be learned for them, and they would be drawn. */
+static int drop_empty_classes(struct train_data *d, const char *path, struct err *e)
+{
+    char empty[256];
+    int kept = 0, classes = d->classes;
+    size_t *images = calloc((size_t)classes + 1, sizeof *images);
+    int32_t *place = calloc((size_t)classes + 1, sizeof *place);
+    int32_t *number = calloc((size_t)classes + 1, sizeof *number);
+    int result =
+        images && place && number ? 0 : err_fail_memory(e, (size_t)classes * sizeof *images);
+    for (size_t i = 0; i < d->count && result == 0; i++)
+        if (d->label[i] >= 0)
+            images[d->label[i]]++;
+    for (int c = 0; c < classes && result == 0; c++)
+        kept += images[c] > 0;
+    if (result == 0 && kept < classes) {
+        list_empty(d, images, empty, sizeof empty);
+        log_line(LOG_WARN, "%s: no image is of class %s: left out", path, empty);
+        kept = 0;
+        for (int c = 0; c < classes; c++) {
+            place[c] = kept;
+            number[kept] = c;
+            if (images[c] > 0)
+                d->names[kept++] = d->names[c];
+            else
+                free(d->names[c]);
+        }
+        for (size_t i = 0; i < d->count; i++)
+            if (d->label[i] >= 0)
+                d->label[i] = place[d->label[i]];
+        d->classes = kept;
+        d->numbers = classes;
+        d->number = number;
+        number = NULL;
+    }
+    free(images);
+    free(place);
+    free(number);
+    return result;
+}
+
 int train_data_open(const struct train_data_options *options, struct train_data *out, struct err *e)
 {
     struct train_set set = {.options = options};
@@ -121,6 +182,8 @@ int train_data_open(const struct train_data_options *options, struct train_data 
                           set.data.side, TRAIN_SIDE_MAX);
     if (result == 0 && set.data.values)
         result = vectors_measure(&set.data, options->path, e);
+    if (result == 0 && set.data.classes > 0)
+        result = drop_empty_classes(&set.data, options->path, e);
     if (result == 0)
         result = digest(&set.data, e);
     if (result) {
@@ -138,6 +201,7 @@ void train_data_close(struct train_data *d)
     for (int i = 0; i < d->classes; i++)
         free(d->names[i]);
     free(d->names);
+    free(d->number);
     free(d->label);
     free(d->pixels);
     free(d->values);

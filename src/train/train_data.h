@@ -34,10 +34,12 @@ struct train_data {
     float *values;        /* vectors [count][channels] */
     float *offset, scale; /* of vectors: their mean [channels], and the deviation of all numbers */
     int32_t *label;       /* [count], -1 for none; NULL: no classes */
-    char **names;         /* of classes */
+    char **names;         /* of classes, each of which has an image */
     int classes;
-    size_t skipped; /* files that could not be used */
-    double norm;    /* mean over the images of the norm in data scale, of vectors from their mean */
+    int32_t *number; /* [classes]: of each among the `numbers` that the labels had before those */
+    int numbers;     /* without an image were left out; NULL: nothing was */
+    size_t skipped;  /* files that could not be used */
+    double norm; /* mean over the images of the norm in data scale, of vectors from their mean */
     char sha256[SHA256_HEX_SIZE]; /* of pixels and labels */
 };
 

@@ -1,39 +1,21 @@
-/* A folder of PNGs, class by subfolder.
+/* The names in a folder of PNGs, or in a ZIP archive of one.
  *
  * Rules. Names that begin with a dot are passed over. Other names that do not end in .png (in any
- * case) are passed over with a count, for folders hold lists and licences. A subfolder that holds
- * usable pictures is a class, named as the folder, classes in the order of their names; pictures
- * beside the subfolders have no class. Deeper folders are named and skipped.
- *
- * All pictures become grey if all of them are, else RGB (grey is repeated). Alpha is blended onto
- * black. So the set depends on names and contents only; entries are sorted by their bytes. */
+ * case) are passed over with a count, for folders hold lists and licences. Folders within folders
+ * within the folder are named and skipped. A dataset.json beside them tells the classes, as the
+ * tools of EDM and StyleGAN write it (train_pictures.h). */
 #include "base_file.h"
-#include "base_log.h"
-#include "image_png_read.h"
-#include "train_source.h"
+#include "train_pictures.h"
 #include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
-#define PNG_SIDE_MAX 8192
+#define LABELS "dataset.json"
+#define LABELS_BYTES_MAX ((size_t)256 << 20)
 
-struct entry {
-    char *path;
-    int32_t label;
-};
-
-struct listing {
-    struct train_set *set;
-    struct entry *files;
-    size_t count, capacity;
-    char **names; /* of classes */
-    int classes;
-    size_t others; /* files of other names */
-};
+/* ---- a folder ---- */
 
 static int compare_names(const struct dirent **a, const struct dirent **b)
 {
@@ -45,186 +27,160 @@ static int not_hidden(const struct dirent *d)
     return d->d_name[0] != '.';
 }
 
-static bool is_png_name(const char *name)
-{
-    size_t n = strlen(name);
-    return n > 4 && strcasecmp(name + n - 4, ".png") == 0;
-}
+/* `within`: the folder's name below the set's with a '/' behind it, or "". */
+static int list_folder(struct train_listing *l, const char *within, struct err *e);
 
-static char *join(const char *folder, const char *name)
+static int list_entry(struct train_listing *l, const char *name, bool top, struct err *e)
 {
-    char *path = NULL;
-    return asprintf(&path, "%s%s%s", folder, folder[strlen(folder) - 1] == '/' ? "" : "/", name) < 0
-               ? NULL
-               : path;
-}
-
-/* Takes the path. */
-static int add_file(struct listing *l, char *path, int32_t label, struct err *e)
-{
-    if (l->count == l->capacity) {
-        size_t capacity = l->capacity ? 2 * l->capacity : 256;
-        struct entry *grown = reallocarray(l->files, capacity, sizeof *grown);
-        if (!grown) {
-            free(path);
-            return err_fail_memory(e, capacity * sizeof *grown);
-        }
-        l->files = grown;
-        l->capacity = capacity;
-    }
-    l->files[l->count++] = (struct entry){path, label};
-    return 0;
-}
-
-static int add_class(struct listing *l, const char *name, struct err *e)
-{
-    char **grown = reallocarray(l->names, (size_t)l->classes + 1, sizeof *grown);
-    if (grown) {
-        l->names = grown;
-        grown[l->classes] = strdup(name);
-    }
-    if (!grown || !grown[l->classes])
-        return err_fail_memory(e, strlen(name) + 1);
-    l->classes++;
-    return 0;
-}
-
-static int list_folder(struct listing *l, const char *folder, bool top, struct err *e);
-
-static int list_entry(struct listing *l, const char *folder, const char *name, bool top,
-                      struct err *e)
-{
+    const char *slash = strrchr(name, '/'), *own = slash ? slash + 1 : name;
     struct stat st;
     struct err why = {0};
-    char *path = join(folder, name);
+    char *path = train_listing_path(l, name, e);
     int result = 0;
     if (!path)
-        return err_fail_memory(e, strlen(folder) + strlen(name) + 2);
+        return -1;
     if (stat(path, &st) != 0) {
         err_fail(&why, ERR_INPUT, path, "%s", strerror(errno));
         result = train_set_skip(l->set, &why, e);
-    } else if (S_ISDIR(st.st_mode) && top && !is_png_name(name)) {
-        size_t before = l->count;
-        result = list_folder(l, path, false, e);
-        if (result == 0 && l->count > before)
-            result = add_class(l, name, e);
+    } else if (S_ISDIR(st.st_mode) && top && !train_picture_named(own)) {
+        result = list_folder(l, name, e);
     } else if (S_ISDIR(st.st_mode)) {
         err_fail(&why, ERR_INPUT, path, "is a folder");
         result = train_set_skip(l->set, &why, e);
-    } else if (is_png_name(name)) {
-        return add_file(l, path, top ? -1 : l->classes, e);
-    } else {
+    } else if (train_picture_named(own)) {
+        result = train_listing_add(l, name, 0, e);
+    } else if (!top || strcmp(own, LABELS) != 0) {
         l->others++;
     }
     free(path);
     return result;
 }
 
-static int list_folder(struct listing *l, const char *folder, bool top, struct err *e)
+static int list_folder(struct train_listing *l, const char *within, struct err *e)
 {
     struct dirent **entries;
-    int count = scandir(folder, &entries, not_hidden, compare_names), result = 0;
-    if (count < 0)
-        return err_fail_errno(e, errno, folder, "list");
+    char *folder = train_listing_path(l, within, e), *name = NULL;
+    int count = folder ? scandir(folder, &entries, not_hidden, compare_names) : -1, result = 0;
+    if (count < 0) {
+        result = folder ? err_fail_errno(e, errno, folder, "list") : -1;
+        free(folder);
+        return result;
+    }
     for (int i = 0; i < count; i++) {
+        if (result == 0 &&
+            asprintf(&name, "%s%s%s", within, *within ? "/" : "", entries[i]->d_name) < 0) {
+            name = NULL;
+            result = err_fail_memory(e, 256);
+        }
         if (result == 0)
-            result = list_entry(l, folder, entries[i]->d_name, top, e);
+            result = list_entry(l, name, !*within, e);
+        free(name);
+        name = NULL;
         free(entries[i]);
     }
     free(entries);
+    free(folder);
     return result;
 }
 
-/* ---- pictures ---- */
-
-static int read_picture(const char *path, struct image_png *out, struct err *e)
+static int label_folder(struct train_listing *l, bool *told, struct err *e)
 {
-    struct file_map m;
     struct stat st;
-    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
-        return err_fail(e, ERR_INPUT, path, "is not a regular file");
-    if (file_map_open(&m, path, e))
-        return -1;
-    const char *kind = train_kind_of(m.data, m.length);
-    int result = strcmp(kind, "a PNG file") == 0
-                     ? image_png_read(m.data, m.length, PNG_SIDE_MAX, path, out, e)
-                     : err_fail(e, ERR_INPUT, path, "is not a PNG file: it holds %s", kind);
-    file_map_close(&m);
-    return result;
-}
-
-/* Alpha away, onto black; then `channels` of 1 or 3, in place (the result is never larger, except
- * from grey to RGB, for which `wide` is the memory). */
-static const uint8_t *to_channels(const struct image_png *png, int channels, uint8_t *wide)
-{
-    size_t pixels = (size_t)png->shape.height * (size_t)png->shape.width;
-    size_t stored = (size_t)png->shape.channels, colours = stored <= 2 ? 1 : 3;
-    for (size_t i = 0; i < pixels; i++) {
-        const uint8_t *from = png->pixels + i * stored;
-        unsigned alpha = stored % 2 == 0 ? from[stored - 1] : 255;
-        for (size_t c = 0; c < (size_t)channels; c++) {
-            unsigned value = from[colours == 1 ? 0 : c];
-            wide[i * (size_t)channels + c] = (uint8_t)((value * alpha + 127) / 255);
-        }
+    struct buf text;
+    char *path = train_listing_path(l, LABELS, e);
+    int result = path ? 0 : -1;
+    buf_init(&text, LABELS_BYTES_MAX);
+    if (path && stat(path, &st) == 0) {
+        result = file_read(path, &text, e);
+        if (result == 0)
+            result = train_listing_label(l, text.data, text.length, told, e);
     }
-    return wide;
-}
-
-/* The number of colour channels that the set needs; unusable files lose their path here. */
-static int survey(struct listing *l, int *channels, struct err *e)
-{
-    *channels = 1;
-    for (size_t i = 0; i < l->count; i++) {
-        struct image_png png;
-        struct err why = {0};
-        if (read_picture(l->files[i].path, &png, &why)) {
-            if (train_set_skip(l->set, &why, e))
-                return -1;
-            free(l->files[i].path);
-            l->files[i].path = NULL;
-            continue;
-        }
-        if (png.shape.channels >= 3)
-            *channels = 3;
-        free(png.pixels);
-    }
-    return 0;
-}
-
-static int keep_picture(struct listing *l, const struct entry *file, int channels, struct err *e)
-{
-    struct image_png png;
-    struct err why = {0};
-    if (read_picture(file->path, &png, e))
-        return -1;
-    size_t pixels = (size_t)png.shape.height * (size_t)png.shape.width;
-    uint8_t *wide = malloc(pixels * (size_t)channels);
-    int result = wide ? 0 : err_fail_memory(e, pixels * (size_t)channels);
-    if (result == 0 &&
-        train_set_add(l->set, to_channels(&png, channels, wide), channels, png.shape.height,
-                      png.shape.width, file->label, file->path, &why))
-        result = train_set_skip(l->set, &why, e);
-    free(wide);
-    free(png.pixels);
+    buf_free(&text);
+    free(path);
     return result;
 }
 
 int train_folder_read(const struct train_data_options *o, struct train_set *set, struct err *e)
 {
-    struct listing l = {.set = set};
-    int channels, result = list_folder(&l, o->path, true, e);
+    struct train_listing l = {.options = o, .set = set};
+    bool told = false;
+    int result = list_folder(&l, "", e);
     if (result == 0)
-        result = survey(&l, &channels, e);
-    for (size_t i = 0; i < l.count && result == 0; i++)
-        if (l.files[i].path)
-            result = keep_picture(&l, &l.files[i], channels, e);
-    if (result == 0 && l.others > 0)
-        log_line(LOG_INFO, "%s: %zu files whose names do not end in .png were passed over", o->path,
-                 l.others);
-    for (size_t i = 0; i < l.count; i++)
-        free(l.files[i].path);
-    free(l.files);
-    set->data.names = l.names;
-    set->data.classes = l.classes;
+        result = label_folder(&l, &told, e);
+    if (result == 0)
+        result = train_listing_read(&l, told, e);
+    train_listing_clear(&l);
+    return result;
+}
+
+/* ---- an archive ---- */
+
+/* Whether a part of the name begins with a dot. */
+static bool is_hidden(const char *name)
+{
+    return name[0] == '.' || strstr(name, "/.") != NULL;
+}
+
+bool train_archive_is(const struct image_zip *z)
+{
+    for (size_t i = 0; i < image_zip_count(z); i++) {
+        const char *name = image_zip_name(z, i);
+        if (!is_hidden(name) && train_picture_named(name))
+            return true;
+    }
+    return false;
+}
+
+static int list_member(struct train_listing *l, size_t member, struct err *e)
+{
+    const char *name = image_zip_name(l->zip, member), *slash = strchr(name, '/');
+    struct err why = {0};
+    if (is_hidden(name) || strcmp(name, LABELS) == 0 || name[strlen(name) - 1] == '/')
+        return 0;
+    if (!train_picture_named(name)) {
+        l->others++;
+        return 0;
+    }
+    if (!slash || (slash > name && !strchr(slash + 1, '/')))
+        return train_listing_add(l, name, member, e);
+    char *path = train_listing_path(l, name, e);
+    if (!path)
+        return -1;
+    err_fail(&why, ERR_INPUT, path, "is in a folder within a folder");
+    free(path);
+    return train_set_skip(l->set, &why, e);
+}
+
+static int label_archive(struct train_listing *l, bool *told, struct err *e)
+{
+    int64_t at = image_zip_find(l->zip, LABELS);
+    if (at < 0)
+        return 0;
+    uint64_t size = image_zip_size(l->zip, (size_t)at);
+    if (size > LABELS_BYTES_MAX)
+        return err_fail(e, ERR_LIMIT, LABELS, "has %llu bytes", (unsigned long long)size);
+    unsigned char *data = malloc((size_t)size + 1);
+    if (!data)
+        return err_fail_memory(e, (size_t)size);
+    int result = image_zip_read(l->zip, (size_t)at, data, (size_t)size, e);
+    if (result == 0)
+        result = train_listing_label(l, data, (size_t)size, told, e);
+    free(data);
+    return result;
+}
+
+int train_archive_read(const struct train_data_options *o, struct image_zip *z,
+                       struct train_set *set, struct err *e)
+{
+    struct train_listing l = {.options = o, .set = set, .zip = z};
+    bool told = false;
+    int result = 0;
+    for (size_t i = 0; i < image_zip_count(z) && result == 0; i++)
+        result = list_member(&l, i, e);
+    if (result == 0)
+        result = label_archive(&l, &told, e);
+    if (result == 0)
+        result = train_listing_read(&l, told, e);
+    train_listing_clear(&l);
     return result;
 }

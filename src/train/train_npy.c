@@ -1,6 +1,7 @@
 /* NPY and NPZ arrays: images of bytes, [n,H,W] or [n,H,W,C] with C 1 or 3, or vectors of floats,
  * [n,d] or [n]. An NPZ archive holds them as "images", "x" or "arr_0" (which `pfgm sample` writes),
- * and labels, if any, as "labels" or "y": integers [n]. */
+ * and labels, if any, as "labels" or "y": integers [n]. A ZIP archive of PNGs comes by here too and
+ * is read as a folder is. */
 #include "base_size.h"
 #include "image_npy_read.h"
 #include "image_zip.h"
@@ -155,7 +156,8 @@ static int read_archive(struct train_set *set, struct image_zip *z, const char *
     int32_t *labels = NULL;
     unsigned char *images = unpack(z, image_names, &length, &result, e), *data = NULL;
     if (result == 0 && !images)
-        result = err_fail(e, ERR_INPUT, path, "holds no array \"images\", \"x\" or \"arr_0\"");
+        result = err_fail(e, ERR_INPUT, path,
+                          "holds no PNG files and no array \"images\", \"x\" or \"arr_0\"");
     if (result == 0)
         result = image_npy_read(images, length, TRAIN_BYTES_MAX, path, &a, e);
     if (result == 0)
@@ -189,7 +191,8 @@ int train_npy_read(const struct train_data_options *o, const void *data, size_t 
     struct image_zip *z = image_zip_open(data, length, o->path, e);
     if (!z)
         return -1;
-    int result = read_archive(set, z, o->path, e);
+    int result =
+        train_archive_is(z) ? train_archive_read(o, z, set, e) : read_archive(set, z, o->path, e);
     image_zip_close(z);
     return result;
 }

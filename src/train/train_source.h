@@ -2,6 +2,7 @@
 #ifndef TRAIN_SOURCE_H
 #define TRAIN_SOURCE_H
 
+#include "image_zip.h"
 #include "train_data.h"
 
 /* A set that grows image by image. */
@@ -27,6 +28,10 @@ int train_set_skip(struct train_set *set, const struct err *why, struct err *e);
 const char *train_kind_of(const void *data, size_t length);
 
 int train_folder_read(const struct train_data_options *o, struct train_set *set, struct err *e);
+/* Whether the archive holds PNG files, and reading those as train_folder_read does a folder's. */
+bool train_archive_is(const struct image_zip *z);
+int train_archive_read(const struct train_data_options *o, struct image_zip *z,
+                       struct train_set *set, struct err *e);
 bool train_idx_is(const void *data, size_t length);
 int train_idx_read(const struct train_data_options *o, struct train_set *set, struct err *e);
 bool train_npy_is(const void *data, size_t length);

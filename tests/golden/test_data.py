@@ -1,0 +1,174 @@
+"""Which classes `pfgm train` finds in a data set, and what it refuses before the first step.
+
+PFGM is the binary. Standard library only."""
+
+import io
+import json
+import os
+import struct
+import subprocess
+import unittest
+import zipfile
+
+from test_train import PFGM, TINY, Case, npy, picture, png
+
+
+class Data(Case):
+    def small(self, **changes):
+        config = dict(TINY, steps=1, **changes)
+        return self.write("config.json", json.dumps(config).encode())
+
+    def labels(self, run):
+        """Of the model; None: it knows no classes."""
+        with open(self.path(run, "model.safetensors"), "rb") as f:
+            size = struct.unpack("<Q", f.read(8))[0]
+            return json.loads(json.loads(f.read(size))["__metadata__"]["pfgm"]).get("labels")
+
+    def folders(self, names, folder="set", each=2):
+        for i, name in enumerate(names):
+            for k in range(each):
+                self.write("%s/%s/%d.png" % (folder, name, k), png(8, 8, picture(10 * i + k)))
+        return self.path(folder)
+
+    def sample(self, run, *more):
+        done = subprocess.run([PFGM, "sample", self.path(run, "model.safetensors"), "--solver", "euler",
+                               "--steps", "1", "-o", self.path("out") + "/", "--json", *more],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+
+class Classes(Data):
+    def test_classes_are_learned_unless_told_otherwise(self):
+        data = self.folders(["cat", "dog"])
+        for name, more, labels in (("usual", {}, ["cat", "dog"]), ("told", {"conditional": True}, ["cat", "dog"]),
+                                   ("without", {"conditional": False}, None)):
+            self.train(data, name, "--config", self.small(**more))
+            self.assertEqual(self.labels(name), labels)
+        self.assertEqual(self.digests("usual"), self.digests("told"))
+        self.train(self.folders(["all"], "one"), "one-run", "--config", self.small())
+        self.assertIsNone(self.labels("one-run"))
+        self.sample("usual", "-n", "1", "--class", "dog")
+
+    def test_vectors_with_labels_are_learned_with_them(self):
+        def member(kind, code, shape, values):
+            text = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }" % (kind, shape)
+            text += " " * (-(11 + len(text)) % 64) + "\n"
+            return (b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text.encode() +
+                    struct.pack("<%d%s" % (len(values), code), *values))
+        with zipfile.ZipFile(self.path("v.npz"), "w") as z:
+            z.writestr("x.npy", member("<f4", "f", "(20, 2)", [float(i % 7) for i in range(40)]))
+            z.writestr("y.npy", member("<i4", "i", "(20,)", [i % 2 for i in range(20)]))
+        config = {"network": {"width": 16, "depth": 1}, "batch": 4, "steps": 1}
+        self.train(self.path("v.npz"), "run", "--config", self.write("c.json", json.dumps(config).encode()))
+        self.assertEqual(self.labels("run"), ["0", "1"])
+
+    def test_names_that_are_numbers_sort_as_numbers(self):
+        data = self.folders(["10", "9", "1", "02", "b", "1a"])
+        self.train(data, "run", "--config", self.small())
+        self.assertEqual(self.labels("run"), ["1", "02", "9", "10", "1a", "b"])
+
+    def test_a_class_without_images_is_named_and_never_drawn(self):
+        images = [picture(i) for i in range(12)]
+        pixels = b"".join(b"".join(r) for r in images)
+        self.write("a-images-idx3-ubyte", struct.pack(">IIII", 0x803, 12, 8, 8) + pixels)
+        self.write("a-labels-idx1-ubyte", struct.pack(">II", 0x801, 12) + bytes(1 + i % 4 for i in range(12)))
+        data = self.path("a-images-idx3-ubyte")
+        done = self.train(data, "run", "--config", self.small())
+        self.assertIn("no image is of class 0", done.stderr)
+        self.assertEqual(self.labels("run"), ["1", "2", "3", "4"])
+        drawn = {i["class"] for i in self.sample("run", "-n", "40")["images"]}
+        self.assertEqual(len(drawn), 4)
+        # names for all numbers, or for those that are there
+        for count, run in ((5, "five"), (4, "four")):
+            names = ["zero", "one", "two", "three", "four"][5 - count:]
+            self.train(data, run, "--config", self.small(labels=names))
+            self.assertEqual(self.labels(run), ["one", "two", "three", "four"])
+            self.train(data, run, "--resume", "--steps", 2)
+        self.write("set/full/0.png", png(8, 8, picture(1)))
+        self.write("set/other/0.png", png(8, 8, picture(2)))
+        self.write("set/spoiled/0.png", b"no picture")
+        self.assertIn("class spoiled", self.train(self.path("set"), "folders", "--config", self.small()).stderr)
+        self.assertEqual(self.labels("folders"), ["full", "other"])
+
+    def test_a_name_that_no_checkpoint_can_hold_is_refused_before_step_1(self):
+        data = self.folders(["a", "b"])
+        bad = os.path.join(data.encode(), b"caf\xe9")
+        os.rename(self.path("set", "b").encode(), bad)
+        self.refused(self.train(data, "run", "--config", self.small(), ok=False), "caf?", "UTF-8")
+        self.assertFalse(os.path.exists(self.path("run")))
+        self.train(data, "named", "--config", self.small(labels=["a", "b"]))
+        self.train(data, "none", "--config", self.small(conditional=False))
+        os.rename(bad, self.path("set", "c" * 129).encode())
+        self.refused(self.train(data, "run", "--config", self.small(), ok=False), "ccc", "129 bytes")
+
+    def test_a_source_that_is_not_utf8_or_ends_in_a_slash(self):
+        data = self.folders(["a", "b"])
+        other = self.path("caf").encode() + b"\xe9"
+        os.rename(data, other)
+        done = subprocess.run([PFGM, "train", "--data", other, "-o", self.path("run"), "--config", self.small()],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        os.rename(other, data)
+        model = self.path("exact.safetensors")
+        subprocess.run([PFGM, "convert", "--exact", data + "//", "-o", model], check=True,
+                       stdout=subprocess.DEVNULL)
+        inspect = subprocess.run([PFGM, "inspect", model, "--json"], stdout=subprocess.PIPE, check=True)
+        self.assertIn('"source_name":"set"', inspect.stdout.decode().replace(" ", ""))
+
+
+class Archives(Data):
+    """Sets as the tools of EDM and StyleGAN write them: shards, and classes in dataset.json."""
+
+    def write_set(self, told, folder="set"):
+        files = {"%05d/img%08d.png" % (i // 3, i): png(8, 8, picture(i)) for i in range(9)}
+        if told is not None:
+            files["dataset.json"] = json.dumps(told).encode()
+        for name, data in files.items():
+            self.write(folder + "/" + name, data)
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as z:
+            for name in reversed(files):
+                z.writestr(name, files[name])
+            z.writestr("__MACOSX/00000/._img00000000.png", b"\0\x05\x16\x07")
+        return self.path(folder), self.write(folder + ".zip", archive.getvalue())
+
+    def test_dataset_json_tells_the_classes(self):
+        told = {"labels": [["%05d/img%08d.png" % (i // 3, i), 5 * (i % 2)] for i in range(9)]}
+        for source, run in zip(self.write_set(told), ("folder", "zip")):
+            done = self.train(source, run, "--config", self.small(), "--json")
+            self.assertEqual(json.loads(done.stdout.splitlines()[0])["images"], 9)
+            self.assertEqual(self.labels(run), ["0", "5"])
+        self.assertEqual(self.digest("folder", "state.safetensors"), self.digest("zip", "state.safetensors"))
+
+    def test_shards_are_no_classes_where_it_tells_of_none(self):
+        for source, run in zip(self.write_set({"labels": None}), ("folder", "zip")):
+            done = self.train(source, run, "--config", self.small(), "--json")
+            self.assertEqual(json.loads(done.stdout.splitlines()[0])["classes"], 0)
+
+    def test_an_archive_of_folders_is_the_folder(self):
+        for source, run in zip(self.write_set(None), ("folder", "zip")):
+            self.train(source, run, "--config", self.small())
+            self.assertEqual(self.labels(run), ["00000", "00001", "00002"])
+        self.assertEqual(self.digest("folder", "state.safetensors"), self.digest("zip", "state.safetensors"))
+
+    def test_a_damaged_dataset_json_is_named(self):
+        cases = (([], "dataset.json"), ({"labels": 3}, "must be an array"),
+                 ({"labels": [["00000/img00000000.png", [0, 1]]]}, "00000/img00000000.png"),
+                 ({"labels": [["a"]]}, "element 0"), ({"labels": [["a", -1]]}, "element 0"))
+        for i, (told, word) in enumerate(cases):
+            for source in self.write_set(told, "set%d" % i):
+                if isinstance(told, list):
+                    self.assertIn("passed over", self.train(source, "run", "--config", self.small()).stderr)
+                    subprocess.run(["rm", "-r", self.path("run")], check=True)
+                else:
+                    self.refused(self.train(source, "run", "--config", self.small(), ok=False),
+                                 "dataset.json", word)
+        told = {"labels": [["%05d/img%08d.png" % (i // 3, i), i % 2] for i in range(8)]}
+        for source in self.write_set(told, "short"):
+            self.refused(self.train(source, "run", "--strict", "--config", self.small(), ok=False),
+                         "img00000008.png", "no label")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -4,6 +4,7 @@
 
 #include "base_buf.h"
 #include "base_file.h"
+#include "http_front.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,9 @@ static const struct text_key {
     {"tls_key", TEXT(tls_key)},
     {"link_secret", TEXT(link_secret)},
     {"cors_origins", TEXT(cors_origins)},
+    {"public_url", TEXT(public_url)},
+    {"hosts", TEXT(hosts)},
+    {"trusted_proxies", TEXT(trusted_proxies)},
 #undef TEXT
 };
 #define TEXT_KEYS (sizeof text_keys / sizeof *text_keys)
@@ -363,6 +367,9 @@ int daemon_config_finish(struct daemon_config *c, struct err *e)
     if ((c->tls_certificate[0] != 0) != (c->tls_key[0] != 0))
         return err_fail(e, ERR_INPUT, c->tls_key[0] ? "tls_certificate" : "tls_key",
                         "is missing: TLS needs a certificate and its key");
+    struct http_front front;
+    if (http_front_read(&front, c->public_url, c->hosts, c->trusted_proxies, e) != 0)
+        return -1;
     for (size_t i = 0; i < c->model_count; i++) {
         struct daemon_model *m = &c->models[i];
         if (!m->path)

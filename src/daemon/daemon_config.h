@@ -36,6 +36,7 @@ struct daemon_config {
     char link_secret[256];                   /* file; empty: drawn anew by each process */
     int link_lifetime;                       /* seconds */
     char cors_origins[1024];
+    char public_url[512], hosts[1024], trusted_proxies[1024]; /* http_front.h */
     enum log_level log_level;
     enum log_format log_format;
     struct model_options model_options; /* of models that say nothing else */

@@ -8,6 +8,7 @@
 
 #include "engine.h"
 #include "image_npy_read.h"
+#include "http_front.h"
 #include "http_guard.h"
 #include "http_keys.h"
 #include "http_link.h"
@@ -38,6 +39,7 @@ struct http_app {
         char state[16]; /* "", "loading", "ok" or "failed" */
         char why[512];
     } reloads[HTTP_MODELS_MAX]; /* in the order of options->model_names */
+    struct http_front front;
     struct http_keys keys;
     struct http_links links;
     struct http_metrics metrics;
@@ -71,8 +73,12 @@ struct http_request {
     char origin[256];         /* an Origin that may read the answer, or empty */
     char client[HTTP_KEY_NAME_MAX + 1]; /* the name of the key that was shown, or empty */
     bool by_link;                       /* it was shown by a signed link */
-    char host[256];                     /* the Host field when it is a plain one, or empty */
-    bool tls;
+    /* Where the client reached the server, as far as that is known: public_url, or what a trusted
+     * proxy says, or the Host field when it is a plain one. */
+    char scheme[8];
+    char host[HTTP_HOST_MAX + 1];     /* or empty */
+    char prefix[HTTP_PREFIX_MAX + 1]; /* before all paths, or empty */
+    bool foreign;              /* a web page of another origin sent it, and is none that may ask */
     char inference_length[32]; /* Inference-Header-Content-Length, or empty */
     enum http_media media;
     struct buf body;

@@ -15,6 +15,7 @@ struct http_listener {
     struct MHD_Daemon *daemon;
     unsigned where; /* HTTP_PUBLIC or HTTP_ADMIN */
     bool tls;
+    bool loopback; /* only this machine reaches it */
 };
 
 enum http_stage { HTTP_STAGE_HEAD, HTTP_STAGE_BODY, HTTP_STAGE_WORK, HTTP_STAGE_ANSWERED };

@@ -2,7 +2,6 @@
  * What needs no key is judged before the key, what needs none of the server's state before that. */
 #include "http_exchange.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -44,9 +43,10 @@ static void take_trace(struct http_request *q, const struct http_field *f)
 }
 
 /* The body of work is JSON in plain bytes, or what a task begins with; a request may leave its type
- * unsaid. What `curl -d` and other plain clients call any body is taken as well, unless a web page
- * sent it: a form on a foreign page may post that type to a daemon on loopback without asking
- * first, and then the browser names the page's origin. */
+ * unsaid, unless a foreign web page sent it: a browser asks first whether a page may send JSON, but
+ * not when it sends bytes without a type. What `curl -d` and other plain clients call any body is
+ * taken as well, unless a web page sent it: a form on a foreign page may post that type to a daemon
+ * on loopback without asking first, and then the browser names the page's origin. */
 static int check_media_type(const struct http_head *head, struct http_request *q,
                             struct http_problem *p)
 {
@@ -65,8 +65,16 @@ static int check_media_type(const struct http_head *head, struct http_request *q
                          "compressed bodies are not taken; send it as it is");
         return -1;
     }
-    if (!http_field_join(head->fields, head->count, "Content-Type", type, sizeof type))
-        return 0;
+    if (!http_field_join(head->fields, head->count, "Content-Type", type, sizeof type)) {
+        if (!q->foreign)
+            return 0;
+        http_problem_set(
+            p, HTTP_PROBLEM_FORBIDDEN,
+            "a web page of another origin sent this, without a Content-Type; it has to "
+            "say application/json, and its origin must stand in \"cors_origins\"");
+        p->close = true;
+        return -1;
+    }
     type[strcspn(type, "; \t")] = '\0';
     if (strcasecmp(type, "application/json") == 0 ||
         (q->route->kserve && strcasecmp(type, "application/octet-stream") == 0))
@@ -95,26 +103,62 @@ void http_head_too_large(const struct http_exchange *x, struct http_problem *p)
     p->close = true;
 }
 
-/* What addresses in answers begin with; one that could be anything but a host and a port is left
- * out, and addresses are relative then. */
-static void take_host(struct http_exchange *x, const struct http_field *f)
+/* Whether a web page sent this that neither came from here nor may ask: by what the browser says of
+ * itself, or by the origin. */
+static bool is_foreign(const struct http_exchange *x, const struct http_head *head,
+                       const char *origin)
+{
+    const struct http_request *q = &x->request;
+    const struct http_field *site = http_field_find(head->fields, head->count, "Sec-Fetch-Site");
+    if (q->origin[0])
+        return false;
+    if (site)
+        return !http_field_is(site, "same-origin") && !http_field_is(site, "none");
+    return *origin && !http_front_is_own(&x->app->front, origin, q->host);
+}
+
+/* The names by which the client knows the server, and the client's address. A Host field that could
+ * be anything but a host and a port is left out, and addresses in answers are relative then. */
+static int take_names(struct http_exchange *x, const struct http_head *head, struct http_problem *p)
 {
     struct http_request *q = &x->request;
-    q->tls = x->listener->tls;
-    if (!f || f->value_length >= sizeof q->host)
-        return;
-    for (size_t i = 0; i < f->value_length; i++)
-        if (!isalnum((unsigned char)f->value[i]) && !strchr(".-:[]_", f->value[i]))
-            return;
-    memcpy(q->host, f->value, f->value_length);
-    q->host[f->value_length] = '\0';
+    const struct http_front *front = &x->app->front;
+    struct http_forwarded told;
+    char host[HTTP_HOST_MAX + 2] = "", origin[sizeof q->origin] = "";
+    http_field_join(head->fields, head->count, "Host", host, sizeof host);
+    if (x->listener->where == HTTP_PUBLIC &&
+        !http_front_answers(front, host, x->listener->loopback)) {
+        http_problem_set(p, HTTP_PROBLEM_MISDIRECTED,
+                         "this server does not answer to the host \"%.100s\"; names that it is to "
+                         "answer to belong into the setting \"hosts\" or \"public_url\"",
+                         host);
+        p->close = true;
+        return -1;
+    }
+    if (http_front_forwarded(front, x->link->peer, head->fields, head->count, &told, p) != 0)
+        return -1;
+    if (told.address[0])
+        http_link_name(&x->app->wait, x->link, told.address);
+    snprintf(q->scheme, sizeof q->scheme, "%s",
+             told.scheme[0]     ? told.scheme
+             : x->listener->tls ? "https"
+                                : "http");
+    http_front_plain_host(told.host[0] ? told.host : host, q->host);
+    snprintf(q->prefix, sizeof q->prefix, "%s", told.prefix);
+    if (http_field_join(head->fields, head->count, "Origin", origin, sizeof origin))
+        http_cors_judge(x->app, q, origin);
+    q->foreign = is_foreign(x, head, origin);
+    if (front->scheme[0]) {
+        snprintf(q->scheme, sizeof q->scheme, "%s", front->scheme);
+        snprintf(q->host, sizeof q->host, "%s", front->authority);
+        snprintf(q->prefix, sizeof q->prefix, "%s", front->prefix);
+    }
+    return 0;
 }
 
 static void take_fields(struct http_exchange *x, const struct http_head *head)
 {
     struct http_request *q = &x->request;
-    char origin[sizeof q->origin];
-    take_host(x, http_field_find(head->fields, head->count, "Host"));
     take_trace(q, http_field_find(head->fields, head->count, "traceparent"));
     q->has_accept =
         http_field_join(head->fields, head->count, "Accept", q->accept, sizeof q->accept);
@@ -122,8 +166,6 @@ static void take_fields(struct http_exchange *x, const struct http_head *head)
                     sizeof q->if_none_match);
     http_field_join(head->fields, head->count, "Inference-Header-Content-Length",
                     q->inference_length, sizeof q->inference_length);
-    if (http_field_join(head->fields, head->count, "Origin", origin, sizeof origin))
-        http_cors_judge(x->app, q, origin);
 }
 
 /* Finds the route and looks at the method. */
@@ -214,8 +256,9 @@ int http_head_judge(struct http_exchange *x, const struct http_head *head, bool 
     take_id(q, http_field_find(head->fields, head->count, "X-Request-Id"));
     if (http_target_parse(x->raw_target, &q->target, p) != 0)
         return -1;
+    http_front_strip(&x->app->front, q->target.path);
     take_fields(x, head);
-    if (judge_route(x, &options, p) != 0)
+    if (take_names(x, head, p) != 0 || judge_route(x, &options, p) != 0)
         return -1;
     if (!options && judge_key(x, head, p) != 0)
         return -1;

@@ -132,11 +132,13 @@ int http_link_make(struct http_app *app, const struct http_request *q,
     if (q->by_link || order->output == ENGINE_OUTPUT_SHEET || order->latents)
         return -1;
     buf_init(&text, HTTP_LINK_MAX - 1);
-    int bad = add_address(&text, order, index);
+    const size_t prefix = strlen(q->prefix); /* of a proxy, which does not reach the server */
+    int bad = buf_string(&text, q->prefix, NULL) != 0 || add_address(&text, order, index) != 0;
     if (!bad && q->client[0]) {
         const long long end = (long long)time(NULL) + app->links.lifetime_s;
         bad = buf_format(&text, NULL, KEY_PART "%s" END_PART "%lld", q->client, end) != 0 ||
-              sign(&app->links, (const char *)text.data, text.length, signature) != 0 ||
+              sign(&app->links, (const char *)text.data + prefix, text.length - prefix,
+                   signature) != 0 ||
               buf_format(&text, NULL, SIGNATURE_PART "%s", signature) != 0;
     }
     if (!bad)

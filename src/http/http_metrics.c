@@ -8,7 +8,7 @@
 static const char *const methods[HTTP_METHODS] = {"GET",    "HEAD",    "POST",  "PUT",
                                                   "DELETE", "OPTIONS", "PATCH", "other"};
 static const unsigned codes[HTTP_CODES] = {200, 202, 204, 304, 400, 401, 403, 404, 405,
-                                           406, 408, 409, 410, 413, 414, 415, 417, 422,
+                                           406, 408, 409, 410, 413, 414, 415, 417, 421, 422,
                                            429, 431, 499, 500, 501, 503, 504, 0};
 
 void http_metrics_init(struct http_metrics *m)

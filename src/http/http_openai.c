@@ -187,8 +187,8 @@ static json_t *one_json(struct http_app *app, const struct http_request *q,
 
     if (!bad && work->openai.url) {
         char address[HTTP_LINK_MAX + sizeof q->host + 16];
-        snprintf(address, sizeof address, "%s%s%s",
-                 q->host[0] ? (q->tls ? "https://" : "http://") : "", q->host, link ? link : "");
+        snprintf(address, sizeof address, "%s%s%s%s", q->host[0] ? q->scheme : "",
+                 q->host[0] ? "://" : "", q->host, link ? link : "");
         bad = !link || json_object_set_new(out, "url", json_string(address)) != 0;
     } else if (!bad) {
         bad = json_object_set(out, "b64_json", json_object_get(o, "b64"));

@@ -21,6 +21,7 @@ static const struct {
     [HTTP_PROBLEM_UNSUPPORTED_MEDIA_TYPE] = {415, "unsupported_media_type",
                                              "The body is of a kind that is not taken"},
     [HTTP_PROBLEM_EXPECTATION_FAILED] = {417, "expectation_failed", "The expectation is not met"},
+    [HTTP_PROBLEM_MISDIRECTED] = {421, "misdirected_request", "The host is not this server's"},
     [HTTP_PROBLEM_INVALID_PARAMETER] = {422, "invalid_parameter", "A parameter is not valid"},
     [HTTP_PROBLEM_QUOTA_EXCEEDED] = {429, "quota_exceeded", "The client is over its limit"},
     [HTTP_PROBLEM_INTERNAL] = {500, "internal", "Internal error"},
@@ -104,10 +105,9 @@ json_t *http_problem_json(const struct http_problem *p, const char *id)
     char type[96], instance[192];
     snprintf(type, sizeof type, "urn:pfgm:problem:%s", codes[p->code].word);
     snprintf(instance, sizeof instance, "urn:pfgm:request:%s", id);
-    json_t *o =
-        json_pack("{s:s, s:s, s:i, s:o, s:s, s:s}", "type", type, "title", codes[p->code].title,
-                  "status", (int)codes[p->code].status, "detail", json_text(p->detail),
-                  "instance", instance, "code", codes[p->code].word);
+    json_t *o = json_pack("{s:s, s:s, s:i, s:o, s:s, s:s}", "type", type, "title",
+                          codes[p->code].title, "status", (int)codes[p->code].status, "detail",
+                          json_text(p->detail), "instance", instance, "code", codes[p->code].word);
     if (!o)
         return NULL;
     int bad = 0;

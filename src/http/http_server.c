@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +82,25 @@ static struct MHD_Daemon *start_library(struct http_listener *l, int fd, int thr
         MHD_OPTION_END);
 }
 
+/* Whether only this machine reaches a listening socket. */
+static bool is_loopback(int fd)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage room;
+    } own = {.any = {.sa_family = AF_UNSPEC}};
+    socklen_t length = sizeof own;
+    if (getsockname(fd, &own.any, &length) != 0)
+        return true; /* the stricter one */
+    if (own.any.sa_family == AF_INET)
+        return ntohl(own.v4.sin_addr.s_addr) >> 24 == 127;
+    const struct in6_addr *v6 = &own.v6.sin6_addr;
+    return own.any.sa_family == AF_INET6 &&
+           (IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127));
+}
+
 /* Takes `fd` over, also on failure. */
 static struct http_listener *listen_on(struct http_server *s, int fd, unsigned where,
                                        const char *certificate, const char *key, struct err *e)
@@ -96,6 +116,7 @@ static struct http_listener *listen_on(struct http_server *s, int fd, unsigned w
     l->app = &s->app;
     l->where = where;
     l->tls = certificate != NULL;
+    l->loopback = is_loopback(fd);
     l->daemon = start_library(l, fd, admin ? 1 : o->threads,
                               admin ? ADMIN_CONNECTIONS : o->connections, certificate, key);
     if (l->daemon) {
@@ -126,6 +147,8 @@ static int app_init(struct http_app *app, struct engine *g, const struct http_op
     atomic_store(&app->state, HTTP_STATE_LOADING);
     snprintf(app->loading_what, sizeof app->loading_what, "model 1 of %zu (%s)", o->model_count,
              o->model_count ? o->model_names[0] : "");
+    if (http_front_read(&app->front, o->public_url, o->hosts, o->trusted_proxies, e) != 0)
+        return -1;
     http_keys_init(&app->keys);
     http_links_init(&app->links, o->link_lifetime_s);
     if ((o->keys_file && *o->keys_file && http_keys_read(&app->keys, o->keys_file, e) != 0) ||

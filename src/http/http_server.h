@@ -31,6 +31,7 @@ struct http_options {
     int watchdog_s; /* age of an evaluation from which on /livez is 503; 0: never */
     bool public_metrics;
     /* Texts and arrays must outlive the server. */
+    const char *public_url, *hosts, *trusted_proxies; /* http_front.h; NULL or empty: none */
     const char *cors_origins;       /* words between blanks, "*" for any; NULL or empty: none */
     const char *keys_file;          /* NULL or empty: everybody may ask */
     const char *link_secret;        /* file; NULL or empty: drawn for the life of the process */

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -209,14 +210,15 @@ static void read_address(struct http_link *l)
     l->local = peer.ss_family == AF_UNIX;
     if (peer.ss_family == AF_INET) {
         const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&peer;
-        inet_ntop(AF_INET, &in->sin_addr, l->address, sizeof l->address);
+        inet_ntop(AF_INET, &in->sin_addr, l->peer, sizeof l->peer);
     } else if (peer.ss_family == AF_INET6) {
         const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)(const void *)&peer;
         if (IN6_IS_ADDR_V4MAPPED(&in->sin6_addr))
-            inet_ntop(AF_INET, &in->sin6_addr.s6_addr[12], l->address, sizeof l->address);
+            inet_ntop(AF_INET, &in->sin6_addr.s6_addr[12], l->peer, sizeof l->peer);
         else
-            inet_ntop(AF_INET6, &in->sin6_addr, l->address, sizeof l->address);
+            inet_ntop(AF_INET6, &in->sin6_addr, l->peer, sizeof l->peer);
     }
+    memcpy(l->address, l->peer, sizeof l->address);
 }
 
 struct http_link *http_link_open(struct http_wait *w, int fd, bool plain)
@@ -258,6 +260,13 @@ void http_link_phase(struct http_wait *w, struct http_link *l, enum http_phase p
     pthread_mutex_lock(&w->lock);
     l->phase = phase;
     l->since_ns = clock_ns();
+    pthread_mutex_unlock(&w->lock);
+}
+
+void http_link_name(struct http_wait *w, struct http_link *l, const char *address)
+{
+    pthread_mutex_lock(&w->lock);
+    snprintf(l->address, sizeof l->address, "%s", address);
     pthread_mutex_unlock(&w->lock);
 }
 

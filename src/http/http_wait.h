@@ -66,7 +66,8 @@ struct http_link {
     int fd;
     bool plain;       /* no TLS: bytes may be written past the library */
     bool local;       /* a unix socket */
-    char address[48]; /* of the client, without the port */
+    char peer[48];    /* the other end's address, without the port */
+    char address[48]; /* of the client: the peer, or who a trusted proxy says that it speaks for */
     enum http_phase phase;
     int64_t since_ns;
     bool cut; /* shut down by the watcher */
@@ -94,6 +95,8 @@ void http_wait_stop(struct http_wait *w);
 
 /* A connection was accepted; NULL when memory ran out. */
 struct http_link *http_link_open(struct http_wait *w, int fd, bool plain);
+/* The client behind a proxy, which may be another one with each request. */
+void http_link_name(struct http_wait *w, struct http_link *l, const char *address);
 /* Open connections, in all and from the address of `l`. */
 size_t http_link_count(struct http_wait *w, const struct http_link *l, size_t *same_address);
 void http_link_close(struct http_wait *w, struct http_link *l);

@@ -25,7 +25,7 @@ def sockets_of(daemon):
 def ask(daemon, word, body):
     text = json.dumps(body).encode()
     s = daemon.connect()
-    s.sendall(b"POST /v1/images?format=%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+    s.sendall(b"POST /v1/images?format=%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
               % (word.encode(), len(text)) + text)
     return s
 

@@ -72,6 +72,18 @@ static json_t *labels_json(const struct model *m)
     return labels;
 }
 
+/* Its tuned ways, each by the method and the steps that a request names. */
+static json_t *tuned_json(const struct model *m)
+{
+    json_t *tuned = json_array();
+    for (int i = 0; i < model_description(m)->tuned_count; i++)
+        json_array_append_new(
+            tuned, json_pack("{s:s, s:i}", "method",
+                             ode_method_name(model_description(m)->tuned[i].method), "steps",
+                             model_tuned_steps(m, i)));
+    return tuned;
+}
+
 static json_t *loaded_model_json(const struct engine_model *em)
 {
     /* "created" and "owned_by" are for clients of OpenAI's interface, which read this list too */
@@ -80,15 +92,15 @@ static json_t *loaded_model_json(const struct engine_model *em)
     struct model_solver solver = model_solver_default(m);
     return json_pack(
         "{s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:{s:i, s:i, s:i}, s:I, s:I, s:s, s:s, s:o, "
-        "s:o}",
+        "s:o, s:o}",
         "id", engine_model_name(em), "object", "model", "created",
         (json_int_t)engine_model_loaded_at(em), "owned_by", "pfgmd", "name", engine_model_name(em),
         "state", "ready", "family", ckpt_family_name(model_description(m)->family), "sha256",
         model_sha256(m), "shape", "channels", shape.channels, "height", shape.height, "width",
         shape.width, "parameters", (json_int_t)model_parameters(m), "bytes",
         (json_int_t)model_bytes(m), "kernel", model_kernel_id(m), "precision",
-        model_precision_name(m), "default_solver", engine_solver_json(&solver), "labels",
-        labels_json(m));
+        model_precision_name(m), "default_solver", engine_solver_json(&solver), "tuned",
+        tuned_json(m), "labels", labels_json(m));
 }
 
 /* What came of the last reload, on an object that is there; the object, or NULL. */
@@ -244,7 +256,6 @@ void http_info_version(struct http_app *app, const struct http_request *q, struc
 
 void http_info_metrics(struct http_app *app, const struct http_request *q, struct http_reply *r)
 {
-    (void)q;
     size_t ignored;
     const struct http_metrics_state state = {
         .engine = app->engine,
@@ -258,6 +269,8 @@ void http_info_metrics(struct http_app *app, const struct http_request *q, struc
     r->content_type = HTTP_METRICS_TYPE;
     if (http_metrics_text(&app->metrics, &state, &r->body, NULL) != 0)
         http_reply_fail(r);
+    else
+        http_metrics_select(q->target.query, &r->body);
 }
 
 extern const unsigned char http_openapi[];

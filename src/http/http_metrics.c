@@ -2,6 +2,8 @@
  * and samples of a name stand together. Rows of zero are left out where a family has labels. */
 #include "http_metrics.h"
 
+#include "http_target.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -284,4 +286,42 @@ int http_metrics_text(struct http_metrics *m, const struct http_metrics_state *s
     queue_families(&w, &stats);
     model_families(&w, s->engine);
     return w.bad ? -1 : http_process_text(out, e);
+}
+
+/* Whether one of the values of "name[]" is the name; `any` tells whether there are values at all. */
+static bool is_named(const char *query, const char *name, size_t length, bool *any)
+{
+    char key[16], value[128];
+    size_t at = 0;
+    while (http_query_next(query, &at, key, sizeof key, value, sizeof value)) {
+        if (strcmp(key, "name[]") != 0)
+            continue;
+        *any = true;
+        if (strlen(value) == length && memcmp(value, name, length) == 0)
+            return true;
+    }
+    return false;
+}
+
+void http_metrics_select(const char *query, struct buf *text)
+{
+    static const char help[] = "# HELP ";
+    char *to = (char *)text->data;
+    const char *end = to + text->length;
+    bool keep = true, any = false;
+    for (const char *line = to, *next; line < end; line = next) {
+        const char *feed = memchr(line, '\n', (size_t)(end - line));
+        next = feed ? feed + 1 : end;
+        const char *name = line + sizeof help - 1;
+        if (name < next && memcmp(line, help, sizeof help - 1) == 0) { /* a family begins */
+            keep = is_named(query, name, strcspn(name, " \n"), &any);
+            if (!any)
+                return;
+        }
+        if (keep) {
+            memmove(to, line, (size_t)(next - line));
+            to += next - line;
+        }
+    }
+    text->length = (size_t)(to - (char *)text->data);
 }

@@ -47,6 +47,9 @@ struct http_metrics_state {
 /* Appends the text (version 0.0.4 of the format); the last byte is a line feed. */
 int http_metrics_text(struct http_metrics *m, const struct http_metrics_state *state,
                       struct buf *out, struct err *e);
+/* Leaves of a text only the families that the values of "name[]" in the query name; all of them
+ * when there is none. */
+void http_metrics_select(const char *query, struct buf *text);
 #define HTTP_METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 #define HTTP_METRICS_MAX ((size_t)4 << 20)
 

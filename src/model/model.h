@@ -76,6 +76,8 @@ struct model_choice {
  * model_solver_check's. */
 int model_solver_choose(const struct model *m, const struct model_choice *choice,
                         struct model_solver *out, struct err *e);
+/* The steps by which a request names the description's tuned way i. */
+int model_tuned_steps(const struct model *m, int i);
 /* Before a check: gives the schedule `tuned` the nodes that the checkpoint has for the steps,
  * unless it has some; they last as long as the model. ERR_INPUT when it has none. */
 int model_solver_settle(const struct model *m, struct model_solver *solver, struct err *e);

@@ -20,16 +20,16 @@
 #define DEFAULT_STEPS_TUNED 20
 #define OTHER_STEPS 100 /* of a method that is named without them, as in the reference */
 
-/* The steps that a tuned way is called by: a last one to zero counts. */
-static int tuned_steps(const struct model *m, const struct ckpt_tuned *tuned)
+/* A last one to zero counts. */
+int model_tuned_steps(const struct model *m, int i)
 {
-    return tuned->steps + (m->family->to_zero ? 1 : 0);
+    return m->description.tuned[i].steps + (m->family->to_zero ? 1 : 0);
 }
 
 static const struct ckpt_tuned *tuned_find(const struct model *m, int steps)
 {
     for (int i = 0; i < m->description.tuned_count; i++)
-        if (tuned_steps(m, &m->description.tuned[i]) == steps)
+        if (model_tuned_steps(m, i) == steps)
             return &m->description.tuned[i];
     return NULL;
 }

@@ -26,6 +26,20 @@ def check_sums(test, m):
 
 
 class MetricsText(unittest.TestCase):
+    def test_the_families_that_are_named_and_no_others(self):
+        with Daemon() as daemon:
+            daemon.images({"seed": 1})
+            daemon.settled()
+            some = daemon.get("/metrics?name[]=pfgmd_slots&x=y&name[]=pfgmd_images_total&name%5B%5D=process_threads")
+            names = set(re.findall(rb"^# TYPE (\S+)", some.body, re.M))
+            self.assertEqual(names, {b"pfgmd_slots", b"pfgmd_images_total", b"process_threads"})
+            for line in some.body.splitlines():
+                self.assertTrue(any(n in line for n in names), line)
+            self.assertIn(b'outcome="ok"} 1\n', some.body)
+            self.assertLess(len(some.body), 1200)
+            self.assertEqual(daemon.get("/metrics?name[]=pfgmd_slot").body, b"")
+            self.assertGreater(len(daemon.get("/metrics?name=pfgmd_slots").body), 5000)
+
     def test_a_mix_of_everything_adds_up_triton_6494(self):
         with Daemon("--workers", "2", "--batch", "2", "--queue", "6") as daemon:
             slow = {"solver": ENDLESS}

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { createServer, request } from "node:http";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -84,6 +85,7 @@ test("the same seed gives the same image, from the form and from the gallery", a
   assert.equal(await page.locator("#now img").nth(1).getAttribute("src"), first);
   assert.equal(await page.locator("#past li").count(), 2);
   await page.locator("#past li button").nth(1).click();
+  await page.click("#big-again");
   await page.getByText("the same bytes, made anew").waitFor();
   assert.equal(await page.locator("#big-image").getAttribute("src"), first);
   await shot(page, "enlarged");
@@ -219,7 +221,7 @@ test("a mistake is told in words", async () => {
   await page.fill("#t_max", "0.0001");
   await page.click("#go");
   await page.locator("#status.bad").waitFor();
-  assert.match(await page.textContent("#status"), /t_max/);
+  assert.match(await page.textContent("#status"), /^t from: .*"t to"/);
   await shot(page, "mistake");
   assert.equal(page.complaints.filter(c => !c.includes("422")).length, 0);
 });
@@ -265,6 +267,126 @@ test("a model of the plane shows points and their ways", async () => {
     await shot(page, "plane-" + colorScheme);
     assert.deepEqual(page.complaints, []);
   }
+});
+
+test("the browser shows a field that is wrong, also where it lies folded away", async () => {
+  const page = await open();
+  await page.click("summary");
+  await page.fill("#temperature", "99");
+  await page.evaluate(() => { document.querySelector("details").open = false; });
+  await page.click("#go");
+  await page.locator("#status.bad").waitFor();
+  assert.match(await page.textContent("#status"), /^Temperature: /);
+  assert.equal(await page.locator("#temperature").isVisible(), true);
+  await page.fill("#temperature", "");
+  await page.fill("#rtol", "-1"); // and what does not belong to the method is not in the way
+  await page.selectOption("#method", "euler");
+  await sample(page, 1);
+  assert.deepEqual(page.complaints, []);
+});
+
+test("opening an image asks the server nothing, and begins at its top", async () => {
+  const page = await open({ viewport: { width: 360, height: 500 } });
+  await sample(page, 1);
+  const asked = [];
+  page.on("request", r => r.method() === "POST" && asked.push(r.url()));
+  await images(page).first().click();
+  assert.equal(await page.evaluate(() => document.getElementById("big").scrollTop), 0);
+  assert.equal(await page.evaluate(() => document.activeElement.id), "big-title");
+  const box = await page.locator("#big-title").boundingBox();
+  assert.ok(box.y >= 0 && box.y < 200, String(box.y));
+  await page.evaluate(() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 100))));
+  assert.deepEqual(asked, []);
+  await shot(page, "viewer");
+  await page.click("#big-again");
+  await page.getByText("the same bytes, made anew").waitFor();
+  assert.equal(asked.length, 1);
+  await page.keyboard.press("Escape");
+  assert.equal(await page.locator("#big").isVisible(), false);
+  assert.deepEqual(page.complaints, []);
+});
+
+test("a tuned schedule is offered to the method that it was found for", async () => {
+  const page = await open(), offered = () => page.locator("#schedule option[value=tuned]").count();
+  await page.click("summary");
+  const { tuned: [way] } = (await (await fetch(address + "/v1/models")).json()).data[0];
+  assert.equal(await offered(), 1);
+  await page.selectOption("#schedule", "tuned");
+  await page.selectOption("#method", "euler");
+  assert.deepEqual([await offered(), await page.inputValue("#schedule")], [0, ""]);
+  await page.selectOption("#method", way.method);
+  assert.equal(await offered(), 1);
+  assert.match(await page.textContent("#schedule option[value=tuned]"), new RegExp(`^tuned, .*\\b${way.steps}\\b.* steps$`));
+  await page.selectOption("#model", "plane");
+  assert.equal(await offered(), 0);
+  assert.deepEqual(page.complaints, []);
+});
+
+test("a server that is gone is told in words", async () => {
+  const page = await open();
+  await sample(page, 1);
+  await page.route("**/v1/**", r => r.abort());
+  for (const [button, status] of [["#go", "#status"], ["#walk", "#way-status"]]) {
+    await page.fill("#a_seed", "1");
+    await page.fill("#b_seed", "2");
+    await page.click(button);
+    await page.locator(status + ".bad").waitFor();
+    assert.match(await page.textContent(status), /^The server does not answer/);
+  }
+  await page.unroute("**/v1/**");
+  await page.route("**/v1/images", r => r.fulfill({ contentType: "text/event-stream", body: "id: 1\nevent: started\ndata: {}\n\n" }));
+  await page.click("#go");
+  await page.getByText("The connection to the server broke off").waitFor();
+  await page.route("**/v1/images", r => r.fulfill({ status: 502, contentType: "text/html", body: "<h1>Bad gateway</h1>" }));
+  await page.click("#go");
+  await page.getByText("The server answered 502").waitFor();
+  await shot(page, "gone");
+});
+
+test("the figures of the server are small and do not lag", async () => {
+  const page = await open(), sizes = [];
+  page.on("response", async r => r.url().includes("/metrics") && sizes.push((await r.body()).length));
+  const made = () => page.evaluate(() => Number(/made ([0-9]+)/.exec(document.getElementById("figures").textContent)?.[1]));
+  await page.waitForFunction(() => /made [0-9]/.test(document.getElementById("figures").textContent));
+  const before = await made(), begun = Date.now();
+  await sample(page, 3);
+  await page.waitForFunction(n => document.getElementById("figures").textContent.endsWith(`made ${n}`), before + 3);
+  console.log(`figures within ${Date.now() - begun} ms of the button, ${Math.max(...sizes)} bytes each`);
+  assert.ok(Math.max(...sizes) < 2000);
+  await page.evaluate(() => { window.asked = 0; const inner = window.fetch; window.fetch = (...a) => { window.asked++; return inner(...a); }; });
+  await page.fill("#n", "1"); // one that is cancelled is not made
+  await page.evaluate(() => { const inner = order; window.order = order = () => Object.assign(inner(), { solver: { method: "euler", steps: 100000, max_nfe: 10000000 } }); });
+  await page.click("#go");
+  await page.getByText(/slots 1 of/).waitFor();
+  await page.click("#cancel");
+  await page.getByText(/slots 0 of/).waitFor();
+  assert.equal(await made(), before + 3);
+  assert.deepEqual(page.complaints, []);
+});
+
+/* The daemon below a path of another server's, as proxies have it. */
+test("the page below a path asks below that path", async () => {
+  const seen = [], proxy = createServer((q, r) => {
+    seen.push(q.url);
+    if (!/^[/]one[/]two([/]|$)/.test(q.url)) { r.writeHead(404).end(); return; }
+    const onward = request(address + (q.url.slice("/one/two".length) || "/"), { method: q.method, headers: { ...q.headers, host: new URL(address).host, origin: address } },
+      a => { r.writeHead(a.statusCode, a.headers); a.pipe(r); });
+    q.pipe(onward);
+  });
+  await new Promise(r => proxy.listen(0, "127.0.0.1", r));
+  const there = "http://127.0.0.1:" + proxy.address().port;
+  for (const path of ["/one/two/", "/one/two"]) {
+    const context = await browser.newContext(), page = await context.newPage();
+    await page.goto(there + path);
+    await page.waitForFunction(() => document.getElementById("state").textContent === "ready" && document.getElementById("model").options.length > 0);
+    await page.fill("#n", "1");
+    await page.click("#go");
+    await page.waitForFunction(() => document.querySelectorAll("#now li button:enabled").length === 1);
+    await context.close();
+  }
+  assert.deepEqual(seen.filter(p => !p.startsWith("/one/two")), []);
+  proxy.closeAllConnections();
+  proxy.close();
 });
 
 test("a key is asked for where one is needed", async () => {

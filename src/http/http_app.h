@@ -2,7 +2,8 @@
  *
  * A request arrives here complete and parsed as far as HTTP goes; a handler fills a reply. The HTTP
  * library is not visible: http_exchange.c is the only place where both worlds meet. Handlers run on
- * the server's threads and never wait; work is handed to the engine through a ticket. */
+ * the server's threads and never wait; large bodies are read on a thread of their own
+ * (http_reader.h), and work is handed to the engine through a ticket. */
 #ifndef HTTP_APP_H
 #define HTTP_APP_H
 
@@ -15,6 +16,7 @@
 #include "http_metrics.h"
 #include "http_negotiate.h"
 #include "http_order.h"
+#include "http_reader.h"
 #include "http_server.h"
 #include "http_target.h"
 #include "http_wait.h"
@@ -44,6 +46,7 @@ struct http_app {
     struct http_links links;
     struct http_metrics metrics;
     struct http_wait wait;
+    struct http_reader reader;
 };
 
 /* What a route that goes through the flow does; the names are http_flow.h's. */
@@ -122,6 +125,7 @@ struct http_work {
     struct http_openai openai;
     struct http_kserve kserve;
     struct http_flow flow;
+    struct engine_order asked;  /* what has been read and not yet submitted; holds its model */
     char etag[SHA256_HEX_SIZE]; /* of what GET answers, or empty */
     struct http_ticket *ticket; /* NULL when there is none */
     size_t charged;             /* images that the key has paid for and no ticket has taken on */
@@ -193,11 +197,14 @@ void http_cors_preflight(const struct http_request *q, struct http_reply *r);
 void http_cors_headers(const struct http_app *app, const struct http_request *q,
                        struct http_reply *r);
 
-/* http_images.c: POST /v1/images and GET /v1/images/{seed}/{index} in two halves. Begin reads the
- * fields and submits: false means that the reply is complete, else the answer follows when the
- * ticket of `work` has news. */
-bool http_images_begin(struct http_app *app, struct http_request *q, bool by_get,
-                       struct http_work *work, struct http_reply *r);
+/* http_images.c: what goes through the engine, in steps; where one returns false the reply is
+ * complete. Read makes an order of the request's bytes, which may take long and is done on any
+ * thread. Begin charges and submits it; then the answer follows when the ticket of `work` has news.
+ */
+bool http_images_read(struct http_app *app, struct http_request *q, bool by_get,
+                      struct http_work *work, struct http_reply *r);
+bool http_images_begin(struct http_app *app, const struct http_request *q, struct http_work *work,
+                       struct http_reply *r);
 /* Hands an order, whose images have been charged, to the engine under a new ticket of `work`, which
  * pays for them from then on. -1: there is no ticket. */
 int http_images_submit(struct http_app *app, const struct http_request *q, struct http_work *work,

@@ -9,7 +9,10 @@
  * Refusals that leave the framing in doubt, and those to a client that waits for "100 Continue",
  * are sent at once and close the connection. Other refusals come after the body has been read and
  * dropped, so that the connection stays usable and the client, still writing, does not lose the
- * answer to a reset. A body over the limit is read on for a while for the same reason. */
+ * answer to a reset. A body over the limit is read on for a while for the same reason.
+ *
+ * A large body is made sense of by the reader's thread (http_reader.h) while the connection sleeps,
+ * so the exchange can neither end nor be touched by anybody else until that is done. */
 #include "http_exchange.h"
 #include "http_flow.h"
 #include "http_kserve.h"
@@ -372,6 +375,40 @@ static enum MHD_Result on_body(struct http_exchange *x, const char *data, size_t
     return MHD_YES;
 }
 
+static enum MHD_Result on_work(struct http_exchange *x, struct MHD_Connection *connection);
+
+/* The body has been read. */
+static enum MHD_Result on_read(struct http_exchange *x, struct MHD_Connection *connection)
+{
+    free_body(x);
+    if (x->gone) {
+        x->reply.status = CLIENT_GONE;
+        return MHD_NO;
+    }
+    if (!x->asks || !http_images_begin(x->app, &x->request, &x->work, &x->reply))
+        return send_reply(x, connection);
+    x->stage = HTTP_STAGE_WORK;
+    return on_work(x, connection);
+}
+
+/* On the reader's thread. The connection sleeps, so nobody else touches the exchange until it is
+ * woken, and it cannot end. */
+static void read_aside(void *context, bool stopping)
+{
+    struct http_exchange *x = context;
+    struct http_problem p;
+    x->gone = http_link_left(x->link);
+    if (stopping) {
+        http_problem_init(&p);
+        http_app_ready(x->app, &p);
+        http_problem_reply(&p, x->request.id, &x->reply);
+    } else if (!x->gone) {
+        x->asks = http_images_read(x->app, &x->request, false, &x->work, &x->reply);
+        x->gone = http_link_left(x->link);
+    }
+    x->app->wait.resume(x->asleep);
+}
+
 /* The request is complete. */
 static enum MHD_Result on_request_end(struct http_exchange *x, struct MHD_Connection *connection)
 {
@@ -381,16 +418,20 @@ static enum MHD_Result on_request_end(struct http_exchange *x, struct MHD_Connec
         x->request.route->answer(x->app, &x->request, &x->reply);
         return send_reply(x, connection);
     }
-    bool by_get = strcmp(x->method, "POST") != 0;
-    bool begun = http_images_begin(x->app, &x->request, by_get, &x->work, &x->reply);
-    free_body(x);
-    if (!begun)
-        return send_reply(x, connection);
-    x->stage = HTTP_STAGE_WORK;
-    return MHD_YES;
+    x->stage = HTTP_STAGE_READ;
+    if (x->request.body.length > HTTP_READ_AT_ONCE) {
+        x->asleep = connection;
+        x->reading.run = read_aside;
+        x->reading.context = x;
+        http_link_phase(&x->app->wait, x->link, HTTP_PHASE_WORK);
+        x->app->wait.suspend(connection);
+        http_reader_put(&x->app->reader, &x->reading);
+        return MHD_YES;
+    }
+    x->asks =
+        http_images_read(x->app, &x->request, strcmp(x->method, "POST") != 0, &x->work, &x->reply);
+    return on_read(x, connection);
 }
-
-static enum MHD_Result on_work(struct http_exchange *x, struct MHD_Connection *connection);
 
 /* The first of two requests has ended well: on to the second. */
 static enum MHD_Result go_on(struct http_exchange *x, struct MHD_Connection *connection)
@@ -442,12 +483,9 @@ enum MHD_Result http_exchange_access(void *context, struct MHD_Connection *conne
         return MHD_NO; /* no memory when it began */
     if (x->stage == HTTP_STAGE_HEAD)
         return on_head(x, connection, method, version);
-    if (x->stage == HTTP_STAGE_BODY) {
-        if (*size > 0)
-            return on_body(x, data, size);
-        enum MHD_Result result = on_request_end(x, connection);
-        if (x->stage != HTTP_STAGE_WORK)
-            return result;
-    }
+    if (x->stage == HTTP_STAGE_BODY)
+        return *size > 0 ? on_body(x, data, size) : on_request_end(x, connection);
+    if (x->stage == HTTP_STAGE_READ)
+        return on_read(x, connection);
     return x->stage == HTTP_STAGE_WORK ? on_work(x, connection) : MHD_NO;
 }

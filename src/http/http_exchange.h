@@ -18,7 +18,13 @@ struct http_listener {
     bool loopback; /* only this machine reaches it */
 };
 
-enum http_stage { HTTP_STAGE_HEAD, HTTP_STAGE_BODY, HTTP_STAGE_WORK, HTTP_STAGE_ANSWERED };
+enum http_stage {
+    HTTP_STAGE_HEAD,
+    HTTP_STAGE_BODY,
+    HTTP_STAGE_READ, /* asleep: a large body is the reader's */
+    HTTP_STAGE_WORK,
+    HTTP_STAGE_ANSWERED
+};
 
 struct http_exchange {
     struct http_app *app;
@@ -33,6 +39,10 @@ struct http_exchange {
     bool refused; /* the reply is decided; the body is dropped */
     size_t body_seen;
     bool large; /* it holds one of the large bodies that there may be */
+    struct http_reading reading;
+    struct MHD_Connection *asleep; /* until that has been done */
+    bool asks;                     /* it has been, and there is an order; else a reply */
+    bool gone;                     /* the client left meanwhile */
     struct http_work work;
     struct http_stream *stream; /* of an answer in pieces */
     bool timed;                 /* its work has ended, and took: */

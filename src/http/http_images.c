@@ -1,6 +1,6 @@
-/* POST /v1/images and GET /v1/images/{seed}/{index}. Begin: body or query → order → engine. Finish:
- * images → JSON or PNG; what is sent in pieces is http_stream.c's. Between the two the connection
- * sleeps and no thread waits. */
+/* POST /v1/images and GET /v1/images/{seed}/{index}. Read: body or query → order. Begin: order →
+ * engine. Finish: images → JSON or PNG; what is sent in pieces is http_stream.c's. Between the last
+ * two the connection sleeps and no thread waits. */
 #include "http_answer.h"
 #include "http_body.h"
 #include "http_flow.h"
@@ -261,39 +261,61 @@ int http_images_submit(struct http_app *app, const struct http_request *q, struc
     return -1;
 }
 
+/* Lets go of what only the way to the engine needed. */
+static void settle(struct http_work *work)
+{
+    engine_model_release(work->asked.model);
+    work->asked = (struct engine_order){0};
+    http_kserve_clear(work);
+    http_flow_settle(work);
+}
+
 void http_images_end(struct http_app *app, const struct http_request *q, struct http_work *work)
 {
     http_keys_return(&app->keys, q->client, work->charged);
     work->charged = 0;
+    settle(work);
     http_flow_clear(work);
 }
 
-bool http_images_begin(struct http_app *app, struct http_request *q, bool by_get,
-                       struct http_work *work, struct http_reply *r)
+bool http_images_read(struct http_app *app, struct http_request *q, bool by_get,
+                      struct http_work *work, struct http_reply *r)
 {
     struct http_problem p;
-    struct engine_order order = {0};
-    struct err e = {0};
-    bool begun = false;
     http_problem_init(&p);
     http_reply_header(r, "Vary", "Accept");
     work->by_get = by_get;
-    if (http_app_ready(app, &p) == 0 && read_order(app, q, work, &order, &p) == 0 &&
-        !is_known(q, work, &order, r) &&
-        http_keys_charge(&app->keys, q->client, order.n + http_flow_later(work), &p) == 0) {
-        work->charged = order.n + http_flow_later(work);
-        begun = http_images_submit(app, q, work, &order, &e) == 0;
-        if (!begun) {
-            http_images_end(app, q, work);
-            http_answer_refusal(app, &e, &p);
-        }
-    }
-    engine_model_release(order.model);
-    http_kserve_clear(work);
-    http_flow_settle(work);
+    const bool read = http_app_ready(app, &p) == 0 &&
+                      read_order(app, q, work, &work->asked, &p) == 0 &&
+                      !is_known(q, work, &work->asked, r);
     buf_free(&q->body);
-    if (!begun && r->status == 0)
+    if (!read) {
+        settle(work);
+        if (r->status == 0)
+            http_problem_reply(&p, q->id, r);
+    }
+    return read;
+}
+
+bool http_images_begin(struct http_app *app, const struct http_request *q, struct http_work *work,
+                       struct http_reply *r)
+{
+    struct http_problem p;
+    struct err e = {0};
+    const size_t n = work->asked.n + http_flow_later(work);
+    bool begun = false;
+    http_problem_init(&p);
+    if (http_keys_charge(&app->keys, q->client, n, &p) == 0) {
+        work->charged = n;
+        begun = http_images_submit(app, q, work, &work->asked, &e) == 0;
+        if (!begun)
+            http_answer_refusal(app, &e, &p);
+    }
+    settle(work);
+    if (!begun) {
+        http_images_end(app, q, work);
         http_problem_reply(&p, q->id, r);
+    }
     return begun;
 }
 

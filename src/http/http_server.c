@@ -134,14 +134,25 @@ static struct http_listener *listen_on(struct http_server *s, int fd, unsigned w
     return NULL;
 }
 
-static int app_init(struct http_app *app, struct engine *g, const struct http_options *o,
-                    struct err *e)
+static int start_threads(struct http_app *app, struct err *e)
 {
+    const struct http_options *o = app->options;
     /* The library's own time-out counts silence; these bound what trickles. A head may take as long
      * as a body, after the silence that is allowed before it. */
     const int limits_s[HTTP_PHASES] = {[HTTP_PHASE_HEAD] = o->idle_s + o->read_s,
                                        [HTTP_PHASE_BODY] = o->read_s,
                                        [HTTP_PHASE_SEND] = o->idle_s + 10 * o->read_s};
+    if (http_wait_start(&app->wait, suspend, resume, limits_s, e) != 0)
+        return -1;
+    if (http_reader_start(&app->reader, e) == 0)
+        return 0;
+    http_wait_stop(&app->wait);
+    return -1;
+}
+
+static int app_init(struct http_app *app, struct engine *g, const struct http_options *o,
+                    struct err *e)
+{
     app->engine = g;
     app->options = o;
     atomic_store(&app->state, HTTP_STATE_LOADING);
@@ -152,8 +163,7 @@ static int app_init(struct http_app *app, struct engine *g, const struct http_op
     http_keys_init(&app->keys);
     http_links_init(&app->links, o->link_lifetime_s);
     if ((o->keys_file && *o->keys_file && http_keys_read(&app->keys, o->keys_file, e) != 0) ||
-        http_links_read(&app->links, o->link_secret, e) != 0 ||
-        http_wait_start(&app->wait, suspend, resume, limits_s, e) != 0) {
+        http_links_read(&app->links, o->link_secret, e) != 0 || start_threads(app, e) != 0) {
         http_keys_clear(&app->keys);
         http_links_clear(&app->links);
         return -1;
@@ -166,6 +176,7 @@ static int app_init(struct http_app *app, struct engine *g, const struct http_op
 static void app_clear(struct http_app *app)
 {
     http_wait_stop(&app->wait);
+    http_reader_clear(&app->reader);
     http_metrics_clear(&app->metrics);
     http_keys_clear(&app->keys);
     http_links_clear(&app->links);
@@ -334,6 +345,7 @@ void http_server_stop(struct http_server *s)
         if (fd != MHD_INVALID_SOCKET && count < 16)
             fds[count++] = fd;
     }
+    http_reader_stop(&s->app.reader);
     http_wait_wake_all(&s->app.wait);
     http_server_wait_idle(s, 500);
     http_wait_wake_all(&s->app.wait);

@@ -19,6 +19,7 @@
 
 #define TICK_NS 100000000
 #define ENDED_NS 1000000000
+#define LEFT (POLLRDHUP | POLLHUP | POLLERR)
 
 static void unlock_and_free_if_last(struct http_wait *w, struct http_ticket *t)
 {
@@ -289,6 +290,12 @@ bool http_link_cut(struct http_wait *w, const struct http_link *l)
     return cut;
 }
 
+bool http_link_left(const struct http_link *l)
+{
+    struct pollfd look = {.fd = l->fd, .events = POLLRDHUP};
+    return poll(&look, 1, 0) > 0 && (look.revents & LEFT);
+}
+
 void http_wait_count(struct http_wait *w, int change)
 {
     pthread_mutex_lock(&w->lock);
@@ -359,7 +366,7 @@ static size_t find_gone(struct http_wait *w, struct look *k)
     if (n == 0 || poll(k->fds, (nfds_t)n, 0) <= 0)
         return 0;
     for (size_t i = 0; i < n; i++)
-        if (k->fds[i].revents & (POLLRDHUP | POLLHUP | POLLERR)) {
+        if (k->fds[i].revents & LEFT) {
             k->tickets[i]->holders++;
             k->tickets[i]->gone = true;
             k->tickets[gone++] = k->tickets[i];

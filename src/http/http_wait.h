@@ -103,6 +103,9 @@ void http_link_close(struct http_wait *w, struct http_link *l);
 void http_link_phase(struct http_wait *w, struct http_link *l, enum http_phase phase);
 /* Whether the watcher has ended it for lateness (after a 408, when a body was due). */
 bool http_link_cut(struct http_wait *w, const struct http_link *l);
+/* Whether the client has closed its side. For who knows that the connection is open, as one that
+ * sleeps is. */
+bool http_link_left(const struct http_link *l);
 /* Counts exchanges between their first byte and their end, for the drain. */
 void http_wait_count(struct http_wait *w, int change);
 size_t http_wait_exchanges(struct http_wait *w);

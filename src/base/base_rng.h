@@ -18,6 +18,7 @@ enum rng_purpose {
     RNG_LIKELIHOOD_PROBE = 5, /* the signs of a likelihood's probes, a bit each (rng_signs) */
     RNG_DEQUANTISE = 6, /* what is added to the bytes of a picture whose likelihood is asked */
     RNG_CHURN = 7,      /* the normals that a stochastic sampler adds, see rng_step_normals */
+    RNG_CIRCLE = 8,     /* the normals of the direction by which opposite latents are joined */
     /* Of training; the index is train_rng_index(step, …) where nothing else is said. They are part
      * of what makes a run resume to the same bytes. */
     RNG_TRAIN_SHUFFLE = 100,  /* index: epoch */

@@ -102,8 +102,8 @@ static int lay_way(const struct model *m, const struct cli_points *ends, size_t 
     if (!way->values)
         return err_fail_memory(e, frames * d * sizeof *way->values);
     way->n = frames;
-    for (size_t i = 0; i < frames; i++)
-        field_circle_between(d, ends->values, ends->values + d, (double)i / (double)(frames - 1),
+    for (size_t i = 0; i < frames; i++) /* by the seed that the daemon takes where none is given */
+        field_circle_between(d, ends->values, ends->values + d, (double)i / (double)(frames - 1), 0,
                              way->values + i * d);
     return 0;
 }

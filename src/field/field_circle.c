@@ -8,6 +8,7 @@
 #include "field_circle.h"
 
 #include "base_math.h"
+#include "base_rng.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -44,22 +45,23 @@ static double angle_of(double y, double x)
     return turns;
 }
 
-/* Half a turn from a to -a by way of an axis: out = cos(πs) u + sin(πs) e, times `length`. */
-static void go_around(size_t d, const double *a, double a_norm, double s, double length,
-                      double *out)
+/* Half a turn from a to -a by way of a direction e that is drawn: out = cos(πs) u + sin(πs) e,
+ * times `length`. */
+static void go_around(size_t d, const double *a, double a_norm, double s, uint64_t seed,
+                      double length, double *out)
 {
-    size_t axis = 0;
-    double sine, cosine, rest;
-    for (size_t i = 1; i < d; i++)
-        if (fabs(a[i]) < fabs(a[axis]))
-            axis = i;
-    const double share = a[axis] / a_norm; /* below 1 where d > 1 */
-    rest = sqrt(1.0 - share * share);
-    math_sincos_turn(s / 2.0, &sine, &cosine);
+    double sine, cosine, along = 0.0, square = 0.0;
+    rng_normals(seed, 0, RNG_CIRCLE, d, out);
+    for (size_t i = 0; i < d; i++)
+        along += out[i] * (a[i] / a_norm);
     for (size_t i = 0; i < d; i++) {
-        const double u = a[i] / a_norm, e = ((i == axis ? 1.0 : 0.0) - share * u) / rest;
-        out[i] = length * (cosine * u + sine * e);
+        out[i] -= along * (a[i] / a_norm);
+        square += out[i] * out[i];
     }
+    const double size = sqrt(square);
+    math_sincos_turn(s / 2.0, &sine, &cosine);
+    for (size_t i = 0; i < d; i++)
+        out[i] = length * (cosine * (a[i] / a_norm) + sine * (out[i] / size));
 }
 
 /* Half the angle between the directions of a and b, in turns; both have a norm. */
@@ -74,7 +76,8 @@ static double half_angle(size_t d, const double *a, double a_norm, const double 
     return angle_of(sqrt(apart), sqrt(together));
 }
 
-void field_circle_between(size_t d, const double *a, const double *b, double s, double *out)
+void field_circle_between(size_t d, const double *a, const double *b, double s, uint64_t seed,
+                          double *out)
 {
     if (s <= 0.0 || s >= 1.0) {
         memcpy(out, s <= 0.0 ? a : b, d * sizeof *out);
@@ -92,7 +95,7 @@ void field_circle_between(size_t d, const double *a, const double *b, double s, 
         for (size_t i = 0; i < d; i++)
             out[i] = length * (of_a / sine * (a[i] / a_norm) + of_b / sine * (b[i] / b_norm));
     } else if (half > 0.125 && d > 1) {
-        go_around(d, a, a_norm, s, length, out);
+        go_around(d, a, a_norm, s, seed, length, out);
     } else {
         for (size_t i = 0; i < d; i++) /* along one line, or from or to 0 */
             out[i] = (1.0 - s) * a[i] + s * b[i];

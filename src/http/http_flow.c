@@ -254,11 +254,11 @@ static int read_end(const json_t *end, size_t i, const struct model *m,
 }
 
 /* The latents of the way, into points [frames,d]. */
-static void fill_way(struct http_flow *flow, size_t d)
+static void fill_way(struct http_flow *flow, size_t d, uint64_t seed)
 {
     for (size_t k = 0; k < flow->frames; k++)
         field_circle_between(d, flow->ends, flow->ends + d, (double)k / (double)(flow->frames - 1),
-                             flow->points + k * d);
+                             seed, flow->points + k * d);
 }
 
 /* Puts `out`, which is to decode the way, aside, and makes of it the order that encodes the ends
@@ -311,7 +311,7 @@ static int begin_interpolation(struct http_app *app, struct http_flow *flow,
         return -1;
     if (flow->encoded[0] || flow->encoded[1])
         return encode_first(app, flow, out, p);
-    fill_way(flow, d);
+    fill_way(flow, d, out->seed);
     out->latents = flow->points;
     return 0;
 }
@@ -388,7 +388,7 @@ bool http_flow_follow(struct http_app *app, const struct http_request *q, struct
         if (flow->encoded[i])
             memcpy(flow->ends + i * d, engine_request_image(done, k++)->state,
                    d * sizeof *flow->ends);
-    fill_way(flow, d);
+    fill_way(flow, d, order.seed);
     order.latents = flow->points;
     free(flow->decode);
     flow->decode = NULL;

@@ -130,7 +130,9 @@ int train_listing_label(struct train_listing *l, const void *json, size_t length
                         struct err *e)
 {
     char *what = train_listing_path(l, "dataset.json", e);
-    json_t *root = what ? json_parse(json, length, what, e) : NULL;
+    /* a pair, of three values, takes some thirty bytes */
+    const struct json_bound bound = {4096 + length / 5, 1024 + length / 16};
+    json_t *root = what ? json_parse_bounded(json, length, bound, what, e) : NULL;
     const json_t *labels = json_object_get(root, "labels");
     int result = root ? 0 : -1;
     *told = labels != NULL;

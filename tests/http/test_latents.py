@@ -215,6 +215,25 @@ class Latents(SharedDaemon):
         default = self.ok(post(self.daemon, "/v1/interpolate", {"between": ends})).json()
         self.assertEqual((default["n"], len(default["images"])), (10, 10))
 
+    def test_opposite_ends_are_joined_by_a_drawn_direction(self):
+        """They went by way of a coordinate axis, all of the norm on one pixel."""
+        row, opposite = self.rows[0], [-x for x in self.rows[0]]
+        ends = {"between": [{"latent": b64(latents(row))}, {"latent": b64(latents(opposite))}], "frames": 5,
+                "dtype": "float32"}
+
+        def way(**more):
+            return self.ok(post(self.daemon, "/v1/interpolate?format=npy", {**ends, **more})).body
+        values = read_npy(way())[1]
+        self.assertLess(max(map(abs, values)), 3)
+        self.assertEqual(way(), way(seed=0))
+        self.assertNotEqual(way(), way(seed=1))
+        with tempfile.TemporaryDirectory() as folder:
+            file = os.path.join(folder, "two.npy")
+            with open(file, "wb") as f:
+                f.write(latents(row, opposite))
+            self.assertEqual(self.command(folder, "interpolate", "--latents", file, "--steps", "5", "--dtype", "float32"),
+                             way(layout="chw"))
+
     def test_between_images_and_in_every_format(self):
         ends = [{"image": b64(self.pngs[0])}, {"image": b64(self.pngs[2])}]
         body = {"between": ends, "frames": 3, "solver": TIGHT}

@@ -147,7 +147,7 @@ static void ten_steps_between_two_images_are_images(void **state)
     double between[STEPS * D];
     for (int k = 0; k < STEPS; k++)
         field_circle_between(D, engine_request_image(up, 0)->state,
-                             engine_request_image(up, 1)->state, (double)k / (STEPS - 1),
+                             engine_request_image(up, 1)->state, (double)k / (STEPS - 1), 0,
                              between + k * D);
     struct engine_order back = {.model = order.model,
                                 .n = STEPS,

@@ -1,18 +1,12 @@
 /* Filling and showing errors. No state, no locks: an error belongs to the caller that passed it. */
 #include "base_err.h"
 
+#include "base_text.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-/* Names and paths come from outside; a terminal must not obey what is in them. */
-static void make_printable(char *text)
-{
-    for (unsigned char *c = (unsigned char *)text; *c; c++)
-        if (*c < 0x20 || *c == 0x7f)
-            *c = '?';
-}
 
 int err_fail(struct err *e, enum err_code code, const char *at, const char *format, ...)
 {
@@ -24,8 +18,9 @@ int err_fail(struct err *e, enum err_code code, const char *at, const char *form
     va_start(args, format);
     vsnprintf(filled.text, sizeof filled.text, format, args);
     va_end(args);
-    make_printable(filled.at);
-    make_printable(filled.text);
+    /* Names and paths come from outside; a terminal must not obey what is in them. */
+    text_make_printable(filled.at);
+    text_make_printable(filled.text);
     *e = filled; /* last, so that `at` and the arguments may point into *e */
     return -1;
 }

@@ -27,7 +27,8 @@ struct err {
 };
 
 /* Fills `e` (which may be NULL) and returns -1, so that a failing function ends in one line:
- * `return err_fail(e, ERR_INPUT, path, "…")`. Control characters in the result become '?'. */
+ * `return err_fail(e, ERR_INPUT, path, "…")`. Control characters in the result,
+ * and bytes that are no UTF-8, become '?'. */
 int err_fail(struct err *e, enum err_code code, const char *at, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

@@ -238,3 +238,21 @@ bool file_name_ends(const char *path, const char *ending)
 
     return length > own && strcmp(path + length - own, ending) == 0;
 }
+
+int file_hold_standard(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
+            /* The lowest free number, which is fd; the other direction than the one of its use. */
+            int got = open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+            if (got != fd)
+                return -1;
+        }
+    return 0;
+}
+
+int file_flush_standard(void)
+{
+    errno = EIO; /* where an earlier failure's reason is forgotten */
+    return fflush(stdout) == 0 && !ferror(stdout) ? 0 : errno;
+}

@@ -43,6 +43,13 @@ size_t file_name_unfinished(const char *name);
 /* The three steps for bytes in memory. */
 int file_write_atomic(const char *path, const void *data, size_t length, struct err *e);
 
+/* Opens what is closed of descriptors 0 to 2, so that no file or socket gets their numbers and is
+ * written into as if it were standard output or standard error. Reading from or writing to what it
+ * opens fails, as it does with a closed one. -1 when it cannot. To be called first of all. */
+int file_hold_standard(void);
+/* Flushes standard output: 0, or the errno of what lost anything that was written to it. */
+int file_flush_standard(void);
+
 /* Whether the path has that ending and something before it: "a.png" and ".png". */
 bool file_name_ends(const char *path, const char *ending);
 

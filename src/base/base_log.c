@@ -1,19 +1,19 @@
-/* Log lines. One write(2) a line keeps lines whole between threads without a lock. A line that is
- * too long is cut in text; in JSON its longest values are, before they go in, so that every line
- * parses. */
+/* Log lines: how they look. A value that is too long is cut before it goes in, so that every line
+ * parses and no value pushes the fields behind it out of the line. base_log_queue.c writes them. */
 #include "base_log.h"
 
 #include "base_json.h"
+#include "base_log_queue.h"
+#include "base_text.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#define LINE_MAX_BYTES 1600
-#define VALUE_MAX 1200      /* bytes of a value in JSON */
+#define LINE_MAX_BYTES 4095 /* with its line feed what a pipe takes in one piece */
+#define VALUE_MAX 1200      /* bytes of a value */
 #define JSON_LINE_MAX 32768 /* escapes grow a value by six at most */
 
 static _Atomic int current_level = LOG_INFO;
@@ -55,20 +55,6 @@ int log_format_parse(const char *word, enum log_format *out)
     return i < 0 ? -1 : 0;
 }
 
-static void write_line(const void *line, size_t length)
-{
-    /* A log that cannot be written has nowhere to say so. */
-    ssize_t ignored = write(STDERR_FILENO, line, length);
-    (void)ignored;
-}
-
-static void clean(char *text, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-            text[i] = '?';
-}
-
 static size_t put_time(char *out, size_t size)
 {
     struct timespec now;
@@ -97,6 +83,7 @@ static bool is_absent(const struct log_field *f)
 {
     switch (f->kind) {
     case LOG_TEXT:
+    case LOG_MESSAGE:
         return !f->text || !*f->text;
     case LOG_MS:
         return f->number < 0.0;
@@ -108,6 +95,25 @@ static bool is_absent(const struct log_field *f)
     return false;
 }
 
+/* Whether a reader that splits fields at blanks, and keys from values at '=', would misread it. */
+static bool needs_quotes(const char *text, bool bare)
+{
+    for (size_t step; *text; text += step) {
+        step = text_sequence(text);
+        if (step == 0 || text_is_control(text, step) || strchr(bare ? " \"\\" : " \"\\=", *text))
+            return true;
+    }
+    return false;
+}
+
+static size_t put_text(char *line, size_t used, const struct log_field *f)
+{
+    char value[VALUE_MAX + 1];
+    const bool quoted = f->kind == LOG_TEXT && needs_quotes(f->text, f->bare);
+    text_escape(value, sizeof value, f->text, quoted);
+    return put(line, used, quoted ? "\"%s\"" : "%s", value);
+}
+
 static size_t put_field(char *line, size_t used, const struct log_field *f)
 {
     used = put(line, used, " ");
@@ -115,8 +121,8 @@ static size_t put_field(char *line, size_t used, const struct log_field *f)
         return put(line, used, "(%s)", f->key);
     if (!f->bare)
         used = put(line, used, "%s=", f->key);
-    if (f->kind == LOG_TEXT)
-        return put(line, used, "%s", f->text);
+    if (f->kind == LOG_TEXT || f->kind == LOG_MESSAGE)
+        return put_text(line, used, f);
     if (f->kind == LOG_INTEGER)
         return put(line, used, "%.0f", f->number);
     return f->bare ? put(line, used, "%.1fms", f->number) : put(line, used, "%.3f", f->number);
@@ -125,8 +131,7 @@ static size_t put_field(char *line, size_t used, const struct log_field *f)
 static json_t *text_json(const char *text)
 {
     char cut[VALUE_MAX + 1];
-    snprintf(cut, sizeof cut, "%s", text);
-    clean(cut, strlen(cut));
+    text_copy(cut, sizeof cut, text);
     return json_text(cut);
 }
 
@@ -134,6 +139,7 @@ static json_t *field_json(const struct log_field *f)
 {
     switch (f->kind) {
     case LOG_TEXT:
+    case LOG_MESSAGE:
         return text_json(f->text);
     case LOG_INTEGER:
         return json_integer((json_int_t)f->number);
@@ -145,12 +151,26 @@ static json_t *field_json(const struct log_field *f)
     return json_true();
 }
 
+/* JSON's own escapes leave DEL, C1 and the like as they are, which a terminal obeys. */
+static int escape_controls(const struct buf *from, struct buf *to)
+{
+    int bad = 0;
+    const char *at = (const char *)from->data;
+    for (size_t step, left = from->length; left && !bad; left -= step, at += step) {
+        step = text_sequence(at); /* never 0: text_copy saw to it */
+        bad = text_is_control(at, step) ? buf_format(to, NULL, "\\u%04x", text_code_point(at, step))
+                                        : buf_append(to, at, step, NULL);
+    }
+    return bad ? -1 : buf_string(to, "\n", NULL);
+}
+
 static void write_json(enum log_level level, const char *event, const struct log_field *fields,
                        size_t count)
 {
     char time[32];
-    struct buf line;
+    struct buf text, line;
     put_time(time, sizeof time);
+    buf_init(&text, JSON_LINE_MAX);
     buf_init(&line, JSON_LINE_MAX);
     json_t *o =
         json_pack("{s:s, s:s, s:s}", "time", time, "level", level_names[level], "event", event);
@@ -158,11 +178,12 @@ static void write_json(enum log_level level, const char *event, const struct log
     for (size_t i = 0; i < count && !bad; i++)
         if (!is_absent(&fields[i]))
             bad = json_object_set_new(o, fields[i].key, field_json(&fields[i]));
-    bad = bad || json_append(&line, o, 0, NULL) != 0 || buf_string(&line, "\n", NULL) != 0;
+    bad = bad || json_append(&text, o, 0, NULL) != 0 || escape_controls(&text, &line) != 0;
     json_decref(o);
     static const char failed[] =
         "{\"level\":\"error\",\"event\":\"log\",\"message\":\"out of memory\"}\n";
-    write_line(bad ? (const void *)failed : line.data, bad ? sizeof failed - 1 : line.length);
+    log_queue_put(bad ? (const void *)failed : line.data, bad ? sizeof failed - 1 : line.length);
+    buf_free(&text);
     buf_free(&line);
 }
 
@@ -181,20 +202,40 @@ void log_fields(enum log_level level, const char *event, const struct log_field 
     for (size_t i = 0; i < count; i++)
         if (!is_absent(&fields[i]))
             used = put_field(line, used, &fields[i]);
-    clean(line, used);
     line[used] = '\n';
-    write_line(line, used + 1);
+    log_queue_put(line, used + 1);
 }
 
 void log_line(enum log_level level, const char *format, ...)
 {
-    char text[LINE_MAX_BYTES];
+    char text[LINE_MAX_BYTES - 64];
     if ((int)level > current_level)
         return;
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    const struct log_field message = {"message", LOG_TEXT, true, text, 0.0};
+    const struct log_field message = {"message", LOG_MESSAGE, true, text, 0.0};
     log_fields(level, "log", &message, 1);
+}
+
+static void say_lost(uint64_t count)
+{
+    log_line(LOG_WARN, "%llu lines of the log were dropped, as standard error did not take them",
+             (unsigned long long)count);
+}
+
+int log_start(struct err *e)
+{
+    return log_queue_start(say_lost, e);
+}
+
+void log_stop(int timeout_ms)
+{
+    log_queue_stop(timeout_ms);
+}
+
+uint64_t log_dropped(void)
+{
+    return log_queue_dropped();
 }

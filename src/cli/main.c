@@ -6,6 +6,9 @@
  * about to write a file; the failed write shows when standard output is flushed at the end. The
  * locale is never set, so numbers are read and written alike everywhere. */
 #include "cli.h"
+
+#include "base_file.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -51,10 +54,9 @@ static void print_usage(FILE *to)
  */
 static int finish(int code)
 {
-    bool failed = fflush(stdout) != 0 || ferror(stdout);
-    int why = errno;
+    const int why = file_flush_standard();
 
-    if (!failed)
+    if (why == 0)
         return code;
     if (why != EPIPE)
         fprintf(stderr, "pfgm: cannot write to standard output: %s\n", strerror(why));
@@ -66,6 +68,8 @@ int main(int argc, char **argv)
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     const char *word = argc > 1 ? argv[1] : NULL;
 
+    if (file_hold_standard() != 0)
+        return CLI_EXIT_FAILED;
     sigaction(SIGPIPE, &ignore, NULL);
     if (!word) {
         print_usage(stderr);

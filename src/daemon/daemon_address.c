@@ -118,6 +118,8 @@ int daemon_address_listen_unix(const char *path, struct err *e)
     if (bound == 0 && listen(fd, 64) == 0)
         return fd;
     err_fail_errno(e, errno, path, "listen there");
+    if (bound == 0)
+        unlink(path);
     if (fd >= 0)
         close(fd);
     return -1;

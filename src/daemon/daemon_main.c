@@ -6,11 +6,12 @@
  * listener. Signals are blocked in every
  * thread and read from a signalfd, so no code ever runs inside a handler. The handlers that are
  * installed besides make sure that nothing is lost when the process is PID 1 of a container, for
- * which the kernel has no default actions.
+ * which the kernel has no default actions. The log is written by a thread of its own, so that
+ * nobody who reads it can hold the daemon up.
  *
  * SIGHUP: settings, keys, certificate and models are read again, and what is good takes the place
  * of the old. SIGTERM, SIGINT: no new work, what runs and what waits is finished (at most
- * drain_timeout), exit 0. A second one: exit at once. */
+ * drain_timeout), exit 0. A second one: exit at once, with 128 + its number. */
 #include "base_cpu.h"
 #include "base_file.h"
 #include "daemon_address.h"
@@ -36,7 +37,8 @@
 
 #define BODY_MAX ((size_t)1 << 20)
 #define PEM_MAX ((size_t)1 << 20)
-#define SPARE_FILES 64 /* descriptors for everything but connections */
+#define SPARE_FILES 64   /* descriptors for everything but connections */
+#define LOG_FLUSH_MS 300 /* for the last lines, at the end */
 enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_BAD_INPUT = 2 };
 
 struct pfgmd {
@@ -49,6 +51,7 @@ struct pfgmd {
     int signals; /* signalfd */
     int called;  /* eventfd: the admin listener wants something */
     _Atomic bool drain_wanted;
+    bool admin; /* its socket lies in the file system */
     bool loading, hangup;
     struct daemon_models models;
     struct buf certificate, key;
@@ -87,18 +90,32 @@ static void ignore_signal(int number)
     (void)number; /* never runs: the signals are blocked and read from the signalfd */
 }
 
+static void stop_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+}
+
+/* A signal that comes before the daemon can obey it waits until then; nothing is lost, and a stop
+ * is a stop from the first instruction on. */
+static void hold_signals(int how)
+{
+    sigset_t set;
+    stop_signals(&set);
+    pthread_sigmask(how, &set, NULL);
+}
+
 static int take_signals(struct err *e)
 {
     sigset_t set;
     struct sigaction action = {.sa_handler = ignore_signal};
-    sigemptyset(&set);
-    const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        sigaddset(&set, numbers[i]);
-        sigaction(numbers[i], &action, NULL);
-    }
+    stop_signals(&set);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd >= 0 ? fd : err_fail_errno(e, errno, "signals", "open a signalfd");
 }
@@ -212,15 +229,20 @@ static int start(struct pfgmd *d, struct err *e)
     if (daemon_address_parse(c->listen, &address, e) != 0 ||
         read_pem(c, &d->certificate, &d->key, e) != 0)
         return EXIT_BAD_INPUT;
-    fit_connections(c);
     d->signals = take_signals(e);
+    if (d->signals < 0 || log_start(e) != 0)
+        return EXIT_FAILED;
+    fit_connections(c);
     d->called = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     d->models.done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (d->signals < 0 || d->called < 0 || d->models.done < 0)
+    if (d->called < 0 || d->models.done < 0) {
+        err_fail_errno(e, errno, "the main thread", "open an eventfd");
         return EXIT_FAILED;
+    }
     int fd = open_sockets(c, shown, sizeof shown, &admin, e);
     if (fd < 0)
         return EXIT_FAILED;
+    d->admin = admin >= 0;
     const struct engine_options engine = {c->workers, c->batch, (size_t)c->queue};
     d->engine = engine_new(&engine, e);
     if (!d->engine) {
@@ -297,23 +319,41 @@ static void hang_up(struct pfgmd *d)
     daemon_config_clear(&fresh.config);
 }
 
-static void exit_at_once(int number)
+static void remove_admin_socket(struct pfgmd *d)
 {
-    log_line(LOG_WARN, "second signal: exit at once");
-    _exit(128 + number);
+    if (d->admin)
+        unlink(d->config->admin);
+    d->admin = false;
+}
+
+static _Noreturn void leave_at_once(struct pfgmd *d, int code)
+{
+    remove_admin_socket(d);
+    log_stop(LOG_FLUSH_MS);
+    _exit(code);
+}
+
+/* What a stop does between two looks at what it waits for. */
+static void breathe(struct pfgmd *d)
+{
+    int number = next_stop_signal(d);
+    if (number) {
+        log_line(LOG_WARN, "second signal: exit at once");
+        leave_at_once(d, 128 + number);
+    }
+    if (http_server_alive(d->server))
+        daemon_notify_alive();
 }
 
 /* The time in which load balancers learn that this one is not ready. */
 static void delay_drain(struct pfgmd *d, int64_t end_ns)
 {
     struct pollfd watch = {.fd = d->signals, .events = POLLIN};
-    while (clock_ns() < end_ns) {
-        if (poll(&watch, 1, (int)((end_ns - clock_ns()) / 1000000) + 1) < 0 && errno != EINTR)
+    const int alive_ms = daemon_notify_interval_ms();
+    for (int64_t left_ms; (left_ms = (end_ns - clock_ns()) / 1000000) > 0; breathe(d))
+        if (poll(&watch, 1, (int)(alive_ms < 0 || left_ms < alive_ms ? left_ms : alive_ms)) < 0 &&
+            errno != EINTR)
             return;
-        int number = next_stop_signal(d);
-        if (number)
-            exit_at_once(number);
-    }
 }
 
 /* After SIGTERM: until nothing is queued or live, the time is up, or the second signal. */
@@ -332,11 +372,7 @@ static void drain(struct pfgmd *d)
     log_line(LOG_INFO, "stopping: no new work, finishing what runs for at most %d s", timeout_s);
     int64_t end = clock_ns() + (int64_t)timeout_s * 1000000000;
     while (!engine_wait_empty(d->engine, 50)) {
-        int number = next_stop_signal(d);
-        if (number)
-            exit_at_once(number);
-        if (http_server_alive(d->server))
-            daemon_notify_alive();
+        breathe(d);
         if (clock_ns() < end)
             continue;
         log_line(LOG_WARN, "the time to finish is up: the rest is cancelled");
@@ -417,10 +453,9 @@ static int run(struct daemon_config *config, int argc, char **argv)
     /* A model that is half loaded cannot be interrupted; nothing that lasts depends on it. The
      * loader speaks to the server, so it goes first. */
     bool ended = daemon_models_end(&d.models);
-    if (config->admin[0] && d.server)
-        unlink(config->admin);
+    remove_admin_socket(&d);
     if (!ended)
-        _exit(code);
+        leave_at_once(&d, code);
     http_server_stop(d.server);
     if (d.engine)
         engine_free(d.engine);
@@ -430,6 +465,7 @@ static int run(struct daemon_config *config, int argc, char **argv)
             close(fds[i]);
     buf_free(&d.certificate);
     buf_free(&d.key);
+    log_stop(LOG_FLUSH_MS);
     return code;
 }
 
@@ -468,7 +504,12 @@ int main(int argc, char **argv)
     static struct daemon_options options; /* large, and as long as the process */
     struct err e = {0};
     int code = EXIT_BAD_INPUT;
+    hold_signals(SIG_BLOCK);
+    if (file_hold_standard() != 0)
+        return EXIT_FAILED;
     if (daemon_options_read(&options, argc, argv, &e) == 0) {
+        if (options.action != DAEMON_RUN)
+            hold_signals(SIG_UNBLOCK);
         log_set_level(options.config.log_level);
         log_set_format(options.config.log_format);
         switch (options.action) {
@@ -482,14 +523,21 @@ int main(int argc, char **argv)
             code = probe(options.health, &e);
             break;
         case DAEMON_VERSION:
-            code = printf("pfgmd %s\n", PFGMD_VERSION) < 0;
+            printf("pfgmd %s\n", PFGMD_VERSION);
+            code = EXIT_STOPPED;
             break;
         case DAEMON_HELP:
-            code = fputs(daemon_usage, stdout) < 0;
+            fputs(daemon_usage, stdout);
+            code = EXIT_STOPPED;
             break;
         }
     }
     char line[1100];
+    const int lost = file_flush_standard();
+    if (lost && e.code == ERR_NONE) {
+        err_fail_errno(&e, lost, "standard output", "write");
+        code = EXIT_FAILED;
+    }
     if (e.code != ERR_NONE)
         fprintf(stderr, "pfgmd: %s\n", err_line(&e, line, sizeof line));
     daemon_config_clear(&options.config);

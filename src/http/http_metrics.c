@@ -2,6 +2,7 @@
  * and samples of a name stand together. Rows of zero are left out where a family has labels. */
 #include "http_metrics.h"
 
+#include "base_log.h"
 #include "http_target.h"
 
 #include <inttypes.h>
@@ -279,6 +280,8 @@ int http_metrics_text(struct http_metrics *m, const struct http_metrics_state *s
     struct engine_stats stats = engine_stats_get(s->engine);
     family(&w, "build_info", "gauge", "What runs here");
     labelled(&w, "version", s->version, 1.0);
+    plain(&w, "log_lines_dropped_total", "counter",
+          "Lines of the log that standard error did not take", (double)log_dropped());
     plain(&w, "draining", "gauge", "1 while the process is stopping", s->draining);
     pthread_mutex_lock(&m->lock);
     http_families(&w, m, s);

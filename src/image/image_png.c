@@ -12,6 +12,9 @@
  *
  * No state is kept; any thread may call it. */
 #include "image.h"
+
+#include "base_text.h"
+
 #include <png.h>
 #include <setjmp.h>
 #include <string.h>
@@ -138,26 +141,6 @@ static int check_key(const char *key, struct err *e)
     return 0;
 }
 
-/* Bytes of the UTF-8 sequence that starts at s (RFC 3629: no surrogates, nothing overlong), 0 if it
- * is none. Stops at the final NUL. */
-static size_t utf8_sequence(const unsigned char *s)
-{
-    size_t length = s[0] < 0x80                   ? 1
-                    : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-                    : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
-                    : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
-                                                  : 0;
-
-    for (size_t i = 1; i < length; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) ||
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90))
-        return 0;
-    return length;
-}
-
 static int check_text(const char *text, bool *utf8, struct err *e)
 {
     size_t length = strlen(text);
@@ -167,7 +150,7 @@ static int check_text(const char *text, bool *utf8, struct err *e)
                         PNG_TEXT_MAX);
     *utf8 = false;
     for (size_t i = 0; i < length;) {
-        size_t step = utf8_sequence((const unsigned char *)text + i);
+        size_t step = text_sequence(text + i);
         if (step == 0 || (step == 1 && (text[i] < 0x20 || text[i] == 0x7f) && text[i] != '\n'))
             return err_fail(e, ERR_INPUT, "PNG text", "byte 0x%02x at %zu is not text in UTF-8",
                             (unsigned)(unsigned char)text[i], i);

@@ -152,7 +152,7 @@ class Logs(unittest.TestCase):
                          ("POST", "/v1/images", 200, "me-1"))
         self.assertEqual((first["trace_id"], first["parent_id"], first["key"], first["address"]),
                          (trace, parent, "alice", "127.0.0.1"))
-        self.assertEqual(first["label"], 'a "b"?\\ é')
+        self.assertEqual(first["label"], 'a "b"\n\\ é')
         self.assertLess(first["queue_ms"] + first["compute_ms"], first["duration_ms"] + 0.01)
         self.assertGreater(first["compute_ms"], 0)
         self.assertEqual((second["status"], second["key"]), (200, "alice"))

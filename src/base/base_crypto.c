@@ -8,8 +8,11 @@
 #include <gnutls/gnutls.h>
 #include <limits.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+
+#define READ_PIECE ((size_t)256 << 10) /* bytes of a file at once; fits the second cache */
 
 static void to_hex(const unsigned char digest[32], char out[SHA256_HEX_SIZE])
 {
@@ -21,23 +24,64 @@ static void to_hex(const unsigned char digest[32], char out[SHA256_HEX_SIZE])
     out[64] = 0;
 }
 
+static int fail_sha256(int code, struct err *e)
+{
+    return err_fail(e, code == GNUTLS_E_MEMORY_ERROR ? ERR_MEMORY : ERR_INTERNAL, "",
+                    "SHA-256 failed: %s", gnutls_strerror(code));
+}
+
+int sha256(const void *data, size_t length, unsigned char out[32], struct err *e)
+{
+    int code = gnutls_hash_fast(GNUTLS_DIG_SHA256, data, length, out);
+    return code < 0 ? fail_sha256(code, e) : 0;
+}
+
 int sha256_hex(const void *data, size_t length, char out[SHA256_HEX_SIZE], struct err *e)
 {
     unsigned char digest[32];
-    int code = gnutls_hash_fast(GNUTLS_DIG_SHA256, data, length, digest);
-    if (code < 0)
-        return err_fail(e, ERR_INTERNAL, "", "SHA-256 failed: %s", gnutls_strerror(code));
+    if (sha256(data, length, digest, e) != 0)
+        return -1;
     to_hex(digest, out);
     return 0;
 }
 
+/* Adds the whole file to the hash. */
+static int hash_reader(gnutls_hash_hd_t hash, const struct file_reader *r, struct err *e)
+{
+    unsigned char *piece = malloc(READ_PIECE);
+    int result = piece ? 0 : err_fail_memory(e, READ_PIECE);
+    for (size_t at = 0; result == 0 && at < r->length; at += READ_PIECE) {
+        size_t length = r->length - at < READ_PIECE ? r->length - at : READ_PIECE;
+        result = file_reader_read(r, at, piece, length, e);
+        int code = result == 0 ? gnutls_hash(hash, piece, length) : 0;
+        if (code < 0)
+            result = fail_sha256(code, e);
+    }
+    free(piece);
+    return result;
+}
+
+int sha256_reader_hex(const struct file_reader *r, char out[SHA256_HEX_SIZE], struct err *e)
+{
+    unsigned char digest[32];
+    gnutls_hash_hd_t hash;
+    int code = gnutls_hash_init(&hash, GNUTLS_DIG_SHA256);
+    if (code < 0)
+        return fail_sha256(code, e);
+    int result = hash_reader(hash, r, e);
+    gnutls_hash_deinit(hash, digest);
+    if (result == 0)
+        to_hex(digest, out);
+    return result;
+}
+
 int sha256_file_hex(const char *path, char out[SHA256_HEX_SIZE], struct err *e)
 {
-    struct file_map map;
-    if (file_map_open(&map, path, e) != 0)
+    struct file_reader r;
+    if (file_reader_open(&r, path, e) != 0)
         return -1;
-    int result = sha256_hex(map.data ? (const void *)map.data : "", map.length, out, e);
-    file_map_close(&map);
+    int result = sha256_reader_hex(&r, out, e);
+    file_reader_close(&r);
     return result;
 }
 

@@ -11,8 +11,12 @@
 
 /* Lower-case hexadecimal digest of `length` bytes. */
 int sha256_hex(const void *data, size_t length, char out[SHA256_HEX_SIZE], struct err *e);
-/* The same of a file, in pieces. */
+/* The same of an open file, and of one by its path; read in pieces. */
+struct file_reader;
+int sha256_reader_hex(const struct file_reader *r, char out[SHA256_HEX_SIZE], struct err *e);
 int sha256_file_hex(const char *path, char out[SHA256_HEX_SIZE], struct err *e);
+/* The digest itself, 32 bytes. */
+int sha256(const void *data, size_t length, unsigned char out[32], struct err *e);
 
 /* HMAC-SHA-256 (RFC 2104) of `length` bytes, in lower-case hexadecimal. */
 int hmac_sha256_hex(const void *key, size_t key_length, const void *data, size_t length,

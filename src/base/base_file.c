@@ -31,6 +31,64 @@ static int open_regular(const char *path, struct stat *st, struct err *e)
     return fd;
 }
 
+int file_reader_open(struct file_reader *r, const char *path, struct err *e)
+{
+    *r = (struct file_reader){.fd = -1};
+    struct stat st;
+    int fd = open_regular(path, &st, e);
+    if (fd < 0)
+        return -1;
+    r->path = strdup(path);
+    if (!r->path) {
+        close(fd);
+        return err_fail_memory(e, strlen(path) + 1);
+    }
+    r->fd = fd;
+    r->length = (size_t)st.st_size;
+    r->modified = st.st_mtim;
+    return 0;
+}
+
+static int fail_changed(const struct file_reader *r, struct err *e)
+{
+    return err_fail(e, ERR_IO, r->path,
+                    "was changed while it was read; replace it by renaming a new file over it");
+}
+
+int file_reader_read(const struct file_reader *r, uint64_t at, void *out, size_t length,
+                     struct err *e)
+{
+    for (size_t done = 0; done < length;) {
+        ssize_t got = pread(r->fd, (char *)out + done, length - done, (off_t)(at + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return err_fail_errno(e, errno, r->path, "read the file");
+        if (got == 0)
+            return fail_changed(r, e);
+        done += (size_t)got;
+    }
+    return 0;
+}
+
+int file_reader_check(const struct file_reader *r, struct err *e)
+{
+    struct stat st;
+    if (fstat(r->fd, &st) < 0)
+        return err_fail_errno(e, errno, r->path, "examine the file");
+    bool same = (size_t)st.st_size == r->length && st.st_mtim.tv_sec == r->modified.tv_sec &&
+                st.st_mtim.tv_nsec == r->modified.tv_nsec;
+    return same ? 0 : fail_changed(r, e);
+}
+
+void file_reader_close(struct file_reader *r)
+{
+    if (r->fd >= 0)
+        close(r->fd);
+    free(r->path);
+    *r = (struct file_reader){.fd = -1};
+}
+
 int file_map_open(struct file_map *m, const char *path, struct err *e)
 {
     *m = (struct file_map){0};

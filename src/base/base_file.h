@@ -1,15 +1,34 @@
-/* Files: read whole with a limit, mapped read-only, or written so that a crash leaves either the
- * old file or the new one, never a part. */
+/* Files: read whole with a limit, read by position, mapped read-only, or written so that a crash
+ * leaves either the old file or the new one, never a part. */
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 
 #include "base_buf.h"
 #include <stdint.h>
 #include <stdio.h>
+#include <time.h>
+
+/* A regular file that is read by position. A file that another process shortens or writes into
+ * meanwhile is an error and no more, which is why what a server reads is read like this and never
+ * mapped. Any thread may read. */
+struct file_reader {
+    int fd; /* -1: closed */
+    size_t length;
+    char *path;
+    struct timespec modified; /* as it was when the file was opened */
+};
+/* 0, or -1 when the path is not a readable regular file. */
+int file_reader_open(struct file_reader *r, const char *path, struct err *e);
+/* Bytes [at, at + length) into `out`; ERR_IO when the file does not have them any more. */
+int file_reader_read(const struct file_reader *r, uint64_t at, void *out, size_t length,
+                     struct err *e);
+/* ERR_IO when the file was written into since it was opened: what was read may be of two files. */
+int file_reader_check(const struct file_reader *r, struct err *e);
+/* Harmless on a closed one and on {.fd = -1}. */
+void file_reader_close(struct file_reader *r);
 
 /* A whole regular file, mapped read-only. A file that another process shortens while it is mapped
- * ends the reader by SIGBUS; nothing here can prevent that, and operation.md says to replace
- * checkpoints by rename. */
+ * ends the reader by SIGBUS, so only the command line maps files. */
 struct file_map {
     const unsigned char *data; /* NULL when the file is empty */
     size_t length;

@@ -1,5 +1,5 @@
-/* Element types. Every read of an element goes through memcpy, because tensors lie in a mapped file
- * at whatever address its writer chose; the compiler makes plain unaligned loads of it. Values are
+/* Element types. Every read of an element goes through memcpy, because tensors lie at whatever
+ * address their file's writer chose; the compiler makes plain unaligned loads of it. Values are
  * little-endian in every format that the room reads, as is each machine that the project builds
  * for. */
 #include "ckpt_dtype.h"
@@ -128,35 +128,6 @@ void ckpt_elements_to_f64(enum ckpt_dtype dtype, const unsigned char *source, si
 {
     for (size_t i = 0; i < count; i++)
         out[i] = element_f64(dtype, source, i);
-}
-
-static int tensor_is_float(const struct ckpt_tensor *t, struct err *e)
-{
-    if (!ckpt_dtype_is_float(t->dtype))
-        return err_fail(e, ERR_INPUT, t->name, "dtype %s where a float type is needed",
-                        ckpt_dtype_name(t->dtype));
-    return 0;
-}
-
-int ckpt_tensor_to_f32(const struct ckpt_tensor *t, float *out, struct err *e)
-{
-    size_t count = (size_t)t->count;
-    size_t done;
-
-    if (tensor_is_float(t, e))
-        return -1;
-    done = ckpt_elements_to_f32(t->dtype, t->data, 1, count, out);
-    if (done < count)
-        return err_fail(e, ERR_INPUT, t->name, "element %zu is too large for float32", done);
-    return 0;
-}
-
-int ckpt_tensor_to_f64(const struct ckpt_tensor *t, double *out, struct err *e)
-{
-    if (tensor_is_float(t, e))
-        return -1;
-    ckpt_elements_to_f64(t->dtype, t->data, (size_t)t->count, out);
-    return 0;
 }
 
 const char *ckpt_shape_text(int rank, const uint64_t *shape, char out[CKPT_SHAPE_TEXT])

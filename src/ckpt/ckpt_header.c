@@ -155,10 +155,9 @@ static int tensor_shape_read(const json_t *shape, struct ckpt_tensor *t, const c
     return 0;
 }
 
-/* Checks the range against the data and the shape, and puts the view into t->data. */
-static int tensor_range_read(const json_t *offsets, struct ckpt_tensor *t,
-                             const unsigned char *data, size_t data_length, const char *path,
-                             struct err *e)
+/* Checks the range against the data and the shape, and sets where it begins. */
+static int tensor_range_read(const json_t *offsets, struct ckpt_tensor *t, size_t data_length,
+                             const char *path, struct err *e)
 {
     const json_t *from = json_array_get(offsets, 0), *to = json_array_get(offsets, 1);
 
@@ -182,13 +181,12 @@ static int tensor_range_read(const json_t *offsets, struct ckpt_tensor *t,
                         "tensor \"%.200s\": its data end at byte %zu, but the file holds %zu "
                         "(truncated?)",
                         t->name, end, data_length);
-    t->data = data + begin;
+    t->begin = begin;
     return 0;
 }
 
 static int tensor_read(const char *name, const json_t *entry, struct ckpt_tensor *t,
-                       const unsigned char *data, size_t data_length, const char *path,
-                       struct err *e)
+                       size_t data_length, const char *path, struct err *e)
 {
     static const char *const keys[] = {"dtype", "shape", "data_offsets"};
     char what[256];
@@ -206,24 +204,19 @@ static int tensor_read(const char *name, const json_t *entry, struct ckpt_tensor
         return err_fail(e, ERR_UNSUPPORTED, path, "tensor \"%.200s\": unknown dtype \"%.40s\"",
                         name, dtype);
     if (tensor_shape_read(json_object_get(entry, "shape"), t, path, e) ||
-        tensor_range_read(json_object_get(entry, "data_offsets"), t, data, data_length, path, e))
+        tensor_range_read(json_object_get(entry, "data_offsets"), t, data_length, path, e))
         return -1;
     return 0;
-}
-
-static size_t tensor_bytes(const struct ckpt_tensor *t)
-{
-    return (size_t)t->count * ckpt_dtype_size(t->dtype); /* was checked when it was read */
 }
 
 static int compare_places(const void *a, const void *b)
 {
     const struct ckpt_tensor *s = a, *t = b;
 
-    if (s->data != t->data)
-        return s->data < t->data ? -1 : 1;
-    if (tensor_bytes(s) != tensor_bytes(t))
-        return tensor_bytes(s) < tensor_bytes(t) ? -1 : 1;
+    if (s->begin != t->begin)
+        return s->begin < t->begin ? -1 : 1;
+    if (ckpt_tensor_bytes(s) != ckpt_tensor_bytes(t))
+        return ckpt_tensor_bytes(s) < ckpt_tensor_bytes(t) ? -1 : 1;
     return strcmp(s->name, t->name);
 }
 
@@ -235,14 +228,14 @@ static int compare_names(const void *a, const void *b, void *context)
 }
 
 /* The sorted ranges must cover the data exactly. */
-static int cover_check(const struct ckpt_header *h, const unsigned char *data, size_t data_length,
-                       const char *path, struct err *e)
+static int cover_check(const struct ckpt_header *h, size_t data_length, const char *path,
+                       struct err *e)
 {
     size_t covered = 0;
 
     for (size_t i = 0; i < h->count; i++) {
         const struct ckpt_tensor *t = &h->tensors[i];
-        size_t begin = (size_t)(t->data - data);
+        size_t begin = (size_t)t->begin;
         if (begin < covered)
             return err_fail(e, ERR_INPUT, path, "tensors \"%.200s\" and \"%.200s\" overlap",
                             h->tensors[i - 1].name, t->name);
@@ -251,7 +244,7 @@ static int cover_check(const struct ckpt_header *h, const unsigned char *data, s
                             "bytes %zu to %zu of the data, before tensor \"%.200s\", belong to no "
                             "tensor",
                             covered, begin, t->name);
-        covered = begin + tensor_bytes(t);
+        covered = begin + ckpt_tensor_bytes(t);
     }
     if (covered != data_length)
         return err_fail(e, ERR_INPUT, path, "%zu bytes of data are left over after the last tensor",
@@ -259,8 +252,7 @@ static int cover_check(const struct ckpt_header *h, const unsigned char *data, s
     return 0;
 }
 
-static int tensors_read(struct ckpt_header *h, const unsigned char *data, size_t data_length,
-                        const char *path, struct err *e)
+static int tensors_read(struct ckpt_header *h, size_t data_length, const char *path, struct err *e)
 {
     size_t n = json_object_size(h->root) - (h->metadata ? 1 : 0);
     const char *name;
@@ -277,7 +269,7 @@ static int tensors_read(struct ckpt_header *h, const unsigned char *data, size_t
     {
         if (entry == h->metadata)
             continue;
-        if (tensor_read(name, entry, &h->tensors[h->count], data, data_length, path, e))
+        if (tensor_read(name, entry, &h->tensors[h->count], data_length, path, e))
             return -1;
         h->count++;
     }
@@ -285,12 +277,11 @@ static int tensors_read(struct ckpt_header *h, const unsigned char *data, size_t
     for (size_t i = 0; i < h->count; i++)
         h->by_name[i] = i;
     qsort_r(h->by_name, h->count, sizeof *h->by_name, compare_names, h->tensors);
-    return cover_check(h, data, data_length, path, e);
+    return cover_check(h, data_length, path, e);
 }
 
-int ckpt_header_parse(struct ckpt_header *out, const char *text, size_t length,
-                      const unsigned char *data, size_t data_length, const char *path,
-                      struct err *e)
+int ckpt_header_parse(struct ckpt_header *out, const char *text, size_t length, size_t data_length,
+                      const char *path, struct err *e)
 {
     *out = (struct ckpt_header){0};
     out->root = header_load(text, length, path, e);
@@ -298,7 +289,7 @@ int ckpt_header_parse(struct ckpt_header *out, const char *text, size_t length,
         return -1;
     out->metadata = json_object_get(out->root, "__metadata__");
     if ((out->metadata && metadata_check(out->metadata, path, e)) ||
-        tensors_read(out, data, data_length, path, e)) {
+        tensors_read(out, data_length, path, e)) {
         ckpt_header_clear(out);
         return -1;
     }

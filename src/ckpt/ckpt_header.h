@@ -17,11 +17,10 @@ struct ckpt_header {
 
 /* Parses `length` bytes of header text and checks every rule of the format: one JSON object and
  * then spaces only, no duplicate names, known dtypes, shapes that agree with their byte ranges, and
- * ranges that cover the `data_length` bytes at `data` without overlap or hole. `path` is named in
- * errors. On failure `out` is left empty. */
-int ckpt_header_parse(struct ckpt_header *out, const char *text, size_t length,
-                      const unsigned char *data, size_t data_length, const char *path,
-                      struct err *e);
+ * ranges that cover the `data_length` bytes of data without overlap or hole. The tensors' `file` is
+ * left to the caller. `path` is named in errors. On failure `out` is left empty. */
+int ckpt_header_parse(struct ckpt_header *out, const char *text, size_t length, size_t data_length,
+                      const char *path, struct err *e);
 void ckpt_header_clear(struct ckpt_header *header);
 
 #endif

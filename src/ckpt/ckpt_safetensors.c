@@ -7,53 +7,66 @@
 
 #include "base_crypto.h"
 #include "base_file.h"
+#include "ckpt_dtype.h"
 #include "ckpt_header.h"
 #include <stdlib.h>
 #include <string.h>
 
 struct ckpt_file {
     char *path;
-    struct file_map map;
+    struct file_reader reader;
     struct ckpt_header header;
+    uint64_t data;                /* where the data section begins */
     char sha256[SHA256_HEX_SIZE]; /* empty until asked for */
 };
 
-static bool starts_with(const struct file_map *map, const char *prefix)
+/* The first bytes of the file, which tell its kind. */
+struct head {
+    unsigned char bytes[32];
+    size_t length;
+};
+
+static bool starts_with(const struct head *head, const char *prefix)
 {
     size_t length = strlen(prefix);
 
-    return map->length >= length && memcmp(map->data, prefix, length) == 0;
+    return head->length >= length && memcmp(head->bytes, prefix, length) == 0;
 }
 
 /* What the file is if not safetensors, for kinds that people pass by mistake. A first byte of
  * header text settles it: 80 02 is also the length of a header of 640 bytes. */
-static int kind_check(const struct file_map *map, const char *path, struct err *e)
+static int kind_check(const struct head *head, const char *path, struct err *e)
 {
-    if (map->length > 8 && map->data[8] == '{')
+    if (head->length > 8 && head->bytes[8] == '{')
         return 0;
-    if (starts_with(map, "version https://git-lfs"))
+    if (starts_with(head, "version https://git-lfs"))
         return err_fail(e, ERR_INPUT, path,
                         "not a safetensors file but a git-lfs pointer; fetch the file itself with "
                         "\"git lfs pull\"");
-    if (starts_with(map, "PK\003\004") || starts_with(map, "\200\002"))
+    if (starts_with(head, "PK\003\004") || starts_with(head, "\200\002"))
         return err_fail(e, ERR_INPUT, path,
                         "not a safetensors file but a PyTorch one; convert it with \"pfgm "
                         "convert\"");
-    if (map->length < 8)
+    if (head->length < 8)
         return err_fail(e, ERR_INPUT, path,
                         "not a safetensors file: %zu bytes are too few for its header",
-                        map->length);
+                        head->length);
     return 0;
 }
 
-static int file_parse(struct ckpt_file *f, struct err *e)
+/* The length of the header, which is found to be there. */
+static int header_length(const struct ckpt_file *f, uint64_t *out, struct err *e)
 {
+    struct head head = {.length = sizeof head.bytes};
     uint64_t declared;
 
-    if (kind_check(&f->map, f->path, e))
+    if (f->reader.length < head.length)
+        head.length = f->reader.length;
+    if (file_reader_read(&f->reader, 0, head.bytes, head.length, e) ||
+        kind_check(&head, f->path, e))
         return -1;
-    memcpy(&declared, f->map.data, 8);
-    size_t rest = f->map.length - 8;
+    memcpy(&declared, head.bytes, 8);
+    size_t rest = f->reader.length - 8;
     if (declared > CKPT_HEADER_MAX)
         return err_fail(e, ERR_LIMIT, f->path,
                         "not a safetensors file, or its header is too large: it declares a header "
@@ -64,9 +77,28 @@ static int file_parse(struct ckpt_file *f, struct err *e)
                         "truncated or not a safetensors file: it declares a header of %llu bytes, "
                         "but only %zu follow",
                         (unsigned long long)declared, rest);
-    const unsigned char *text = f->map.data + 8;
-    return ckpt_header_parse(&f->header, (const char *)text, (size_t)declared, text + declared,
-                             rest - (size_t)declared, f->path, e);
+    *out = declared;
+    return 0;
+}
+
+static int file_parse(struct ckpt_file *f, struct err *e)
+{
+    uint64_t length = 0;
+
+    if (header_length(f, &length, e))
+        return -1;
+    f->data = 8 + length;
+    char *text = malloc((size_t)length + 1);
+    if (!text)
+        return err_fail_memory(e, (size_t)length + 1);
+    int result = file_reader_read(&f->reader, 8, text, (size_t)length, e);
+    if (result == 0)
+        result = ckpt_header_parse(&f->header, text, (size_t)length, f->reader.length - f->data,
+                                   f->path, e);
+    free(text);
+    for (size_t i = 0; i < f->header.count; i++)
+        f->header.tensors[i].file = f;
+    return result;
 }
 
 struct ckpt_file *ckpt_file_open(const char *path, struct err *e)
@@ -78,7 +110,7 @@ struct ckpt_file *ckpt_file_open(const char *path, struct err *e)
         err_fail_memory(e, sizeof *f + strlen(path));
         return NULL;
     }
-    if (file_map_open(&f->map, path, e) || file_parse(f, e)) {
+    if (file_reader_open(&f->reader, path, e) || file_parse(f, e)) {
         ckpt_file_close(f);
         return NULL;
     }
@@ -90,7 +122,7 @@ void ckpt_file_close(struct ckpt_file *f)
     if (!f)
         return;
     ckpt_header_clear(&f->header);
-    file_map_close(&f->map);
+    file_reader_close(&f->reader);
     free(f->path);
     free(f);
 }
@@ -135,7 +167,7 @@ const char *ckpt_file_path(const struct ckpt_file *f)
 
 const char *ckpt_file_sha256(struct ckpt_file *f, struct err *e)
 {
-    if (!f->sha256[0] && sha256_hex(f->map.data, f->map.length, f->sha256, e)) {
+    if (!f->sha256[0] && sha256_reader_hex(&f->reader, f->sha256, e)) {
         f->sha256[0] = 0;
         return NULL;
     }
@@ -144,5 +176,103 @@ const char *ckpt_file_sha256(struct ckpt_file *f, struct err *e)
 
 uint64_t ckpt_file_bytes(const struct ckpt_file *f)
 {
-    return f->map.length;
+    return f->reader.length;
+}
+
+int ckpt_file_check(const struct ckpt_file *f, struct err *e)
+{
+    return file_reader_check(&f->reader, e);
+}
+
+/* ---- values ---- */
+
+#define PIECE_ELEMENTS ((size_t)1024)
+
+size_t ckpt_tensor_bytes(const struct ckpt_tensor *t)
+{
+    return (size_t)t->count * ckpt_dtype_size(t->dtype); /* was checked when it was read */
+}
+
+/* `count` elements from the first-th on. */
+static int elements_read(const struct ckpt_tensor *t, size_t first, size_t count, void *out,
+                         struct err *e)
+{
+    size_t size = ckpt_dtype_size(t->dtype);
+
+    return file_reader_read(&t->file->reader, t->file->data + t->begin + first * size, out,
+                            count * size, e);
+}
+
+int ckpt_tensor_read(const struct ckpt_tensor *t, void *out, struct err *e)
+{
+    return elements_read(t, 0, (size_t)t->count, out, e);
+}
+
+static int tensor_is_float(const struct ckpt_tensor *t, struct err *e)
+{
+    if (!ckpt_dtype_is_float(t->dtype))
+        return err_fail(e, ERR_INPUT, t->name, "dtype %s where a float type is needed",
+                        ckpt_dtype_name(t->dtype));
+    return 0;
+}
+
+int ckpt_tensor_to_f32(const struct ckpt_tensor *t, float *out, struct err *e)
+{
+    unsigned char piece[PIECE_ELEMENTS * sizeof(double)];
+    size_t all = (size_t)t->count;
+
+    if (tensor_is_float(t, e))
+        return -1;
+    if (t->dtype == CKPT_F32) /* read where they go, so that the bits stay whatever they are */
+        return ckpt_tensor_read(t, out, e);
+    for (size_t at = 0; at < all; at += PIECE_ELEMENTS) {
+        size_t count = all - at < PIECE_ELEMENTS ? all - at : PIECE_ELEMENTS;
+        if (elements_read(t, at, count, piece, e))
+            return -1;
+        size_t done = ckpt_elements_to_f32(t->dtype, piece, 1, count, out + at);
+        if (done < count)
+            return err_fail(e, ERR_INPUT, t->name, "element %zu is too large for float32",
+                            at + done);
+    }
+    return 0;
+}
+
+int ckpt_tensor_to_f64(const struct ckpt_tensor *t, double *out, struct err *e)
+{
+    unsigned char piece[PIECE_ELEMENTS * sizeof(double)];
+    size_t all = (size_t)t->count;
+
+    if (tensor_is_float(t, e))
+        return -1;
+    for (size_t at = 0; at < all; at += PIECE_ELEMENTS) {
+        size_t count = all - at < PIECE_ELEMENTS ? all - at : PIECE_ELEMENTS;
+        if (elements_read(t, at, count, piece, e))
+            return -1;
+        ckpt_elements_to_f64(t->dtype, piece, count, out + at);
+    }
+    return 0;
+}
+
+struct ckpt_output *ckpt_file_outputs(const struct ckpt_file *f, size_t spare, void **data,
+                                      struct err *e)
+{
+    size_t count = ckpt_file_count(f), all = f->reader.length - (size_t)f->data;
+    struct ckpt_output *outputs = calloc(count + spare + 1, sizeof *outputs);
+    unsigned char *bytes = malloc(all + 1);
+
+    if (!outputs || !bytes) {
+        err_fail_memory(e, all);
+    } else if (!file_reader_read(&f->reader, f->data, bytes, all, e)) {
+        for (size_t i = 0; i < count; i++) {
+            const struct ckpt_tensor *t = &f->header.tensors[i];
+            outputs[i] = (struct ckpt_output){
+                .name = t->name, .dtype = t->dtype, .rank = t->rank, .data = bytes + t->begin};
+            memcpy(outputs[i].shape, t->shape, sizeof t->shape);
+        }
+        *data = bytes;
+        return outputs;
+    }
+    free(outputs);
+    free(bytes);
+    return NULL;
 }

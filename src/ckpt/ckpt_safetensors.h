@@ -5,7 +5,9 @@
  *                               "data_offsets": [begin, end]}, …} then spaces only
  *     offset 8+N the data       offsets count from here; no overlap, no hole, nothing left over
  *
- * The file is mapped; tensors are views into the mapping and may lie at any alignment. */
+ * The header is read when the file is opened, a tensor's bytes when they are asked for. Nothing is
+ * mapped: somebody who writes into the file meanwhile causes an error (ckpt_file_check), and the
+ * memory needed is that of the values wanted. */
 #ifndef CKPT_SAFETENSORS_H
 #define CKPT_SAFETENSORS_H
 
@@ -41,8 +43,9 @@ struct ckpt_tensor {
     enum ckpt_dtype dtype;
     int rank;
     uint64_t shape[CKPT_RANK_MAX];
-    uint64_t count;            /* product of shape; 1 for a scalar */
-    const unsigned char *data; /* count · dtype size bytes, any alignment */
+    uint64_t count; /* product of shape; 1 for a scalar */
+    uint64_t begin; /* of its count · dtype size bytes in the data section */
+    const struct ckpt_file *file;
 };
 
 struct ckpt_file;
@@ -60,7 +63,12 @@ const char *ckpt_file_path(const struct ckpt_file *f);
  * failure. */
 const char *ckpt_file_sha256(struct ckpt_file *f, struct err *e);
 uint64_t ckpt_file_bytes(const struct ckpt_file *f);
+/* After the last tensor was read: ERR_IO when somebody wrote into the file since it was opened. */
+int ckpt_file_check(const struct ckpt_file *f, struct err *e);
 
+size_t ckpt_tensor_bytes(const struct ckpt_tensor *t);
+/* The tensor's bytes as they lie in the file. */
+int ckpt_tensor_read(const struct ckpt_tensor *t, void *out, struct err *e);
 /* Converts a float tensor's elements to f32 or f64 (f16 and bf16 widened, f64 rounded to f32; a
  * finite f64 that f32 cannot hold is an error naming the tensor). ERR_INPUT for integer types. */
 int ckpt_tensor_to_f32(const struct ckpt_tensor *t, float *out, struct err *e);
@@ -74,6 +82,10 @@ struct ckpt_output {
     uint64_t shape[CKPT_RANK_MAX];
     const void *data;
 };
+/* All tensors of a file as outputs, in their order, with room for `spare` more. The caller frees
+ * the array and *data, which holds their bytes; names are the file's. NULL on failure. */
+struct ckpt_output *ckpt_file_outputs(const struct ckpt_file *f, size_t spare, void **data,
+                                      struct err *e);
 /* Writes the file atomically: tensors in the given order, header padded with spaces to a multiple
  * of 8, `metadata` an object of strings (borrowed; may be NULL). Equal input gives equal bytes. */
 int ckpt_file_write(const char *path, const struct ckpt_output *tensors, size_t n,

@@ -336,20 +336,14 @@ static int write_tensors(const struct tuning *t, const struct ckpt_file *f, stru
                          const json_t *metadata, struct err *e)
 {
     size_t count = ckpt_file_count(f), n = 0;
-    struct ckpt_output *out = calloc(count + 1, sizeof *out);
+    void *data = NULL;
+    struct ckpt_output *out = ckpt_file_outputs(f, 1, &data, e);
 
     if (!out)
-        return err_fail_memory(e, (count + 1) * sizeof *out);
-    for (size_t i = 0; i < count; i++) {
-        const struct ckpt_tensor *tensor = ckpt_file_tensor(f, i);
-        if (t->mean && strcmp(tensor->name, CKPT_DATA_MEAN) == 0)
-            continue;
-        out[n] = (struct ckpt_output){.name = tensor->name,
-                                      .dtype = tensor->dtype,
-                                      .rank = tensor->rank,
-                                      .data = tensor->data};
-        memcpy(out[n++].shape, tensor->shape, sizeof tensor->shape);
-    }
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (!t->mean || strcmp(out[i].name, CKPT_DATA_MEAN) != 0)
+            out[n++] = out[i];
     if (t->mean)
         out[n++] = (struct ckpt_output){
             .name = CKPT_DATA_MEAN,
@@ -357,8 +351,11 @@ static int write_tensors(const struct tuning *t, const struct ckpt_file *f, stru
             .rank = 3,
             .shape = {(uint64_t)s.channels, (uint64_t)s.height, (uint64_t)s.width},
             .data = t->mean};
-    int result = ckpt_file_write(t->o->output, out, n, metadata, e);
+    int result = ckpt_file_check(f, e);
+    if (result == 0)
+        result = ckpt_file_write(t->o->output, out, n, metadata, e);
     free(out);
+    free(data);
     return result;
 }
 

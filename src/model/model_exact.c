@@ -55,8 +55,14 @@ static int points_read(const struct ckpt_file *f, size_t d, struct sources *s, s
         return err_fail_memory(e, (size_t)t->count * sizeof(float));
     if (t->dtype != CKPT_U8)
         return ckpt_tensor_to_f32(t, s->points, e);
-    for (size_t i = 0; i < t->count; i++)
-        s->points[i] = (float)(((double)t->data[i] + NUDGE) / 127.5 - 1.0);
+    /* bytes are read into the end of their place and widened from its beginning on */
+    unsigned char *bytes = (unsigned char *)(s->points + t->count) - t->count;
+    if (ckpt_tensor_read(t, bytes, e) != 0)
+        return -1;
+    for (size_t i = 0; i < t->count; i++) {
+        const float value = (float)(((double)bytes[i] + NUDGE) / 127.5 - 1.0);
+        s->points[i] = value;
+    }
     return 0;
 }
 
@@ -89,8 +95,7 @@ static int labels_read(const struct ckpt_file *f, int classes, struct sources *s
     s->label = malloc(s->count * sizeof *s->label);
     if (!s->label)
         return err_fail_memory(e, s->count * sizeof *s->label);
-    memcpy(s->label, t->data, s->count * sizeof *s->label);
-    return 0;
+    return ckpt_tensor_read(t, s->label, e);
 }
 
 static int exact_load(struct model *m, struct ckpt_file *f, const struct model_options *options,

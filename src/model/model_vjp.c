@@ -54,10 +54,20 @@ static int read_params(const struct ckpt_file *f, const struct nn_arch *arch, fl
     return result;
 }
 
+/* Whatever became of the file, it was good when it was loaded: no fault of who asks. */
+static struct ckpt_file *open_again(const struct model *m, struct err *e)
+{
+    struct ckpt_file *f = ckpt_file_open(m->vjp->path, e);
+
+    if (!f && e && e->code != ERR_MEMORY)
+        e->code = ERR_IO;
+    return f;
+}
+
 static struct nn_vjp *make_net(const struct model *m, struct err *e)
 {
     const struct nn_arch *arch = &m->description.arch;
-    struct ckpt_file *f = ckpt_file_open(m->vjp->path, e);
+    struct ckpt_file *f = open_again(m, e);
     const char *digest = f ? ckpt_file_sha256(f, e) : NULL;
     struct nn_vjp *net = NULL;
     float *weights = NULL;
@@ -70,7 +80,7 @@ static struct nn_vjp *make_net(const struct model *m, struct err *e)
         weights = calloc(nn_arch_scalars(arch), sizeof *weights);
         if (!weights)
             err_fail_memory(e, nn_arch_scalars(arch) * sizeof *weights);
-        else if (read_params(f, arch, weights, e) == 0)
+        else if (read_params(f, arch, weights, e) == 0 && ckpt_file_check(f, e) == 0)
             net = nn_vjp_new(arch, weights, nn_net_kernel(m->net), e);
     }
     free(weights);

@@ -38,14 +38,9 @@ static void write_damaged(void (*change)(struct ckpt_output *tensors, size_t *n)
     struct ckpt_file *f = ckpt_file_open(DIGITS, &e);
     assert_non_null(f);
     size_t n = ckpt_file_count(f);
-    struct ckpt_output *tensors = calloc(n + 1, sizeof *tensors);
+    void *data = NULL;
+    struct ckpt_output *tensors = ckpt_file_outputs(f, 1, &data, &e);
     assert_non_null(tensors);
-    for (size_t i = 0; i < n; i++) {
-        const struct ckpt_tensor *t = ckpt_file_tensor(f, i);
-        tensors[i] = (struct ckpt_output){
-            .name = t->name, .dtype = t->dtype, .rank = t->rank, .data = t->data};
-        memcpy(tensors[i].shape, t->shape, sizeof t->shape);
-    }
     change(tensors, &n);
     json_t *metadata =
         json_pack("{s:s}", CKPT_DESCRIPTION_KEY, ckpt_file_metadata(f, CKPT_DESCRIPTION_KEY));
@@ -54,6 +49,7 @@ static void write_damaged(void (*change)(struct ckpt_output *tensors, size_t *n)
         fail_msg("%s: %s", e.at, e.text);
     json_decref(metadata);
     free(tensors);
+    free(data);
     ckpt_file_close(f);
 }
 

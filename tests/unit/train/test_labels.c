@@ -265,17 +265,13 @@ static void write_without(const char *name, bool tensor, bool labels, const char
     struct ckpt_file *f = ckpt_file_open(checkpoint, &e);
     assert_non_null(f);
     assert_int_equal(ckpt_description_read(f, &d, &e), 0);
-    struct ckpt_output out[200];
+    void *data = NULL;
+    struct ckpt_output *out = ckpt_file_outputs(f, 0, &data, &e);
+    assert_non_null(out);
     size_t n = 0;
-    for (size_t i = 0; i < ckpt_file_count(f); i++) {
-        const struct ckpt_tensor *t = ckpt_file_tensor(f, i);
-        if (tensor && strcmp(t->name, NN_LABEL_EMBEDDING) == 0)
-            continue;
-        assert_true(n < sizeof out / sizeof *out);
-        out[n] = (struct ckpt_output){
-            .name = t->name, .dtype = t->dtype, .rank = t->rank, .data = t->data};
-        memcpy(out[n++].shape, t->shape, sizeof t->shape);
-    }
+    for (size_t i = 0; i < ckpt_file_count(f); i++)
+        if (!tensor || strcmp(out[i].name, NN_LABEL_EMBEDDING) != 0)
+            out[n++] = out[i];
     json_t *root = ckpt_description_json(&d, &e);
     if (labels)
         json_object_del(root, "labels");
@@ -288,6 +284,8 @@ static void write_without(const char *name, bool tensor, bool labels, const char
     json_decref(metadata);
     json_decref(root);
     free(text);
+    free(out);
+    free(data);
     ckpt_description_clear(&d);
     ckpt_file_close(f);
 }

@@ -7,6 +7,7 @@
 #include "http_app.h"
 #include "http_lookup.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,13 +103,29 @@ static int add_solver(struct buf *out, const struct model_solver *solver)
     return bad;
 }
 
+/* A class by its number, or by its name where another class is called like that number. */
+static int add_class(struct buf *out, const struct model *m, int32_t label)
+{
+    char number[16];
+    int32_t found;
+    snprintf(number, sizeof number, "%" PRId32, label);
+    if (model_label_find(m, number, &found, NULL) == 0 && found == label)
+        return buf_format(out, NULL, "&class=%s", number);
+    int bad = buf_string(out, "&class=", NULL);
+    for (const char *c = model_description(m)->labels[label]; *c && !bad; c++)
+        bad = isalnum((unsigned char)*c) && (unsigned char)*c < 0x80
+                  ? buf_append(out, c, 1, NULL)
+                  : buf_format(out, NULL, "%%%02X", (unsigned char)*c);
+    return bad;
+}
+
 static int add_rest(struct buf *out, const struct engine_order *order, uint64_t index)
 {
     const int32_t label = engine_order_label(order, index);
     int bad = 0;
     if (order->class.rule != ENGINE_CLASS_DRAWN) /* one that is drawn is drawn again */
         bad = label == MODEL_LABEL_NONE ? buf_string(out, "&class=null", NULL)
-                                        : buf_format(out, NULL, "&class=%" PRId32, label);
+                                        : add_class(out, engine_model_get(order->model), label);
     if (!bad && order->temperature != 0.0 && order->temperature != 1.0)
         bad = buf_format(out, NULL, "&temperature=%.17g", order->temperature);
     if (!bad && order->no_metadata)

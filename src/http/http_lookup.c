@@ -36,12 +36,10 @@ static json_t *value_json(const char *text)
     return json_text(text);
 }
 
-/* Digits are a class's number, null is null, and all else a name, even where it reads as JSON. */
+/* null is null, and all else text as in a body, even where it reads as JSON. */
 static json_t *class_json(const char *text)
 {
-    if (strcmp(text, "null") == 0)
-        return json_null();
-    return text[strspn(text, "0123456789")] ? json_text(text) : value_json(text);
+    return strcmp(text, "null") == 0 ? json_null() : json_text(text);
 }
 
 /* Whether the key can be a field's: objects are given by their members. */

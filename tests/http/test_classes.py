@@ -1,6 +1,7 @@
 """Class-conditional models, from training to every way of asking: what a class does and does not change."""
 
 import base64
+import hashlib
 import json
 import os
 import random
@@ -8,6 +9,7 @@ import struct
 import tempfile
 import unittest
 import zipfile
+import zlib
 from io import BytesIO
 
 from harness import PFGM, Daemon, SharedDaemon, run
@@ -18,6 +20,14 @@ NAMES = ["bottom", "top", "7"]
 def write_idx(path, shape, values):
     with open(path, "wb") as f:
         f.write(struct.pack(f">I{len(shape)}I", 0x800 + len(shape), *shape) + bytes(values))
+
+
+def grey_png(width, height, pixels):
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    rows = b"".join(b"\0" + pixels[y * width:(y + 1) * width] for y in range(height))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
 def train(folder):
@@ -41,6 +51,40 @@ def train(folder):
     result = run(PFGM, "train", "--data", data, "-o", out, "--config", config)
     assert result.returncode == 0, result.stderr
     return os.path.join(out, "model.safetensors")
+
+
+class Numbers(unittest.TestCase):
+    """Classes that are called like numbers of others: text means one class everywhere."""
+
+    def test_text_is_the_same_class_in_every_interface(self):
+        with tempfile.TemporaryDirectory() as folder:
+            data, model = os.path.join(folder, "data"), os.path.join(folder, "model.safetensors")
+            for k, name in enumerate(["2", "1", "10", "x y"]):
+                os.makedirs(os.path.join(data, name))
+                with open(os.path.join(data, name, "a.png"), "wb") as f:
+                    f.write(grey_png(8, 8, bytes(20 + 60 * k + i % 8 for i in range(64))))
+            result = run(PFGM, "convert", "--exact", data, "-o", model)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            with Daemon("--workers", "1", model=model) as daemon:
+                info = daemon.get("/v1/models").json()["data"][0]
+                self.assertEqual(info["labels"], ["1", "2", "10", "x y"])
+                for text, number in (("2", 1), ("10", 2), ("0", 0), ("x y", 3), ("1", 0)):
+                    image = daemon.images({"seed": 3, "class": text}).json()["images"][0]
+                    self.assertEqual(image["class"], number)
+                    get = daemon.get(f"/v1/images/3/0?format=json&class={text.replace(' ', '%20')}").json()
+                    same = daemon.images({"seed": 3, "class": number}).json()["images"][0]
+                    out = os.path.join(folder, "out.png")
+                    self.assertEqual(run(PFGM, "sample", model, "--seed", "3", "--class", text, "-o", out).returncode, 0)
+                    with open(out, "rb") as f:
+                        command = hashlib.sha256(f.read()).hexdigest()
+                    body = {"inputs": [{"name": "seed", "datatype": "UINT64", "shape": [1], "data": [3]}],
+                            "parameters": {"class": text}, "outputs": [{"name": "images"}]}
+                    kserve = daemon.request("POST", f"/v2/models/{info['name']}/infer", json.dumps(body)).json()
+                    npy = daemon.images({"seed": 3, "class": text}, accept="application/x-npy").body
+                    self.assertEqual(kserve["outputs"][0]["data"], list(npy[-64:]))
+                    link = daemon.get(same["url"][same["url"].index("/v1/"):])
+                    self.assertEqual({image["sha256"]}, {get["images"][0]["sha256"], same["sha256"], command,
+                                                         hashlib.sha256(link.body).hexdigest()}, text)
 
 
 class Classes(unittest.TestCase):

@@ -38,7 +38,7 @@ static float *take(struct bench_case *c, size_t count, struct err *e)
         err_fail(e, ERR_LIMIT, "batch", "%zu images are too many", c->images);
         return NULL;
     }
-    void *memory = nn_arena_memory(bytes, e);
+    void *memory = arena_memory(bytes, e);
     if (memory)
         c->memory[c->memory_count++] = memory;
     return memory;
@@ -215,7 +215,7 @@ void bench_case_close(struct bench_case *c)
 static int renew(float **memory, size_t count, struct err *e)
 {
     free(*memory);
-    *memory = (void *)nn_arena_memory(count * sizeof **memory, e);
+    *memory = (void *)arena_memory(count * sizeof **memory, e);
     return *memory ? 0 : -1;
 }
 

@@ -6,7 +6,8 @@
 #ifndef BENCH_OPS_CASE_H
 #define BENCH_OPS_CASE_H
 
-#include "nn_layers.h"
+#include "base_arena.h"
+#include "nn_tile.h"
 
 enum bench_op {
     BENCH_CONV,     /* 3×3 from a bordered image, with a bias, directly */

@@ -66,7 +66,7 @@ struct eval_options {
 /* What was measured. */
 struct eval {
     const struct eval_options *o;
-    struct nn_pool *pool;
+    struct pool *pool;
     struct train_data held_out, train;
     struct engine *engine;
     struct engine_model *em;
@@ -187,7 +187,7 @@ static int open_engine(struct eval *v, struct err *e)
         return -1;
     }
     v->em = engine_model_add(v->engine, "model", m, e);
-    v->pool = v->em ? nn_pool_new(cpu_worker_count(), e) : NULL;
+    v->pool = v->em ? pool_new(cpu_worker_count(), e) : NULL;
     size_t half = v->held_out.count / 2;
     v->n = half < (size_t)v->o->n ? half : (size_t)v->o->n;
     if (v->pool && v->n < 2)
@@ -412,7 +412,7 @@ int cli_eval(int argc, char **argv)
         engine_request_free(v.request);
     if (v.engine)
         engine_free(v.engine);
-    nn_pool_free(v.pool);
+    pool_free(v.pool);
     train_data_close(&v.held_out);
     train_data_close(&v.train);
     free(v.chosen);

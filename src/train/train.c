@@ -23,7 +23,7 @@ struct run {
     struct train_place place;
     struct train_config config;
     struct train_data data;
-    struct nn_pool *pool;
+    struct pool *pool;
     struct nn_grad *grad;
     const struct nn_param *params;
     size_t param_count;
@@ -141,7 +141,7 @@ static int build(struct run *r, struct err *e)
     const struct nn_grad_options options = {
         .kernel = r->o->kernel, .batch = (int)c->batch, .dropout = c->dropout, .seed = c->seed};
     char path[PATH_MAX_HERE];
-    r->pool = nn_pool_new(r->o->threads, e);
+    r->pool = pool_new(r->o->threads, e);
     if (!r->pool)
         return -1;
     r->grad = nn_grad_new(&c->arch, &options, r->pool, e);
@@ -196,7 +196,7 @@ static void close_run(struct run *r)
     train_state_free(&r->state);
     train_log_close(&r->log);
     nn_grad_free(r->grad);
-    nn_pool_free(r->pool);
+    pool_free(r->pool);
     free(r->gradient);
     free(r->losses);
     train_config_clear(&r->config);

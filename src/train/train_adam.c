@@ -40,11 +40,11 @@ static void norm_task(void *context, size_t task, int thread)
     }
 }
 
-double train_gradient_norm(struct nn_pool *pool, const float *gradient, size_t count)
+double train_gradient_norm(struct pool *pool, const float *gradient, size_t count)
 {
     struct norm n = {.gradient = gradient, .count = count};
     double sum = 0;
-    nn_pool_run(pool, 64, norm_task, &n);
+    pool_run(pool, 64, norm_task, &n);
     for (size_t i = 0; i < 64; i++)
         sum += n.sums[i];
     return sqrt(sum);
@@ -73,7 +73,7 @@ static void update_task(void *context, size_t task, int thread)
     }
 }
 
-void train_adam_update(struct nn_pool *pool, struct train_adam *a, const struct train_adam_step *s)
+void train_adam_update(struct pool *pool, struct train_adam *a, const struct train_adam_step *s)
 {
     double n = (double)s->step, ramp = (1 + n) / (10 + n);
     double correct1 = 1 - math_exp(n * math_log(BETA1)),
@@ -85,5 +85,5 @@ void train_adam_update(struct nn_pool *pool, struct train_adam *a, const struct 
                        .rate = (float)(s->rate / correct1),
                        .root = (float)(1 / sqrt(correct2)),
                        .keep = (float)(1 - (s->ema < ramp ? s->ema : ramp))};
-    nn_pool_run(pool, (a->count + PIECE - 1) / PIECE, update_task, &u);
+    pool_run(pool, (a->count + PIECE - 1) / PIECE, update_task, &u);
 }

@@ -4,7 +4,7 @@
 #ifndef TRAIN_ADAM_H
 #define TRAIN_ADAM_H
 
-#include "nn_pool.h"
+#include "base_pool.h"
 #include <stdint.h>
 
 struct train_adam {
@@ -13,7 +13,7 @@ struct train_adam {
 };
 
 /* √Σ g²; NaN or infinite when an element is. */
-double train_gradient_norm(struct nn_pool *pool, const float *gradient, size_t count);
+double train_gradient_norm(struct pool *pool, const float *gradient, size_t count);
 
 /* The update number `step` (from 1): the gradient is scaled by min(1, clip / (norm + 1e-6)), as
  * torch.nn.utils.clip_grad_norm_ does. */
@@ -22,6 +22,6 @@ struct train_adam_step {
     double rate, norm, clip, ema;
     const float *gradient;
 };
-void train_adam_update(struct nn_pool *pool, struct train_adam *a, const struct train_adam_step *s);
+void train_adam_update(struct pool *pool, struct train_adam *a, const struct train_adam_step *s);
 
 #endif

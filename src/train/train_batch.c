@@ -72,7 +72,7 @@ static int sort_members(struct train_batch *b, struct err *e)
 
 static int new_threads(struct train_batch *b, enum nn_kernel kernel, struct err *e)
 {
-    size_t threads = (size_t)nn_pool_threads(b->pool);
+    size_t threads = (size_t)pool_threads(b->pool);
     size_t rows = (size_t)b->config->large_batch + (size_t)b->count;
     b->scratch = calloc(threads, sizeof *b->scratch);
     b->clean = calloc(threads, sizeof *b->clean);
@@ -92,7 +92,7 @@ static int new_threads(struct train_batch *b, enum nn_kernel kernel, struct err 
 }
 
 int train_batch_new(struct train_batch *b, const struct train_config *config,
-                    const struct train_data *data, enum nn_kernel kernel, struct nn_pool *pool,
+                    const struct train_data *data, enum nn_kernel kernel, struct pool *pool,
                     struct err *e)
 {
     size_t count = (size_t)config->batch;
@@ -130,7 +130,7 @@ int train_batch_new(struct train_batch *b, const struct train_config *config,
 
 void train_batch_free(struct train_batch *b)
 {
-    for (int i = 0; b->pool && i < nn_pool_threads(b->pool); i++) {
+    for (int i = 0; b->pool && i < pool_threads(b->pool); i++) {
         if (b->scratch)
             free(b->scratch[i]);
         if (b->clean)
@@ -318,11 +318,11 @@ void train_batch_make(struct train_batch *b, int64_t step)
 {
     b->step = step;
     choose(b);
-    nn_pool_run(b->pool, (size_t)b->count, perturb_task, b);
+    pool_run(b->pool, (size_t)b->count, perturb_task, b);
     if (b->config->objective == TRAIN_OBJECTIVE_PFGMPP)
         return; /* the targets are the images themselves */
     gather_groups(b);
-    nn_pool_run(b->pool, (size_t)b->block_count, target_task, b);
+    pool_run(b->pool, (size_t)b->block_count, target_task, b);
 }
 
 double train_batch_loss(const struct train_batch *b, int image, const float *v_x, float v_t,

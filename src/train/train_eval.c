@@ -56,31 +56,31 @@ static void pairs_task(void *context, size_t i, int thread)
 }
 
 /* Mean distance of pairs; NaN when memory is short or there is no pair. */
-static double mean_distance(struct nn_pool *pool, struct train_rows_view a,
+static double mean_distance(struct pool *pool, struct train_rows_view a,
                             struct train_rows_view b)
 {
     struct pairs p = {a, b, a.values == b.values, calloc(a.count + 1, sizeof(double)), NULL};
     double sum = 0, count = (double)a.count * (double)(b.count - p.same);
     if (!p.sums)
         return NAN;
-    nn_pool_run(pool, a.count, pairs_task, &p);
+    pool_run(pool, a.count, pairs_task, &p);
     for (size_t i = 0; i < a.count; i++)
         sum += p.sums[i];
     free(p.sums);
     return count > 0 ? sum / count : NAN;
 }
 
-double train_energy_distance(struct nn_pool *pool, struct train_rows_view a,
+double train_energy_distance(struct pool *pool, struct train_rows_view a,
                              struct train_rows_view b)
 {
     return 2 * mean_distance(pool, a, b) - mean_distance(pool, a, a) - mean_distance(pool, b, b);
 }
 
-void train_nearest(struct nn_pool *pool, struct train_rows_view a, struct train_rows_view b,
+void train_nearest(struct pool *pool, struct train_rows_view a, struct train_rows_view b,
                    size_t *index, double *nearest)
 {
     struct pairs p = {a, b, false, nearest, index};
-    nn_pool_run(pool, a.count, pairs_task, &p);
+    pool_run(pool, a.count, pairs_task, &p);
 }
 
 /* ---- slices ---- */
@@ -131,14 +131,14 @@ static void slice_task(void *context, size_t task, int thread)
     free(direction);
 }
 
-double train_sliced_distance(struct nn_pool *pool, struct train_rows_view a,
+double train_sliced_distance(struct pool *pool, struct train_rows_view a,
                              struct train_rows_view b, int directions, uint64_t seed)
 {
     struct slices s = {a, b, seed, calloc((size_t)directions, sizeof(double))};
     double sum = 0;
     if (!s.areas)
         return NAN;
-    nn_pool_run(pool, (size_t)directions, slice_task, &s);
+    pool_run(pool, (size_t)directions, slice_task, &s);
     for (int i = 0; i < directions; i++)
         sum += s.areas[i];
     free(s.areas);
@@ -238,7 +238,7 @@ static void add_losses(const struct losses *l, const struct train_config *c,
 }
 
 static int run_losses(struct losses *l, struct train_config *c, const struct train_data *data,
-                      struct nn_pool *pool, size_t points, struct train_eval_loss *out,
+                      struct pool *pool, size_t points, struct train_eval_loss *out,
                       struct err *e)
 {
     struct train_batch b;
@@ -249,7 +249,7 @@ static int run_losses(struct losses *l, struct train_config *c, const struct tra
         result = err_fail_memory(e, (size_t)c->batch * sizeof *l->loss);
     for (size_t done = 0, step = 0; result == 0 && done < points; done += (size_t)b.count) {
         train_batch_make(&b, (int64_t)step++);
-        nn_pool_run(pool, (size_t)b.count, loss_task, l);
+        pool_run(pool, (size_t)b.count, loss_task, l);
         add_losses(l, c, out);
     }
     free(l->loss);
@@ -270,7 +270,7 @@ static void settle_loss(const struct train_config *c, struct train_eval_loss *ou
     out->mean /= (double)count;
 }
 
-int train_eval_loss(const struct model *m, struct nn_pool *pool, const struct train_data *held_out,
+int train_eval_loss(const struct model *m, struct pool *pool, const struct train_data *held_out,
                     size_t points, uint64_t seed, struct train_eval_loss *out, struct err *e)
 {
     const struct ckpt_description *d = model_description(m);
@@ -291,7 +291,7 @@ int train_eval_loss(const struct model *m, struct nn_pool *pool, const struct tr
                              .batch = points < 64 ? (int64_t)points : 64,
                              .large_batch = LARGE_BATCH,
                              .seed = seed};
-    int threads = nn_pool_threads(pool), result = 0;
+    int threads = pool_threads(pool), result = 0;
     struct losses l = {.m = m, .ws = calloc((size_t)threads, sizeof *l.ws)};
     *out = (struct train_eval_loss){0};
     if (!l.ws)

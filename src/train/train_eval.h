@@ -7,7 +7,7 @@
 #define TRAIN_EVAL_H
 
 #include "model.h"
-#include "nn_pool.h"
+#include "base_pool.h"
 #include "train_data.h"
 
 /* A set of `count` rows of n floats, not owned. */
@@ -18,17 +18,17 @@ struct train_rows_view {
 
 /* Energy distance 2 E|X − Y| − E|X − X'| − E|Y − Y'| of two sets, over pairs of different rows: so
  * that of two sets from one distribution is 0 in the mean, and may be negative. */
-double train_energy_distance(struct nn_pool *pool, struct train_rows_view a,
+double train_energy_distance(struct pool *pool, struct train_rows_view a,
                              struct train_rows_view b);
 
 /* Sliced Wasserstein distance: the mean over `directions` random directions of the area between the
  * distribution functions of both projections. The sets have equal counts. NaN when memory is short.
  */
-double train_sliced_distance(struct nn_pool *pool, struct train_rows_view a,
+double train_sliced_distance(struct pool *pool, struct train_rows_view a,
                              struct train_rows_view b, int directions, uint64_t seed);
 
 /* For each row of a: the nearest row of b (Euclidean), and its distance. */
-void train_nearest(struct nn_pool *pool, struct train_rows_view a, struct train_rows_view b,
+void train_nearest(struct pool *pool, struct train_rows_view a, struct train_rows_view b,
                    size_t *index, double *distance);
 
 /* n ≤ data->count different images, drawn by the seed: of each class, and of the images without
@@ -48,7 +48,7 @@ struct train_eval_loss {
         size_t count;
     } bin[TRAIN_EVAL_BINS];
 };
-int train_eval_loss(const struct model *m, struct nn_pool *pool, const struct train_data *held_out,
+int train_eval_loss(const struct model *m, struct pool *pool, const struct train_data *held_out,
                     size_t points, uint64_t seed, struct train_eval_loss *out, struct err *e);
 
 #endif

@@ -15,7 +15,7 @@
 #define TRAIN_FIELD_H
 
 #include "nn_net.h"
-#include "nn_pool.h"
+#include "base_pool.h"
 #include "train_config.h"
 #include "train_data.h"
 

@@ -4,6 +4,7 @@
 #ifndef NN_WORK_H
 #define NN_WORK_H
 
+#include "base_arena.h"
 #include "nn_kernels.h"
 #include "nn_test.h"
 
@@ -27,7 +28,7 @@ struct work {
 static float *zeros(size_t n)
 {
     void *p = NULL;
-    if (n > (size_t)1 << 30 || posix_memalign(&p, NN_ALIGN, (n + 1) * sizeof(float)))
+    if (n > (size_t)1 << 30 || posix_memalign(&p, ARENA_ALIGN, (n + 1) * sizeof(float)))
         abort();
     memset(p, 0, (n + 1) * sizeof(float));
     return p;

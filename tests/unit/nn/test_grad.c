@@ -22,7 +22,7 @@ static double test_norm(const float *v, size_t n)
 /* One network with its inputs, and a linear loss: the slope at every output is a fixed number. */
 struct fixture {
     struct nn_arch arch;
-    struct nn_pool *pool;
+    struct pool *pool;
     struct nn_grad *g;
     size_t d, scalars;
     float *weights, *gradient, *x, *slope, *out;
@@ -79,7 +79,7 @@ static struct fixture fixture_new(const struct nn_arch *arch, enum nn_kernel ker
     const struct nn_grad_options o = {
         .kernel = kernel, .batch = IMAGES, .dropout = dropout, .seed = 5};
     f.arch.classes = classes;
-    f.pool = nn_pool_new(threads, &e);
+    f.pool = pool_new(threads, &e);
     assert_non_null(f.pool);
     f.g = nn_grad_new(&f.arch, &o, f.pool, &e);
     if (!f.g)
@@ -125,7 +125,7 @@ static double run(struct fixture *f, bool training, float *gradient)
 static void fixture_free(struct fixture *f)
 {
     nn_grad_free(f->g);
-    nn_pool_free(f->pool);
+    pool_free(f->pool);
     free(f->weights);
     free(f->gradient);
     free(f->x);
@@ -294,13 +294,13 @@ static void nn_grad_refuses_bad_options(void **state)
                                                  {.batch = 1, .dropout = 1.0},
                                                  {.batch = 1, .dropout = -0.1}};
     struct err e = {0};
-    struct nn_pool *pool = nn_pool_new(1, &e);
+    struct pool *pool = pool_new(1, &e);
     for (size_t i = 0; i < COUNT(bad); i++) {
         e = (struct err){0};
         assert_null(nn_grad_new(&test_archs[3].arch, &bad[i], pool, &e));
         assert_int_equal(e.code, ERR_INPUT);
     }
-    nn_pool_free(pool);
+    pool_free(pool);
 }
 
 int main(void)

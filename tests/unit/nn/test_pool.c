@@ -21,26 +21,26 @@ static void count_task(void *context, size_t task, int thread)
         atomic_fetch_add(&c->strange, 1);
 }
 
-static void nn_pool_runs_each_task_once(void **state)
+static void pool_runs_each_task_once(void **state)
 {
     static const size_t tasks[] = {0, 1, 2, 7, TASKS_MAX};
     struct err e = {0};
     (void)state;
     for (int threads = 1; threads <= 4; threads++) {
-        struct nn_pool *pool = nn_pool_new(threads, &e);
+        struct pool *pool = pool_new(threads, &e);
         assert_non_null(pool);
-        assert_int_equal(nn_pool_threads(pool), threads);
+        assert_int_equal(pool_threads(pool), threads);
         for (int round = 0; round < 20; round++)
             for (size_t i = 0; i < COUNT(tasks); i++) {
                 struct counts c = {.threads = threads};
-                nn_pool_run(pool, tasks[i], count_task, &c);
+                pool_run(pool, tasks[i], count_task, &c);
                 for (size_t k = 0; k < TASKS_MAX; k++)
                     assert_int_equal(atomic_load(&c.done[k]), k < tasks[i]);
                 assert_int_equal(atomic_load(&c.strange), 0);
             }
-        nn_pool_free(pool);
+        pool_free(pool);
     }
-    nn_pool_free(NULL);
+    pool_free(NULL);
 }
 
 static double plain_loss(void *context, int image, const float *v_x, float v_t, float *v_x_slope,
@@ -55,13 +55,13 @@ static double plain_loss(void *context, int image, const float *v_x, float v_t, 
 }
 
 /* Twice with four threads: equal bits, and nothing for the sanitizer to say. */
-static void nn_pool_gradients_by_many_threads(void **state)
+static void pool_gradients_by_many_threads(void **state)
 {
     const struct nn_arch *arch = &test_archs[0].arch;
     const struct nn_grad_options o = {.batch = 16, .dropout = 0.1};
     struct err e = {0};
     (void)state;
-    struct nn_pool *pool = nn_pool_new(4, &e);
+    struct pool *pool = pool_new(4, &e);
     assert_non_null(pool);
     struct nn_grad *g = nn_grad_new(arch, &o, pool, &e);
     assert_non_null(g);
@@ -86,7 +86,7 @@ static void nn_pool_gradients_by_many_threads(void **state)
     }
     assert_memory_equal(gradient[0], gradient[1], scalars * sizeof(float));
     nn_grad_free(g);
-    nn_pool_free(pool);
+    pool_free(pool);
     free(weights);
     free(x);
     free(gradient[0]);
@@ -96,8 +96,8 @@ static void nn_pool_gradients_by_many_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nn_pool_runs_each_task_once),
-        cmocka_unit_test(nn_pool_gradients_by_many_threads),
+        cmocka_unit_test(pool_runs_each_task_once),
+        cmocka_unit_test(pool_gradients_by_many_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

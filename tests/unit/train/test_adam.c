@@ -42,7 +42,7 @@ static void train_adam_formulas(void **state)
     double weight = 0, mean = 0, square = 0, ema = 0; /* of element 33000, by the formulas */
     size_t at = 33000;
     (void)state;
-    struct nn_pool *pool = nn_pool_new(2, &e);
+    struct pool *pool = pool_new(2, &e);
     struct train_adam adam = {COUNT, a.weights, a.mean, a.square, a.ema};
     for (size_t i = 0; i < COUNT; i++)
         a.weights[i] = a.ema[i] = (float)noise(i, 1);
@@ -68,7 +68,7 @@ static void train_adam_formulas(void **state)
     }
     a.gradient[COUNT - 1] = NAN;
     assert_true(isnan(train_gradient_norm(pool, a.gradient, COUNT)));
-    nn_pool_free(pool);
+    pool_free(pool);
     free(a.weights);
     free(a.mean);
     free(a.square);

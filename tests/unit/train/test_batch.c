@@ -168,7 +168,7 @@ static void train_targets_follow_labels(void **state)
                                     .norm = 4};
     assert_int_equal(train_config_read(text, strlen(text), "test", &c, &e), 0);
     assert_int_equal(train_config_settle(&c, &data, "test", &e), 0);
-    struct nn_pool *pool = nn_pool_new(2, &e);
+    struct pool *pool = pool_new(2, &e);
     struct train_batch b;
     assert_int_equal(train_batch_new(&b, &c, &data, NN_KERNEL_AUTO, pool, &e), 0);
     int labelled = 0, apart = 0;
@@ -189,7 +189,7 @@ static void train_targets_follow_labels(void **state)
     assert_int_equal(labelled, 320);
     assert_int_equal(apart, 0);
     train_batch_free(&b);
-    nn_pool_free(pool);
+    pool_free(pool);
     train_config_clear(&c);
 }
 

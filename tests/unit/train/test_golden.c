@@ -121,7 +121,7 @@ static void train_golden_targets(void **state)
 
 struct net {
     const struct golden *g;
-    struct nn_pool *pool;
+    struct pool *pool;
     struct nn_grad *grad;
     const struct nn_param *params;
     size_t param_count, scalars;
@@ -179,7 +179,7 @@ static void run_net(struct net *net)
 static struct net new_net(const struct golden *g, enum nn_kernel kernel)
 {
     struct err e = {0};
-    struct net net = {.g = g, .pool = nn_pool_new(2, &e)};
+    struct net net = {.g = g, .pool = pool_new(2, &e)};
     const struct nn_grad_options o = {.kernel = kernel, .batch = (int)g->points};
     assert_non_null(net.pool);
     net.grad = nn_grad_new(&g->description.arch, &o, net.pool, &e);
@@ -234,7 +234,7 @@ static void train_golden_gradients(void **state)
         print_message("kernel %d: loss %.1e apart, gradients at most %.1e\n", kernel, apart, worst);
         assert_true(apart < 1e-4);
         nn_grad_free(net.grad);
-        nn_pool_free(net.pool);
+        pool_free(net.pool);
         free(net.weights);
         free(net.gradient);
     }

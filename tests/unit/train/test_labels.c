@@ -138,7 +138,7 @@ static void run_training_network(struct points *p)
     struct ckpt_file *f = ckpt_file_open(checkpoint, &e);
     assert_non_null(f);
     assert_int_equal(ckpt_description_read(f, &d, &e), 0);
-    struct nn_pool *pool = nn_pool_new(1, &e);
+    struct pool *pool = pool_new(1, &e);
     const struct nn_grad_options options = {.batch = POINTS};
     struct nn_grad *g = nn_grad_new(&d.arch, &options, pool, &e);
     assert_non_null(g);
@@ -160,7 +160,7 @@ static void run_training_network(struct points *p)
     nn_grad_run(g, &batch, losses, NULL);
     free(weights);
     nn_grad_free(g);
-    nn_pool_free(pool);
+    pool_free(pool);
     ckpt_description_clear(&d);
     ckpt_file_close(f);
 }

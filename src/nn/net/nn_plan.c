@@ -12,11 +12,6 @@ struct builder {
     int pyramid; /* value, or -1 */
 };
 
-int nn_groups(int channels)
-{
-    return channels / 4 < NN_GROUPS_MAX ? channels / 4 : NN_GROUPS_MAX;
-}
-
 int nn_stem_module(const struct nn_arch *arch)
 {
     if (arch->kind == NN_ARCH_MLP)

@@ -8,7 +8,7 @@
 #include <string.h>
 
 struct nn_vjp {
-    struct nn_pool *pool;
+    struct pool *pool;
     struct nn_grad *g;
 };
 
@@ -25,7 +25,7 @@ struct nn_vjp *nn_vjp_new(const struct nn_arch *arch, const float *weights, enum
         err_fail_memory(e, sizeof *v);
         return NULL;
     }
-    v->pool = nn_pool_new(1, e);
+    v->pool = pool_new(1, e);
     v->g = v->pool ? nn_grad_new(arch, &options, v->pool, e) : NULL;
     if (!v->g) {
         nn_vjp_free(v);
@@ -40,7 +40,7 @@ void nn_vjp_free(struct nn_vjp *v)
     if (!v)
         return;
     nn_grad_free(v->g);
-    nn_pool_free(v->pool);
+    pool_free(v->pool);
     free(v);
 }
 

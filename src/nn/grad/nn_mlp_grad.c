@@ -9,14 +9,14 @@
 #include <string.h>
 
 void nn_mlp_grad_keep(const struct nn_grad *g, int step, struct nn_grad_saved *kept,
-                      struct nn_arena *a)
+                      struct arena *a)
 {
     const struct nn_grad_dense *d = g->layers[step].dense;
-    kept->input = nn_arena_take(a, NN_GRAD_MICRO * d[0].shape.inputs, sizeof(float));
-    kept->middle = nn_arena_take(a, NN_GRAD_MICRO * d[0].shape.outputs, sizeof(float));
-    kept->second = nn_arena_take(a, NN_GRAD_MICRO * d[0].shape.outputs, sizeof(float));
+    kept->input = arena_take(a, NN_GRAD_MICRO * d[0].shape.inputs, sizeof(float));
+    kept->middle = arena_take(a, NN_GRAD_MICRO * d[0].shape.outputs, sizeof(float));
+    kept->second = arena_take(a, NN_GRAD_MICRO * d[0].shape.outputs, sizeof(float));
     if (g->options.dropout > 0 && g->net.plan.steps[step].kind == NN_STEP_RES)
-        kept->keep = nn_arena_take(a, NN_GRAD_MICRO * d[0].shape.outputs, 1);
+        kept->keep = arena_take(a, NN_GRAD_MICRO * d[0].shape.outputs, 1);
 }
 
 /* ---- there ---- */

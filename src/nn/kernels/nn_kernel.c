@@ -1,7 +1,7 @@
-/* Which instruction sets this build holds and this machine runs: the one place of the dispatch; and
- * the resampling filters, which all of them share. */
+/* Which instruction sets this build holds and this machine runs, and what the words for them
+ * resolve to. */
+#include "nn_kernel.h"
 #include "base_cpu.h"
-#include "nn_kernels.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,60 +90,4 @@ int nn_precision_resolve(enum nn_kernel *kernel, enum nn_precision *precision, s
                         "kernel that is to compute it slowly",
                         precisions[*precision]);
     return 0;
-}
-
-const struct nn_kernels *nn_kernels_get(enum nn_kernel kernel)
-{
-    switch (nn_kernel_resolve(kernel)) {
-#ifdef NN_HAVE_X86
-    case NN_KERNEL_AVX2:
-        return &nn_kernels_avx2;
-    case NN_KERNEL_AVX512:
-    case NN_KERNEL_AMX:
-        return &nn_kernels_avx512;
-#endif
-    default:
-        return &nn_kernels_c;
-    }
-}
-
-const char *nn_kernel_id(enum nn_kernel kernel)
-{
-    return nn_kernels_get(kernel)->id;
-}
-
-const char *nn_kernel_id_in(enum nn_kernel kernel, enum nn_precision precision)
-{
-    static const char *const ids[] = {[NN_KERNEL_C] = "cbf16.1",
-                                      [NN_KERNEL_AVX2] = "avx2bf16.1",
-                                      [NN_KERNEL_AVX512] = "avx512bf16.1",
-                                      [NN_KERNEL_AMX] = "amx.1"};
-    return precision == NN_PRECISION_F32 ? nn_kernel_id(kernel) : ids[nn_kernel_resolve(kernel)];
-}
-
-int nn_resample_taps(enum nn_resample_kind kind, size_t at, long *start, float weight[4])
-{
-    static const float down[4] = {0.125f, 0.375f, 0.375f, 0.125f};
-    long o = (long)at;
-    switch (kind) {
-    case NN_BOX_UP:
-        *start = o / 2;
-        weight[0] = 1.0f;
-        return 1;
-    case NN_BOX_DOWN:
-        *start = 2 * o;
-        weight[0] = weight[1] = 0.5f;
-        return 2;
-    case NN_FIR_UP: /* of 0,x,0,x,… only every second number counts */
-        *start = o % 2 ? o / 2 : o / 2 - 1;
-        weight[0] = o % 2 ? 0.75f : 0.25f;
-        weight[1] = o % 2 ? 0.25f : 0.75f;
-        return 2;
-    case NN_FIR_DOWN:
-    case NN_FIR_BLUR:
-        break;
-    }
-    *start = kind == NN_FIR_DOWN ? 2 * o - 1 : o - 2;
-    memcpy(weight, down, sizeof down);
-    return 4;
 }

@@ -11,8 +11,8 @@
 
 struct layout {
     struct nn_grad *g;
-    struct nn_arena arena; /* packed weights */
-    size_t next, flat;     /* parameter and its offset */
+    struct arena arena; /* packed weights */
+    size_t next, flat;  /* parameter and its offset */
     size_t canonical;
     bool strange; /* the walk and the list of parameters disagree */
 };
@@ -69,10 +69,10 @@ static void lay_dense(struct layout *l, struct nn_grad_dense *d, size_t taps, si
                                         back ? inputs : 0};
     d->at = take_canonical(l, taps * lanes * outputs);
     d->bias = take_canonical(l, outputs);
-    d->packed = nn_arena_take(&l->arena, g->kernels->pack_size(&d->shape), sizeof(float));
+    d->packed = arena_take(&l->arena, g->kernels->pack_size(&d->shape), sizeof(float));
     size_t scratch = g->kernels->product_scratch(&d->shape), more = 0;
     if (back) {
-        d->packed_back = nn_arena_take(&l->arena, g->kernels->pack_size(&d->back), sizeof(float));
+        d->packed_back = arena_take(&l->arena, g->kernels->pack_size(&d->back), sizeof(float));
         more = g->kernels->product_scratch(&d->back);
     }
     scratch = scratch > more ? scratch : more;
@@ -91,7 +91,7 @@ static void lay_norm(struct layout *l, struct nn_grad_layer *y, int which, int f
     y->gamma[which] = take_canonical(l, lanes);
     y->beta[which] = take_canonical(l, lanes);
     *w = (struct nn_norm_weights){.lanes = lanes, .groups = groups, .group_size = size};
-    w->group = nn_arena_take(&l->arena, lanes, sizeof *w->group);
+    w->group = arena_take(&l->arena, lanes, sizeof *w->group);
     if (w->group) {
         w->gamma = l->g->canonical + y->gamma[which];
         w->beta = l->g->canonical + y->beta[which];
@@ -220,7 +220,7 @@ static void lay_all(struct layout *l)
         g->net.frequencies = l->arena.base ? g->canonical + at : NULL;
         add_vector(l, at, NN_NOWHERE, NN_NOWHERE);
     } else {
-        g->net.frequencies = nn_arena_take(&l->arena, (size_t)arch->nf, sizeof(float));
+        g->net.frequencies = arena_take(&l->arena, (size_t)arch->nf, sizeof(float));
         if (l->arena.base)
             nn_time_frequencies(arch, g->net.frequencies);
     }
@@ -231,7 +231,7 @@ static void lay_all(struct layout *l)
     add_conv(l, &g->linear[1], wide, wide);
     lay_dense(l, &g->time, 1, 0, nn_lanes(wide), time, true);
     g->conv_bias = take_canonical(l, time);
-    g->time_bias = nn_arena_take(&l->arena, time, sizeof(float));
+    g->time_bias = arena_take(&l->arena, time, sizeof(float));
     for (int i = 0; i < g->net.plan.step_count; i++)
         lay_step(l, &g->net.plan.steps[i], &g->layers[i]);
     if (arch->classes > 0) {
@@ -241,7 +241,7 @@ static void lay_all(struct layout *l)
         add_piece(l, NN_PIECE_NIN, g->label, g->label, row, classes, classes, classes);
     }
     size_t widest = 3 * 2 * nn_lanes(NN_CHANNELS_MAX) + time;
-    g->zeros = nn_arena_take(&l->arena, widest, sizeof(float));
+    g->zeros = arena_take(&l->arena, widest, sizeof(float));
 }
 
 int nn_grad_lay(struct nn_grad *g, struct err *e)
@@ -254,8 +254,8 @@ int nn_grad_lay(struct nn_grad *g, struct err *e)
     if (count.strange || count.next != g->param_count)
         return err_fail(e, ERR_INTERNAL, "", "the layers and the list of parameters disagree");
     g->canonical_count = count.canonical;
-    g->canonical = (float *)nn_arena_memory(bytes, e);
-    g->block = g->canonical ? nn_arena_memory(count.arena.used, e) : NULL;
+    g->canonical = (float *)arena_memory(bytes, e);
+    g->block = g->canonical ? arena_memory(count.arena.used, e) : NULL;
     if (!g->block)
         return -1;
     g->block_bytes = count.arena.used + bytes;
@@ -359,10 +359,10 @@ static void pack_task(void *context, size_t task, int thread)
 void nn_grad_pack(struct nn_grad *g, const float *weights)
 {
     struct spread s = {g, weights};
-    nn_pool_run(g->pool, g->param_count, spread_task, &s);
+    pool_run(g->pool, g->param_count, spread_task, &s);
     for (size_t i = 0; i < g->time.shape.outputs; i++)
         g->time_bias[i] = g->canonical[g->time.bias + i] + g->canonical[g->conv_bias + i];
-    nn_pool_run(g->pool, g->dense_count, pack_task, &s);
+    pool_run(g->pool, g->dense_count, pack_task, &s);
 }
 
 struct gather {
@@ -397,5 +397,5 @@ static void gather_task(void *context, size_t task, int thread)
 void nn_grad_gather(struct nn_grad *g, size_t shards, float *gradient)
 {
     struct gather s = {g, shards, gradient};
-    nn_pool_run(g->pool, g->param_count, gather_task, &s);
+    pool_run(g->pool, g->param_count, gather_task, &s);
 }

@@ -1,18 +1,18 @@
 /* The pool's threads wait on a condition for the next round; within a round everybody, the caller
  * too, takes the next task from an atomic counter. The lock guards the round's number, its
  * description and the count of threads that still work on it. */
-#include "nn_pool.h"
+#include "base_pool.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 struct member {
-    struct nn_pool *pool;
+    struct pool *pool;
     pthread_t thread;
     int number;
 };
 
-struct nn_pool {
+struct pool {
     int threads;
     struct member *members; /* [threads - 1] */
     int started;
@@ -27,7 +27,7 @@ struct nn_pool {
     atomic_size_t next;
 };
 
-static void take_tasks(struct nn_pool *p, int thread)
+static void take_tasks(struct pool *p, int thread)
 {
     for (;;) {
         size_t task = atomic_fetch_add(&p->next, 1);
@@ -40,7 +40,7 @@ static void take_tasks(struct nn_pool *p, int thread)
 static void *member_main(void *argument)
 {
     struct member *m = argument;
-    struct nn_pool *p = m->pool;
+    struct pool *p = m->pool;
     unsigned long seen = 0;
 
     pthread_mutex_lock(&p->lock);
@@ -60,9 +60,9 @@ static void *member_main(void *argument)
     return NULL;
 }
 
-struct nn_pool *nn_pool_new(int threads, struct err *e)
+struct pool *pool_new(int threads, struct err *e)
 {
-    struct nn_pool *p = calloc(1, sizeof *p);
+    struct pool *p = calloc(1, sizeof *p);
     struct member *members = calloc((size_t)threads, sizeof *members);
 
     if (!p || !members) {
@@ -82,7 +82,7 @@ struct nn_pool *nn_pool_new(int threads, struct err *e)
         int why = pthread_create(&m->thread, NULL, member_main, m);
         if (why) {
             err_fail_errno(e, why, "--threads", "start a thread");
-            nn_pool_free(p);
+            pool_free(p);
             return NULL;
         }
         p->started++;
@@ -90,7 +90,7 @@ struct nn_pool *nn_pool_new(int threads, struct err *e)
     return p;
 }
 
-void nn_pool_free(struct nn_pool *p)
+void pool_free(struct pool *p)
 {
     if (!p)
         return;
@@ -107,13 +107,13 @@ void nn_pool_free(struct nn_pool *p)
     free(p);
 }
 
-int nn_pool_threads(const struct nn_pool *pool)
+int pool_threads(const struct pool *pool)
 {
     return pool->threads;
 }
 
-void nn_pool_run(struct nn_pool *p, size_t tasks,
-                 void (*run)(void *context, size_t task, int thread), void *context)
+void pool_run(struct pool *p, size_t tasks, void (*run)(void *context, size_t task, int thread),
+              void *context)
 {
     pthread_mutex_lock(&p->lock);
     p->tasks = tasks;

@@ -3,6 +3,7 @@
  * everything else one vector after the other: so a vector's bits do not depend on its neighbours.
  */
 #include "nn_mlp.h"
+#include "net_run.h"
 #include <math.h>
 
 /* ---- what surrounds the layers ---- */

@@ -20,7 +20,7 @@ static int list_params(struct nn_grad *g, struct err *e)
 
 static int allocate(struct nn_grad *g, struct err *e)
 {
-    size_t steps = (size_t)g->net.plan.step_count, threads = (size_t)nn_pool_threads(g->pool);
+    size_t steps = (size_t)g->net.plan.step_count, threads = (size_t)pool_threads(g->pool);
     size_t bytes;
     g->pieces = calloc(g->param_count, sizeof *g->pieces);
     g->layers = calloc(steps, sizeof *g->layers);
@@ -32,7 +32,7 @@ static int allocate(struct nn_grad *g, struct err *e)
         return -1;
     if (!size_mul(threads, g->matrix * sizeof(float), &bytes))
         return err_fail(e, ERR_LIMIT, "nf", "the weights do not fit in memory");
-    g->transposed = (float *)nn_arena_memory(bytes, e);
+    g->transposed = (float *)arena_memory(bytes, e);
     if (!g->transposed)
         return -1;
     g->block_bytes += bytes;
@@ -40,7 +40,7 @@ static int allocate(struct nn_grad *g, struct err *e)
         return 0;
     if (!size_mul(g->canonical_count, NN_GRAD_SHARDS * sizeof(float), &bytes))
         return err_fail(e, ERR_LIMIT, "nf", "the gradients do not fit in memory");
-    g->sums_block = nn_arena_memory(bytes, e);
+    g->sums_block = arena_memory(bytes, e);
     if (!g->sums_block)
         return -1;
     g->block_bytes += bytes;
@@ -66,7 +66,7 @@ static int check_options(const struct nn_grad_options *o, struct err *e)
 }
 
 struct nn_grad *nn_grad_new(const struct nn_arch *arch, const struct nn_grad_options *options,
-                            struct nn_pool *pool, struct err *e)
+                            struct pool *pool, struct err *e)
 {
     if (nn_arch_check(arch, e) || check_options(options, e))
         return NULL;
@@ -91,7 +91,7 @@ void nn_grad_free(struct nn_grad *g)
 {
     if (!g)
         return;
-    for (int i = 0; g->work && i < nn_pool_threads(g->pool); i++)
+    for (int i = 0; g->work && i < pool_threads(g->pool); i++)
         nn_grad_work_free(&g->work[i]);
     free(g->work);
     free(g->transposed);
@@ -213,7 +213,7 @@ void nn_grad_run(struct nn_grad *g, const struct nn_grad_batch *batch, double *l
 {
     size_t n = (size_t)batch->n, shards = n < NN_GRAD_SHARDS ? n : NN_GRAD_SHARDS;
     struct run r = {g, batch, shards, losses, gradient != NULL};
-    nn_pool_run(g->pool, shards, run_shard, &r);
+    pool_run(g->pool, shards, run_shard, &r);
     if (gradient)
         nn_grad_gather(g, shards, gradient);
 }

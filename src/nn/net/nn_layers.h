@@ -7,7 +7,9 @@
 #ifndef NN_LAYERS_H
 #define NN_LAYERS_H
 
+#include "base_arena.h"
 #include "nn_kernels.h"
+#include "nn_plan.h"
 #include "nn_team.h"
 #include "nn_tile.h"
 
@@ -68,17 +70,6 @@ struct nn_workspace {
     struct nn_team *team; /* borrowed; NULL: alone */
 };
 
-/* A block of memory cut into arrays that are aligned to NN_ALIGN. With base NULL it only counts. */
-struct nn_arena {
-    unsigned char *base;
-    size_t used;
-    bool overflow;
-};
-/* `count` objects of `size` bytes, zeroed memory; NULL while counting. */
-void *nn_arena_take(struct nn_arena *a, size_t count, size_t size);
-/* Zeroed memory for an arena that counted `bytes`, with huge pages advised. free() ends it. */
-unsigned char *nn_arena_memory(size_t bytes, struct err *e);
-
 /* Lays the arrays out, reads, checks and packs the weights. `net` has arch, kernel and plan. */
 int nn_layers_load(struct nn_net *net, const struct nn_weights *weights, int threads,
                    struct err *e);
@@ -89,60 +80,8 @@ int nn_layers_load(struct nn_net *net, const struct nn_weights *weights, int thr
 void nn_time_frequencies(const struct nn_arch *arch, float *out);
 void nn_time_embed(const struct nn_net *net, float t, float *out);
 
-/* Floats of a bordered image set (see nn_kernels.h) per channel lane. */
-static inline size_t nn_bordered_pixels(size_t images, size_t side)
-{
-    return (images * (side + 1) + 1) * (side + 1) + 1;
-}
-
-static inline struct nn_target nn_plain_target(float *out, size_t side, size_t lanes)
-{
-    return (struct nn_target){out, 0, side, side * side, lanes};
-}
-
-/* Pixels inside a bordered image set. */
-static inline struct nn_target nn_bordered_target(float *out, size_t side, size_t lanes)
-{
-    size_t pitch = side + 1;
-    return (struct nn_target){out, pitch + 1, pitch, pitch * pitch, lanes};
-}
-
-/* Zeroes the border of such a set of n images and leaves the inside alone. */
-void nn_bordered_clear(float *out, size_t n, size_t side, size_t lanes);
-
-/* Pixels as tiles in a workspace's array that has nn_tile_room of them, without a border. */
-static inline struct nn_tile_target nn_plain_tiles(float *out, size_t images, size_t side,
-                                                   size_t lanes, int terms)
-{
-    return (struct nn_tile_target){(uint16_t *)(void *)out,
-                                   0,
-                                   side,
-                                   side * side,
-                                   nn_tile_lanes(lanes),
-                                   nn_tile_plane(images * side * side, lanes),
-                                   terms};
-}
-
-/* Makes a product of the layer's one of tiles, which `in` told where to find; `tap_row` as in
- * nn_tile_operands. */
-static inline void nn_product_tiles(struct nn_product *p, const struct nn_dense *d,
-                                    const struct nn_tile_target *in, size_t tap_row)
-{
-    p->terms = d->terms;
-    p->tile = (struct nn_tile_operands){in->out, (const uint16_t *)(const void *)d->packed,
-                                        in->lanes, in->plane, tap_row};
-}
-
-/* A product, shared with the workspace's team where that pays. */
-void nn_product_run(const struct nn_net *net, const struct nn_workspace *ws,
-                    const struct nn_product *p);
-/* A linear layer over n rows of its inputs, with `residual` [n][outputs] added, or NULL. */
-void nn_linear_run(const struct nn_net *net, const struct nn_workspace *ws,
-                   const struct nn_dense *d, size_t n, const float *in, const float *residual,
-                   float *out);
 /* Runs one step for n images; the workspace's time outputs are ready. */
 void nn_step_run(const struct nn_net *net, struct nn_workspace *ws, int step, size_t n,
                  const float *const x[]);
-float *nn_value_at(const struct nn_net *net, const struct nn_workspace *ws, int value);
 
 #endif

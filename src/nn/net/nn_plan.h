@@ -17,16 +17,9 @@
 #define NN_PLAN_H
 
 #include "nn_arch.h"
+#include "nn_kernels.h"
 
-#define NN_LANES 8 /* every pixel's channels are padded to a multiple of this */
 #define NN_RES_BLOCKS_MAX 64
-#define NN_GROUPS_MAX 32
-
-static inline size_t nn_lanes(size_t channels)
-{
-    return (channels + NN_LANES - 1) / NN_LANES * NN_LANES;
-}
-
 enum nn_step_kind { NN_STEP_STEM, NN_STEP_RES, NN_STEP_ATTENTION, NN_STEP_PYRAMID, NN_STEP_HEAD };
 enum nn_resampling { NN_RESAMPLE_NONE, NN_RESAMPLE_DOWN, NN_RESAMPLE_UP };
 
@@ -65,8 +58,6 @@ struct nn_plan {
 int nn_plan_build(const struct nn_arch *arch, struct nn_plan *plan, struct err *e);
 void nn_plan_free(struct nn_plan *plan);
 
-/* Group norm's number of groups: min(channels / 4, 32). */
-int nn_groups(int channels);
 /* Modules before the stem: the Fourier projection if there is one, and the two linears. */
 int nn_stem_module(const struct nn_arch *arch);
 /* Length of the time embedding: nf, or 2 nf with Fourier features. */

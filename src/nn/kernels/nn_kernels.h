@@ -1,4 +1,5 @@
-/* The table of operations that an instruction set implements, and the layouts they agree on.
+/* The table of operations that an instruction set implements, over the layouts of
+ * nn_pixels.h.
  *
  * nn_kernels_c.c is plain C and the oracle; nn_vector_*.c are one source compiled for AVX2 and for
  * AVX-512. Functions of a table keep no state and may run in any thread. Products in bf16 have a
@@ -6,22 +7,14 @@
  *
  * The promise behind an image's bits: an element of an output is made by the same operations in the
  * same order whatever the number of images, whichever tile the element falls into, and whichever
- * thread of a team makes it.
- *
- * Layouts: pixels × channels, each pixel's channels padded with zeros to a multiple of NN_LANES.
- * All channel counts here are padded ("lanes"). A 3×3 convolution reads a bordered image of pitch
- * side + 1: one zero column before each row, which is also the zero column after the row above, and
- * a zero row above each image, which is also the one below the image before. So a tap is a constant
- * distance, and the three taps of a row are one run of 3 · lanes numbers: the convolution is a
- * matrix product with three long segments a pixel. Arrays are aligned to 64 bytes at their start,
- * pixels to 32 bytes (except in the stem's input, whose pixels are not padded). */
+ * thread of a team makes it. */
+
 #ifndef NN_KERNELS_H
 #define NN_KERNELS_H
 
-#include "nn_net.h"
-#include "nn_plan.h"
+#include "nn_kernel.h"
+#include "nn_pixels.h"
 
-#define NN_ALIGN 64
 #define NN_SEGMENTS_MAX 3
 #define NN_NORM_EPSILON 1e-6
 
@@ -29,14 +22,6 @@
  * over pixels of padded channels, by transformed weights; the portable kernel has no such form and
  * takes it for 3X3. */
 enum nn_product_kind { NN_PRODUCT_POINT, NN_PRODUCT_3X3, NN_PRODUCT_WINOGRAD };
-
-/* Numbers of bf16 along k that a tile holds, see nn_tile.h. */
-#define NN_TILE_DEPTH 32
-
-static inline size_t nn_tile_lanes(size_t channels)
-{
-    return (channels + NN_TILE_DEPTH - 1) / NN_TILE_DEPTH * NN_TILE_DEPTH;
-}
 
 /* A product's operands in bf16 (nn_tile.h): `lanes` numbers of each pixel, the low parts `plane`
  * numbers behind the high ones; a tap's row is `tap_row` pixels below the one before. */
@@ -79,21 +64,13 @@ struct nn_product {
     struct nn_tile_operands tile;
 };
 
-/* Where an operation puts pixel (b,y,x): at out + (first + b · image + y · row + x) · lanes. */
-struct nn_target {
-    float *out;
-    size_t first, row, image; /* in pixels */
-    size_t lanes;
-};
+#define NN_GROUPS_MAX 32
 
-/* The same for numbers of bf16: at out + (…) · lanes, lanes a multiple of NN_TILE_DEPTH, and with 3
- * terms the low part `plane` numbers behind. */
-struct nn_tile_target {
-    uint16_t *out;
-    size_t first, row, image; /* in pixels */
-    size_t lanes, plane;
-    int terms; /* 1 or 3 */
-};
+/* Group norm's number of groups: min(channels / 4, 32). */
+static inline int nn_groups(int channels)
+{
+    return channels / 4 < NN_GROUPS_MAX ? channels / 4 : NN_GROUPS_MAX;
+}
 
 struct nn_norm_weights {
     size_t lanes; /* of all parts together */
@@ -142,11 +119,6 @@ void nn_group_sums(const struct nn_norm_weights *weights, const struct nn_norm_p
 
 /* The oracle's softmax of the table below; padding becomes 0. */
 void nn_softmax(float *row, size_t count, size_t length, float scale);
-
-/* BOX_UP repeats a pixel 2×2, BOX_DOWN takes the mean of 2×2. The FIR ones filter with the outer
- * product of (1,3,3,1), zeros outside: FIR_UP after zero stuffing, gain 4, padded (2,1); FIR_DOWN
- * padded 1 a side, every second; FIR_BLUR padded 2 a side, all side + 1 places. */
-enum nn_resample_kind { NN_BOX_UP, NN_BOX_DOWN, NN_FIR_UP, NN_FIR_DOWN, NN_FIR_BLUR };
 
 struct nn_resample {
     enum nn_resample_kind kind;
@@ -226,35 +198,6 @@ static inline size_t nn_attention_scratch(size_t pixels, size_t lanes)
 {
     return nn_attention_bias(pixels, lanes) +
            nn_attention_row(pixels) * (lanes + NN_ATTENTION_BLOCK);
-}
-
-/* Output row or column `at` = Σ_i weight[i] · input[start + i], i < the result (at most 4). */
-int nn_resample_taps(enum nn_resample_kind kind, size_t at, long *start, float weight[4]);
-
-/* Side of a resampled image. */
-static inline size_t nn_resample_side(enum nn_resample_kind kind, size_t side)
-{
-    switch (kind) {
-    case NN_BOX_UP:
-    case NN_FIR_UP:
-        return 2 * side;
-    case NN_BOX_DOWN:
-    case NN_FIR_DOWN:
-        return side / 2;
-    case NN_FIR_BLUR:
-        break;
-    }
-    return side + 1;
-}
-
-static inline float *nn_target_row(const struct nn_target *t, size_t image, size_t y)
-{
-    return t->out + (t->first + image * t->image + y * t->row) * t->lanes;
-}
-
-static inline size_t nn_tile_target_row(const struct nn_tile_target *t, size_t image, size_t y)
-{
-    return (t->first + image * t->image + y * t->row) * t->lanes;
 }
 
 /* The table of a kernel that this machine can run; AUTO is resolved first. AMX's is AVX-512's,

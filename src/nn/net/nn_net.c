@@ -1,6 +1,6 @@
 /* Making and using a network: the net, the workspace, and the forward pass around the steps. */
 #include "base_size.h"
-#include "nn_layers.h"
+#include "net_run.h"
 #include "nn_team_work.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -145,20 +145,20 @@ static void layer_needs(const struct nn_net *net, const struct nn_layer *y, stru
 }
 
 static void lay_workspace(const struct nn_net *net, struct nn_workspace *ws, const struct needs *k,
-                          struct nn_arena *a)
+                          struct arena *a)
 {
     size_t batch = (size_t)ws->batch, wide = net->linear[1].shape.outputs, values = 0;
     if (!size_mul(net->plan.value_floats, batch, &values))
         a->overflow = true;
-    ws->values = nn_arena_take(a, values, sizeof(float));
-    ws->conv_in = nn_arena_take(a, k->conv_in, sizeof(float));
-    ws->conv_out = nn_arena_take(a, k->conv_out, sizeof(float));
-    ws->dense = nn_arena_take(a, k->dense, sizeof(float));
-    ws->embedding = nn_arena_take(a, batch * net->linear[0].shape.inputs, sizeof(float));
-    ws->hidden[0] = nn_arena_take(a, batch * wide, sizeof(float));
-    ws->hidden[1] = nn_arena_take(a, batch * wide, sizeof(float));
-    ws->time = nn_arena_take(a, batch * net->time.shape.outputs, sizeof(float));
-    ws->scratch = nn_arena_take(a, k->scratch, sizeof(float));
+    ws->values = arena_take(a, values, sizeof(float));
+    ws->conv_in = arena_take(a, k->conv_in, sizeof(float));
+    ws->conv_out = arena_take(a, k->conv_out, sizeof(float));
+    ws->dense = arena_take(a, k->dense, sizeof(float));
+    ws->embedding = arena_take(a, batch * net->linear[0].shape.inputs, sizeof(float));
+    ws->hidden[0] = arena_take(a, batch * wide, sizeof(float));
+    ws->hidden[1] = arena_take(a, batch * wide, sizeof(float));
+    ws->time = arena_take(a, batch * net->time.shape.outputs, sizeof(float));
+    ws->scratch = arena_take(a, k->scratch, sizeof(float));
 }
 
 struct nn_workspace *nn_workspace_new(const struct nn_net *net, int batch, struct err *e)
@@ -180,18 +180,18 @@ struct nn_workspace *nn_workspace_new(const struct nn_net *net, int batch, struc
     }
     ws->batch = batch;
     ws->net = net;
-    struct nn_arena arena = {0};
+    struct arena arena = {0};
     lay_workspace(net, ws, &needs, &arena); /* once to count, once to place */
     ws->block_bytes = arena.used;
     if (arena.overflow)
         err_fail(e, ERR_LIMIT, "batch", "%d images of this network do not fit in memory", batch);
     else
-        ws->block = nn_arena_memory(arena.used, e);
+        ws->block = arena_memory(arena.used, e);
     if (!ws->block) {
         free(ws);
         return NULL;
     }
-    arena = (struct nn_arena){.base = ws->block};
+    arena = (struct arena){.base = ws->block};
     lay_workspace(net, ws, &needs, &arena);
     return ws;
 }
@@ -215,35 +215,6 @@ int nn_workspace_batch(const struct nn_workspace *ws)
 }
 
 /* ---- the forward pass ---- */
-
-void nn_linear_run(const struct nn_net *net, const struct nn_workspace *ws,
-                   const struct nn_dense *d, size_t n, const float *in, const float *residual,
-                   float *out)
-{
-    struct nn_product p = {.shape = d->shape,
-                           .packed = d->packed,
-                           .bias = d->bias,
-                           .segments = 1,
-                           .segment = {{in, d->shape.inputs, d->shape.inputs}},
-                           .in_image = n,
-                           .in_row = n,
-                           .in_step = 1,
-                           .images = 1,
-                           .height = 1,
-                           .width = n,
-                           .residual = residual,
-                           .scale = 1.0f,
-                           .out = out};
-    if (d->terms) {
-        const struct nn_split rows = {
-            1, {{in, d->shape.inputs, d->shape.inputs}},
-            n, 1,
-            1, nn_plain_tiles(ws->dense, n, 1, d->shape.inputs, d->terms)};
-        net->kernels->split(&rows);
-        nn_product_tiles(&p, d, &rows.target, 0);
-    }
-    nn_product_run(net, ws, &p);
-}
 
 /* The rows of the images' classes, added to their rows in `out`. */
 static void add_labels(const struct nn_net *net, size_t n, const int32_t label[], float *out)

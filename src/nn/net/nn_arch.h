@@ -17,12 +17,12 @@
 #define NN_ARCH_H
 
 #include "base_err.h"
+#include "nn_pixels.h"
 #include <stdint.h>
 
 #define NN_LEVELS_MAX 8
 #define NN_NAME_MAX 96
 #define NN_SIDE_MAX 1024
-#define NN_CHANNELS_MAX 4096 /* of any hidden layer */
 #define NN_LABEL_EMBEDDING "label_embedding.weight"
 #define NN_CLASSES_MAX 1000
 /* Of an mlp, the first two parameters: the data's offset [d] and scale [1], which is above 0. */
@@ -51,8 +51,8 @@ struct nn_arch {
     enum nn_input_pyramid pyramid;
     enum nn_embedding embedding;
     bool denoiser; /* of PFGM++; not for an mlp */
-    int classes; /* rows of the label embedding; 0: none. Not among an architecture's stored
-                    settings: it is the number of the description's labels */
+    int classes;   /* rows of the label embedding; 0: none. Not among an architecture's stored
+                      settings: it is the number of the description's labels */
 };
 
 struct nn_param {

@@ -5,20 +5,20 @@
  * number of cores, provided that a task writes nothing that another one reads.
  *
  * One pool is driven by one thread at a time, which works along. The pool sleeps between runs. */
-#ifndef NN_POOL_H
-#define NN_POOL_H
+#ifndef BASE_POOL_H
+#define BASE_POOL_H
 
 #include "base_err.h"
 
-struct nn_pool;
+struct pool;
 /* `threads` ≥ 1, the caller included. NULL: ERR_MEMORY or ERR_IO. */
-struct nn_pool *nn_pool_new(int threads, struct err *e);
-void nn_pool_free(struct nn_pool *pool);
-int nn_pool_threads(const struct nn_pool *pool);
+struct pool *pool_new(int threads, struct err *e);
+void pool_free(struct pool *pool);
+int pool_threads(const struct pool *pool);
 
 /* Calls run(context, task, thread) once for each task below `tasks`, 0 ≤ thread < threads, and
  * returns when all are done. What the tasks wrote is then visible to the caller. */
-void nn_pool_run(struct nn_pool *pool, size_t tasks,
-                 void (*run)(void *context, size_t task, int thread), void *context);
+void pool_run(struct pool *pool, size_t tasks, void (*run)(void *context, size_t task, int thread),
+              void *context);
 
 #endif

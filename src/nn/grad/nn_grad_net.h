@@ -81,7 +81,7 @@ struct nn_grad {
     struct nn_net net; /* arch, plan and frequencies only */
     const struct nn_kernels *kernels;
     const struct nn_grad_kernels *grad;
-    struct nn_pool *pool;
+    struct pool *pool;
     struct nn_param *params;
     size_t param_count, scalars;
     struct nn_piece *pieces; /* one a parameter */
@@ -142,7 +142,7 @@ static inline float *nn_grad_slope(const struct nn_grad_pass *p, int value)
     return p->w->slopes + p->g->net.plan.values[value].offset * NN_GRAD_MICRO;
 }
 
-/* Shared by the ways there and back (nn_grad_forward.c). */
+/* Shared by the forward and the backward pass (grad_products.c). */
 struct nn_product nn_grad_conv(const struct nn_grad_pass *p, const struct nn_product_shape *shape,
                                const float *packed, const float *in, size_t side, size_t lanes,
                                float *out);

@@ -389,22 +389,6 @@ void nn_grad_backward(const struct nn_grad_pass *p)
 
 /* ---- the time embedding ---- */
 
-void nn_grad_linear_weights_back(const struct nn_grad_pass *p, const struct nn_grad_dense *d,
-                                 const float *in, const float *slope)
-{
-    const struct nn_outer o = {.segments = 1,
-                               .segment = {{in, d->shape.inputs, d->shape.inputs}},
-                               .in_image = p->n,
-                               .in_row = p->n,
-                               .in_step = 1,
-                               .images = 1,
-                               .height = 1,
-                               .width = p->n,
-                               .slope = {(float *)slope, 0, p->n, p->n, d->shape.outputs},
-                               .sum = p->sum + d->at};
-    p->g->grad->outer(&o);
-}
-
 /* Of the rows that nn_grad_time_forward added. */
 static void labels_back(const struct nn_grad_pass *p, const float *slope)
 {

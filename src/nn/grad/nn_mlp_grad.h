@@ -7,7 +7,7 @@
 
 /* What a step keeps for the way back. */
 void nn_mlp_grad_keep(const struct nn_grad *g, int step, struct nn_grad_saved *kept,
-                      struct nn_arena *a);
+                      struct arena *a);
 /* As nn_grad_forward and nn_grad_backward; the time embedding is theirs too. */
 void nn_mlp_grad_forward(const struct nn_grad_pass *p);
 void nn_mlp_grad_backward(const struct nn_grad_pass *p);

@@ -39,20 +39,20 @@ static void step_needs(const struct nn_grad *g, const struct nn_step *s, struct 
     }
 }
 
-static float *take(struct nn_arena *a, size_t count)
+static float *take(struct arena *a, size_t count)
 {
-    return nn_arena_take(a, count, sizeof(float));
+    return arena_take(a, count, sizeof(float));
 }
 
 static void lay_norm(const struct nn_grad_layer *y, int which, struct nn_grad_saved *kept,
-                     struct nn_arena *a)
+                     struct arena *a)
 {
     kept->mean[which] = take(a, NN_GRAD_MICRO * y->norm[which].lanes);
     kept->inverse[which] = take(a, NN_GRAD_MICRO * y->norm[which].lanes);
 }
 
 static void lay_saved(const struct nn_grad *g, int step, struct nn_grad_saved *kept,
-                      struct nn_arena *a)
+                      struct arena *a)
 {
     if (g->net.arch.kind == NN_ARCH_MLP) {
         nn_mlp_grad_keep(g, step, kept, a);
@@ -89,13 +89,13 @@ static void lay_saved(const struct nn_grad *g, int step, struct nn_grad_saved *k
         if (s->resampling != NN_RESAMPLE_NONE)
             kept->shortcut = take(a, pixels * y->norm[0].lanes);
         if (g->options.dropout > 0)
-            kept->keep = nn_arena_take(a, pixels * out, 1);
+            kept->keep = arena_take(a, pixels * out, 1);
         break;
     }
 }
 
 static void lay_work(const struct nn_grad *g, struct nn_grad_work *w, const struct needs *k,
-                     struct nn_arena *a)
+                     struct arena *a)
 {
     size_t wide = g->linear[1].shape.outputs, n = NN_GRAD_MICRO, values = 0;
     const struct nn_plan *plan = &g->net.plan;
@@ -116,7 +116,7 @@ static void lay_work(const struct nn_grad *g, struct nn_grad_work *w, const stru
     w->product = take(a, g->product_scratch);
     w->outer = take(a, k->outer);
     w->sums = take(a, n * k->lanes);
-    w->norm = nn_arena_take(a, nn_norm_train_scratch(k->lanes), sizeof(double));
+    w->norm = arena_take(a, nn_norm_train_scratch(k->lanes), sizeof(double));
     w->embedding = take(a, n * g->linear[0].shape.inputs);
     for (int i = 0; i < 4; i++)
         w->hidden[i] = take(a, n * wide);
@@ -140,7 +140,7 @@ int nn_grad_work_lay(const struct nn_grad *g, struct nn_grad_work *w, struct err
 {
     const struct nn_plan *plan = &g->net.plan;
     struct needs needs = {0};
-    struct nn_arena arena = {0};
+    struct arena arena = {0};
     w->saved = calloc((size_t)plan->step_count, sizeof *w->saved);
     w->value_at = calloc((size_t)plan->value_count, sizeof *w->value_at);
     w->reached = calloc((size_t)plan->value_count, sizeof *w->reached);
@@ -156,10 +156,10 @@ int nn_grad_work_lay(const struct nn_grad *g, struct nn_grad_work *w, struct err
     if (arena.overflow)
         return err_fail(e, ERR_LIMIT, "nf", "training this network does not fit in memory");
     w->block_bytes = arena.used;
-    w->block = nn_arena_memory(arena.used, e);
+    w->block = arena_memory(arena.used, e);
     if (!w->block)
         return -1;
-    arena = (struct nn_arena){.base = w->block};
+    arena = (struct arena){.base = w->block};
     lay_work(g, w, &needs, &arena);
     return 0;
 }

@@ -8,51 +8,15 @@
 #include "base_size.h"
 #include "nn_layers.h"
 #include "nn_mlp.h"
-#include "nn_pool.h"
+#include "base_pool.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#define HUGE_PAGE ((size_t)2 << 20)
-
-/* ---- memory ---- */
-
-void *nn_arena_take(struct nn_arena *a, size_t count, size_t size)
+/* Zeroed floats in a block that is not; NULL while counting. */
+static float *take_zeros(struct arena *a, size_t count)
 {
-    size_t bytes, first = a->used;
-    if (!size_mul(count, size, &bytes) || !size_round_up(bytes, NN_ALIGN, &bytes) ||
-        !size_add(first, bytes, &a->used))
-        a->overflow = true;
-    return a->base ? a->base + first : NULL;
-}
-
-/* Memory with huge pages advised, as it comes. */
-static unsigned char *raw_memory(size_t bytes, struct err *e)
-{
-    size_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : NN_ALIGN, rounded;
-    void *block = NULL;
-    if (!size_round_up(bytes, align, &rounded) || posix_memalign(&block, align, rounded)) {
-        err_fail_memory(e, bytes);
-        return NULL;
-    }
-    if (align == HUGE_PAGE)
-        madvise(block, rounded, MADV_HUGEPAGE); /* a wish: small pages work too */
-    return block;
-}
-
-unsigned char *nn_arena_memory(size_t bytes, struct err *e)
-{
-    unsigned char *block = raw_memory(bytes, e);
-    if (block)
-        memset(block, 0, bytes);
-    return block;
-}
-
-/* The same in memory that was not zeroed; NULL while counting. */
-static float *take_zeros(struct nn_arena *a, size_t count)
-{
-    float *out = nn_arena_take(a, count, sizeof *out);
+    float *out = arena_take(a, count, sizeof *out);
     if (out)
         memset(out, 0, count * sizeof *out);
     return out;
@@ -62,7 +26,7 @@ static float *take_zeros(struct nn_arena *a, size_t count)
 
 struct layout {
     struct nn_net *net;
-    struct nn_arena arena;
+    struct arena arena;
     size_t matrix; /* floats of the largest canonical matrix */
 };
 
@@ -71,9 +35,8 @@ static void lay_product(struct layout *l, struct nn_dense *d, enum nn_product_ki
 {
     d->shape = (struct nn_product_shape){kind, inputs, nn_lanes(outputs)};
     d->terms = terms;
-    d->packed =
-        terms ? nn_arena_take(&l->arena, nn_tile_pack_size(&d->shape, terms), sizeof(uint16_t))
-              : nn_arena_take(&l->arena, l->net->kernels->pack_size(&d->shape), sizeof(float));
+    d->packed = terms ? arena_take(&l->arena, nn_tile_pack_size(&d->shape, terms), sizeof(uint16_t))
+                      : arena_take(&l->arena, l->net->kernels->pack_size(&d->shape), sizeof(float));
     d->bias = bias ? take_zeros(&l->arena, d->shape.outputs) : NULL;
     if (inputs * d->shape.outputs > l->matrix)
         l->matrix = inputs * d->shape.outputs;
@@ -107,7 +70,7 @@ static void lay_norm(struct layout *l, struct nn_norm_weights *w, int first, int
 {
     size_t lanes = nn_lanes((size_t)first) + nn_lanes((size_t)second);
     float *gamma = take_zeros(&l->arena, lanes), *beta = take_zeros(&l->arena, lanes);
-    int32_t *group = nn_arena_take(&l->arena, lanes, sizeof *group);
+    int32_t *group = arena_take(&l->arena, lanes, sizeof *group);
     int groups = nn_groups(first + second), size = (first + second) / groups;
     *w = (struct nn_norm_weights){lanes, groups, size, gamma, beta, group};
     if (!group)
@@ -491,13 +454,13 @@ static int load_all(struct loader *l, int threads, struct err *e)
     size_t tasks = task_count(net);
     const struct loader *first = NULL;
     /* Without a pool the caller does all: slower, with the same result. */
-    struct nn_pool *pool = threads > 1 ? nn_pool_new(threads, NULL) : NULL;
+    struct pool *pool = threads > 1 ? pool_new(threads, NULL) : NULL;
     if (pool)
-        nn_pool_run(pool, tasks, load_task, l);
+        pool_run(pool, tasks, load_task, l);
     else
         for (size_t i = 0; i < tasks; i++)
             load_task(l, i, 0);
-    nn_pool_free(pool);
+    pool_free(pool);
     for (int i = 0; i < threads; i++)
         if (l[i].failed != SIZE_MAX && (!first || l[i].failed < first->failed))
             first = &l[i];
@@ -548,7 +511,7 @@ int nn_layers_load(struct nn_net *net, const struct nn_weights *weights, int thr
     net->block_bytes = count.arena.used;
     /* Not zeroed: threads that pack also share the cost of fresh pages. All of a packed array is
      * written, and what is added to begins as zeros. */
-    net->block = raw_memory(net->block_bytes, e);
+    net->block = arena_memory_unset(net->block_bytes, e);
     if (!net->block)
         return -1;
     struct layout place = {.net = net, .arena.base = net->block};

@@ -11,39 +11,7 @@
 #define NN_NET_H
 
 #include "nn_arch.h"
-
-enum nn_kernel { NN_KERNEL_AUTO, NN_KERNEL_C, NN_KERNEL_AVX2, NN_KERNEL_AVX512, NN_KERNEL_AMX };
-
-/* "auto", "c", "avx2", "avx512", "amx"; -1 and an error that lists the words otherwise. */
-int nn_kernel_parse(const char *word, enum nn_kernel *out, struct err *e);
-/* What the environment variable PFGM_KERNEL asks for in the place of AUTO: AUTO itself if it is
- * unset or empty, -1 and an error that names it if it holds another word. */
-#define NN_KERNEL_VARIABLE "PFGM_KERNEL"
-int nn_kernel_environment(enum nn_kernel *out, struct err *e);
-/* Whether this machine can run it. AUTO resolves to what PFGM_KERNEL says, or else to the best in
- * single precision that the machine can run. */
-bool nn_kernel_available(enum nn_kernel kernel);
-enum nn_kernel nn_kernel_resolve(enum nn_kernel kernel);
-/* ISA and revision in single precision, part of the seed rule: "c.1", "avx2.3", "avx512.3", which
- * is AMX's too. The revision rises whenever any output bit of a kernel changes. */
-const char *nn_kernel_id(enum nn_kernel kernel);
-
-/* What products are made of: single precision; numbers as pairs of bf16, three products for one
- * (error about 1e-5 of the output); or bf16 (about 1e-2). Everything else is in f32 in all of them.
- */
-enum nn_precision { NN_PRECISION_AUTO, NN_PRECISION_F32, NN_PRECISION_BF16X3, NN_PRECISION_BF16 };
-/* "auto", "f32", "bf16x3", "bf16"; -1 and an error that lists the words otherwise. */
-int nn_precision_parse(const char *word, enum nn_precision *out, struct err *e);
-const char *nn_precision_name(enum nn_precision precision);
-/* nn_kernel_id for f32; for bf16 and bf16x3 "amx.1", "avx512bf16.1", "avx2bf16.1", "cbf16.1". */
-const char *nn_kernel_id_in(enum nn_kernel kernel, enum nn_precision precision);
-/* Resolves both. A precision AUTO is bf16x3 where the kernel is AMX, or AUTO on a machine with AMX,
- * else f32. With f32, AMX becomes AVX512. With bf16 a kernel AUTO becomes AMX, or AVX512 where it
- * has BF16, else ERR_UNSUPPORTED; one that is named and has no instruction for bf16 computes its
- * products in plain C, with AVX512's bits, for comparison. ERR_UNSUPPORTED for what this machine
- * cannot run, ERR_INPUT for a bad word in PFGM_KERNEL; `at` "kernel", "precision", or the variable.
- */
-int nn_precision_resolve(enum nn_kernel *kernel, enum nn_precision *precision, struct err *e);
+#include "nn_kernel.h"
 
 /* Where weights come from: fills `out` with the param's values in f32, in PyTorch order; 0 or -1.
  */

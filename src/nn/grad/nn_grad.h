@@ -12,7 +12,7 @@
 #define NN_GRAD_H
 
 #include "nn_net.h"
-#include "nn_pool.h"
+#include "base_pool.h"
 
 /* Images of a batch, so that every dropout draw has a counter of its own. */
 #define NN_GRAD_BATCH_MAX 65536
@@ -28,7 +28,7 @@ struct nn_grad_options {
 struct nn_grad;
 /* Plans the workspace of every thread of the pool; the pool is borrowed. NULL on failure. */
 struct nn_grad *nn_grad_new(const struct nn_arch *arch, const struct nn_grad_options *options,
-                            struct nn_pool *pool, struct err *e);
+                            struct pool *pool, struct err *e);
 void nn_grad_free(struct nn_grad *g);
 
 /* The parameters that the flat arrays hold, and how many scalars they are. */

@@ -1,0 +1,32 @@
+/* The choice at run time: which table and which id belong to a kernel. Nothing else in the program
+ * asks for an instruction set. */
+#include "nn_kernels.h"
+
+const struct nn_kernels *nn_kernels_get(enum nn_kernel kernel)
+{
+    switch (nn_kernel_resolve(kernel)) {
+#ifdef NN_HAVE_X86
+    case NN_KERNEL_AVX2:
+        return &nn_kernels_avx2;
+    case NN_KERNEL_AVX512:
+    case NN_KERNEL_AMX:
+        return &nn_kernels_avx512;
+#endif
+    default:
+        return &nn_kernels_c;
+    }
+}
+
+const char *nn_kernel_id(enum nn_kernel kernel)
+{
+    return nn_kernels_get(kernel)->id;
+}
+
+const char *nn_kernel_id_in(enum nn_kernel kernel, enum nn_precision precision)
+{
+    static const char *const ids[] = {[NN_KERNEL_C] = "cbf16.1",
+                                      [NN_KERNEL_AVX2] = "avx2bf16.1",
+                                      [NN_KERNEL_AVX512] = "avx512bf16.1",
+                                      [NN_KERNEL_AMX] = "amx.1"};
+    return precision == NN_PRECISION_F32 ? nn_kernel_id(kernel) : ids[nn_kernel_resolve(kernel)];
+}

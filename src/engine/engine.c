@@ -1,10 +1,12 @@
-/* The engine's life: workers, counters, drain. Models are in engine_model.c, requests in
- * engine_request.c, the loop in engine_worker.c. */
-#include "engine_internal.h"
+/* The engine's life: workers, counters, drain. */
+#include "engine_model.h"
+#include "engine_queue.h"
+#include "engine_request.h"
+#include "engine_worker.h"
 
 #include "base_cpu.h"
+#include "base_wait.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,13 +26,9 @@ static int check_options(const struct engine_options *o, struct err *e)
 
 static void init_locks(struct engine *g)
 {
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_mutex_init(&g->lock, NULL);
-    pthread_cond_init(&g->work, &monotonic);
-    pthread_cond_init(&g->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    engine_lock_init(&g->lock);
+    wait_init(&g->work);
+    wait_init(&g->changed);
 }
 
 static int start_workers(struct engine *g, struct err *e)
@@ -98,10 +96,10 @@ void engine_free(struct engine *g)
     engine_drain(g);
     engine_cancel_all(g);
     engine_wait_empty(g, -1);
-    pthread_mutex_lock(&g->lock);
+    engine_lock_take(&g->lock);
     g->stopping = true;
     pthread_cond_broadcast(&g->work);
-    pthread_mutex_unlock(&g->lock);
+    engine_lock_drop(&g->lock);
     for (int i = 0; i < g->threads; i++)
         pthread_join(g->worker[i].thread, NULL);
     for (int i = 0; g->worker && i < g->workers; i++) {
@@ -115,7 +113,7 @@ void engine_free(struct engine *g)
     }
     pthread_cond_destroy(&g->work);
     pthread_cond_destroy(&g->changed);
-    pthread_mutex_destroy(&g->lock);
+    engine_lock_clear(&g->lock);
     free(g->slots);
     free(g->worker);
     g->magic = 0;
@@ -134,7 +132,7 @@ int engine_batch(const struct engine *g)
 
 struct engine_stats engine_stats_get(struct engine *g)
 {
-    pthread_mutex_lock(&g->lock);
+    engine_lock_take(&g->lock);
     struct engine_stats stats = g->stats;
     stats.workers_busy = g->busy;
     int64_t now = clock_ns();
@@ -144,14 +142,14 @@ struct engine_stats engine_stats_get(struct engine *g)
         if (age > stats.step_age_s)
             stats.step_age_s = age;
     }
-    pthread_mutex_unlock(&g->lock);
+    engine_lock_drop(&g->lock);
     return stats;
 }
 
 size_t engine_slots_get(struct engine *g, struct engine_slot_view *out, size_t max)
 {
     size_t count = 0;
-    pthread_mutex_lock(&g->lock);
+    engine_lock_take(&g->lock);
     int64_t now = clock_ns();
     for (size_t i = 0; i < g->stats.slots && count < max; i++) {
         const struct engine_slot *slot = &g->slots[i];
@@ -169,48 +167,38 @@ size_t engine_slots_get(struct engine *g, struct engine_slot_view *out, size_t m
             .request_steps = atomic_load(&r->steps),
         };
     }
-    pthread_mutex_unlock(&g->lock);
+    engine_lock_drop(&g->lock);
     return count;
 }
 
 void engine_drain(struct engine *g)
 {
-    pthread_mutex_lock(&g->lock);
+    engine_lock_take(&g->lock);
     g->draining = true;
-    pthread_mutex_unlock(&g->lock);
+    engine_lock_drop(&g->lock);
 }
 
 bool engine_wait_empty(struct engine *g, int timeout_ms)
 {
-    int64_t end = clock_ns() + (int64_t)timeout_ms * 1000000;
-    const struct timespec deadline = {end / 1000000000, end % 1000000000};
-    int code = 0;
-    pthread_mutex_lock(&g->lock);
-    while ((g->active || g->completing) && code != ETIMEDOUT)
-        code = timeout_ms < 0 ? pthread_cond_wait(&g->changed, &g->lock)
-                              : pthread_cond_timedwait(&g->changed, &g->lock, &deadline);
+    const int64_t end_ns = wait_end_ns(timeout_ms);
+    engine_lock_take(&g->lock);
+    while ((g->active || g->completing) && engine_lock_wait(&g->lock, &g->changed, end_ns))
+        ;
     bool empty = !g->active && !g->completing;
-    pthread_mutex_unlock(&g->lock);
+    engine_lock_drop(&g->lock);
     return empty;
 }
 
 void engine_cancel_all(struct engine *g)
 {
-    for (;;) {
-        pthread_mutex_lock(&g->lock);
-        struct engine_request *r = g->active;
-        while (r && atomic_load(&r->stop))
-            r = r->next_active;
-        bool complete = false;
-        if (r) {
-            size_t dropped =
-                engine_request_stop_locked(r, ENGINE_CAUSE_DRAINING, "the engine is stopping");
-            complete = dropped && engine_request_finish_locked(r, dropped);
-        }
-        pthread_mutex_unlock(&g->lock);
-        if (!r)
-            return;
-        if (complete)
-            engine_request_complete(r);
+    struct engine_list ended = {NULL, NULL};
+    struct engine_request *next;
+    engine_lock_take(&g->lock);
+    for (struct engine_request *r = g->active; r; r = next) {
+        next = r->next_active; /* r may leave the list */
+        if (!atomic_load(&r->stop))
+            engine_queue_stop_locked(r, ENGINE_CAUSE_DRAINING, "the engine is stopping", &ended);
     }
+    engine_lock_drop(&g->lock);
+    engine_requests_announce(g, &ended);
 }

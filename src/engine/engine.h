@@ -66,11 +66,11 @@ enum engine_output {
     ENGINE_OUTPUT_ARRAYS  /* both of them */
 };
 
-/* Two queues share the slots. While both wait, one place in ENGINE_BATCH_TURN goes to batch; and
+/* Two queues share the slots. While both wait, one place in ENGINE_PRIORITY_TURN goes to batch; and
  * when batch holds every place, a spare one a worker is left for interactive: neither waits for
  * ever. */
-enum engine_priority { ENGINE_INTERACTIVE, ENGINE_BATCH, ENGINE_PRIORITIES };
-#define ENGINE_BATCH_TURN 4
+enum engine_priority { ENGINE_PRIORITY_INTERACTIVE, ENGINE_PRIORITY_BATCH, ENGINE_PRIORITIES };
+#define ENGINE_PRIORITY_TURN 4
 
 /* Why a request ended before its images were done. */
 enum engine_cause {

@@ -1,6 +1,6 @@
 /* From a solved state to what the order keeps of it: quantised pixels, a PNG with the seed rule's
  * inputs, a sheet. Runs on the worker that solved the image. */
-#include "engine_internal.h"
+#include "engine_image.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,20 +1,25 @@
 /* The engine's own structures. Inside the room only.
  *
- *     submit → pending (requests with images not begun) → slots on a model's ready list ⇄ a
- * worker's batch → finished → the request is complete when all its images are
+ *     submit → queue (requests with images not begun) → slots on a model's ready list ⇄ a worker's
+ * batch → retired → the request is ended when all its images are → announced
  *
- * A worker with nothing to take joins the team of one that is at work, and is called back when
- * there is something to take.
+ * The files, each of which sees only those before it: engine_lock (the mutex, and who holds it),
+ * engine_order (what an order may say), engine_seed (the seed rule in words), engine_image (a state
+ * becomes a picture), engine_likelihood and engine_slot (one image's life, without the lock),
+ * engine_model (the table of models), engine_queue (everything that the lock guards),
+ * engine_request (what a caller does with a request), engine_worker (the loop), engine (start and
+ * end).
  *
- * Everything marked [lock] is guarded by engine.lock. A slot in a worker's batch belongs to that
- * worker alone. */
+ * Everything marked [lock] is guarded by engine.lock. A function whose name ends in _locked is
+ * called with the lock held and never lets go of it; every other one is called without. A slot in a
+ * worker's batch belongs to that worker alone. */
 #ifndef ENGINE_INTERNAL_H
 #define ENGINE_INTERNAL_H
 
 #include "engine.h"
+#include "engine_lock.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdatomic.h>
 
 #define ENGINE_MAGIC 0x70fe1d01u
@@ -42,6 +47,7 @@ struct engine_slot {
     struct ode_counts seen; /* what of the solver's counts has been added to the totals */
     int64_t progress;       /* millionths, likewise */
     enum slot_end end;
+    struct err error; /* of SLOT_FAILED */
 };
 
 struct engine_model {
@@ -59,6 +65,11 @@ struct engine_model {
     struct engine_model *next;        /* all models, in the order of their turns [lock] */
 };
 
+/* Requests, first in first out. A request is in one list at most. */
+struct engine_list {
+    struct engine_request *first, *last;
+};
+
 struct engine_worker {
     struct engine *engine;
     pthread_t thread;
@@ -70,11 +81,12 @@ struct engine_worker {
     struct model_query queries[ENGINE_BATCH_MAX];
     double *vectors; /* cotangents and products, [2][batch][d]; NULL until a likelihood is asked */
     size_t vector_doubles;
+    struct engine_list ended; /* requests that this worker saw end, to be announced */
 };
 
 struct engine_queue {
-    struct engine_request *first, *last; /* requests with images not begun */
-    size_t live;                         /* slots that hold images of this priority */
+    struct engine_list waiting; /* requests with images not begun */
+    size_t live;                /* slots that hold images of this priority */
 };
 
 struct engine {
@@ -85,7 +97,7 @@ struct engine {
     int threads; /* started */
     struct engine_slot *slots;
 
-    pthread_mutex_t lock;
+    struct engine_lock lock;
     pthread_cond_t work;    /* something to take, or the end */
     pthread_cond_t changed; /* a request is complete, or the engine empty */
     /* [lock] from here on */
@@ -99,7 +111,7 @@ struct engine {
     unsigned admissions;           /* while both queues waited */
     struct engine_request *active; /* all that are not complete */
     int64_t deadline_ns;           /* the earliest one of them, INT64_MAX without any */
-    size_t completing;             /* callbacks under way */
+    size_t completing;             /* requests that have ended and are not announced yet */
     int busy;
     int waiting; /* workers asleep */
     struct engine_stats stats;
@@ -121,73 +133,20 @@ struct engine_request {
     _Atomic int64_t started_ns, solved_ns;
     int64_t submitted_ns;
     /* [lock] */
-    struct engine_request *next_pending;
+    struct engine_request *next; /* in the queue, or among those that have ended */
     struct engine_request *previous_active, *next_active;
-    bool pending, complete;
-    bool counted; /* it holds its model */
+    bool pending, complete; /* in the queue; announced */
+    bool counted;           /* it holds its model */
     size_t begun, finished, ok;
     size_t dropped; /* that were never begun */
     enum engine_cause cause;
     struct err error;
 };
 
-/* engine_request.c. Each is called with the lock held. */
-
-/* Takes the images that were not begun out of the queue and marks the rest to stop. `why` becomes
- * the request's error unless it has one. How many images were taken out: the caller finishes them.
- */
-size_t engine_request_stop_locked(struct engine_request *r, enum engine_cause cause,
-                                  const char *why);
-/* The seed of one of its images; the index is in `images`. Needs no lock. */
-uint64_t engine_request_seed(const struct engine_request *r, size_t image);
-/* Counts one more finished image; true when the request is now complete: it has left the lists, and
- * the caller must call engine_request_complete without the lock. */
-bool engine_request_finish_locked(struct engine_request *r, size_t images);
-/* Ends every request whose deadline has passed. Lets go of the lock to complete requests. */
-void engine_expire_locked(struct engine *g);
-/* The outcome that images of a stopped request have. */
-enum engine_outcome engine_outcome_of(enum engine_cause cause);
-/* Counts images that ended in one way. */
-void engine_count_images_locked(struct engine_request *r, enum engine_outcome outcome,
-                                size_t images);
-/* Without the lock: makes the sheet, calls `done`. The request may be gone afterwards. */
-void engine_request_complete(struct engine_request *r);
-
-/* engine_image.c */
-
-/* Turns a solved image into what the order keeps; ERR_NUMERIC for a non-finite state. */
-int engine_image_finish(struct engine_request *r, size_t image, const double *state, struct err *e);
-int engine_image_make_sheet(struct engine_request *r, struct err *e);
-/* The PNG of a state on its way: divided by its largest value, as it is far outside of the range of
- * pictures for most of the way. Into `out`, which is initialised. */
-int engine_image_preview(const struct model *m, const double *state, struct buf *out,
-                         struct err *e);
-
-/* engine_task.c: what is particular to encode and likelihood. */
-
-/* Checks an order's task and what belongs to it alone. */
-int engine_task_check(const struct engine_order *order, struct err *e);
-/* Whether the worker takes its slots to be evaluated with products. */
-bool engine_task_has_products(const struct engine_order *order);
-/* Goes on with the evaluations of likelihoods (their solvers want a slope) by one call of the
- * model: at least one product for each, in all as many as a batch. Those that are complete are
- * `answered` then, their slopes filled, the divergence last; the others want more visits, so that
- * many products hold up neither neighbours nor a cancellation. -1: nothing was evaluated. */
-int engine_task_evaluate(struct engine_worker *w, struct engine_slot *const slots[], int n,
-                         struct err *e);
-/* Keeps a solved state in its image. */
-int engine_task_finish(struct engine_request *r, size_t image, const double *state, struct err *e);
-
-/* engine_model.c. Both with the lock held. */
-void engine_model_pin_locked(struct engine_model *em);
-/* True when this was the last hold on a retired model: the caller frees it without the lock. */
-bool engine_model_unpin_locked(struct engine_model *em);
-void engine_model_free(struct engine_model *em);
-
-/* engine_worker.c */
-
-/* Something to do has come: wakes a worker that sleeps, or else calls back those that help. */
-void engine_offer_work_locked(struct engine *g);
-void *engine_worker_main(void *worker);
+/* The seed of one of a request's images; the index is in `images`. */
+static inline uint64_t engine_request_seed(const struct engine_request *r, size_t image)
+{
+    return r->seeds ? r->seeds[image] : r->order.seed;
+}
 
 #endif

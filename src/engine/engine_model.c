@@ -4,7 +4,7 @@
  * found it, and by a worker that helps another one with it. One that was replaced is freed with
  * its last hold; until then it takes its turns like the others. Loading and warming up happen
  * before the lock is taken, on the caller's thread. */
-#include "engine_internal.h"
+#include "engine_model.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -103,6 +103,26 @@ static struct engine_model *prepare(struct engine *g, const char *name, struct m
     return NULL;
 }
 
+void engine_model_pin_locked(struct engine_model *em)
+{
+    engine_assert_locked(&em->engine->lock);
+    em->pins++;
+}
+
+/* True when this was the last hold on a retired model: the caller frees it without the lock. */
+static bool unpin_locked(struct engine_model *em)
+{
+    engine_assert_locked(&em->engine->lock);
+    assert(em->pins > 0);
+    if (--em->pins > 0 || !em->retired)
+        return false;
+    struct engine_model **link = &em->engine->turns;
+    while (*link != em)
+        link = &(*link)->next;
+    *link = em->next;
+    return true;
+}
+
 static size_t place_locked(const struct engine *g, const char *name)
 {
     size_t i = 0;
@@ -130,11 +150,11 @@ struct engine_model *engine_model_add(struct engine *g, const char *name, struct
     struct engine_model *em = prepare(g, name, m, e);
     if (!em)
         return NULL;
-    pthread_mutex_lock(&g->lock);
+    engine_lock_take(&g->lock);
     int bad = place_locked(g, name) < g->model_count
                   ? err_fail(e, ERR_INPUT, name, "is the name of two models")
                   : enter_locked(g, em, e);
-    pthread_mutex_unlock(&g->lock);
+    engine_lock_drop(&g->lock);
     if (!bad)
         return em;
     engine_model_free(em);
@@ -149,7 +169,7 @@ struct engine_model *engine_model_replace(struct engine *g, const char *name, st
         return NULL;
     bool free_old = false;
     int bad = 0;
-    pthread_mutex_lock(&g->lock);
+    engine_lock_take(&g->lock);
     size_t place = place_locked(g, name);
     if (place == g->model_count) {
         bad = enter_locked(g, em, e);
@@ -161,9 +181,9 @@ struct engine_model *engine_model_replace(struct engine *g, const char *name, st
         g->turns = em;
         engine_model_pin_locked(old);
         old->retired = true;
-        free_old = engine_model_unpin_locked(old);
+        free_old = unpin_locked(old);
     }
-    pthread_mutex_unlock(&g->lock);
+    engine_lock_drop(&g->lock);
     if (free_old)
         engine_model_free(old);
     if (!bad)
@@ -172,61 +192,44 @@ struct engine_model *engine_model_replace(struct engine *g, const char *name, st
     return NULL;
 }
 
-void engine_model_pin_locked(struct engine_model *em)
-{
-    em->pins++;
-}
-
-bool engine_model_unpin_locked(struct engine_model *em)
-{
-    assert(em->pins > 0);
-    if (--em->pins > 0 || !em->retired)
-        return false;
-    struct engine_model **link = &em->engine->turns;
-    while (*link != em)
-        link = &(*link)->next;
-    *link = em->next;
-    return true;
-}
-
 void engine_model_release(struct engine_model *em)
 {
     if (!em)
         return;
-    pthread_mutex_t *lock = &em->engine->lock; /* the engine outlives its models */
-    pthread_mutex_lock(lock);
-    bool last = engine_model_unpin_locked(em);
-    pthread_mutex_unlock(lock);
+    struct engine_lock *lock = &em->engine->lock; /* the engine outlives its models */
+    engine_lock_take(lock);
+    bool last = unpin_locked(em);
+    engine_lock_drop(lock);
     if (last)
         engine_model_free(em);
 }
 
 struct engine_model *engine_model_find(struct engine *g, const char *name)
 {
-    pthread_mutex_lock(&g->lock);
+    engine_lock_take(&g->lock);
     size_t place = name ? place_locked(g, name) : 0;
     struct engine_model *found = place < g->model_count ? g->models[place] : NULL;
     if (found)
         engine_model_pin_locked(found);
-    pthread_mutex_unlock(&g->lock);
+    engine_lock_drop(&g->lock);
     return found;
 }
 
 size_t engine_model_count(struct engine *g)
 {
-    pthread_mutex_lock(&g->lock);
+    engine_lock_take(&g->lock);
     size_t count = g->model_count;
-    pthread_mutex_unlock(&g->lock);
+    engine_lock_drop(&g->lock);
     return count;
 }
 
 struct engine_model *engine_model_at(struct engine *g, size_t i)
 {
-    pthread_mutex_lock(&g->lock);
+    engine_lock_take(&g->lock);
     struct engine_model *em = i < g->model_count ? g->models[i] : NULL;
     if (em)
         engine_model_pin_locked(em);
-    pthread_mutex_unlock(&g->lock);
+    engine_lock_drop(&g->lock);
     return em;
 }
 
@@ -247,8 +250,8 @@ int64_t engine_model_loaded_at(const struct engine_model *em)
 
 struct engine_model_stats engine_model_stats_get(struct engine_model *em)
 {
-    pthread_mutex_lock(&em->engine->lock);
+    engine_lock_take(&em->engine->lock);
     struct engine_model_stats stats = *em->stats;
-    pthread_mutex_unlock(&em->engine->lock);
+    engine_lock_drop(&em->engine->lock);
     return stats;
 }

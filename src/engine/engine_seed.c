@@ -1,8 +1,6 @@
 /* The seed rule in words: the inputs that an image's bytes are a function of, as text. */
 #include "engine_internal.h"
 
-#include "base_rng.h"
-
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -55,57 +53,6 @@ json_t *engine_solver_json(const struct model_solver *solver)
 static bool has_classes(const struct model *m)
 {
     return model_label_count(m) > 0;
-}
-
-int engine_class_check(const struct model *m, const struct engine_class *class, struct err *e)
-{
-    const int count = model_label_count(m);
-    if (class->rule != ENGINE_CLASS_GIVEN)
-        return 0;
-    if (count == 0)
-        return err_fail(e, ERR_INPUT, "class", "this model knows no classes: leave it out");
-    return class->label >= 0 && class->label < count
-               ? 0
-               : err_fail(e, ERR_INPUT, "class", "must be 0 to %d, is %d", count - 1, class->label);
-}
-
-int engine_class_parse(const struct model *m, const char *word, struct engine_class *out,
-                       struct err *e)
-{
-    static const struct {
-        const char *word;
-        enum engine_class_rule rule;
-    } rules[] = {
-        {"drawn", ENGINE_CLASS_DRAWN}, {"none", ENGINE_CLASS_NONE}, {"each", ENGINE_CLASS_EACH}};
-    *out = (struct engine_class){.rule = ENGINE_CLASS_GIVEN};
-    if (model_label_find(m, word, &out->label, NULL) == 0)
-        return 0;
-    for (size_t i = 0; i < sizeof rules / sizeof *rules && has_classes(m); i++)
-        if (strcmp(word, rules[i].word) == 0) {
-            out->rule = rules[i].rule;
-            return 0;
-        }
-    return model_label_find(m, word, &out->label, e);
-}
-
-int32_t engine_order_label(const struct engine_order *order, uint64_t index)
-{
-    const uint64_t count = (uint64_t)model_label_count(order->model->model);
-    if (count == 0)
-        return MODEL_LABEL_NONE;
-    switch (order->class.rule) {
-    case ENGINE_CLASS_DRAWN:
-        return (int32_t)rng_below(order->seed, index, RNG_CLASS, count);
-    case ENGINE_CLASS_GIVEN:
-        return order->class.label;
-    case ENGINE_CLASS_EACH:
-        return (int32_t)(index % count);
-    case ENGINE_CLASS_LISTED:
-        return order->labels[index - order->first_index];
-    case ENGINE_CLASS_NONE:
-        break;
-    }
-    return MODEL_LABEL_NONE;
 }
 
 /* Of one image its class. A sheet of several tells the rule, as the bytes hold them all. */

@@ -145,7 +145,8 @@ json_t *http_answer_parameters(const struct http_work *work, const struct engine
                      is_array ? (work->order.float32 ? "float32" : "uint8") : NULL, "layout",
                      is_array ? (work->order.chw ? "chw" : "hwc") : NULL, "preview_every",
                      order->preview_every, "timeout_s", timeout, "priority",
-                     order->priority == ENGINE_BATCH ? "batch" : "interactive", "label", label);
+                     order->priority == ENGINE_PRIORITY_BATCH ? "batch" : "interactive", "label",
+                     label);
 }
 
 static double milliseconds(int64_t ns)

@@ -177,7 +177,7 @@ static void read_priority(struct reading *r, const char *pointer, const json_t *
 {
     static const char *const words[] = {"interactive", "batch"};
     if (read_word(r, pointer, value, words, 2, "interactive or batch") == 1)
-        r->order->priority = ENGINE_BATCH;
+        r->order->priority = ENGINE_PRIORITY_BATCH;
 }
 
 static void read_preview_every(struct reading *r, const char *pointer, const json_t *value)

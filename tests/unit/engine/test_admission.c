@@ -92,7 +92,7 @@ static void an_interactive_request_does_not_wait_for_batch(void **state)
     (void)state;
     struct engine *g = new_engine(1, 1);
     struct engine_order big = order_of(g, 1, 100000), small = order_of(g, 1, 10);
-    big.priority = ENGINE_BATCH;
+    big.priority = ENGINE_PRIORITY_BATCH;
     struct engine_request *slow[3];
     for (int i = 0; i < 3; i++)
         slow[i] = submit(g, &big);
@@ -119,7 +119,7 @@ static void batch_gets_its_turn_while_interactive_keeps_coming(void **state)
     struct engine *g = new_engine(1, 1);
     /* Images that take long, so that it does not matter when this thread has its turn. */
     struct engine_order order = order_of(g, 400, 200), other = order_of(g, 1, 20);
-    other.priority = ENGINE_BATCH;
+    other.priority = ENGINE_PRIORITY_BATCH;
     struct engine_request *stream = submit(g, &order);
     struct engine_request *batch = submit(g, &other);
     assert_true(engine_request_wait(batch, 600000));

@@ -98,7 +98,7 @@ static void how_it_is_answered_and_when(void **state)
     assert_true(o.float32 && o.chw);
     assert_int_equal(o.preview_every, 7);
     assert_true(o.timeout_s == 2.5);
-    assert_int_equal(o.priority, ENGINE_BATCH);
+    assert_int_equal(o.priority, ENGINE_PRIORITY_BATCH);
     assert_string_equal(o.label, "a label");
     static const struct {
         const char *text, *pointer;

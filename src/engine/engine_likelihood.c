@@ -6,7 +6,7 @@
  * products are added in their order, whatever call each was in, so the seed rule holds. The vectors
  * are made anew at each evaluation, which costs next to nothing beside a product and no memory a
  * slot. */
-#include "engine_internal.h"
+#include "engine_likelihood.h"
 
 #include "base_size.h"
 
@@ -14,72 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int check_finite(const struct engine_order *o, struct err *e)
-{
-    const size_t d = model_dimension(o->model->model);
-    const size_t probes = o->epsilon ? (size_t)o->likelihood.probes : 0;
-
-    for (size_t i = 0; i < o->n; i++) {
-        for (size_t j = 0; j < d; j++)
-            if (!isfinite(o->points[i * d + j]))
-                return err_fail(e, ERR_INPUT, "points", "value %zu of image %zu is not finite", j,
-                                i);
-        for (size_t j = 0; j < probes * d; j++)
-            if (!isfinite(o->epsilon[i * probes * d + j]))
-                return err_fail(e, ERR_INPUT, "epsilon",
-                                "value %zu of the probes of image %zu is not finite", j, i);
-    }
-    return 0;
-}
-
-/* The way up has no data prediction to jump along and no tuned nodes. */
-static int check_solver(const struct engine_order *o, struct err *e)
-{
-    const struct ode_options *ode = &o->solver.ode;
-
-    if (o->task == ENGINE_TASK_LIKELIHOOD && ode->method != ODE_RK45)
-        return err_fail(e, ERR_INPUT, "method",
-                        "must be rk45 for a likelihood, whose integral needs its error control");
-    if (ode->to_zero ||
-        (ode_method_is_fixed_step(ode->method) && ode->schedule == ODE_SCHEDULE_TUNED))
-        return err_fail(e, ERR_INPUT, "schedule",
-                        "goes down only: the way from images up to t_max is rk45's, or has the "
-                        "schedule log, power or rho");
-    return 0;
-}
-
-int engine_task_check(const struct engine_order *o, struct err *e)
-{
-    const struct model *m = o->model->model;
-
-    if (o->task == ENGINE_TASK_SAMPLE)
-        return o->points || o->epsilon
-                   ? err_fail(e, ERR_INPUT, "points", "are what encode and likelihood begin with")
-                   : 0;
-    if (!o->points)
-        return err_fail(e, ERR_INPUT, "points", "are needed: encode and likelihood begin there");
-    if (o->latents || o->temperature != 1.0)
-        return err_fail(e, ERR_INPUT, o->latents ? "latents" : "temperature",
-                        "is for sampling: encode and likelihood begin with images");
-    if (o->preview_every != 0)
-        return err_fail(e, ERR_UNSUPPORTED, "preview_every", "is for sampling only");
-    if (o->task == ENGINE_TASK_LIKELIHOOD && model_likelihood_check(m, &o->likelihood, e) != 0)
-        return -1;
-    if (o->epsilon && (o->task != ENGINE_TASK_LIKELIHOOD || o->likelihood.probes < 1))
-        return err_fail(e, ERR_INPUT, "epsilon", "holds probes, and none are asked for");
-    return check_solver(o, e) != 0 ? -1 : check_finite(o, e);
-}
-
-bool engine_task_has_products(const struct engine_order *o)
-{
-    return o->task == ENGINE_TASK_LIKELIHOOD;
-}
-
 /* Room for the vectors of a batch of this model; kept for the next. */
 static int take_vectors(struct engine_worker *w, size_t d, struct err *e)
 {
     size_t doubles, bytes;
-
     if (!size_mul(2 * (size_t)w->engine->batch, d, &doubles) ||
         !size_mul(doubles, sizeof *w->vectors, &bytes))
         return err_fail(e, ERR_LIMIT, "", "vectors of %zu values are too long", d);
@@ -97,7 +35,6 @@ static void fill_vector(const struct engine_slot *slot, int k, double *out)
     const struct engine_order *o = &r->order;
     const struct model *m = o->model->model;
     const size_t d = model_dimension(m);
-
     if (!r->epsilon) {
         model_likelihood_vector(m, &o->likelihood, engine_request_seed(r, slot->image),
                                 r->images[slot->image].index, k, out);
@@ -112,7 +49,6 @@ static void fill_vector(const struct engine_slot *slot, int k, double *out)
 static void add_product(struct engine_worker *w, struct engine_slot *slot, size_t i, size_t d)
 {
     double *vector = w->vectors + i * d;
-
     fill_vector(slot, slot->vectors++, vector);
     w->queries[i] = (struct model_query){
         .x = ode_solver_point(slot->solver),
@@ -130,7 +66,6 @@ static int fill_call(struct engine_worker *w, struct engine_slot *const slots[],
                      struct engine_slot *of[])
 {
     int count = 0;
-
     for (bool more = true; more && count < w->engine->batch;) {
         more = false;
         for (int i = 0; i < n && count < w->engine->batch; i++) {
@@ -149,7 +84,6 @@ static int fill_call(struct engine_worker *w, struct engine_slot *const slots[],
 static void complete(struct engine_slot *slot, size_t d)
 {
     const struct engine_order *o = &slot->request->order;
-
     slot->answered = slot->vectors == model_likelihood_vectors(o->model->model, &o->likelihood);
     if (!slot->answered)
         return;
@@ -158,14 +92,13 @@ static void complete(struct engine_slot *slot, size_t d)
     slot->vectors = 0;
 }
 
-int engine_task_evaluate(struct engine_worker *w, struct engine_slot *const slots[], int n,
-                         struct err *e)
+int engine_likelihood_evaluate(struct engine_worker *w, struct engine_slot *const slots[], int n,
+                               struct err *e)
 {
     struct engine_model *em = slots[0]->request->order.model;
     struct model_workspace *ws = em->workspaces[w->number];
     struct engine_slot *of[ENGINE_BATCH_MAX];
     const size_t d = model_dimension(em->model);
-
     if (take_vectors(w, d, e) != 0 || model_workspace_vjp(em->model, ws, e) != 0)
         return -1;
     int count = fill_call(w, slots, n, d, of);
@@ -178,13 +111,13 @@ int engine_task_evaluate(struct engine_worker *w, struct engine_slot *const slot
     return 0;
 }
 
-int engine_task_finish(struct engine_request *r, size_t image, const double *state, struct err *e)
+int engine_likelihood_finish(struct engine_request *r, size_t image, const double *state,
+                             struct err *e)
 {
     const struct engine_order *o = &r->order;
     const struct model *m = o->model->model;
     const size_t d = model_dimension(m);
     struct engine_image *out = &r->images[image];
-
     out->state = malloc(d * sizeof *out->state);
     if (!out->state)
         return err_fail_memory(e, d * sizeof *out->state);

@@ -1,0 +1,170 @@
+/* The rules of an order: what each option may be, what goes with what, and the defaults. Nothing
+ * here knows of queues or threads. */
+#include "engine_order.h"
+
+#include "base_rng.h"
+
+#include <math.h>
+#include <string.h>
+
+int engine_class_check(const struct model *m, const struct engine_class *class, struct err *e)
+{
+    const int count = model_label_count(m);
+    if (class->rule != ENGINE_CLASS_GIVEN)
+        return 0;
+    if (count == 0)
+        return err_fail(e, ERR_INPUT, "class", "this model knows no classes: leave it out");
+    return class->label >= 0 && class->label < count
+               ? 0
+               : err_fail(e, ERR_INPUT, "class", "must be 0 to %d, is %d", count - 1, class->label);
+}
+
+int engine_class_parse(const struct model *m, const char *word, struct engine_class *out,
+                       struct err *e)
+{
+    static const struct {
+        const char *word;
+        enum engine_class_rule rule;
+    } rules[] = {
+        {"drawn", ENGINE_CLASS_DRAWN}, {"none", ENGINE_CLASS_NONE}, {"each", ENGINE_CLASS_EACH}};
+    *out = (struct engine_class){.rule = ENGINE_CLASS_GIVEN};
+    if (model_label_find(m, word, &out->label, NULL) == 0)
+        return 0;
+    for (size_t i = 0; i < sizeof rules / sizeof *rules && model_label_count(m) > 0; i++)
+        if (strcmp(word, rules[i].word) == 0) {
+            out->rule = rules[i].rule;
+            return 0;
+        }
+    return model_label_find(m, word, &out->label, e);
+}
+
+int32_t engine_order_label(const struct engine_order *order, uint64_t index)
+{
+    const uint64_t count = (uint64_t)model_label_count(order->model->model);
+    if (count == 0)
+        return MODEL_LABEL_NONE;
+    switch (order->class.rule) {
+    case ENGINE_CLASS_DRAWN:
+        return (int32_t)rng_below(order->seed, index, RNG_CLASS, count);
+    case ENGINE_CLASS_GIVEN:
+        return order->class.label;
+    case ENGINE_CLASS_EACH:
+        return (int32_t)(index % count);
+    case ENGINE_CLASS_LISTED:
+        return order->labels[index - order->first_index];
+    case ENGINE_CLASS_NONE:
+        break;
+    }
+    return MODEL_LABEL_NONE;
+}
+
+static int check_finite(const struct engine_order *o, struct err *e)
+{
+    const size_t d = model_dimension(o->model->model);
+    const size_t probes = o->epsilon ? (size_t)o->likelihood.probes : 0;
+    for (size_t i = 0; i < o->n; i++) {
+        for (size_t j = 0; j < d; j++)
+            if (!isfinite(o->points[i * d + j]))
+                return err_fail(e, ERR_INPUT, "points", "value %zu of image %zu is not finite", j,
+                                i);
+        for (size_t j = 0; j < probes * d; j++)
+            if (!isfinite(o->epsilon[i * probes * d + j]))
+                return err_fail(e, ERR_INPUT, "epsilon",
+                                "value %zu of the probes of image %zu is not finite", j, i);
+    }
+    return 0;
+}
+
+/* The path up has no data prediction to jump along and no tuned nodes. */
+static int check_upward_solver(const struct engine_order *o, struct err *e)
+{
+    const struct ode_options *ode = &o->solver.ode;
+    if (o->task == ENGINE_TASK_LIKELIHOOD && ode->method != ODE_RK45)
+        return err_fail(e, ERR_INPUT, "method",
+                        "must be rk45 for a likelihood, whose integral needs its error control");
+    if (ode->to_zero ||
+        (ode_method_is_fixed_step(ode->method) && ode->schedule == ODE_SCHEDULE_TUNED))
+        return err_fail(e, ERR_INPUT, "schedule",
+                        "goes down only: the path from images up to t_max is rk45's, or has the "
+                        "schedule log, power or rho");
+    return 0;
+}
+
+/* An order's task and what belongs to it alone. */
+static int check_task(const struct engine_order *o, struct err *e)
+{
+    const struct model *m = o->model->model;
+    if (o->task == ENGINE_TASK_SAMPLE)
+        return o->points || o->epsilon
+                   ? err_fail(e, ERR_INPUT, "points", "are what encode and likelihood begin with")
+                   : 0;
+    if (!o->points)
+        return err_fail(e, ERR_INPUT, "points", "are needed: encode and likelihood begin there");
+    if (o->latents || o->temperature != 1.0)
+        return err_fail(e, ERR_INPUT, o->latents ? "latents" : "temperature",
+                        "is for sampling: encode and likelihood begin with images");
+    if (o->preview_every != 0)
+        return err_fail(e, ERR_UNSUPPORTED, "preview_every", "is for sampling only");
+    if (o->task == ENGINE_TASK_LIKELIHOOD && model_likelihood_check(m, &o->likelihood, e) != 0)
+        return -1;
+    if (o->epsilon && (o->task != ENGINE_TASK_LIKELIHOOD || o->likelihood.probes < 1))
+        return err_fail(e, ERR_INPUT, "epsilon", "holds probes, and none are asked for");
+    return check_upward_solver(o, e) != 0 ? -1 : check_finite(o, e);
+}
+
+static int check_order(const struct engine_order *o, struct err *e)
+{
+    const struct model *m = o->model->model;
+    if (o->n < 1)
+        return err_fail(e, ERR_INPUT, "n", "at least one image must be asked for");
+    if (o->n - 1 > UINT64_MAX - o->first_index)
+        return err_fail(e, ERR_INPUT, "first_index", "%llu + %zu images goes past 2^64",
+                        (unsigned long long)o->first_index, o->n);
+    if (check_task(o, e) != 0)
+        return -1;
+    if (model_vectors(m) && (o->output != ENGINE_OUTPUT_SAMPLE || o->preview_every != 0))
+        return err_fail(e, ERR_UNSUPPORTED, o->preview_every ? "preview_every" : "format",
+                        "the model makes vectors, of which there is no picture: ask for float32 "
+                        "as npy or safetensors");
+    if (o->output == ENGINE_OUTPUT_SHEET) {
+        struct image_shape sheet;
+        if (o->grid.columns < 1 || o->grid.scale < 1 || o->grid.gap < 0)
+            return err_fail(e, ERR_INPUT, "grid", "columns and scale start at 1");
+        if (image_grid_shape(o->grid, model_shape(m), o->n, &sheet, e) != 0)
+            return err_fail(e, e ? e->code : ERR_LIMIT, "grid", "%s", e ? e->text : "");
+    }
+    if (o->priority >= ENGINE_PRIORITIES || o->preview_every < 0)
+        return err_fail(e, ERR_INPUT, "preview_every", "must not be negative");
+    if (!(o->temperature >= ENGINE_TEMPERATURE_MIN && o->temperature <= ENGINE_TEMPERATURE_MAX))
+        return err_fail(e, ERR_INPUT, "temperature", "must be %g to %g, is %g",
+                        ENGINE_TEMPERATURE_MIN, ENGINE_TEMPERATURE_MAX, o->temperature);
+    if (!o->seeds != !o->indices ||
+        (o->seeds && (o->latents || o->output == ENGINE_OUTPUT_PNG ||
+                      o->output == ENGINE_OUTPUT_SHEET || o->preview_every)))
+        return err_fail(e, ERR_UNSUPPORTED, "seed",
+                        "a seed an image goes with arrays only, and not with latents");
+    if (o->latents && o->temperature != 1.0)
+        return err_fail(e, ERR_INPUT, "temperature", "does not apply to latents that are given");
+    return engine_class_check(m, &o->class, e) ? -1 : model_solver_check(m, &o->solver, e);
+}
+
+int engine_order_settle(const struct engine_order *order, struct engine_order *out, struct err *e)
+{
+    struct engine_order settled = *order;
+    if (settled.temperature == 0.0)
+        settled.temperature = 1.0;
+    if (settled.task != ENGINE_TASK_SAMPLE) {
+        settled.output = ENGINE_OUTPUT_SAMPLE; /* nothing but numbers comes of it */
+        if (settled.class.rule == ENGINE_CLASS_DRAWN)
+            settled.class.rule = ENGINE_CLASS_NONE;
+    }
+    struct err own = {0}; /* check_order reads what went wrong */
+    if (model_solver_settle(order->model->model, &settled.solver, &own) != 0 ||
+        check_order(&settled, &own) != 0) {
+        if (e)
+            *e = own;
+        return -1;
+    }
+    *out = settled;
+    return 0;
+}

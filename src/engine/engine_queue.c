@@ -1,0 +1,364 @@
+/* The queue: who waits, who has a slot, who is over, and the counters of all that.
+ *
+ * Fairness: requests that wait take turns image by image, and live slots go round by first in,
+ * first out, so a request for one image is not held up by one for a thousand. With fewer slots than
+ * workers could hold, a worker takes only its share, so that the others have something to do as
+ * well. */
+#include "engine_queue.h"
+
+#include "engine_model.h"
+#include "engine_slot.h"
+
+#include "base_cpu.h"
+
+#include <string.h>
+
+static void list_push(struct engine_list *list, struct engine_request *r)
+{
+    r->next = NULL;
+    if (list->last)
+        list->last->next = r;
+    else
+        list->first = r;
+    list->last = r;
+}
+
+struct engine_request *engine_list_pop(struct engine_list *list)
+{
+    struct engine_request *r = list->first;
+    if (!r)
+        return NULL;
+    list->first = r->next;
+    if (!list->first)
+        list->last = NULL;
+    r->next = NULL;
+    return r;
+}
+
+static void list_remove(struct engine_list *list, struct engine_request *r)
+{
+    struct engine_request **at = &list->first, *previous = NULL;
+    while (*at != r) {
+        previous = *at;
+        at = &previous->next;
+    }
+    *at = r->next;
+    if (list->last == r)
+        list->last = previous;
+    r->next = NULL;
+}
+
+int engine_queue_admits_locked(const struct engine *g, size_t images, struct err *e)
+{
+    const size_t limit = g->stats.queue_images_max, waiting = g->stats.queued_images;
+    engine_assert_locked(&g->lock);
+    if (g->draining)
+        return err_fail(e, ERR_CANCELLED, "", "draining: no new work is taken");
+    if (waiting <= limit && images <= limit - waiting)
+        return 0;
+    return err_fail(e, ERR_LIMIT, "queue", "full: %zu images wait and %zu are the limit", waiting,
+                    limit);
+}
+
+void engine_queue_add_locked(struct engine *g, struct engine_request *r)
+{
+    engine_assert_locked(&g->lock);
+    r->pending = true;
+    list_push(&g->queue[r->order.priority].waiting, r);
+    r->next_active = g->active;
+    if (g->active)
+        g->active->previous_active = r;
+    g->active = r;
+    engine_model_pin_locked(r->order.model);
+    r->counted = true;
+    if (r->order.deadline_ns && r->order.deadline_ns < g->deadline_ns)
+        g->deadline_ns = r->order.deadline_ns;
+    g->stats.queued_images += r->order.n;
+    g->stats.queued[r->order.priority].images += r->order.n;
+    g->stats.queued[r->order.priority].requests++;
+    g->stats.images_admitted += r->order.n;
+    r->order.model->stats->images_admitted += r->order.n;
+    engine_queue_offer_locked(g);
+}
+
+/* The outcome that images of a stopped request have. */
+static enum engine_outcome outcome_of(enum engine_cause cause)
+{
+    return cause == ENGINE_CAUSE_DEADLINE   ? ENGINE_OUTCOME_DEADLINE
+           : cause == ENGINE_CAUSE_DRAINING ? ENGINE_OUTCOME_DRAINING
+                                            : ENGINE_OUTCOME_CANCELLED;
+}
+
+static void count_images_locked(struct engine_request *r, enum engine_outcome outcome,
+                                size_t images)
+{
+    struct engine_stats *stats = &r->engine->stats;
+    r->order.model->stats->images[outcome] += images;
+    if (outcome == ENGINE_OUTCOME_OK)
+        stats->images_ok += images;
+    else if (outcome == ENGINE_OUTCOME_FAILED)
+        stats->images_failed += images;
+    else
+        stats->images_cancelled += images;
+}
+
+/* Counts finished images; with the last one the request leaves the lists and has ended. */
+static void finish_images_locked(struct engine_request *r, size_t images, struct engine_list *ended)
+{
+    struct engine *g = r->engine;
+    r->finished += images;
+    if (images == 0 || r->finished < r->order.n)
+        return;
+    if (r->previous_active)
+        r->previous_active->next_active = r->next_active;
+    else
+        g->active = r->next_active;
+    if (r->next_active)
+        r->next_active->previous_active = r->previous_active;
+    g->completing++;
+    list_push(ended, r);
+}
+
+void engine_queue_stop_locked(struct engine_request *r, enum engine_cause cause, const char *why,
+                              struct engine_list *ended)
+{
+    struct engine *g = r->engine;
+    engine_assert_locked(&g->lock);
+    if (r->error.code == ERR_NONE)
+        err_fail(&r->error, ERR_CANCELLED, "", "%s", why);
+    r->cause = cause;
+    atomic_store(&r->stop, true);
+    g->stats.cancellations[cause]++;
+    if (!r->pending)
+        return;
+    size_t dropped = r->order.n - r->begun;
+    r->dropped = dropped;
+    list_remove(&g->queue[r->order.priority].waiting, r);
+    r->pending = false;
+    r->begun = r->order.n;
+    g->stats.queued[r->order.priority].requests--;
+    g->stats.queued[r->order.priority].images -= dropped;
+    g->stats.queued_images -= dropped;
+    count_images_locked(r, outcome_of(cause), dropped);
+    finish_images_locked(r, dropped, ended);
+}
+
+static void expire_one_locked(struct engine_request *r, struct engine_list *ended)
+{
+    char why[160];
+    double limit_s = (double)(r->order.deadline_ns - r->submitted_ns) * 1e-9;
+    if (atomic_load(&r->started_ns) == 0)
+        snprintf(why, sizeof why, "the deadline of %.3g s passed in the queue", limit_s);
+    else
+        snprintf(why, sizeof why,
+                 "the deadline of %.3g s passed in compute, with %zu of %zu images finished",
+                 limit_s, r->ok, r->order.n);
+    engine_queue_stop_locked(r, ENGINE_CAUSE_DEADLINE, why, ended);
+}
+
+void engine_queue_expire_locked(struct engine *g, struct engine_list *ended)
+{
+    engine_assert_locked(&g->lock);
+    if (g->deadline_ns == INT64_MAX)
+        return;
+    const int64_t now = clock_ns();
+    if (now < g->deadline_ns)
+        return;
+    g->deadline_ns = INT64_MAX;
+    struct engine_request *next;
+    for (struct engine_request *r = g->active; r; r = next) {
+        const int64_t deadline = r->order.deadline_ns;
+        next = r->next_active; /* r may leave the list */
+        if (deadline == 0 || atomic_load(&r->stop))
+            continue;
+        if (deadline <= now)
+            expire_one_locked(r, ended);
+        else if (deadline < g->deadline_ns)
+            g->deadline_ns = deadline;
+    }
+}
+
+static void push_ready_locked(struct engine_slot *slot)
+{
+    struct engine_model *em = slot->request->order.model;
+    slot->next = NULL;
+    if (em->ready_last)
+        em->ready_last->next = slot;
+    else
+        em->ready_first = slot;
+    em->ready_last = slot;
+    em->ready++;
+}
+
+/* Whose turn the next free slot is; NULL when nobody may have it. */
+static struct engine_queue *choose_queue_locked(struct engine *g)
+{
+    struct engine_queue *first = &g->queue[ENGINE_PRIORITY_INTERACTIVE],
+                        *second = &g->queue[ENGINE_PRIORITY_BATCH];
+    bool open = first->live + second->live < g->places;
+    if (!g->free_slots)
+        return NULL;
+    if (open && first->waiting.first && second->waiting.first)
+        return ++g->admissions % ENGINE_PRIORITY_TURN ? first : second;
+    if (open)
+        return first->waiting.first ? first : second->waiting.first ? second : NULL;
+    return first->waiting.first && first->live < g->places ? first : NULL;
+}
+
+/* Gives free slots to images that wait, one image of each request in turn. */
+static void admit_locked(struct engine *g)
+{
+    struct engine_queue *q;
+    while ((q = choose_queue_locked(g)) != NULL) {
+        struct engine_request *r = engine_list_pop(&q->waiting);
+        const enum engine_priority priority = r->order.priority;
+        struct engine_slot *slot = g->free_slots;
+        g->free_slots = slot->next;
+        int64_t now = clock_ns();
+        if (r->begun == 0) {
+            atomic_store(&r->started_ns, now);
+            engine_histogram_add(&g->stats.queue_wait_s, engine_histogram_seconds,
+                                 (double)(now - r->submitted_ns) * 1e-9);
+        }
+        *slot = (struct engine_slot){.request = r,
+                                     .image = r->begun,
+                                     .label = r->labels ? r->labels[r->begun] : MODEL_LABEL_NONE,
+                                     .worker = -1,
+                                     .admitted_ns = now};
+        r->begun++;
+        if (r->begun < r->order.n) {
+            list_push(&q->waiting, r);
+        } else {
+            r->pending = false;
+            g->stats.queued[priority].requests--;
+        }
+        g->stats.queued_images--;
+        g->stats.queued[priority].images--;
+        g->stats.live_images++;
+        q->live++;
+        push_ready_locked(slot);
+    }
+}
+
+/* The model whose turn it is, of those with something to do; it goes to the end of the line. */
+static struct engine_model *choose_model_locked(struct engine *g)
+{
+    struct engine_model **link = &g->turns;
+    while (*link && !(*link)->ready)
+        link = &(*link)->next;
+    struct engine_model *em = *link;
+    if (!em || !em->next)
+        return em;
+    *link = em->next;
+    while (*link)
+        link = &(*link)->next;
+    *link = em;
+    em->next = NULL;
+    return em;
+}
+
+int engine_queue_take_locked(struct engine_worker *w)
+{
+    struct engine *g = w->engine;
+    engine_assert_locked(&g->lock);
+    admit_locked(g);
+    struct engine_model *em = choose_model_locked(g);
+    if (!em)
+        return 0;
+    size_t idle = (size_t)(g->workers - g->busy); /* this one included */
+    size_t share = (em->ready + idle - 1) / idle;
+    int count = share < (size_t)g->batch ? (int)share : g->batch;
+    for (int i = 0; i < count; i++) {
+        w->batch[i] = em->ready_first;
+        w->batch[i]->worker = w->number;
+        em->ready_first = em->ready_first->next;
+        em->ready--;
+    }
+    if (!em->ready_first)
+        em->ready_last = NULL;
+    else
+        engine_queue_offer_locked(g); /* the rest is for the next one */
+    w->model = em;
+    w->since_ns = clock_ns();
+    g->busy++;
+    return count;
+}
+
+void engine_queue_offer_locked(struct engine *g)
+{
+    engine_assert_locked(&g->lock);
+    if (g->waiting) { /* who is woken passes on what it leaves */
+        pthread_cond_signal(&g->work);
+        return;
+    }
+    for (int i = 0; i < g->workers; i++)
+        if (g->worker[i].model && g->worker[i].team)
+            nn_team_dismiss(g->worker[i].team);
+}
+
+void engine_queue_rest_locked(struct engine_worker *w)
+{
+    engine_assert_locked(&w->engine->lock);
+    w->model = NULL;
+    if (w->team)
+        nn_team_dismiss(w->team);
+}
+
+/* Frees what a finished slot held and counts its image. */
+static void retire_slot_locked(struct engine_worker *w, struct engine_slot *slot)
+{
+    struct engine *g = w->engine;
+    struct engine_request *r = slot->request;
+    if (slot->end == SLOT_SOLVED) {
+        double took = (double)(clock_ns() - slot->admitted_ns) * 1e-9;
+        double mean = g->stats.recent_image_s;
+        g->stats.recent_image_s = mean == 0.0 ? took : mean + (took - mean) / 16.0;
+        engine_histogram_add(&r->order.model->stats->image_s, engine_histogram_seconds, took);
+        count_images_locked(r, ENGINE_OUTCOME_OK, 1);
+        r->ok++;
+    } else if (slot->end == SLOT_FAILED) {
+        count_images_locked(r, ENGINE_OUTCOME_FAILED, 1);
+        if (r->error.code == ERR_NONE)
+            r->error = slot->error;
+        /* One image less makes the whole request worthless: the rest of it ends too. */
+        if (!atomic_load(&r->stop))
+            engine_queue_stop_locked(r, ENGINE_CAUSE_FAILURE, "", &w->ended);
+    } else {
+        count_images_locked(r, outcome_of(r->cause), 1);
+    }
+    g->queue[r->order.priority].live--;
+    g->stats.live_images--;
+    engine_slot_clear(slot);
+    *slot = (struct engine_slot){.next = g->free_slots};
+    g->free_slots = slot;
+    finish_images_locked(r, 1, &w->ended);
+}
+
+static void count_step_locked(struct engine_worker *w, int count, const struct ode_counts *totals)
+{
+    struct engine_stats *stats = &w->engine->stats;
+    stats->field_evaluations += (uint64_t)totals->nfe;
+    stats->steps += (uint64_t)totals->accepted;
+    stats->steps_rejected += (uint64_t)totals->rejected;
+    w->model->stats->field_evaluations += (uint64_t)totals->nfe;
+    engine_histogram_add(&stats->step_s, engine_histogram_seconds,
+                         (double)(clock_ns() - w->since_ns) * 1e-9);
+    engine_histogram_add(&stats->batch_images, engine_histogram_images, count);
+    w->since_ns = 0;
+}
+
+void engine_queue_give_back_locked(struct engine_worker *w, int count,
+                                   const struct ode_counts *totals)
+{
+    engine_assert_locked(&w->engine->lock);
+    w->engine->busy--;
+    count_step_locked(w, count, totals);
+    for (int i = 0; i < count; i++) {
+        struct engine_slot *slot = w->batch[i];
+        slot->worker = -1;
+        if (slot->end == SLOT_LIVE)
+            push_ready_locked(slot);
+        else
+            retire_slot_locked(w, slot);
+    }
+}

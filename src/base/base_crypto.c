@@ -167,3 +167,9 @@ int base64_read(struct buf *out, const char *text, size_t length, struct err *e)
     out->length += bytes;
     return 0;
 }
+
+ssize_t tls_send(void *session, const void *data, size_t length)
+{
+    ssize_t sent = gnutls_record_send(session, data, length);
+    return sent < 0 ? -1 : sent;
+}

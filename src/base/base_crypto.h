@@ -6,6 +6,7 @@
 
 #include "base_buf.h"
 #include <stddef.h>
+#include <sys/types.h>
 
 #define SHA256_HEX_SIZE 65 /* 64 hexadecimal digits and a NUL */
 
@@ -32,5 +33,9 @@ int base64_append(struct buf *out, const void *data, size_t length, struct err *
 /* Appends the bytes that padded base64 stands for. ERR_INPUT for anything else: another character,
  * a blank, missing or misplaced padding. */
 int base64_read(struct buf *out, const char *text, size_t length, struct err *e);
+
+/* Sends bytes on an open TLS session (a gnutls_session_t), whose thread must be the caller's.
+ * Returns how many went out, or -1 when none can at once. */
+ssize_t tls_send(void *session, const void *data, size_t length);
 
 #endif

@@ -6,10 +6,15 @@
  * head, then for each piece of the body, then once more; after a suspension once again. An answer
  * in pieces is pulled by the library through the content reader, on the same thread.
  *
+ * The library does not always keep that order: where it gives up on a head it may close the
+ * connection and never say so. Therefore the exchange belongs to the connection's link, and ends
+ * with it at the latest.
+ *
  * Refusals that leave the framing in doubt, and those to a client that waits for "100 Continue",
  * are sent at once and close the connection. Other refusals come after the body has been read and
  * dropped, so that the connection stays usable and the client, still writing, does not lose the
- * answer to a reset. A body over the limit is read on for a while for the same reason.
+ * answer to a reset. A body over the limit is read on for a while for the same reason. One that
+ * does not end, or does not come, is answered past the library (http_last_word.c).
  *
  * A large body is made sense of by the reader's thread (http_reader.h) while the connection sleeps,
  * so the exchange can neither end nor be touched by anybody else until that is done. */
@@ -27,10 +32,10 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
-#define CLIENT_GONE 499 /* in the log and the metrics only, as nginx writes it */
-#define TOO_SLOW 408    /* sent by the watcher */
-#define LINGER_FACTOR 4 /* bodies up to this many times the limit are read before the 413 */
-#define PIECE 32768     /* the most that the content reader is asked for at once */
+#define CLIENT_GONE 499  /* in the log and the metrics only, as nginx writes it */
+#define LINGER_FACTOR 4  /* bodies up to this many times the limit are read before the 413 */
+#define TARGET_SHOWN 512 /* bytes of a target in the log */
+#define PIECE 32768      /* the most that the content reader is asked for at once */
 
 static void draw_id(char id[HTTP_ID_MAX + 1])
 {
@@ -44,42 +49,19 @@ static void draw_id(char id[HTTP_ID_MAX + 1])
         snprintf(id + 2 * i, 3, "%02x", bytes[i]);
 }
 
-void http_exchange_connection(void *context, struct MHD_Connection *connection,
-                              void **socket_context, enum MHD_ConnectionNotificationCode what)
+/* The target in bytes that a log may hold, and as much of it as leaves a line room for the rest. */
+static void show_target(const char *raw, char out[TARGET_SHOWN + 4])
 {
-    const struct http_listener *l = context;
-    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        const union MHD_ConnectionInfo *info =
-            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        *socket_context = info ? http_link_open(&l->app->wait, info->connect_fd, !l->tls) : NULL;
-    } else if (*socket_context) {
-        http_link_close(&l->app->wait, *socket_context);
-        *socket_context = NULL;
+    size_t used = 0;
+    for (const char *c = raw; *c; c++) {
+        bool plain = *c > 0x20 && *c < 0x7f;
+        if (used + (plain ? 1 : 3) > TARGET_SHOWN) {
+            snprintf(out + used, 4, "...");
+            return;
+        }
+        used += (size_t)snprintf(out + used, 4, plain ? "%c" : "%%%02X", (unsigned char)*c);
     }
-}
-
-void *http_exchange_uri(void *context, const char *uri, struct MHD_Connection *connection)
-{
-    const struct http_listener *l = context;
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    struct http_exchange *x = info && info->socket_context ? calloc(1, sizeof *x) : NULL;
-    if (!x)
-        return NULL;
-    x->raw_target = strdup(uri);
-    if (!x->raw_target) {
-        free(x);
-        return NULL;
-    }
-    x->app = l->app;
-    x->listener = l;
-    x->link = info->socket_context;
-    x->started_ns = clock_ns();
-    http_reply_init(&x->reply);
-    buf_init(&x->request.body, l->app->options->body_max);
-    draw_id(x->request.id);
-    http_wait_count(&l->app->wait, 1);
-    return x;
+    out[used] = '\0';
 }
 
 /* The log has one line a request. A link's signature is as good as a key while it lasts, so it is
@@ -97,9 +79,11 @@ static void log_exchange(struct http_exchange *x, double seconds, bool delivered
         signature[strlen("signature=")] = '\0';
     if (parent)
         *parent++ = '\0';
+    char target[TARGET_SHOWN + 4] = "";
+    show_target(x->raw_target, target);
     const struct log_field fields[] = {
         {"method", LOG_TEXT, true, x->method[0] ? x->method : "-", 0.0},
-        {"target", LOG_TEXT, true, x->raw_target, 0.0},
+        {"target", LOG_TEXT, true, target, 0.0},
         {"status", LOG_INTEGER, true, NULL, x->reply.status},
         {"duration_ms", LOG_MS, true, NULL, seconds * 1e3},
         {"request_id", LOG_TEXT, true, q->id, 0.0},
@@ -121,9 +105,10 @@ static void log_exchange(struct http_exchange *x, double seconds, bool delivered
 static void account(struct http_exchange *x, bool delivered)
 {
     double seconds = (double)(clock_ns() - x->started_ns) / 1e9;
-    unsigned status = x->reply.status ? x->reply.status : CLIENT_GONE;
-    http_metrics_count(&x->app->metrics, http_route_number(x->request.route), x->method, status,
-                       (enum http_problem_code)x->reply.problem, seconds);
+    if (!x->reply.status)
+        x->reply.status = CLIENT_GONE;
+    http_metrics_count(&x->app->metrics, http_route_number(x->request.route), x->method,
+                       x->reply.status, (enum http_problem_code)x->reply.problem, seconds);
     log_exchange(x, seconds, delivered);
 }
 
@@ -167,26 +152,17 @@ static void let_go(struct http_exchange *x)
     x->work.ticket = NULL;
 }
 
-void http_exchange_completed(void *context, struct MHD_Connection *connection,
-                             void **request_context, enum MHD_RequestTerminationCode code)
+/* Says what became of it and frees it. */
+static void end(struct http_exchange *x, bool delivered)
 {
-    (void)connection, (void)context;
-    struct http_exchange *x = *request_context;
-    if (!x)
-        return;
-    *request_context = NULL;
     struct http_wait *wait = &x->app->wait;
-    bool delivered = code == MHD_REQUEST_TERMINATED_COMPLETED_OK &&
-                     x->stage == HTTP_STAGE_ANSWERED &&
-                     (!x->stream || http_stream_complete(x->stream));
     if (x->stream && !http_stream_complete(x->stream) && http_ticket_look(x->work.ticket).gone)
         x->reply.status = CLIENT_GONE;
     http_stream_free(x->stream);
     let_go(x);
     http_link_phase(wait, x->link, HTTP_PHASE_HEAD);
-    if (x->stage == HTTP_STAGE_BODY && http_link_cut(wait, x->link))
-        x->reply.status = TOO_SLOW;
     account(x, delivered);
+    x->link->exchange = NULL;
     http_images_end(x->app, &x->request, &x->work);
     free_body(x);
     http_reply_free(&x->reply);
@@ -195,13 +171,131 @@ void http_exchange_completed(void *context, struct MHD_Connection *connection,
     http_wait_count(wait, -1);
 }
 
-/* Adds what every answer has and queues it. The response is released in any case. */
-static enum MHD_Result queue(struct http_exchange *x, struct MHD_Connection *connection,
-                             struct MHD_Response *response)
+/* The library closed the connection without a word to anybody: most likely it gave up on a head,
+ * where the pieces into which it takes cookies apart had no place. */
+static void abandon(struct http_exchange *x)
+{
+    struct http_problem p;
+    bool delivered = false;
+    http_problem_init(&p);
+    if (x->stage == HTTP_STAGE_HEAD) {
+        http_problem_set(
+            &p, HTTP_PROBLEM_HEAD_TOO_LARGE,
+            "the fields of the head, or the cookies in them, are too many or too long");
+        http_problem_reply(&p, x->request.id, &x->reply);
+        delivered = http_last_word(x, NULL);
+    }
+    end(x, delivered);
+}
+
+/* What the library answered by itself to a request that it had begun to hand over. */
+static void take_library_answer(struct http_exchange *x, struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_HTTP_STATUS);
+    if (!info)
+        return;
+    x->reply.status = info->http_status;
+    x->reply.problem = (int)http_problem_of(info->http_status);
+}
+
+/* Its body never came to an end: too slow, or far too long. */
+static bool cut_body(struct http_exchange *x, struct MHD_Connection *connection)
+{
+    struct http_problem p;
+    http_problem_init(&p);
+    if (!x->refused) {
+        http_problem_set(&p, HTTP_PROBLEM_REQUEST_TIMEOUT,
+                         "the body did not arrive within %d s (%zu bytes came)",
+                         x->app->options->read_s, x->body_seen);
+        http_problem_reply(&p, x->request.id, &x->reply);
+    }
+    const union MHD_ConnectionInfo *tls =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    return http_last_word(x, tls ? tls->tls_session : NULL);
+}
+
+void http_exchange_completed(void *context, struct MHD_Connection *connection,
+                             void **request_context, enum MHD_RequestTerminationCode code)
+{
+    (void)context;
+    struct http_exchange *x = *request_context;
+    if (!x)
+        return;
+    *request_context = NULL;
+    bool delivered = code == MHD_REQUEST_TERMINATED_COMPLETED_OK &&
+                     x->stage == HTTP_STAGE_ANSWERED &&
+                     (!x->stream || x->bodiless || http_stream_complete(x->stream));
+    if (x->stage == HTTP_STAGE_BODY && (x->endless || http_link_cut(&x->app->wait, x->link)))
+        delivered = cut_body(x, connection);
+    else if (x->stage < HTTP_STAGE_WORK)
+        take_library_answer(x, connection);
+    end(x, delivered);
+}
+
+/* The library would take the query apart into a list for which its memory may not be enough, and
+ * then it forgets the request. We read the target ourselves, so the query is cut off in the
+ * library's own copy, which it is about to change in the same way. */
+static void spare_query(const char *uri)
+{
+    char *query = strchr((char *)(uintptr_t)uri, '?');
+    if (query)
+        query[1] = '\0';
+}
+
+void *http_exchange_uri(void *context, const char *uri, struct MHD_Connection *connection)
+{
+    const struct http_listener *l = context;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct http_link *link = info ? info->socket_context : NULL;
+    struct http_exchange *x = link ? calloc(1, sizeof *x) : NULL;
+    if (!x)
+        return NULL;
+    x->raw_target = strdup(uri);
+    if (!x->raw_target) {
+        free(x);
+        return NULL;
+    }
+    spare_query(uri);
+    x->app = l->app;
+    x->listener = l;
+    x->link = link;
+    x->started_ns = clock_ns();
+    http_reply_init(&x->reply);
+    buf_init(&x->request.body, l->app->options->body_max);
+    draw_id(x->request.id);
+    http_wait_count(&l->app->wait, 1);
+    if (link->exchange)
+        abandon(link->exchange);
+    link->exchange = x;
+    return x;
+}
+
+void http_exchange_connection(void *context, struct MHD_Connection *connection,
+                              void **socket_context, enum MHD_ConnectionNotificationCode what)
+{
+    const struct http_listener *l = context;
+    struct http_link *link = *socket_context;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *socket_context = info ? http_link_open(&l->app->wait, info->connect_fd, !l->tls) : NULL;
+    } else if (link) {
+        if (link->exchange)
+            abandon(link->exchange);
+        http_link_close(&l->app->wait, link);
+        *socket_context = NULL;
+    }
+}
+
+void http_exchange_complete_reply(struct http_exchange *x)
 {
     struct http_reply *r = &x->reply;
-    if (!response)
-        return MHD_NO;
+    if (r->problem != HTTP_PROBLEM_NONE && x->request.route && x->request.route->openai)
+        http_openai_problem(r);
+    if (r->problem != HTTP_PROBLEM_NONE && x->request.route && x->request.route->kserve)
+        http_kserve_problem(r);
     http_reply_header(r, "X-Request-Id", "%s", x->request.id);
     if (r->content_type)
         http_reply_header(r, "Content-Type", "%s", r->content_type);
@@ -210,6 +304,15 @@ static enum MHD_Result queue(struct http_exchange *x, struct MHD_Connection *con
     if (r->close)
         http_reply_header(r, "Connection", "close");
     http_cors_headers(x->app, &x->request, r);
+}
+
+/* Queues the complete reply. The response is released in any case. */
+static enum MHD_Result queue(struct http_exchange *x, struct MHD_Connection *connection,
+                             struct MHD_Response *response)
+{
+    struct http_reply *r = &x->reply;
+    if (!response)
+        return MHD_NO;
     enum MHD_Result ok = MHD_YES;
     for (size_t i = 0; i < r->header_count && ok == MHD_YES; i++)
         ok = MHD_add_response_header(response, r->headers[i].name, r->headers[i].value);
@@ -225,10 +328,7 @@ static enum MHD_Result queue(struct http_exchange *x, struct MHD_Connection *con
 static enum MHD_Result send_reply(struct http_exchange *x, struct MHD_Connection *connection)
 {
     size_t length = 0;
-    if (x->reply.problem != HTTP_PROBLEM_NONE && x->request.route && x->request.route->openai)
-        http_openai_problem(&x->reply);
-    if (x->reply.problem != HTTP_PROBLEM_NONE && x->request.route && x->request.route->kserve)
-        http_kserve_problem(&x->reply);
+    http_exchange_complete_reply(x);
     unsigned char *body = buf_take(&x->reply.body, &length);
     struct MHD_Response *response = MHD_create_response_from_buffer(
         length, body, body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
@@ -288,6 +388,7 @@ static enum MHD_Result send_stream(struct http_exchange *x, struct MHD_Connectio
     *r = (struct reader){x, connection};
     const uint64_t length = x->stream->length;
     http_images_head(&x->request, &x->work, &x->reply);
+    http_exchange_complete_reply(x);
     struct MHD_Response *response = MHD_create_response_from_callback(
         length == UINT64_MAX ? MHD_SIZE_UNKNOWN : length, PIECE, read_stream, r, free);
     if (!response)
@@ -317,6 +418,7 @@ static enum MHD_Result on_head(struct http_exchange *x, struct MHD_Connection *c
     struct http_problem p;
     http_problem_init(&p);
     snprintf(x->method, sizeof x->method, "%s", method);
+    x->bodiless = strcmp(method, "HEAD") == 0;
     http_link_phase(&x->app->wait, x->link, HTTP_PHASE_BODY);
     MHD_get_connection_values_n(connection, MHD_HEADER_KIND, collect_field, &head);
     x->stage = HTTP_STAGE_BODY;
@@ -334,27 +436,13 @@ static enum MHD_Result on_head(struct http_exchange *x, struct MHD_Connection *c
     return at_once ? send_reply(x, connection) : MHD_YES;
 }
 
-/* A body without end cannot be answered through the library, which takes an answer only before or
- * after a body; so the answer is written past it and the connection ended. */
-static void cut_endless_body(struct http_exchange *x)
-{
-    static const char answer[] = "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n"
-                                 "Content-Length: 0\r\n\r\n";
-    if (x->link->plain) {
-        ssize_t ignored = send(x->link->fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-        (void)ignored; /* a client that does not read gets the end alone */
-    }
-    x->reply.status = 413;
-}
-
 static enum MHD_Result on_body(struct http_exchange *x, const char *data, size_t *size)
 {
     size_t limit = x->request.body.max, piece = *size;
     x->body_seen += piece; /* cannot wrap: the next lines end it at a few times the limit */
-    if (x->body_seen > (LINGER_FACTOR + 1) * limit) {
-        cut_endless_body(x);
-        return MHD_NO;
-    }
+    x->endless = x->body_seen > (LINGER_FACTOR + 1) * limit;
+    if (x->endless || http_link_cut(&x->app->wait, x->link))
+        return MHD_NO; /* the completion callback answers */
     if (!x->refused && x->body_seen > limit) {
         struct http_problem p;
         http_problem_init(&p);
@@ -412,6 +500,8 @@ static void read_aside(void *context, bool stopping)
 /* The request is complete. */
 static enum MHD_Result on_request_end(struct http_exchange *x, struct MHD_Connection *connection)
 {
+    if (!http_link_body_ended(&x->app->wait, x->link))
+        return MHD_NO; /* it came too late, and the answer says so already */
     if (x->refused)
         return send_reply(x, connection);
     if (!x->request.route->work) {

@@ -36,8 +36,10 @@ struct http_exchange {
     char *raw_target;
     struct http_request request;
     struct http_reply reply;
-    bool refused; /* the reply is decided; the body is dropped */
+    bool refused;  /* the reply is decided; the body is dropped */
+    bool bodiless; /* of a HEAD, whose answer ends with its head */
     size_t body_seen;
+    bool endless; /* far more than a body may have, so that its end is not waited for */
     bool large; /* it holds one of the large bodies that there may be */
     struct http_reading reading;
     struct MHD_Connection *asleep; /* until that has been done */
@@ -58,6 +60,12 @@ enum MHD_Result http_exchange_access(void *context, struct MHD_Connection *conne
                                      const char *data, size_t *size, void **request_context);
 void http_exchange_completed(void *context, struct MHD_Connection *connection,
                              void **request_context, enum MHD_RequestTerminationCode code);
+
+/* Adds to a reply that is filled what every answer has, once and before it is sent. */
+void http_exchange_complete_reply(struct http_exchange *x);
+/* http_last_word.c: sends the reply past the library, on a connection that is about to end; `tls`
+ * is its TLS session, if there is one. False: the client did not get all of it. */
+bool http_last_word(struct http_exchange *x, void *tls);
 
 /* http_head.c: everything that can be decided from the head alone, in the order in which it
  * matters. 0, or -1 with a problem; a reply that is complete already is marked `refused`. */

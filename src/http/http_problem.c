@@ -17,6 +17,7 @@ static const struct {
     [HTTP_PROBLEM_METHOD_NOT_ALLOWED] = {405, "method_not_allowed",
                                          "The resource does not take this method"},
     [HTTP_PROBLEM_NOT_ACCEPTABLE] = {406, "not_acceptable", "No acceptable format"},
+    [HTTP_PROBLEM_REQUEST_TIMEOUT] = {408, "request_timeout", "The body did not arrive in time"},
     [HTTP_PROBLEM_CONTENT_TOO_LARGE] = {413, "content_too_large", "The body is too large"},
     [HTTP_PROBLEM_UNSUPPORTED_MEDIA_TYPE] = {415, "unsupported_media_type",
                                              "The body is of a kind that is not taken"},
@@ -24,6 +25,7 @@ static const struct {
     [HTTP_PROBLEM_MISDIRECTED] = {421, "misdirected_request", "The host is not this server's"},
     [HTTP_PROBLEM_INVALID_PARAMETER] = {422, "invalid_parameter", "A parameter is not valid"},
     [HTTP_PROBLEM_QUOTA_EXCEEDED] = {429, "quota_exceeded", "The client is over its limit"},
+    [HTTP_PROBLEM_HEAD_TOO_LARGE] = {431, "head_too_large", "The head is too large"},
     [HTTP_PROBLEM_INTERNAL] = {500, "internal", "Internal error"},
     [HTTP_PROBLEM_NUMERICAL_FAILURE] = {500, "numerical_failure", "An image could not be solved"},
     [HTTP_PROBLEM_NOT_IMPLEMENTED] = {501, "not_implemented", "Not implemented"},
@@ -54,6 +56,14 @@ unsigned http_problem_status(enum http_problem_code code)
 const char *http_problem_word(enum http_problem_code code)
 {
     return codes[code].word;
+}
+
+enum http_problem_code http_problem_of(unsigned status)
+{
+    for (int code = HTTP_PROBLEM_NONE + 1; code < HTTP_PROBLEMS; code++)
+        if (codes[code].status == status)
+            return (enum http_problem_code)code;
+    return HTTP_PROBLEM_BAD_REQUEST;
 }
 
 void http_problem_set(struct http_problem *p, enum http_problem_code code, const char *format, ...)

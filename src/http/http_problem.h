@@ -14,12 +14,14 @@ enum http_problem_code {
     HTTP_PROBLEM_NOT_FOUND,
     HTTP_PROBLEM_METHOD_NOT_ALLOWED,
     HTTP_PROBLEM_NOT_ACCEPTABLE,
+    HTTP_PROBLEM_REQUEST_TIMEOUT,
     HTTP_PROBLEM_CONTENT_TOO_LARGE,
     HTTP_PROBLEM_UNSUPPORTED_MEDIA_TYPE,
     HTTP_PROBLEM_EXPECTATION_FAILED,
     HTTP_PROBLEM_MISDIRECTED,
     HTTP_PROBLEM_INVALID_PARAMETER,
     HTTP_PROBLEM_QUOTA_EXCEEDED,
+    HTTP_PROBLEM_HEAD_TOO_LARGE,
     HTTP_PROBLEM_INTERNAL,
     HTTP_PROBLEM_NUMERICAL_FAILURE,
     HTTP_PROBLEM_NOT_IMPLEMENTED,
@@ -59,6 +61,8 @@ void http_pointer_step(char *pointer, size_t size, const char *key);
 
 unsigned http_problem_status(enum http_problem_code code);
 const char *http_problem_word(enum http_problem_code code);
+/* The first code of the table that has that status; BAD_REQUEST when none has. */
+enum http_problem_code http_problem_of(unsigned status);
 
 /* The problem's own object; a new reference or NULL. */
 json_t *http_problem_json(const struct http_problem *p, const char *id);

@@ -282,6 +282,16 @@ size_t http_link_count(struct http_wait *w, const struct http_link *l, size_t *s
     return count;
 }
 
+bool http_link_body_ended(struct http_wait *w, struct http_link *l)
+{
+    pthread_mutex_lock(&w->lock);
+    bool in_time = !l->cut;
+    l->phase = HTTP_PHASE_WORK;
+    l->since_ns = clock_ns();
+    pthread_mutex_unlock(&w->lock);
+    return in_time;
+}
+
 bool http_link_cut(struct http_wait *w, const struct http_link *l)
 {
     pthread_mutex_lock(&w->lock);
@@ -333,32 +343,29 @@ static void grow(struct look *k, size_t want)
         k->room = want; /* else this look covers fewer connections; the next one tries again */
 }
 
-/* Cuts connections that stayed too long in a phase. The socket is ours to write to and to shut down
- * while the lock is held, because the library closes it only after http_link_close; and while a
- * body comes in, the library has nothing to write. */
+/* Cuts connections that stayed too long in a phase. The socket is ours to shut down while the lock
+ * is held, because the library closes it only after http_link_close. One whose body was due can
+ * still be written to: it gets its answer when its own thread finds that no more can be read. */
 static void cut_late(struct http_wait *w, int64_t now)
 {
     for (struct http_link *l = w->links; l; l = l->next) {
         int64_t limit = w->limits_ns[l->phase];
         if (limit && !l->cut && now - l->since_ns > limit) {
-            static const char answer[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
-                                         "Content-Length: 0\r\n\r\n";
             l->cut = true;
-            if (l->phase == HTTP_PHASE_BODY && l->plain)
-                send(l->fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-            shutdown(l->fd, SHUT_RDWR);
+            shutdown(l->fd, l->phase == HTTP_PHASE_BODY ? SHUT_RD : SHUT_RDWR);
         }
     }
 }
 
 /* Collects the tickets whose clients have gone, each with a hold of its own: those that wait, and
- * those whose answer is on its way in pieces, also where it has stopped because nobody reads. */
+ * those whose answer is on its way in pieces, also where it has stopped because nobody reads, and
+ * those of connections that were cut, which look as if their clients had left. */
 static size_t find_gone(struct http_wait *w, struct look *k)
 {
     size_t n = 0, gone = 0;
     for (struct http_link *l = w->links; l && n < k->room; l = l->next) {
         bool awaited = l->phase == HTTP_PHASE_WORK || l->phase == HTTP_PHASE_SEND;
-        if (!awaited || !l->ticket || l->ticket->finished || l->ticket->gone || l->cut)
+        if (!awaited || !l->ticket || l->ticket->finished || l->ticket->gone)
             continue;
         k->fds[n] = (struct pollfd){.fd = l->fd, .events = POLLRDHUP};
         k->tickets[n++] = l->ticket;

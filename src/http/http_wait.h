@@ -64,7 +64,7 @@ struct http_ticket {
 struct http_link {
     struct http_link *previous, *next;
     int fd;
-    bool plain;       /* no TLS: bytes may be written past the library */
+    bool plain;       /* no TLS */
     bool local;       /* a unix socket */
     char peer[48];    /* the other end's address, without the port */
     char address[48]; /* of the client: the peer, or who a trusted proxy says that it speaks for */
@@ -72,6 +72,7 @@ struct http_link {
     int64_t since_ns;
     bool cut; /* shut down by the watcher */
     struct http_ticket *ticket;
+    struct http_exchange *exchange; /* that has begun and not ended; its own thread's */
 };
 
 struct http_wait {
@@ -101,7 +102,10 @@ void http_link_name(struct http_wait *w, struct http_link *l, const char *addres
 size_t http_link_count(struct http_wait *w, const struct http_link *l, size_t *same_address);
 void http_link_close(struct http_wait *w, struct http_link *l);
 void http_link_phase(struct http_wait *w, struct http_link *l, enum http_phase phase);
-/* Whether the watcher has ended it for lateness (after a 408, when a body was due). */
+/* The last byte of a body has come, so that no time limit runs until there is an answer. False when
+ * the connection was cut before: then nothing may begin for it. */
+bool http_link_body_ended(struct http_wait *w, struct http_link *l);
+/* Whether the watcher has ended it for lateness. */
 bool http_link_cut(struct http_wait *w, const struct http_link *l);
 /* Whether the client has closed its side. For who knows that the connection is open, as one that
  * sleeps is. */

@@ -1,0 +1,115 @@
+"""Bodies that stall, trickle or never end: their answer, and what they leave behind."""
+
+import json
+import signal
+import ssl
+import time
+import unittest
+
+from harness import ENDLESS, Daemon
+from test_framing import read_answers, send_all, statuses
+from test_security import TLS
+
+TYPE = b"Content-Type: application/problem+json\r\n"
+
+
+def head(length=None, path=b"/v1/images", more=b""):
+    framing = b"Transfer-Encoding: chunked\r\n" if length is None else b"Content-Length: %d\r\n" % length
+    return b"POST " + path + b" HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: mine\r\n" + framing + more + b"\r\n"
+
+
+def problem_of(data):
+    return json.loads(data.split(b"\r\n\r\n", 1)[1])
+
+
+def connect_tls(daemon):
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(daemon.connect())
+
+
+class CutShort(unittest.TestCase):
+    def check(self, data, status, code):
+        self.assertEqual(statuses(data), [status], data[:300])
+        self.assertIn(TYPE, data)
+        self.assertIn(b"X-Request-Id: mine\r\n", data)
+        self.assertIn(b"Connection: close\r\n", data)
+        problem = problem_of(data)
+        self.assertEqual((problem["status"], problem["code"]), (status, code))
+        return problem
+
+    def test_a_stalled_body_is_told_why(self):
+        with Daemon("--read-timeout", "1") as daemon:
+            for path in [b"/v1/images", b"/v1/encode"]:
+                for sent in [head(1000, path), head(1000, path) + b"{", head(None, path) + b"5\r\n{"]:
+                    with self.subTest(sent=sent), daemon.connect() as s:
+                        s.sendall(sent)
+                        data, closed = read_answers(s)
+                        self.assertTrue(closed)
+                        problem = self.check(data, 408, "request_timeout")
+                        self.assertIn("within 1 s", problem["detail"])
+            daemon.wait_line("/v1/encode 408 ", count=3)
+            m = daemon.settled()
+            self.assertEqual(m.sum("pfgmd_http_requests_total", code="408"), 6)
+            self.assertEqual(m.sum("pfgmd_requests_rejected_total", reason="request_timeout"), 6)
+
+    def test_a_stalled_body_of_other_interfaces(self):
+        with Daemon("--read-timeout", "1") as daemon:
+            for path in [b"/v1/images/generations", b"/v2/models/digits8/infer"]:
+                with daemon.connect() as s:
+                    s.sendall(head(1000, path) + b"{")
+                    data, _ = read_answers(s)
+                    self.assertEqual(statuses(data), [408])
+                    self.assertIn("error", problem_of(data))
+
+    def test_a_refusal_is_not_replaced_by_the_timeout(self):
+        with Daemon("--read-timeout", "1") as daemon, daemon.connect() as s:
+            s.sendall(head(1000, more=b"Content-Type: text/plain\r\n") + b"x")
+            self.check(read_answers(s)[0], 415, "unsupported_media_type")
+
+    def test_an_endless_body_is_told_why(self):
+        piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
+        options = ["--tls-certificate", f"{TLS}/first.crt", "--tls-key", f"{TLS}/first.key"]
+        for connect, args in [(Daemon.connect, []), (connect_tls, options)]:
+            with Daemon(*args) as daemon, connect(daemon) as s:
+                s.sendall(head() + 80 * piece + b"1\r\n ")  # the last byte that is read is the last that is sent
+                data, closed = read_answers(s)
+                self.assertTrue(closed)
+                self.assertEqual(self.check(data, 413, "content_too_large")["limit"], 1 << 20)
+                daemon.wait_line("/v1/images 413 ")
+
+    def test_a_client_that_leaves_during_its_body_is_499_everywhere(self):
+        with Daemon() as daemon:
+            with daemon.connect() as s:
+                s.sendall(head(1000) + b"{")
+                daemon.wait_metrics(lambda m: m.value("pfgmd_http_requests_open") == 2, "the body has begun")
+            self.assertIn(" mine ", daemon.wait_line("/v1/images 499 "))
+            self.assertEqual(daemon.settled().sum("pfgmd_http_requests_total", code="499"), 1)
+
+
+class Late(unittest.TestCase):
+    def test_what_was_cut_does_not_begin(self):
+        """The last byte comes while the process stands still, behind the questions of others. When it goes on, that byte
+        is late, and only then is read."""
+        body = json.dumps({"solver": ENDLESS}).encode()
+        with Daemon("--read-timeout", "1", "--http-threads", "1") as daemon:
+            others = [daemon.connect() for _ in range(60)]
+            s = daemon.connect()
+            s.sendall(head(len(body)) + body[:-1])
+            daemon.wait_metrics(lambda m: m.value("pfgmd_http_requests_open") == 2, "the body has begun")
+            daemon.signal(signal.SIGSTOP)
+            for other in others:
+                other.sendall(8 * b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            s.sendall(body[-1:])
+            time.sleep(1.2)  # beyond the limit
+            daemon.signal(signal.SIGCONT)
+            self.assertEqual(statuses(read_answers(s)[0]), [408])
+            for other in [*others, s]:
+                other.close()
+            m = daemon.settled()
+            self.assertEqual(m.sum("pfgmd_images_admitted_total"), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

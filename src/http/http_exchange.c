@@ -513,7 +513,6 @@ static enum MHD_Result on_request_end(struct http_exchange *x, struct MHD_Connec
         x->asleep = connection;
         x->reading.run = read_aside;
         x->reading.context = x;
-        http_link_phase(&x->app->wait, x->link, HTTP_PHASE_WORK);
         x->app->wait.suspend(connection);
         http_reader_put(&x->app->reader, &x->reading);
         return MHD_YES;

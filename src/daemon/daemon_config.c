@@ -109,6 +109,7 @@ static int set_number(struct daemon_config *c, const struct number_key *k, const
         return err_fail(e, ERR_INPUT, where, "%s must be a whole number from %d to %d, not \"%s\"",
                         k->key, k->min, k->max, value);
     *number_at(c, k) = (int)n;
+    c->n_max_given = c->n_max_given || number_at(c, k) == &c->n_max;
     return 0;
 }
 
@@ -367,6 +368,14 @@ int daemon_config_finish(struct daemon_config *c, struct err *e)
     if ((c->tls_certificate[0] != 0) != (c->tls_key[0] != 0))
         return err_fail(e, ERR_INPUT, c->tls_key[0] ? "tls_certificate" : "tls_key",
                         "is missing: TLS needs a certificate and its key");
+    if (c->n_max > c->queue && c->n_max_given)
+        return err_fail(
+            e, ERR_INPUT, "queue",
+            "is %d and n_max %d: a request of that many images would never find a place; "
+            "queue must be at least n_max",
+            c->queue, c->n_max);
+    if (c->n_max > c->queue)
+        c->n_max = c->queue;
     struct http_front front;
     if (http_front_read(&front, c->public_url, c->hosts, c->trusted_proxies, e) != 0)
         return -1;

@@ -20,11 +20,12 @@ struct daemon_model {
 };
 
 struct daemon_config {
-    char listen[256];            /* "ADDRESS:PORT" or "[ADDRESS]:PORT" */
-    int workers;                 /* 0: as many as the machine gives */
-    int batch;                   /* live images a worker evaluates at once */
-    int queue;                   /* images that may wait */
-    int n_max;                   /* images in one request */
+    char listen[256]; /* "ADDRESS:PORT" or "[ADDRESS]:PORT" */
+    int workers;      /* 0: as many as the machine gives */
+    int batch;        /* live images a worker evaluates at once */
+    int queue;        /* images that may wait */
+    int n_max;        /* images in one request; where it was not given at most `queue` */
+    bool n_max_given;
     int connections;             /* that get work at once */
     int connections_per_address; /* 0: no limit */
     int http_threads;

@@ -99,6 +99,12 @@ static struct engine_request *request_new(struct engine *g, const struct engine_
     return r;
 }
 
+int engine_check(const struct engine_order *order, struct err *e)
+{
+    struct engine_order settled;
+    return engine_order_settle(order, &settled, e);
+}
+
 int engine_submit(struct engine *g, const struct engine_order *order, struct engine_request **out,
                   struct err *e)
 {

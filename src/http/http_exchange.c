@@ -64,8 +64,8 @@ static void show_target(const char *raw, char out[TARGET_SHOWN + 4])
     out[used] = '\0';
 }
 
-/* The log has one line a request. A link's signature is as good as a key while it lasts, so it is
- * cut off. */
+/* The log has one line per request. A link's signature is as good as a key while it lasts, and some
+ * put their key into the query, so such values are cut out. */
 static void log_exchange(struct http_exchange *x, double seconds, bool delivered)
 {
     const struct http_request *q = &x->request;
@@ -74,9 +74,7 @@ static void log_exchange(struct http_exchange *x, double seconds, bool delivered
         x->timed ? x->times
                  : (struct engine_timings){.queue_ns = -1, .compute_ns = -1, .encode_ns = -1};
     char trace[sizeof q->trace], *parent = strchr(strcpy(trace, q->trace), '-');
-    char *signature = strstr(x->raw_target, "signature=");
-    if (signature)
-        signature[strlen("signature=")] = '\0';
+    http_target_redact(x->raw_target);
     if (parent)
         *parent++ = '\0';
     char target[TARGET_SHOWN + 4] = "";

@@ -229,6 +229,25 @@ static int read_order(struct http_app *app, struct http_request *q, struct http_
     return work->flow.task ? http_flow_order(app, q, work, out, p) : 0;
 }
 
+/* Before anything is said about the answer: what the engine would refuse, and what it would never
+ * have a place for. */
+static int check_order(struct http_app *app, const struct engine_order *order,
+                       struct http_problem *p)
+{
+    const size_t most = app->options->queue_images_max;
+    struct err e = {0};
+    if (order->n > most) {
+        p->limit = (int64_t)most;
+        http_problem_point(p, "/n", "%zu images are to be made and %zu may wait at a time",
+                           order->n, most);
+        return -1;
+    }
+    if (engine_check(order, &e) == 0)
+        return 0;
+    http_answer_refusal(app, &e, p);
+    return -1;
+}
+
 /* A GET whose answer the client has already: the tag is a function of what makes the bytes. */
 static bool is_known(const struct http_request *q, struct http_work *work,
                      const struct engine_order *order, struct http_reply *r)
@@ -285,9 +304,9 @@ bool http_images_read(struct http_app *app, struct http_request *q, bool by_get,
     http_problem_init(&p);
     http_reply_header(r, "Vary", "Accept");
     work->by_get = by_get;
-    const bool read = http_app_ready(app, &p) == 0 &&
-                      read_order(app, q, work, &work->asked, &p) == 0 &&
-                      !is_known(q, work, &work->asked, r);
+    const bool read =
+        http_app_ready(app, &p) == 0 && read_order(app, q, work, &work->asked, &p) == 0 &&
+        check_order(app, &work->asked, &p) == 0 && !is_known(q, work, &work->asked, r);
     buf_free(&q->body);
     if (!read) {
         settle(work);

@@ -186,10 +186,13 @@ static void app_clear(struct http_app *app)
 struct http_server *http_server_start(struct engine *g, const struct http_options *o, struct err *e)
 {
     struct http_server *s = calloc(1, sizeof *s);
-    if (s)
+    if (s) {
         s->options = *o;
-    else
+        if (s->options.n_max > o->queue_images_max) /* more would never find a place */
+            s->options.n_max = o->queue_images_max;
+    } else {
         err_fail_memory(e, sizeof *s);
+    }
     if (!s || app_init(&s->app, g, &s->options, e) != 0) {
         close(o->listen_fd);
         if (o->admin_fd >= 0)

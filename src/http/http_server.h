@@ -22,7 +22,8 @@ struct http_hooks {
 struct http_options {
     int listen_fd; /* bound and listening; taken over, also on failure */
     int admin_fd;  /* the same of a unix socket, or -1 */
-    size_t n_max, body_max, queue_images_max;
+    size_t n_max;  /* images of a request; at most queue_images_max is taken */
+    size_t body_max, queue_images_max;
     int connections;             /* open at once; the last few get no work but a 503 */
     int connections_per_address; /* of them from one address; 0: no limit */
     int threads;                 /* that serve connections */

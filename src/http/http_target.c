@@ -64,11 +64,12 @@ int http_target_parse(const char *raw, struct http_target *out, struct http_prob
     return 0;
 }
 
-bool http_percent_decode(const char *text, size_t length, char *out, size_t size)
+/* In a query, which is a form's, '+' is a blank; in a path it is itself. */
+static bool decode(const char *text, size_t length, bool form, char *out, size_t size)
 {
     size_t used = 0;
     for (size_t i = 0; i < length; i++) {
-        int byte = (unsigned char)text[i];
+        int byte = form && text[i] == '+' ? ' ' : (unsigned char)text[i];
         if (text[i] == '%') {
             int high = length - i > 2 ? hex(text[i + 1]) : -1;
             int low = length - i > 2 ? hex(text[i + 2]) : -1;
@@ -87,6 +88,11 @@ bool http_percent_decode(const char *text, size_t length, char *out, size_t size
     return true;
 }
 
+bool http_percent_decode(const char *text, size_t length, char *out, size_t size)
+{
+    return decode(text, length, false, out, size);
+}
+
 bool http_query_next(const char *query, size_t *at, char *key, size_t key_size, char *value,
                      size_t value_size)
 {
@@ -99,9 +105,8 @@ bool http_query_next(const char *query, size_t *at, char *key, size_t key_size, 
     *at += length;
     size_t name = strcspn(part, "=&");
     key[0] = value[0] = '\0';
-    if (!http_percent_decode(part, name, key, key_size) ||
-        (name < length &&
-         !http_percent_decode(part + name + 1, length - name - 1, value, value_size)))
+    if (!decode(part, name, true, key, key_size) ||
+        (name < length && !decode(part + name + 1, length - name - 1, true, value, value_size)))
         key[0] = value[0] = '\0';
     return true;
 }
@@ -114,4 +119,33 @@ bool http_query_find(const char *query, const char *key, char *value, size_t siz
         if (strcmp(name, key) == 0)
             return true;
     return false;
+}
+
+/* Whether a parameter of that name may hold what opens a door. */
+static bool is_secret(const char *name)
+{
+    static const char *const words[] = {"key", "token", "secret", "signature", "passw", "auth"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcasestr(name, words[i]))
+            return true;
+    return false;
+}
+
+void http_target_redact(char *target)
+{
+    char *in = target + strcspn(target, "?"), *out = in;
+    while (*in) {
+        const size_t length = 1 + strcspn(in + 1, "&"), name = 1 + strcspn(in + 1, "=&"),
+                     shown = name < length ? name : length;
+        char decoded[64];
+        /* A name that cannot be read is treated as the worst one. */
+        const bool secret =
+            shown < length &&
+            (!decode(in + 1, shown - 1, true, decoded, sizeof decoded) || is_secret(decoded));
+        const size_t kept = secret ? shown + 1 : length;
+        memmove(out, in, kept);
+        out += kept;
+        in += length;
+    }
+    *out = '\0';
 }

@@ -19,11 +19,15 @@ struct http_target {
  * targets that are too long. */
 int http_target_parse(const char *raw, struct http_target *out, struct http_problem *p);
 
+/* Takes the values of parameters that may be secrets (a key, a token, a link's signature) out of a
+ * raw target, for the log. */
+void http_target_redact(char *target);
+
 /* Decodes %XX of `length` bytes into `out`; false when it does not fit or holds NUL. '+' stays. */
 bool http_percent_decode(const char *text, size_t length, char *out, size_t size);
 
-/* Walks the query: each call takes the next "key=value" or "key" at *at (start with 0), decoded.
- * false at the end. Parts that do not fit are cut short to an empty key. */
+/* Walks the query: each call takes the next "key=value" or "key" at *at (start with 0), decoded;
+ * '+' is a blank there. false at the end. Parts that do not fit are cut short to an empty key. */
 bool http_query_next(const char *query, size_t *at, char *key, size_t key_size, char *value,
                      size_t value_size);
 /* The first value of a key ("" when it has none), in `value`; false when it is absent. */

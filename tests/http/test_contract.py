@@ -6,7 +6,7 @@ import signal
 import tempfile
 import unittest
 
-from harness import ENDLESS, Daemon
+from harness import DIGITS, ENDLESS, PFGMD, Daemon, SharedDaemon, run
 from test_security import bearer, key_line
 
 
@@ -92,6 +92,62 @@ class WithKeys(unittest.TestCase):
                 daemon.wait_work(1, 3)
             daemon.wait_work(0)
             self.assertEqual(self.left(daemon), 29)
+
+
+class Limits(unittest.TestCase):
+    def test_more_than_the_queue_holds_is_refused_for_good(self):
+        """It was 503 with Retry-After for ever."""
+        with Daemon("--queue", "2") as daemon:
+            for path, body, pointer in [("/v1/images", {"n": 3}, "/n"), ("/v1/images/generations", {"n": 3}, None),
+                                        ("/v1/interpolate", {"between": [{"seed": 1}, {"seed": 2}], "frames": 3}, "/frames")]:
+                answer = daemon.request("POST", path, json.dumps(body))
+                self.assertEqual(answer.status, 422, answer.body)
+                if pointer:
+                    self.assertEqual((answer.json()["limit"], answer.json()["errors"][0]["pointer"]), (2, pointer))
+            self.assertEqual(daemon.images({"n": 2}).status, 200)
+            self.assertEqual(daemon.get("/v1/capabilities").json()["limits"]["n"], 2)
+            image = daemon.images({"seed": 1}).json()["images"][0]["b64"]
+        with Daemon("--queue", "1") as daemon:
+            body = {"between": [{"image": image}, {"image": image}], "frames": 2}
+            self.assertEqual(daemon.request("POST", "/v1/interpolate", json.dumps(body)).status, 422)
+
+    def test_check_config_asks_for_a_queue_that_holds_n_max(self):
+        for last in ["--check-config", "--listen=127.0.0.1:0"]:
+            result = run(PFGMD, "--model", DIGITS, "--queue", "8", "--n-max", "9", last)
+            self.assertEqual(result.returncode, 2)
+            self.assertIn(b"at least n_max", result.stderr)
+        self.assertEqual(run(PFGMD, "--model", DIGITS, "--queue", "8", "--check-config").returncode, 0)
+
+
+class Queries(SharedDaemon):
+    PATH = "/v1/images/7/0?"
+
+    def test_plus_is_a_blank(self):
+        self.assertEqual(self.daemon.get(self.PATH + "format=json&label=a+b%2Bc").json()["parameters"]["label"], "a b+c")
+
+    def test_blanks_are_no_part_of_a_number(self):
+        for value in ["10%20", "%2010", "10+", "%0910", "10%0a", "[10]", "0x10", "%22 10%22".replace(" ", ""), "1e1", "010"]:
+            answer = self.daemon.get(self.PATH + "steps=" + value)
+            self.assertEqual(answer.status, 422, value)
+            self.assertEqual(answer.json()["errors"][0]["pointer"], "/solver/steps")
+        for query in ["steps=10", "embed_metadata=false", "t_max=1e2", "temperature=0.5"]:
+            self.assertEqual(self.daemon.get(self.PATH + query).status, 200, query)
+        self.assertEqual(self.daemon.get(self.PATH + "embed_metadata=true%20").status, 422)
+
+    def test_checks_come_before_304(self):
+        any_tag = {"If-None-Match": "*"}
+        self.assertEqual(self.daemon.get(self.PATH, any_tag).status, 304)
+        for query in ["max_nfe=1&steps=10", "method=rk45&t_max=0.0001", "class=3", "format=zip"]:
+            without = self.daemon.get(self.PATH + query).status
+            self.assertIn(without, (406, 422), query)
+            self.assertEqual(self.daemon.get(self.PATH + query, any_tag).status, without, query)
+
+    def test_a_key_in_the_query_is_not_logged(self):
+        for query in ["key=s3same-0", "api_key=s3same-1", "a=b&ACCESS_TOKEN=s3same-2", "%6bey=s3same-3"]:
+            self.daemon.get("/v1/models?" + query)
+            self.daemon.get("/nowhere%00?" + query)
+        self.daemon.wait_line("%6bey=", count=2)
+        self.assertFalse([line for line in self.daemon.lines if "s3same" in line])
 
 
 if __name__ == "__main__":

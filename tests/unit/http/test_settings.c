@@ -231,14 +231,14 @@ static void flags_are_read_and_win(void **state)
 {
     (void)state;
     struct err e = {0};
-    make_file("workers = 3\nqueue = 7\n[model m]\npath = old\n");
+    make_file("workers = 3\nqueue = 9\n[model m]\npath = old\n");
     assert_int_equal(FLAGS(&e, "--workers=5", "--config", path, "--n-max", "9", "--model",
                            "dir/x.safetensors", "--model=m=new"),
                      0);
     unlink(path);
     assert_int_equal(options.action, DAEMON_RUN);
     assert_int_equal(options.config.workers, 5);
-    assert_int_equal(options.config.queue, 7);
+    assert_int_equal(options.config.queue, 9);
     assert_int_equal(options.config.n_max, 9);
     assert_int_equal(options.config.model_count, 2);
     assert_string_equal(options.config.models[0].path, "new");

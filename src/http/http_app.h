@@ -89,8 +89,9 @@ struct http_request {
 
 /* What POST /v1/images/generations asked for beside our fields. */
 struct http_openai {
-    bool url, prompted;
-    char class[HTTP_CLASS_NAME_MAX + 1]; /* that the prompt named, or empty */
+    bool url;
+    bool prompted; /* with something in the prompt */
+    bool named;    /* which names the class */
 };
 
 /* What a request of KServe's protocol said beside our fields. */

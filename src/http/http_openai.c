@@ -2,12 +2,11 @@
 #include "http_openai.h"
 
 #include "http_answer.h"
+#include "http_prompt.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
 /* ---- fields ---- */
@@ -58,35 +57,21 @@ static int check_size(const json_t *body, const struct model *m, struct http_pro
     return -1;
 }
 
-static bool is_word_end(char c)
+/* That a prompt names no class would not be seen in the answer: its clients show pictures and
+ * errors, and nothing else of what comes. */
+static void refuse_prompt(const struct model *m, struct http_problem *p)
 {
-    return c == '\0' || !(isalnum((unsigned char)c) || (unsigned char)c >= 0x80);
+    char known[600];
+    model_labels_list(m, false, known, sizeof known);
+    http_problem_point(
+        p, "/prompt",
+        "names no class of this model: name one of %s; an empty prompt is for images "
+        "of classes that are drawn",
+        known);
 }
 
-/* Whether `label` stands in `prompt` as words of its own. */
-static bool names(const char *prompt, const char *label)
-{
-    const size_t length = strlen(label);
-    for (const char *at = strcasestr(prompt, label); at; at = strcasestr(at + 1, label))
-        if ((at == prompt || is_word_end(at[-1])) && is_word_end(at[length]))
-            return true;
-    return false;
-}
-
-/* The class that the prompt names, or NULL. */
-static const char *class_of(const struct model *m, const char *prompt)
-{
-    const struct ckpt_description *d = model_description(m);
-    const char *best = NULL;
-
-    for (int i = 0; i < model_label_count(m); i++)
-        if (names(prompt, d->labels[i]) && (!best || strlen(d->labels[i]) > strlen(best)))
-            best = d->labels[i];
-    return best;
-}
-
-static int read_prompt(const json_t *body, const struct model *m, struct http_openai *out,
-                       json_t *fields, struct http_problem *p)
+static int read_prompt(struct http_app *app, const json_t *body, const struct model *m,
+                       struct http_openai *out, json_t *fields, struct http_problem *p)
 {
     const json_t *prompt = json_object_get(body, "prompt");
 
@@ -96,12 +81,28 @@ static int read_prompt(const json_t *body, const struct model *m, struct http_op
         http_problem_point(p, "/prompt", "must be a string");
         return -1;
     }
-    out->prompted = json_string_length(prompt) > 0;
-    const char *label = class_of(m, json_string_value(prompt));
-    if (!label)
+    if (json_string_length(prompt) > HTTP_PROMPT_MAX) {
+        http_problem_point(p, "/prompt", "must have at most %d bytes", HTTP_PROMPT_MAX);
+        return -1;
+    }
+    char *const *labels = model_description(m)->labels;
+    const int count = model_label_count(m);
+    struct err e = {0};
+    bool blank = true;
+    int class = -1;
+    if (http_prompt_find(json_string_value(prompt), labels, count, &class, &blank, &e) != 0) {
+        http_answer_refusal(app, &e, p);
+        return -1;
+    }
+    out->prompted = !blank;
+    if (class < 0 && (blank || count == 0))
         return 0;
-    snprintf(out->class, sizeof out->class, "%s", label);
-    return json_object_set_new(fields, "class", json_string(label));
+    if (class < 0) {
+        refuse_prompt(m, p);
+        return -1;
+    }
+    out->named = true;
+    return json_object_set_new(fields, "class", json_string(labels[class]));
 }
 
 /* Those that keep their name, and steps, which lives in our solver. */
@@ -162,7 +163,7 @@ json_t *http_openai_fields(struct http_app *app, const json_t *body, struct http
         int url = read_word(body, "response_format", "b64_json", "url", p);
         bad = copy_fields(body, fields, p) | check_size(body, m, p) |
               read_word(body, "output_format", "png", NULL, p) |
-              read_prompt(body, m, &work->openai, fields, p);
+              read_prompt(app, body, m, &work->openai, fields, p);
         bad = bad || url < 0;
         work->openai.url = url > 0;
     }
@@ -193,8 +194,12 @@ static json_t *one_json(struct http_app *app, const struct http_request *q,
     } else if (!bad) {
         bad = json_object_set(out, "b64_json", json_object_get(o, "b64"));
     }
-    if (!bad && work->openai.class[0])
-        bad = json_object_set_new(out, "revised_prompt", json_string(work->openai.class));
+    /* what its clients show beside the picture: the class, also where it was drawn */
+    if (!bad && image->label_count == 1 && image->labels[0] != MODEL_LABEL_NONE)
+        bad = json_object_set_new(
+            out, "revised_prompt",
+            json_string(
+                model_description(engine_model_get(order->model))->labels[image->labels[0]]));
     json_decref(o);
     if (!bad)
         return out;
@@ -224,7 +229,7 @@ json_t *http_openai_answer(struct http_app *app, const struct http_request *q,
                      (json_int_t)time(NULL), "data", data, "output_format", "png", "size", size,
                      "pfgm", "model", engine_model_name(order->model), "seed", seed, "kernel",
                      model_kernel_id(engine_model_get(order->model)), "prompt",
-                     work->openai.class[0]   ? "class"
+                     work->openai.named      ? "class"
                      : work->openai.prompted ? "ignored"
                                              : "absent");
 }

@@ -1,9 +1,10 @@
 /* POST /v1/images/generations, the images route of OpenAI's interface, for programs that speak it
  * already: its fields become ours and go the same way, its answer and its errors have its shape.
  *
- * The prompt is no condition of these models. On a model that knows classes it may name one: the
- * longest label that stands in it as words of its own, whatever the case. Otherwise it counts for
- * nothing, and the answer says so ("pfgm": {"prompt": "ignored"}). */
+ * The prompt is no condition of these models. On a model that knows classes it names one
+ * (http_prompt.h); a prompt that names none is an error that lists them, since these clients show
+ * pictures and errors and no more. On a model without classes it counts for nothing, and the answer
+ * says so ("pfgm": {"prompt": "ignored"}). */
 #ifndef HTTP_OPENAI_H
 #define HTTP_OPENAI_H
 

@@ -167,14 +167,15 @@ int model_label_count(const struct model *m)
     return m->description.label_count;
 }
 
-/* "0 Trouser, 1 Dress, …", as many as fit. */
-static void list_labels(const struct model *m, char *out, size_t size)
+void model_labels_list(const struct model *m, bool numbered, char *out, size_t size)
 {
     size_t length = 0;
     for (int i = 0; i < m->description.label_count; i++) {
-        char entry[160];
-        int n =
-            snprintf(entry, sizeof entry, "%s%d %s", i ? ", " : "", i, m->description.labels[i]);
+        char entry[160], number[16] = "";
+        if (numbered)
+            snprintf(number, sizeof number, "%d ", i);
+        int n = snprintf(entry, sizeof entry, "%s%s%s", i ? ", " : "", number,
+                         m->description.labels[i]);
         if (length + (size_t)n + sizeof ", …" > size) {
             snprintf(out + length, size - length, ", …");
             return;
@@ -204,7 +205,7 @@ int model_label_find(const struct model *m, const char *word, int32_t *out, stru
     if (d->label_count == 0)
         return err_fail(e, ERR_INPUT, "class", "this model knows no classes: leave it out");
     char known[600];
-    list_labels(m, known, sizeof known);
+    model_labels_list(m, true, known, sizeof known);
     return err_fail(e, ERR_INPUT, "class", "there is no class \"%.100s\"; there are %s", word,
                     known);
 }

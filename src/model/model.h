@@ -38,6 +38,8 @@ size_t model_parameters(const struct model *m); /* scalars */
 size_t model_bytes(const struct model *m);      /* memory of the weights */
 /* Classes that an image can be asked of; 0: unconditional. Their names are the description's. */
 int model_label_count(const struct model *m);
+/* "0 Trouser, 1 Dress, …", or without the numbers; as many as fit into `out` [size]. */
+void model_labels_list(const struct model *m, bool numbered, char *out, size_t size);
 /* The class of that name or, where none is called so, of that number in decimal digits. ERR_INPUT,
  * `at` "class", says what there is. */
 int model_label_find(const struct model *m, const char *word, int32_t *out, struct err *e);

@@ -206,12 +206,33 @@ class Classes(unittest.TestCase):
         for i, (seed, index) in enumerate(pairs):
             npy = self.daemon.images({"seed": str(seed), "first_index": str(index)}, accept="application/x-npy")
             self.assertEqual(data[size * i:size * i + size], list(npy.body[-size:]))
-        for prompt, label in [(f"One {l.upper()}, please", l) for l in name["labels"]] + [("x", None)]:
+        for prompt, label in [(f"One {l.upper()}, please", l) for l in name["labels"]]:
             answer = self.daemon.request("POST", "/v1/images/generations", json.dumps({"prompt": prompt, "seed": 5})).json()
-            self.assertEqual(answer["pfgm"]["prompt"], "class" if label else "ignored")
+            self.assertEqual(answer["pfgm"]["prompt"], "class")
             self.assertEqual(answer["data"][0].get("revised_prompt"), label)
             ours = self.daemon.images({"seed": 5, **({"class": label} if label else {})}).json()["images"][0]
             self.assertEqual(answer["data"][0]["sha256"], ours["sha256"])
+
+    def prompt(self, prompt, **fields):
+        return self.daemon.request("POST", "/v1/images/generations", json.dumps({"prompt": prompt, "seed": 5, **fields}))
+
+    def test_a_prompt_that_names_no_class_is_refused_and_lists_them(self):
+        for prompt in ["a sneaker", "stop", "x" * 4000]:
+            answer = self.prompt(prompt)
+            self.assertEqual(answer.status, 422, answer.body)
+            error = answer.json()["error"]
+            self.assertEqual((error["param"], error["code"]), ("prompt", "invalid_parameter"))
+            self.assertIn("bottom, top, 7", error["message"])
+        self.assertEqual(self.prompt("x" * 4001).status, 422)
+        for plural in ["BOTTOMS", "two  tops"]:
+            self.assertEqual(self.prompt(plural).json()["pfgm"]["prompt"], "class", plural)
+
+    def test_a_class_that_no_prompt_names_is_drawn_and_told(self):
+        drawn = [NAMES[i["class"]] for i in self.ask(n=8, seed=5)["images"]]
+        for prompt in ["", " - ", None]:
+            answer = self.prompt(prompt, n=8).json()
+            self.assertEqual(answer["pfgm"]["prompt"], "absent")
+            self.assertEqual([i["revised_prompt"] for i in answer["data"]], drawn)
 
     def test_what_is_wrong_is_named(self):
         for given in ["nothing", "", 3, -1, 1000, 1.5, True, [0], "x" * 200, "3", "00000000000000000000003"]:

@@ -16,10 +16,19 @@ test("models are listed", async () => {
 });
 
 test("images come as base64", async () => {
-  const answer = await client.images.generate({ prompt: "anything", n: 2, response_format: "b64_json", size: "auto" });
+  const answer = await client.images.generate({ prompt: "", n: 2, response_format: "b64_json", size: "auto" });
   assert.equal(answer.data.length, 2);
   for (const image of answer.data) png(Buffer.from(image.b64_json, "base64"));
-  assert.equal(answer.pfgm.prompt, "ignored");
+  assert.equal(answer.pfgm.prompt, "absent");
+});
+
+test("a prompt names a class, or its error says which there are", async () => {
+  for (const [prompt, label] of [["two sneakers on a table", "Sneaker"], ["T-shirt", "T-shirt/top"], ["ANKLE BOOTS", "Ankle boot"]]) {
+    const answer = await client.images.generate({ prompt, seed: 7 });
+    assert.deepEqual([answer.pfgm.prompt, answer.data[0].revised_prompt], ["class", label]);
+  }
+  await assert.rejects(client.images.generate({ prompt: "a dragon" }),
+    e => e instanceof OpenAI.UnprocessableEntityError && e.param === "prompt" && e.message.includes("T-shirt/top, Trouser"));
 });
 
 test("images come as links to the same bytes", async () => {
@@ -31,8 +40,8 @@ test("images come as links to the same bytes", async () => {
 });
 
 test("errors are of its classes", async () => {
-  await assert.rejects(client.images.generate({ prompt: "x", n: 11 }), e => e instanceof OpenAI.UnprocessableEntityError && e.param === "n");
-  await assert.rejects(client.images.generate({ prompt: "x", model: "dall-e-3" }), e => e instanceof OpenAI.NotFoundError && e.code === "model_not_found");
-  await assert.rejects(client.images.generate({ prompt: "x", size: "1024x1024" }), e => e instanceof OpenAI.UnprocessableEntityError && e.param === "size");
-  await assert.rejects(client.images.generate({ prompt: "x", steps: 0 }), e => e instanceof OpenAI.UnprocessableEntityError && e.type === "invalid_request_error");
+  await assert.rejects(client.images.generate({ prompt: "bag", n: 11 }), e => e instanceof OpenAI.UnprocessableEntityError && e.param === "n");
+  await assert.rejects(client.images.generate({ prompt: "bag", model: "dall-e-3" }), e => e instanceof OpenAI.NotFoundError && e.code === "model_not_found");
+  await assert.rejects(client.images.generate({ prompt: "bag", size: "1024x1024" }), e => e instanceof OpenAI.UnprocessableEntityError && e.param === "size");
+  await assert.rejects(client.images.generate({ prompt: "bag", steps: 0 }), e => e instanceof OpenAI.UnprocessableEntityError && e.type === "invalid_request_error");
 });

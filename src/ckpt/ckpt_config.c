@@ -133,7 +133,7 @@ static json_t *ints_json(const int *values, int n)
 
 json_t *ckpt_arch_json(const struct nn_arch *arch)
 {
-    if (arch->kind == NN_ARCH_MLP)
+    if (nn_arch_of_vectors(arch))
         return json_pack("{s:s, s:i, s:i, s:i}", "kind", "mlp", "dimension", arch->channels,
                          "width", 4 * arch->nf, "depth", arch->num_res_blocks);
     return json_pack("{s:i, s:i, s:i, s:o, s:i, s:o, s:b, s:s, s:s}", "image_size",

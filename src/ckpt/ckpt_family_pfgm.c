@@ -67,7 +67,7 @@ static int pfgm_write(const struct ckpt_description *d, json_t *root)
 
 struct image_shape ckpt_arch_shape(const struct ckpt_description *d)
 {
-    if (d->arch.kind == NN_ARCH_MLP)
+    if (nn_arch_of_vectors(&d->arch))
         return (struct image_shape){1, 1, d->arch.channels};
     return (struct image_shape){d->arch.channels, d->arch.image_size, d->arch.image_size};
 }

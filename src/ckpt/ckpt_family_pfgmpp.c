@@ -55,7 +55,7 @@ static int pfgmpp_read(const json_t *root, struct ckpt_description *d, const cha
     if (ckpt_arch_read(json_object_get(root, "arch"), true, &d->arch, what, e))
         return -1;
     d->arch.classes = d->label_count;
-    d->arch.denoiser = d->arch.kind != NN_ARCH_MLP;
+    d->arch.denoiser = !nn_arch_of_vectors(&d->arch);
     return ckpt_pfgmpp_read(root, d, what, e) || ckpt_description_check_arch(d, what, e) ? -1 : 0;
 }
 

@@ -67,33 +67,36 @@ static void res_name(const struct nn_arch *arch, const struct nn_step *s, struct
     }
 }
 
+/* The names of the steps that are not numbered: "enc.32x32_conv". */
+static const struct {
+    const char *path, *layer, *second; /* second: of the step's next module, if it has two */
+} step_names[NN_STEP_KINDS] = {[NN_STEP_STEM] = {"enc", "conv", NULL},
+                               [NN_STEP_PYRAMID] = {"enc", "aux_residual", NULL},
+                               [NN_STEP_HEAD] = {"dec", "aux_norm", "aux_conv"}};
+
+static void plain_name(struct names *n, const struct nn_step *s, int module, const char *layer)
+{
+    char text[LAYER_BYTES];
+    snprintf(text, sizeof text, "%s.%dx%d_%s", step_names[s->kind].path, s->side_out, s->side_out,
+             layer);
+    name_set(n, module, s->kind, text);
+}
+
 static void step_name(struct names *n, const struct nn_arch *arch, const struct nn_step *s,
                       struct position *at)
 {
     char text[LAYER_BYTES];
-    int side = s->side_out;
-
-    switch (s->kind) {
-    case NN_STEP_STEM:
-        snprintf(text, sizeof text, "enc.%dx%d_conv", side, side);
-        break;
-    case NN_STEP_RES:
-        res_name(arch, s, at, text);
-        break;
-    case NN_STEP_ATTENTION: /* part of the block before it */
+    if (s->kind == NN_STEP_ATTENTION) { /* part of the block before it */
         strcpy(n->module[s->module], n->module[s->module - 1]);
         n->kind[s->module] = s->kind;
-        return;
-    case NN_STEP_PYRAMID:
-        snprintf(text, sizeof text, "enc.%dx%d_aux_residual", side, side);
-        break;
-    case NN_STEP_HEAD:
-        snprintf(text, sizeof text, "dec.%dx%d_aux_conv", side, side);
-        name_set(n, s->module + 1, s->kind, text);
-        snprintf(text, sizeof text, "dec.%dx%d_aux_norm", side, side);
-        break;
+    } else if (s->kind == NN_STEP_RES) {
+        res_name(arch, s, at, text);
+        name_set(n, s->module, s->kind, text);
+    } else {
+        plain_name(n, s, s->module, step_names[s->kind].layer);
+        if (step_names[s->kind].second)
+            plain_name(n, s, s->module + 1, step_names[s->kind].second);
     }
-    name_set(n, s->module, s->kind, text);
 }
 
 static int names_build(struct names *n, const struct nn_arch *arch, struct err *e)

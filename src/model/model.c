@@ -92,7 +92,7 @@ bool model_vectors(const struct model *m)
 {
     /* a learned model says what it makes; of the data themselves their shape does */
     return m->description.family == CKPT_FAMILY_EXACT ? image_shape_is_vector(model_shape(m))
-                                                      : m->description.arch.kind == NN_ARCH_MLP;
+                                                      : nn_arch_of_vectors(&m->description.arch);
 }
 
 enum image_rounding model_rounding(const struct model *m)

@@ -330,7 +330,7 @@ double train_batch_loss(const struct train_batch *b, int image, const float *v_x
 {
     const struct train_config *c = b->config;
     const float *target = b->target + (size_t)image * (b->n + 1);
-    if (c->objective == TRAIN_OBJECTIVE_PFGMPP && c->arch.kind == NN_ARCH_MLP)
+    if (c->objective == TRAIN_OBJECTIVE_PFGMPP && nn_arch_of_vectors(&c->arch))
         return train_denoise_loss(c->sigma_data, b->n, b->x[image], b->t[image], target, v_x, v_t,
                                   share, v_x_slope, v_t_slope);
     return train_loss(b->n, target, v_x, v_t, share, v_x_slope, v_t_slope);

@@ -282,10 +282,10 @@ static int settle_network(struct train_config *c, const struct train_data *data,
     json_decref(defaults_json);
     if (result)
         return -1;
-    c->arch.denoiser = c->objective == TRAIN_OBJECTIVE_PFGMPP && c->arch.kind != NN_ARCH_MLP;
-    if ((c->arch.kind == NN_ARCH_MLP) != (data->values != NULL))
+    c->arch.denoiser = c->objective == TRAIN_OBJECTIVE_PFGMPP && !nn_arch_of_vectors(&c->arch);
+    if (nn_arch_of_vectors(&c->arch) != (data->values != NULL))
         return err_fail(e, ERR_INPUT, what, "\"network\" is for %s, the data are %s",
-                        c->arch.kind == NN_ARCH_MLP ? "vectors" : "pictures",
+                        nn_arch_of_vectors(&c->arch) ? "vectors" : "pictures",
                         data->values ? "vectors" : "pictures");
     if (c->arch.image_size != data->side || c->arch.channels != data->channels)
         return err_fail(e, ERR_INPUT, what,
@@ -501,7 +501,7 @@ double train_config_noise_mean(double sigma_data)
 
 double train_config_offset(const struct train_config *c)
 {
-    return c->arch.kind == NN_ARCH_MLP ? 0 : TRAIN_DIVISOR_OFFSET;
+    return nn_arch_of_vectors(&c->arch) ? 0 : TRAIN_DIVISOR_OFFSET;
 }
 
 int train_config_describe(const struct train_config *c, char *const *labels, int label_count,

@@ -10,7 +10,7 @@ void train_denoise_perturb(const struct train_config *c, int64_t step, int image
                            const float *y, double *scratch, float *x, float *t, float *target)
 {
     uint64_t index = train_rng_index(step, (uint64_t)image);
-    bool field = c->arch.kind == NN_ARCH_MLP;
+    bool field = nn_arch_of_vectors(&c->arch);
     rng_normals(c->seed, index, RNG_TRAIN_NOISE, n + 1, scratch);
     double sigma = math_exp(c->log_sigma_mean + c->log_sigma_deviation * scratch[0]);
     double reach = sigma;
@@ -46,13 +46,13 @@ double train_denoise_loss(double sigma_data, size_t n, const float *x, float t, 
 
 double train_denoise_sigma(const struct train_config *c, float t)
 {
-    return c->arch.kind == NN_ARCH_MLP ? (double)t : math_exp(4 * (double)t);
+    return nn_arch_of_vectors(&c->arch) ? (double)t : math_exp(4 * (double)t);
 }
 
 double train_denoise_judge(const struct train_config *c, size_t n, const float *x, float t,
                            const float *target, const float *denoised)
 {
-    bool field = c->arch.kind == NN_ARCH_MLP;
+    bool field = nn_arch_of_vectors(&c->arch);
     double sigma = train_denoise_sigma(c, t), s = c->sigma_data, sum = 0;
     const struct field_denoise around = field_denoise_at(sigma, s, field);
     for (size_t i = 0; i < n; i++) {

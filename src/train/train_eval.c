@@ -56,8 +56,7 @@ static void pairs_task(void *context, size_t i, int thread)
 }
 
 /* Mean distance of pairs; NaN when memory is short or there is no pair. */
-static double mean_distance(struct pool *pool, struct train_rows_view a,
-                            struct train_rows_view b)
+static double mean_distance(struct pool *pool, struct train_rows_view a, struct train_rows_view b)
 {
     struct pairs p = {a, b, a.values == b.values, calloc(a.count + 1, sizeof(double)), NULL};
     double sum = 0, count = (double)a.count * (double)(b.count - p.same);
@@ -70,8 +69,7 @@ static double mean_distance(struct pool *pool, struct train_rows_view a,
     return count > 0 ? sum / count : NAN;
 }
 
-double train_energy_distance(struct pool *pool, struct train_rows_view a,
-                             struct train_rows_view b)
+double train_energy_distance(struct pool *pool, struct train_rows_view a, struct train_rows_view b)
 {
     return 2 * mean_distance(pool, a, b) - mean_distance(pool, a, a) - mean_distance(pool, b, b);
 }
@@ -131,8 +129,8 @@ static void slice_task(void *context, size_t task, int thread)
     free(direction);
 }
 
-double train_sliced_distance(struct pool *pool, struct train_rows_view a,
-                             struct train_rows_view b, int directions, uint64_t seed)
+double train_sliced_distance(struct pool *pool, struct train_rows_view a, struct train_rows_view b,
+                             int directions, uint64_t seed)
 {
     struct slices s = {a, b, seed, calloc((size_t)directions, sizeof(double))};
     double sum = 0;
@@ -199,7 +197,7 @@ static void judge_denoiser(struct losses *l, size_t task, int thread)
     const struct train_config *c = b->config;
     float t = (float)train_denoise_sigma(c, b->t[task]), *denoised = b->clean[thread], none;
     const struct field_denoise around =
-        field_denoise_at((double)t, c->sigma_data, c->arch.kind == NN_ARCH_MLP);
+        field_denoise_at((double)t, c->sigma_data, nn_arch_of_vectors(&c->arch));
     float *point = b->values + task * b->n;
     for (size_t i = 0; i < b->n; i++)
         point[i] = (float)((double)point[i] / around.in);
@@ -238,8 +236,7 @@ static void add_losses(const struct losses *l, const struct train_config *c,
 }
 
 static int run_losses(struct losses *l, struct train_config *c, const struct train_data *data,
-                      struct pool *pool, size_t points, struct train_eval_loss *out,
-                      struct err *e)
+                      struct pool *pool, size_t points, struct train_eval_loss *out, struct err *e)
 {
     struct train_batch b;
     int result = train_batch_new(&b, c, data, nn_kernel_resolve(NN_KERNEL_AUTO), pool, e);

@@ -34,7 +34,7 @@ static bool denoises(const struct draw *d)
 static struct field_denoise around(const struct draw *d, double sigma)
 {
     const struct train_config *c = d->s->config;
-    return field_denoise_at(sigma, c->sigma_data, c->arch.kind == NN_ARCH_MLP);
+    return field_denoise_at(sigma, c->sigma_data, nn_arch_of_vectors(&c->arch));
 }
 
 /* The slope dx/dt or dx/d ln t from the network's field or denoiser, as in sampling. */
@@ -175,7 +175,7 @@ int train_sheet_write(const struct train_sheet *s, const char *path, struct err 
                           (size_t)arch->image_size,
                      .images = (size_t)s->columns * (size_t)s->rows};
     int result;
-    if (arch->kind != NN_ARCH_MLP && arch->channels != 1 && arch->channels != 3)
+    if (!nn_arch_of_vectors(arch) && arch->channels != 1 && arch->channels != 3)
         return 0; /* no PNG has that many channels */
     d.solver = calloc(d.images, sizeof *d.solver);
     d.x = calloc(d.images * d.n, sizeof *d.x);
@@ -192,7 +192,7 @@ int train_sheet_write(const struct train_sheet *s, const char *path, struct err 
     while (result == 0 && advance(&d))
         ;
     if (result == 0)
-        result = arch->kind == NN_ARCH_MLP ? write_vectors(&d, path, e) : write_sheet(&d, path, e);
+        result = nn_arch_of_vectors(arch) ? write_vectors(&d, path, e) : write_sheet(&d, path, e);
     for (size_t i = 0; d.solver && i < d.images; i++)
         ode_solver_free(d.solver[i]);
     free(d.solver);

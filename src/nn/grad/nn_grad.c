@@ -177,15 +177,11 @@ double nn_grad_loss(const struct nn_grad_pass *p, size_t image, bool back)
 
 static void run_piece(const struct run *r, const struct nn_grad_pass *p)
 {
-    nn_grad_time_forward(p);
     nn_grad_forward(p);
     for (size_t b = 0; b < p->n; b++)
         r->losses[p->first + b] = nn_grad_loss(p, b, r->back);
-    if (!r->back)
-        return;
-    memset(p->w->reached, 0, (size_t)p->g->net.plan.value_count * sizeof *p->w->reached);
-    nn_grad_backward(p);
-    nn_grad_time_backward(p);
+    if (r->back)
+        nn_grad_backward(p);
 }
 
 static void run_shard(void *context, size_t shard, int thread)

@@ -1,4 +1,4 @@
-/* What an nn_grad holds; for the nn_grad files only.
+/* What an nn_grad holds; for src/nn/grad only.
  *
  * Weights live three times: flat as the caller has them, "canonical" as matrices [input][output]
  * with padded channels, and packed as the product kernel likes them, once for the way there and
@@ -31,7 +31,6 @@ struct nn_grad_layer {
     struct nn_norm_weights norm[2];
     size_t gamma[2], beta[2];      /* offsets */
     struct nn_grad_dense dense[3]; /* as in nn_layer */
-    size_t time_first;
 };
 
 enum nn_piece_kind { NN_PIECE_MATRIX, NN_PIECE_NIN, NN_PIECE_VECTOR };
@@ -46,7 +45,7 @@ struct nn_piece {
     size_t lanes;           /* inputs of one tap, with padding */
 };
 
-/* What one step keeps for the way back; see nn_grad_forward.c. */
+/* What one step keeps for the backward pass; see the layer's file. */
 struct nn_grad_saved {
     float *input;    /* of the first product: bordered, except for attention */
     float *middle;   /* Conv_0's output; query, key and value */
@@ -123,10 +122,9 @@ double nn_grad_loss(const struct nn_grad_pass *p, size_t image, bool back);
 void nn_grad_work_free(struct nn_grad_work *w);
 void nn_grad_gather(struct nn_grad *g, size_t shards, float *gradient);
 
+/* A piece forward, and back after its loss; without sums the gradients go to the images. */
 void nn_grad_forward(const struct nn_grad_pass *p);
 void nn_grad_backward(const struct nn_grad_pass *p);
-void nn_grad_time_forward(const struct nn_grad_pass *p);
-void nn_grad_time_backward(const struct nn_grad_pass *p);
 void nn_grad_attention_back(const struct nn_grad_pass *p, const struct nn_attention *a,
                             const float *slope, float *qkv_slope);
 size_t nn_grad_attention_scratch(size_t pixels, size_t lanes);
@@ -141,25 +139,5 @@ static inline float *nn_grad_slope(const struct nn_grad_pass *p, int value)
 {
     return p->w->slopes + p->g->net.plan.values[value].offset * NN_GRAD_MICRO;
 }
-
-/* Shared by the forward and the backward pass (grad_products.c). */
-struct nn_product nn_grad_conv(const struct nn_grad_pass *p, const struct nn_product_shape *shape,
-                               const float *packed, const float *in, size_t side, size_t lanes,
-                               float *out);
-struct nn_product nn_grad_point(const struct nn_grad_pass *p, const struct nn_product_shape *shape,
-                                const float *packed, const float *in, size_t pixels, size_t lanes,
-                                float *out);
-enum nn_resample_kind nn_grad_resample_kind(const struct nn_grad *g, const struct nn_step *s);
-/* A linear layer over n rows. */
-void nn_grad_linear(const struct nn_grad *g, const struct nn_product_shape *shape,
-                    const float *packed, const float *bias, size_t n, const float *in, float *out);
-/* The gradient of its weights, from that at its n outputs. */
-void nn_grad_linear_weights_back(const struct nn_grad_pass *p, const struct nn_grad_dense *d,
-                                 const float *in, const float *slope);
-/* Draws which of `count` elements an image stay, in keep [n][count], and applies it to the target,
- * `side` pixels a side: there, and to a gradient back. */
-void nn_grad_dropout_draw(const struct nn_grad_pass *p, int step, size_t count, uint8_t *keep);
-void nn_grad_dropout_apply(const struct nn_grad_pass *p, const uint8_t *keep, size_t side,
-                           const struct nn_target *target);
 
 #endif

@@ -5,7 +5,6 @@
 #include "nn_grad_net.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct nn_vjp {
     struct pool *pool;
@@ -76,11 +75,9 @@ void nn_vjp_run(const struct nn_vjp *v, struct nn_vjp_workspace *ws,
     struct nn_grad_pass p = {.g = v->g, .w = &ws->work, .batch = batch, .x_slope = x_slope};
     for (size_t n = (size_t)batch->n; p.first < n; p.first += p.n) {
         p.n = n - p.first < NN_GRAD_MICRO ? n - p.first : NN_GRAD_MICRO;
-        nn_grad_time_forward(&p);
         nn_grad_forward(&p);
         for (size_t b = 0; b < p.n; b++)
             nn_grad_loss(&p, b, true);
-        memset(ws->work.reached, 0, (size_t)v->g->net.plan.value_count * sizeof(bool));
         nn_grad_backward(&p);
     }
 }

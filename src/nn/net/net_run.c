@@ -76,7 +76,7 @@ void net_resample(const struct net_run *r, enum nn_resample_kind kind, const flo
         k->resample(&p);
 }
 
-void net_attention(const struct net_run *r, const struct nn_attention *p)
+void net_attend(const struct net_run *r, const struct nn_attention *p)
 {
     const struct nn_kernels *k = r->net->kernels;
     size_t work = 2 * p->images * p->pixels * p->pixels * p->lanes;

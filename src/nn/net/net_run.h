@@ -15,7 +15,9 @@ struct net_run {
     struct nn_workspace *ws;
     const struct nn_step *step;
     const struct nn_layer *layer;
-    size_t first, n; /* images */
+    size_t first, n;       /* images of the call, of which these are the group */
+    const float *const *x; /* [n], the group's own, as `t` */
+    const float *t;
 };
 
 /* Where a value begins in the workspace. */
@@ -83,7 +85,7 @@ void net_norm(const struct net_run *r, int which, const float *a, size_t lanes_a
 /* From images as large as the layer's input. */
 void net_resample(const struct net_run *r, enum nn_resample_kind kind, const float *src,
                   struct nn_target target);
-void net_attention(const struct net_run *r, const struct nn_attention *p);
+void net_attend(const struct net_run *r, const struct nn_attention *p);
 /* One or two images (b NULL: one) side by side by channel, in bf16. */
 void net_split(const struct net_run *r, const float *a, size_t lanes_a, const float *b,
                size_t lanes_b, size_t side, const struct nn_tile_target *target);

@@ -25,6 +25,7 @@
 #define NN_SIDE_MAX 1024
 #define NN_LABEL_EMBEDDING "label_embedding.weight"
 #define NN_CLASSES_MAX 1000
+#define NN_RES_BLOCKS_MAX 64
 /* Of an mlp, the first two parameters: the data's offset [d] and scale [1], which is above 0. */
 #define NN_MLP_OFFSET "all_modules.0.offset"
 #define NN_MLP_SCALE "all_modules.0.scale"
@@ -55,6 +56,22 @@ struct nn_arch {
                       settings: it is the number of the description's labels */
 };
 
+/* How the time reaches the network: as sines and cosines of t times fixed frequencies, of ln t
+ * times learned ones, or, of vectors, of ln τ. */
+enum nn_time { NN_TIME_POSITIONAL, NN_TIME_FOURIER, NN_TIME_VECTOR };
+
+static inline bool nn_arch_of_vectors(const struct nn_arch *arch)
+{
+    return arch->kind == NN_ARCH_MLP;
+}
+
+static inline enum nn_time nn_arch_time(const struct nn_arch *arch)
+{
+    if (nn_arch_of_vectors(arch))
+        return NN_TIME_VECTOR;
+    return arch->embedding == NN_EMBEDDING_FOURIER ? NN_TIME_FOURIER : NN_TIME_POSITIONAL;
+}
+
 struct nn_param {
     char name[NN_NAME_MAX]; /* as the reference names it, without "module.":
                                all_modules.3.Conv_0.weight */
@@ -63,6 +80,15 @@ struct nn_param {
     size_t count;    /* product of shape */
     bool trainable;  /* false only for the Fourier projection and an mlp's coordinates */
 };
+
+/* Checks what can be said setting by setting; nn_arch_check does this first. */
+int nn_arch_check_ranges(const struct nn_arch *arch, struct err *e);
+
+/* The published settings by the names of `pfgm convert --preset`: cifar10-ddpmpp,
+ * cifar10-ddpmpp-deep, cifar10-ncsnpp, celeba64-ddpmpp, bedroom-ddpmpp. NULL for another name. */
+const struct nn_arch *nn_arch_preset(const char *name);
+
+/* ---- what follows from the plan: nn_arch_params.c ---- */
 
 /* Checks every range and that the levels divide the image size, that group norms divide their
  * channels, and that no size overflows. The error names the setting by its configuration key. */
@@ -75,9 +101,5 @@ struct nn_param *nn_arch_params(const struct nn_arch *arch, size_t *count, struc
 /* Total number of scalars in the parameters; the multiply-adds of one evaluation of one image. */
 size_t nn_arch_scalars(const struct nn_arch *arch);
 uint64_t nn_arch_macs(const struct nn_arch *arch);
-
-/* The published settings by the names of `pfgm convert --preset`: cifar10-ddpmpp,
- * cifar10-ddpmpp-deep, cifar10-ncsnpp, celeba64-ddpmpp, bedroom-ddpmpp. NULL for another name. */
-const struct nn_arch *nn_arch_preset(const char *name);
 
 #endif

@@ -1,4 +1,4 @@
-/* What a net and a workspace hold; for the files of this room only.
+/* What a net and a workspace hold; for src/nn/net and src/nn/grad only.
  *
  * A net is filled by nn_layers_new and immutable from then on: any number of threads read it. All
  * of its arrays lie in one block of memory, which gets huge pages where the kernel grants them: a
@@ -22,15 +22,10 @@ struct nn_dense {
     float *bias;
 };
 
-/* The weights of one step. Which members are used depends on its kind:
- * stem, pyramid: dense[0]; head: norm[0], dense[0];
- * residual: norm[0], dense[0] (Conv_0, its bias is in the time layer), norm[1], dense[1] (Conv_1),
- *           dense[2] (Conv_2, with a shortcut);
- * attention: norm[0], dense[0] (query, key and value side by side), dense[1] (NIN_3). */
+/* The weights of one step. Which members are used stands in the layer's file. */
 struct nn_layer {
     struct nn_norm_weights norm[2];
     struct nn_dense dense[3];
-    size_t time_first; /* where the time layer's outputs for this residual block begin */
 };
 
 struct nn_net {
@@ -65,7 +60,6 @@ struct nn_workspace {
     float *hidden[2]; /* [batch][4 nf] */
     float *time;      /* [batch][outputs of the time layer] */
     float *scratch;   /* of whichever operation runs */
-    const float *t;   /* of the call */
     const struct nn_net *net;
     struct nn_team *team; /* borrowed; NULL: alone */
 };
@@ -73,15 +67,5 @@ struct nn_workspace {
 /* Lays the arrays out, reads, checks and packs the weights. `net` has arch, kernel and plan. */
 int nn_layers_load(struct nn_net *net, const struct nn_weights *weights, int threads,
                    struct err *e);
-
-/* The input of the first linear layer for one t > 0: sines, then cosines, of t · frequencies or of
- * 2π W ln t or, for an mlp, of ln τ · frequencies from 4 to 1/16, in `out` [nn_embedding_length].
- */
-void nn_time_frequencies(const struct nn_arch *arch, float *out);
-void nn_time_embed(const struct nn_net *net, float t, float *out);
-
-/* Runs one step for n images; the workspace's time outputs are ready. */
-void nn_step_run(const struct nn_net *net, struct nn_workspace *ws, int step, size_t n,
-                 const float *const x[]);
 
 #endif

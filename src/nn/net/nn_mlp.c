@@ -1,12 +1,7 @@
-/* The forward pass of the network for vectors; what its features and its output are is told in
- * nn_mlp.h. Steps run in the caller's thread on its workspace, products through the kernels' table,
- * everything else one vector after the other: so a vector's bits do not depend on its neighbours.
- */
+/* The field and the features of the network for vectors; what they are stands in nn_mlp.h. One
+ * vector after the other, so a vector's bits do not depend on its neighbours. */
 #include "nn_mlp.h"
-#include "net_run.h"
 #include <math.h>
-
-/* ---- what surrounds the layers ---- */
 
 /* ‖z‖² / d, and τ. */
 static double mean_square(const struct nn_net *net, const float *x)
@@ -129,63 +124,4 @@ void nn_mlp_features_back(const struct nn_net *net, const float *x, float t, con
         double z = ((double)x[i] - (double)net->offset[i]) / scale;
         out[i] += (float)(((double)slope[i] - inward * z) / (radius * scale));
     }
-}
-
-/* ---- the steps ---- */
-
-static void run_stem(const struct nn_net *net, const struct nn_workspace *ws,
-                     const struct nn_layer *y, size_t n, const float *const x[], float *out)
-{
-    const struct nn_dense *d = &y->dense[0];
-    for (size_t b = 0; b < n; b++) {
-        float *row = ws->conv_in + b * d->shape.inputs;
-        nn_mlp_features(net, x[b], ws->t[b], row);
-        for (size_t i = (size_t)net->arch.channels + NN_MLP_EXTRA; i < d->shape.inputs; i++)
-            row[i] = 0;
-    }
-    nn_linear_run(net, ws, d, n, ws->conv_in, NULL, out);
-}
-
-/* out = in + Linear_1(SiLU(Linear_0(SiLU(in)) + Dense_0(SiLU(temb)))). */
-static void run_block(const struct nn_net *net, const struct nn_workspace *ws,
-                      const struct nn_layer *y, size_t n, const float *in, float *out)
-{
-    size_t width = y->dense[0].shape.outputs, times = net->time.shape.outputs;
-    net->kernels->silu(n * width, in, ws->conv_in);
-    nn_linear_run(net, ws, &y->dense[0], n, ws->conv_in, NULL, ws->conv_out);
-    for (size_t b = 0; b < n; b++) {
-        const float *time = ws->time + b * times + y->time_first;
-        for (size_t i = 0; i < width; i++)
-            ws->conv_out[b * width + i] += time[i];
-    }
-    net->kernels->silu(n * width, ws->conv_out, ws->conv_out);
-    nn_linear_run(net, ws, &y->dense[1], n, ws->conv_out, in, out);
-}
-
-static void run_head(const struct nn_net *net, const struct nn_workspace *ws,
-                     const struct nn_layer *y, size_t n, const float *const x[], const float *in,
-                     float *out)
-{
-    const struct nn_dense *d = &y->dense[0];
-    net->kernels->silu(n * d->shape.inputs, in, ws->conv_in);
-    nn_linear_run(net, ws, d, n, ws->conv_in, NULL, out);
-    for (size_t b = 0; b < n; b++) {
-        float *v = out + b * d->shape.outputs;
-        nn_mlp_field(net, x[b], ws->t[b], v, v);
-    }
-}
-
-void nn_mlp_step_run(const struct nn_net *net, struct nn_workspace *ws, int step, size_t n,
-                     const float *const x[])
-{
-    const struct nn_step *s = &net->plan.steps[step];
-    const struct nn_layer *y = &net->layers[step];
-    const float *in = nn_value_at(net, ws, s->in);
-    float *out = nn_value_at(net, ws, s->out);
-    if (s->kind == NN_STEP_STEM)
-        run_stem(net, ws, y, n, x, out);
-    else if (s->kind == NN_STEP_HEAD)
-        run_head(net, ws, y, n, x, in, out);
-    else
-        run_block(net, ws, y, n, in, out);
 }

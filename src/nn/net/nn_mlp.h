@@ -11,8 +11,8 @@
  * unit vector of E: with G = (z − c) / τ, which is the slope of the flow,
  *     v_x = −√d G / √(‖G‖² + 1),   v_t = −√d / √(‖G‖² + 1).
  *
- * A vector of d numbers is an image of d channels and one pixel here, and the plan has the same
- * three kinds of steps as an image's: stem, residual block, head. Internal to the room. */
+ * A vector of d numbers is an image of d channels and one pixel here, and the plan has the
+ * three steps stem, block and head of its own. For src/nn/net and src/nn/grad only. */
 #ifndef NN_MLP_H
 #define NN_MLP_H
 
@@ -36,9 +36,5 @@ void nn_mlp_field_input_back(const struct nn_net *net, const float *x, float t, 
                              const float *slope, float *out);
 void nn_mlp_features_back(const struct nn_net *net, const float *x, float t, const float *slope,
                           float *out);
-
-/* A step of the forward pass, as nn_step_run. */
-void nn_mlp_step_run(const struct nn_net *net, struct nn_workspace *ws, int step, size_t n,
-                     const float *const x[]);
 
 #endif

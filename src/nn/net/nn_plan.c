@@ -14,9 +14,7 @@ struct builder {
 
 int nn_stem_module(const struct nn_arch *arch)
 {
-    if (arch->kind == NN_ARCH_MLP)
-        return 3; /* the coordinates come first */
-    return arch->embedding == NN_EMBEDDING_FOURIER ? 3 : 2;
+    return nn_arch_time(arch) == NN_TIME_POSITIONAL ? 2 : 3; /* else what it needs comes first */
 }
 
 int nn_embedding_length(const struct nn_arch *arch)
@@ -77,13 +75,14 @@ static struct nn_step *add_step(struct builder *b, enum nn_step_kind kind, int s
     s->kind = kind;
     s->resampling = NN_RESAMPLE_NONE;
     s->module = b->module;
-    b->module += kind == NN_STEP_HEAD ? 2 : 1;
+    b->module++;
     s->side_in = in->side;
     s->side_out = side_out;
     s->channels_in = in->channels;
     s->channels_skip = 0;
     s->channels_out = channels_out;
     s->shortcut = false;
+    s->time_lanes = 0;
     s->in = b->current;
     s->other = other;
     use_value(b, s->in);
@@ -92,6 +91,14 @@ static struct nn_step *add_step(struct builder *b, enum nn_step_kind kind, int s
     b->current = s->out;
     plan->step_count++;
     return s;
+}
+
+/* Gives the step its outputs of the time layer. */
+static void add_time(struct builder *b, struct nn_step *s)
+{
+    s->time_first = b->plan->time_lanes;
+    s->time_lanes = nn_lanes((size_t)s->channels_out);
+    b->plan->time_lanes += s->time_lanes;
 }
 
 static void add_res(struct builder *b, int channels_out, enum nn_resampling resampling, int skip)
@@ -103,6 +110,7 @@ static void add_res(struct builder *b, int channels_out, enum nn_resampling resa
     struct nn_step *s = add_step(b, NN_STEP_RES, side_out, channels_out, skip);
     s->channels_skip = skip >= 0 ? b->plan->values[skip].channels : 0;
     s->resampling = resampling;
+    add_time(b, s);
     int channels_in = s->channels_in + s->channels_skip;
     s->shortcut = channels_in != channels_out || resampling != NN_RESAMPLE_NONE;
     check_groups(b, channels_in);
@@ -171,21 +179,24 @@ static void add_up_path(struct builder *b)
     }
 }
 
-static void add_steps(struct builder *b)
+static void add_image_steps(struct builder *b)
 {
     const struct nn_arch *a = b->arch;
-    if (a->kind == NN_ARCH_MLP) {
-        add_step(b, NN_STEP_STEM, 1, 4 * a->nf, -1);
-        for (int i = 0; i < a->num_res_blocks; i++)
-            add_step(b, NN_STEP_RES, 1, 4 * a->nf, -1);
-    } else {
-        add_step(b, NN_STEP_STEM, a->image_size, a->nf, -1);
-        push(b);
-        add_down_path(b);
-        add_up_path(b);
-        check_groups(b, b->plan->values[b->current].channels);
-    }
+    add_step(b, NN_STEP_STEM, a->image_size, a->nf, -1);
+    push(b);
+    add_down_path(b);
+    add_up_path(b);
+    check_groups(b, b->plan->values[b->current].channels);
     add_step(b, NN_STEP_HEAD, a->image_size, nn_outputs(a), -1);
+}
+
+static void add_vector_steps(struct builder *b)
+{
+    const struct nn_arch *a = b->arch;
+    add_step(b, NN_STEP_VECTOR_STEM, 1, 4 * a->nf, -1);
+    for (int i = 0; i < a->num_res_blocks; i++)
+        add_time(b, add_step(b, NN_STEP_VECTOR_BLOCK, 1, 4 * a->nf, -1));
+    add_step(b, NN_STEP_VECTOR_HEAD, 1, nn_outputs(a), -1);
 }
 
 /* The lowest offset at which `size` floats overlap no value that is alive while step `at` runs. */
@@ -237,7 +248,7 @@ int nn_plan_build(const struct nn_arch *arch, struct nn_plan *plan, struct err *
     b.current = add_value(&b, arch->image_size, arch->channels);
     if (arch->pyramid == NN_PYRAMID_RESIDUAL)
         b.pyramid = b.current;
-    add_steps(&b);
+    (nn_arch_of_vectors(arch) ? add_vector_steps : add_image_steps)(&b);
     use_value(&b, b.current); /* the caller reads the head after the last step */
     place_values(plan);
     free(b.stack);

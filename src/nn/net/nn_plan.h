@@ -19,8 +19,19 @@
 #include "nn_arch.h"
 #include "nn_kernels.h"
 
-#define NN_RES_BLOCKS_MAX 64
-enum nn_step_kind { NN_STEP_STEM, NN_STEP_RES, NN_STEP_ATTENTION, NN_STEP_PYRAMID, NN_STEP_HEAD };
+/* What a step is. The tables of layers (net_layer.h, and grad's) have a row for each; nobody else
+ * asks. The last three are the perceptron's. */
+enum nn_step_kind {
+    NN_STEP_STEM,
+    NN_STEP_RES,
+    NN_STEP_ATTENTION,
+    NN_STEP_PYRAMID,
+    NN_STEP_HEAD,
+    NN_STEP_VECTOR_STEM,
+    NN_STEP_VECTOR_BLOCK,
+    NN_STEP_VECTOR_HEAD,
+    NN_STEP_KINDS
+};
 enum nn_resampling { NN_RESAMPLE_NONE, NN_RESAMPLE_DOWN, NN_RESAMPLE_UP };
 
 struct nn_step {
@@ -35,6 +46,8 @@ struct nn_step {
     int in;        /* values; -1 where there is none */
     int other;     /* the popped skip, or what a pyramid step adds to */
     int out;
+    /* A block's outputs of the time layer, which computes those of all blocks side by side. */
+    size_t time_first, time_lanes; /* 0 lanes: the step does not know the time */
 };
 
 struct nn_value {
@@ -50,6 +63,7 @@ struct nn_plan {
     struct nn_value *values; /* value 0 is the input image */
     int value_count;
     size_t value_floats; /* of one image, all values together */
+    size_t time_lanes;   /* outputs of the time layer */
     int groups_faulty;   /* channels of the first group norm that cannot be split, or 0 */
 };
 

@@ -14,6 +14,8 @@ export interface Fields {
 }
 export interface Image {
   index: bigint; seed: bigint; png: Uint8Array; sha256: string; nfe: number; class?: number | null; url?: string;
+  /** What speaks against the way that was asked for, such as a solver with so few steps that it gives noise. */
+  warnings?: string[];
 }
 export interface Event {
   kind: "queued" | "started" | "progress" | "preview" | "image" | "done" | "cancelled"; data: any;

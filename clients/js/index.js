@@ -72,9 +72,9 @@ const queryOf = query => {
   return words.length ? "?" + words.join("&") : "";
 };
 
-function imageOf(data, seed) {
-  return { index: BigInt(data.index), seed: BigInt(seed), png: bytesOf(data.b64), sha256: data.sha256, nfe: data.nfe,
-    class: data.class, url: data.url };
+function imageOf(data, answer) {
+  return { index: BigInt(data.index), seed: BigInt(answer.seed), png: bytesOf(data.b64), sha256: data.sha256, nfe: data.nfe,
+    class: data.class, url: data.url, warnings: answer.warnings };
 }
 
 const wait = (ms, signal) => new Promise((resolve, reject) => {
@@ -117,7 +117,7 @@ export class Client {
 
   async images(fields = {}, options) {
     const answer = parse(await this.#post("json", "text", fields, options));
-    return answer.images.map(i => imageOf(i, answer.seed));
+    return answer.images.map(i => imageOf(i, answer));
   }
 
   async image(seed, index = 0, query = {}, options) {
@@ -171,12 +171,12 @@ export class Client {
 
   async decode(latents, fields = {}, options) {
     const answer = await this.#flow("decode", { ...fields, latents: filesOf(latents) }, options);
-    return answer.images.map(i => imageOf(i, answer.seed));
+    return answer.images.map(i => imageOf(i, answer));
   }
 
   async interpolate(a, b, fields = {}, options) {
     const answer = await this.#flow("interpolate", { ...fields, between: [endOf(a), endOf(b)] }, options);
-    return answer.images.map(i => imageOf(i, answer.seed));
+    return answer.images.map(i => imageOf(i, answer));
   }
 
   async likelihood(images, fields = {}, options) {

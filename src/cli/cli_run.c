@@ -4,6 +4,7 @@
 #include "cli.h"
 #include "cli_progress.h"
 #include "base_cpu.h"
+#include "base_log.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -49,10 +50,15 @@ struct engine_request *cli_run_order(struct cli_run *r, const struct engine_orde
 {
     struct engine_request *request = NULL;
     struct cli_progress progress;
+    char warning[MODEL_WARNING_MAX];
     int64_t begun = clock_ns();
 
     if (engine_submit(r->engine, order, &request, e) < 0)
         return NULL;
+    if (order->task == ENGINE_TASK_SAMPLE &&
+        model_solver_warning(engine_model_get(order->model), &order->solver, warning,
+                             sizeof warning))
+        log_line(LOG_WARN, "%s", warning);
     cli_progress_begin(&progress);
     while (!engine_request_wait(request, WAIT_MS)) {
         struct engine_progress now = engine_request_progress(request);

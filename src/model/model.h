@@ -87,6 +87,13 @@ int model_solver_settle(const struct model *m, struct model_solver *solver, stru
  * … */
 int model_solver_check(const struct model *m, const struct model_solver *solver, struct err *e);
 
+/* Whether a way down is so coarse that it is likely to end in noise, and what to do, in words; else
+ * false and "". It looks at the steps alone and costs microseconds; a way that is fine may be poor
+ * all the same. `size` 256 holds every text. */
+#define MODEL_WARNING_MAX 256
+bool model_solver_warning(const struct model *m, const struct model_solver *solver, char *out,
+                          size_t size);
+
 /* Brings x [d] from the plane t = t_max to where the solver begins, which it returns: t_max itself,
  * or the first of the tuned nodes, to which x goes straight through the data's mean. The solver was
  * settled and checked. */

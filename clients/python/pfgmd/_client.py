@@ -30,6 +30,7 @@ class Image:
     nfe: int
     label: Optional[int] = None  #: its class, where the model knows classes
     url: Optional[str] = None    #: where the server gives it again
+    warnings: Tuple[str, ...] = ()  #: what speaks against the way that was asked for, such as too few steps
 
     def save(self, path: "os.PathLike[str] | str") -> None:
         with open(path, "wb") as f:
@@ -94,12 +95,13 @@ def body_of(fields: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def images_of(answer: Mapping[str, Any]) -> List[Image]:
-    return [image_of(i, int(answer["seed"])) for i in answer["images"]]
+    return [image_of(i, answer) for i in answer["images"]]
 
 
-def image_of(data: Mapping[str, Any], seed: int) -> Image:
-    return Image(index=int(data["index"]), seed=seed, png=base64.b64decode(data["b64"]), sha256=data["sha256"],
-                 nfe=data["nfe"], label=data.get("class"), url=data.get("url"))
+def image_of(data: Mapping[str, Any], answer: Mapping[str, Any]) -> Image:
+    return Image(index=int(data["index"]), seed=int(answer["seed"]), png=base64.b64decode(data["b64"]), sha256=data["sha256"],
+                 nfe=data["nfe"], label=data.get("class"), url=data.get("url"),
+                 warnings=tuple(answer.get("warnings", ())))
 
 
 def query_of(query: Mapping[str, Any]) -> str:

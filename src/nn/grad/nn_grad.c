@@ -1,8 +1,9 @@
 /* Making an nn_grad, and running a batch: the cut into shards and pieces, and the loss between the
  * way there and back. Shards are the pool's tasks; each has its own sums, each thread its own
  * workspace. */
-#include "nn_grad_net.h"
+#include "nn_grad.h"
 #include "base_size.h"
+#include "nn_grad_net.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -11,7 +11,7 @@
 #ifndef NN_GRAD_NET_H
 #define NN_GRAD_NET_H
 
-#include "nn_grad.h"
+#include "nn_grad_batch.h"
 #include "nn_grad_kernels.h"
 #include "nn_layers.h"
 

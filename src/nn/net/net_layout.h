@@ -1,4 +1,4 @@
-/* Where a network's weights lie: what a layer lays out. For src/nn/net. */
+/* Where a network's weights lie: what a layer lays out. For src/nn/net only. */
 #ifndef NET_LAYOUT_H
 #define NET_LAYOUT_H
 

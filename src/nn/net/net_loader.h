@@ -1,5 +1,5 @@
 /* Reading a network's weights: what a layer calls to take its parameters, one after the other in
- * the order of the list. All return 0, or -1 with the error set. For src/nn/net.
+ * the order of the list. All return 0, or -1 with the error set. For src/nn/net only.
  *
  * A tensor becomes a canonical matrix [input][output] with padded channels, which is then packed.
  */

@@ -1,4 +1,5 @@
-/* The list of a network's parameters while it is made: what a layer adds to it. For src/nn/net. */
+/* The list of a network's parameters while it is made: what a layer adds to it. For src/nn/net
+ * only. */
 #ifndef NET_PARAM_LIST_H
 #define NET_PARAM_LIST_H
 

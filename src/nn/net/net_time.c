@@ -3,6 +3,9 @@
  * themselves are in double from base, so that they do not depend on the machine. */
 #include "net_time.h"
 #include "base_math.h"
+#include "net_layout.h"
+#include "net_loader.h"
+#include "net_param_list.h"
 #include <math.h>
 
 /* Sine and cosine of an angle in radians, by turns in [0, 1). */

@@ -3,9 +3,11 @@
 #ifndef NET_TIME_H
 #define NET_TIME_H
 
-#include "net_layout.h"
-#include "net_loader.h"
-#include "net_param_list.h"
+#include "nn_layers.h"
+
+struct net_layout;
+struct net_loader;
+struct net_param_list;
 
 /* The parameters before the steps, in the reference's order: what the embedding needs, and the two
  * linear layers. */

@@ -81,6 +81,13 @@ struct nn_param {
     bool trainable;  /* false only for the Fourier projection and an mlp's coordinates */
 };
 
+/* Where weights come from: fills `out` with the param's values in f32, in PyTorch order; 0 or -1.
+ */
+struct nn_weights {
+    int (*read)(void *context, const struct nn_param *param, float *out, struct err *e);
+    void *context;
+};
+
 /* Checks what can be said setting by setting; nn_arch_check does this first. */
 int nn_arch_check_ranges(const struct nn_arch *arch, struct err *e);
 

@@ -10,7 +10,6 @@
 #include "base_arena.h"
 #include "nn_kernels.h"
 #include "nn_plan.h"
-#include "nn_team.h"
 #include "nn_tile.h"
 
 /* A convolution or linear layer: shape, packed weights, bias [outputs] (NULL where the bias comes

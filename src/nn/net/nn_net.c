@@ -3,6 +3,7 @@
  *
  * Images go through a step in groups: together, so that its weights are read from memory once, but
  * not more of them than the cache holds. Neither that nor a team changes a bit. */
+#include "nn_net.h"
 #include "net_layer.h"
 #include "net_time.h"
 #include "nn_team_work.h"

@@ -13,13 +13,6 @@
 #include "nn_arch.h"
 #include "nn_kernel.h"
 
-/* Where weights come from: fills `out` with the param's values in f32, in PyTorch order; 0 or -1.
- */
-struct nn_weights {
-    int (*read)(void *context, const struct nn_param *param, float *out, struct err *e);
-    void *context;
-};
-
 struct nn_net;
 /* Reads every parameter in the order of nn_arch_params, refuses non-finite ones by name, packs
  * them. NULL on failure, which a bad word in PFGM_KERNEL is too if the kernel is AUTO. */

@@ -7,9 +7,10 @@
  *   rings changes the bell and then looks for sleepers.
  * - The owner announces its wait (`waiting`) and then looks at `inside`; a helper leaves and then
  *   looks for the wait. */
-#include "nn_team_work.h"
+#include "nn_team.h"
 #include "base_cpu.h"
 #include "nn_layers.h"
+#include "nn_team_work.h"
 #include <limits.h>
 #include <linux/futex.h>
 #include <stdatomic.h>

@@ -15,8 +15,10 @@
 #ifndef NN_TEAM_H
 #define NN_TEAM_H
 
-#include "nn_net.h"
+#include "base_err.h"
 
+struct nn_net;
+struct nn_workspace;
 struct nn_team;
 struct nn_team *nn_team_new(struct err *e);
 void nn_team_free(struct nn_team *team);

@@ -1,9 +1,11 @@
-/* The owner's side of a team, for the forward pass. See nn_team.h. */
+/* The owner's side of a team, for the forward pass (nn_team.h). For src/nn/net only. */
 #ifndef NN_TEAM_WORK_H
 #define NN_TEAM_WORK_H
 
 #include "nn_kernels.h"
-#include "nn_team.h"
+
+struct nn_net;
+struct nn_team;
 
 /* Around an evaluation of `images` images. */
 void nn_team_begin(struct nn_team *team, const struct nn_net *net, int images);

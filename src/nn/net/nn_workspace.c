@@ -1,6 +1,7 @@
 /* A thread's workspace: the most that any layer needs of each shared array, in one block. */
-#include "net_layer.h"
+#include "nn_net.h"
 #include "base_size.h"
+#include "net_layer.h"
 #include <stdlib.h>
 
 #define BATCH_MAX 4096

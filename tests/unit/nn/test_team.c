@@ -1,6 +1,7 @@
 /* Teams: every unit is done once and by whoever is free, an image's bits do not depend on who
  * helped, and helpers leave when they are told to or when the network is another. */
 #include "nn_layers.h"
+#include "nn_team.h"
 #include "nn_team_work.h"
 #include "nn_test.h"
 #include "base_cpu.h"

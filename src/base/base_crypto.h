@@ -1,6 +1,6 @@
 /* SHA-256, HMAC and base64, by GnuTLS (which the HTTP library loads anyway and which uses the
- * processor's SHA instructions), and random bytes from the system. The only file that sees its
- * headers. */
+ * processor's SHA instructions), and random bytes from the system. The HTTP side of
+ * GnuTLS is base_tls.h's. */
 #ifndef BASE_CRYPTO_H
 #define BASE_CRYPTO_H
 

@@ -3,6 +3,7 @@
 #include "daemon_address.h"
 
 #include "base_cpu.h"
+#include "base_tls.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -60,6 +61,18 @@ static struct addrinfo *resolve(const struct daemon_address *a, bool passive, st
     return NULL;
 }
 
+static void fail_to_listen(const char *shown, unsigned port, int why, struct err *e)
+{
+    if (why == EADDRINUSE)
+        err_fail(e, ERR_IO, shown,
+                 "cannot listen there: another process does, perhaps a pfgmd that was started "
+                 "before (ss -ltnp 'sport = :%u' shows it; bash conf/quickstart.sh --stop ends the "
+                 "quickstart's); --listen 127.0.0.1:0 takes a free port",
+                 port);
+    else
+        err_fail_errno(e, why, shown, "listen there");
+}
+
 int daemon_address_listen(const struct daemon_address *a, char *shown, size_t size, struct err *e)
 {
     show(a->host, a->port, shown, size);
@@ -70,7 +83,7 @@ int daemon_address_listen(const struct daemon_address *a, char *shown, size_t si
     int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
         bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, SOMAXCONN) != 0) {
-        err_fail_errno(e, errno, shown, "listen there");
+        fail_to_listen(shown, a->port, errno, e);
         if (fd >= 0)
             close(fd);
         freeaddrinfo(found);
@@ -98,15 +111,22 @@ static bool is_live(const struct sockaddr_un *name)
     return live;
 }
 
+static int unix_name(const char *path, struct sockaddr_un *name, struct err *e)
+{
+    if (strlen(path) >= sizeof name->sun_path)
+        return err_fail(e, ERR_INPUT, path,
+                        "is too long for a unix socket: %zu bytes are the limit",
+                        sizeof name->sun_path - 1);
+    memcpy(name->sun_path, path, strlen(path) + 1);
+    return 0;
+}
+
 int daemon_address_listen_unix(const char *path, struct err *e)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     struct stat st;
-    if (strlen(path) >= sizeof name.sun_path)
-        return err_fail(e, ERR_INPUT, path,
-                        "is too long for a unix socket: %zu bytes are the limit",
-                        sizeof name.sun_path - 1);
-    memcpy(name.sun_path, path, strlen(path) + 1);
+    if (unix_name(path, &name, e) != 0)
+        return -1;
     if (lstat(path, &st) == 0 && (!S_ISSOCK(st.st_mode) || is_live(&name)))
         return err_fail(e, ERR_IO, path, "cannot listen there: %s",
                         S_ISSOCK(st.st_mode) ? "another process does" : "it is no socket");
@@ -133,18 +153,26 @@ static bool wait_for(int fd, short events, int64_t end_ns)
     return left_ms > 0 && poll(&p, 1, (int)left_ms) == 1;
 }
 
-/* The status line's first bytes; false on any failure. */
-static bool ask(int fd, const struct addrinfo *to, int64_t end_ns, char *answer, size_t size)
+static const char question[] = "GET /readyz HTTP/1.1\r\nHost: localhost\r\n"
+                               "Connection: close\r\n\r\n";
+
+/* A connected socket, or -1. */
+static int connect_by(const struct sockaddr *to, socklen_t length, int64_t end_ns)
 {
-    static const char question[] = "GET /readyz HTTP/1.1\r\nHost: localhost\r\n"
-                                   "Connection: close\r\n\r\n";
-    int problem = 0;
-    socklen_t length = sizeof problem;
-    if (connect(fd, to->ai_addr, to->ai_addrlen) != 0 && errno != EINPROGRESS)
-        return false;
-    if (!wait_for(fd, POLLOUT, end_ns) ||
-        getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &length) != 0 || problem != 0)
-        return false;
+    int problem = 0, fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    socklen_t size = sizeof problem;
+    if (fd < 0)
+        return -1;
+    if ((connect(fd, to, length) == 0 || errno == EINPROGRESS) && wait_for(fd, POLLOUT, end_ns) &&
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &size) == 0 && problem == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* What comes in answer, up to size - 1 bytes; false on any failure. */
+static bool ask(int fd, int64_t end_ns, char *answer, size_t size)
+{
     if (send(fd, question, sizeof question - 1, MSG_NOSIGNAL) != (ssize_t)sizeof question - 1)
         return false;
     size_t used = 0;
@@ -160,21 +188,60 @@ static bool ask(int fd, const struct addrinfo *to, int64_t end_ns, char *answer,
     return true;
 }
 
-int daemon_address_probe(const struct daemon_address *a, struct err *e)
+static int judge(bool answered, const char *answer, const char *name, struct err *e)
 {
-    char answer[16] = "", name[256];
-    show(a->host, a->port, name, sizeof name);
-    struct addrinfo *found = resolve(a, false, e);
-    if (!found)
-        return -1;
-    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    bool answered = fd >= 0 && ask(fd, found, clock_ns() + 3000000000, answer, sizeof answer);
-    if (fd >= 0)
-        close(fd);
-    freeaddrinfo(found);
     if (!answered)
         return err_fail(e, ERR_IO, name, "gives no answer");
     if (strncmp(answer, "HTTP/1.1 200 ", 13) != 0)
         return err_fail(e, ERR_IO, name, "is not ready: \"%.12s\"", answer);
     return 0;
+}
+
+static bool is_loopback(const struct sockaddr *a)
+{
+    if (a->sa_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr) >> 24 == 127;
+    return a->sa_family == AF_INET6 &&
+           IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)a)->sin6_addr);
+}
+
+int daemon_address_probe(const struct daemon_address *a, struct err *e)
+{
+    char answer[16] = "", name[256];
+    const int64_t end_ns = clock_ns() + 3000000000;
+    show(a->host, a->port, name, sizeof name);
+    struct addrinfo *found = resolve(a, false, e);
+    if (!found)
+        return -1;
+    int fd = connect_by(found->ai_addr, found->ai_addrlen, end_ns);
+    bool reached = fd >= 0, plain = reached && ask(fd, end_ns, answer, sizeof answer);
+    bool answered = plain && strncmp(answer, "HTTP/", 5) == 0;
+    if (reached)
+        close(fd);
+    if (reached && !answered && !is_loopback(found->ai_addr)) {
+        freeaddrinfo(found);
+        return err_fail(e, ERR_IO, name,
+                        "does not answer plain HTTP; TLS is asked on loopback only: give a "
+                        "loopback address or the path of the admin socket");
+    }
+    if (reached && !answered && (fd = connect_by(found->ai_addr, found->ai_addrlen, end_ns)) >= 0) {
+        answered = tls_ask(fd, end_ns, question, answer, sizeof answer);
+        close(fd);
+    }
+    freeaddrinfo(found);
+    return judge(answered, answer, name, e);
+}
+
+int daemon_address_probe_unix(const char *path, struct err *e)
+{
+    char answer[16] = "";
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    const int64_t end_ns = clock_ns() + 3000000000;
+    if (unix_name(path, &name, e) != 0)
+        return -1;
+    int fd = connect_by((const struct sockaddr *)&name, sizeof name, end_ns);
+    bool answered = fd >= 0 && ask(fd, end_ns, answer, sizeof answer);
+    if (fd >= 0)
+        close(fd);
+    return judge(answered, answer, path, e);
 }

@@ -20,7 +20,10 @@ int daemon_address_listen(const struct daemon_address *a, char *shown, size_t si
  * replaced. */
 int daemon_address_listen_unix(const char *path, struct err *e);
 
-/* GET /readyz with a time limit of three seconds in all: 0 when the answer is 200. */
+/* GET /readyz with a time limit of three seconds in all: 0 when the answer is 200. Where plain HTTP
+ * is not answered and the address is on loopback, by TLS, whose certificate is not looked at. */
 int daemon_address_probe(const struct daemon_address *a, struct err *e);
+/* The same of the admin socket at `path`. */
+int daemon_address_probe_unix(const char *path, struct err *e);
 
 #endif

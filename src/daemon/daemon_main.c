@@ -15,6 +15,7 @@
 #include "base_cpu.h"
 #include "base_file.h"
 #include "daemon_address.h"
+#include "daemon_check.h"
 #include "daemon_models.h"
 #include "daemon_notify.h"
 #include "daemon_options.h"
@@ -36,7 +37,6 @@
 #include <unistd.h>
 
 #define BODY_MAX ((size_t)1 << 20)
-#define PEM_MAX ((size_t)1 << 20)
 #define SPARE_FILES 64   /* descriptors for everything but connections */
 #define LOG_FLUSH_MS 300 /* for the last lines, at the end */
 enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_BAD_INPUT = 2 };
@@ -154,17 +154,6 @@ static void fit_connections(struct daemon_config *c)
     c->connections = room;
 }
 
-/* Certificate and key as text; both stay empty without TLS. */
-static int read_pem(const struct daemon_config *c, struct buf *certificate, struct buf *key,
-                    struct err *e)
-{
-    buf_init(certificate, PEM_MAX);
-    buf_init(key, PEM_MAX);
-    if (!c->tls_certificate[0])
-        return 0;
-    return file_read(c->tls_certificate, certificate, e) != 0 ? -1 : file_read(c->tls_key, key, e);
-}
-
 static int open_sockets(const struct daemon_config *c, char *shown, size_t size, int *admin,
                         struct err *e)
 {
@@ -227,8 +216,8 @@ static int start(struct pfgmd *d, struct err *e)
     char shown[256];
     int admin;
     if (daemon_address_parse(c->listen, &address, e) != 0 ||
-        read_pem(c, &d->certificate, &d->key, e) != 0)
-        return EXIT_BAD_INPUT;
+        daemon_check_tls(c, &d->certificate, &d->key, e) != 0)
+        return daemon_check_exit_code(e);
     d->signals = take_signals(e);
     if (d->signals < 0 || log_start(e) != 0)
         return EXIT_FAILED;
@@ -268,31 +257,36 @@ static int start(struct pfgmd *d, struct err *e)
     return daemon_models_load(&d->models, e) == 0 ? EXIT_STOPPED : EXIT_FAILED;
 }
 
-/* The files of keys and of the links' secret are read into the void. */
-static int check_secrets(const struct daemon_config *c, struct err *e)
-{
-    struct http_keys keys;
-    struct http_links links;
-    http_keys_init(&keys);
-    http_links_init(&links, c->link_lifetime);
-    int bad = (c->keys[0] && http_keys_read(&keys, c->keys, e) != 0) ||
-              http_links_read(&links, c->link_secret, e) != 0;
-    http_keys_clear(&keys);
-    http_links_clear(&links);
-    return bad ? -1 : 0;
-}
-
 /* What may change while the daemon runs, but for the models. Everything is read and checked before
  * anything is changed. */
+static bool same_bytes(const struct buf *a, const struct buf *b)
+{
+    return a->length == b->length && memcmp(a->data, b->data, a->length) == 0;
+}
+
+/* A new pair is for new connections; the same one changes nothing. */
+static int take_pair(struct pfgmd *d, struct buf *certificate, struct buf *key, struct err *e)
+{
+    if (!d->certificate.length || !certificate->length ||
+        (same_bytes(certificate, &d->certificate) && same_bytes(key, &d->key)))
+        return 0;
+    if (http_server_reload_tls(d->server, (const char *)certificate->data, (const char *)key->data,
+                               e) != 0)
+        return -1;
+    const struct buf old[2] = {d->certificate, d->key};
+    d->certificate = *certificate;
+    d->key = *key;
+    *certificate = old[0];
+    *key = old[1];
+    return 0;
+}
+
 static int read_again(struct pfgmd *d, struct daemon_options *fresh, struct err *e)
 {
     struct buf certificate = {0}, key = {0};
     int bad = daemon_options_read(fresh, d->argc, d->argv, e) != 0 ||
-              read_pem(&fresh->config, &certificate, &key, e) != 0 ||
-              check_secrets(d->config, e) != 0;
-    if (!bad && d->certificate.length && certificate.length)
-        bad = http_server_reload_tls(d->server, (const char *)certificate.data,
-                                     (const char *)key.data, e);
+              daemon_check_tls(&fresh->config, &certificate, &key, e) != 0 ||
+              daemon_check_secrets(d->config, e) != 0 || take_pair(d, &certificate, &key, e) != 0;
     buf_free(&certificate);
     buf_free(&key);
     return bad || http_server_reload_keys(d->server, e) != 0
@@ -404,6 +398,7 @@ static int serve(struct pfgmd *d)
                              {.fd = d->models.done, .events = POLLIN},
                              {.fd = d->called, .events = POLLIN}};
     const int alive_ms = daemon_notify_interval_ms();
+    bool swept = true;
     for (;;) {
         struct err e = {0};
         uint64_t calls;
@@ -411,11 +406,13 @@ static int serve(struct pfgmd *d)
             daemon_notify_loading("models");
         if (http_server_alive(d->server))
             daemon_notify_alive();
-        int wait_ms = d->loading && (alive_ms < 0 || alive_ms > 5000) ? 5000 : alive_ms;
+        const int most_ms = !swept ? 1000 : d->loading ? 5000 : -1;
+        int wait_ms = most_ms >= 0 && (alive_ms < 0 || alive_ms > most_ms) ? most_ms : alive_ms;
         if (poll(watch, 3, wait_ms) < 0 && errno != EINTR) {
             log_line(LOG_ERROR, "poll: %s", strerror(errno));
             return EXIT_FAILED;
         }
+        swept = !http_server_sweep(d->server);
         if (watch[2].revents & POLLIN && read(d->called, &calls, sizeof calls) < 0)
             log_line(LOG_ERROR, "a call cannot be read: %s", strerror(errno));
         if (next_stop_signal(d) || atomic_load(&d->drain_wanted)) {
@@ -425,10 +422,12 @@ static int serve(struct pfgmd *d)
         if (watch[1].revents & POLLIN) {
             daemon_models_join(&d->models);
             if (d->loading && finish_loading(d) != 0)
-                return EXIT_BAD_INPUT;
+                return daemon_check_exit_code(&d->models.error);
         }
-        if (d->hangup && !d->models.running)
+        if (d->hangup && !d->models.running) {
             hang_up(d);
+            swept = false;
+        }
         if (!d->models.running && daemon_models_reload(&d->models, &e) != 0)
             fail_line(&e);
     }
@@ -472,6 +471,8 @@ static int run(struct daemon_config *config, int argc, char **argv)
 static int probe(const char *text, struct err *e)
 {
     struct daemon_address address;
+    if (text[0] == '/')
+        return daemon_address_probe_unix(text, e) == 0 ? EXIT_STOPPED : EXIT_FAILED;
     if (daemon_address_parse(text, &address, e) != 0)
         return EXIT_BAD_INPUT;
     return daemon_address_probe(&address, e) == 0 ? EXIT_STOPPED : EXIT_FAILED;
@@ -479,21 +480,8 @@ static int probe(const char *text, struct err *e)
 
 static int check(const struct daemon_config *config, struct err *e)
 {
-    struct daemon_address address;
-    if (daemon_address_parse(config->listen, &address, e) != 0)
-        return EXIT_BAD_INPUT;
-    for (size_t i = 0; i < config->model_count; i++)
-        if (access(config->models[i].path, R_OK) != 0) {
-            err_fail_errno(e, errno, config->models[i].path, "read the model");
-            return EXIT_BAD_INPUT;
-        }
-    struct buf certificate, key;
-    int bad = read_pem(config, &certificate, &key, e);
-    buf_free(&certificate);
-    buf_free(&key);
-    bad = bad || check_secrets(config, e) != 0;
-    if (bad)
-        return EXIT_BAD_INPUT;
+    if (daemon_check(config, e) != 0)
+        return daemon_check_exit_code(e);
     printf("the settings are good: %zu models, listening on %s\n", config->model_count,
            config->listen);
     return EXIT_STOPPED;
@@ -512,6 +500,7 @@ int main(int argc, char **argv)
             hold_signals(SIG_UNBLOCK);
         log_set_level(options.config.log_level);
         log_set_format(options.config.log_format);
+        daemon_options_warn(&options);
         switch (options.action) {
         case DAEMON_RUN:
             code = run(&options.config, argc, argv);

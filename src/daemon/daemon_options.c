@@ -43,13 +43,17 @@ const char daemon_usage[] =
     "  --public-metrics on|off  /metrics on the public listener too (on)\n"
     "  --log-level L          error, warn, info or debug (info)\n"
     "  --log-format F         text or json, one line a message either way (text)\n"
-    "  --check-config         read the settings, say whether they are good, and exit\n"
-    "  --health ADDRESS:PORT  ask a running pfgmd whether it is ready; exit 0 when it is\n"
-    "  --version, --help\n"
+    "  --check-config         read the settings and what they name, say whether\n"
+    "                         they are good, and exit\n"
+    "  --health ADDRESS:PORT  ask a running pfgmd whether it is ready; exit 0 when it is;\n"
+    "                         on loopback by HTTP or HTTPS, or /PATH of its admin socket\n"
+    "  -V, --version, -h, --help\n"
     "\n"
-    "PFGMD_KEY in the environment sets what --key does, between the file and the flags.\n"
+    "In the environment PFGMD_N_MAX=8 does what --n-max 8 does, and so for every setting;\n"
+    "flags win over the environment, the environment wins over the file.\n"
     "SIGHUP reads settings, keys, certificate and models again; SIGTERM finishes and stops.\n"
-    "Exit: 0 stopped as asked, 1 failed (port taken …), 2 bad settings or checkpoint.\n";
+    "Exit: 0 stopped as asked, 1 failed (port taken …), 2 bad settings or checkpoint,\n"
+    "130 or 143 a second SIGINT or SIGTERM.\n";
 
 /* One flag: its key with '_' for '-', and its value. */
 struct flag {
@@ -61,6 +65,10 @@ struct flag {
 static int next_flag(int argc, char **argv, int *at, struct flag *f, struct err *e)
 {
     const char *text = argv[*at];
+    if (strcmp(text, "-h") == 0)
+        text = "--help";
+    else if (strcmp(text, "-V") == 0)
+        text = "--version";
     if (strncmp(text, "--", 2) != 0 || !text[2])
         return err_fail(e, ERR_INPUT, text, "is not a flag; see pfgmd --help");
     size_t length = strcspn(text + 2, "=");
@@ -111,24 +119,54 @@ static bool is_action(struct daemon_options *o, const struct flag *f)
     return true;
 }
 
-/* PFGMD_KEY in the environment: over the file, under the flags. */
+/* What Kubernetes and Docker put into the environment for a service or container whose name begins
+ * with "pfgmd": PFGMD_SERVICE_HOST, PFGMD_PORT=tcp://10.0.0.1:8080, PFGMD_PORT_8080_TCP_ADDR … */
+static bool is_service_link(const char *key, const char *value)
+{
+    static const char *const inner[] = {"_tcp", "_udp", "_sctp"};
+    const char *port = strstr(key, "port_");
+    const size_t length = strlen(key);
+    if (strstr(value, "://") && length >= 4 && strcmp(key + length - 4, "port") == 0)
+        return true;
+    if (strstr(key, "service_host") || strstr(key, "service_port"))
+        return true;
+    for (size_t digits = port ? strspn(port + 5, "0123456789") : 0, i = 0; digits && i < 3; i++)
+        if (strncmp(port + 5 + digits, inner[i], strlen(inner[i])) == 0)
+            return true;
+    return strcmp(key, "name") == 0 || strncmp(key, "env_", 4) == 0;
+}
+
+static void note_ignored(struct daemon_options *o, const char *name)
+{
+    const size_t used = strlen(o->ignored);
+    snprintf(o->ignored + used, sizeof o->ignored - used, "%s%s", used ? " " : "", name);
+}
+
+void daemon_options_warn(const struct daemon_options *o)
+{
+    if (o->ignored[0])
+        log_line(LOG_WARN, "passed over in the environment, as no setting has that name: %s",
+                 o->ignored);
+}
+
+/* PFGMD_N_MAX in the environment is n_max: over the file, under the flags. Names that are no
+ * setting may be anybody's, so they do not end the start. */
 static int apply_environment(struct daemon_options *o, struct err *e)
 {
     for (char **at = environ; *at; at++) {
         char key[64], where[80];
         const char *equals = strchr(*at, '=');
-        if (!equals || strncmp(*at, "PFGMD_", 6) != 0 || equals - *at - 6 >= (int)sizeof key)
+        if (!equals || strncmp(*at, "PFGMD_", 6) != 0)
             continue;
-        size_t length = (size_t)(equals - *at) - 6;
-        for (size_t i = 0; i < length; i++)
-            key[i] = (char)tolower((unsigned char)(*at)[6 + i]);
-        key[length] = '\0';
+        snprintf(key, sizeof key, "%.*s", (int)(equals - *at - 6), *at + 6);
+        for (char *c = key; *c; c++)
+            *c = (char)tolower((unsigned char)*c);
         snprintf(where, sizeof where, "%.*s", (int)(equals - *at), *at);
-        if (strcmp(key, "config") == 0)
+        if (strcmp(key, "config") == 0 || is_service_link(key, equals + 1))
             continue;
         if (!daemon_config_has(key))
-            return err_fail(e, ERR_INPUT, where, "is not a setting; see pfgmd --help");
-        if (daemon_config_set(&o->config, key, equals + 1, where, e) != 0)
+            note_ignored(o, where);
+        else if (daemon_config_set(&o->config, key, equals + 1, where, e) != 0)
             return -1;
     }
     return 0;

@@ -2,11 +2,12 @@
  *
  * A new certificate cannot be given to a daemon of the library. So a second daemon is started on
  * the same socket, the first one stops listening, and the connections that it has end on it; it is
- * stopped when it has none left, or with the server. */
+ * stopped when it has none left (http_server_sweep), or with the server. */
 #include "http_server.h"
 
 #include "base_cpu.h"
 #include "base_log.h"
+#include "base_tls.h"
 #include "http_exchange.h"
 
 #include <assert.h>
@@ -21,8 +22,6 @@
 #define SERVER_MAGIC 0x70fe4001u
 #define CONNECTION_MEMORY 32768
 #define ADMIN_CONNECTIONS 64
-/* Forward secrecy and nothing that is known to be broken. */
-#define TLS_PRIORITIES "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
 struct http_server {
     unsigned magic;
@@ -284,12 +283,16 @@ static unsigned open_connections(const struct http_listener *l)
     return info ? info->num_connections : 0;
 }
 
-/* Ends daemons that listen no more and have no connection left. */
-static void sweep(struct http_server *s, const struct http_listener *current)
+bool http_server_sweep(struct http_server *s)
 {
+    bool left = false;
+    /* The first public one listens; what comes behind it does no more. */
+    const struct http_listener *current = s->listeners;
     for (struct http_listener **link = &s->listeners; *link;) {
         struct http_listener *l = *link;
-        if (l == current || l->where == HTTP_ADMIN || open_connections(l) > 0) {
+        const bool retired = l != current && l->where == HTTP_PUBLIC;
+        if (!retired || open_connections(l) > 0) {
+            left = left || retired;
             link = &l->next;
             continue;
         }
@@ -297,6 +300,7 @@ static void sweep(struct http_server *s, const struct http_listener *current)
         MHD_stop_daemon(l->daemon);
         free(l);
     }
+    return left;
 }
 
 int http_server_reload_tls(struct http_server *s, const char *certificate, const char *key,
@@ -315,7 +319,8 @@ int http_server_reload_tls(struct http_server *s, const char *certificate, const
     MHD_socket listening = MHD_quiesce_daemon(old->daemon);
     if (listening != MHD_INVALID_SOCKET)
         close(listening);
-    sweep(s, l);
+    /* Not swept at once: a thread may hold a connection that it has accepted and not yet counted.
+     */
     return 0;
 }
 

@@ -61,6 +61,9 @@ int http_server_reload_links(struct http_server *s, struct err *e);
  * not take it, and the old one stays. Only with TLS from the start. */
 int http_server_reload_tls(struct http_server *s, const char *certificate, const char *key,
                            struct err *e);
+/* Ends what served an older certificate and has no connection left; true while there is more of it.
+ * To be called again about a second later then, on the thread of reload_tls. */
+bool http_server_sweep(struct http_server *s);
 /* Not ready any more, but work is still taken. */
 void http_server_leave(struct http_server *s);
 /* Refuses new work from now on. */

@@ -1,0 +1,74 @@
+/* Files are read into the void here: what the server keeps of them it reads itself. Between the two
+ * a file may change, and then the server's own verdict counts. */
+#include "daemon_check.h"
+
+#include "base_file.h"
+#include "base_tls.h"
+#include "ckpt_description.h"
+#include "daemon_address.h"
+#include "http_keys.h"
+#include "http_link.h"
+
+#include <stdlib.h>
+
+#define PEM_MAX ((size_t)1 << 20)
+
+int daemon_check_tls(const struct daemon_config *c, struct buf *certificate, struct buf *key,
+                     struct err *e)
+{
+    buf_init(certificate, PEM_MAX);
+    buf_init(key, PEM_MAX);
+    if (!c->tls_certificate[0])
+        return 0;
+    if (file_read(c->tls_certificate, certificate, e) != 0 || file_read(c->tls_key, key, e) != 0)
+        return -1;
+    return tls_check_pair(certificate, c->tls_certificate, key, c->tls_key, e);
+}
+
+int daemon_check_secrets(const struct daemon_config *c, struct err *e)
+{
+    struct http_keys keys;
+    struct http_links links;
+    http_keys_init(&keys);
+    http_links_init(&links, c->link_lifetime);
+    int bad = (c->keys[0] && http_keys_read(&keys, c->keys, e) != 0) ||
+              http_links_read(&links, c->link_secret, e) != 0;
+    http_keys_clear(&keys);
+    http_links_clear(&links);
+    return bad ? -1 : 0;
+}
+
+/* The header of a checkpoint, without its weights. */
+static int check_model(const char *path, struct err *e)
+{
+    struct err own = {0};
+    struct ckpt_description description = {0};
+    struct ckpt_file *f = ckpt_file_open(path, e);
+    if (!f)
+        return -1;
+    int result = ckpt_description_read(f, &description, &own);
+    ckpt_description_clear(&description);
+    ckpt_file_close(f);
+    return result == 0
+               ? 0
+               : err_fail(e, own.code, path, "%s%s%s", own.at, own.at[0] ? ": " : "", own.text);
+}
+
+int daemon_check(const struct daemon_config *c, struct err *e)
+{
+    struct daemon_address address;
+    struct buf certificate, key;
+    if (daemon_address_parse(c->listen, &address, e) != 0)
+        return -1;
+    int bad = daemon_check_tls(c, &certificate, &key, e);
+    buf_free(&certificate);
+    buf_free(&key);
+    for (size_t i = 0; i < c->model_count && !bad; i++)
+        bad = check_model(c->models[i].path, e);
+    return bad ? -1 : daemon_check_secrets(c, e);
+}
+
+int daemon_check_exit_code(const struct err *e)
+{
+    return e->code == ERR_MEMORY || e->code == ERR_INTERNAL ? EXIT_FAILURE : 2;
+}

@@ -74,7 +74,8 @@ export declare class Client {
   /** Latents of PNGs, one or several. */
   encode(images: Uint8Array | Iterable<Uint8Array>, fields?: EncodeFields, options?: Options): Promise<Latent[]>;
   decode(latents: Uint8Array | Latent | Iterable<Uint8Array | Latent>, fields?: DecodeFields, options?: Options): Promise<Image[]>;
-  /** Images along the great circle between the ends' latents, both ends among them. */
+  /** Images along the great circle between the ends' latents, both ends among them. An end of a seed is that image, its
+   *  class included: two of two classes need class. */
   interpolate(a: End, b: End, fields?: InterpolateFields, options?: Options): Promise<Image[]>;
   likelihood(images: Uint8Array | Iterable<Uint8Array>, fields?: LikelihoodFields, options?: Options): Promise<Likelihood[]>;
   /** uint8 [n,H,W,C] or [n,H,W], or floats [n,C,H,W] in data scale, to float32 [n,C,H,W]. */

@@ -20,12 +20,13 @@ static const char help[] =
     "their norms in even steps. Both ends are among the images.\n"
     "\n"
     "  --between A B     two pictures, which are encoded first (rk45 at 1e-5)\n"
-    "  --seeds A,B       the images of index 0 of two seeds\n"
+    "  --seeds A,B       the images of index 0 of two seeds, with the class that both draw\n"
     "  --latents FILE    two latents, as pfgm encode writes them\n"
     "  --steps K         images, the ends included (10)\n"
     "  --solver METHOD --solver-steps N --schedule GRID --rtol R --atol A --max-nfe N\n"
     "                    of the way down, as those of pfgm sample (the model's own)\n"
-    "  --class C         a class of the model, by name or number; none: of all data (default)\n"
+    "  --class C         a class of the model, by name or number; none: of all data (default,\n"
+    "                    unless the ends are seeds, which must draw one class)\n"
     "  --kernel K        auto (default), c, avx2, avx512, amx\n"
     "  --precision P     auto (default: bf16x3 with AMX, else f32), f32, bf16x3, bf16\n"
     "  --workers W       threads (as many as the machine gives)\n"
@@ -66,6 +67,17 @@ static int read_ends(const struct cli_flow_options *o, const struct model *m,
     if (!ends->values)
         return err_fail_memory(e, 2 * d * sizeof *ends->values);
     ends->n = 2;
+    struct engine_class class = {.rule = ENGINE_CLASS_NONE};
+    const struct engine_end seeds[2] = {{.seed = o->seeds[0]}, {.seed = o->seeds[1]}};
+    struct err own = {0};
+    if (!o->class && engine_class_between(m, seeds, &class, &own) != 0)
+        return err_fail(e, own.code, "--class", "%s", own.text);
+    if (class.rule == ENGINE_CLASS_GIVEN) {
+        ends->labels = malloc(2 * sizeof *ends->labels);
+        if (!ends->labels)
+            return err_fail_memory(e, 2 * sizeof *ends->labels);
+        ends->labels[0] = ends->labels[1] = class.label;
+    }
     for (size_t i = 0; i < 2; i++)
         model_prior_draw(m, &solver, 1.0, o->seeds[i], 0, ends->values + i * d);
     return 0;
@@ -102,6 +114,13 @@ static int lay_way(const struct model *m, const struct cli_points *ends, size_t 
     if (!way->values)
         return err_fail_memory(e, frames * d * sizeof *way->values);
     way->n = frames;
+    if (ends->labels) { /* of the images of seeds */
+        way->labels = malloc(frames * sizeof *way->labels);
+        if (!way->labels)
+            return err_fail_memory(e, frames * sizeof *way->labels);
+        for (size_t i = 0; i < frames; i++)
+            way->labels[i] = ends->labels[0];
+    }
     for (size_t i = 0; i < frames; i++) /* by the seed that the daemon takes where none is given */
         field_circle_between(d, ends->values, ends->values + d, (double)i / (double)(frames - 1), 0,
                              way->values + i * d);

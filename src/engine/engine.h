@@ -100,6 +100,18 @@ struct engine_class {
 int engine_class_parse(const struct model *m, const char *word, struct engine_class *out,
                        struct err *e);
 
+/* Where images between two begin and end. */
+struct engine_end {
+    enum { ENGINE_END_SEED, ENGINE_END_IMAGE, ENGINE_END_LATENT } kind;
+    uint64_t seed, index; /* of ENGINE_END_SEED: that image, the class that it draws included */
+};
+/* The class of images between two ends where none is named: that of the ends that are seeds, which
+ * an image takes over, since what is encoded and decoded in one class comes back. None without such
+ * ends. ERR_INPUT, `at` "class", where they are of two classes, or the other is a latent, which
+ * does not say of which class it is. */
+int engine_class_between(const struct model *m, const struct engine_end ends[2],
+                         struct engine_class *out, struct err *e);
+
 /* ERR_INPUT, `at` "class", for one that the model does not have. */
 int engine_class_check(const struct model *m, const struct engine_class *class, struct err *e);
 

@@ -38,6 +38,37 @@ int engine_class_parse(const struct model *m, const char *word, struct engine_cl
     return model_label_find(m, word, &out->label, e);
 }
 
+static int32_t draw_label(const struct model *m, uint64_t seed, uint64_t index)
+{
+    return (int32_t)rng_below(seed, index, RNG_CLASS, (uint64_t)model_label_count(m));
+}
+
+int engine_class_between(const struct model *m, const struct engine_end ends[2],
+                         struct engine_class *out, struct err *e)
+{
+    static const char remedy[] = "name one for all images from end to end, or none (of all data)";
+    char *const *names = model_description(m)->labels;
+    int32_t label[2];
+    *out = (struct engine_class){.rule = ENGINE_CLASS_NONE};
+    if (model_label_count(m) == 0)
+        return 0;
+    for (int i = 0; i < 2; i++)
+        label[i] = ends[i].kind == ENGINE_END_SEED ? draw_label(m, ends[i].seed, ends[i].index)
+                                                   : MODEL_LABEL_NONE;
+    const int first = label[0] == MODEL_LABEL_NONE;
+    if (label[first] == MODEL_LABEL_NONE)
+        return 0;
+    if (ends[!first].kind == ENGINE_END_LATENT)
+        return err_fail(e, ERR_INPUT, "class",
+                        "one end is of the class \"%s\", and a latent does not say its own: %s",
+                        names[label[first]], remedy);
+    if (ends[!first].kind == ENGINE_END_SEED && label[0] != label[1])
+        return err_fail(e, ERR_INPUT, "class", "the ends are of two classes, \"%s\" and \"%s\": %s",
+                        names[label[0]], names[label[1]], remedy);
+    *out = (struct engine_class){ENGINE_CLASS_GIVEN, label[first]};
+    return 0;
+}
+
 int32_t engine_order_label(const struct engine_order *order, uint64_t index)
 {
     const uint64_t count = (uint64_t)model_label_count(order->model->model);
@@ -45,7 +76,7 @@ int32_t engine_order_label(const struct engine_order *order, uint64_t index)
         return MODEL_LABEL_NONE;
     switch (order->class.rule) {
     case ENGINE_CLASS_DRAWN:
-        return (int32_t)rng_below(order->seed, index, RNG_CLASS, count);
+        return draw_label(order->model->model, order->seed, index);
     case ENGINE_CLASS_GIVEN:
         return order->class.label;
     case ENGINE_CLASS_EACH:

@@ -219,16 +219,19 @@ static int read_images(const struct http_request *q, const struct http_work *wor
     return bad;
 }
 
-/* One end into ends [d]: {"seed", "index"}, {"latent"} or {"image"}, which is to be encoded. */
+/* One end into ends [d]: {"seed", "index"}, {"latent"} or {"image"}, which is to be encoded; what
+ * it is, into `what`. */
 static int read_end(const json_t *end, size_t i, const struct model *m,
                     const struct model_solver *solver, struct http_flow *flow,
-                    struct http_problem *p)
+                    struct engine_end *what, struct http_problem *p)
 {
     const json_t *seed = json_object_get(end, "seed"), *index = json_object_get(end, "index"),
                  *image = json_object_get(end, "image"), *latent = json_object_get(end, "latent");
     double *out = flow->ends + i * model_dimension(m);
-    uint64_t seed_value = 0, index_value = 0;
     char pointer[64];
+    *what = (struct engine_end){.kind = image    ? ENGINE_END_IMAGE
+                                        : latent ? ENGINE_END_LATENT
+                                                 : ENGINE_END_SEED};
     snprintf(pointer, sizeof pointer, "/between/%zu", i);
     if (!seed + !image + !latent != 2 || (index && !seed) ||
         json_object_size(end) != (index ? 2 : 1)) {
@@ -242,14 +245,14 @@ static int read_end(const json_t *end, size_t i, const struct model *m,
         return image ? http_points_png_text(m, image, i, (struct model_scale){0}, pointer, out, p)
                      : http_points_latent_text(m, latent, pointer, out, p);
     }
-    if (!http_order_uint64(seed, &seed_value) ||
-        (index && !http_order_uint64(index, &index_value))) {
+    if (!http_order_uint64(seed, &what->seed) ||
+        (index && !http_order_uint64(index, &what->index))) {
         http_problem_point(p, pointer,
                            "seed and index must be integers from 0, or strings of decimal digits "
                            "up to \"18446744073709551615\"");
         return -1;
     }
-    model_prior_draw(m, solver, 1.0, seed_value, index_value, out);
+    model_prior_draw(m, solver, 1.0, what->seed, what->index, out);
     return 0;
 }
 
@@ -294,11 +297,14 @@ static int encode_first(struct http_app *app, struct http_flow *flow, struct eng
     return 0;
 }
 
-static int begin_interpolation(struct http_app *app, struct http_flow *flow,
+static int begin_interpolation(struct http_app *app, struct http_work *work,
                                struct engine_order *out, struct http_problem *p)
 {
+    struct http_flow *flow = &work->flow;
     const struct model *m = engine_model_get(out->model);
     const size_t d = model_dimension(m);
+    struct engine_end ends[2];
+    struct err e = {0};
     flow->ends = calloc(2 * d, sizeof *flow->ends);
     if (!flow->ends) {
         http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
@@ -306,9 +312,14 @@ static int begin_interpolation(struct http_app *app, struct http_flow *flow,
     }
     int bad = 0;
     for (size_t i = 0; i < 2; i++)
-        bad |= read_end(json_array_get(flow->given, i), i, m, &out->solver, flow, p);
+        bad |= read_end(json_array_get(flow->given, i), i, m, &out->solver, flow, ends + i, p);
     if (bad)
         return -1;
+    if (work->order.class == HTTP_CLASS_ABSENT &&
+        engine_class_between(m, ends, &out->class, &e) != 0) {
+        http_problem_point(p, "/class", "%s", e.text);
+        return -1;
+    }
     if (flow->encoded[0] || flow->encoded[1])
         return encode_first(app, flow, out, p);
     fill_way(flow, d, out->seed);
@@ -334,7 +345,7 @@ int http_flow_order(struct http_app *app, const struct http_request *q, struct h
         return -1;
     }
     if (flow->task == HTTP_TASK_INTERPOLATE)
-        return begin_interpolation(app, flow, out, p);
+        return begin_interpolation(app, work, out, p);
     if (read_images(q, work, m, p) != 0)
         return -1;
     if (flow->task == HTTP_TASK_DECODE) {

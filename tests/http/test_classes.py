@@ -167,7 +167,8 @@ class Classes(unittest.TestCase):
             self.assertEqual(told[0]["class"], label)
             if given is None:
                 self.assertEqual(up, self.flow("encode", images=[way[0]["b64"]]))
-                self.assertEqual(way, self.flow("interpolate", between=seeds, frames=2))
+                self.assertEqual(self.flow("interpolate", between=[{"image": w["b64"]} for w in way], frames=2),
+                                 self.flow("interpolate", between=[{"image": w["b64"]} for w in way], frames=2, **named))
             else:
                 self.assertNotEqual(up[0]["latent"], self.flow("encode", images=[way[0]["b64"]])[0]["latent"])
         answer = self.daemon.request("POST", "/v1/encode?class=3", base64.b64decode(way[0]["b64"]), {"Content-Type": "image/png"})
@@ -212,6 +213,58 @@ class Classes(unittest.TestCase):
             self.assertEqual(answer["data"][0].get("revised_prompt"), label)
             ours = self.daemon.images({"seed": 5, **({"class": label} if label else {})}).json()["images"][0]
             self.assertEqual(answer["data"][0]["sha256"], ours["sha256"])
+
+    def between(self, *ends, **fields):
+        return self.daemon.request("POST", "/v1/interpolate?format=npy", json.dumps({"between": ends, "frames": 3, **fields}))
+
+    def one(self, end, **fields):
+        return self.daemon.images({"seed": end["seed"], "first_index": end["index"], **fields}, accept="application/x-npy").body
+
+    def test_ends_of_an_interpolation_are_their_images_with_their_class(self):
+        """They were made without a class: none of the two was the image of its seed and index."""
+        drawn = [i["class"] for i in self.ask(n=16, seed=5)["images"]]
+        a, b = [i for i, c in enumerate(drawn) if c == drawn[0]][:2]
+        other = next(i for i, c in enumerate(drawn) if c != drawn[0])
+        a, b, other = [{"seed": 5, "index": i} for i in (a, b, other)]
+        size = 64
+        way = self.between(a, b)
+        self.assertEqual(way.status, 200, way.body)
+        self.assertEqual([way.body[-3 * size:-2 * size], way.body[-size:]], [self.one(e)[-size:] for e in (a, b)])
+        refused = self.between(a, other)
+        self.assertEqual(refused.status, 422)
+        (error,) = refused.json()["errors"]
+        self.assertEqual(error["pointer"], "/class")
+        for word in [NAMES[drawn[0]], NAMES[drawn[other["index"]]], "name one"]:
+            self.assertIn(word, error["detail"])
+        for fields in [{"class": None}, {"class": 1}]:
+            way = self.between(a, other, **fields)
+            self.assertEqual([way.body[-3 * size:-2 * size], way.body[-size:]],
+                             [self.one(e, **fields)[-size:] for e in (a, other)])
+        picture = {"image": self.ask(seed=5, first_index=other["index"])["images"][0]["b64"]}
+        told = self.daemon.request("POST", "/v1/interpolate", json.dumps({"between": [picture, a], "frames": 3})).json()
+        self.assertEqual([i["class"] for i in told["images"]], [drawn[0]] * 3)
+        latent = {"latent": self.daemon.request("POST", "/v1/encode", json.dumps({"images": [picture["image"]]}))
+                  .json()["images"][0]["latent"]}
+        refused = self.between(latent, a)
+        self.assertEqual((refused.status, refused.json()["errors"][0]["pointer"]), (422, "/class"))
+        for ends in [(latent, picture), (picture, picture), (latent, latent)]:
+            self.assertEqual(self.between(*ends).status, 200)
+
+    def test_the_command_line_has_the_same_ends(self):
+        seeds = {}
+        for seed in range(16):
+            seeds.setdefault(self.ask(seed=seed)["images"][0]["class"], []).append(seed)
+        same = next(s for s in seeds.values() if len(s) > 1)[:2]
+        apart = [s[0] for s in seeds.values()][:2]
+        with tempfile.TemporaryDirectory() as folder:
+            out = os.path.join(folder, "x.npy")
+            got = run(PFGM, "interpolate", self.model, "--seeds", "%d,%d" % tuple(same), "--steps", "3", "-o", out)
+            self.assertEqual(got.returncode, 0, got.stderr)
+            with open(out, "rb") as f:
+                self.assertEqual(f.read(), self.between(*[{"seed": s} for s in same]).body)
+            got = run(PFGM, "interpolate", self.model, "--seeds", "%d,%d" % tuple(apart), "-o", out)
+            self.assertEqual(got.returncode, 2)
+            self.assertRegex(got.stderr.decode(), "--class: the ends are of two classes.*name one")
 
     def prompt(self, prompt, **fields):
         return self.daemon.request("POST", "/v1/images/generations", json.dumps({"prompt": prompt, "seed": 5, **fields}))

@@ -39,7 +39,7 @@ test("latents there and back, between, and how likely", async () => {
   const [again, other] = await client.decode([latents[0], latents[1].npy]);
   assert.equal((await client.decode(latents[0]))[0].sha256, again.sha256);
   assert.notEqual(other.sha256, again.sha256);
-  const way = await client.interpolate({ seed: 2n ** 64n - 1n, index: 3 }, latents[1], { frames: 3 });
+  const way = await client.interpolate({ seed: 2n ** 64n - 1n, index: 3 }, latents[1], { frames: 3, class: null });
   assert.equal(way.length, 3);
   assert.equal((await client.interpolate(latents[0], latents[1].npy, { frames: 2 })).length, 2);
   const [told] = await client.likelihood(images[0].png, { seed: 2n ** 64n - 1n, solver: { rtol: 0.5, atol: 0.5 } });

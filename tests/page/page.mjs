@@ -136,6 +136,7 @@ const walked = (page, n) => page.waitForFunction(k => document.getElementById("w
 
 test("a slider leads from one seed to another, by the keyboard alone", async () => {
   const page = await open();
+  await page.selectOption("#class", "7"); // of any two seeds
   await page.focus("#a_seed");
   await page.keyboard.type("18446744073709551615");
   await page.keyboard.press("Tab");
@@ -197,8 +198,27 @@ test("the ends come out of the gallery", async () => {
   assert.deepEqual(page.complaints, []);
 });
 
+test("two seeds are their images, of one class, or the page says what to do", async () => {
+  const page = await open();
+  const drawn = (await (await fetch(address + "/v1/images", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ n: 12, seed: 42 }) })).json()).images;
+  const same = drawn.findIndex((i, k) => k > 0 && i.class === drawn[0].class), other = drawn.findIndex(i => i.class !== drawn[0].class);
+  for (const [id, value] of [["a_seed", "42"], ["b_seed", "42"], ["b_index", String(other)], ["frames", "3"]]) await page.fill("#" + id, value);
+  await page.click("#walk");
+  await page.locator("#way-status.bad").waitFor();
+  assert.match(await page.textContent("#way-status"), /^Class: the ends are of two classes, .* name one/);
+  await shot(page, "two-classes");
+  await page.fill("#b_index", String(same));
+  await page.click("#walk");
+  await walked(page, 3);
+  for (const [frame, k] of [[0, 0], [2, same]])
+    assert.deepEqual(await pixels(page, await page.evaluate(f => "data:image/png;base64," + way[f], frame)),
+      await pixels(page, "data:image/png;base64," + drawn[k].b64));
+  assert.equal(page.complaints.filter(c => !c.includes("422")).length, 0);
+});
+
 test("a way can be cancelled, and mistakes are told", async () => {
   const page = await open();
+  await page.selectOption("#class", "7");
   await page.fill("#a_seed", "1");
   await page.fill("#b_seed", "2");
   await page.evaluate(() => { const inner = wayOrder; window.wayOrder = wayOrder = () => Object.assign(inner(), { solver: { method: "euler", steps: 100000, max_nfe: 10000000 } }); });
@@ -430,6 +450,7 @@ for (const colorScheme of ["light", "dark"])
     const page = await open({ colorScheme, bypassCSP: true });
     await page.click("summary");
     await sample(page, 3);
+    await page.selectOption("#class", "7");
     await page.fill("#a_seed", "1");
     await page.fill("#b_seed", "2");
     await page.fill("#frames", "3");
@@ -444,6 +465,7 @@ for (const colorScheme of ["light", "dark"])
 test("a telephone's width holds it", async () => {
   const page = await open({ viewport: { width: 360, height: 740 } });
   await sample(page, 3);
+  await page.selectOption("#class", "7");
   await page.fill("#a_seed", "1");
   await page.fill("#b_seed", "2");
   await page.click("#walk");

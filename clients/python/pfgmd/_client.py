@@ -276,7 +276,8 @@ class Client:
         return self._numpy("/v1/decode", latents, query)
 
     def interpolate(self, a: End, b: End, frames: int = 10, **fields: Any) -> List[Image]:
-        """Images from one end to the other along the great circle between their latents, both ends among them."""
+        """Images from one end to the other along the great circle between their latents, both ends among them. An
+        end (seed, index) is that image, its class included: two of two classes need class_."""
         body = dict(body_of(fields), between=[end_of(a), end_of(b)], frames=frames)
         return images_of(json.loads(self._post("json", body, "/v1/interpolate")))
 

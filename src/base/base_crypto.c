@@ -164,6 +164,10 @@ int base64_read(struct buf *out, const char *text, size_t length, struct err *e)
         for (int k = 0; i % 4 == 3 && k < 3 && done < bytes; k++)
             to[done++] = (unsigned char)(bits >> (16 - 8 * k));
     }
+    /* or the same bytes would have several texts */
+    if ((bits & ((1u << 8 * padding) - 1)) != 0)
+        return err_fail(e, ERR_INPUT, "",
+                        "is no base64: its last character holds bits that no byte takes");
     out->length += bytes;
     return 0;
 }

@@ -31,7 +31,7 @@ int random_bytes(void *out, size_t length, struct err *e);
 /* Appends the padded base64 of `length` bytes, without line breaks. */
 int base64_append(struct buf *out, const void *data, size_t length, struct err *e);
 /* Appends the bytes that padded base64 stands for. ERR_INPUT for anything else: another character,
- * a blank, missing or misplaced padding. */
+ * a blank, missing or misplaced padding, or bits behind the last byte that are not 0. */
 int base64_read(struct buf *out, const char *text, size_t length, struct err *e);
 
 /* Sends bytes on an open TLS session (a gnutls_session_t), whose thread must be the caller's.

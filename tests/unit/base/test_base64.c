@@ -76,6 +76,26 @@ static void anything_else_is_refused(void **state)
     }
 }
 
+static void stray_bits_are_refused(void **state)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    (void)state;
+    for (int padding = 1; padding <= 2; padding++)
+        for (int digit = 0; digit < 64; digit++) {
+            char text[] = "Zm9v====";
+            struct buf b;
+            struct err e = {0};
+            for (int i = 4; i < 8 - padding; i++)
+                text[i] = digits[digit];
+            const bool stray = digit % (padding == 1 ? 4 : 16) != 0;
+            buf_init(&b, 100);
+            assert_int_equal(base64_read(&b, text, 8, &e), stray ? -1 : 0);
+            assert_int_equal(b.length, stray ? 0 : 6 - padding);
+            assert_int_equal(e.code, stray ? ERR_INPUT : ERR_NONE);
+            buf_free(&b);
+        }
+}
+
 static void the_buffers_limit_holds(void **state)
 {
     struct buf b;
@@ -90,9 +110,8 @@ static void the_buffers_limit_holds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_vectors_of_rfc_4648),
-        cmocka_unit_test(every_length_comes_back),
-        cmocka_unit_test(anything_else_is_refused),
+        cmocka_unit_test(the_vectors_of_rfc_4648),  cmocka_unit_test(every_length_comes_back),
+        cmocka_unit_test(anything_else_is_refused), cmocka_unit_test(stray_bits_are_refused),
         cmocka_unit_test(the_buffers_limit_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,45 +54,53 @@ static void write_number(double value, bool log, char out[32])
         snprintf(out, 32, "%.6g", fabs(value) < 1e-12 ? 0.0 : value);
 }
 
-struct ticks {
-    double at[64];
-    bool named[64];
-    int count;
-};
-
-static void find_ticks(const struct plot_axis *a, struct ticks *t)
+/* Powers of ten and their multiples, the names of which thin out with the range. */
+static void decade_ticks(const struct plot_axis *a, struct plot_ticks *t)
 {
-    t->count = 0;
-    if (a->log) {
-        int first = (int)floor(log10(a->low)), last = (int)ceil(log10(a->high));
-        for (int decade = first; decade <= last; decade++)
-            for (int k = 1; k < 10 && t->count < 64; k++) {
-                double value = k * pow(10.0, decade);
-                if (value < a->low * 0.9999 || value > a->high * 1.0001 ||
-                    (k > 1 && last - first > 6))
-                    continue;
-                t->at[t->count] = value;
-                t->named[t->count++] = k == 1 || (last - first <= 2 && (k == 2 || k == 5));
-            }
-        return;
-    }
+    int first = (int)floor(log10(a->low)), last = (int)ceil(log10(a->high));
+    for (int decade = first; decade <= last; decade++)
+        for (int k = 1; k < 10 && t->count < PLOT_TICKS_MAX; k++) {
+            double value = k * pow(10.0, decade);
+            if (value < a->low * 0.9999 || value > a->high * 1.0001 || (k > 1 && last - first > 6))
+                continue;
+            t->at[t->count] = value;
+            t->named[t->count] = k == 1 || (last - first <= 2 && (k == 2 || k == 5));
+            t->names += t->named[t->count++];
+        }
+}
+
+static void even_ticks(const struct plot_axis *a, struct plot_ticks *t)
+{
     double step = round_step(a->high - a->low);
-    for (double k = ceil(a->low / step - 1e-9); k * step <= a->high + 1e-9 * step && t->count < 64;
-         k += 1.0) {
+    for (double k = ceil(a->low / step - 1e-9);
+         k * step <= a->high + 1e-9 * step && t->count < PLOT_TICKS_MAX; k += 1.0) {
         t->at[t->count] = k * step;
         t->named[t->count++] = true;
+        t->names++;
     }
+}
+
+void plot_ticks_find(const struct plot_axis *a, struct plot_ticks *t)
+{
+    *t = (struct plot_ticks){.powers = a->log};
+    if (a->log)
+        decade_ticks(a, t);
+    if (t->names >= 2)
+        return;
+    /* a short piece of a logarithmic axis may hold no round number of that kind */
+    *t = (struct plot_ticks){0};
+    even_ticks(a, t);
 }
 
 static void draw_ticks(struct plot *p, const struct plot_panel *panel, bool upright)
 {
     const struct plot_axis *a = upright ? &panel->up : &panel->across;
     const double bottom = panel->y + panel->height;
-    struct ticks t;
+    struct plot_ticks t;
 
     if (a->bare)
         return;
-    find_ticks(a, &t);
+    plot_ticks_find(a, &t);
     for (int i = 0; i < t.count; i++) {
         char number[32];
         double place = 0.0, length = t.named[i] ? 4.0 : 2.5;
@@ -106,7 +114,7 @@ static void draw_ticks(struct plot *p, const struct plot_panel *panel, bool upri
         cairo_stroke(p->cairo);
         if (!t.named[i])
             continue;
-        write_number(t.at[i], a->log, number);
+        write_number(t.at[i], t.powers, number);
         if (upright)
             plot_words(p, panel->x - 6, place + 3, NUMBER_SIZE, PLOT_RIGHT, plot_grey(0.2), number);
         else

@@ -22,4 +22,15 @@ bool plot_place_up(const struct plot_panel *panel, double y, double *out);
 
 void plot_ink(struct plot *p, struct plot_colour colour);
 
+/* The ticks of an axis: at powers of ten and between them where it is logarithmic and two of them
+ * at least have names; else evenly, at round numbers. */
+#define PLOT_TICKS_MAX 64
+struct plot_ticks {
+    double at[PLOT_TICKS_MAX];
+    bool named[PLOT_TICKS_MAX];
+    int count, names;
+    bool powers; /* of ten */
+};
+void plot_ticks_find(const struct plot_axis *a, struct plot_ticks *out);
+
 #endif

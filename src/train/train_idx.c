@@ -8,6 +8,8 @@
 #include <string.h>
 #include <zlib.h>
 
+#define FIRST_ROOM ((size_t)1 << 20) /* bytes */
+
 struct idx {
     int rank;
     uint32_t shape[4];
@@ -22,10 +24,11 @@ bool train_idx_is(const void *data, size_t length)
                            (b[0] == 0 && b[1] == 0 && b[2] == 8 && b[3] >= 1 && b[3] <= 4));
 }
 
-/* All of `size` bytes, or an error that says what is missing. */
-static int read_exactly(gzFile f, void *out, size_t size, const char *path, struct err *e)
+/* All of `size` bytes into `out`, of which `done` are there, or an error that says what is missing.
+ */
+static int read_rest(gzFile f, void *out, size_t done, size_t size, size_t whole, const char *path,
+                     struct err *e)
 {
-    size_t done = 0;
     while (done < size) {
         unsigned piece = size - done < (1u << 30) ? (unsigned)(size - done) : 1u << 30;
         int got = gzread(f, (unsigned char *)out + done, piece);
@@ -34,8 +37,31 @@ static int read_exactly(gzFile f, void *out, size_t size, const char *path, stru
             return err_fail(e, ERR_INPUT, path, "cannot be unpacked: %s", gzerror(f, &code));
         }
         if (got == 0)
-            return err_fail(e, ERR_INPUT, path, "ends after %zu of %zu bytes", done, size);
+            return err_fail(e, ERR_INPUT, path, "ends after %zu of %zu bytes", done, whole);
         done += (size_t)got;
+    }
+    return 0;
+}
+
+static int read_exactly(gzFile f, void *out, size_t size, const char *path, struct err *e)
+{
+    return read_rest(f, out, 0, size, size, path, e);
+}
+
+/* The values that the head declares: memory grows with what is there, not with what is declared. */
+static int read_declared(gzFile f, struct idx *out, const char *path, struct err *e)
+{
+    size_t room = 0;
+    while (room < out->count || !out->values) {
+        size_t more = room < FIRST_ROOM ? FIRST_ROOM : 2 * room;
+        more = more < out->count ? more : out->count;
+        uint8_t *grown = realloc(out->values, more + 1);
+        if (!grown)
+            return err_fail_memory(e, more);
+        out->values = grown;
+        if (read_rest(f, out->values, room, more, out->count, path, e))
+            return -1;
+        room = more;
     }
     return 0;
 }
@@ -60,10 +86,7 @@ static int read_values(gzFile f, struct idx *out, int rank, const char *path, st
         if (!size_mul(out->count, out->shape[i], &out->count) || out->count > TRAIN_BYTES_MAX)
             return err_fail(e, ERR_LIMIT, path, "declares more than %zu GB", TRAIN_BYTES_MAX >> 30);
     }
-    out->values = malloc(out->count + 1);
-    if (!out->values)
-        return err_fail_memory(e, out->count);
-    if (read_exactly(f, out->values, out->count, path, e))
+    if (read_declared(f, out, path, e))
         return -1;
     return gzread(f, &rest, 1) == 0
                ? 0

@@ -164,9 +164,9 @@ static int read_archive(struct train_set *set, struct image_zip *z, const char *
         data = unpack(z, label_names, &label_length, &result, e);
     if (result == 0 && data) {
         size_t n = a.rank > 0 ? a.shape[0] : 0;
-        labels = calloc(n + 1, sizeof *labels);
-        result = labels ? image_npy_read(data, label_length, TRAIN_BYTES_MAX, path, &l, e)
-                        : err_fail_memory(e, n);
+        result = image_npy_read(data, label_length, TRAIN_BYTES_MAX, path, &l, e);
+        if (result == 0 && !(labels = calloc(l.count + 1, sizeof *labels)))
+            result = err_fail_memory(e, l.count);
         if (result == 0)
             result = read_labels(&l, n, labels, &classes, path, e);
     }

@@ -5,6 +5,7 @@ PFGM is the binary. Standard library only."""
 import io
 import json
 import os
+import resource
 import struct
 import subprocess
 import unittest
@@ -101,6 +102,16 @@ class Classes(Data):
         self.train(data, "none", "--config", self.small(conditional=False))
         os.rename(bad, self.path("set", "c" * 129).encode())
         self.refused(self.train(data, "run", "--config", self.small(), ok=False), "ccc", "129 bytes")
+
+    def test_memory_follows_what_a_file_holds_and_not_what_it_declares(self):
+        """64 bytes of IDX took 4.3 GB."""
+        data = self.write("a-idx3-ubyte", struct.pack(">IIII", 0x803, 0xffffffff, 1, 1) + bytes(48))
+
+        def little_memory():
+            resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+        with open(PFGM, "rb") as f:
+            options = {} if b"__asan_init" in f.read() else {"preexec_fn": little_memory}
+        self.refused(self.train(data, "run", ok=False, **options), "ends after 48 of 4294967295 bytes")
 
     def test_a_source_that_is_not_utf8_or_ends_in_a_slash(self):
         data = self.folders(["a", "b"])

@@ -6,7 +6,7 @@
 #ifndef BENCH_OPS_CASE_H
 #define BENCH_OPS_CASE_H
 
-#include "base_arena.h"
+#include "nn_case.h"
 #include "nn_tile.h"
 
 enum bench_op {
@@ -41,21 +41,12 @@ struct bench_way bench_way_of(enum nn_kernel kernel, enum nn_precision precision
 
 struct bench_case {
     const struct bench_shape *shape;
+    struct nn_case work;
     size_t images;
     double flop;  /* of a run: two for each multiply-add; 0 where memory decides */
     double bytes; /* of a run: each input, weight and output once */
-    float *out;
-    size_t out_count;        /* with its border, which stays zero */
-    float *canonical;        /* weights of a product; NULL for others */
-    float *packed, *scratch; /* for the way of the last bench_case_pack */
-    float *tiles;            /* its input in bf16 */
-    void *memory[8];
-    int memory_count;
-    struct nn_product product;
-    struct nn_norm_weights weights;
-    struct nn_norm norm;
-    struct nn_resample resample;
-    struct nn_attention attention;
+    float *out;   /* [out_count], with its border, which stays zero */
+    size_t out_count;
 };
 
 /* Makes the operands for `images` images. On failure nothing is left to close. */

@@ -90,29 +90,30 @@ static void test_kernels_split_alike(void **state)
 static void test_norm_writes_parts(void **state)
 {
     (void)state;
-    static const struct shape shapes[] = {
-        {NORM, 28, 24, 0, 0, 2, 3}, {NORM, 28, 24, 24, 0, 1, 3},   {NORM, 7, 20, 20, 0, 3, 1},
-        {NORM, 5, 4, 4, 0, 1, 0},   {NORM, 16, 256, 128, 0, 1, 3}, {NORM, 3, 16, 0, 0, 3, 2},
-        {NORM, 2, 56, 40, 0, 1, 1}};
+    static const struct nn_case_shape shapes[] = {
+        {NN_CASE_NORM, 28, 24, 0, 0, 2, 3},    {NN_CASE_NORM, 28, 24, 24, 0, 1, 3},
+        {NN_CASE_NORM, 7, 20, 20, 0, 3, 1},    {NN_CASE_NORM, 5, 4, 4, 0, 1, 0},
+        {NN_CASE_NORM, 16, 256, 128, 0, 1, 3}, {NN_CASE_NORM, 3, 16, 0, 0, 3, 2},
+        {NN_CASE_NORM, 2, 56, 40, 0, 1, 1}};
     for (size_t i = 0; i < COUNT(shapes) * 2; i++) {
-        struct work w = {.s = shapes[i / 2]};
+        struct nn_case_shape plain = shapes[i / 2];
+        struct nn_case w;
         int terms = i % 2 ? 3 : 1;
-        setup(&w);
-        size_t lanes = w.norm.lanes, side = w.s.side, plane = w.s.images * side * side;
+        plain.option &= NN_CASE_SILU; /* no border */
+        case_open(&w, &plain);
+        size_t lanes = w.norm_weights.lanes, side = plain.side;
+        size_t plane = plain.images * side * side;
         plane *= nn_tile_lanes(lanes);
-        w.s.option &= 1; /* no border */
         for (int k = NN_KERNEL_C; k <= NN_KERNEL_AVX512; k++) {
             const struct nn_kernels *kernels = nn_kernels_get((enum nn_kernel)k);
             if (!nn_kernel_available((enum nn_kernel)k))
                 continue;
             float *single = zeros(w.count), *memory[2] = {zeros(plane), zeros(plane)};
-            double *scratch = calloc(2 * lanes, sizeof *scratch);
-            assert_non_null(scratch);
-            run(kernels, &w, single);
+            case_run(&w, kernels, NULL, 0, single);
             struct nn_split split = {
                 1,
                 {{single, lanes, lanes}},
-                w.s.images,
+                plain.images,
                 side,
                 side,
                 {(void *)memory[0], 0, side, side * side, nn_tile_lanes(lanes), plane, terms}};
@@ -120,63 +121,52 @@ static void test_norm_writes_parts(void **state)
             struct nn_tile_target target = split.target;
             target.out = (void *)memory[1];
             memset(memory[1], 0xff, terms == 3 ? plane * sizeof(float) : plane * 2);
-            const struct nn_norm p = {&w.norm,
-                                      w.s.skip ? 2 : 1,
-                                      {{w.in, w.lanes_in}, {w.skip, w.lanes_skip}},
-                                      w.s.images,
-                                      side,
-                                      w.s.option != 0,
-                                      {0},
-                                      scratch,
-                                      &target};
+            struct nn_norm p = w.norm;
+            p.tiles = &target;
             kernels->norm(&p);
             assert_memory_equal(memory[1], memory[0], plane * sizeof(float));
             float *all[] = {single, memory[0], memory[1]};
             for (size_t f = 0; f < COUNT(all); f++)
                 free(all[f]);
-            free(scratch);
         }
-        float *all[] = {w.in, w.skip, w.weights, w.bias, w.residual, w.expected};
-        for (size_t f = 0; f < COUNT(all); f++)
-            free(all[f]);
-        free(w.norm.group);
+        nn_case_close(&w);
     }
 }
 
 /* ---- products ---- */
 
-static const struct shape shapes[] = {
-    {CONV, 1, 16, 0, 24, 5, 1},
-    {CONV, 2, 3, 0, 16, 3, 2},
-    {CONV, 20, 24, 0, 24, 1, 3},
-    {CONV, 7, 48, 0, 48, 3, 1},
-    {CONV, 13, 24, 0, 40, 1, 3},
-    {CONV, 5, 20, 0, 20, 2, 3},
-    {CONV, 16, 32, 0, 4, 1, 0},
-    {CONV, 12, 64, 0, 40, 1, 1},
-    {CONV, 8, 64, 0, 64, 2, 3},
-    {CONV, 4, 128, 0, 64, 3, 2},
-    {CONV, 9, 8, 0, 2, 5, 0},
-    {CONV, 3, 300, 0, 72, 1, 3},
-    {CONV, 33, 1, 0, 8, 1, 0},
-    {CONV, 3, 1024, 0, 8, 1, 1},
-    {CONV_STRIDE_2, 9, 24, 0, 48, 2, 1},
-    {CONV_STRIDE_2, 17, 8, 0, 64, 1, 1},
-    {CONV_STRIDE_2, 3, 128, 0, 24, 3, 0},
-    {POINT, 1, 1, 0, 8, 1, 0},
-    {POINT, 1, 512, 0, 512, 1, 0},
-    {POINT, 28, 24, 24, 24, 1, 0},
-    {POINT, 14, 48, 24, 48, 2, 1},
-    {POINT, 7, 20, 20, 20, 3, 3},
-    {POINT, 5, 3, 1, 3, 1, 1},
-    {POINT, 13, 16, 16, 88, 1, 0},
-    {POINT, 4, 256, 512, 256, 1, 2},
-    {ATTENTION, 1, 16, 0, 0, 2, 0},
-    {ATTENTION, 7, 48, 0, 0, 2, 0},
-    {ATTENTION, 4, 24, 0, 0, 3, 0},
-    {ATTENTION, 5, 3, 0, 0, 1, 0},
-    {ATTENTION, 9, 72, 0, 0, 1, 0},
-    {ATTENTION, 16, 64, 0, 0, 1, 0},
+static const struct nn_case_shape shapes[] = {
+    {NN_CASE_CONV, 1, 16, 0, 24, 5, 1},
+    {NN_CASE_CONV, 2, 3, 0, 16, 3, 2},
+    {NN_CASE_CONV, 20, 24, 0, 24, 1, 3},
+    {NN_CASE_CONV, 7, 48, 0, 48, 3, 1},
+    {NN_CASE_CONV, 13, 24, 0, 40, 1, 3},
+    {NN_CASE_CONV, 5, 20, 0, 20, 2, 3},
+    {NN_CASE_CONV, 16, 32, 0, 4, 1, 0},
+    {NN_CASE_CONV, 12, 64, 0, 40, 1, 1},
+    {NN_CASE_CONV, 8, 64, 0, 64, 2, 3},
+    {NN_CASE_CONV, 4, 128, 0, 64, 3, 2},
+    {NN_CASE_CONV, 9, 8, 0, 2, 5, 0},
+    {NN_CASE_CONV, 3, 300, 0, 72, 1, 3},
+    {NN_CASE_CONV, 33, 1, 0, 8, 1, 0},
+    {NN_CASE_CONV, 3, 1024, 0, 8, 1, 1},
+    {NN_CASE_CONV_STRIDE_2, 9, 24, 0, 48, 2, 1},
+    {NN_CASE_CONV_STRIDE_2, 17, 8, 0, 64, 1, 1},
+    {NN_CASE_CONV_STRIDE_2, 3, 128, 0, 24, 3, 0},
+    {NN_CASE_POINT, 1, 1, 0, 8, 1, 0},
+    {NN_CASE_POINT, 1, 512, 0, 512, 1, 0},
+    {NN_CASE_POINT, 28, 24, 24, 24, 1, 0},
+    {NN_CASE_POINT, 14, 48, 24, 48, 2, 1},
+    {NN_CASE_POINT, 7, 20, 20, 20, 3, 3},
+    {NN_CASE_POINT, 5, 3, 1, 3, 1, 1},
+    {NN_CASE_POINT, 13, 16, 16, 88, 1, 0},
+    {NN_CASE_POINT, 4, 256, 512, 256, 1, 2},
+    {NN_CASE_ATTENTION, 1, 16, 0, 0, 2, 0},
+    {NN_CASE_ATTENTION, 7, 48, 0, 0, 2, 0},
+    {NN_CASE_ATTENTION, 4, 24, 0, 0, 3, 0},
+    {NN_CASE_ATTENTION, 5, 3, 0, 0, 1, 0},
+    {NN_CASE_ATTENTION, 9, 72, 0, 0, 1, 0},
+    {NN_CASE_ATTENTION, 16, 64, 0, 0, 1, 0},
 };
 
 /* Unit by unit, the last one first, each by a thread that has just come; or all in one go. */
@@ -191,85 +181,37 @@ static void run_shares(const struct nn_sharing *how, const void *op, size_t scra
     free(own);
 }
 
-static void attention_tiles(const struct nn_tiles *tiles, int terms, const struct work *w,
-                            bool apart, float *out)
+static void case_tiles(const struct nn_tiles *tiles, int terms, struct nn_case *c, bool apart,
+                       float *out)
 {
-    const struct nn_tile_attention p = {
-        {w->in, w->s.images, w->pixels, w->s.in, w->lanes_in, out, NULL},
-        &nn_kernels_c,
-        tiles,
-        terms};
-    run_shares(&nn_tile_attention_sharing, &p,
-               nn_tile_attention_scratch(w->pixels, w->lanes_in, terms), apart);
-}
-
-/* The inputs of a product in bf16, with a border where it wants one. */
-static struct nn_tile_target product_input(const struct work *w, int terms, float **memory)
-{
-    const struct shape *s = &w->s;
-    bool border = s->op == CONV;
-    size_t lanes = w->lanes_in + w->lanes_skip, pitch = s->side + border;
-    size_t pixels = (s->images * pitch + border) * pitch + border;
-    *memory = zeros(nn_tile_room(pixels, lanes, terms));
-    struct nn_split p = {
-        s->skip ? 2 : 1,
-        {{w->in, w->lanes_in, w->lanes_in}, {w->skip, w->lanes_skip, nn_lanes(s->skip + 1)}},
-        s->images,
-        s->side,
-        s->side,
-        {(void *)*memory, border ? pitch + 1 : 0, pitch, pitch * pitch, nn_tile_lanes(lanes),
-         nn_tile_plane(pixels, lanes), terms}};
-    nn_kernels_c.split(&p);
-    return p.target;
-}
-
-static void product_tiles(const struct nn_tiles *tiles, int terms, const struct work *w, bool apart,
-                          float *out)
-{
-    const struct shape *s = &w->s;
-    size_t rows = (w->lanes_in + w->lanes_skip) * (is_point(w) ? 1 : 9);
-    const struct nn_product_shape shape = {is_point(w) ? NN_PRODUCT_POINT : NN_PRODUCT_3X3, rows,
-                                           w->lanes_out};
-    float *memory, *packed = zeros(nn_tile_pack_size(&shape, terms) / 2);
-    const struct nn_tile_target in = product_input(w, terms, &memory);
-    size_t step = s->op == CONV_STRIDE_2 ? 2 : 1;
-    size_t side = s->op == CONV_STRIDE_2 ? (s->side - 1) / 2 : s->side;
-    nn_tile_pack(&shape, terms, w->weights, (void *)packed);
-    const struct nn_product p = {
-        .shape = shape,
-        .bias = w->bias,
-        .bias_step = s->option & 2 ? w->lanes_out : 0,
-        .in_image = in.image,
-        .in_row = in.row * step,
-        .in_step = step,
-        .images = s->images,
-        .height = side,
-        .width = side,
-        .residual = s->option & 1 ? out : NULL,
-        .scale = 0.75f,
-        .out = out,
-        .terms = terms,
-        .tile = {in.out, (void *)packed, in.lanes, in.plane, in.row},
-    };
-    if (s->option & 1)
-        memcpy(out, w->residual, w->count * sizeof *out);
+    struct err e = {0};
+    if (nn_case_prepare(c, &nn_kernels_c, terms, &e))
+        fail_msg("%s: %s", e.at, e.text);
+    if (c->shape.op == NN_CASE_ATTENTION) {
+        struct nn_tile_attention p = {c->attention, &nn_kernels_c, tiles, terms};
+        p.attention.out = out;
+        run_shares(&nn_tile_attention_sharing, &p,
+                   nn_tile_attention_scratch(p.attention.pixels, p.attention.lanes, terms), apart);
+        return;
+    }
+    struct nn_product p = c->product;
+    p.out = out;
+    if (c->shape.option & NN_CASE_RESIDUAL) {
+        p.residual = out;
+        memcpy(out, c->residual, c->count * sizeof *out);
+    }
     run_shares(&tiles->product, &p, 0, apart);
-    free(memory);
-    free(packed);
 }
 
 /* A body's result with nothing written behind it; by units and, if asked, the same in one go. */
-static float *result_of(const struct nn_tiles *tiles, int terms, const struct work *w, bool twice)
+static float *result_of(const struct nn_tiles *tiles, int terms, struct nn_case *w, bool twice)
 {
     float *out[2] = {NULL, NULL};
     for (int apart = twice ? 0 : 1; apart < 2; apart++) {
         out[apart] = zeros(w->count + GUARD);
         for (size_t i = w->count; i < w->count + GUARD; i++)
             out[apart][i] = 1234.5f;
-        if (w->s.op == ATTENTION)
-            attention_tiles(tiles, terms, w, apart, out[apart]);
-        else
-            product_tiles(tiles, terms, w, apart, out[apart]);
+        case_tiles(tiles, terms, w, apart, out[apart]);
         for (size_t i = w->count; i < w->count + GUARD; i++)
             assert_true(out[apart][i] == 1234.5f);
     }
@@ -284,10 +226,9 @@ static void check_body(const struct nn_tiles *tiles, const struct nn_tiles *same
 {
     double worst[4] = {0};
     for (size_t i = 0; i < COUNT(shapes); i++) {
-        struct work w = {.s = shapes[i]};
-        setup(&w);
-        if (!same)
-            expect(&w);
+        struct nn_case w;
+        case_open(&w, &shapes[i]);
+        float *exact = same ? NULL : case_expect(&w);
         for (int terms = 1; terms <= 3; terms += 2) {
             float *out = result_of(tiles, terms, &w, true);
             if (same) {
@@ -295,16 +236,15 @@ static void check_body(const struct nn_tiles *tiles, const struct nn_tiles *same
                 assert_memory_equal(out, expected, w.count * sizeof *out);
                 free(expected);
             } else {
-                double apart = test_distance(out, w.expected, w.count);
+                double apart = test_distance(out, exact, w.count);
                 worst[terms] = fmax(worst[terms], apart);
                 if (!(apart <= tolerance(terms)))
                     fail_msg("shape %zu, %d terms: off by %g", i, terms, apart);
             }
             free(out);
         }
-        float *all[] = {w.in, w.skip, w.weights, w.bias, w.residual, w.expected};
-        for (size_t f = 0; f < COUNT(all); f++)
-            free(all[f]);
+        free(exact);
+        nn_case_close(&w);
     }
     if (!same)
         print_message("worst of bf16 %.1e, of bf16x3 %.1e\n", worst[1], worst[3]);

@@ -16,7 +16,7 @@
 struct nn_product grad_conv(const struct nn_grad_pass *p, const struct nn_product_shape *shape,
                             const float *packed, const float *in, size_t side, size_t lanes,
                             float *out);
-/* A product over `pixels` pixels an image; likewise without a bias. */
+/* A product over `pixels` pixels an image; the bias is zeros too. */
 struct nn_product grad_point(const struct nn_grad_pass *p, const struct nn_product_shape *shape,
                              const float *packed, const float *in, size_t pixels, size_t lanes,
                              float *out);

@@ -1,6 +1,6 @@
 /* What a net and a workspace hold; for src/nn/net and src/nn/grad only.
  *
- * A net is filled by nn_layers_new and immutable from then on: any number of threads read it. All
+ * A net is filled by nn_layers_load and immutable from then on: any number of threads read it. All
  * of its arrays lie in one block of memory, which gets huge pages where the kernel grants them: a
  * forward pass streams the weights once, and with small pages the translation costs more than the
  * bytes. A workspace belongs to one thread at a time. */

@@ -11,8 +11,8 @@
  * unit vector of E: with G = (z − c) / τ, which is the slope of the flow,
  *     v_x = −√d G / √(‖G‖² + 1),   v_t = −√d / √(‖G‖² + 1).
  *
- * A vector of d numbers is an image of d channels and one pixel here, and the plan has the
- * three steps stem, block and head of its own. For src/nn/net and src/nn/grad only. */
+ * A vector of d numbers is an image of d channels and one pixel here, and the plan has three kinds of
+ * steps for it: stem, block and head. For src/nn/net and src/nn/grad only. */
 #ifndef NN_MLP_H
 #define NN_MLP_H
 

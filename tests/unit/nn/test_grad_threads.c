@@ -1,47 +1,6 @@
-/* The pool: every task once, whatever the numbers; and gradients by several threads at once, for
- * the thread sanitizer to look at. */
+/* Gradients by several threads at once, for the thread sanitizer to look at. */
 #include "nn_grad.h"
 #include "nn_test.h"
-
-#include <stdatomic.h>
-
-#define TASKS_MAX 1000
-
-struct counts {
-    atomic_int done[TASKS_MAX];
-    atomic_int strange; /* threads out of range */
-    int threads;
-};
-
-static void count_task(void *context, size_t task, int thread)
-{
-    struct counts *c = context;
-    atomic_fetch_add(&c->done[task], 1);
-    if (thread < 0 || thread >= c->threads)
-        atomic_fetch_add(&c->strange, 1);
-}
-
-static void pool_runs_each_task_once(void **state)
-{
-    static const size_t tasks[] = {0, 1, 2, 7, TASKS_MAX};
-    struct err e = {0};
-    (void)state;
-    for (int threads = 1; threads <= 4; threads++) {
-        struct pool *pool = pool_new(threads, &e);
-        assert_non_null(pool);
-        assert_int_equal(pool_threads(pool), threads);
-        for (int round = 0; round < 20; round++)
-            for (size_t i = 0; i < COUNT(tasks); i++) {
-                struct counts c = {.threads = threads};
-                pool_run(pool, tasks[i], count_task, &c);
-                for (size_t k = 0; k < TASKS_MAX; k++)
-                    assert_int_equal(atomic_load(&c.done[k]), k < tasks[i]);
-                assert_int_equal(atomic_load(&c.strange), 0);
-            }
-        pool_free(pool);
-    }
-    pool_free(NULL);
-}
 
 static double plain_loss(void *context, int image, const float *v_x, float v_t, float *v_x_slope,
                          float *v_t_slope)
@@ -55,7 +14,7 @@ static double plain_loss(void *context, int image, const float *v_x, float v_t, 
 }
 
 /* Twice with four threads: equal bits, and nothing for the sanitizer to say. */
-static void pool_gradients_by_many_threads(void **state)
+static void nn_grad_by_many_threads(void **state)
 {
     const struct nn_arch *arch = &test_archs[0].arch;
     const struct nn_grad_options o = {.batch = 16, .dropout = 0.1};
@@ -96,8 +55,7 @@ static void pool_gradients_by_many_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pool_runs_each_task_once),
-        cmocka_unit_test(pool_gradients_by_many_threads),
+        cmocka_unit_test(nn_grad_by_many_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,11 +7,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define LINKS_MAX 40 /* symbolic links in a row, as the kernel has it */
 
 static int open_regular(const char *path, struct stat *st, struct err *e)
 {
@@ -124,11 +127,15 @@ int file_read(const char *path, struct buf *out, struct err *e)
     if (fd < 0)
         return -1;
     for (;;) {
-        struct err full;
+        struct err full = {0};
         unsigned char *to = buf_reserve(out, 1, &full);
         size_t room = out->max - out->length < 65536 ? out->max - out->length : 65536;
         if (to && room)
             to = buf_reserve(out, room, &full);
+        if (!to && full.code == ERR_MEMORY) {
+            err_fail(e, ERR_MEMORY, path, "cannot read the file: %s", full.text);
+            break;
+        }
         unsigned char past;
         ssize_t got = to && room ? read(fd, to, room) : read(fd, &past, 1);
         if (got < 0 && errno == EINTR)
@@ -196,19 +203,76 @@ size_t file_name_unfinished(const char *name)
     return process && process > name + 1 ? (size_t)(process - name - 1) : 0;
 }
 
+/* What a symbolic link says, relative to the folder that it is in; frees `path`. NULL: errno. */
+static char *link_read(char *path)
+{
+    char text[PATH_MAX];
+    char *whole = NULL;
+    const char *slash = strrchr(path, '/');
+    ssize_t length = readlink(path, text, sizeof text - 1);
+    if (length >= 0) {
+        text[length] = 0;
+        int folder = slash && text[0] != '/' ? (int)(slash + 1 - path) : 0;
+        if (asprintf(&whole, "%.*s%s", folder, path, text) < 0)
+            whole = NULL;
+    }
+    free(path);
+    return whole;
+}
+
+/* The file that a path names, which need not be there, to be freed. NULL: errno. */
+static char *target_of(const char *path)
+{
+    struct stat st;
+    char *target = strdup(path);
+    for (int links = 0; target && lstat(target, &st) == 0 && S_ISLNK(st.st_mode); links++) {
+        if (links == LINKS_MAX) {
+            free(target);
+            errno = ELOOP;
+            return NULL;
+        }
+        target = link_read(target);
+    }
+    return target;
+}
+
+/* Gives the file mode, owner and group of the one that it will replace. Who may not give the group
+ * gives everybody's rights to the one that it gets. */
+static int keep_rights(int fd, const struct stat *old)
+{
+    mode_t mode = old->st_mode & 07777;
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return -1;
+    if (st.st_gid != old->st_gid && fchown(fd, (uid_t)-1, old->st_gid) != 0)
+        mode = (mode & ~(mode_t)02070) | (mode & 07) << 3;
+    if (st.st_uid != old->st_uid && fchown(fd, old->st_uid, (gid_t)-1) != 0)
+        mode &= ~(mode_t)04000;
+    return fchmod(fd, mode);
+}
+
 int file_writer_open(struct file_writer *w, const char *path, struct err *e)
 {
     *w = (struct file_writer){0};
     struct stat st;
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+    const bool replaces = stat(path, &st) == 0;
+    if (replaces && !S_ISREG(st.st_mode))
         return err_fail(e, ERR_INPUT, path, "exists and is not a regular file; name another");
     w->path = strdup(path);
-    w->temporary = temporary_name(path);
+    w->target = target_of(path);
+    w->temporary = w->target ? temporary_name(w->target) : NULL;
     if (!w->path || !w->temporary) {
+        int why = w->target ? ENOMEM : errno;
         file_writer_abort(w);
-        return err_fail_memory(e, strlen(path) + 64);
+        return err_fail_errno(e, why, path, "create the file");
     }
-    int fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    int fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, replaces ? 0600 : 0666);
+    if (fd >= 0 && replaces && keep_rights(fd, &st) != 0) {
+        int why = errno;
+        close(fd);
+        file_writer_abort(w);
+        return err_fail_errno(e, why, path, "give the new file the rights of the old one");
+    }
     if (fd >= 0)
         w->stream = fdopen(fd, "wb");
     if (!w->stream) {
@@ -225,16 +289,24 @@ int file_writer_open(struct file_writer *w, const char *path, struct err *e)
     return 0;
 }
 
-static int sync_folder(const char *path, struct err *e)
+/* The new file is there by now, whatever becomes of this. */
+static int fail_synced(const char *path, int why, struct err *e)
 {
-    char *folder = folder_of(path);
+    char text[128];
+    return err_fail(e, why == ENOMEM ? ERR_MEMORY : ERR_IO, path,
+                    "the new file is in its place, but its folder cannot be synced, so it may be "
+                    "lost if the machine fails now: %s",
+                    strerror_r(why, text, sizeof text));
+}
+
+static int sync_folder(const char *target, const char *path, struct err *e)
+{
+    char *folder = folder_of(target);
     if (!folder)
-        return err_fail_memory(e, strlen(path));
+        return fail_synced(path, ENOMEM, e);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     /* Some file systems cannot sync a folder and say EINVAL: there is nothing to lose then. */
-    int result = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL)
-                     ? 0
-                     : err_fail_errno(e, errno, folder, "sync the folder");
+    int result = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL) ? 0 : fail_synced(path, errno, e);
     if (fd >= 0)
         close(fd);
     free(folder);
@@ -255,12 +327,12 @@ int file_writer_commit(struct file_writer *w, struct err *e)
     int result;
     if (!written) {
         result = err_fail_errno(e, why, w->path, "write the file");
-    } else if (rename(w->temporary, w->path) != 0) {
+    } else if (rename(w->temporary, w->target) != 0) {
         result = err_fail_errno(e, errno, w->path, "rename the finished file");
     } else {
         free(w->temporary);
         w->temporary = NULL;
-        result = sync_folder(w->path, e);
+        result = sync_folder(w->target, w->path, e);
     }
     file_writer_abort(w);
     return result;
@@ -273,6 +345,7 @@ void file_writer_abort(struct file_writer *w)
     if (w->temporary)
         unlink(w->temporary);
     free(w->temporary);
+    free(w->target);
     free(w->path);
     *w = (struct file_writer){0};
 }

@@ -43,14 +43,18 @@ int file_read(const char *path, struct buf *out, struct err *e);
 /* A file being written beside its final name as ".NAME.PID.N.tmp". */
 struct file_writer {
     FILE *stream; /* write here; write errors are caught at commit too */
-    char *path;
+    char *path;   /* as it was given, for errors */
+    char *target; /* what it names, symbolic links followed */
     char *temporary;
 };
-/* Creates the temporary file with mode 0666 less the umask. */
+/* Creates the temporary file: with mode, owner and group of a file that it will replace (its group
+ * and owner as far as this process may), else with mode 0666 less the umask. A symbolic link stays
+ * what it is; the file that it leads to is written. */
 int file_writer_open(struct file_writer *w, const char *path, struct err *e);
 /* Flushes, fsyncs, renames over the final name and fsyncs the folder; looks at every result.
  * A path that exists and is no regular file (/dev/full, a pipe) is refused at open. On failure the
- * temporary file is removed and what was there stays. The writer is closed either way. */
+ * temporary file is removed and what was there stays, unless the error says that the new file is
+ * in its place: then only the folder could not be fsynced. The writer is closed either way. */
 int file_writer_commit(struct file_writer *w, struct err *e);
 /* Removes the temporary file. Harmless after commit and on a zeroed writer. */
 void file_writer_abort(struct file_writer *w);

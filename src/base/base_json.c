@@ -10,13 +10,14 @@
 
 struct extent {
     size_t deepest, values, groups;
+    size_t longest; /* bytes of a string or a number, with a key before it, at most */
 };
 
 /* What brackets and commas outside strings say. Whether the text is JSON is the parser's affair. */
 static struct extent measure(const unsigned char *text, size_t length)
 {
     struct extent x = {.values = 1};
-    size_t depth = 0;
+    size_t depth = 0, begin = 0; /* of the token */
     bool in_string = false;
     for (size_t i = 0; i < length; i++) {
         if (in_string) {
@@ -24,7 +25,9 @@ static struct extent measure(const unsigned char *text, size_t length)
                 i++;
             else if (text[i] == '"')
                 in_string = false;
-        } else if (text[i] == '"') {
+            continue;
+        }
+        if (text[i] == '"') {
             in_string = true;
         } else if (text[i] == '[' || text[i] == '{') {
             x.groups++;
@@ -33,17 +36,20 @@ static struct extent measure(const unsigned char *text, size_t length)
                 x.deepest = depth;
         } else if (text[i] == ',') {
             x.values++;
-        } else if ((text[i] == ']' || text[i] == '}') && depth) {
-            depth--;
+        } else if (text[i] == ']' || text[i] == '}') {
+            depth -= depth > 0;
+        } else {
+            continue;
         }
+        x.longest = i - begin > x.longest ? i - begin : x.longest;
+        begin = i;
     }
+    x.longest = length - begin > x.longest ? length - begin : x.longest;
     return x;
 }
 
-static int check_extent(const void *data, size_t length, struct json_bound bound, const char *what,
-                        struct err *e)
+static int check_extent(struct extent x, struct json_bound bound, const char *what, struct err *e)
 {
-    const struct extent x = measure(data, length);
     if (x.deepest > JSON_DEPTH_MAX)
         return err_fail(e, ERR_INPUT, what, "JSON is nested deeper than %d levels", JSON_DEPTH_MAX);
     if (x.values > bound.values)
@@ -61,6 +67,83 @@ json_t *json_parse(const void *data, size_t length, const char *what, struct err
     return json_parse_bounded(data, length, json_bound_usual, what, e);
 }
 
+/* jansson calls a failed allocation many things ("not JSON", an absent value), so each that fails
+ * leaves a note with its thread. While a text is read one thing more is needed: its buffer of the
+ * token passes over a failure and is then taken for whole, up to an assertion that ends the
+ * process. So reading has a reserve, from which it gets what it asks for once an allocation has
+ * failed; it gets no more text then, and what it made of the rest is dropped. */
+static _Thread_local bool memory_failed;
+static _Thread_local struct {
+    unsigned char *data;
+    size_t size, used;
+} reserve;
+
+/* The token's buffer doubles once or twice until the text ends; a kilobyte of small values. */
+#define RESERVE(longest) (4 * (longest) + ((size_t)256 << 10))
+
+static void *noted_malloc(size_t size)
+{
+    void *data = malloc(size);
+    if (data)
+        return data;
+    memory_failed = true;
+    size = (size + 15) & ~(size_t)15;
+    if (size > reserve.size - reserve.used)
+        return NULL;
+    reserve.used += size;
+    return reserve.data + reserve.used - size;
+}
+
+static void noted_free(void *data)
+{
+    if ((uintptr_t)data - (uintptr_t)reserve.data >= reserve.size)
+        free(data);
+}
+
+/* Before main: jansson must not change its functions between an allocation and its end. */
+__attribute__((constructor)) static void note_failures(void)
+{
+    json_set_alloc_funcs(noted_malloc, noted_free);
+}
+
+struct text {
+    const unsigned char *data;
+    size_t length, at;
+};
+
+static size_t text_next(void *out, size_t room, void *context)
+{
+    struct text *t = context;
+    size_t count = t->length - t->at < room ? t->length - t->at : room;
+    if (memory_failed)
+        return 0;
+    memcpy(out, t->data + t->at, count);
+    t->at += count;
+    return count;
+}
+
+/* The value, or NULL with jansson's error or with memory_failed. */
+static json_t *load(const void *data, size_t length, size_t longest, json_error_t *error)
+{
+    struct text text = {.data = data, .length = length};
+    memory_failed = false;
+    reserve.data = malloc(RESERVE(longest));
+    if (!reserve.data) {
+        memory_failed = true;
+        return NULL;
+    }
+    reserve.size = RESERVE(longest);
+    json_t *value =
+        json_load_callback(text_next, &text, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, error);
+    if (memory_failed) {
+        json_decref(value);
+        value = NULL;
+    }
+    free(reserve.data);
+    memset(&reserve, 0, sizeof reserve);
+    return value;
+}
+
 json_t *json_parse_bounded(const void *data, size_t length, struct json_bound bound,
                            const char *what, struct err *e)
 {
@@ -68,14 +151,15 @@ json_t *json_parse_bounded(const void *data, size_t length, struct json_bound bo
         err_fail(e, ERR_INPUT, what, "is empty where JSON was expected");
         return NULL;
     }
-    if (check_extent(data, length, bound, what, e) != 0)
+    const struct extent x = measure(data, length);
+    if (check_extent(x, bound, what, e) != 0)
         return NULL;
-    json_error_t error;
-    json_t *value = json_loadb(data, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    json_error_t error = {0};
+    json_t *value = load(data, length, x.longest, &error);
     if (value)
         return value;
     enum json_error_code code = json_error_code(&error);
-    if (code == json_error_out_of_memory)
+    if (memory_failed || code == json_error_out_of_memory)
         err_fail_memory(e, length);
     else if (code == json_error_duplicate_key)
         err_fail(e, ERR_INPUT, what, "not accepted as JSON: %s (line %d, column %d)", error.text,
@@ -84,6 +168,18 @@ json_t *json_parse_bounded(const void *data, size_t length, struct json_bound bo
         err_fail(e, ERR_INPUT, what, "not JSON: %s (line %d, column %d)", error.text, error.line,
                  error.column);
     return NULL;
+}
+
+int json_fail(struct err *e, enum err_code code, const char *at, const char *format, ...)
+{
+    char text[768];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    bool memory = memory_failed;
+    memory_failed = false;
+    return memory ? err_fail_memory(e, 64) : err_fail(e, code, at, "%s", text);
 }
 
 json_t *json_text(const char *text)
@@ -118,9 +214,13 @@ static int append_scalar(struct writer *w, const json_t *value)
 {
     if (!json_is_real(value)) {
         size_t flags = JSON_ENCODE_ANY | JSON_COMPACT;
-        if (json_dump_callback(value, write_piece, w, flags) != 0)
-            return w->e && w->e->code ? -1 : err_fail(w->e, ERR_INTERNAL, "", "cannot write JSON");
-        return 0;
+        memory_failed = false;
+        if (json_dump_callback(value, write_piece, w, flags) == 0)
+            return 0;
+        if (w->e && w->e->code)
+            return -1;
+        return memory_failed ? err_fail_memory(w->e, 64)
+                             : err_fail(w->e, ERR_INTERNAL, "", "cannot write JSON");
     }
     double x = json_real_value(value);
     char text[40];

@@ -31,6 +31,11 @@ json_t *json_parse_bounded(const void *data, size_t length, struct json_bound bo
  * then every byte beyond ASCII becomes '?'. New reference or NULL. */
 json_t *json_text(const char *text);
 
+/* err_fail for a value that jansson did not make: for want of memory, if an allocation of its own
+ * failed in this thread since json_fail or json_parse looked last, else as it is said here. */
+int json_fail(struct err *e, enum err_code code, const char *at, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
 /* Appends the compact text of `value`; real numbers as the shortest text that reads back the same,
  * independent of locale. Non-finite numbers cannot occur in a json_t. */
 int json_append(struct buf *out, const json_t *value, size_t flags, struct err *e);

@@ -42,6 +42,22 @@ struct read {
     int colour_count, alpha_count;
 };
 
+/* libpng's words for a failed allocation are like those for damage. */
+static png_voidp on_malloc(png_structp png, png_alloc_size_t size)
+{
+    struct read *r = png_get_mem_ptr(png);
+    void *data = malloc(size);
+    if (!data && r->failure.code == ERR_NONE)
+        err_fail_memory(&r->failure, size);
+    return data;
+}
+
+static void on_free(png_structp png, png_voidp data)
+{
+    (void)png;
+    free(data);
+}
+
 static void on_error(png_structp png, png_const_charp message)
 {
     struct read *r = png_get_error_ptr(png);
@@ -228,7 +244,8 @@ int image_png_read(const void *data, size_t length, int side_max, const char *wh
     *out = (struct image_png){0};
     if (check_header(&r, side_max, e))
         return -1;
-    r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning);
+    r.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning, &r, on_malloc,
+                                     on_free);
     r.info = r.png ? png_create_info_struct(r.png) : NULL;
     if (!r.info) {
         png_destroy_read_struct(&r.png, NULL, NULL);
@@ -236,6 +253,8 @@ int image_png_read(const void *data, size_t length, int side_max, const char *wh
     }
     int result = read_guarded(&r, out);
     png_destroy_read_struct(&r.png, &r.info, NULL);
+    if (result == 0 && r.failure.code != ERR_NONE) /* an allocation that libpng can do without */
+        result = -1;
     if (result == 0 && r.indexed)
         result = apply_palette(&r, out, &r.failure);
     if (result) {

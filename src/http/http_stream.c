@@ -145,7 +145,8 @@ static void picture_name(const struct http_stream *s, const struct engine_image 
 
 static int member(struct http_stream *s, const char *name, const void *data, size_t length)
 {
-    return s->zip ? image_zip_stream_member(s->zip, name, data, length, &s->out, NULL)
+    const struct image_zip_member m = {.name = name, .data = data, .length = length};
+    return s->zip ? image_zip_stream_member(s->zip, &m, &s->out, NULL)
                   : image_tar_member(name, data, length, &s->out, NULL);
 }
 

@@ -8,21 +8,21 @@
  *  - encrypted members, other methods and double names are refused, whoever asks for what.
  * libzip gets a buffer and never a path, so it does not touch the file system.
  *
- * Writing: stored members in the given order with the fixed time 1980-01-01 00:00 (the first that
- * the format can say; set in the format's own words because a conversion would depend on the time
- * zone).
+ * Writing goes through image_zip_stream.h: libzip cannot put a stored member's size and checksum
+ * where readers that do not seek look for them.
  *
  * A reader belongs to one thread at a time; nothing is shared between readers. */
 #include "image_zip.h"
+#include "image_zip_stream.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zip.h>
+#include <zlib.h>
 
 #define ZIP_MEMBERS_MAX 65536
+#define ZIP_OPENING_BYTES ((size_t)1 << 20)
 #define ZIP_DEFLATE_RATIO_MAX 1032 /* 258 bytes from a pair of one-bit codes, four pairs a byte */
-#define ZIP_DOS_DATE_1980 0x21     /* day 1, month 1, year 1980 + 0 */
-#define ZIP_DOS_TIME_MIDNIGHT 0
 
 struct zip_entry {
     const char *name; /* owned by libzip */
@@ -43,6 +43,18 @@ static int fail_zip(struct err *e, const struct image_zip *z, size_t i, const ch
     return err_fail(e, ERR_INPUT, z->what, "member %s of the zip archive: %s", z->names[i], text);
 }
 
+/* The same for an error of libzip's: memory that zlib did not get is one of zlib's there. */
+static int fail_library(struct err *e, const struct image_zip *z, size_t i, zip_error_t *error)
+{
+    const int code = zip_error_code_zip(error);
+
+    if (code == ZIP_ER_MEMORY ||
+        (code == ZIP_ER_ZLIB && zip_error_code_system(error) == Z_MEM_ERROR))
+        return err_fail(e, ERR_MEMORY, z->what, "out of memory in member %s of the zip archive",
+                        z->names[i]);
+    return fail_zip(e, z, i, zip_error_strerror(error));
+}
+
 static int compare_entries(const void *a, const void *b)
 {
     const struct zip_entry *x = a, *y = b;
@@ -59,9 +71,11 @@ static int check_member(struct image_zip *z, size_t i, size_t length, uint64_t *
                                 ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
     struct zip_stat st;
 
-    if (zip_stat_index(z->zip, i, ZIP_FL_ENC_RAW, &st) < 0)
-        return err_fail(e, ERR_INPUT, z->what, "entry %zu of the zip archive: %s", i,
-                        zip_strerror(z->zip));
+    if (zip_stat_index(z->zip, i, ZIP_FL_ENC_RAW, &st) < 0) {
+        bool memory = zip_error_code_zip(zip_get_error(z->zip)) == ZIP_ER_MEMORY;
+        return err_fail(e, memory ? ERR_MEMORY : ERR_INPUT, z->what,
+                        "entry %zu of the zip archive: %s", i, zip_strerror(z->zip));
+    }
     if ((st.valid & needed) != needed || st.name[0] == '\0')
         return err_fail(e, ERR_INPUT, z->what, "entry %zu of the zip archive is incomplete", i);
     z->names[i] = st.name;
@@ -96,24 +110,37 @@ static int check_names(struct image_zip *z, struct err *e)
     return 0;
 }
 
-/* Opens the archive for libzip: the buffer stays the caller's. */
+/* Whether as much can be had as libzip needs to open an archive, at most. */
+static bool memory_is_there(size_t length)
+{
+    void *probe = malloc(length < ZIP_OPENING_BYTES ? ZIP_OPENING_BYTES : length);
+
+    free(probe);
+    return probe != NULL;
+}
+
+/* Opens the archive for libzip: the buffer stays the caller's. libzip calls memory that it does not
+ * get "not a zip archive" at times, so it is asked twice, and before it is believed it is seen
+ * whether there is memory. */
 static zip_t *open_buffer(const void *data, size_t length, const char *what, struct err *e)
 {
     zip_error_t error;
-    zip_source_t *source;
     zip_t *zip = NULL;
 
     zip_error_init(&error);
-    source = zip_source_buffer_create(data, length, 0, &error);
-    if (source)
-        zip = zip_open_from_source(source, ZIP_RDONLY, &error);
+    for (int tries = 0; !zip && tries < 2; tries++) {
+        zip_source_t *source = zip_source_buffer_create(data, length, 0, &error);
+        if (source)
+            zip = zip_open_from_source(source, ZIP_RDONLY, &error);
+        if (!zip)
+            zip_source_free(source);
+    }
     if (!zip) {
-        if (zip_error_code_zip(&error) == ZIP_ER_MEMORY)
+        if (zip_error_code_zip(&error) == ZIP_ER_MEMORY || !memory_is_there(length))
             err_fail(e, ERR_MEMORY, what, "out of memory while opening the zip archive");
         else
             err_fail(e, ERR_INPUT, what, "truncated or not a zip archive (%zu bytes; %s)", length,
                      zip_error_strerror(&error));
-        zip_source_free(source);
     }
     zip_error_fini(&error);
     return zip;
@@ -211,13 +238,13 @@ static int read_member(struct image_zip *z, size_t i, zip_file_t *file, void *ou
     for (size_t done = 0; done < size; done += (size_t)got) {
         got = zip_fread(file, (unsigned char *)out + done, size - done);
         if (got < 0)
-            return fail_zip(e, z, i, zip_error_strerror(zip_file_get_error(file)));
+            return fail_library(e, z, i, zip_file_get_error(file));
         if (got == 0)
             return fail_zip(e, z, i, "ends before its size (truncated?)");
     }
     got = zip_fread(file, &beyond, 1);
     if (got < 0)
-        return fail_zip(e, z, i, zip_error_strerror(zip_file_get_error(file)));
+        return fail_library(e, z, i, zip_file_get_error(file));
     if (got > 0)
         return fail_zip(e, z, i, "holds more bytes than its size says");
     return 0;
@@ -234,120 +261,53 @@ int image_zip_read(struct image_zip *z, size_t i, void *out, size_t size, struct
                         z->sizes[i], size);
     file = zip_fopen_index(z->zip, i, 0);
     if (!file)
-        return fail_zip(e, z, i, zip_strerror(z->zip));
+        return fail_library(e, z, i, zip_get_error(z->zip));
     result = read_member(z, i, file, out, size, e);
     zip_fclose(file);
     return result;
 }
 
-static int fail_writing(struct err *e, const char *at, zip_error_t *error)
+static int compare_names(const void *a, const void *b)
 {
-    enum err_code code = zip_error_code_zip(error) == ZIP_ER_MEMORY ? ERR_MEMORY : ERR_INTERNAL;
-
-    return err_fail(e, code, at, "cannot write the zip archive: %s", zip_error_strerror(error));
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Of the two pieces those that hold anything: libzip 1.7 miscounts empty fragments. libzip's struct
- * wants unsigned char *, and only reads. */
-static size_t fill_pieces(const struct image_zip_member *m, zip_buffer_fragment_t pieces[2])
+static int check_unique(const struct image_zip_member *members, size_t n, struct err *e)
 {
-    size_t n = 0;
+    const char **names = calloc(n, sizeof *names);
+    int result = names ? 0 : err_fail_memory(e, n * sizeof *names);
 
-    if (m->head_length > 0)
-        pieces[n++] = (zip_buffer_fragment_t){(zip_uint8_t *)(uintptr_t)m->head, m->head_length};
-    if (m->length > 0)
-        pieces[n++] = (zip_buffer_fragment_t){(zip_uint8_t *)(uintptr_t)m->data, m->length};
-    return n;
-}
-
-static int add_member(zip_t *zip, const struct image_zip_member *m, struct err *e)
-{
-    zip_buffer_fragment_t pieces[2];
-    size_t n = fill_pieces(m, pieces);
-    zip_source_t *source = zip_source_buffer_fragment(zip, pieces, n, 0);
-    zip_int64_t index = source ? zip_file_add(zip, m->name, source, ZIP_FL_ENC_UTF_8) : -1;
-
-    if (index < 0) {
-        zip_source_free(source);
-        return fail_writing(e, m->name, zip_get_error(zip));
-    }
-    if (zip_set_file_compression(zip, (zip_uint64_t)index, ZIP_CM_STORE, 0) < 0 ||
-        zip_file_set_dostime(zip, (zip_uint64_t)index, ZIP_DOS_TIME_MIDNIGHT, ZIP_DOS_DATE_1980,
-                             0) < 0)
-        return fail_writing(e, m->name, zip_get_error(zip));
-    return 0;
-}
-
-/* Makes the archive inside `source`, which stays the caller's. */
-static int write_members(zip_source_t *source, const struct image_zip_member *members, size_t n,
-                         struct err *e)
-{
-    zip_error_t error;
-    zip_t *zip;
-    int result = 0;
-
-    zip_error_init(&error);
-    zip = zip_open_from_source(source, ZIP_CREATE | ZIP_TRUNCATE, &error);
-    if (!zip)
-        result = fail_writing(e, "", &error);
-    else
-        zip_source_keep(source); /* the archive gives back one reference when it closes */
-    zip_error_fini(&error);
-    for (size_t i = 0; result == 0 && i < n; i++)
-        result = add_member(zip, &members[i], e);
-    if (result == 0 && zip_close(zip) == 0)
-        return 0;
-    if (result == 0)
-        result = fail_writing(e, "", zip_get_error(zip));
-    if (zip)
-        zip_discard(zip);
+    for (size_t i = 0; names && i < n; i++)
+        names[i] = members[i].name;
+    if (names)
+        qsort(names, n, sizeof *names, compare_names);
+    for (size_t i = 1; result == 0 && i < n; i++)
+        if (strcmp(names[i - 1], names[i]) == 0)
+            result = err_fail(e, ERR_INTERNAL, names[i], "is written twice to a zip archive");
+    free(names);
     return result;
-}
-
-static int copy_out(zip_source_t *source, struct buf *out, struct err *e)
-{
-    struct zip_stat st;
-    unsigned char *to;
-    zip_int64_t got = -1;
-
-    if (zip_source_stat(source, &st) < 0 || !(st.valid & ZIP_STAT_SIZE))
-        return fail_writing(e, "", zip_source_error(source));
-    to = buf_reserve(out, st.size, e);
-    if (!to)
-        return -1;
-    if (zip_source_open(source) < 0)
-        return fail_writing(e, "", zip_source_error(source));
-    got = zip_source_read(source, to, st.size);
-    zip_source_close(source);
-    if (got < 0)
-        return fail_writing(e, "", zip_source_error(source));
-    if ((zip_uint64_t)got != st.size)
-        return err_fail(e, ERR_INTERNAL, "", "the zip archive came back short");
-    out->length += st.size;
-    return 0;
 }
 
 int image_zip_encode(const struct image_zip_member *members, size_t n, struct buf *out,
                      struct err *e)
 {
-    zip_error_t error;
-    zip_source_t *source;
+    const size_t before = out->length;
+    struct image_zip_stream *z;
     int result;
 
     if (n < 1 || n > ZIP_MEMBERS_MAX)
         return err_fail(e, ERR_LIMIT, "", "a zip archive takes 1 to %d members, not %zu",
                         ZIP_MEMBERS_MAX, n);
-    zip_error_init(&error);
-    source = zip_source_buffer_create(NULL, 0, 0, &error);
-    if (!source) {
-        result = fail_writing(e, "", &error);
-        zip_error_fini(&error);
-        return result;
-    }
-    zip_error_fini(&error);
-    result = write_members(source, members, n, e);
+    if (check_unique(members, n, e) != 0)
+        return -1;
+    z = image_zip_stream_new(e);
+    result = z ? 0 : -1;
+    for (size_t i = 0; result == 0 && i < n; i++)
+        result = image_zip_stream_member(z, &members[i], out, e);
     if (result == 0)
-        result = copy_out(source, out, e);
-    zip_source_free(source);
+        result = image_zip_stream_finish(z, out, e);
+    image_zip_stream_free(z);
+    if (result != 0)
+        out->length = before;
     return result;
 }

@@ -2,6 +2,7 @@
  * (4.3.12), ZIP64 end (4.3.14, 4.3.15) and end (4.3.16). All numbers are little-endian. */
 #include "image_zip_stream.h"
 
+#include "base_size.h"
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -11,14 +12,19 @@
 #define NAME_MAX_BYTES 255
 #define FLAG_DESCRIPTOR 0x0008u
 #define FLAG_UTF8 0x0800u
+#define METHOD_STORED 0u
+#define METHOD_DEFLATED 8u
+#define BLOCK_MAX 65535u
 #define VERSION 20u
 #define VERSION_ZIP64 45u
 
 struct member {
     char name[NAME_MAX_BYTES + 1];
     uint64_t offset;
+    uint64_t packed; /* bytes that it takes in the archive */
     uint32_t length, crc;
     unsigned flags;
+    bool deflated;
 };
 
 struct image_zip_stream {
@@ -92,12 +98,12 @@ static struct member *new_member(struct image_zip_stream *z, const char *name, u
 static void put_common(struct record *r, const struct member *m, size_t extra)
 {
     put(r, m->flags, 2);
-    put(r, 0, 2); /* stored */
+    put(r, m->deflated ? METHOD_DEFLATED : METHOD_STORED, 2);
     put(r, 0, 2);
     put(r, DOS_DATE_1980, 2);
     put(r, m->crc, 4);
-    put(r, m->length, 4);
-    put(r, m->length, 4);
+    put(r, m->packed, 4);
+    put(r, m->deflated && m->packed == 0 ? 0 : m->length, 4); /* behind it, as the checksum */
     put(r, strlen(m->name), 2);
     put(r, extra, 2);
 }
@@ -113,14 +119,55 @@ static int put_local(struct image_zip_stream *z, const struct member *m, struct 
                                                      : append(z, m->name, strlen(m->name), out, e);
 }
 
-int image_zip_stream_member(struct image_zip_stream *z, const char *name, const void *data,
-                            size_t length, struct buf *out, struct err *e)
+int image_zip_stream_member(struct image_zip_stream *z, const struct image_zip_member *member,
+                            struct buf *out, struct err *e)
 {
-    struct member *m = new_member(z, name, length, e);
+    size_t length;
+    if (!size_add(member->head_length, member->length, &length))
+        length = SIZE_MAX;
+    struct member *m = new_member(z, member->name, length, e);
     if (!m)
         return -1;
-    m->crc = (uint32_t)crc32_z(0, data, length);
-    return put_local(z, m, out, e) != 0 ? -1 : append(z, data, length, out, e);
+    uLong crc = crc32_z(0, NULL, 0);
+    if (member->head_length > 0)
+        crc = crc32_z(crc, member->head, member->head_length);
+    if (member->length > 0)
+        crc = crc32_z(crc, member->data, member->length);
+    m->crc = (uint32_t)crc;
+    m->packed = m->length;
+    return put_local(z, m, out, e) != 0 ||
+                   append(z, member->head, member->head_length, out, e) != 0 ||
+                   append(z, member->data, member->length, out, e) != 0
+               ? -1
+               : 0;
+}
+
+/* A block of deflate (RFC 1951, 3.2.4) that is not compressed: whether it is the last, its length,
+ * that with all bits inverted, the bytes. */
+static int put_block(struct image_zip_stream *z, struct member *m, const void *data, size_t length,
+                     bool last, struct buf *out, struct err *e)
+{
+    struct record r = {.length = 0};
+    put(&r, last, 1);
+    put(&r, length, 2);
+    put(&r, ~(uint64_t)length & 0xffff, 2);
+    m->packed += r.length + length;
+    return append(z, r.bytes, r.length, out, e) != 0 ? -1 : append(z, data, length, out, e);
+}
+
+/* An empty last block and the data descriptor. */
+static int end_member(struct image_zip_stream *z, struct member *m, struct buf *out, struct err *e)
+{
+    if (put_block(z, m, "", 0, true, out, e) != 0)
+        return -1;
+    if (m->packed > MEMBER_MAX)
+        return err_fail(e, ERR_LIMIT, m->name, "does not fit into a zip archive");
+    struct record r = {.length = 0};
+    put(&r, 0x08074b50, 4);
+    put(&r, m->crc, 4);
+    put(&r, m->packed, 4);
+    put(&r, m->length, 4);
+    return append(z, r.bytes, r.length, out, e);
 }
 
 int image_zip_stream_begin(struct image_zip_stream *z, const char *name, uint64_t length,
@@ -130,8 +177,11 @@ int image_zip_stream_begin(struct image_zip_stream *z, const char *name, uint64_
     if (!m)
         return -1;
     m->flags |= FLAG_DESCRIPTOR;
+    m->deflated = true;
     z->left = length;
-    return put_local(z, m, out, e);
+    if (put_local(z, m, out, e) != 0)
+        return -1;
+    return length > 0 ? 0 : end_member(z, m, out, e);
 }
 
 int image_zip_stream_piece(struct image_zip_stream *z, const void *data, size_t length,
@@ -143,16 +193,14 @@ int image_zip_stream_piece(struct image_zip_stream *z, const void *data, size_t 
     struct member *m = &z->members[z->count - 1];
     m->crc = (uint32_t)crc32_z(m->crc, data, length);
     z->left -= length;
-    if (append(z, data, length, out, e) != 0)
-        return -1;
-    if (z->left > 0)
-        return 0;
-    struct record r = {.length = 0};
-    put(&r, 0x08074b50, 4);
-    put(&r, m->crc, 4);
-    put(&r, m->length, 4);
-    put(&r, m->length, 4);
-    return append(z, r.bytes, r.length, out, e);
+    for (const unsigned char *at = data; length > 0;) {
+        const size_t count = length < BLOCK_MAX ? length : BLOCK_MAX;
+        if (put_block(z, m, at, count, false, out, e) != 0)
+            return -1;
+        at += count;
+        length -= count;
+    }
+    return z->left > 0 ? 0 : end_member(z, m, out, e);
 }
 
 static int put_central(struct image_zip_stream *z, const struct member *m, struct buf *out,

@@ -259,8 +259,8 @@ json_t *ckpt_description_json(const struct ckpt_description *d, struct err *e)
     }
     json_decref(provenance);
     if (!root)
-        err_fail(e, ERR_INPUT, "description",
-                 "cannot be written as JSON: out of memory, a number that is not finite, or text "
-                 "that is not UTF-8");
+        json_fail(e, ERR_INPUT, "description",
+                  "cannot be written as JSON: a number that is not finite, or text "
+                  "that is not UTF-8");
     return root;
 }

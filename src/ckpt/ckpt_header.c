@@ -55,7 +55,7 @@ static void duplicate_visit(void *context, const char *key, size_t length)
     if (search->first)
         return;
     /* decoded, because "\u0077" and "w" are one name */
-    json_t *name = json_loadb(key, length, JSON_DECODE_ANY, NULL);
+    json_t *name = json_parse(key, length, "", NULL);
     const char *text = json_string_value(name);
     if (text && json_object_get(search->seen, text))
         search->first = strdup(text);
@@ -75,6 +75,53 @@ static void duplicate_report(const char *text, size_t length, const char *path, 
         err_fail(e, ERR_INPUT, path, "duplicate tensor name \"%.200s\"", search.first);
     free(search.first);
     json_decref(search.seen);
+}
+
+/* Where the first integer beyond 63 bits ends, 0 when there is none. */
+static size_t overflow_find(const char *text, size_t length)
+{
+    static const char digits[] = "0123456789", most[] = "9223372036854775807";
+
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] == '"') {
+            for (i++; i < length && text[i] != '"'; i++)
+                if (text[i] == '\\')
+                    i++;
+        } else if (text[i] >= '0' && text[i] <= '9') {
+            size_t begin = i;
+            while (i < length && memchr(digits, text[i], 10))
+                i++;
+            size_t count = i - begin;
+            bool real = i < length && (text[i] == '.' || text[i] == 'e' || text[i] == 'E');
+            if (!real && (count > 19 || (count == 19 && memcmp(text + begin, most, 19) > 0)))
+                return i;
+            i--;
+        }
+    }
+    return 0;
+}
+
+static void last_visit(void *context, const char *key, size_t length)
+{
+    json_t **last = context;
+
+    json_decref(*last);
+    *last = json_parse(key, length, "", NULL);
+}
+
+/* The same for a number that no 63 bits hold: which tensor has it. */
+static void overflow_report(const char *text, size_t length, const char *path, struct err *e)
+{
+    size_t end = overflow_find(text, length);
+    json_t *last = NULL;
+
+    if (end > 0) {
+        object_scan(text, end, last_visit, &last);
+        err_fail(e, ERR_INPUT, path,
+                 "tensor \"%.200s\": a number of its shape or data_offsets is 2^63 or more",
+                 last ? json_string_value(last) : "");
+    }
+    json_decref(last);
 }
 
 /* What a header of that length can hold: no tensor is told in fewer than 48 bytes, and then it is
@@ -108,8 +155,10 @@ static json_t *header_load(const char *text, size_t length, const char *path, st
     if (!root) {
         if (e)
             *e = reason;
-        if (reason.code == ERR_INPUT)
+        if (reason.code == ERR_INPUT) {
+            overflow_report(text, end, path, e);
             duplicate_report(text, end, path, e);
+        }
     }
     return root;
 }

@@ -74,7 +74,7 @@ struct ckpt_plain *ckpt_plain_open(const char *path, struct err *e)
         return NULL;
     }
     w->file = ckpt_file_open(path, e);
-    if (!w->file || tensors_list(w, e) || config_get(w, e)) {
+    if (!w->file || tensors_list(w, e) || config_get(w, e) || ckpt_file_verify(w->file, e)) {
         ckpt_plain_close(w);
         return NULL;
     }

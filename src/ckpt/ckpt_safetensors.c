@@ -7,6 +7,7 @@
 
 #include "base_crypto.h"
 #include "base_file.h"
+#include "ckpt_digest.h"
 #include "ckpt_dtype.h"
 #include "ckpt_header.h"
 #include <stdlib.h>
@@ -182,6 +183,32 @@ uint64_t ckpt_file_bytes(const struct ckpt_file *f)
 int ckpt_file_check(const struct ckpt_file *f, struct err *e)
 {
     return file_reader_check(&f->reader, e);
+}
+
+static int data_read(void *context, size_t at, size_t length, void *out, struct err *e)
+{
+    const struct ckpt_file *f = context;
+
+    return file_reader_read(&f->reader, f->data + at, out, length, e);
+}
+
+int ckpt_file_verify(const struct ckpt_file *f, struct err *e)
+{
+    const char *digest = ckpt_file_metadata(f, CKPT_DIGEST_KEY);
+    char found[CKPT_DIGEST_SIZE];
+
+    if (!digest)
+        return 0;
+    if (strncmp(digest, CKPT_DIGEST_KIND, sizeof CKPT_DIGEST_KIND - 1) != 0)
+        return err_fail(e, ERR_UNSUPPORTED, f->path,
+                        "its digest \"%.40s\" is of a kind that is not known", digest);
+    if (ckpt_digest(f->reader.length - (size_t)f->data, data_read, (void *)(uintptr_t)f, found, e))
+        return -1;
+    if (strcmp(found, digest) == 0)
+        return 0;
+    return err_fail(e, ERR_INPUT, f->path,
+                    "is damaged: its data do not have the digest that its header gives; copy or "
+                    "make it again");
 }
 
 /* ---- values ---- */

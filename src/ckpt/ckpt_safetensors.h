@@ -66,6 +66,11 @@ uint64_t ckpt_file_bytes(const struct ckpt_file *f);
 /* After the last tensor was read: ERR_IO when somebody wrote into the file since it was opened. */
 int ckpt_file_check(const struct ckpt_file *f, struct err *e);
 
+/* Holds the data against the digest in the metadata, where there is one: all files that are written
+ * here have it. ERR_INPUT when they differ, which says that the file is damaged. Reads the whole
+ * file, on all processors. */
+int ckpt_file_verify(const struct ckpt_file *f, struct err *e);
+
 size_t ckpt_tensor_bytes(const struct ckpt_tensor *t);
 /* The tensor's bytes as they lie in the file. */
 int ckpt_tensor_read(const struct ckpt_tensor *t, void *out, struct err *e);
@@ -87,7 +92,8 @@ struct ckpt_output {
 struct ckpt_output *ckpt_file_outputs(const struct ckpt_file *f, size_t spare, void **data,
                                       struct err *e);
 /* Writes the file atomically: tensors in the given order, header padded with spaces to a multiple
- * of 8, `metadata` an object of strings (borrowed; may be NULL). Equal input gives equal bytes. */
+ * of 8, `metadata` an object of strings (borrowed; may be NULL) to which a digest of the data is
+ * added. Equal input gives equal bytes. */
 int ckpt_file_write(const char *path, const struct ckpt_output *tensors, size_t n,
                     const json_t *metadata, struct err *e);
 

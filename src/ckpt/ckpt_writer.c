@@ -2,6 +2,7 @@
  * the order in which they are given, and nothing of time, host or path goes in. */
 #include "base_file.h"
 #include "base_size.h"
+#include "ckpt_digest.h"
 #include "ckpt_dtype.h"
 #include <stdlib.h>
 #include <string.h>
@@ -51,10 +52,75 @@ static int entries_add(json_t *root, const struct ckpt_output *tensors, size_t n
         if (!entry)
             return err_fail_memory(e, 256);
         if (json_object_set_new(root, t->name, entry))
-            return err_fail(e, ERR_INPUT, t->name, "tensor name is not UTF-8");
+            return json_fail(e, ERR_INPUT, t->name, "tensor name is not UTF-8");
         begin = end;
     }
     return 0;
+}
+
+/* The tensors one after the other, as they will lie in the file. */
+struct layout {
+    const struct ckpt_output *tensors;
+    const size_t *begins; /* [n + 1] */
+    size_t n;
+};
+
+/* Bytes of the data section, gathered from the tensors. */
+static int layout_read(void *context, size_t at, size_t length, void *out, struct err *e)
+{
+    const struct layout *l = context;
+    size_t low = 0, high = l->n;
+    unsigned char *to = out;
+
+    (void)e;
+    while (high - low > 1) { /* the last tensor that begins at `at` or before */
+        size_t middle = low + (high - low) / 2;
+        if (l->begins[middle] <= at)
+            low = middle;
+        else
+            high = middle;
+    }
+    for (; length > 0; low++) {
+        size_t end = l->begins[low + 1], count = end - at < length ? end - at : length;
+        if (count > 0)
+            memcpy(to, (const unsigned char *)l->tensors[low].data + (at - l->begins[low]), count);
+        to += count;
+        at += count;
+        length -= count;
+    }
+    return 0;
+}
+
+static int digest_take(const struct ckpt_output *tensors, size_t n, char out[CKPT_DIGEST_SIZE],
+                       struct err *e)
+{
+    size_t *begins = calloc(n + 1, sizeof *begins);
+    struct layout layout = {tensors, begins, n};
+    int result = begins ? 0 : err_fail_memory(e, (n + 1) * sizeof *begins);
+
+    for (size_t i = 0; !result && i < n; i++) {
+        size_t bytes = 0;
+        result = output_bytes(&tensors[i], &bytes, e);
+        if (!result && !size_add(begins[i], bytes, &begins[i + 1]))
+            result = err_fail(e, ERR_LIMIT, tensors[i].name, "the file's size overflows");
+    }
+    if (!result)
+        result = ckpt_digest(begins[n], layout_read, &layout, out, e);
+    free(begins);
+    return result;
+}
+
+/* The metadata with the data's digest. A copy: jansson counts references inside the object, and the
+ * caller only lent it. */
+static json_t *metadata_build(const json_t *metadata, const char *digest, struct err *e)
+{
+    json_t *own = metadata ? json_deep_copy(metadata) : json_object();
+
+    if (own && json_object_set_new(own, CKPT_DIGEST_KEY, json_string(digest)) == 0)
+        return own;
+    json_decref(own);
+    err_fail_memory(e, 64);
+    return NULL;
 }
 
 /* The length prefix and the padded header text. */
@@ -62,14 +128,14 @@ static int header_build(struct buf *out, const struct ckpt_output *tensors, size
                         const json_t *metadata, struct err *e)
 {
     unsigned char prefix[8] = {0};
-    json_t *root = json_object();
-    int failed = 0;
+    char digest[CKPT_DIGEST_SIZE];
+    int failed = digest_take(tensors, n, digest, e);
+    json_t *own = failed ? NULL : metadata_build(metadata, digest, e), *root = json_object();
 
-    if (!root)
-        return err_fail_memory(e, 64);
-    /* a copy: jansson counts references inside the object, and the caller only lent it */
-    if (metadata && json_object_set_new(root, "__metadata__", json_deep_copy(metadata)))
+    failed = failed || !own;
+    if (!failed && (!root || json_object_set(root, "__metadata__", own)))
         failed = err_fail_memory(e, 64);
+    json_decref(own);
     failed = failed || entries_add(root, tensors, n, e) || buf_append(out, prefix, 8, e) ||
              json_append(out, root, JSON_COMPACT, e);
     while (!failed && out->length % 8 != 0)

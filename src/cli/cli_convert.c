@@ -187,7 +187,8 @@ static int summary_json(const struct convert_options *o, const struct ckpt_descr
                      "parameters", (json_int_t)census->scalars, "weights", d->provenance.weights,
                      "augment_left_out", census->augment_left_out, "description", description);
     if (!root)
-        return err_fail(e, ERR_INPUT, o->input, "a file name is not UTF-8, so JSON cannot tell it");
+        return json_fail(e, ERR_INPUT, o->input,
+                         "a file name is not UTF-8, so JSON cannot tell it");
     result = cli_json_print(root, e);
     json_decref(root);
     return result;

@@ -152,8 +152,8 @@ static int tell_json(const struct engine_request *request, const struct cli_flow
                         o->output.path);
     json_decref(images);
     int result = all ? cli_json_print(all, e)
-                     : err_fail(e, ERR_IO, "--json",
-                                "cannot be made: out of memory, or a path is not UTF-8");
+                     : json_fail(e, ERR_IO, "--json",
+                                 "cannot be made: out of memory, or a path is not UTF-8");
     json_decref(all);
     return result;
 }

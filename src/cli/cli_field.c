@@ -149,7 +149,7 @@ static int run(const struct field_options *o, struct err *e)
     struct field_points p = {0};
     int result = -1;
 
-    if (f) {
+    if (f && ckpt_file_verify(f, e) == 0) {
         p.shape = model_shape(m);
         p.d = model_dimension(m);
         result = points_read(m, f, o->input, &p, e);

@@ -109,7 +109,7 @@ static json_t *report_build(const char *path, const char *format, uint64_t file_
     if (root && !all->failed)
         return root;
     json_decref(root);
-    err_fail(e, ERR_INPUT, path, "a name in it, or its own, is not UTF-8 and cannot be shown");
+    json_fail(e, ERR_INPUT, path, "a name in it, or its own, is not UTF-8 and cannot be shown");
     return NULL;
 }
 
@@ -131,7 +131,7 @@ static json_t *safetensors_report(const char *path, struct err *e)
 {
     struct ckpt_file *f = ckpt_file_open(path, e);
     json_t *description = f ? description_get(f, e) : NULL;
-    const char *sha256 = description ? ckpt_file_sha256(f, e) : NULL;
+    const char *sha256 = description && ckpt_file_verify(f, e) == 0 ? ckpt_file_sha256(f, e) : NULL;
     struct inventory all = {0};
     json_t *root = NULL;
 

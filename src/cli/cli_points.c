@@ -91,7 +91,7 @@ static int read_tensors(const struct model *m, const char *path, const char *oth
                         bool with_labels, struct cli_points *out, struct err *e)
 {
     struct ckpt_file *f = ckpt_file_open(path, e);
-    int result = f ? read_tensor(m, f, other, out, e) : -1;
+    int result = f && ckpt_file_verify(f, e) == 0 ? read_tensor(m, f, other, out, e) : -1;
 
     if (result == 0 && with_labels)
         result = read_labels(m, f, out, e);
@@ -268,7 +268,7 @@ static int probes_tensor(const struct model *m, const char *path, size_t n, int 
     struct ckpt_file *f = ckpt_file_open(path, e);
     const struct ckpt_tensor *t = f ? cli_tensor_find(f, "epsilon", "likelihood.epsilon", e) : NULL;
     size_t shape[CKPT_RANK_MAX];
-    int result = t ? 0 : -1;
+    int result = t ? ckpt_file_verify(f, e) : -1;
 
     for (int i = 0; t && i < t->rank; i++)
         shape[i] = (size_t)t->shape[i];

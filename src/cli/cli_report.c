@@ -87,7 +87,7 @@ static json_t *report_json(const struct cli_report *r, struct err *e)
                           model_precision_name(m), "solver", engine_solver_json(&order->solver),
                           "images", images, "seconds", r->seconds, "output", r->output);
     if (!o)
-        err_fail(e, ERR_IO, "--json", "cannot be made: out of memory, or a path is not UTF-8");
+        json_fail(e, ERR_IO, "--json", "cannot be made: out of memory, or a path is not UTF-8");
     else if (order->output == ENGINE_OUTPUT_SHEET &&
              json_object_set_new(o, "sha256",
                                  json_string(engine_request_sheet(r->request)->sha256)) < 0) {

@@ -407,7 +407,7 @@ static int tell(const struct tuning *t, struct err *e)
     json_t *root = json_pack("{s:s, s:s, s:I, s:I, s:f, s:o}", "model", t->o->model, "output",
                              t->o->output, "starts", (json_int_t)t->o->starts, "ways_tried",
                              (json_int_t)t->tried, "exact_nfe", t->judge.exact_nfe, "tuned", list);
-    int result = root ? 0 : err_fail(e, ERR_INPUT, t->o->model, "a file name is not UTF-8");
+    int result = root ? 0 : json_fail(e, ERR_INPUT, t->o->model, "a file name is not UTF-8");
     if (root && t->o->json)
         result = cli_json_print(root, e);
     json_decref(root);

@@ -165,8 +165,8 @@ static int tell(const struct convert_exact *o, const struct train_data *data,
                       "sha256", digest, "sources", (json_int_t)data->count, "skipped",
                       (json_int_t)data->skipped, "description", ckpt_description_json(d, e));
         result = root ? cli_json_print(root, e)
-                      : err_fail(e, ERR_INPUT, o->data,
-                                 "a file name is not UTF-8, so JSON cannot tell it");
+                      : json_fail(e, ERR_INPUT, o->data,
+                                  "a file name is not UTF-8, so JSON cannot tell it");
         json_decref(root);
         return result;
     }

@@ -6,6 +6,7 @@
 #include "base_file.h"
 #include "http_front.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -254,6 +255,19 @@ int daemon_config_add_model(struct daemon_config *c, const char *text, const cha
     return m ? set_path(m, path, where, e) : -1;
 }
 
+static int set_sha256(struct daemon_model *m, const char *value, const char *where, struct err *e)
+{
+    const size_t digits = sizeof m->sha256 - 1;
+    if (m->sha256[0])
+        return err_fail(e, ERR_INPUT, where, "\"sha256\" occurs twice in this section");
+    if (strlen(value) != digits || strspn(value, "0123456789abcdefABCDEF") != digits)
+        return err_fail(e, ERR_INPUT, where,
+                        "sha256 must be the %zu hexadecimal digits that sha256sum prints", digits);
+    for (size_t i = 0; i <= digits; i++)
+        m->sha256[i] = (char)tolower((unsigned char)value[i]);
+    return 0;
+}
+
 static int set_model_key(struct daemon_model *m, const char *key, const char *value,
                          const char *where, struct err *e)
 {
@@ -263,6 +277,8 @@ static int set_model_key(struct daemon_model *m, const char *key, const char *va
             return err_fail(e, ERR_INPUT, where, "\"path\" occurs twice in this section");
         return set_path(m, value, where, e);
     }
+    if (strcmp(key, "sha256") == 0)
+        return set_sha256(m, value, where, e);
     if (strcmp(key, "kernel") == 0)
         given = &m->kernel_given;
     else if (strcmp(key, "precision") == 0)
@@ -433,5 +449,6 @@ void daemon_config_take(struct daemon_config *c, struct daemon_config *fresh)
         c->models[i].path = from->path;
         from->path = path; /* freed with `fresh` */
         c->models[i].options = from->options;
+        memcpy(c->models[i].sha256, from->sha256, sizeof from->sha256);
     }
 }

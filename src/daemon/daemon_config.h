@@ -16,6 +16,7 @@ struct daemon_model {
     char *path;     /* owned */
     bool from_file; /* a flag of the same name replaces the path */
     bool kernel_given, precision_given;
+    char sha256[SHA256_HEX_SIZE]; /* that the file must have; empty: any */
     struct model_options options; /* where not given, the general one */
 };
 

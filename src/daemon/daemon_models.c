@@ -10,14 +10,26 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Whether it is the file that the configuration means. */
+static int check_pin(const struct daemon_model *wanted, const struct model *m, struct err *e)
+{
+    if (!wanted->sha256[0] || strcmp(wanted->sha256, model_sha256(m)) == 0)
+        return 0;
+    return err_fail(e, ERR_INPUT, wanted->path,
+                    "is not the file that sha256 of [model %s] names: its SHA-256 is %s",
+                    wanted->name, model_sha256(m));
+}
+
 /* Loads one model into the engine, in the place of the one of its name if there is one. */
 static int load_model(struct daemon_models *d, size_t i, struct err *e)
 {
     const struct daemon_model *wanted = &d->config->models[i];
     int64_t begun = clock_ns();
     struct model *m = model_load(wanted->path, &wanted->options, e);
-    if (!m)
+    if (!m || check_pin(wanted, m, e) != 0) {
+        model_free(m);
         return -1;
+    }
     struct err own = {0};
     struct engine_model *em = d->again ? engine_model_replace(d->engine, wanted->name, m, &own)
                                        : engine_model_add(d->engine, wanted->name, m, &own);

@@ -19,7 +19,7 @@ static const struct model_family *const families[] = {
 static int load_from(struct model *m, struct ckpt_file *f, const struct model_options *options,
                      struct err *e)
 {
-    if (ckpt_description_read(f, &m->description, e) != 0)
+    if (ckpt_description_read(f, &m->description, e) != 0 || ckpt_file_verify(f, e) != 0)
         return -1;
     m->family = families[m->description.family];
     return m->family->load(m, f, options, e) != 0 || ckpt_file_check(f, e) != 0 ? -1 : 0;

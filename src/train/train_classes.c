@@ -33,10 +33,10 @@ static int check_name(const char *name, const char *path, struct err *e)
         return *name ? 0 : err_fail(e, ERR_INPUT, path, "a class has no name");
     }
     text = json_text(name);
-    err_fail(e, ERR_INPUT, path,
-             "the name of class \"%s\" is not UTF-8: rename its folder, give names with "
-             "\"labels\", or set \"conditional\" to false",
-             text ? json_string_value(text) : "");
+    json_fail(e, ERR_INPUT, path,
+              "the name of class \"%s\" is not UTF-8: rename its folder, give names with "
+              "\"labels\", or set \"conditional\" to false",
+              text ? json_string_value(text) : "");
     json_decref(text);
     return -1;
 }

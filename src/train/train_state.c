@@ -145,7 +145,7 @@ static json_t *state_metadata(const struct train_state *s, const char *config, c
     json_decref(state);
     buf_free(&text);
     if (!metadata)
-        err_fail(e, ERR_NUMERIC, "state", "cannot be written: a sum is not finite");
+        json_fail(e, ERR_NUMERIC, "state", "cannot be written: a sum is not finite");
     return metadata;
 }
 
@@ -251,6 +251,8 @@ int train_state_load(struct train_state *s, const char *path, const char *config
     if (!f)
         return -1;
     int result = read_metadata(s, f, config_sha256, continued, data_sha256, e);
+    if (result == 0)
+        result = ckpt_file_verify(f, e);
     if (result == 0)
         result = read_arrays(s, f, e);
     ckpt_file_close(f);

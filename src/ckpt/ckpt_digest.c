@@ -3,7 +3,7 @@
 #include "ckpt_digest.h"
 
 #include "base_cpu.h"
-#include "nn_pool.h"
+#include "base_pool.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,16 +39,16 @@ static void piece_task(void *context, size_t task, int thread)
 /* The pieces on all threads that can be had. */
 static int pieces_take(struct digest *d, size_t count, int threads, struct err *e)
 {
-    struct nn_pool *pool = threads > 1 ? nn_pool_new(threads, NULL) : NULL;
+    struct pool *pool = threads > 1 ? pool_new(threads, NULL) : NULL;
     const struct err *first = NULL;
     size_t earliest = SIZE_MAX;
 
     if (pool)
-        nn_pool_run(pool, count, piece_task, d);
+        pool_run(pool, count, piece_task, d);
     else
         for (size_t i = 0; i < count; i++)
             piece_task(d, i, 0);
-    nn_pool_free(pool);
+    pool_free(pool);
     for (int i = 0; i < threads; i++) {
         if (d->failures[i].code == ERR_NONE || d->failed[i] >= earliest)
             continue;

@@ -198,6 +198,26 @@ json_t *json_text(const char *text)
     return value;
 }
 
+json_t *json_with(json_t *object, const char *key, json_t *value)
+{
+    if (object && value && json_object_set_new(object, key, value) == 0)
+        return object;
+    if (!object)
+        json_decref(value); /* else the setter has let go of it, also where it failed */
+    json_decref(object);
+    return NULL;
+}
+
+json_t *json_plus(json_t *array, json_t *item)
+{
+    if (array && item && json_array_append_new(array, item) == 0)
+        return array;
+    if (!array)
+        json_decref(item);
+    json_decref(array);
+    return NULL;
+}
+
 struct writer {
     struct buf *out;
     size_t flags;

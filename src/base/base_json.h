@@ -36,6 +36,16 @@ json_t *json_text(const char *text);
 int json_fail(struct err *e, enum err_code code, const char *at, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Making values. Each takes both references over and gives one back, or NULL when either is NULL or
+ * memory ran out, and then both are freed. So one missing value makes the whole missing, however it
+ * was put together, and no result can be forgotten: without it there is nothing to go on with.
+ *
+ *     o = json_with(o, "n", json_integer(3));
+ *     list = json_plus(list, o); */
+json_t *json_with(json_t *object, const char *key, json_t *value)
+    __attribute__((warn_unused_result));
+json_t *json_plus(json_t *array, json_t *item) __attribute__((warn_unused_result));
+
 /* Appends the compact text of `value`; real numbers as the shortest text that reads back the same,
  * independent of locale. Non-finite numbers cannot occur in a json_t. */
 int json_append(struct buf *out, const json_t *value, size_t flags, struct err *e);

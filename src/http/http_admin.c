@@ -27,8 +27,7 @@ void http_admin_reload(struct http_app *app, const struct http_request *q, struc
     int model = http_app_model(app, q->names[0]);
     http_problem_init(&p);
     if (model < 0) {
-        http_problem_set(&p, HTTP_PROBLEM_NOT_FOUND,
-                         "there is no model \"%s\"; GET /v1/models lists them", q->names[0]);
+        http_problem_no_model(&p, q->names[0]);
         http_problem_reply(&p, q->id, r);
         return;
     }
@@ -86,11 +85,11 @@ void http_admin_slots(struct http_app *app, const struct http_request *q, struct
         char seed[24], index[24];
         snprintf(seed, sizeof seed, "%llu", (unsigned long long)v->seed);
         snprintf(index, sizeof index, "%llu", (unsigned long long)v->index);
-        json_array_append_new(slots, json_pack("{s:s, s:s, s:s, s:I, s:i, s:s, s:f, s:I}", "model",
-                                               v->model, "seed", seed, "index", index, "n",
-                                               (json_int_t)v->n, "worker", v->worker, "priority",
-                                               priorities[v->priority], "age_s", v->age_s,
-                                               "request_steps", (json_int_t)v->request_steps));
+        slots = json_plus(slots,
+                          json_pack("{s:s, s:s, s:s, s:I, s:i, s:s, s:f, s:I}", "model", v->model,
+                                    "seed", seed, "index", index, "n", (json_int_t)v->n, "worker",
+                                    v->worker, "priority", priorities[v->priority], "age_s",
+                                    v->age_s, "request_steps", (json_int_t)v->request_steps));
     }
     send_json(r, 200,
               json_pack("{s:I, s:I, s:I, s:i, s:i, s:o}", "slots", (json_int_t)stats.slots, "busy",

@@ -65,46 +65,43 @@ json_t *http_answer_label(int32_t label)
     return label == MODEL_LABEL_NONE ? json_null() : json_integer(label);
 }
 
-/* "class" of one image, "classes" of a sheet's, where the model knows any. */
-static int add_classes(json_t *o, const struct engine_image *image)
+/* With "class" of one image, "classes" of a sheet's, where the model knows any. */
+static json_t *with_classes(json_t *o, const struct engine_image *image)
 {
     if (image->label_count == 1)
-        return json_object_set_new(o, "class", http_answer_label(image->labels[0]));
+        return json_with(o, "class", http_answer_label(image->labels[0]));
     if (image->label_count == 0)
-        return 0;
+        return o;
     json_t *all = json_array();
-    for (size_t i = 0; i < image->label_count && all; i++)
-        if (json_array_append_new(all, http_answer_label(image->labels[i])) != 0) {
-            json_decref(all);
-            all = NULL;
-        }
-    return json_object_set_new(o, "classes", all);
+    for (size_t i = 0; i < image->label_count; i++)
+        all = json_plus(all, http_answer_label(image->labels[i]));
+    return json_with(o, "classes", all);
+}
+
+json_t *http_answer_base64(const void *data, size_t length)
+{
+    struct buf text;
+    buf_init(&text, HTTP_REPLY_BODY_MAX);
+    json_t *value = base64_append(&text, data, length, NULL) == 0
+                        ? json_stringn_nocheck((const char *)text.data, text.length)
+                        : NULL;
+    buf_free(&text);
+    return value;
 }
 
 json_t *http_answer_image(const struct engine_image *image, const char *name)
 {
-    struct buf b64;
-    buf_init(&b64, HTTP_REPLY_BODY_MAX);
-    json_t *o = json_pack("{s:o}", "index", http_answer_index(image->index));
-    int bad = o == NULL;
-    if (!bad && name)
-        bad = json_object_set_new(o, "name", json_string(name));
-    if (!bad && !name) {
-        bad = json_object_set_new(o, "mime", json_string("image/png")) != 0 ||
-              base64_append(&b64, image->png.data, image->png.length, NULL) != 0 ||
-              json_object_set_new(o, "b64",
-                                  json_stringn_nocheck((const char *)b64.data, b64.length)) != 0;
+    json_t *o = json_with(json_object(), "index", http_answer_index(image->index));
+    if (name) {
+        o = json_with(o, "name", json_string(name));
+    } else {
+        o = json_with(o, "mime", json_string("image/png"));
+        o = json_with(o, "b64", http_answer_base64(image->png.data, image->png.length));
     }
-    if (!bad)
-        bad = json_object_set_new(o, "sha256", json_string(image->sha256)) != 0 ||
-              json_object_set_new(o, "nfe", json_integer(image->counts.nfe)) != 0 ||
-              json_object_set_new(o, "steps_rejected", json_integer(image->counts.rejected)) != 0 ||
-              add_classes(o, image) != 0;
-    buf_free(&b64);
-    if (!bad)
-        return o;
-    json_decref(o);
-    return NULL;
+    o = json_with(o, "sha256", json_string(image->sha256));
+    o = json_with(o, "nfe", json_integer(image->counts.nfe));
+    o = json_with(o, "steps_rejected", json_integer(image->counts.rejected));
+    return with_classes(o, image);
 }
 
 json_t *http_answer_linked(struct http_app *app, const struct http_request *q,
@@ -112,9 +109,14 @@ json_t *http_answer_linked(struct http_app *app, const struct http_request *q,
 {
     char link[HTTP_LINK_MAX];
     json_t *o = http_answer_image(image, NULL);
-    if (!o || http_link_make(app, q, order, image->index, link) != 0 ||
-        json_object_set_new(o, "url", json_string(link)) == 0)
+    switch (http_link_make(app, q, order, image->index, link)) {
+    case HTTP_LINK_MADE:
+        return json_with(o, "url", json_string(link));
+    case HTTP_LINK_NONE:
         return o;
+    case HTTP_LINK_FAILED:
+        break;
+    }
     json_decref(o);
     return NULL;
 }
@@ -123,30 +125,32 @@ json_t *http_answer_parameters(const struct http_work *work, const struct engine
 {
     char seed[24];
     snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
-    json_t *grid = NULL, *timeout = NULL, *label = NULL, *class = NULL;
+    const bool is_array = work->format == HTTP_FORMAT_NPY || work->format == HTTP_FORMAT_NPZ;
+    json_t *o = json_pack("{s:s, s:I, s:s, s:o, s:o}", "model", engine_model_name(order->model),
+                          "n", (json_int_t)order->n, "seed", seed, "first_index",
+                          http_answer_index(order->first_index), "solver",
+                          engine_solver_json(&order->solver));
     /* One that was drawn stands with each image: here it would be another request. */
     if (model_label_count(engine_model_get(order->model)) > 0 &&
         order->class.rule != ENGINE_CLASS_DRAWN)
-        class = http_answer_label(engine_order_label(order, order->first_index));
+        o = json_with(o, "class", http_answer_label(engine_order_label(order, order->first_index)));
+    o = json_with(o, "temperature", json_real(order->temperature));
     if (order->output == ENGINE_OUTPUT_SHEET)
-        grid = json_pack("{s:i, s:i}", "columns", order->grid.columns, "scale", order->grid.scale);
+        o = json_with(
+            o, "grid",
+            json_pack("{s:i, s:i}", "columns", order->grid.columns, "scale", order->grid.scale));
+    o = json_with(o, "embed_metadata", json_boolean(!order->no_metadata));
+    o = json_with(o, "format", json_string(http_format_word(work->format)));
+    if (is_array) {
+        o = json_with(o, "dtype", json_string(work->order.float32 ? "float32" : "uint8"));
+        o = json_with(o, "layout", json_string(work->order.chw ? "chw" : "hwc"));
+    }
+    o = json_with(o, "preview_every", json_integer(order->preview_every));
     if (work->order.timeout_s > 0.0)
-        timeout = json_real(work->order.timeout_s);
-    if (work->order.label[0])
-        label = json_string(work->order.label);
-    bool is_array = work->format == HTTP_FORMAT_NPY || work->format == HTTP_FORMAT_NPZ;
-    return json_pack("{s:s, s:I, s:s, s:o, s:o, s:o*, s:f, s:o*, s:b, s:s, s:s*, s:s*, s:i, s:o*, "
-                     "s:s, s:o*}",
-                     "model", engine_model_name(order->model), "n", (json_int_t)order->n, "seed",
-                     seed, "first_index", http_answer_index(order->first_index), "solver",
-                     engine_solver_json(&order->solver), "class", class, "temperature",
-                     order->temperature, "grid", grid, "embed_metadata", !order->no_metadata,
-                     "format", http_format_word(work->format), "dtype",
-                     is_array ? (work->order.float32 ? "float32" : "uint8") : NULL, "layout",
-                     is_array ? (work->order.chw ? "chw" : "hwc") : NULL, "preview_every",
-                     order->preview_every, "timeout_s", timeout, "priority",
-                     order->priority == ENGINE_PRIORITY_BATCH ? "batch" : "interactive", "label",
-                     label);
+        o = json_with(o, "timeout_s", json_real(work->order.timeout_s));
+    o = json_with(o, "priority",
+                  json_string(order->priority == ENGINE_PRIORITY_BATCH ? "batch" : "interactive"));
+    return work->order.label[0] ? json_with(o, "label", json_string(work->order.label)) : o;
 }
 
 static double milliseconds(int64_t ns)
@@ -192,11 +196,8 @@ json_t *http_answer_head(const char *id, const struct http_work *work,
 
 json_t *http_answer_whole(json_t *head, json_t *images, const struct engine_request *done)
 {
-    if (json_object_set_new(head, "images", images) == 0 &&
-        json_object_set_new(head, "timings", http_answer_timings(done)) == 0)
-        return head;
-    json_decref(head);
-    return NULL;
+    head = json_with(head, "images", images);
+    return json_with(head, "timings", http_answer_timings(done));
 }
 
 size_t http_answer_count(const struct engine_order *order)

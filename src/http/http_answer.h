@@ -12,6 +12,8 @@ json_t *http_answer_index(uint64_t index);
  * sheet, where the model knows any; with `name` in the place of mime and
  * b64 it is an archive's member. New reference or NULL. */
 json_t *http_answer_image(const struct engine_image *image, const char *name);
+/* The base64 of some bytes as a string. New reference or NULL. */
+json_t *http_answer_base64(const void *data, size_t length);
 /* A class's number, or null for none. New reference. */
 json_t *http_answer_label(int32_t label);
 /* The same with "url", the link of an image that has one (http_link.h), relative to the server. */

@@ -33,10 +33,11 @@ struct http_app {
     struct engine *engine; /* not owned */
     const struct http_options *options;
     _Atomic int state;        /* enum http_state; only ever rises */
+    int64_t started_at;       /* seconds of the epoch */
     _Atomic bool leaving;     /* not ready, but work is taken: the delay before a drain */
     _Atomic int large_bodies; /* that are being read, at most HTTP_LARGE_BODIES */
     pthread_mutex_t lock;     /* guards the two below */
-    char loading_what[128];   /* "model 1 of 2 (digits8)" */
+    char loading_what[128];   /* "model 1 of 2 (digits8), 40 %" */
     struct http_reload_note {
         char state[16]; /* "", "loading", "ok" or "failed" */
         char why[512];
@@ -180,10 +181,11 @@ const char *http_library_version(void);
 
 /* http_info.c */
 http_handler http_info_live, http_info_ready, http_info_models, http_info_model,
-    http_info_capabilities, http_info_version, http_info_openapi, http_info_metrics;
+    http_info_capabilities, http_info_health, http_info_version, http_info_openapi,
+    http_info_metrics;
 /* http_kserve.c */
 http_handler http_kserve_server, http_kserve_live, http_kserve_ready, http_kserve_model,
-    http_kserve_model_ready;
+    http_kserve_index, http_kserve_statistics, http_kserve_model_ready;
 /* http_page.c */
 http_handler http_page_answer;
 /* http_admin.c */

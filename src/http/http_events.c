@@ -31,11 +31,7 @@ static int say_queued(struct http_stream *s)
     struct engine_stats stats = engine_stats_get(s->app->engine);
     json_t *o = http_answer_head(s->request->id, s->work, order);
     /* Counted after this request was queued, so its own images may be among them. */
-    if (!o || json_object_set_new(o, "images_waiting",
-                                  json_integer((json_int_t)stats.queued_images)) != 0) {
-        json_decref(o);
-        return HTTP_STREAM_BROKEN;
-    }
+    o = json_with(o, "images_waiting", json_integer((json_int_t)stats.queued_images));
     s->events.queued = true;
     if (buf_string(&s->out, "retry: 2000\n", NULL) != 0) {
         json_decref(o);

@@ -153,16 +153,16 @@ json_t *http_flow_fields(struct http_app *app, struct http_request *q, struct ht
         http_problem_point(p, "", "must be an object");
     else
         bad = take_members(fields, n_max, flow, p) | count_images(q, n_max, flow, &n, p);
-    if (!bad && (json_object_set_new(fields, "n", json_integer((json_int_t)n)) != 0 ||
-                 (flow->task != HTTP_TASK_LIKELIHOOD && !json_object_get(fields, "seed") &&
-                  json_object_set_new(fields, "seed", json_integer(0)) != 0))) {
-        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
-        bad = -1;
+    if (bad) {
+        json_decref(fields);
+        return NULL;
     }
-    if (!bad)
-        return fields;
-    json_decref(fields);
-    return NULL;
+    fields = json_with(fields, "n", json_integer((json_int_t)n));
+    if (flow->task != HTTP_TASK_LIKELIHOOD && !json_object_get(fields, "seed"))
+        fields = json_with(fields, "seed", json_integer(0));
+    if (!fields)
+        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
+    return fields;
 }
 
 /* The way up is the model's own, an rk45, with other tolerances or ends, unless another method is

@@ -28,39 +28,28 @@ static int append_latents(const struct engine_request *done, size_t first, size_
     return bad;
 }
 
-static int add_latent(const struct engine_request *done, size_t i, json_t *o)
+static json_t *latent_json(const struct engine_request *done, size_t i)
 {
-    struct buf npy, text;
+    struct buf npy;
     buf_init(&npy, HTTP_REPLY_BODY_MAX);
-    buf_init(&text, HTTP_REPLY_BODY_MAX);
-    int bad = append_latents(done, i, 1, &npy) != 0 ||
-              base64_append(&text, npy.data, npy.length, NULL) != 0 ||
-              json_object_set_new(o, "latent",
-                                  json_stringn_nocheck((const char *)text.data, text.length)) != 0;
+    json_t *text =
+        append_latents(done, i, 1, &npy) == 0 ? http_answer_base64(npy.data, npy.length) : NULL;
     buf_free(&npy);
-    buf_free(&text);
-    return bad ? -1 : 0;
+    return text;
 }
 
 static json_t *one_json(const struct http_work *work, const struct engine_request *done, size_t i)
 {
     const struct engine_image *image = engine_request_image(done, i);
-    const bool conditional = image->label_count == 1;
-    json_t *o = json_pack("{s:o, s:I, s:I, s:o*}", "index", http_answer_index(image->index), "nfe",
+    json_t *o = json_pack("{s:o, s:I, s:I}", "index", http_answer_index(image->index), "nfe",
                           (json_int_t)image->counts.nfe, "steps_rejected",
-                          (json_int_t)image->counts.rejected, "class",
-                          conditional ? http_answer_label(image->labels[0]) : NULL);
-    int bad = !o;
-    if (!bad && work->flow.task == HTTP_TASK_ENCODE)
-        bad = add_latent(done, i, o);
-    else if (!bad)
-        bad = json_object_set_new(o, "bits_per_dimension", json_real(image->bits_per_dimension)) !=
-                  0 ||
-              json_object_set_new(o, "log_likelihood", json_real(image->log_likelihood)) != 0;
-    if (!bad)
-        return o;
-    json_decref(o);
-    return NULL;
+                          (json_int_t)image->counts.rejected);
+    if (image->label_count == 1)
+        o = json_with(o, "class", http_answer_label(image->labels[0]));
+    if (work->flow.task == HTTP_TASK_ENCODE)
+        return json_with(o, "latent", latent_json(done, i));
+    o = json_with(o, "bits_per_dimension", json_real(image->bits_per_dimension));
+    return json_with(o, "log_likelihood", json_real(image->log_likelihood));
 }
 
 /* The head that images have, without what is of pictures only. */
@@ -76,22 +65,17 @@ static json_t *head_json(const struct http_request *q, const struct http_work *w
         json_object_del(parameters, of_pictures[i]);
     if (!o || work->flow.task == HTTP_TASK_ENCODE)
         return o;
-    if (json_object_set_new(parameters, "probes", json_integer(l->probes)) == 0 &&
-        json_object_set_new(parameters, "constant",
-                            json_string(l->reference_constant ? "reference" : "exact")) == 0)
-        return o;
-    json_decref(o);
-    return NULL;
+    parameters = json_with(json_incref(parameters), "probes", json_integer(l->probes));
+    return json_with(o, "parameters",
+                     json_with(parameters, "constant",
+                               json_string(l->reference_constant ? "reference" : "exact")));
 }
 
 static json_t *images_json(const struct http_work *work, const struct engine_request *done)
 {
     json_t *images = json_array();
     for (size_t i = 0; i < engine_request_order(done)->n; i++)
-        if (json_array_append_new(images, one_json(work, done, i)) != 0) {
-            json_decref(images);
-            return NULL;
-        }
+        images = json_plus(images, one_json(work, done, i));
     return images;
 }
 

@@ -20,7 +20,8 @@ static void list_formats(struct http_problem *p, const bool available[HTTP_FORMA
     p->available = json_array();
     for (int f = 0; f < HTTP_FORMATS; f++)
         if (available[f])
-            json_array_append_new(p->available, json_string(http_format_type((enum http_format)f)));
+            p->available =
+                json_plus(p->available, json_string(http_format_type((enum http_format)f)));
 }
 
 /* ?format= of a POST. It is the only query parameter there: a field of the body in the query is a
@@ -350,14 +351,8 @@ static json_t *result_json(struct http_app *app, const struct http_request *q,
 {
     const struct engine_order *order = engine_request_order(done);
     json_t *images = json_array();
-    int bad = 0;
-    for (size_t i = 0; i < http_answer_count(order) && !bad; i++)
-        bad = json_array_append_new(
-            images, http_answer_linked(app, q, order, http_answer_picture(done, i)));
-    if (bad) {
-        json_decref(images);
-        images = NULL;
-    }
+    for (size_t i = 0; i < http_answer_count(order) && images; i++)
+        images = json_plus(images, http_answer_linked(app, q, order, http_answer_picture(done, i)));
     return http_answer_whole(http_answer_head(q->id, work, order), images, done);
 }
 
@@ -394,7 +389,13 @@ static void png_reply(struct http_app *app, const struct http_request *q,
         http_lookup_headers(q, work, r);
     else
         http_reply_header(r, "ETag", "\"%s\"", image->sha256);
-    if (!work->by_get && http_link_make(app, q, order, image->index, link) == 0)
+    const enum http_link_made made =
+        work->by_get ? HTTP_LINK_NONE : http_link_make(app, q, order, image->index, link);
+    if (made == HTTP_LINK_FAILED) {
+        http_reply_fail(r);
+        return;
+    }
+    if (made == HTTP_LINK_MADE)
         http_reply_header(r, "Content-Location", "%s", link);
     name_file(work, order, r);
 }

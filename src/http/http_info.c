@@ -63,12 +63,19 @@ void http_info_ready(struct http_app *app, const struct http_request *q, struct 
     http_problem_clear(&p);
 }
 
+void http_info_health(struct http_app *app, const struct http_request *q, struct http_reply *r)
+{
+    http_info_ready(app, q, r);
+    if (r->status == 200)
+        send_json(r, 200, json_pack("{s:s}", "status", "ok"));
+}
+
 /* The names of its classes, in their order; none for a model that knows none. */
 static json_t *labels_json(const struct model *m)
 {
     json_t *labels = json_array();
     for (int i = 0; i < model_label_count(m); i++)
-        json_array_append_new(labels, json_string(model_description(m)->labels[i]));
+        labels = json_plus(labels, json_string(model_description(m)->labels[i]));
     return labels;
 }
 
@@ -77,10 +84,9 @@ static json_t *tuned_json(const struct model *m)
 {
     json_t *tuned = json_array();
     for (int i = 0; i < model_description(m)->tuned_count; i++)
-        json_array_append_new(
-            tuned, json_pack("{s:s, s:i}", "method",
-                             ode_method_name(model_description(m)->tuned[i].method), "steps",
-                             model_tuned_steps(m, i)));
+        tuned = json_plus(tuned, json_pack("{s:s, s:i}", "method",
+                                           ode_method_name(model_description(m)->tuned[i].method),
+                                           "steps", model_tuned_steps(m, i)));
     return tuned;
 }
 
@@ -109,23 +115,22 @@ static json_t *with_reload(struct http_app *app, size_t model, json_t *o)
     pthread_mutex_lock(&app->lock);
     const struct http_reload_note note = app->reloads[model];
     pthread_mutex_unlock(&app->lock);
-    if (o && note.state[0])
-        json_object_set_new(o, "reload",
-                            json_pack("{s:s, s:o*}", "state", note.state, "detail",
-                                      note.why[0] ? json_text(note.why) : NULL));
-    return o;
+    if (!note.state[0])
+        return o;
+    json_t *reload = json_pack("{s:s}", "state", note.state);
+    return json_with(o, "reload",
+                     note.why[0] ? json_with(reload, "detail", json_text(note.why)) : reload);
 }
 
-/* The model resource of a configured name, NULL when there is none of that name. */
+/* The model resource of a configured name. */
 static json_t *model_json(struct http_app *app, const char *name)
 {
-    int place = http_app_model(app, name);
-    if (place < 0)
-        return NULL;
+    const int place = http_app_model(app, name);
     struct engine_model *em = engine_model_find(app->engine, name);
     if (!em)
-        return json_pack("{s:s, s:s, s:s, s:s}", "id", name, "object", "model", "name", name,
-                         "state", "loading");
+        return json_pack("{s:s, s:s, s:I, s:s, s:s, s:s}", "id", name, "object", "model", "created",
+                         (json_int_t)app->started_at, "owned_by", "pfgmd", "name", name, "state",
+                         "loading");
     json_t *o = loaded_model_json(em);
     engine_model_release(em);
     return with_reload(app, (size_t)place, o);
@@ -135,25 +140,20 @@ void http_info_models(struct http_app *app, const struct http_request *q, struct
 {
     (void)q;
     json_t *list = json_array();
-    for (size_t i = 0; i < app->options->model_count && list; i++)
-        if (json_array_append_new(list, model_json(app, app->options->model_names[i])) != 0) {
-            json_decref(list);
-            list = NULL;
-        }
-    send_json(r, 200, list ? json_pack("{s:s, s:o}", "object", "list", "data", list) : NULL);
+    for (size_t i = 0; i < app->options->model_count; i++)
+        list = json_plus(list, model_json(app, app->options->model_names[i]));
+    send_json(r, 200, json_pack("{s:s, s:o}", "object", "list", "data", list));
 }
 
 void http_info_model(struct http_app *app, const struct http_request *q, struct http_reply *r)
 {
-    json_t *model = model_json(app, q->names[0]);
-    if (model) {
-        send_json(r, 200, model);
+    if (http_app_model(app, q->names[0]) >= 0) {
+        send_json(r, 200, model_json(app, q->names[0]));
         return;
     }
     struct http_problem p;
     http_problem_init(&p);
-    http_problem_set(&p, HTTP_PROBLEM_NOT_FOUND,
-                     "there is no model \"%s\"; GET /v1/models lists them", q->names[0]);
+    http_problem_no_model(&p, q->names[0]);
     http_problem_reply(&p, q->id, r);
 }
 
@@ -168,10 +168,10 @@ static json_t *solvers_json(void)
                   : json_pack("[s, s, s, s, s]", "rtol", "atol", "t_max", "t_min", "max_nfe");
         static const char *const churn[] = {"churn", "churn_t_min", "churn_t_max", "churn_noise"};
         for (size_t i = 0; ode_method_churns((enum ode_method)m) && i < 4; i++)
-            json_array_append_new(parameters, json_string(churn[i]));
-        json_array_append_new(list,
-                              json_pack("{s:s, s:o}", "method", ode_method_name((enum ode_method)m),
-                                        "parameters", parameters));
+            parameters = json_plus(parameters, json_string(churn[i]));
+        list =
+            json_plus(list, json_pack("{s:s, s:o}", "method", ode_method_name((enum ode_method)m),
+                                      "parameters", parameters));
     }
     return list;
 }
@@ -180,7 +180,7 @@ static json_t *schedules_json(void)
 {
     json_t *list = json_array();
     for (int k = 0; k < ODE_SCHEDULES; k++)
-        json_array_append_new(list, json_string(ode_schedule_name((enum ode_schedule)k)));
+        list = json_plus(list, json_string(ode_schedule_name((enum ode_schedule)k)));
     return list;
 }
 
@@ -188,9 +188,9 @@ static json_t *formats_json(void)
 {
     json_t *list = json_array();
     for (int f = 0; f < HTTP_FORMATS; f++)
-        json_array_append_new(list, json_pack("{s:s, s:s}", "format",
-                                              http_format_word((enum http_format)f), "type",
-                                              http_format_type((enum http_format)f)));
+        list =
+            json_plus(list, json_pack("{s:s, s:s}", "format", http_format_word((enum http_format)f),
+                                      "type", http_format_type((enum http_format)f)));
     return list;
 }
 
@@ -201,8 +201,7 @@ static json_t *all_labels_json(struct http_app *app)
     for (size_t i = 0; i < app->options->model_count; i++) {
         struct engine_model *em = engine_model_find(app->engine, app->options->model_names[i]);
         if (em)
-            json_object_set_new(all, app->options->model_names[i],
-                                labels_json(engine_model_get(em)));
+            all = json_with(all, app->options->model_names[i], labels_json(engine_model_get(em)));
         engine_model_release(em);
     }
     return all;
@@ -223,16 +222,16 @@ void http_info_capabilities(struct http_app *app, const struct http_request *q,
         MODEL_PROBES_MAX, "exact_trace_dimension", MODEL_TRACE_MAX);
     json_t *models = json_array();
     for (size_t i = 0; i < app->options->model_count; i++)
-        json_array_append_new(models, json_string(app->options->model_names[i]));
+        models = json_plus(models, json_string(app->options->model_names[i]));
     struct engine_model *first = engine_model_find(app->engine, NULL);
-    json_t *solver = NULL;
+    json_t *solver = first ? NULL : json_null();
     if (first) {
         struct model_solver fallback = model_solver_default(engine_model_get(first));
         solver = engine_solver_json(&fallback);
         engine_model_release(first);
     }
     json_t *defaults = json_pack(
-        "{s:s?, s:i, s:i, s:o?, s:f, s:b, s:s, s:s, s:s, s:i, s:s, s:I, s:i, s:s}", "model",
+        "{s:s?, s:i, s:i, s:o, s:f, s:b, s:s, s:s, s:s, s:i, s:s, s:I, s:i, s:s}", "model",
         app->options->model_count ? app->options->model_names[0] : NULL, "n", 1, "first_index", 0,
         "solver", solver, "temperature", 1.0, "embed_metadata", 1, "format",
         http_format_word(HTTP_FORMAT_JSON), "dtype", "uint8", "layout", "hwc", "preview_every", 0,

@@ -103,13 +103,12 @@ static int read_outputs(const json_t *body, const struct model *m, struct http_k
     return 0;
 }
 
-/* The request's parameters among our fields. */
-static int copy_parameters(const json_t *body, json_t *fields, struct http_problem *p)
+/* Our fields with the request's parameters among them; takes `fields` over. NULL with a problem. */
+static json_t *with_parameters(const json_t *body, json_t *fields, struct http_problem *p)
 {
     static const char *const plain[] = {"class", "temperature", "timeout_s", "priority", "label"};
     json_t *parameters = json_object_get(body, "parameters"), *solver = json_object(), *value;
     const char *key;
-    int bad = !solver;
     if (parameters && !json_is_object(parameters))
         http_problem_point(p, "/parameters", "must be an object");
     json_object_foreach(parameters, key, value)
@@ -117,12 +116,12 @@ static int copy_parameters(const json_t *body, json_t *fields, struct http_probl
         bool known = strcmp(key, "binary_data_output") == 0;
         if (http_lookup_solver_field(key)) {
             known = true;
-            bad |= json_object_set(solver, key, value);
+            solver = json_with(solver, key, json_incref(value));
         }
         for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
             if (strcmp(key, plain[i]) == 0) {
                 known = true;
-                bad |= json_object_set(fields, key, value);
+                fields = json_with(fields, key, json_incref(value));
             }
         if (!known) {
             char pointer[300] = "/parameters";
@@ -130,12 +129,16 @@ static int copy_parameters(const json_t *body, json_t *fields, struct http_probl
             http_problem_point(p, pointer, "is not a known parameter");
         }
     }
-    if (!bad && json_object_size(solver) > 0)
-        bad = json_object_set(fields, "solver", solver);
-    json_decref(solver);
-    if (bad)
+    if (solver && json_object_size(solver) == 0)
+        json_decref(solver);
+    else
+        fields = json_with(fields, "solver", solver);
+    if (!fields)
         http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
-    return p->code == HTTP_PROBLEM_NONE ? 0 : -1;
+    if (p->code == HTTP_PROBLEM_NONE)
+        return fields;
+    json_decref(fields);
+    return NULL;
 }
 
 /* The tensors' values, one block: seeds then indices, or latents. */
@@ -204,7 +207,7 @@ json_t *http_kserve_fields(struct http_app *app, struct http_request *q, struct 
     struct engine_model *em = engine_model_find(app->engine, q->names[0]);
     json_t *body = NULL, *fields = NULL;
     if (!em) {
-        http_problem_set(p, HTTP_PROBLEM_NOT_FOUND, "there is no model \"%s\"", q->names[0]);
+        http_problem_no_model(p, q->names[0]);
         return NULL;
     }
     const struct model *m = engine_model_get(em);
@@ -215,10 +218,7 @@ json_t *http_kserve_fields(struct http_app *app, struct http_request *q, struct 
         keep_values(&tensors, m, k, app->options->n_max, p) == 0) {
         fields =
             json_pack("{s:s, s:I, s:i}", "model", q->names[0], "n", (json_int_t)k->n, "seed", 0);
-        if (fields && copy_parameters(body, fields, p) != 0) {
-            json_decref(fields);
-            fields = NULL;
-        }
+        fields = with_parameters(body, fields, p);
     }
     if (!fields)
         http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory"); /* if nothing else was wrong */
@@ -253,17 +253,13 @@ void http_kserve_clear(struct http_work *work)
 static json_t *values_json(const struct engine_request *done, size_t n, size_t d, bool pixels)
 {
     json_t *data = json_array();
-    int bad = !data;
     for (size_t i = 0; i < n; i++) {
         const struct engine_image *image = engine_request_image(done, i);
-        for (size_t j = 0; j < d && !bad; j++)
-            bad = json_array_append_new(data, pixels ? json_integer(image->pixels[j])
-                                                     : json_real((double)image->sample[j]));
+        for (size_t j = 0; j < d && data; j++)
+            data = json_plus(data, pixels ? json_integer(image->pixels[j])
+                                          : json_real((double)image->sample[j]));
     }
-    if (!bad)
-        return data;
-    json_decref(data);
-    return NULL;
+    return data;
 }
 
 static int append_values(const struct engine_request *done, size_t n, size_t d, bool pixels,
@@ -298,18 +294,14 @@ static json_t *output_json(const struct engine_request *done, bool pixels, bool 
                            : json_pack("[I,i,i,i]", n, s.channels, s.height, s.width);
     json_t *o = json_pack("{s:s, s:s, s:o}", "name", pixels ? "images" : "samples", "datatype",
                           pixels ? "UINT8" : "FP32", "shape", shape);
-    int bad = !o;
-    if (!bad && binary)
-        bad = append_values(done, order->n, d, pixels, tail) != 0 ||
-              json_object_set_new(
-                  o, "parameters",
-                  json_pack("{s:I}", "binary_data_size", (json_int_t)(tail->length - before))) != 0;
-    else if (!bad)
-        bad = json_object_set_new(o, "data", values_json(done, order->n, d, pixels));
-    if (!bad)
-        return o;
-    json_decref(o);
-    return NULL;
+    if (!binary)
+        return json_with(o, "data", values_json(done, order->n, d, pixels));
+    if (append_values(done, order->n, d, pixels, tail) != 0) {
+        json_decref(o);
+        return NULL;
+    }
+    return json_with(o, "parameters",
+                     json_pack("{s:I}", "binary_data_size", (json_int_t)(tail->length - before)));
 }
 
 void http_kserve_answer(const struct http_work *work, const struct engine_request *done,
@@ -321,18 +313,17 @@ void http_kserve_answer(const struct http_work *work, const struct engine_reques
     struct buf tail;
     buf_init(&tail, HTTP_REPLY_BODY_MAX);
     json_t *outputs = json_array();
-    int bad = !outputs;
-    if (!bad && k->images.wanted)
-        bad = json_array_append_new(outputs, output_json(done, true, k->images.binary, &tail));
-    if (!bad && k->samples.wanted)
-        bad = json_array_append_new(outputs, output_json(done, false, k->samples.binary, &tail));
-    json_t *o =
-        bad ? NULL
-            : json_pack("{s:s, s:s*, s:{s:s, s:s, s:s}, s:O}", "model_name",
-                        engine_model_name(order->model), "id", k->id[0] ? k->id : NULL,
-                        "parameters", "sha256", model_sha256(m), "kernel", model_kernel_id(m),
-                        "precision", model_precision_name(m), "outputs", outputs);
-    json_decref(outputs);
+    if (k->images.wanted)
+        outputs = json_plus(outputs, output_json(done, true, k->images.binary, &tail));
+    if (k->samples.wanted)
+        outputs = json_plus(outputs, output_json(done, false, k->samples.binary, &tail));
+    json_t *o = json_pack("{s:s}", "model_name", engine_model_name(order->model));
+    if (k->id[0])
+        o = json_with(o, "id", json_string(k->id));
+    o = json_with(o, "parameters",
+                  json_pack("{s:s, s:s, s:s}", "sha256", model_sha256(m), "kernel",
+                            model_kernel_id(m), "precision", model_precision_name(m)));
+    o = json_with(o, "outputs", outputs);
     http_reply_json(r, 200, "application/json", o);
     const size_t head = r->body.length;
     if (r->status == 200 && (k->images.binary || k->samples.binary)) {
@@ -352,7 +343,7 @@ void http_kserve_problem(struct http_reply *r)
     const json_t *detail = json_object_get(problem, "detail");
     json_t *error = detail ? json_pack("{s:O}", "error", detail) : NULL;
     json_decref(problem);
-    if (error)
+    if (error) /* else the problem as it is says the same */
         http_reply_json(r, r->status, "application/json", error);
 }
 
@@ -388,7 +379,7 @@ static bool is_configured(const struct http_app *app, const struct http_request 
     if (http_app_model(app, q->names[0]) >= 0)
         return true;
     http_problem_init(&p);
-    http_problem_set(&p, HTTP_PROBLEM_NOT_FOUND, "there is no model \"%s\"", q->names[0]);
+    http_problem_no_model(&p, q->names[0]);
     http_problem_reply(&p, q->id, r);
     return false;
 }
@@ -419,17 +410,105 @@ void http_kserve_model(struct http_app *app, const struct http_request *q, struc
     }
     const struct model *m = engine_model_get(em);
     const struct image_shape s = model_shape(m);
-    json_t *images = model_vectors(m)
-                         ? NULL
-                         : json_pack("{s:s, s:s, s:[i,i,i,i]}", "name", "images", "datatype",
-                                     "UINT8", "shape", -1, s.height, s.width, s.channels);
+    json_t *outputs = json_array();
+    if (!model_vectors(m))
+        outputs =
+            json_plus(outputs, json_pack("{s:s, s:s, s:[i,i,i,i]}", "name", "images", "datatype",
+                                         "UINT8", "shape", -1, s.height, s.width, s.channels));
+    outputs = json_plus(outputs, json_pack("{s:s, s:s, s:[i,i,i,i]}", "name", "samples", "datatype",
+                                           "FP32", "shape", -1, s.channels, s.height, s.width));
     json_t *o = json_pack(
-        "{s:s, s:s, s:[{s:s, s:s, s:[i]}, {s:s, s:s, s:[i]}, {s:s, s:s, s:[i,i,i,i]}], "
-        "s:[o*, {s:s, s:s, s:[i,i,i,i]}]}",
-        "name", engine_model_name(em), "platform", "pfgm", "inputs", "name", "seed", "datatype",
-        "UINT64", "shape", -1, "name", "index", "datatype", "UINT64", "shape", -1, "name",
-        "latents", "datatype", "FP32", "shape", -1, s.channels, s.height, s.width, "outputs",
-        images, "name", "samples", "datatype", "FP32", "shape", -1, s.channels, s.height, s.width);
+        "{s:s, s:s, s:[{s:s, s:s, s:[i]}, {s:s, s:s, s:[i]}, {s:s, s:s, s:[i,i,i,i]}]}", "name",
+        engine_model_name(em), "platform", "pfgm", "inputs", "name", "seed", "datatype", "UINT64",
+        "shape", -1, "name", "index", "datatype", "UINT64", "shape", -1, "name", "latents",
+        "datatype", "FP32", "shape", -1, s.channels, s.height, s.width);
+    o = json_with(o, "outputs", outputs);
     engine_model_release(em);
     http_reply_json(r, 200, "application/json", o);
+}
+
+/* ---- what Triton's clients ask besides ---- */
+
+/* {"ready": true} leaves out the models that are not; without a body all are listed. */
+static int read_index_body(const struct http_request *q, bool *only_ready, struct http_problem *p)
+{
+    static const char *const keys[] = {"ready"};
+    struct buf body = q->body; /* the parser may write into it; it stays the exchange's */
+    struct err e = {0};
+    if (body.length == 0)
+        return 0;
+    json_t *o = http_body_parse(&body, http_body_fields(0), p);
+    if (!o)
+        return -1;
+    const json_t *ready = json_object_get(o, "ready");
+    if (!json_is_object(o) || json_only_keys(o, keys, 1, "the body", &e) != 0 ||
+        (ready && !json_is_boolean(ready)))
+        http_problem_point(p, "", "must be an object with \"ready\" as true or false, or nothing");
+    *only_ready = json_is_true(ready);
+    json_decref(o);
+    return p->code == HTTP_PROBLEM_NONE ? 0 : -1;
+}
+
+void http_kserve_index(struct http_app *app, const struct http_request *q, struct http_reply *r)
+{
+    struct http_problem p;
+    bool only_ready = false;
+    http_problem_init(&p);
+    if (read_index_body(q, &only_ready, &p) != 0) {
+        http_problem_reply(&p, q->id, r);
+        return;
+    }
+    json_t *list = json_array();
+    for (size_t i = 0; i < app->options->model_count; i++) {
+        const char *name = app->options->model_names[i];
+        struct engine_model *em = engine_model_find(app->engine, name);
+        if (em || !only_ready)
+            list = json_plus(list, json_pack("{s:s, s:s, s:s, s:s}", "name", name, "version", "",
+                                             "state", em ? "READY" : "LOADING", "reason", ""));
+        engine_model_release(em);
+    }
+    http_reply_json(r, 200, "application/json", list);
+}
+
+static json_t *duration_json(uint64_t count, double seconds)
+{
+    return json_pack("{s:I, s:I}", "count", (json_int_t)count, "ns", (json_int_t)(seconds * 1e9));
+}
+
+/* An inference is an image here. What is not measured per model, which is all but its time in a
+ * slot, counts nothing. */
+static json_t *statistics_json(struct engine_model *em)
+{
+    static const char *const unmeasured[] = {"queue", "compute_input", "compute_output",
+                                             "cache_hit", "cache_miss"};
+    const struct engine_model_stats s = engine_model_stats_get(em);
+    const uint64_t ok = s.images[ENGINE_OUTCOME_OK], failed = s.images[ENGINE_OUTCOME_FAILED];
+    json_t *times = json_with(json_object(), "success", duration_json(ok, s.image_s.sum));
+    times = json_with(times, "fail", duration_json(failed, 0.0));
+    times = json_with(times, "compute_infer", duration_json(ok, s.image_s.sum));
+    for (size_t i = 0; i < sizeof unmeasured / sizeof *unmeasured; i++)
+        times = json_with(times, unmeasured[i], duration_json(0, 0.0));
+    json_t *o = json_pack("{s:s, s:s, s:i, s:I, s:I}", "name", engine_model_name(em), "version", "",
+                          "last_inference", 0, "inference_count", (json_int_t)ok, "execution_count",
+                          (json_int_t)s.field_evaluations);
+    o = json_with(o, "inference_stats", times);
+    return json_with(o, "batch_stats", json_array());
+}
+
+void http_kserve_statistics(struct http_app *app, const struct http_request *q,
+                            struct http_reply *r)
+{
+    const bool one = q->names[0][0] != '\0';
+    if (one && !is_configured(app, q, r))
+        return;
+    json_t *list = json_array();
+    for (size_t i = 0; i < app->options->model_count; i++) {
+        const char *name = app->options->model_names[i];
+        struct engine_model *em =
+            !one || strcmp(q->names[0], name) == 0 ? engine_model_find(app->engine, name) : NULL;
+        if (em)
+            list = json_plus(list, statistics_json(em));
+        engine_model_release(em);
+    }
+    http_reply_json(r, 200, "application/json", json_pack("{s:o}", "model_stats", list));
 }

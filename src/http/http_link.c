@@ -141,13 +141,14 @@ static int add_address(struct buf *out, const struct engine_order *order, uint64
            add_solver(out, &order->solver) != 0 || add_rest(out, order, index) != 0;
 }
 
-int http_link_make(struct http_app *app, const struct http_request *q,
-                   const struct engine_order *order, uint64_t index, char out[HTTP_LINK_MAX])
+enum http_link_made http_link_make(struct http_app *app, const struct http_request *q,
+                                   const struct engine_order *order, uint64_t index,
+                                   char out[HTTP_LINK_MAX])
 {
     struct buf text;
     char signature[SHA256_HEX_SIZE];
     if (q->by_link || order->output == ENGINE_OUTPUT_SHEET || order->latents)
-        return -1;
+        return HTTP_LINK_NONE;
     buf_init(&text, HTTP_LINK_MAX - 1);
     const size_t prefix = strlen(q->prefix); /* of a proxy, which does not reach the server */
     int bad = buf_string(&text, q->prefix, NULL) != 0 || add_address(&text, order, index) != 0;
@@ -161,7 +162,7 @@ int http_link_make(struct http_app *app, const struct http_request *q,
     if (!bad)
         memcpy(out, text.data, text.length + 1);
     buf_free(&text);
-    return bad ? -1 : 0;
+    return bad ? HTTP_LINK_FAILED : HTTP_LINK_MADE;
 }
 
 bool http_link_is_signed(const struct http_request *q)

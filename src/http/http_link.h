@@ -41,10 +41,12 @@ void http_links_clear(struct http_links *l);
 int http_links_read(struct http_links *l, const char *path, struct err *e);
 
 /* The link of image `index` of an order, as a PNG: a path with a query, signed when the client
- * showed a key. 0, or -1 when there is none (a sheet, an image of given latents, a request that
- * came by such a link itself, or no room). */
-int http_link_make(struct http_app *app, const struct http_request *q,
-                   const struct engine_order *order, uint64_t index, char out[HTTP_LINK_MAX]);
+ * showed a key. There is none of a sheet, of an image of given latents, and for a request that came
+ * by such a link itself; FAILED is want of memory. */
+enum http_link_made { HTTP_LINK_MADE, HTTP_LINK_NONE, HTTP_LINK_FAILED };
+enum http_link_made http_link_make(struct http_app *app, const struct http_request *q,
+                                   const struct engine_order *order, uint64_t index,
+                                   char out[HTTP_LINK_MAX]);
 /* Whether the query says that it is signed. */
 bool http_link_is_signed(const struct http_request *q);
 /* Judges a signed link where keys are needed: 0 with the key's name in q->client, else 403, or 429

@@ -33,8 +33,9 @@ static json_t *value_json(const char *text)
     if (text[strspn(text, "0123456789+-.eE")] && strcmp(text, "true") != 0 &&
         strcmp(text, "false") != 0)
         return json_text(text);
-    json_t *value = json_parse(text, strlen(text), "query", NULL);
-    return value ? value : json_text(text);
+    struct err e = {0};
+    json_t *value = json_parse(text, strlen(text), "query", &e);
+    return value || e.code == ERR_MEMORY ? value : json_text(text);
 }
 
 /* null is null, and all else text as in a body, even where it reads as JSON. */
@@ -50,42 +51,49 @@ static bool is_plain(const char *key)
            strcmp(key, "grid") != 0;
 }
 
-/* The object that a parameter is a member of: the solver, the grid, or the whole. */
-static json_t *owner_of(const char *key, bool any, json_t *o)
+/* The member of the whole whose member a parameter is, or NULL where it is one of the whole itself.
+ */
+static const char *owner_of(const char *key, bool any)
 {
     const bool of_grid = any && (strcmp(key, "columns") == 0 || strcmp(key, "scale") == 0);
-    const char *name = http_lookup_solver_field(key) ? "solver" : of_grid ? "grid" : NULL;
-    if (name && !json_object_get(o, name))
-        json_object_set_new(o, name, json_object());
-    return name ? json_object_get(o, name) : o;
+    return http_lookup_solver_field(key) ? "solver" : of_grid ? "grid" : NULL;
+}
+
+/* `o`, which is taken over, with the member in its place. */
+static json_t *with_member(json_t *o, const char *owner, const char *key, json_t *value)
+{
+    if (!owner)
+        return json_with(o, key, value);
+    json_t *inner = json_object_get(o, owner);
+    inner = inner ? json_incref(inner) : json_object();
+    return json_with(o, owner, json_with(inner, key, value));
 }
 
 json_t *http_lookup_query(const struct http_request *q, bool any, json_t *o, struct http_problem *p)
 {
     char key[64], value[256];
     size_t at = 0;
-    bool bad = !o;
-    while (!bad && http_query_next(q->target.query, &at, key, sizeof key, value, sizeof value)) {
+    bool bad = false;
+    while (o && !bad &&
+           http_query_next(q->target.query, &at, key, sizeof key, value, sizeof value)) {
         bool is_text = strcmp(key, "model") == 0 || strcmp(key, "label") == 0;
         bool known = any ? is_plain(key)
                          : is_one_of(key, plain_fields, sizeof plain_fields / sizeof *plain_fields);
+        const char *owner = owner_of(key, any);
         if (!known && !http_lookup_solver_field(key)) {
             http_problem_point(p, "", "unknown query parameter \"%s\"", key);
             bad = true;
-            continue;
-        }
-        json_t *target = owner_of(key, any, o);
-        if (json_object_get(target, key)) {
+        } else if (json_object_get(owner ? json_object_get(o, owner) : o, key)) {
             http_problem_point(p, "", "the query parameter \"%s\" occurs twice", key);
             bad = true;
-            continue;
+        } else {
+            o = with_member(o, owner, key,
+                            is_text                     ? json_text(value)
+                            : strcmp(key, "class") == 0 ? class_json(value)
+                                                        : value_json(value));
         }
-        json_t *member = is_text                     ? json_text(value)
-                         : strcmp(key, "class") == 0 ? class_json(value)
-                                                     : value_json(value);
-        bad = json_object_set_new(target, key, member) != 0;
     }
-    if (!bad)
+    if (o && !bad)
         return o;
     http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory"); /* if nothing else was wrong */
     json_decref(o);

@@ -71,7 +71,7 @@ static void refuse_prompt(const struct model *m, struct http_problem *p)
 }
 
 static int read_prompt(struct http_app *app, const json_t *body, const struct model *m,
-                       struct http_openai *out, json_t *fields, struct http_problem *p)
+                       struct http_openai *out, json_t **fields, struct http_problem *p)
 {
     const json_t *prompt = json_object_get(body, "prompt");
 
@@ -102,11 +102,12 @@ static int read_prompt(struct http_app *app, const json_t *body, const struct mo
         return -1;
     }
     out->named = true;
-    return json_object_set_new(fields, "class", json_string(labels[class]));
+    *fields = json_with(*fields, "class", json_string(labels[class]));
+    return 0;
 }
 
 /* Those that keep their name, and steps, which lives in our solver. */
-static int copy_fields(const json_t *body, json_t *fields, struct http_problem *p)
+static int copy_fields(const json_t *body, json_t **fields, struct http_problem *p)
 {
     static const char *const kept[] = {"model", "n", "seed", "first_index"};
     static const char *const read[] = {"prompt", "size",          "response_format",
@@ -121,7 +122,7 @@ static int copy_fields(const json_t *body, json_t *fields, struct http_problem *
             if (strcmp(key, kept[i]) == 0) {
                 known = true;
                 if (!json_is_null(value))
-                    json_object_set(fields, key, value);
+                    *fields = json_with(*fields, key, json_incref(value));
             }
         for (size_t i = 0; i < sizeof read / sizeof *read; i++)
             known = known || strcmp(key, read[i]) == 0;
@@ -133,7 +134,7 @@ static int copy_fields(const json_t *body, json_t *fields, struct http_problem *
     }
     const json_t *steps = json_object_get(body, "steps");
     if (steps && !json_is_null(steps))
-        json_object_set_new(fields, "solver", json_pack("{s:O}", "steps", steps));
+        *fields = json_with(*fields, "solver", json_pack("{s:O}", "steps", steps));
     const json_t *stream = json_object_get(body, "stream");
     if (stream && !json_is_false(stream) && !json_is_null(stream))
         http_problem_point(p, "/stream",
@@ -155,19 +156,19 @@ json_t *http_openai_fields(struct http_app *app, const json_t *body, struct http
     if (!json_is_object(body)) {
         http_problem_point(p, "", "must be an object");
     } else if (!(em = engine_model_find(app->engine, name && *name ? name : NULL))) {
-        http_problem_set(p, HTTP_PROBLEM_NOT_FOUND,
-                         "the model \"%s\" does not exist; GET /v1/models lists those that do",
-                         name ? name : "");
+        http_problem_no_model(p, name ? name : "");
     } else {
         const struct model *m = engine_model_get(em);
         int url = read_word(body, "response_format", "b64_json", "url", p);
-        bad = copy_fields(body, fields, p) | check_size(body, m, p) |
+        bad = copy_fields(body, &fields, p) | check_size(body, m, p) |
               read_word(body, "output_format", "png", NULL, p) |
-              read_prompt(app, body, m, &work->openai, fields, p);
+              read_prompt(app, body, m, &work->openai, &fields, p);
         bad = bad || url < 0;
         work->openai.url = url > 0;
     }
     engine_model_release(em);
+    if (!fields)
+        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
     if (!bad)
         return fields;
     json_decref(fields);
@@ -182,29 +183,25 @@ static json_t *one_json(struct http_app *app, const struct http_request *q,
 {
     json_t *o = http_answer_linked(app, q, order, image);
     const char *link = json_string_value(json_object_get(o, "url"));
-    json_t *out = json_pack("{s:O, s:O}", "index", json_object_get(o, "index"), "sha256",
-                            json_object_get(o, "sha256"));
-    int bad = !out;
-
-    if (!bad && work->openai.url) {
+    json_t *out = o ? json_pack("{s:O, s:O}", "index", json_object_get(o, "index"), "sha256",
+                                json_object_get(o, "sha256"))
+                    : NULL;
+    if (work->openai.url) {
         char address[HTTP_LINK_MAX + sizeof q->host + 16];
         snprintf(address, sizeof address, "%s%s%s%s", q->host[0] ? q->scheme : "",
                  q->host[0] ? "://" : "", q->host, link ? link : "");
-        bad = !link || json_object_set_new(out, "url", json_string(address)) != 0;
-    } else if (!bad) {
-        bad = json_object_set(out, "b64_json", json_object_get(o, "b64"));
+        out = json_with(out, "url", link ? json_string(address) : NULL);
+    } else {
+        out = json_with(out, "b64_json", json_incref(json_object_get(o, "b64")));
     }
     /* what its clients show beside the picture: the class, also where it was drawn */
-    if (!bad && image->label_count == 1 && image->labels[0] != MODEL_LABEL_NONE)
-        bad = json_object_set_new(
+    if (image->label_count == 1 && image->labels[0] != MODEL_LABEL_NONE)
+        out = json_with(
             out, "revised_prompt",
             json_string(
                 model_description(engine_model_get(order->model))->labels[image->labels[0]]));
     json_decref(o);
-    if (!bad)
-        return out;
-    json_decref(out);
-    return NULL;
+    return out;
 }
 
 json_t *http_openai_answer(struct http_app *app, const struct http_request *q,
@@ -214,17 +211,10 @@ json_t *http_openai_answer(struct http_app *app, const struct http_request *q,
     const struct image_shape s = model_shape(engine_model_get(order->model));
     char seed[24], size[32];
     json_t *data = json_array();
-    int bad = !data;
-
     snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
     snprintf(size, sizeof size, "%dx%d", s.width, s.height);
-    for (size_t i = 0; i < order->n && !bad; i++)
-        bad = json_array_append_new(data,
-                                    one_json(app, q, work, order, engine_request_image(done, i)));
-    if (bad) {
-        json_decref(data);
-        return NULL;
-    }
+    for (size_t i = 0; i < order->n && data; i++)
+        data = json_plus(data, one_json(app, q, work, order, engine_request_image(done, i)));
     return json_pack("{s:I, s:o, s:s, s:s, s:{s:s, s:s, s:s, s:s}}", "created",
                      (json_int_t)time(NULL), "data", data, "output_format", "png", "size", size,
                      "pfgm", "model", engine_model_name(order->model), "seed", seed, "kernel",
@@ -234,34 +224,12 @@ json_t *http_openai_answer(struct http_app *app, const struct http_request *q,
                                              : "absent");
 }
 
-/* The words that its clients look at. */
-static const char *type_of(unsigned status)
-{
-    if (status == 401)
-        return "authentication_error";
-    if (status == 403)
-        return "permission_error";
-    if (status == 429)
-        return "rate_limit_error";
-    return status >= 500 ? "server_error" : "invalid_request_error";
-}
-
 void http_openai_problem(struct http_reply *r)
 {
     json_t *problem = json_parse(r->body.data, r->body.length, "problem", NULL);
-    const char *pointer = json_string_value(
-        json_object_get(json_array_get(json_object_get(problem, "errors"), 0), "pointer"));
-    const char *code = json_string_value(json_object_get(problem, "code"));
-    json_t *param = pointer && pointer[0] ? json_string(pointer + 1) : json_null();
-    json_t *error = json_pack("{s:{s:s, s:s, s:o, s:s}}", "error", "message",
-                              json_string_value(json_object_get(problem, "detail")), "type",
-                              type_of(r->status), "param", param, "code",
-                              code && strcmp(code, "not_found") == 0 ? "model_not_found" : code);
-
+    json_t *error = json_object_get(problem, "error");
+    json_t *own = error ? json_pack("{s:O}", "error", error) : NULL;
     json_decref(problem);
-    if (!error)
-        return; /* the problem as it is says the same */
-    buf_free(&r->body);
-    buf_init(&r->body, HTTP_REPLY_BODY_MAX);
-    http_reply_json(r, r->status, "application/json", error);
+    if (own) /* else the problem as it is says the same */
+        http_reply_json(r, r->status, "application/json", own);
 }

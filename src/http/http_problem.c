@@ -86,11 +86,19 @@ void http_problem_point(struct http_problem *p, const char *pointer, const char 
     va_end(args);
     http_problem_set(p, HTTP_PROBLEM_INVALID_PARAMETER, "%s: %s", *pointer ? pointer : "the body",
                      detail);
-    if (!p->errors)
+    if (p->error_count == HTTP_PROBLEM_ERRORS_MAX)
+        return;
+    if (p->error_count++ == 0)
         p->errors = json_array();
-    if (json_array_size(p->errors) < HTTP_PROBLEM_ERRORS_MAX)
-        json_array_append_new(p->errors, json_pack("{s:o, s:o}", "pointer", json_text(pointer),
-                                                   "detail", json_text(detail)));
+    p->errors = json_plus(p->errors, json_pack("{s:o, s:o}", "pointer", json_text(pointer),
+                                               "detail", json_text(detail)));
+}
+
+void http_problem_no_model(struct http_problem *p, const char *name)
+{
+    p->no_model = p->no_model || p->code == HTTP_PROBLEM_NONE;
+    http_problem_set(p, HTTP_PROBLEM_NOT_FOUND,
+                     "there is no model \"%s\"; GET /v1/models lists those that there are", name);
 }
 
 void http_pointer_step(char *pointer, size_t size, const char *key)
@@ -109,6 +117,31 @@ void http_pointer_step(char *pointer, size_t size, const char *key)
     pointer[used] = '\0';
 }
 
+/* The words that clients of OpenAI's interface look at. */
+static const char *openai_type(unsigned status)
+{
+    if (status == 401)
+        return "authentication_error";
+    if (status == 403)
+        return "permission_error";
+    if (status == 429)
+        return "rate_limit_error";
+    return status >= 500 ? "server_error" : "invalid_request_error";
+}
+
+/* The same in the words of OpenAI's interface, whose clients read nothing else of an error. */
+static json_t *openai_json(const struct http_problem *p)
+{
+    const char *pointer =
+        json_string_value(json_object_get(json_array_get(p->errors, 0), "pointer"));
+    json_t *error = json_pack("{s:o, s:s}", "message", json_text(p->detail), "type",
+                              openai_type(codes[p->code].status));
+    error =
+        json_with(error, "param", pointer && pointer[0] ? json_string(pointer + 1) : json_null());
+    return json_with(error, "code",
+                     json_string(p->no_model ? "model_not_found" : codes[p->code].word));
+}
+
 /* Text members first, then what only some problems have. */
 json_t *http_problem_json(const struct http_problem *p, const char *id)
 {
@@ -118,21 +151,15 @@ json_t *http_problem_json(const struct http_problem *p, const char *id)
     json_t *o = json_pack("{s:s, s:s, s:i, s:o, s:s, s:s}", "type", type, "title",
                           codes[p->code].title, "status", (int)codes[p->code].status, "detail",
                           json_text(p->detail), "instance", instance, "code", codes[p->code].word);
-    if (!o)
-        return NULL;
-    int bad = 0;
-    if (p->errors)
-        bad |= json_object_set(o, "errors", p->errors);
+    if (p->error_count > 0)
+        o = json_with(o, "errors", json_incref(p->errors));
     if (p->retry_after_s > 0)
-        bad |= json_object_set_new(o, "retry_after_s", json_integer(p->retry_after_s));
+        o = json_with(o, "retry_after_s", json_integer(p->retry_after_s));
     if (p->limit >= 0)
-        bad |= json_object_set_new(o, "limit", json_integer(p->limit));
-    if (p->available)
-        bad |= json_object_set(o, "available", p->available);
-    if (!bad)
-        return o;
-    json_decref(o);
-    return NULL;
+        o = json_with(o, "limit", json_integer(p->limit));
+    if (p->code == HTTP_PROBLEM_NOT_ACCEPTABLE)
+        o = json_with(o, "available", json_incref(p->available));
+    return json_with(o, "error", openai_json(p));
 }
 
 void http_problem_reply(struct http_problem *p, const char *id, struct http_reply *r)

@@ -35,11 +35,13 @@ enum http_problem_code {
 struct http_problem {
     enum http_problem_code code;
     char detail[800];
-    json_t *errors;    /* array of {"pointer", "detail"}, or NULL */
-    int retry_after_s; /* 0: not said */
-    int64_t limit;     /* -1: not said */
-    json_t *available; /* what a 406 lists, or NULL */
-    char allow[64];    /* what a 405 lists */
+    json_t *errors;     /* array of {"pointer", "detail"}, or NULL */
+    size_t error_count; /* that there should be in it */
+    bool no_model;      /* what was not found is a model */
+    int retry_after_s;  /* 0: not said */
+    int64_t limit;      /* -1: not said */
+    json_t *available;  /* what a 406 lists, or NULL */
+    char allow[64];     /* what a 405 lists */
     bool close;
 };
 #define HTTP_PROBLEM_ERRORS_MAX 32
@@ -56,6 +58,8 @@ void http_problem_set(struct http_problem *p, enum http_problem_code code, const
  * HTTP_PROBLEM_ERRORS_MAX. `pointer` is an RFC 6901 pointer into the request's body. */
 void http_problem_point(struct http_problem *p, const char *pointer, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* 404: no model has that name. */
+void http_problem_no_model(struct http_problem *p, const char *name);
 /* Adds to `pointer` [size] the step "/key" with '~' and '/' escaped; a long key is cut. */
 void http_pointer_step(char *pointer, size_t size, const char *key);
 
@@ -64,7 +68,8 @@ const char *http_problem_word(enum http_problem_code code);
 /* The first code of the table that has that status; BAD_REQUEST when none has. */
 enum http_problem_code http_problem_of(unsigned status);
 
-/* The problem's own object; a new reference or NULL. */
+/* The problem's own object, with "error" as clients of OpenAI's interface read it; a new reference
+ * or NULL. */
 json_t *http_problem_json(const struct http_problem *p, const char *id);
 /* The problem as the answer; `id` names the request in "instance". Sets Allow, Retry-After and
  * Connection as the problem asks. */

@@ -35,7 +35,8 @@ void http_reply_fail(struct http_reply *r)
 {
     static const char text[] =
         "{\"type\":\"urn:pfgm:problem:internal\",\"title\":\"Internal error\","
-        "\"status\":500,\"code\":\"internal\"}\n";
+        "\"status\":500,\"code\":\"internal\",\"error\":{\"message\":\"Internal error\","
+        "\"type\":\"server_error\",\"param\":null,\"code\":\"internal\"}}\n";
     buf_clear(&r->body);
     r->status = 500;
     r->content_type = "application/problem+json";

@@ -161,21 +161,20 @@ static int manifest(struct http_stream *s)
 {
     const struct engine_request *done = s->work->ticket->request;
     const size_t count = http_answer_count(order_of(s));
-    json_t *o = http_answer_head(s->request->id, s->work, order_of(s)), *images = json_array();
+    json_t *images = json_array();
     struct buf text;
     buf_init(&text, HTTP_REPLY_BODY_MAX);
-    int bad = !o || !images;
-    for (size_t i = 0; i < count && !bad; i++) {
+    for (size_t i = 0; i < count && images; i++) {
         char name[80];
         const struct engine_image *image = http_answer_picture(done, i);
         picture_name(s, image, name);
-        bad = json_array_append_new(images, http_answer_image(image, name));
+        images = json_plus(images, http_answer_image(image, name));
     }
-    bad = bad || json_object_set(o, "images", images) != 0 ||
-          json_object_set_new(o, "timings", http_answer_timings(done)) != 0 ||
-          json_append(&text, o, 0, NULL) != 0 || buf_string(&text, "\n", NULL) != 0 ||
-          member(s, "manifest.json", text.data, text.length) != 0;
-    json_decref(images);
+    json_t *o =
+        http_answer_whole(http_answer_head(s->request->id, s->work, order_of(s)), images, done);
+    const bool bad = !o || json_append(&text, o, 0, NULL) != 0 ||
+                     buf_string(&text, "\n", NULL) != 0 ||
+                     member(s, "manifest.json", text.data, text.length) != 0;
     json_decref(o);
     buf_free(&text);
     return bad ? -1 : 0;

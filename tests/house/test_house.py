@@ -140,6 +140,13 @@ class House(unittest.TestCase):
             with self.subTest(known=known):
                 self.assertIn(known, [use.split(",")[0] for use in uses], "is cured: strike it out")
 
+    def test_no_member_of_an_answer_is_optional_to_jansson(self):
+        """An optional value of json_pack whose making failed would be left out in silence."""
+        for path in sorted((ROOT / "src/http").glob("*.c")):
+            for call in re.findall(r'json_pack\(\s*((?:"[^"]*"\s*)+)', path.read_text()):
+                with self.subTest(path=path, call=call):
+                    self.assertNotRegex(call, r"[oO][*?]")
+
     def test_the_library_exports_what_its_header_declares(self):
         declared = set(re.findall(r"PFGM_API[^;(]*?\b(pfgm_\w+)\(", (ROOT / "include/pfgm.h").read_text()))
         listing = subprocess.run(["nm", "-D", "--defined-only", os.environ["LIBPFGM"]], check=True,

@@ -150,5 +150,52 @@ class Queries(SharedDaemon):
         self.assertFalse([line for line in self.daemon.lines if "s3same" in line])
 
 
+class OtherClients(SharedDaemon):
+    def test_problems_carry_what_openai_clients_read(self):
+        """Their SDK says "404 status code (no body)" where there is no "error"."""
+        for method, path, body, status, code in [("GET", "/v1/models/none", None, 404, "model_not_found"),
+                                                 ("GET", "/v1/nowhere", None, 404, "not_found"),
+                                                 ("POST", "/v1/images", '{"n":0}', 422, "invalid_parameter"),
+                                                 ("DELETE", "/v1/models", None, 405, "method_not_allowed"),
+                                                 ("GET", "/v1/images/1/0?x=y", None, 422, "invalid_parameter")]:
+            answer = self.daemon.request(method, path, body)
+            o = answer.json()
+            self.assertEqual((answer.status, o["error"]["code"]), (status, code))
+            self.assertEqual(set(o["error"]), {"message", "type", "param", "code"})
+            self.assertEqual((o["error"]["message"], o["error"]["type"]), (o["detail"], "invalid_request_error"))
+        self.assertEqual(self.daemon.images({"n": 0}).json()["error"]["param"], "n")
+
+    def test_health_as_llama_server_has_it(self):
+        answer = self.daemon.get("/health")
+        self.assertEqual((answer.status, answer.json()), (200, {"status": "ok"}))
+
+    def test_what_triton_clients_ask(self):
+        index = self.daemon.request("POST", "/v2/repository/index", "")
+        self.assertEqual(index.json(), [{"name": "digits8", "version": "", "state": "READY", "reason": ""}])
+        before = self.daemon.get("/v2/models/digits8/stats").json()["model_stats"][0]
+        self.daemon.images({"n": 3})
+        after = self.daemon.get("/v2/models/stats").json()["model_stats"][0]
+        self.assertEqual(after["inference_count"] - before["inference_count"], 3)
+        self.assertGreater(after["inference_stats"]["success"]["ns"], before["inference_stats"]["success"]["ns"])
+        self.assertEqual(self.daemon.get("/v2/models/none/stats").status, 404)
+
+
+class Loading(unittest.TestCase):
+    def test_models_that_load_have_all_that_lists_need(self):
+        """OpenAI's SDK reads "created" and "owned_by" of each; loading says how far it has come."""
+        with tempfile.TemporaryDirectory() as folder:
+            pipe = os.path.join(folder, "slow.safetensors")
+            os.mkfifo(pipe)  # opening it waits for somebody to write
+            with Daemon("--model", "slow=" + pipe, "--model", "digits8=" + DIGITS, model=None, ready=False) as daemon:
+                models = daemon.get("/v1/models").json()["data"]
+                self.assertEqual([(m["id"], m["object"], m["owned_by"]) for m in models],
+                                 [("slow", "model", "pfgmd"), ("digits8", "model", "pfgmd")])
+                self.assertTrue(all(isinstance(m["created"], int) and m["created"] > 1.6e9 for m in models))
+                self.assertEqual(daemon.get("/health").status, 503)
+                self.assertRegex(daemon.get("/readyz").json()["detail"], r"^loading model 1 of 2 \(slow\), \d+ %$")
+                self.assertEqual(daemon.request("POST", "/v2/repository/index", '{"ready": true}').json(), [])
+                os.close(os.open(pipe, os.O_WRONLY))
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -246,7 +246,7 @@ class OpenApi(unittest.TestCase):
         rows = [("/v1/models", "/v1/models"), ("/v1/models/{name}", "/v1/models/digits8"),
                 ("/v1/models/{name}", "/v1/models/none"), ("/v1/capabilities", "/v1/capabilities"),
                 ("/livez", "/livez"), ("/healthz", "/healthz"), ("/readyz", "/readyz"),
-                ("/readyz", "/readyz?verbose"), ("/version", "/version"), ("/metrics", "/metrics"),
+                ("/readyz", "/readyz?verbose"), ("/health", "/health"), ("/version", "/version"), ("/metrics", "/metrics"),
                 ("/openapi.json", "/openapi.json"),
                 ("/v1/images/{seed}/{index}", "/v1/images/1/2"),
                 ("/v1/images/{seed}/{index}", "/v1/images/1/2?format=json"),
@@ -255,7 +255,9 @@ class OpenApi(unittest.TestCase):
                 ("/v2/health/live", "/v2/health/live"), ("/v2/health/ready", "/v2/health/ready"),
                 ("/v2/models/{name}", "/v2/models/digits8"), ("/v2/models/{name}", "/v2/models/none"),
                 ("/v2/models/{name}/ready", "/v2/models/digits8/ready"),
-                ("/v2/models/{name}/ready", "/v2/models/none/ready")]
+                ("/v2/models/{name}/ready", "/v2/models/none/ready"),
+                ("/v2/models/{name}/stats", "/v2/models/digits8/stats"),
+                ("/v2/models/{name}/stats", "/v2/models/none/stats"), ("/v2/models/stats", "/v2/models/stats")]
         for path, target in rows:
             for method in ["GET", "HEAD"]:
                 self.check_answer(path, method, self.daemon.request(method, target))
@@ -263,6 +265,8 @@ class OpenApi(unittest.TestCase):
                      '{"timeout_s":0.001}']:
             self.check_answer("/v1/images", "POST", self.daemon.images(body))
         self.check_answer("/v1/images", "POST", self.daemon.images("{}", accept="text/html"))
+        for body in ["", "{}", '{"ready":true}', '{"ready":1}', "{"]:
+            self.check_answer("/v2/repository/index", "POST", self.daemon.request("POST", "/v2/repository/index", body))
         seed = '{"inputs":[{"name":"seed","datatype":"UINT64","shape":[1],"data":[1]}]'
         for path, target, bodies in [
                 ("/v1/images/generations", "/v1/images/generations",

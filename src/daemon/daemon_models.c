@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -45,6 +46,20 @@ static int load_model(struct daemon_models *d, size_t i, struct err *e)
     return 0;
 }
 
+/* The share of the models' bytes before this one, in hundredths. */
+static int percent_before(const struct daemon_models *d, size_t model)
+{
+    double before = 0.0, all = 0.0;
+    for (size_t i = 0; i < d->config->model_count; i++) {
+        struct stat st;
+        const double size =
+            stat(d->config->models[i].path, &st) == 0 && st.st_size > 0 ? (double)st.st_size : 1.0;
+        before += i < model ? size : 0.0;
+        all += size;
+    }
+    return (int)(100.0 * before / all);
+}
+
 static void say_done(const struct daemon_models *d)
 {
     const uint64_t one = 1;
@@ -57,8 +72,8 @@ static void *load_all(void *context)
     struct daemon_models *d = context;
     for (size_t i = 0; i < d->config->model_count && !atomic_load(&d->stop); i++) {
         char what[128];
-        snprintf(what, sizeof what, "model %zu of %zu (%s)", i + 1, d->config->model_count,
-                 d->config->models[i].name);
+        snprintf(what, sizeof what, "model %zu of %zu (%s), %d %%", i + 1, d->config->model_count,
+                 d->config->models[i].name, percent_before(d, i));
         http_server_loading(d->server, what);
         if (load_model(d, i, &d->error) != 0)
             break;

@@ -19,8 +19,7 @@ static size_t digits_end(const unsigned char *text, size_t at, size_t length)
     return at;
 }
 
-/* The end of the JSON number that starts at `at`, or `at` when there is none. */
-static size_t number_end(const unsigned char *text, size_t at, size_t length, bool *integral)
+size_t http_body_number_end(const unsigned char *text, size_t at, size_t length, bool *integral)
 {
     size_t c = at + (text[at] == '-');
     if (!is_digit(text, c, length))
@@ -82,7 +81,7 @@ static bool next_beyond_range(const unsigned char *text, size_t length, size_t *
         if (text[c] != '-' && !is_digit(text, c, length))
             continue;
         bool integral = false;
-        size_t end = number_end(text, c, length, &integral);
+        size_t end = http_body_number_end(text, c, length, &integral);
         if (end - c >= 4 && stands_alone(text, end, length) &&
             is_beyond_range(text + c, integral)) {
             *out = (struct number){c, end};

@@ -27,4 +27,8 @@ json_t *http_body_parse_whole(const struct buf *body, size_t length, struct json
 /* The overwriting alone; how many numbers it hit. */
 size_t http_body_mask_numbers(unsigned char *text, size_t length);
 
+/* The end of the JSON number that starts at `at`, or `at` when there is none; whether it is written
+ * as an integer. */
+size_t http_body_number_end(const unsigned char *text, size_t at, size_t length, bool *integral);
+
 #endif

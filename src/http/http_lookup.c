@@ -2,9 +2,14 @@
  * reads as a JSON number, true or false is one; anything else is a string. */
 #include "http_lookup.h"
 
+#include "http_body.h"
+
 #include "base_crypto.h"
 
+#include <errno.h>
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const solver_fields[] = {"method", "steps",       "rtol",        "atol",
@@ -29,13 +34,19 @@ bool http_lookup_solver_field(const char *key)
 
 static json_t *value_json(const char *text)
 {
-    /* What JSON would pass over in silence, such as blanks, makes it a text. */
-    if (text[strspn(text, "0123456789+-.eE")] && strcmp(text, "true") != 0 &&
-        strcmp(text, "false") != 0)
+    const size_t length = strlen(text);
+    bool integral = false;
+    if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)
+        return json_boolean(text[0] == 't');
+    if (!length ||
+        http_body_number_end((const unsigned char *)text, 0, length, &integral) != length)
         return json_text(text);
-    struct err e = {0};
-    json_t *value = json_parse(text, strlen(text), "query", &e);
-    return value || e.code == ERR_MEMORY ? value : json_text(text);
+    errno = 0;
+    const long long n = integral ? strtoll(text, NULL, 10) : 0;
+    const double x = integral ? 0.0 : strtod(text, NULL);
+    if ((integral && errno == ERANGE) || isinf(x))
+        return json_text(text);
+    return integral ? json_integer(n) : json_real(x);
 }
 
 /* null is null, and all else text as in a body, even where it reads as JSON. */

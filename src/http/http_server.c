@@ -157,8 +157,8 @@ static int app_init(struct http_app *app, struct engine *g, const struct http_op
     app->options = o;
     atomic_store(&app->state, HTTP_STATE_LOADING);
     app->started_at = (int64_t)time(NULL);
-    snprintf(app->loading_what, sizeof app->loading_what, "model 1 of %zu (%s)", o->model_count,
-             o->model_count ? o->model_names[0] : "");
+    snprintf(app->loading_what, sizeof app->loading_what, "model 1 of %zu (%s), 0 %%",
+             o->model_count, o->model_count ? o->model_names[0] : "");
     if (http_front_read(&app->front, o->public_url, o->hosts, o->trusted_proxies, e) != 0)
         return -1;
     http_keys_init(&app->keys);

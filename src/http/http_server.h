@@ -46,7 +46,7 @@ struct http_options {
 struct http_server;
 struct http_server *http_server_start(struct engine *g, const struct http_options *options,
                                       struct err *e);
-/* What is being loaded, for those who ask meanwhile: "model 1 of 2 (digits8)". */
+/* What is being loaded, for those who ask meanwhile: "model 2 of 2 (digits8), 40 %". */
 void http_server_loading(struct http_server *s, const char *what);
 void http_server_ready(struct http_server *s);
 /* A model's reload has begun, or has ended: well, or for the reason `why` (it keeps serving as it

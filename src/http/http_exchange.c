@@ -408,10 +408,25 @@ static enum MHD_Result collect_field(void *context, enum MHD_ValueKind kind, con
     return MHD_YES;
 }
 
-static enum MHD_Result on_head(struct http_exchange *x, struct MHD_Connection *connection,
-                               const char *method, const char *version)
+/* Where a body may have been hidden from us, what came behind it must not be taken for a request:
+ * where there is none though the method is one that has, and where it is in chunks, in whose lines
+ * the library is more lenient than can be seen. */
+static bool may_hide_a_request(const char *method, const struct http_framing *framing)
 {
-    struct http_head head = {.count = 0};
+    static const char *const without[] = {"GET", "HEAD", "OPTIONS"};
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++)
+        if (strcmp(method, without[i]) == 0)
+            return framing->chunked;
+    return !framing->has_length;
+}
+
+static enum MHD_Result on_head(struct http_exchange *x, struct MHD_Connection *connection,
+                               const char *target, const char *method, const char *version)
+{
+    const union MHD_ConnectionInfo *size =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    struct http_head head = {
+        .layout = {method, target, version, strlen(x->raw_target), size ? size->header_size : 0}};
     struct http_framing framing = {0};
     struct http_problem p;
     http_problem_init(&p);
@@ -420,7 +435,9 @@ static enum MHD_Result on_head(struct http_exchange *x, struct MHD_Connection *c
     http_link_phase(&x->app->wait, x->link, HTTP_PHASE_BODY);
     MHD_get_connection_values_n(connection, MHD_HEADER_KIND, collect_field, &head);
     x->stage = HTTP_STAGE_BODY;
-    if (http_head_judge(x, &head, strcmp(version, "HTTP/1.0") == 0, &framing, &p) == 0)
+    int refused = http_head_judge(x, &head, strcmp(version, "HTTP/1.0") == 0, &framing, &p);
+    x->reply.close = may_hide_a_request(method, &framing);
+    if (!refused)
         return MHD_YES;
     bool has_body = framing.chunked || framing.length > 0;
     bool readable =
@@ -564,12 +581,12 @@ enum MHD_Result http_exchange_access(void *context, struct MHD_Connection *conne
                                      const char *url, const char *method, const char *version,
                                      const char *data, size_t *size, void **request_context)
 {
-    (void)context, (void)url; /* decoded and cut at NUL: not to be used */
+    (void)context; /* the URL has been decoded in place: only where it lies is of use */
     struct http_exchange *x = *request_context;
     if (!x)
         return MHD_NO; /* no memory when it began */
     if (x->stage == HTTP_STAGE_HEAD)
-        return on_head(x, connection, method, version);
+        return on_head(x, connection, url, method, version);
     if (x->stage == HTTP_STAGE_BODY)
         return *size > 0 ? on_body(x, data, size) : on_request_end(x, connection);
     if (x->stage == HTTP_STAGE_READ)

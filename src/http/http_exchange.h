@@ -4,6 +4,7 @@
 #define HTTP_EXCHANGE_H
 
 #include "http_app.h"
+#include "http_layout.h"
 #include "http_stream.h"
 
 #include <microhttpd.h>
@@ -40,7 +41,7 @@ struct http_exchange {
     bool bodiless; /* of a HEAD, whose answer ends with its head */
     size_t body_seen;
     bool endless; /* far more than a body may have, so that its end is not waited for */
-    bool large; /* it holds one of the large bodies that there may be */
+    bool large;   /* it holds one of the large bodies that there may be */
     struct http_reading reading;
     struct MHD_Connection *asleep; /* until that has been done */
     bool asks;                     /* it has been, and there is an order; else a reply */
@@ -73,6 +74,7 @@ struct http_head {
     struct http_field fields[HTTP_FIELDS_MAX];
     size_t count;
     bool overflow;
+    struct http_layout layout;
 };
 int http_head_judge(struct http_exchange *x, const struct http_head *head, bool http_1_0,
                     struct http_framing *framing, struct http_problem *p);

@@ -251,6 +251,8 @@ int http_head_judge(struct http_exchange *x, const struct http_head *head, bool 
         p->close = true;
         return -1;
     }
+    if (http_layout_check(&head->layout, head->fields, head->count, p) != 0)
+        return -1;
     if (http_guard_check(head->fields, head->count, http_1_0, framing, p) != 0)
         return -1;
     take_id(q, http_field_find(head->fields, head->count, "X-Request-Id"));

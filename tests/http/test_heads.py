@@ -65,5 +65,83 @@ class Forgotten(unittest.TestCase):
             wait_until(lambda: daemon.metrics().value("pfgmd_http_connections") == 1, "no connection stays")
 
 
+HIDDEN = b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n"
+POST = b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\n"
+GET = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
+LENGTH = b"%d" % len(HIDDEN)
+# Heads that a stricter parser in front reads as one request with a body, or not at all.
+LENIENT = {
+    "folded length": POST + b"Content-Length:\r\n " + LENGTH + b"\r\n\r\n",
+    "length folded within": POST + b"Content-Length: " + LENGTH[:1] + b"\r\n\t" + LENGTH[1:] + b"\r\n\r\n",
+    "folded coding": POST + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+    "coding folded within": POST + b"Transfer-Encoding: chun\r\n ked\r\n\r\n0\r\n\r\n",
+    "another folded field": POST + b"X: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+    "fold of blanks alone": POST + b"X: a\r\n \r\nContent-Length: 0\r\n\r\n",
+    "fold before the first field": b"GET /livez HTTP/1.1\r\n X: y\r\nHost: localhost\r\n\r\n",
+    "NUL behind a length": POST + b"Content-Length: 2\0\r\n\r\n{}",
+    "NUL and more behind a length": POST + b"Content-Length: 0\0 1\r\n\r\n",
+    "NUL in a value": GET + b"X: a\0b\r\n\r\n",
+    "NUL in the last value": GET + b"X: \0\r\n\r\n",
+    "NUL in a target": b"GET /livez\0x HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "line feed behind the first line": b"GET /livez HTTP/1.1\nHost: localhost\r\n\r\n",
+    "line feed behind a field": b"GET /livez HTTP/1.1\r\nHost: localhost\nX: y\r\n\r\n",
+    "line feed behind the last field": b"GET /livez HTTP/1.1\r\nHost: localhost\n\r\n",
+    "line feed as the empty line": b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\n",
+    "line feeds only": b"GET /livez HTTP/1.1\nHost: localhost\n\n",
+    "two blanks in the first line": b"GET  /livez HTTP/1.1\r\nHost: localhost\r\n\r\n",
+}
+
+
+class Lenient(unittest.TestCase):
+    def test_what_hides_in_a_head_is_refused(self):
+        with Daemon() as daemon:
+            for name, data in LENIENT.items():
+                with self.subTest(name=name):
+                    answer, closed = exchange(daemon, data + HIDDEN)
+                    self.assertEqual((statuses(answer), closed), ([400], True), answer[:300])
+                    self.assertIn(b'"code":"bad_request"', answer)
+
+    def test_what_may_hide_a_request_ends_the_connection(self):
+        """Bare line feeds in the lines of chunks do not show, nor is it known why a length is missing: the answer is given
+        and nothing behind it."""
+        chunked = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+        rows = [(POST + b"\r\n", 400), (b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+                (b"PUT /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
+                (chunked + b"2\n{}\n0\n\n", 200), (chunked + b"2\r\n{}\r\n0\r\n\r\n", 200),
+                (chunked + b"2;x\n{}\r\n0\r\nX: y\n\r\n", 200)]
+        with Daemon() as daemon:
+            for data, status in rows:
+                with self.subTest(data=data):
+                    answer, closed = exchange(daemon, data + HIDDEN)
+                    self.assertEqual((statuses(answer), closed), ([status], True), answer[:300])
+                    self.assertIn(b"Connection: close\r\n", answer)
+
+    def test_heads_of_every_length_are_taken(self):
+        """Whole, in pieces and byte by byte, one behind the other, up to what the library has room for."""
+        with Daemon() as daemon, daemon.connect() as s:
+            s.settimeout(60)
+            for size in [0, 1, 100, 1000, 4000, 8000, 12000, 20000, 25000]:
+                for fields in [1, 2, 50]:
+                    if size < fields - 1:
+                        continue
+                    more = b"".join(b"X%d:%s%s%s\r\n" % (i, b" \t" * (i % 3), b"y" * (size // fields), b" " * (i % 2))
+                                    for i in range(fields))
+                    data = GET + more + b"Empty:\r\nBlank: \r\nLast: z\r\n\r\n"
+                    for step in [len(data), 1000, 7] if size < 5000 else [len(data), 1460]:
+                        for k in range(0, len(data), step):
+                            s.sendall(data[k:k + step])
+                        answer = b""
+                        while not answer.endswith(b"}\n"):
+                            piece = s.recv(4096)
+                            self.assertTrue(piece, (size, fields, step))
+                            answer += piece
+                        self.assertEqual(statuses(answer), [200], (size, fields, step, answer))
+
+    def test_targets_in_the_log_hold_visible_bytes_only(self):
+        with Daemon() as daemon:
+            exchange(daemon, b"GET /a\tb\x01\xffc HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.assertIn("GET /a%09b%01%FFc 400 ", daemon.wait_line(" 400 "))
+
+
 if __name__ == "__main__":
     unittest.main()

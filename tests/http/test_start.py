@@ -70,6 +70,21 @@ class Words(unittest.TestCase):
             self.assertIn(words, result.stderr.decode())
 
 
+class SelfTest(unittest.TestCase):
+    def test_a_kernel_that_computes_wrong_serves_nothing(self):
+        broken = os.environ["BROKEN_PFGMD"]
+        result = run(broken, "--model", DIGITS, "--listen", "127.0.0.1:0")
+        self.assertEqual(result.returncode, 1, result.stderr)
+        kernel = re.search(r"kernel (\S+),", "\n".join(self.lines()))[1]
+        self.assertIn(f"{kernel}: this kernel computes a product wrong on this machine", result.stderr.decode())
+        self.assertNotIn(b" ready", result.stderr)
+
+    @staticmethod
+    def lines():
+        with Daemon() as daemon:
+            return daemon.lines
+
+
 class Descriptors(unittest.TestCase):
     """What the shell writes as <&- >&- 2>&-."""
 

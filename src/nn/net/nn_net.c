@@ -6,6 +6,7 @@
 #include "nn_net.h"
 #include "net_layer.h"
 #include "net_time.h"
+#include "nn_self_test.h"
 #include "nn_team_work.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -23,7 +24,8 @@ struct nn_net *nn_net_new_threads(const struct nn_arch *arch, const struct nn_we
                                   enum nn_kernel kernel, enum nn_precision precision, int threads,
                                   struct err *e)
 {
-    if (nn_arch_check(arch, e) || nn_precision_resolve(&kernel, &precision, e))
+    if (nn_arch_check(arch, e) || nn_precision_resolve(&kernel, &precision, e) ||
+        nn_self_test_once(kernel, precision, e))
         return NULL;
     struct nn_net *net = calloc(1, sizeof *net);
     if (!net) {

@@ -135,7 +135,7 @@ class Field(Case):
         _, all_points = safetensors_file.read(output)
         self.assertEqual(got["v_x"][1], [1, 1, 8, 8])
         self.assertEqual(got["v_x"][2], all_points["v_x"][2][:256])  # alone or not: the same bits
-        self.assertEqual(set(metadata), {"model", "kernel", "precision"})
+        self.assertEqual(set(metadata), {"model", "kernel", "precision", "data_digest"})
 
     def test_bad_points(self):
         model, output = Folder.model("pfgm_digits8"), Folder.file("no.safetensors")

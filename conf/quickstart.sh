@@ -45,7 +45,7 @@ stop() {
 # Starts pfgmd on port $1 and waits until it listens; sets `address`.
 start() {
     mkdir -p "$state"
-    nohup build/src/daemon/pfgmd --model "fashion10=$model" --listen "127.0.0.1:$1" \
+    nohup env -u PFGMD_PORT build/src/daemon/pfgmd --model "fashion10=$model" --listen "127.0.0.1:$1" \
         >"$state/log" 2>&1 </dev/null &
     pid=$!
     echo "$pid" >"$state/pid"
@@ -77,8 +77,13 @@ if [ ! -f build/build.ninja ]; then
     meson setup build -Dtests=false >build.log 2>&1 || { cat build.log >&2; fail "meson setup failed"; }
     rm -f build.log
 fi
-say "Building…"
-output=$(ninja -C build 2>&1) || { printf '%s\n' "$output" >&2; fail "the build failed"; }
+# On a terminal ninja's own line of progress is shown; elsewhere its output only when it fails.
+say "Building, a few minutes the first time…"
+if [ -t 1 ]; then
+    ninja -C build || fail "the build failed"
+else
+    output=$(ninja -C build 2>&1) || { printf '%s\n' "$output" >&2; fail "the build failed"; }
+fi
 
 if running; then
     address=$(cat "$state/address")

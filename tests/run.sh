@@ -24,10 +24,15 @@ run() {
             exit 1
         }
     fi
-    ninja -C "$folder" >"$folder/ninja.log" 2>&1 || {
-        cat "$folder/ninja.log" >&2
-        exit 1
-    }
+    # On a terminal ninja's own line of progress is shown; elsewhere its output only when it fails.
+    if [ -t 1 ]; then
+        ninja -C "$folder" || exit 1
+    else
+        ninja -C "$folder" >"$folder/ninja.log" 2>&1 || {
+            cat "$folder/ninja.log" >&2
+            exit 1
+        }
+    fi
     meson test -C "$folder" --no-rebuild --print-errorlogs "$@" || true
     logs+=("$folder/meson-logs/testlog.json")
 }

@@ -20,12 +20,19 @@ DESTDIR=$work/pfgmd meson install -C "$build" --no-rebuild >&2
 cd "$work"
 # What is the command line's moves; everything else stays the server's
 (cd pfgmd && find . -name 'pfgm' -o -name 'pfgm.1*' -o -name '_pfgm' -o -name 'libpfgm.so*' \
-    -o -name 'pfgm.h') >list
+    -o -name 'libpfgm.pc' -o -name 'pfgm.h') >list
 while read -r file; do
     mkdir -p "pfgm/$(dirname "$file")"
     mv "pfgmd/$file" "pfgm/$file"
 done <list
 find pfgmd -type d -empty -delete
+# maintain SCRIPT COMMAND...: a maintainer script of pfgmd whose commands run where systemd does.
+maintain() {
+    local script=pfgmd/DEBIAN/$1
+    shift
+    { printf '#!/bin/sh\nset -e\nif [ -d /run/systemd/system ]; then\n'; printf '    %s\n' "$@"; echo fi; } >"$script"
+    chmod 755 "$script"
+}
 for package in pfgm pfgmd; do
     find "$package" -path '*/man/*' -type f ! -name '*.gz' -exec gzip -9n {} +
     mkdir -p "$package/DEBIAN" "$package/usr/share/doc/$package" debian
@@ -36,14 +43,15 @@ for package in pfgm pfgmd; do
     [ -n "$depends" ] || { echo "build.sh: no dependencies found of $package" >&2; exit 1; }
     if [ "$package" = pfgm ]; then
         text="command line and library for Poisson flow generative models"
+        echo activate-noawait ldconfig >pfgm/DEBIAN/triggers
     else
         text="server for Poisson flow generative models"
         echo /etc/pfgmd/pfgmd.conf >pfgmd/DEBIAN/conffiles
-        for script in postinst postrm; do
-            printf '#!/bin/sh\nset -e\nif [ -d /run/systemd/system ]; then\n    systemctl daemon-reload\nfi\n' \
-                >"pfgmd/DEBIAN/$script"
-            chmod 755 "pfgmd/DEBIAN/$script"
-        done
+        # An upgrade restarts a daemon that runs; a removal stops it, a purge forgets that it was enabled.
+        maintain postinst 'systemctl daemon-reload' 'if [ -n "$2" ]; then systemctl try-restart pfgmd.service; fi'
+        maintain prerm 'if [ "$1" = remove ]; then systemctl stop pfgmd.socket pfgmd.service; fi'
+        maintain postrm 'if [ "$1" = purge ]; then rm -f /etc/systemd/system/*.wants/pfgmd.service \
+        /etc/systemd/system/*.wants/pfgmd.socket; fi' 'systemctl daemon-reload'
     fi
     cat >"$package/DEBIAN/control" <<EOF
 Package: $package

@@ -4,7 +4,7 @@ _pfgm()
     local word=${COMP_WORDS[COMP_CWORD]} words=""
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "sample encode decode interpolate likelihood field convert inspect train eval tune plot bench --help --version" -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "sample encode decode interpolate likelihood field convert inspect train eval tune plot bench help --help --version" -- "$word")
         return
     fi
     case ${COMP_WORDS[1]} in
@@ -18,7 +18,7 @@ _pfgm()
     inspect) words="--help --json --tensors" ;;
     train) words="--center-crop --config --continue-with --data --export-dtype --help --json --kernel --labels --output --resize --resume --steps --strict --threads" ;;
     eval) words="--center-crop --data --help --json --kernel --labels --loss-points --output --resize --seed --solver --steps --train" ;;
-    tune) words="--help --json --kernel --nfe --output --rounds --schedule --seed --starts" ;;
+    tune) words="--help --json --kernel --nfe --output --rounds --seed --starts" ;;
     plot) words="--columns --help --kernel --output --seed" ;;
     bench) words="--batch --help --json --kernel --model --nfe --precision --preset --seconds --solver --steps --workers" ;;
     esac

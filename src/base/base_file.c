@@ -16,12 +16,24 @@
 
 #define LINKS_MAX 40 /* symbolic links in a row, as the kernel has it */
 
+/* A name that stands for nothing, or for what may not be read, is wrong input, as a file of another
+ * kind is; the rest (too many open files, a broken disk) is not the caller's doing. */
+static int fail_open(const char *path, int why, struct err *e)
+{
+    const bool named =
+        why == ENOENT || why == ENOTDIR || why == EACCES || why == ELOOP || why == ENAMETOOLONG;
+    err_fail_errno(e, why, path, "open the file");
+    if (named && e)
+        e->code = ERR_INPUT;
+    return -1;
+}
+
 static int open_regular(const char *path, struct stat *st, struct err *e)
 {
     /* O_NONBLOCK: a FIFO must not make the open wait for a writer. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return err_fail_errno(e, errno, path, "open the file");
+        return fail_open(path, errno, e);
     if (fstat(fd, st) < 0) {
         err_fail_errno(e, errno, path, "examine the file");
         close(fd);

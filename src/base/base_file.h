@@ -17,7 +17,8 @@ struct file_reader {
     char *path;
     struct timespec modified; /* as it was when the file was opened */
 };
-/* 0, or -1 when the path is not a readable regular file. */
+/* 0, or -1 when the path is not a readable regular file (ERR_INPUT where none of that name can be
+ * read). */
 int file_reader_open(struct file_reader *r, const char *path, struct err *e);
 /* Bytes [at, at + length) into `out`; ERR_IO when the file does not have them any more. */
 int file_reader_read(const struct file_reader *r, uint64_t at, void *out, size_t length,
@@ -33,7 +34,8 @@ struct file_map {
     const unsigned char *data; /* NULL when the file is empty */
     size_t length;
 };
-/* 0, or -1 when the path is not a readable regular file. */
+/* 0, or -1 when the path is not a readable regular file (ERR_INPUT where none of that name can be
+ * read). */
 int file_map_open(struct file_map *m, const char *path, struct err *e);
 void file_map_close(struct file_map *m);
 

@@ -146,10 +146,10 @@ static int tell_json(const struct engine_request *request, const struct cli_flow
     }
     json_t *all =
         bad ? NULL
-            : json_pack("{s:o, s:O, s:s, s:s, s:o, s:f, s:s}", "n", cli_json_u64(order->n),
-                        "images", images, "model", model_sha256(m), "kernel", model_kernel_id(m),
-                        "solver", engine_solver_json(&order->solver), "seconds", seconds, "output",
-                        o->output.path);
+            : json_pack("{s:o, s:O, s:{s:s, s:s}, s:s, s:o, s:f, s:s}", "n", cli_json_u64(order->n),
+                        "images", images, "model", "path", o->model, "sha256", model_sha256(m),
+                        "kernel", model_kernel_id(m), "solver", engine_solver_json(&order->solver),
+                        "seconds", seconds, "output", o->output.path);
     json_decref(images);
     int result = all ? cli_json_print(all, e)
                      : json_fail(e, ERR_IO, "--json",

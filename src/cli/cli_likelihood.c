@@ -77,9 +77,9 @@ static json_t *images_json(const struct engine_request *request)
 
     for (size_t i = 0; images && i < engine_request_order(request)->n; i++) {
         const struct engine_image *image = engine_request_image(request, i);
-        json_t *one =
-            json_pack("{s:f, s:f, s:I}", "bpd", image->bits_per_dimension, "log_likelihood",
-                      image->log_likelihood, "nfe", (json_int_t)image->counts.nfe);
+        json_t *one = json_pack("{s:f, s:f, s:I}", "bits_per_dimension", image->bits_per_dimension,
+                                "log_likelihood", image->log_likelihood, "nfe",
+                                (json_int_t)image->counts.nfe);
         if (json_array_append_new(images, one) < 0) {
             json_decref(images);
             return NULL;
@@ -97,10 +97,11 @@ static int tell_json(const struct engine_request *request, const struct cli_flow
 
     snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
     json_t *all = json_pack(
-        "{s:o, s:f, s:s, s:s, s:i, s:b, s:s, s:s, s:s, s:o, s:f}", "images", images_json(request),
-        "mean_bpd", mean_bits(request), "model", model_sha256(m), "kernel", model_kernel_id(m),
-        "probes", order->likelihood.probes, "exact_trace", order->likelihood.probes == 0, "seed",
-        seed, "constant", order->likelihood.reference_constant ? "reference" : "exact", "time",
+        "{s:o, s:f, s:{s:s, s:s}, s:s, s:i, s:b, s:s, s:s, s:s, s:o, s:f}", "images",
+        images_json(request), "mean_bits_per_dimension", mean_bits(request), "model", "path",
+        o->model, "sha256", model_sha256(m), "kernel", model_kernel_id(m), "probes",
+        order->likelihood.probes, "exact_trace", order->likelihood.probes == 0, "seed", seed,
+        "constant", order->likelihood.reference_constant ? "reference" : "exact", "time",
         o->linear ? "linear" : "log", "solver", engine_solver_json(&order->solver), "seconds",
         seconds);
     int result = all ? cli_json_print(all, e) : err_fail_memory(e, 4096);

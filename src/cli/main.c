@@ -45,7 +45,7 @@ static void print_usage(FILE *to)
     for (size_t i = 0; i < SUBCOMMAND_COUNT; i++)
         fprintf(to, "  %-11s %s\n", subcommands[i].name, subcommands[i].summary);
     fputs("\n"
-          "  --help     this text; pfgm SUBCOMMAND --help tells a subcommand's options\n"
+          "  --help     this text; pfgm SUBCOMMAND --help prints a subcommand's options\n"
           "  --version  the version\n",
           to);
 }
@@ -63,6 +63,29 @@ static int finish(int code)
     return code == CLI_EXIT_OK ? CLI_EXIT_FAILED : code;
 }
 
+static int find(const char *word)
+{
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++)
+        if (strcmp(word, subcommands[i].name) == 0)
+            return (int)i;
+    return -1;
+}
+
+static int no_subcommand(const char *word)
+{
+    fprintf(stderr, "pfgm: no subcommand \"%s\" (try pfgm --help)\n", word);
+    return CLI_EXIT_INPUT;
+}
+
+/* `pfgm help WORD` */
+static int help_of(char *word)
+{
+    static char option[] = "--help";
+    char *words[] = {word, option, NULL};
+    const int found = find(word);
+    return found >= 0 ? subcommands[found].run(2, words) : no_subcommand(word);
+}
+
 int main(int argc, char **argv)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
@@ -75,18 +98,18 @@ int main(int argc, char **argv)
         print_usage(stderr);
         return CLI_EXIT_INPUT;
     }
-    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++) {
-        if (strcmp(word, subcommands[i].name) == 0)
-            return finish(subcommands[i].run(argc - 1, argv + 1));
-    }
+    const int found = find(word);
+    if (found >= 0)
+        return finish(subcommands[found].run(argc - 1, argv + 1));
+    if (strcmp(word, "help") == 0 && argc > 2)
+        return finish(help_of(argv[2]));
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
         print_usage(stdout);
         return finish(CLI_EXIT_OK);
     }
-    if (strcmp(word, "--version") == 0) {
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
         puts("pfgm " PFGM_VERSION);
         return finish(CLI_EXIT_OK);
     }
-    fprintf(stderr, "pfgm: no subcommand \"%s\" (try pfgm --help)\n", word);
-    return CLI_EXIT_INPUT;
+    return no_subcommand(word);
 }

@@ -96,12 +96,12 @@ class Likelihood(Case):
         self.assertEqual(len(got["images"]), len(bits))
         for i, image in enumerate(got["images"]):
             print("image %d: %.4f bits per dimension (%.4f), nfe %d (%d)" % (
-                i, image["bpd"], bits[i], image["nfe"], nfe[i]))
-            self.assertLessEqual(abs(image["bpd"] - bits[i]), 0.01)
+                i, image["bits_per_dimension"], bits[i], image["nfe"], nfe[i]))
+            self.assertLessEqual(abs(image["bits_per_dimension"] - bits[i]), 0.01)
             self.assertLessEqual(abs(image["nfe"] - nfe[i]), 6)
-            self.assertAlmostEqual(image["bpd"],
+            self.assertAlmostEqual(image["bits_per_dimension"],
                                    7 - image["log_likelihood"] / (D * math.log(2)), 9)
-        self.assertAlmostEqual(got["mean_bpd"], sum(i["bpd"] for i in got["images"]) / 4, 9)
+        self.assertAlmostEqual(got["mean_bits_per_dimension"], sum(i["bits_per_dimension"] for i in got["images"]) / 4, 9)
         self.assertEqual((got["constant"], got["time"], got["probes"]), ("reference", "linear", 1))
         spoken = self.run_pfgm("likelihood", DIGITS, "-i", GOLDEN, "--epsilon", GOLDEN)
         self.assertEqual(spoken.count("bits per dimension"), 5)
@@ -151,7 +151,7 @@ class Likelihood(Case):
             density = sum(((x - a) ** 2 + (y - b) ** 2 + t * t) ** -1.5 for a, b in sources)
             want = math.log(density * t / (2 * math.pi) / len(sources))
             self.assertLess(abs(image["log_likelihood"] - want), 5e-4)
-            self.assertAlmostEqual(image["bpd"], -image["log_likelihood"] / (2 * math.log(2)), 9)
+            self.assertAlmostEqual(image["bits_per_dimension"], -image["log_likelihood"] / (2 * math.log(2)), 9)
 
     def test_refused(self):
         nan = self.file("nan.npy", npy("<f4", [1, 1, 8, 8], floats([math.nan] * D)))

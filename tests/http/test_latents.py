@@ -175,7 +175,7 @@ class Latents(SharedDaemon):
             self.assertEqual(self.command(folder, "interpolate", "--between", *files[:2], "--steps", "4"), way)
             said = self.command(folder, "likelihood", "--input", files[2], "--seed", "6", "--rtol", "1e-2", "--json")
             heard = self.ok(post(self.daemon, "/v1/likelihood?seed=6&rtol=1e-2", self.pixels, "application/x-npy")).json()
-            self.assertEqual([(i["bpd"], i["log_likelihood"], i["nfe"]) for i in said["images"]],
+            self.assertEqual([(i["bits_per_dimension"], i["log_likelihood"], i["nfe"]) for i in said["images"]],
                              [(i["bits_per_dimension"], i["log_likelihood"], i["nfe"]) for i in heard["images"]])
 
     def test_decode_answers_in_every_format(self):

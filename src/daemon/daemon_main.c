@@ -350,6 +350,19 @@ static void delay_drain(struct pfgmd *d, int64_t end_ns)
             return;
 }
 
+/* What has been made is on its way to readers, who may be slow. */
+static void finish_answers(struct pfgmd *d, int64_t end_ns)
+{
+    for (size_t left; (left = http_server_answers(d->server)) > 0;) {
+        if (clock_ns() >= end_ns) {
+            log_line(LOG_WARN, "the time to finish is up: %zu answers end unread", left);
+            return;
+        }
+        breathe(d);
+        usleep(20000);
+    }
+}
+
 /* After SIGTERM: until nothing is queued or live, the time is up, or the second signal. */
 static void drain(struct pfgmd *d)
 {
@@ -374,6 +387,7 @@ static void drain(struct pfgmd *d)
         engine_wait_empty(d->engine, 700);
         break;
     }
+    finish_answers(d, end);
     http_server_wait_idle(d->server, 300);
 }
 

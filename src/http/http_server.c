@@ -326,6 +326,11 @@ int http_server_reload_tls(struct http_server *s, const char *certificate, const
     return 0;
 }
 
+size_t http_server_answers(struct http_server *s)
+{
+    return http_wait_answers(&s->app.wait);
+}
+
 bool http_server_wait_idle(struct http_server *s, int timeout_ms)
 {
     int64_t end = clock_ns() + (int64_t)timeout_ms * 1000000;

@@ -71,6 +71,8 @@ void http_server_drain(struct http_server *s);
 /* Waits until no request is between its first byte and the end of its answer, at most timeout_ms.
  */
 bool http_server_wait_idle(struct http_server *s, int timeout_ms);
+/* Requests that have come and whose answers have not gone out. */
+size_t http_server_answers(struct http_server *s);
 /* Whether no evaluation is older than the watchdog's limit. */
 bool http_server_alive(struct http_server *s);
 /* Closes the listening socket, wakes what still sleeps (it gets 503), and ends all connections. The

@@ -321,6 +321,16 @@ size_t http_wait_exchanges(struct http_wait *w)
     return count;
 }
 
+size_t http_wait_answers(struct http_wait *w)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&w->lock);
+    for (const struct http_link *l = w->links; l; l = l->next)
+        count += !l->cut && (l->phase == HTTP_PHASE_WORK || l->phase == HTTP_PHASE_SEND);
+    pthread_mutex_unlock(&w->lock);
+    return count;
+}
+
 /* What one look of the watcher needs; grown outside the lock. */
 struct look {
     struct pollfd *fds;

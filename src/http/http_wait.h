@@ -113,6 +113,8 @@ bool http_link_left(const struct http_link *l);
 /* Counts exchanges between their first byte and their end, for the drain. */
 void http_wait_count(struct http_wait *w, int change);
 size_t http_wait_exchanges(struct http_wait *w);
+/* Those of them that have come and await their answer, or the rest of it. */
+size_t http_wait_answers(struct http_wait *w);
 
 /* A ticket held by the caller and, once submitted, by the engine. */
 struct http_ticket *http_ticket_new(struct http_wait *w, struct err *e);

@@ -2,10 +2,11 @@
 
 import json
 import os
+import socket
 import time
 import unittest
 
-from harness import ENDLESS, LATE, Daemon, wait_until
+from harness import ENDLESS, FASHION, LATE, PATIENCE, Daemon, wait_until
 
 FORMATS = ["events", "npy", "npz", "zip", "tar"]
 
@@ -65,6 +66,40 @@ class Departures(unittest.TestCase):
             with ask(self.daemon, word, {"n": 64, "solver": {"method": "euler", "steps": 10}}) as s:
                 s.recv(4096)
         self.check_gone(time.monotonic())
+
+
+class Drains(unittest.TestCase):
+    N = 1200
+
+    def ask_slowly(self, daemon):
+        """A reader with a small window that has read the head of a finished answer of 3.8 MB."""
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.settimeout(PATIENCE)
+        s.connect((daemon.host, daemon.port))
+        body = json.dumps({"n": self.N, "seed": 1, "dtype": "float32", "solver": {"method": "euler", "steps": 1}})
+        s.sendall(b"POST /v1/images?format=npy HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s"
+                  % (len(body), body.encode()))
+        first = s.recv(1000)
+        daemon.wait_metrics(lambda m: m.sum("pfgmd_images_total") == self.N, "all images")
+        return s, first
+
+    def test_finished_answers_are_sent_up_to_the_end_of_the_drain(self):
+        with Daemon("--n-max", str(self.N), "--queue", str(self.N), "--drain-timeout", "600", model=FASHION) as daemon:
+            s, data = self.ask_slowly(daemon)
+            idle = daemon.connect()
+            daemon.process.terminate()
+            daemon.wait_line("stopping")
+            begun = time.monotonic()
+            while time.monotonic() - begun < 2:  # longer than what was once left to it
+                data += s.recv(4096)
+                time.sleep(0.05)
+            while piece := s.recv(1 << 20):
+                data += piece
+            self.assertEqual(len(data.split(b"\r\n\r\n", 1)[1]), 128 + self.N * 3136)
+            self.assertEqual(daemon.wait(), 0)
+            s.close()
+            idle.close()
 
 
 if __name__ == "__main__":

@@ -165,15 +165,14 @@ json_t *http_answer_timings(const struct engine_request *done)
                      milliseconds(times.compute_ns), "encode_ms", milliseconds(times.encode_ns));
 }
 
-/* What speaks against the way that was asked for; absent where nothing does. */
-static json_t *warnings(const struct engine_order *order)
+/* With what speaks against the way that was asked for; as it is where nothing does. */
+static json_t *with_warnings(json_t *o, const struct engine_order *order)
 {
     char text[MODEL_WARNING_MAX];
-    return order->task == ENGINE_TASK_SAMPLE &&
-                   model_solver_warning(engine_model_get(order->model), &order->solver, text,
-                                        sizeof text)
-               ? json_pack("[s]", text)
-               : NULL;
+    if (order->task != ENGINE_TASK_SAMPLE ||
+        !model_solver_warning(engine_model_get(order->model), &order->solver, text, sizeof text))
+        return o;
+    return json_with(o, "warnings", json_pack("[s]", text));
 }
 
 json_t *http_answer_head(const char *id, const struct http_work *work,
@@ -186,12 +185,12 @@ json_t *http_answer_head(const char *id, const struct http_work *work,
         return NULL;
     char seed[24];
     snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
-    return json_pack("{s:s, s:{s:s, s:s}, s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:o*, s:o}", "id", id,
-                     "model", "name", engine_model_name(order->model), "sha256", model_sha256(m),
-                     "kernel", model_kernel_id(m), "precision", model_precision_name(m), "seed",
-                     seed, "n", (json_int_t)order->n, "width", shape.width, "height", shape.height,
-                     "channels", shape.channels, "warnings", warnings(order), "parameters",
-                     http_answer_parameters(work, order));
+    json_t *o = json_pack("{s:s, s:{s:s, s:s}, s:s, s:s, s:s, s:I, s:i, s:i, s:i}", "id", id,
+                          "model", "name", engine_model_name(order->model), "sha256",
+                          model_sha256(m), "kernel", model_kernel_id(m), "precision",
+                          model_precision_name(m), "seed", seed, "n", (json_int_t)order->n, "width",
+                          shape.width, "height", shape.height, "channels", shape.channels);
+    return json_with(with_warnings(o, order), "parameters", http_answer_parameters(work, order));
 }
 
 json_t *http_answer_whole(json_t *head, json_t *images, const struct engine_request *done)

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
     const char *name;
@@ -48,6 +49,18 @@ static void print_usage(FILE *to)
           "  --help     this text; pfgm SUBCOMMAND --help prints a subcommand's options\n"
           "  --version  the version\n",
           to);
+}
+
+/* Inputs are mapped (base_file.h), and somebody who shortens one meanwhile ends who reads it.
+ * Nothing can be tidied up here; a file that was being written is left under its temporary name. */
+static void on_shortened(int number)
+{
+    static const char text[] = "pfgm: a file was shortened while it was read; try again\n";
+
+    (void)number;
+    if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
+        _exit(CLI_EXIT_FAILED);
+    _exit(CLI_EXIT_FAILED);
 }
 
 /* A failed write to standard output turns success into failure; silently when the reader is gone.
@@ -88,12 +101,13 @@ static int help_of(char *word)
 
 int main(int argc, char **argv)
 {
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, shortened = {.sa_handler = on_shortened};
     const char *word = argc > 1 ? argv[1] : NULL;
 
     if (file_hold_standard() != 0)
         return CLI_EXIT_FAILED;
     sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGBUS, &shortened, NULL);
     if (!word) {
         print_usage(stderr);
         return CLI_EXIT_INPUT;

@@ -2,7 +2,8 @@
  *
  * FAIL_FILE=PATH and FAIL_AT=N: after the first opening of that file the N-th allocation fails, and
  * only that one. FAIL_COUNT=PATH: how many there were is written there at the end.
- * FAIL_FOLDER_SYNC=1: a folder's fsync fails. */
+ * FAIL_FOLDER_SYNC=1: a folder's fsync fails.
+ * FAIL_SHORTEN=PATH: a file is cut to nothing once a file of a megabyte or more has been mapped. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -20,7 +22,7 @@ void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *old, size_t size);
 
-static const char *fail_file, *fail_count;
+static const char *fail_file, *fail_count, *fail_shorten;
 static long fail_at = -1;
 static bool fail_folder_sync;
 static atomic_bool armed;
@@ -32,6 +34,7 @@ __attribute__((constructor)) static void begin(void)
     fail_at = at ? atol(at) : -1;
     fail_file = getenv("FAIL_FILE");
     fail_count = getenv("FAIL_COUNT");
+    fail_shorten = getenv("FAIL_SHORTEN");
     fail_folder_sync = getenv("FAIL_FOLDER_SYNC");
 }
 
@@ -92,6 +95,20 @@ int open64(const char *path, int flags, ...)
     mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
     va_end(args);
     return open_noted(path, flags, mode);
+}
+
+void *mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset)
+{
+    void *data = (void *)syscall(SYS_mmap, at, length, protection, flags, fd, offset);
+    if (fail_shorten && fd >= 0 && length >= 1 << 20 && data != MAP_FAILED &&
+        truncate(fail_shorten, 0) != 0)
+        abort();
+    return data;
+}
+
+void *mmap64(void *at, size_t length, int protection, int flags, int fd, off_t offset)
+{
+    return mmap(at, length, protection, flags, fd, offset);
 }
 
 int fsync(int fd)

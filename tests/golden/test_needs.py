@@ -4,8 +4,8 @@ files that it replaces.
 Environment: PFGM, the program; GOLDEN, the folder of golden files; MODELS, that of the bundled models; FAIL_CALLS, a
 library that makes calls fail, absent in builds that bring their own allocator."""
 
-import json
 import os
+import shutil
 import stat
 import struct
 import subprocess
@@ -85,6 +85,16 @@ class Memory(Case):
         png(self.path("pictures/b.png"), 1)
         self.each(self.path("pictures/a.png"), "convert", "--exact", self.path("pictures"), "-o",
                   self.path("out.safetensors"))
+
+
+class Shortened(Case):
+    @unittest.skipUnless(FAIL_CALLS, "the build brings its own allocator")
+    def test_a_file_that_is_cut_while_it_is_mapped(self):
+        archive = self.path("m.pth")
+        shutil.copyfile(os.path.join(GOLDEN, "pfgm_digits8.pth"), archive)
+        run = self.pfgm("inspect", archive, LD_PRELOAD=FAIL_CALLS, FAIL_SHORTEN=archive)
+        self.assertEqual(run.returncode, 1)
+        self.assertEqual(run.stderr, "pfgm: a file was shortened while it was read; try again\n")
 
 
 class Replaced(Case):

@@ -19,10 +19,12 @@
 static const char help[] =
     "usage: pfgm train --data SRC -o RUN/ [options]\n"
     "\n"
-    "Learns the field of a set of pictures or vectors. SRC is a folder of PNGs or a ZIP archive of\n"
+    "Learns the field of a set of pictures or vectors. SRC is a folder of PNGs or a ZIP archive "
+    "of\n"
     "one (a class for each subfolder, if there are any, or as dataset.json says), an IDX file of\n"
     "images (gzipped or not), or an NPY or NPZ array of bytes [n,H,W] or [n,H,W,C], or of floats\n"
-    "[n,d]. Two classes or more are learned with the images. RUN/ gets model.safetensors (which pfgmd\n"
+    "[n,d]. Two classes or more are learned with the images. RUN/ gets model.safetensors (which "
+    "pfgmd\n"
     "serves), log.csv, loss.png, samples/, config.json and the state from which --resume\n"
     "continues.\n"
     "\n"
@@ -67,7 +69,7 @@ static void on_signal(int signal_number)
 
 /* What is shown. */
 struct show {
-    bool json, terminal, drawn;
+    bool json, terminal, drawn, begun; /* begun: a line of a step was printed */
     int64_t drawn_ns;
 };
 
@@ -209,8 +211,9 @@ static void on_begin(void *context, const struct train_config *c, const struct t
             "t_max", c->t_max, "norm_max", c->norm_max, "sigma", c->sigma, "tau", c->tau));
         return;
     }
-    printf("data     %zu images of %d×%d×%d, %d classes, %zu files skipped, mean norm %.4g\n",
-           d->count, d->channels, d->side, d->side, d->classes, d->skipped, d->norm);
+    printf("data     %zu image%s of %d×%d×%d, %d class%s, %zu file%s skipped, mean norm %.4g\n",
+           d->count, d->count == 1 ? "" : "s", d->channels, d->side, d->side, d->classes,
+           d->classes == 1 ? "" : "es", d->skipped, d->skipped == 1 ? "" : "s", d->norm);
     printf("network  %zu parameters%s\n", parameters, c->conditional ? ", with labels" : "");
     if (c->objective == TRAIN_OBJECTIVE_PFGMPP)
         printf("field    D %g, sigma from %.4g to %.4g, sigma_data %.4g\n", c->added, c->t_max,
@@ -261,12 +264,14 @@ static void on_progress(void *context, const struct train_progress *p)
     if (s->terminal && clock_ns() - s->drawn_ns >= DRAW_NS) {
         s->drawn_ns = clock_ns();
         draw_bar(s, p);
-    } else if (!s->terminal && !s->json && p->logged) {
+    } else if (!s->terminal && !s->json && (p->logged || !s->begun)) {
+        /* the first step too, so that whoever waits sees how long it will last */
         char left[32];
         print_left(p->seconds_left, left, sizeof left);
-        printf("step %" PRId64 "  loss %.4g  gradient %.3g  %.0f images/s  %s left\n", p->line.step,
-               p->line.loss, p->line.norm, p->line.speed, left);
+        printf("step %" PRId64 "  loss %.4g  gradient %.3g  %.0f images/s  %s left\n", p->step,
+               p->loss, p->norm, p->speed, left);
         fflush(stdout);
+        s->begun = true;
     }
 }
 
@@ -280,8 +285,10 @@ static void print_result(const struct show *s, const struct train_options *o,
                              r->model_sha256));
         return;
     }
-    printf("%s after step %" PRId64 ": %s/model.safetensors, SHA-256 %s\n",
-           r->stopped ? "stopped" : "done", r->step, o->run, r->model_sha256);
+    const size_t length = strlen(o->run);
+    printf("%s after step %" PRId64 ": %s%smodel.safetensors, SHA-256 %s\n",
+           r->stopped ? "stopped" : "done", r->step, o->run,
+           length > 0 && o->run[length - 1] == '/' ? "" : "/", r->model_sha256);
     if (r->stopped)
         printf("continue with: pfgm train --data %s -o %s --resume\n", o->data.path, o->run);
 }

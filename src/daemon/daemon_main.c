@@ -496,8 +496,8 @@ static int check(const struct daemon_config *config, struct err *e)
 {
     if (daemon_check(config, e) != 0)
         return daemon_check_exit_code(e);
-    printf("the settings are good: %zu models, listening on %s\n", config->model_count,
-           config->listen);
+    printf("the settings are good: %zu model%s, listening on %s\n", config->model_count,
+           config->model_count == 1 ? "" : "s", config->listen);
     return EXIT_STOPPED;
 }
 

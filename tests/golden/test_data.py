@@ -128,6 +128,18 @@ class Classes(Data):
         self.assertIn('"source_name":"set"', inspect.stdout.decode().replace(" ", ""))
 
 
+class Shown(Data):
+    def test_the_first_step_is_shown_and_one_slash(self):
+        """Nothing was to be seen for the first fifty steps; and "run//model.safetensors"."""
+        data = self.folders(["only"], each=1)
+        config = dict(TINY, steps=2, log_every=50)
+        done = self.train(data, "run/", "--config", self.write("c.json", json.dumps(config).encode()))
+        self.assertIn("data     1 image of 1×8×8, 1 class, 0 files skipped", done.stdout)
+        self.assertEqual(len([line for line in done.stdout.splitlines() if line.startswith("step 1  loss")]), 1)
+        self.assertIn("/run/model.safetensors", done.stdout)
+        self.assertNotIn("//", done.stdout)
+
+
 class Archives(Data):
     """Sets as the tools of EDM and StyleGAN write them: shards, and classes in dataset.json."""
 

@@ -48,6 +48,8 @@ class Client(SharedDaemon):
         self.assertEqual(sorted(os.listdir(self.folder.name)),
                          [f"x-{k:03d}.png" for k in range(5)])
         self.assertEqual([self.digest(f"x-{k:03d}.png") for k in range(5)], want)
+        self.assertEqual(result.stderr.decode().splitlines(),
+                         [f"wrote {self.folder.name}/x-{k:03d}.png" for k in range(5)])
 
     def test_sheet(self):
         result = self.get("-n", "4", "-s", "7", "-g", "2", "-x", "3", "-M", "digits8", "-o",

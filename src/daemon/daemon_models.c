@@ -21,6 +21,25 @@ static int check_pin(const struct daemon_model *wanted, const struct model *m, s
                     wanted->name, model_sha256(m));
 }
 
+/* Tells those who wait what is being loaded, and how much of all models' bytes has been. Reading a
+ * model and warming it up count as halves. */
+static void say_loading(const struct daemon_models *d, size_t model, double share)
+{
+    const struct daemon_config *c = d->config;
+    double before = 0.0, all = 0.0;
+    char what[128];
+    for (size_t i = 0; i < c->model_count; i++) {
+        struct stat st;
+        const double size =
+            stat(c->models[i].path, &st) == 0 && st.st_size > 0 ? (double)st.st_size : 1.0;
+        before += i < model ? size : i == model ? share * size : 0.0;
+        all += size;
+    }
+    snprintf(what, sizeof what, "model %zu of %zu (%s), %d %%", model + 1, c->model_count,
+             c->models[model].name, (int)(100.0 * before / all));
+    http_server_loading(d->server, what);
+}
+
 /* Loads one model into the engine, in the place of the one of its name if there is one. */
 static int load_model(struct daemon_models *d, size_t i, struct err *e)
 {
@@ -31,6 +50,8 @@ static int load_model(struct daemon_models *d, size_t i, struct err *e)
         model_free(m);
         return -1;
     }
+    if (!d->again)
+        say_loading(d, i, 0.5);
     struct err own = {0};
     struct engine_model *em = d->again ? engine_model_replace(d->engine, wanted->name, m, &own)
                                        : engine_model_add(d->engine, wanted->name, m, &own);
@@ -46,20 +67,6 @@ static int load_model(struct daemon_models *d, size_t i, struct err *e)
     return 0;
 }
 
-/* The share of the models' bytes before this one, in hundredths. */
-static int percent_before(const struct daemon_models *d, size_t model)
-{
-    double before = 0.0, all = 0.0;
-    for (size_t i = 0; i < d->config->model_count; i++) {
-        struct stat st;
-        const double size =
-            stat(d->config->models[i].path, &st) == 0 && st.st_size > 0 ? (double)st.st_size : 1.0;
-        before += i < model ? size : 0.0;
-        all += size;
-    }
-    return (int)(100.0 * before / all);
-}
-
 static void say_done(const struct daemon_models *d)
 {
     const uint64_t one = 1;
@@ -71,10 +78,7 @@ static void *load_all(void *context)
 {
     struct daemon_models *d = context;
     for (size_t i = 0; i < d->config->model_count && !atomic_load(&d->stop); i++) {
-        char what[128];
-        snprintf(what, sizeof what, "model %zu of %zu (%s), %d %%", i + 1, d->config->model_count,
-                 d->config->models[i].name, percent_before(d, i));
-        http_server_loading(d->server, what);
+        say_loading(d, i, 0.0);
         if (load_model(d, i, &d->error) != 0)
             break;
     }

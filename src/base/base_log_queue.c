@@ -151,7 +151,9 @@ void log_queue_stop(int timeout_ms)
         return;
     }
     pthread_join(queue.thread, NULL);
+    pthread_mutex_lock(&queue.lock);
     queue.state = QUEUE_NONE;
+    pthread_mutex_unlock(&queue.lock);
 }
 
 void log_queue_put(const void *line, size_t length)

@@ -25,7 +25,6 @@
 #include <stdatomic.h>
 
 #define HTTP_LARGE_BODY_MAX ((size_t)64 << 20)
-#define HTTP_LARGE_BODIES 4 /* held in memory at once, so that bodies cannot fill it */
 
 enum http_state { HTTP_STATE_LOADING, HTTP_STATE_READY, HTTP_STATE_DRAINING };
 
@@ -35,7 +34,6 @@ struct http_app {
     _Atomic int state;        /* enum http_state; only ever rises */
     int64_t started_at;       /* seconds of the epoch */
     _Atomic bool leaving;     /* not ready, but work is taken: the delay before a drain */
-    _Atomic int large_bodies; /* that are being read, at most HTTP_LARGE_BODIES */
     pthread_mutex_t lock;     /* guards the two below */
     char loading_what[128];   /* "model 1 of 2 (digits8), 40 %" */
     struct http_reload_note {

@@ -1,7 +1,7 @@
 /* Server-sent events (the HTML standard, section 9.2): every event has a number and one line of
- * JSON. Progress comes at most four times a second, a comment after fifteen seconds without
- * anything else, so that proxies keep the connection; and the last event is done, failed or
- * cancelled. */
+ * JSON. Progress comes at most four times a second and once more when all is made, a comment after
+ * fifteen seconds without anything else, so that proxies keep the connection; and the last event is
+ * done, failed or cancelled. */
 #include "http_answer.h"
 #include "http_stream.h"
 
@@ -71,19 +71,21 @@ static int say_preview(struct http_stream *s, struct http_preview *preview)
     return say(s, "preview", data);
 }
 
-static int say_progress(struct http_stream *s, const struct engine_progress *p, int64_t now)
+/* `whole`: all is made, whatever the rounded sum of the images' parts says. */
+static int say_progress(struct http_stream *s, const struct engine_progress *p, bool whole,
+                        int64_t now)
 {
+    const double fraction = whole ? 1.0 : p->fraction;
     const struct engine_timings times = engine_request_timings(s->work->ticket->request);
     double run_s = (double)(now - times.started_ns) / 1e9;
-    json_t *eta =
-        p->fraction > 0.01 ? json_real(run_s * (1.0 - p->fraction) / p->fraction) : json_null();
+    json_t *eta = fraction > 0.01 ? json_real(run_s * (1.0 - fraction) / fraction) : json_null();
     s->events.progress_ns = now;
     s->events.steps = p->steps;
     return say(s, "progress",
                json_pack("{s:I, s:I, s:I, s:I, s:f, s:o}", "images_done",
                          (json_int_t)p->images_done, "images_total", (json_int_t)p->images_total,
                          "steps_done", (json_int_t)p->steps, "nfe", (json_int_t)p->nfe, "fraction",
-                         p->fraction, "eta_s", eta));
+                         fraction, "eta_s", eta));
 }
 
 static int say_end(struct http_stream *s)
@@ -145,13 +147,18 @@ int http_events_fill(struct http_stream *s, const struct http_look *look, int64_
         return say_image(s, engine_request_image(t->request, t->news.images[s->taken++]));
     if (http_ticket_preview(t, &preview))
         return say_preview(s, &preview);
-    if (look->finished)
+    const struct engine_progress progress = engine_request_progress(t->request);
+    if (look->finished) {
+        if (!engine_request_error(t->request) && !s->events.whole) {
+            s->events.whole = true;
+            return say_progress(s, &progress, true, now);
+        }
         return say_end(s);
+    }
     if (look->stopping)
         return say_stopping(s);
-    const struct engine_progress progress = engine_request_progress(t->request);
     if (s->events.started && now - s->events.progress_ns >= PROGRESS_NS &&
         progress.steps != s->events.steps)
-        return say_progress(s, &progress, now);
+        return say_progress(s, &progress, false, now);
     return stay_silent(s, now, wake_ns);
 }

@@ -116,10 +116,9 @@ static bool may_grow(struct http_exchange *x)
     struct http_problem p;
     if (x->large || x->body_seen <= x->app->options->body_max)
         return true;
-    x->large = atomic_fetch_add(&x->app->large_bodies, 1) < HTTP_LARGE_BODIES;
+    x->large = http_link_place_take(&x->app->wait, x->link);
     if (x->large)
         return true;
-    atomic_fetch_sub(&x->app->large_bodies, 1);
     http_problem_init(&p);
     http_problem_set(&p, HTTP_PROBLEM_QUEUE_FULL,
                      "%d large bodies are being read, and no more are taken meanwhile",
@@ -133,7 +132,7 @@ static void free_body(struct http_exchange *x)
 {
     buf_free(&x->request.body);
     if (x->large)
-        atomic_fetch_sub(&x->app->large_bodies, 1);
+        http_link_place_leave(&x->app->wait, x->link);
     x->large = false;
 }
 
@@ -203,6 +202,12 @@ static bool cut_body(struct http_exchange *x, struct MHD_Connection *connection)
     struct http_problem p;
     http_problem_init(&p);
     if (!x->refused) {
+        if (x->link->displaced)
+            http_problem_set(
+                &p, HTTP_PROBLEM_REQUEST_TIMEOUT,
+                "a large body that comes slower than %zu bytes per second gives way to "
+                "those that wait (%zu bytes came)",
+                HTTP_LEAST_RATE, x->body_seen);
         http_problem_set(&p, HTTP_PROBLEM_REQUEST_TIMEOUT,
                          "the body did not arrive within %d s (%zu bytes came)",
                          x->app->options->read_s, x->body_seen);
@@ -456,7 +461,7 @@ static enum MHD_Result on_body(struct http_exchange *x, const char *data, size_t
     size_t limit = x->request.body.max, piece = *size;
     x->body_seen += piece; /* cannot wrap: the next lines end it at a few times the limit */
     x->endless = x->body_seen > (LINGER_FACTOR + 1) * limit;
-    if (x->endless || http_link_cut(&x->app->wait, x->link))
+    if (x->endless || !http_link_came(&x->app->wait, x->link, piece))
         return MHD_NO; /* the completion callback answers */
     if (!x->refused && x->body_seen > limit) {
         struct http_problem p;

@@ -25,7 +25,7 @@ struct http_stream {
     struct image_zip_stream *zip;
     struct { /* events only */
         unsigned long number;
-        bool queued, started;
+        bool queued, started, whole; /* what was said: the last, that all is made */
         int64_t progress_ns, said_ns;
         int64_t steps;
     } events;

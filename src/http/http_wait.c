@@ -300,6 +300,64 @@ bool http_link_cut(struct http_wait *w, const struct http_link *l)
     return cut;
 }
 
+bool http_link_came(struct http_wait *w, struct http_link *l, size_t bytes)
+{
+    pthread_mutex_lock(&w->lock);
+    bool taken = !l->cut;
+    l->large_bytes += bytes;
+    pthread_mutex_unlock(&w->lock);
+    return taken;
+}
+
+/* Who holds a place, stopped or trickles, and is the slowest of those; NULL when all are well under
+ * way. One that has only begun is given a moment. */
+static struct http_link *find_slow(struct http_wait *w, int64_t now)
+{
+    struct http_link *slowest = NULL;
+    double least = (double)HTTP_LEAST_RATE;
+    for (struct http_link *l = w->links; l; l = l->next) {
+        double seconds = (double)(now - l->large_since_ns) / 1e9;
+        if (!l->large || l->cut || l->phase != HTTP_PHASE_BODY || seconds < 1.0)
+            continue;
+        double rate = (double)l->large_bytes / seconds;
+        if (rate >= least)
+            continue;
+        least = rate;
+        slowest = l;
+    }
+    return slowest;
+}
+
+bool http_link_place_take(struct http_wait *w, struct http_link *l)
+{
+    pthread_mutex_lock(&w->lock);
+    int64_t now = clock_ns();
+    if (w->large_count == HTTP_LARGE_BODIES) {
+        struct http_link *slow = find_slow(w, now);
+        if (slow) {
+            slow->large = false;
+            slow->displaced = slow->cut = true;
+            shutdown(slow->fd, SHUT_RD);
+            w->large_count--;
+        }
+    }
+    l->large = w->large_count < HTTP_LARGE_BODIES;
+    l->large_since_ns = now;
+    l->large_bytes = 0;
+    w->large_count += l->large;
+    bool taken = l->large;
+    pthread_mutex_unlock(&w->lock);
+    return taken;
+}
+
+void http_link_place_leave(struct http_wait *w, struct http_link *l)
+{
+    pthread_mutex_lock(&w->lock);
+    w->large_count -= l->large;
+    l->large = false;
+    pthread_mutex_unlock(&w->lock);
+}
+
 bool http_link_left(const struct http_link *l)
 {
     struct pollfd look = {.fd = l->fd, .events = POLLRDHUP};

@@ -31,7 +31,9 @@ struct http_preview {
     int64_t step;
     struct buf png;
 };
-#define HTTP_PREVIEWS 8 /* kept for a reader that is slow; the oldest make room */
+#define HTTP_LARGE_BODIES 4 /* held in memory at once, so that bodies cannot fill it */
+#define HTTP_LEAST_RATE ((size_t)1 << 20) /* bytes per second, of one that others wait for */
+#define HTTP_PREVIEWS 8                   /* kept for a reader that is slow; the oldest make room */
 
 /* What the engine has told of a request whose answer is sent piece by piece. */
 struct http_news {
@@ -70,7 +72,11 @@ struct http_link {
     char address[48]; /* of the client: the peer, or who a trusted proxy says that it speaks for */
     enum http_phase phase;
     int64_t since_ns;
-    bool cut; /* shut down by the watcher */
+    bool cut; /* shut down by the watcher, or for another's sake: */
+    bool displaced;
+    bool large; /* it has one of the places for large bodies, */
+    int64_t large_since_ns;
+    size_t large_bytes; /* of which so many came since */
     struct http_ticket *ticket;
     struct http_exchange *exchange; /* that has begun and not ended; its own thread's */
 };
@@ -81,7 +87,7 @@ struct http_wait {
     pthread_t thread;
     bool started, stopping;
     struct http_link *links;
-    size_t link_count, exchange_count, ticket_count;
+    size_t link_count, exchange_count, ticket_count, large_count;
     void (*suspend)(void *connection);
     void (*resume)(void *connection);
     int64_t limits_ns[HTTP_PHASES]; /* how long a phase may last; 0: for ever */
@@ -105,8 +111,14 @@ void http_link_phase(struct http_wait *w, struct http_link *l, enum http_phase p
 /* The last byte of a body has come, so that no time limit runs until there is an answer. False when
  * the connection was cut before: then nothing may begin for it. */
 bool http_link_body_ended(struct http_wait *w, struct http_link *l);
-/* Whether the watcher has ended it for lateness. */
+/* Whether the watcher has ended it for lateness, or another took its place. */
 bool http_link_cut(struct http_wait *w, const struct http_link *l);
+/* So many bytes of a body have come; false when the connection was cut. */
+bool http_link_came(struct http_wait *w, struct http_link *l, size_t bytes);
+/* One of the places for large bodies: a free one, or that of the slowest which does not come at
+ * HTTP_LEAST_RATE; that one's connection is cut. False when there is none. */
+bool http_link_place_take(struct http_wait *w, struct http_link *l);
+void http_link_place_leave(struct http_wait *w, struct http_link *l);
 /* Whether the client has closed its side. For who knows that the connection is open, as one that
  * sleeps is. */
 bool http_link_left(const struct http_link *l);

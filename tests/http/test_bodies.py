@@ -6,7 +6,7 @@ import ssl
 import time
 import unittest
 
-from harness import ENDLESS, Daemon
+from harness import ENDLESS, LATE, Daemon, wait_until
 from test_framing import read_answers, send_all, statuses
 from test_security import TLS
 
@@ -88,6 +88,28 @@ class CutShort(unittest.TestCase):
                 daemon.wait_metrics(lambda m: m.value("pfgmd_http_requests_open") == 2, "the body has begun")
             self.assertIn(" mine ", daemon.wait_line("/v1/images 499 "))
             self.assertEqual(daemon.settled().sum("pfgmd_http_requests_total", code="499"), 1)
+
+    def test_stalled_large_bodies_keep_no_place(self):
+        """Where all places are held by bodies that stopped, whoever comes gets one of theirs."""
+        with Daemon() as daemon:
+            stalled = [daemon.connect() for _ in range(4)]
+            for s in stalled:
+                s.sendall(head(4 << 20, b"/v1/encode") + b" " * 1_200_000)
+            begun = time.monotonic()
+            fits = b" " * 1_200_000 + b"{}"  # read to its end and found wanting
+
+            def is_taken():
+                return daemon.request("POST", "/v1/encode", fits).status == 422
+            wait_until(is_taken, "a place", timeout=4 * LATE)
+            print(f"a place among stalled bodies after {time.monotonic() - begun:.1f} s")
+            self.assertLess(time.monotonic() - begun, 4 * LATE)
+            m = daemon.wait_metrics(lambda m: m.sum("pfgmd_requests_rejected_total", reason="request_timeout") > 0,
+                                    "the one that gave way")
+            self.assertLess(m.sum("pfgmd_requests_rejected_total", reason="request_timeout"), 4)
+            gone = daemon.wait_line("/v1/encode 408 ")
+            self.assertIn(" mine ", gone)
+            for s in stalled:
+                s.close()
 
 
 class Late(unittest.TestCase):

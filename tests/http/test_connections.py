@@ -68,6 +68,15 @@ class Departures(unittest.TestCase):
         self.check_gone(time.monotonic())
 
 
+class Heads(unittest.TestCase):
+    def test_the_head_of_an_array_is_an_answer_that_was_delivered(self):
+        with Daemon() as daemon:
+            for word in ["npy", "npz", "png"]:
+                answer = daemon.request("HEAD", f"/v1/images/7/0?format={word}")
+                self.assertEqual((answer.status, answer.body), (200, b""))
+                self.assertNotIn("not delivered", daemon.wait_line(f"HEAD /v1/images/7/0?format={word} 200 "))
+
+
 class Drains(unittest.TestCase):
     N = 1200
 

@@ -65,8 +65,8 @@ static void fail_to_listen(const char *shown, unsigned port, int why, struct err
 {
     if (why == EADDRINUSE)
         err_fail(e, ERR_IO, shown,
-                 "cannot listen there: another process does, perhaps a pfgmd that was started "
-                 "before (ss -ltnp 'sport = :%u' shows it; bash conf/quickstart.sh --stop ends the "
+                 "cannot listen there: the address is in use by another process, perhaps an earlier "
+                 "pfgmd (ss -ltnp 'sport = :%u' shows it; bash conf/quickstart.sh --stop ends the "
                  "quickstart's); --listen 127.0.0.1:0 takes a free port",
                  port);
     else

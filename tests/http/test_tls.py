@@ -99,8 +99,8 @@ class Exchange(unittest.TestCase):
 
     def test_what_served_an_older_certificate_ends_with_its_last_connection(self):
         with Daemon("--tls-certificate", self.pair[0], "--tls-key", self.pair[1]) as daemon:
-            first = self.served(daemon)
             threads, files = self.threads(daemon), daemon.descriptors()
+            first = self.served(daemon)
             kept = client().wrap_socket(daemon.connect())  # holds the first daemon of the library
             for count, name in enumerate(["second", "first", "second"], 1):
                 self.install(name)
@@ -116,7 +116,6 @@ class Exchange(unittest.TestCase):
 
     def test_an_unchanged_certificate_starts_nothing(self):
         with Daemon("--tls-certificate", self.pair[0], "--tls-key", self.pair[1]) as daemon:
-            self.served(daemon)
             threads = self.threads(daemon)
             with client().wrap_socket(daemon.connect()):
                 for count in range(1, 4):

@@ -255,6 +255,16 @@ void model_slopes(const struct model *m, struct model_workspace *ws, int n,
     m->family->slopes(m, ws, n, queries);
 }
 
+int model_vjp_check(const struct model *m, struct err *e)
+{
+    return m->family->slopes_vjp
+               ? 0
+               : err_fail(e, ERR_UNSUPPORTED, "likelihood",
+                          "needs the derivative of the slope, which models of the family %s do "
+                          "not give",
+                          ckpt_family_name(m->description.family));
+}
+
 int model_workspace_vjp(const struct model *m, struct model_workspace *ws, struct err *e)
 {
     if (ws->vjp_ready)

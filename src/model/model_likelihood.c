@@ -1,4 +1,5 @@
-/* Likelihood and the way up: what of it is the model's; the engine drives the solver (engine_task).
+/* Likelihood and the path up: what of it is the model's; the engine drives the solver
+ * (engine_likelihood.c).
  * Pure functions of their arguments, any thread. */
 #include "model_family.h"
 
@@ -33,16 +34,6 @@ struct model_solver model_solver_forward_default(const struct model *m)
 struct model_solver model_solver_likelihood_default(const struct model *m)
 {
     return forward(m, LIKELIHOOD_TOLERANCE);
-}
-
-int model_vjp_check(const struct model *m, struct err *e)
-{
-    return m->family->slopes_vjp
-               ? 0
-               : err_fail(e, ERR_UNSUPPORTED, "likelihood",
-                          "needs the derivative of the slope, which models of the family %s do "
-                          "not give",
-                          ckpt_family_name(m->description.family));
 }
 
 int model_likelihood_check(const struct model *m, const struct model_likelihood *l, struct err *e)

@@ -1,6 +1,5 @@
 /* Likelihood and the path up: what of it is the model's; the engine drives the solver
- * (engine_likelihood.c).
- * Pure functions of their arguments, any thread. */
+ * (engine_likelihood.c). Pure functions of their arguments, any thread. */
 #include "model_family.h"
 
 #include "base_rng.h"

@@ -237,8 +237,7 @@ void http_exchange_completed(void *context, struct MHD_Connection *connection,
 }
 
 /* The library would take the query apart into a list for which its memory may not be enough, and
- * then it forgets the request. We read the target ourselves, so the query is cut off in the
- * library's own copy, which it is about to change in the same way. */
+ * then forget the request. We read it ourselves, so it is cut off in the library's own copy. */
 static void spare_query(const char *uri)
 {
     char *query = strchr((char *)(uintptr_t)uri, '?');
@@ -346,9 +345,9 @@ struct reader {
 };
 
 /* The rest of an answer in pieces will never come. The library then only marks the connection as
- * closed, and looks at what it has marked when it finds nothing older on its thread: behind one
- * idle connection a client's descriptor would stay for as long as that one does. A connection that
- * wakes is looked at in any case, so this one is put to sleep and woken at once. */
+ * closed, and looks at what is marked when nothing older is on its thread: behind an idle
+ * connection it would stay. One that wakes is looked at, so this one is put to sleep and woken at
+ * once. */
 static ssize_t break_off(struct MHD_Connection *connection)
 {
     MHD_suspend_connection(connection);

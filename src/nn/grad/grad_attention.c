@@ -62,7 +62,7 @@ static void forward(const struct nn_grad_pass *p, int step, const float *in, con
     c = grad_point(p, &y->dense[1].shape, y->dense[1].packed, kept->second, pixels, lanes, out);
     c.bias = g->canonical + y->dense[1].bias;
     c.residual = in;
-    c.scale = GRAD_HALF_ROOT;
+    c.scale = NN_HALF_ROOT;
     g->kernels->product(&c);
 }
 
@@ -75,7 +75,7 @@ static void backward(const struct nn_grad_pass *p, int step, float *slope)
     size_t side = (size_t)s->side_in, lanes = y->norm[0].lanes;
     struct nn_target scaled = nn_plain_target(p->w->plain[0], side, lanes);
     struct nn_target qkv = nn_plain_target(p->w->bordered, side, 3 * lanes);
-    g->grad->place(slope, GRAD_HALF_ROOT, p->n, side, &scaled);
+    g->grad->place(slope, NN_HALF_ROOT, p->n, side, &scaled);
     grad_sum_bias(p, &scaled, side, y->dense[1].bias);
     grad_point_weights_back(p, &y->dense[1], kept->second, lanes, NULL, 0, side, &scaled);
     grad_point_back(p, &y->dense[1], side, &scaled, p->w->plain[1]);
@@ -92,7 +92,7 @@ static void backward(const struct nn_grad_pass *p, int step, float *slope)
     struct nn_norm_back n = grad_norm_back(p, step, 0, side, p->w->plain[1]);
     n.silu = false;
     n.plus = slope;
-    n.plus_scale = GRAD_HALF_ROOT;
+    n.plus_scale = NN_HALF_ROOT;
     grad_norm_part(p, &n, 0, s->in, lanes);
     g->grad->norm_back(&n);
 }

@@ -26,7 +26,7 @@ static inline void grad_need_images(struct grad_needs *k, size_t side, size_t la
     grad_need(&k->plain, NN_GRAD_MICRO * side * side * lanes);
 }
 
-/* What is kept for the way back. */
+/* What is kept for the backward pass. */
 static inline float *grad_keep(struct arena *a, size_t count)
 {
     return arena_take(a, count, sizeof(float));

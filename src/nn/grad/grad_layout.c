@@ -50,7 +50,7 @@ void grad_lay_dense(struct grad_layout *l, struct nn_grad_dense *d, size_t taps,
     d->taps = taps;
     d->shape =
         (struct nn_product_shape){dense_kind(g, taps, side, lanes, outputs), taps * lanes, outputs};
-    size_t inputs = nn_lanes(lanes); /* the stem's are not padded on the way there */
+    size_t inputs = nn_lanes(lanes); /* the stem's are not padded in the forward pass */
     d->back = (struct nn_product_shape){dense_kind(g, taps, side, outputs, inputs), taps * outputs,
                                         back ? inputs : 0};
     d->at = grad_take(l, taps * lanes * outputs);

@@ -1,4 +1,4 @@
-/* The operations that both passes of every layer are made of: products, norms and their ways back,
+/* The operations that both passes of every layer are made of: products, norms and their gradients,
  * and dropout. */
 #include "grad_products.h"
 #include "base_rng.h"

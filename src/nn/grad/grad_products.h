@@ -8,8 +8,6 @@
 
 #include "nn_grad_net.h"
 
-#define GRAD_HALF_ROOT 0.70710678118654752440f /* 1 / √2 after every residual add */
-
 /* ---- products ---- */
 
 /* A 3×3 convolution of stride 1 over a bordered image set `in`; the bias is zeros. */

@@ -45,7 +45,7 @@ static void forward(const struct nn_grad_pass *p, int step, const float *in, con
     c.height = c.width = (size_t)s->side_out;
     c.bias = g->canonical + d->bias;
     c.residual = other;
-    c.scale = GRAD_HALF_ROOT;
+    c.scale = NN_HALF_ROOT;
     g->kernels->product(&c);
 }
 
@@ -79,7 +79,7 @@ static void backward(const struct nn_grad_pass *p, int step, float *slope)
     size_t lanes = nn_lanes((size_t)s->channels_in), out = d->shape.outputs;
     struct nn_target scaled = nn_plain_target(p->w->plain[0], side, out);
     size_t pitch = blurred;
-    g->grad->place(slope, GRAD_HALF_ROOT, p->n, side, &scaled);
+    g->grad->place(slope, NN_HALF_ROOT, p->n, side, &scaled);
     grad_sum_bias(p, &scaled, side, d->bias);
     struct nn_outer o = {.segments = 3,
                          .in_image = pitch * pitch,

@@ -55,13 +55,6 @@ static void needs(const struct nn_grad *g, const struct nn_step *s, struct grad_
     grad_need(&k->outer, g->grad->conv_outer_scratch(out, out, NN_GRAD_MICRO, side));
 }
 
-static enum nn_resample_kind resample_kind(const struct nn_grad *g, const struct nn_step *s)
-{
-    if (s->resampling == NN_RESAMPLE_UP)
-        return g->net.arch.fir ? NN_FIR_UP : NN_BOX_UP;
-    return g->net.arch.fir ? NN_FIR_DOWN : NN_BOX_DOWN;
-}
-
 static void forward(const struct nn_grad_pass *p, int step, const float *in, const float *other,
                     float *out)
 {
@@ -74,7 +67,8 @@ static void forward(const struct nn_grad_pass *p, int step, const float *in, con
     bool resampled = s->resampling != NN_RESAMPLE_NONE;
     if (resampled) {
         struct nn_target plain = nn_plain_target(p->w->plain[0], (size_t)s->side_in, lanes_in);
-        struct nn_resample r = {resample_kind(g, s), plain.out, p->n, (size_t)s->side_in, target};
+        struct nn_resample r = {nn_step_resampling(&g->net.arch, s), plain.out, p->n,
+                                (size_t)s->side_in, target};
         grad_norm(p, step, 0, in, NULL, (size_t)s->side_in, true, plain);
         g->kernels->resample(&r);
         r.src = in;
@@ -107,7 +101,7 @@ static void forward(const struct nn_grad_pass *p, int step, const float *in, con
     c = grad_conv(p, &y->dense[1].shape, y->dense[1].packed, kept->second, side, lanes, out);
     c.bias = g->canonical + y->dense[1].bias;
     c.residual = s->shortcut ? out : in;
-    c.scale = GRAD_HALF_ROOT;
+    c.scale = NN_HALF_ROOT;
     g->kernels->product(&c);
 }
 
@@ -119,7 +113,7 @@ static void resample_back(const struct nn_grad_pass *p, const struct nn_step *s,
                                                      [NN_BOX_DOWN] = NN_BOX_UP,
                                                      [NN_FIR_UP] = NN_FIR_DOWN,
                                                      [NN_FIR_DOWN] = NN_FIR_UP};
-    const struct nn_resample r = {opposite[resample_kind(p->g, s)], slope, p->n,
+    const struct nn_resample r = {opposite[nn_step_resampling(&p->g->net.arch, s)], slope, p->n,
                                   (size_t)s->side_out,
                                   nn_plain_target(out, (size_t)s->side_in, lanes)};
     p->g->kernels->resample(&r);
@@ -137,7 +131,7 @@ static struct nn_target res_upper_back(const struct nn_grad_pass *p, int step, c
     size_t side = (size_t)s->side_out, lanes = y->norm[1].lanes;
     size_t more = nn_lanes((size_t)s->channels_skip);
     struct nn_target bordered = grad_border(p, side, lanes);
-    g->grad->place(slope, GRAD_HALF_ROOT, p->n, side, &bordered);
+    g->grad->place(slope, NN_HALF_ROOT, p->n, side, &bordered);
     grad_sum_bias(p, &bordered, side, y->dense[1].bias);
     grad_conv_weights_back(p, &y->dense[1], kept->second, side, lanes, &bordered);
     if (s->shortcut) {
@@ -178,7 +172,7 @@ static void backward(const struct nn_grad_pass *p, int step, float *slope)
     grad_conv_back(p, &y->dense[0], side, inner);
     struct nn_norm_back n = grad_norm_back(p, step, 0, (size_t)s->side_in, inner);
     n.plus = s->shortcut ? plus : slope;
-    n.plus_scale = s->shortcut ? 1.0f : GRAD_HALF_ROOT;
+    n.plus_scale = s->shortcut ? 1.0f : NN_HALF_ROOT;
     if (s->resampling != NN_RESAMPLE_NONE) {
         struct nn_target wide = nn_plain_target(p->w->plain[2], (size_t)s->side_in, lanes_in);
         resample_back(p, s, inner, lanes_in, wide.out, &gain);

@@ -1,5 +1,5 @@
 /* Making an nn_grad, and running a batch: the cut into shards and pieces, and the loss between the
- * way there and back. Shards are the pool's tasks; each has its own sums, each thread its own
+ * passes. Shards are the pool's tasks; each has its own sums, each thread its own
  * workspace. */
 #include "nn_grad.h"
 #include "base_size.h"

@@ -1,8 +1,8 @@
-/* The way back through attention, image by image and a block of queries at a time, so that the
+/* The gradient of attention, image by image and a block of queries at a time, so that the
  * scores of a large image never exist whole.
  *
  * With P the weights of a block's queries, O = P V, S = Q Kᵀ:
- *     dV += Pᵀ dO,   dP = dO Vᵀ,   dS = softmax's way back,   dQ = dS K,   dK += dSᵀ Q.
+ *     dV += Pᵀ dO,   dP = dO Vᵀ,   dS = softmax's gradient,   dQ = dS K,   dK += dSᵀ Q.
  * P is computed anew from queries and keys. Products go through the product kernel, packed for each
  * image; sums over queries through the outer-product kernel. */
 #include "nn_grad_net.h"

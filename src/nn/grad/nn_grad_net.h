@@ -1,13 +1,13 @@
 /* What an nn_grad holds; for src/nn/grad only.
  *
  * Weights live three times: flat as the caller has them, "canonical" as matrices [input][output]
- * with padded channels, and packed as the product kernel likes them, once for the way there and
- * once, transposed, for the way back. Sums of gradients have the canonical layout. A "piece" says
- * where one parameter lies in it.
+ * with padded channels, and packed as the product kernel likes them, once for the forward pass
+ * and once, transposed, for the backward pass. Sums of gradients have the canonical layout. A
+ * "piece" says where one parameter lies in it.
  *
- * A workspace belongs to one thread and holds what the way back needs of NN_GRAD_MICRO images. Its
- * gradients of activations use the plan's own places: a value is alive on the way back exactly
- * between the steps between which it is alive on the way there. */
+ * A workspace belongs to one thread and holds what the backward pass needs of NN_GRAD_MICRO images.
+ * Its gradients of activations use the plan's own places: a value is alive in the backward pass
+ * exactly between the steps between which it is alive in the forward pass. */
 #ifndef NN_GRAD_NET_H
 #define NN_GRAD_NET_H
 
@@ -19,9 +19,9 @@
 #define NN_GRAD_SHARDS 8
 #define NN_NOWHERE SIZE_MAX
 
-/* A product with its way back. Offsets are into the canonical array. */
+/* A product and its transpose. Offsets are into the canonical array. */
 struct nn_grad_dense {
-    struct nn_product_shape shape, back; /* back.outputs 0: no way back */
+    struct nn_product_shape shape, back; /* back.outputs 0: none */
     size_t taps;
     size_t at, bias; /* bias NN_NOWHERE: none of its own */
     float *packed, *packed_back;
@@ -103,7 +103,7 @@ struct nn_grad {
     struct nn_grad_work *work; /* [threads] */
 };
 
-/* A piece of a batch on its way, in one thread. */
+/* A pass of a piece of a batch, in one thread. */
 struct nn_grad_pass {
     const struct nn_grad *g;
     struct nn_grad_work *w;
@@ -116,8 +116,8 @@ struct nn_grad_pass {
 int nn_grad_lay(struct nn_grad *g, struct err *e);
 int nn_grad_work_lay(const struct nn_grad *g, struct nn_grad_work *w, struct err *e);
 void nn_grad_pack(struct nn_grad *g, const float *weights);
-/* Losses and the way back's beginning: the head's output of image `image` of the piece goes through
- * the batch's loss, whose gradient goes to the head's slope if `back`. */
+/* The loss, and where the backward pass begins: the head's output of image `image` of the piece
+ * goes through the batch's loss, whose gradient goes to the head's slope if `back`. */
 double nn_grad_loss(const struct nn_grad_pass *p, size_t image, bool back);
 void nn_grad_work_free(struct nn_grad_work *w);
 void nn_grad_gather(struct nn_grad *g, size_t shards, float *gradient);

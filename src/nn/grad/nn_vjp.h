@@ -1,6 +1,6 @@
 /* Vector–Jacobian products of the network with respect to its images: what a likelihood needs.
  *
- * The way there and back is training's (nn_grad.h) without the parameters' gradients: its packed
+ * The passes are training's (nn_grad.h) without the parameters' gradients: its packed
  * weights are a second copy beside those that serve, so a net for products is made only where they
  * are asked for. It is read-only after creation and shared; each thread brings its own workspace.
  * An image's products depend on itself alone, bit for bit, whatever its neighbours in a call. */

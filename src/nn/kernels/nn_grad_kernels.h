@@ -28,7 +28,7 @@ struct nn_conv_outer {
     float *scratch; /* conv_outer_scratch floats, aligned */
 };
 
-/* Group norm, as nn_norm, which keeps what the way back needs. */
+/* Group norm, as nn_norm, which keeps what the backward pass needs. */
 struct nn_norm_train {
     const struct nn_norm_weights *weights;
     int parts;
@@ -40,7 +40,7 @@ struct nn_norm_train {
     double *scratch;       /* nn_norm_train_scratch doubles */
 };
 
-/* The way back through it. `slope` [images][pixels][lanes] is the gradient at the output and is
+/* Its backward pass. `slope` [images][pixels][lanes] is the gradient at the output and is
  * overwritten. The gradient at part k goes to in[k], or is added to it where add[k] is set; `plus`
  * ([images][pixels][lanes], or NULL) times plus_scale is added to it too. */
 struct nn_norm_back {

@@ -1,10 +1,10 @@
 /* The gradient of a 3×3 convolution's weights by Winograd's F(4×4, 3×3), turned round.
  *
- * The way there is Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A for a tile of 4×4 outputs and its 6×6 inputs d;
- * it is linear in the weights g, so with the gradient E at Y
- *     gradient at g = Gᵀ [ Σ over tiles (A E Aᵀ) ⊙ (Bᵀ d B) ] G:
- * 36 products for a tile and pair of channels instead of 144, and Gᵀ · G once for all tiles. The
- * interpolation points are those of the way there (nn_vector_winograd.c): 0, ±5/8, ±3/2 and ∞.
+ * The forward pass is Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A for a tile of 4×4 outputs and its 6×6 inputs
+ * d; it is linear in the weights g, so with the gradient E at Y gradient at g = Gᵀ [ Σ over tiles
+ * (A E Aᵀ) ⊙ (Bᵀ d B) ] G: 36 products for a tile and pair of channels instead of 144, and Gᵀ · G
+ * once for all tiles. The interpolation points are those of the forward pass
+ * (nn_vector_winograd.c): 0, ±5/8, ±3/2 and ∞.
  *
  * A block of tiles at a time, of whichever images: both transforms into planes [36][tiles]
  * [channels], then the planes' outer products into [36][inputs][outputs]. The block is as large as

@@ -103,7 +103,7 @@ static void run(const struct net_run *r, const float *in, const float *other, fl
         nn_product_tiles(&p, &r->layer->dense[1], &to.tiles, 0);
     }
     p.residual = in;
-    p.scale = NET_HALF_ROOT;
+    p.scale = NN_HALF_ROOT;
     nn_product_run(r->net, ws, &p);
 }
 

@@ -10,12 +10,6 @@ static void params(struct net_param_list *l, const struct nn_step *s, const stru
     net_param_conv(l, "", s->channels_in, s->channels_out, 3);
 }
 
-static uint64_t macs(const struct nn_step *s)
-{
-    return (uint64_t)s->side_out * (uint64_t)s->side_out * 9 * (uint64_t)s->channels_in *
-           (uint64_t)s->channels_out;
-}
-
 static void lay(struct net_layout *l, const struct nn_step *s, struct nn_layer *y)
 {
     net_lay_norm(l, &y->norm[0], s->channels_in, 0);
@@ -45,4 +39,4 @@ static void run(const struct net_run *r, const float *in, const float *other, fl
     nn_product_run(r->net, r->ws, &p);
 }
 
-const struct net_layer_ops net_head = {params, macs, lay, load, needs, run};
+const struct net_layer_ops net_head = {params, net_conv_macs, lay, load, needs, run};

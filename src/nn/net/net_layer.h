@@ -34,6 +34,13 @@ static inline void net_need_bordered(const struct nn_net *net, size_t side, size
         net_need(&k->conv_in, nn_tile_room(pixels, lanes, net->terms));
 }
 
+/* Multiply-adds of a 3×3 convolution from a step's input to its output. */
+static inline uint64_t net_conv_macs(const struct nn_step *s)
+{
+    return (uint64_t)s->side_out * (uint64_t)s->side_out * 9 * (uint64_t)s->channels_in *
+           (uint64_t)s->channels_out;
+}
+
 struct net_layer_ops {
     /* Adds the parameters, in the reference's order. */
     void (*params)(struct net_param_list *l, const struct nn_step *s, const struct nn_arch *arch);

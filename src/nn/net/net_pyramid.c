@@ -9,12 +9,6 @@ static void params(struct net_param_list *l, const struct nn_step *s, const stru
     net_param_conv(l, "Conv2d_0", s->channels_in, s->channels_out, 3);
 }
 
-static uint64_t macs(const struct nn_step *s)
-{
-    return (uint64_t)s->side_out * (uint64_t)s->side_out * 9 * (uint64_t)s->channels_in *
-           (uint64_t)s->channels_out;
-}
-
 static void lay(struct net_layout *l, const struct nn_step *s, struct nn_layer *y)
 {
     net_lay_inner(l, &y->dense[0], NN_PRODUCT_3X3, 9 * nn_lanes((size_t)s->channels_in),
@@ -56,8 +50,8 @@ static void run(const struct net_run *r, const float *in, const float *trunk, fl
     p.in_step = 2;
     p.height = p.width = side;
     p.residual = trunk;
-    p.scale = NET_HALF_ROOT;
+    p.scale = NN_HALF_ROOT;
     nn_product_run(r->net, r->ws, &p);
 }
 
-const struct net_layer_ops net_pyramid = {params, macs, lay, load, needs, run};
+const struct net_layer_ops net_pyramid = {params, net_conv_macs, lay, load, needs, run};

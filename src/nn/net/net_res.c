@@ -65,13 +65,6 @@ static void needs(const struct nn_net *net, const struct nn_step *s, size_t batc
         net_need(&k->conv_out, batch * side * side * in);
 }
 
-static enum nn_resample_kind resample_kind(const struct net_run *r)
-{
-    if (r->step->resampling == NN_RESAMPLE_UP)
-        return r->net->arch.fir ? NN_FIR_UP : NN_BOX_UP;
-    return r->net->arch.fir ? NN_FIR_DOWN : NN_BOX_DOWN;
-}
-
 /* SiLU(GN_0(x)), resampled if the block resamples, into conv_in. */
 static void res_input(const struct net_run *r, const float *in, const float *skip)
 {
@@ -87,10 +80,10 @@ static void res_input(const struct net_run *r, const float *in, const float *ski
     const struct net_place normed = net_plain_place(r, r->ws->dense, side, lanes, 0);
     net_norm(r, 0, in, lanes_in, skip, lanes_skip, side, true, &normed);
     if (!r->net->terms) {
-        net_resample(r, resample_kind(r), r->ws->dense, to.target);
+        net_resample(r, nn_step_resampling(&r->net->arch, s), r->ws->dense, to.target);
         return;
     }
-    net_resample(r, resample_kind(r), r->ws->dense,
+    net_resample(r, nn_step_resampling(&r->net->arch, s), r->ws->dense,
                  nn_plain_target(r->ws->conv_out, side_out, lanes));
     net_split(r, r->ws->conv_out, lanes, NULL, 0, side_out, &to.tiles);
 }
@@ -104,7 +97,8 @@ static void res_shortcut(const struct net_run *r, const float *in, const float *
     size_t lanes = nn_lanes((size_t)s->channels_in), side = (size_t)s->side_out;
     size_t more = nn_lanes((size_t)s->channels_skip);
     if (s->resampling != NN_RESAMPLE_NONE) {
-        net_resample(r, resample_kind(r), in, nn_plain_target(r->ws->dense, side, lanes));
+        net_resample(r, nn_step_resampling(&r->net->arch, s), in,
+                     nn_plain_target(r->ws->dense, side, lanes));
         in = r->ws->dense;
     }
     struct nn_product p = net_point_product(r, d, side * side, in, lanes, out);
@@ -136,7 +130,7 @@ static void run(const struct net_run *r, const float *in, const float *skip, flo
     net_norm(r, 1, r->ws->conv_out, lanes, NULL, 0, side, true, &to);
     p = net_conv_product(r, &r->layer->dense[1], side, lanes, out);
     p.residual = s->shortcut ? out : in;
-    p.scale = NET_HALF_ROOT;
+    p.scale = NN_HALF_ROOT;
     nn_product_run(r->net, r->ws, &p);
 }
 

@@ -8,8 +8,6 @@
 
 #include "nn_layers.h"
 
-#define NET_HALF_ROOT 0.70710678118654752440f /* 1 / √2 after every residual add */
-
 struct net_run {
     const struct nn_net *net;
     struct nn_workspace *ws;

@@ -63,6 +63,17 @@ struct nn_workspace {
     struct nn_team *team; /* borrowed; NULL: alone */
 };
 
+#define NN_HALF_ROOT 0.70710678118654752440f /* 1 / √2 after every residual add */
+
+/* How a block that halves or doubles its image does it. */
+static inline enum nn_resample_kind nn_step_resampling(const struct nn_arch *arch,
+                                                       const struct nn_step *s)
+{
+    if (s->resampling == NN_RESAMPLE_UP)
+        return arch->fir ? NN_FIR_UP : NN_BOX_UP;
+    return arch->fir ? NN_FIR_DOWN : NN_BOX_DOWN;
+}
+
 /* Lays the arrays out, reads, checks and packs the weights. `net` has arch, kernel and plan. */
 int nn_layers_load(struct nn_net *net, const struct nn_weights *weights, int threads,
                    struct err *e);

@@ -11,8 +11,8 @@
  * unit vector of E: with G = (z − c) / τ, which is the slope of the flow,
  *     v_x = −√d G / √(‖G‖² + 1),   v_t = −√d / √(‖G‖² + 1).
  *
- * A vector of d numbers is an image of d channels and one pixel here, and the plan has three kinds of
- * steps for it: stem, block and head. For src/nn/net and src/nn/grad only. */
+ * A vector of d numbers is an image of d channels and one pixel here, and the plan has three kinds
+ * of steps for it: stem, block and head. For src/nn/net and src/nn/grad only. */
 #ifndef NN_MLP_H
 #define NN_MLP_H
 
@@ -30,7 +30,7 @@ void nn_mlp_field(const struct nn_net *net, const float *x, float t, const float
 void nn_mlp_field_back(const struct nn_net *net, const float *x, float t, const float *f,
                        float *slope);
 
-/* The gradient at x [d] by the ways that lead past F and the features: from that at (v_x, v_t)
+/* The gradient at x [d] along the paths that lead past F and the features: from that at (v_x, v_t)
  * [d + 1], written; and from that at the features [d + NN_MLP_EXTRA], added. */
 void nn_mlp_field_input_back(const struct nn_net *net, const float *x, float t, const float *f,
                              const float *slope, float *out);

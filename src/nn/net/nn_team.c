@@ -28,15 +28,15 @@
 #define SPINS_OWNER 2000
 /* Evaluations that are judged together last at least so long: some of a scheduler's slices. */
 #define STRETCH_NS 50000000
-/* Stretches between two looks at the other way, which grow rarer while the answer stays the same;
+/* Stretches between two looks at the alternative, which grow rarer while the answer stays the same;
  * and what is so much slower than usual that something must have changed. */
 #define PROBE_MIN 2
 #define PROBE_MAX 256
 #define SLOWER 1.3
 
 /* How long evaluations of one network and number of images take, [0] alone and [1] with helpers: a
- * mean that forgets, 0 while unknown. One way is kept for a stretch of evaluations, since a single
- * one says more about who else got the core in its time. */
+ * mean that forgets, 0 while unknown. One choice is kept for a stretch of evaluations, since a
+ * single one says more about who else got the core in its time. */
 struct habit {
     const struct nn_net *net;
     int images;

@@ -141,3 +141,8 @@ const char *ckpt_shape_text(int rank, const uint64_t *shape, char out[CKPT_SHAPE
     *at = 0;
     return out;
 }
+
+size_t ckpt_tensor_bytes(const struct ckpt_tensor *t)
+{
+    return (size_t)t->count * ckpt_dtype_size(t->dtype); /* was checked when it was read */
+}

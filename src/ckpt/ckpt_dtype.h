@@ -1,5 +1,5 @@
-/* Element types: sizes, names, and the one place where stored bytes become floats. Internal to the
- * room; what callers need of it is declared in ckpt_safetensors.h. Pure functions, any thread. */
+/* Element types: sizes, names, and the one place where stored bytes become floats, for readers of
+ * files; what all others need is declared in ckpt_safetensors.h. Pure functions, any thread. */
 #ifndef CKPT_DTYPE_H
 #define CKPT_DTYPE_H
 

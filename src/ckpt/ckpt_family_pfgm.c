@@ -4,16 +4,6 @@
 
 #include <math.h>
 
-int ckpt_description_check_arch(const struct ckpt_description *d, const char *what, struct err *e)
-{
-    struct err reason = {0};
-    char line[1100];
-
-    return nn_arch_check(&d->arch, &reason)
-               ? err_fail(e, reason.code, what, "%s", err_line(&reason, line, sizeof line))
-               : 0;
-}
-
 int ckpt_description_check(const struct ckpt_description *d, const char *t_max_key,
                            const char *t_min_key, const char *norm_max_key, const char *what,
                            struct err *e)
@@ -63,13 +53,6 @@ static int pfgm_write(const struct ckpt_description *d, json_t *root)
 
     json_decref(own);
     return result;
-}
-
-struct image_shape ckpt_arch_shape(const struct ckpt_description *d)
-{
-    if (nn_arch_of_vectors(&d->arch))
-        return (struct image_shape){1, 1, d->arch.channels};
-    return (struct image_shape){d->arch.channels, d->arch.image_size, d->arch.image_size};
 }
 
 static const char *const pfgm_keys[] = {

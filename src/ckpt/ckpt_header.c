@@ -128,7 +128,7 @@ static void overflow_report(const char *text, size_t length, const char *path, s
  * an object, a type, a shape and two offsets. */
 static struct json_bound header_bound(size_t length)
 {
-    const size_t most = length / 48 < CKPT_TENSORS_MAX ? length / 48 : CKPT_TENSORS_MAX;
+    const size_t most = length / 48 < IMPORT_TENSORS_MAX ? length / 48 : IMPORT_TENSORS_MAX;
     const size_t tensors = most + 64; /* a few more, so that the right limit is named */
     return (struct json_bound){tensors * (8 + CKPT_RANK_MAX) + json_bound_usual.values,
                                tensors * 3};
@@ -307,9 +307,9 @@ static int tensors_read(struct ckpt_header *h, size_t data_length, const char *p
     const char *name;
     json_t *entry;
 
-    if (n > CKPT_TENSORS_MAX)
+    if (n > IMPORT_TENSORS_MAX)
         return err_fail(e, ERR_LIMIT, path, "the header names %zu tensors, the limit is %d", n,
-                        CKPT_TENSORS_MAX);
+                        IMPORT_TENSORS_MAX);
     h->tensors = calloc(n + 1, sizeof *h->tensors);
     h->by_name = calloc(n + 1, sizeof *h->by_name);
     if (!h->tensors || !h->by_name)

@@ -215,11 +215,6 @@ int ckpt_file_verify(const struct ckpt_file *f, struct err *e)
 
 #define PIECE_ELEMENTS ((size_t)1024)
 
-size_t ckpt_tensor_bytes(const struct ckpt_tensor *t)
-{
-    return (size_t)t->count * ckpt_dtype_size(t->dtype); /* was checked when it was read */
-}
-
 /* `count` elements from the first-th on. */
 static int elements_read(const struct ckpt_tensor *t, size_t first, size_t count, void *out,
                          struct err *e)

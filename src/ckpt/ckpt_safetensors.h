@@ -17,7 +17,7 @@
 
 #define CKPT_HEADER_MAX (100u * 1000 * 1000)
 #define CKPT_RANK_MAX 8
-#define CKPT_TENSORS_MAX 65536
+#define IMPORT_TENSORS_MAX 65536
 
 enum ckpt_dtype {
     CKPT_F64,

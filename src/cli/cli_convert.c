@@ -1,8 +1,8 @@
 /* pfgm convert: a checkpoint of the reference codes becomes a model file of ours. What may go wrong
- * is in ckpt_convert.h, and what kind of file it is, which its content tells; here are the options,
- * the summary and a progress line on a terminal. */
+ * is in import_convert.h, and what kind of file it is, which its content tells; here are the
+ * options, the summary and a progress line on a terminal. */
 #include "base_file.h"
-#include "ckpt_convert.h"
+#include "import_convert.h"
 #include "cli.h"
 #include "cli_json.h"
 #include "convert_exact.h"
@@ -47,7 +47,7 @@ static const char usage[] =
 struct convert_options {
     const char *input, *output, *preset, *config;
     struct convert_exact exact; /* data NULL: a checkpoint is converted */
-    enum ckpt_weights weights;
+    enum import_weights weights;
     bool json;
 };
 
@@ -92,8 +92,8 @@ static int take(void *context, int option, const char *word, struct err *e)
     case 't':
         return take_way("--t-min", word, &o->exact.t_min, e);
     default:
-        o->weights = strcmp(word, "raw") == 0 ? CKPT_WEIGHTS_RAW : CKPT_WEIGHTS_EMA;
-        if (o->weights == CKPT_WEIGHTS_EMA && strcmp(word, "ema") != 0)
+        o->weights = strcmp(word, "raw") == 0 ? IMPORT_WEIGHTS_RAW : IMPORT_WEIGHTS_EMA;
+        if (o->weights == IMPORT_WEIGHTS_EMA && strcmp(word, "ema") != 0)
             return err_fail(e, ERR_INPUT, "--weights", "is ema or raw, not \"%s\"", word);
         return 0;
     }
@@ -174,7 +174,7 @@ static void progress_show(void *context, size_t done, size_t all)
 }
 
 static int summary_json(const struct convert_options *o, const struct ckpt_description *d,
-                        const struct ckpt_census *census, const char *digest, struct err *e)
+                        const struct import_census *census, const char *digest, struct err *e)
 {
     json_t *description = ckpt_description_json(d, e);
     json_t *root;
@@ -195,7 +195,7 @@ static int summary_json(const struct convert_options *o, const struct ckpt_descr
 }
 
 static int summary_print(const struct convert_options *o, const struct ckpt_description *d,
-                         const struct ckpt_census *census, struct err *e)
+                         const struct import_census *census, struct err *e)
 {
     char digest[SHA256_HEX_SIZE];
 
@@ -219,9 +219,9 @@ static int summary_print(const struct convert_options *o, const struct ckpt_desc
 
 int cli_convert(int argc, char **argv)
 {
-    struct convert_options o = {.weights = CKPT_WEIGHTS_EMA};
+    struct convert_options o = {.weights = IMPORT_WEIGHTS_EMA};
     struct ckpt_description d = {0};
-    struct ckpt_census census = {0};
+    struct import_census census = {0};
     struct err e = {0};
     int code = options_parse(argc, argv, &o);
 
@@ -234,8 +234,8 @@ int cli_convert(int argc, char **argv)
     }
     code = CLI_EXIT_OK;
     if (description_get(&o, &d, &e) ||
-        ckpt_convert(o.input, o.output, &d, o.weights, isatty(STDERR_FILENO) ? progress_show : NULL,
-                     NULL, &census, &e) ||
+        import_convert(o.input, o.output, &d, o.weights,
+                       isatty(STDERR_FILENO) ? progress_show : NULL, NULL, &census, &e) ||
         summary_print(&o, &d, &census, &e))
         code = cli_fail("convert", &e);
     ckpt_description_clear(&d);

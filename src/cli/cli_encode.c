@@ -6,7 +6,7 @@
 
 #include "cli_json.h"
 #include "base_size.h"
-#include "image_npy.h"
+#include "archive_npy.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -76,7 +76,7 @@ static int write_npy(const struct model *m, const float *latents, size_t n, cons
     struct buf out;
 
     buf_init(&out, bytes + NPY_HEADER_MAX);
-    result = image_npy_header(IMAGE_NPY_F32, rank, shape, &out, e);
+    result = archive_npy_header(ARCHIVE_NPY_F32, rank, shape, &out, e);
     if (result == 0)
         result = buf_append(&out, latents, bytes, e);
     if (result == 0)

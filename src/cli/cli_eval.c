@@ -67,7 +67,7 @@ struct eval_options {
 struct eval {
     const struct eval_options *o;
     struct pool *pool;
-    struct train_data held_out, train;
+    struct data_set held_out, train;
     struct engine *engine;
     struct engine_model *em;
     struct engine_request *request;
@@ -100,9 +100,9 @@ static int take_option(void *context, int option, const char *word, struct err *
         o->train = word;
         return 0;
     case OPTION_CROP:
-        return cli_parse_int("--center-crop", word, 1, TRAIN_SIDE_MAX, &o->crop, e);
+        return cli_parse_int("--center-crop", word, 1, DATA_SIDE_MAX, &o->crop, e);
     case OPTION_RESIZE:
-        return cli_parse_int("--resize", word, 1, TRAIN_SIDE_MAX, &o->resize, e);
+        return cli_parse_int("--resize", word, 1, DATA_SIDE_MAX, &o->resize, e);
     case OPTION_SEED:
         return cli_parse_u64("--seed", word, &o->seed, e);
     case OPTION_SOLVER:
@@ -153,12 +153,12 @@ static int parse_options(int argc, char **argv, struct eval_options *o)
 /* ---- opening ---- */
 
 static int open_data(const struct model *m, const struct eval_options *o, const char *path,
-                     const char *labels, struct train_data *out, struct err *e)
+                     const char *labels, struct data_set *out, struct err *e)
 {
     struct image_shape shape = model_shape(m);
-    const struct train_data_options options = {
+    const struct data_options options = {
         .path = path, .labels = labels, .center_crop = (int)o->crop, .resize = (int)o->resize};
-    if (train_data_open(&options, out, e))
+    if (data_open(&options, out, e))
         return -1;
     if (out->values && shape.channels == 1 && shape.height == 1 && shape.width == out->channels)
         return 0;
@@ -212,7 +212,7 @@ static int take_halves(struct eval *v, struct err *e)
         if (!v->data[h])
             return err_fail_memory(e, v->n * v->d * sizeof **v->data);
         for (size_t i = 0; i < v->n; i++)
-            train_data_image(&v->held_out, v->chosen[2 * i + h], false, v->data[h] + i * v->d);
+            data_image(&v->held_out, v->chosen[2 * i + h], false, v->data[h] + i * v->d);
     }
     return 0;
 }
@@ -223,7 +223,7 @@ static int take_halves(struct eval *v, struct err *e)
 static bool match_classes(const struct eval *v, int32_t *labels)
 {
     const struct model *m = engine_model_get(v->em);
-    const struct train_data *d = &v->held_out;
+    const struct data_set *d = &v->held_out;
     if (model_label_count(m) == 0 || d->classes == 0 || !d->label)
         return false;
     for (size_t i = 0; i < v->n; i++) {
@@ -291,7 +291,7 @@ static int write_sheet(const struct eval *v, const size_t *index, struct err *e)
     for (size_t k = 0; result == 0 && k < 2 * shown; k++) {
         size_t i = k / 2, place = i / SHEET_ROWS * 2 * SHEET_ROWS + i % SHEET_ROWS;
         const float *from = k % 2 ? nearest : v->samples + i * v->d;
-        train_data_image(&v->train, index[i], false, nearest);
+        data_image(&v->train, index[i], false, nearest);
         for (size_t j = 0; j < v->d; j++)
             values[j] = (double)from[j];
         result = image_quantise(values, one, IMAGE_ROUND_PFGM, pixels, e);
@@ -325,7 +325,7 @@ static int measure_nearest(struct eval *v, struct err *e)
     int result =
         values && index && distance ? 0 : err_fail_memory(e, count * v->d * sizeof *values);
     for (size_t i = 0; result == 0 && i < count; i++)
-        train_data_image(&v->train, i, false, values + i * v->d);
+        data_image(&v->train, i, false, values + i * v->d);
     if (result == 0) {
         const struct train_rows_view a = {v->samples, v->n, v->d}, b = {values, count, v->d};
         train_nearest(v->pool, a, b, index, distance);
@@ -413,8 +413,8 @@ int cli_eval(int argc, char **argv)
     if (v.engine)
         engine_free(v.engine);
     pool_free(v.pool);
-    train_data_close(&v.held_out);
-    train_data_close(&v.train);
+    data_close(&v.held_out);
+    data_close(&v.train);
     free(v.chosen);
     free(v.samples);
     free(v.data[0]);

@@ -4,8 +4,8 @@
  * Both kinds are brought into one JSON object; the text for people is printed from it, so the two
  * cannot differ. A safetensors file that holds no model (golden data, latents) is shown too; one
  * whose description is there but wrong is an error. */
-#include "ckpt_convert.h"
-#include "ckpt_torch.h"
+#include "import_convert.h"
+#include "import_torch.h"
 #include "cli.h"
 #include "cli_json.h"
 
@@ -149,60 +149,60 @@ static json_t *safetensors_report(const char *path, struct err *e)
     return root;
 }
 
-static int torch_extras_add(json_t *root, const struct ckpt_torch *t)
+static int torch_extras_add(json_t *root, const struct import_torch *t)
 {
     static const char *const kinds[] = {
-        [CKPT_TORCH_EMA_NONE] = "none",
-        [CKPT_TORCH_EMA_LIST] = "list",
-        [CKPT_TORCH_EMA_NAMED] = "named",
+        [IMPORT_TORCH_EMA_NONE] = "none",
+        [IMPORT_TORCH_EMA_LIST] = "list",
+        [IMPORT_TORCH_EMA_NAMED] = "named",
     };
-    int64_t step = ckpt_torch_step(t);
+    int64_t step = import_torch_step(t);
 
-    return json_object_set_new(root, "container", json_string(ckpt_torch_container(t))) ||
+    return json_object_set_new(root, "container", json_string(import_torch_container(t))) ||
            json_object_set_new(root, "step", step < 0 ? json_null() : json_integer(step)) ||
-           json_object_set_new(root, "ema", json_string(kinds[ckpt_torch_ema_kind(t)])) ||
+           json_object_set_new(root, "ema", json_string(kinds[import_torch_ema_kind(t)])) ||
            json_object_set_new(root, "ema_tensor_count",
-                               json_integer((json_int_t)ckpt_torch_ema_count(t)));
+                               json_integer((json_int_t)import_torch_ema_count(t)));
 }
 
-static json_t *torch_description_get(struct ckpt_torch *t, struct err *e)
+static json_t *torch_description_get(struct import_torch *t, struct err *e)
 {
     struct ckpt_description d = {0};
     json_t *description = NULL;
 
-    if (!ckpt_torch_is_whole(t))
+    if (!import_torch_is_whole(t))
         return json_null();
-    if (ckpt_torch_describe(t, &d, e) == 0)
+    if (import_torch_describe(t, &d, e) == 0)
         description = ckpt_description_json(&d, e);
     ckpt_description_clear(&d);
     return description;
 }
 
 /* The raw weights; of a file that has only averaged ones, those. */
-static void torch_tensors_add(struct inventory *all, const struct ckpt_torch *t)
+static void torch_tensors_add(struct inventory *all, const struct import_torch *t)
 {
-    bool raw = ckpt_torch_count(t) > 0;
-    size_t count = raw ? ckpt_torch_count(t) : ckpt_torch_ema_count(t);
+    bool raw = import_torch_count(t) > 0;
+    size_t count = raw ? import_torch_count(t) : import_torch_ema_count(t);
 
     all->tensors = json_array();
     for (size_t i = 0; i < count; i++) {
-        const struct ckpt_torch_tensor *one =
-            raw ? ckpt_torch_tensor(t, i) : ckpt_torch_ema_tensor(t, i);
+        const struct import_torch_tensor *one =
+            raw ? import_torch_tensor(t, i) : import_torch_ema_tensor(t, i);
         tensor_add(all, one->name, one->dtype, one->rank, one->shape, one->count);
     }
 }
 
 static json_t *torch_report(const char *path, struct err *e)
 {
-    struct ckpt_torch *t = ckpt_torch_open(path, e);
+    struct import_torch *t = import_torch_open(path, e);
     json_t *description = t ? torch_description_get(t, e) : NULL;
-    const char *sha256 = description ? ckpt_torch_sha256(t, e) : NULL;
+    const char *sha256 = description ? import_torch_sha256(t, e) : NULL;
     struct inventory all = {0};
     json_t *root = NULL;
 
     if (sha256) {
         torch_tensors_add(&all, t);
-        root = report_build(path, "pytorch", ckpt_torch_bytes(t), sha256, description, &all, e);
+        root = report_build(path, "pytorch", import_torch_bytes(t), sha256, description, &all, e);
     } else {
         json_decref(description);
     }
@@ -211,7 +211,7 @@ static json_t *torch_report(const char *path, struct err *e)
         json_decref(root);
         root = NULL;
     }
-    ckpt_torch_close(t);
+    import_torch_close(t);
     return root;
 }
 
@@ -327,7 +327,7 @@ int cli_inspect(int argc, char **argv)
         return code;
     if (o.help)
         return fputs(usage, stdout) < 0 ? CLI_EXIT_FAILED : CLI_EXIT_OK;
-    root = ckpt_torch_is(o.path) ? torch_report(o.path, &e) : safetensors_report(o.path, &e);
+    root = import_torch_is(o.path) ? torch_report(o.path, &e) : safetensors_report(o.path, &e);
     if (!root || (o.json ? cli_json_print(root, &e) : text_print(root, o.tensors, &e)))
         code = cli_fail("inspect", &e);
     json_decref(root);

@@ -5,7 +5,7 @@
 #include "cli_output.h"
 #include "base_file.h"
 #include "base_size.h"
-#include "image_npy.h"
+#include "archive_npy.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -188,17 +188,17 @@ static int npy_header(const struct engine_request *r, struct buf *out, struct er
 
     if (order->output == ENGINE_OUTPUT_PIXELS) {
         pixels_shape(r, shape);
-        return image_npy_header(IMAGE_NPY_U8, 4, shape, out, e);
+        return archive_npy_header(ARCHIVE_NPY_U8, 4, shape, out, e);
     }
     shape[0] = order->n;
     if (model_vectors(engine_model_get(order->model))) {
         shape[1] = image_shape_count(s);
-        return image_npy_header(IMAGE_NPY_F32, 2, shape, out, e);
+        return archive_npy_header(ARCHIVE_NPY_F32, 2, shape, out, e);
     }
     shape[1] = (uint64_t)s.channels;
     shape[2] = (uint64_t)s.height;
     shape[3] = (uint64_t)s.width;
-    return image_npy_header(IMAGE_NPY_F32, 4, shape, out, e);
+    return archive_npy_header(ARCHIVE_NPY_F32, 4, shape, out, e);
 }
 
 static int write_npy(const struct engine_request *r, const char *path, struct err *e)
@@ -262,10 +262,10 @@ static void *gather(const struct engine_request *r, size_t value_size, struct er
 static int write_npz(const struct engine_request *r, const char *path, struct err *e)
 {
     const struct engine_order *order = engine_request_order(r);
-    struct image_npz_array arrays[] = {{"arr_0", IMAGE_NPY_U8, 4, {0}, NULL},
-                                       {"seed", IMAGE_NPY_U64, 1, {1}, &order->seed},
-                                       {"index", IMAGE_NPY_U64, 1, {order->n}, NULL},
-                                       {"class", IMAGE_NPY_I64, 1, {order->n}, NULL}};
+    struct image_npz_array arrays[] = {{"arr_0", ARCHIVE_NPY_U8, 4, {0}, NULL},
+                                       {"seed", ARCHIVE_NPY_U64, 1, {1}, &order->seed},
+                                       {"index", ARCHIVE_NPY_U64, 1, {order->n}, NULL},
+                                       {"class", ARCHIVE_NPY_I64, 1, {order->n}, NULL}};
     size_t count = image_shape_count(request_shape(r)) + sizeof(uint64_t) + sizeof(int64_t);
     void *pixels = gather(r, 1, e);
     uint64_t *index = pixels ? calloc(order->n, 2 * sizeof *index) : NULL;

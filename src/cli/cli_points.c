@@ -39,12 +39,12 @@ static int read_npy(const struct model *m, const char *path, const struct model_
                     struct cli_points *out, struct err *e)
 {
     struct file_map map;
-    struct image_npy a;
+    struct archive_npy a;
     size_t n;
 
     if (file_map_open(&map, path, e) != 0)
         return -1;
-    int bad = image_npy_read(map.data, map.length, SIZE_MAX, path, &a, e) ||
+    int bad = archive_npy_read(map.data, map.length, SIZE_MAX, path, &a, e) ||
               model_points_count(&a, CLI_IMAGES_MAX, path, &n, e) || take(m, n, path, out, e);
     if (!bad)
         bad = scale ? model_points_images(m, &a, n, *scale, path, out->values, e)
@@ -242,16 +242,16 @@ static int probes_npy(const struct model *m, const char *path, size_t n, int *pr
                       struct err *e)
 {
     struct file_map map;
-    struct image_npy a;
+    struct archive_npy a;
 
     if (file_map_open(&map, path, e) != 0)
         return -1;
-    int bad = image_npy_read(map.data, map.length, SIZE_MAX, path, &a, e) ||
+    int bad = archive_npy_read(map.data, map.length, SIZE_MAX, path, &a, e) ||
               check_probes(m, path, a.rank, a.shape, n, probes, e);
     if (!bad && !(*out = take_floats(a.count, e)))
         bad = -1;
     for (size_t i = 0; i < a.count && !bad; i++) {
-        double value = image_npy_real(&a, i);
+        double value = archive_npy_real(&a, i);
         if (fabs(value) <= (double)FLT_MAX)
             (*out)[i] = (float)value;
         else

@@ -127,7 +127,7 @@ static int take_option(void *context, int option, const char *word, struct err *
     case OPTION_CROP:
         return parse_number("--center-crop", word, 1, IMAGE_SIDE_MAX, &o->data.center_crop, e);
     case OPTION_RESIZE:
-        return parse_number("--resize", word, 1, TRAIN_SIDE_MAX, &o->data.resize, e);
+        return parse_number("--resize", word, 1, DATA_SIDE_MAX, &o->data.resize, e);
     case OPTION_STRICT:
         o->data.strict = true;
         return 0;
@@ -199,7 +199,7 @@ static void erase_bar(struct show *s)
     s->drawn = false;
 }
 
-static void on_begin(void *context, const struct train_config *c, const struct train_data *d,
+static void on_begin(void *context, const struct train_config *c, const struct data_set *d,
                      size_t parameters, int64_t step)
 {
     const struct show *s = context;

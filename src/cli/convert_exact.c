@@ -13,8 +13,8 @@
 #include "cli.h"
 #include "cli_json.h"
 #include "field_cloud.h"
-#include "image_npy_read.h"
-#include "train_data.h"
+#include "archive_npy_read.h"
+#include "data.h"
 
 #include <float.h>
 #include <inttypes.h>
@@ -27,7 +27,7 @@
 #define WEIGHTS_HEADER_MAX ((size_t)4096)
 
 /* The weights of an array of them, which must be as many as there are sources. */
-static int weights_take(const struct image_npy *a, const char *path, const struct train_data *data,
+static int weights_take(const struct archive_npy *a, const char *path, const struct data_set *data,
                         float *out, struct err *e)
 {
     if (strcmp(a->type, "<f4") != 0 && strcmp(a->type, "<f8") != 0)
@@ -40,7 +40,7 @@ static int weights_take(const struct image_npy *a, const char *path, const struc
                         a->count, a->rank, data->count,
                         data->skipped > 0 ? " (files of DATA that cannot be used are none)" : "");
     for (size_t i = 0; i < a->count; i++) {
-        const double weight = image_npy_real(a, i);
+        const double weight = archive_npy_real(a, i);
         if (!(weight >= (double)FLT_MIN && weight <= (double)FLT_MAX))
             return err_fail(e, ERR_INPUT, path, "weight %zu is %g: weights are finite and above 0",
                             i, weight);
@@ -50,10 +50,10 @@ static int weights_take(const struct image_npy *a, const char *path, const struc
 }
 
 /* *out [count], to be freed, or NULL where no weights were given. */
-static int weights_read(const struct convert_exact *o, const struct train_data *data, float **out,
+static int weights_read(const struct convert_exact *o, const struct data_set *data, float **out,
                         struct err *e)
 {
-    struct image_npy a;
+    struct archive_npy a;
     struct buf file;
     size_t bytes;
 
@@ -65,7 +65,7 @@ static int weights_read(const struct convert_exact *o, const struct train_data *
     buf_init(&file, WEIGHTS_HEADER_MAX + 2 * bytes);
     int result = file_read(o->weights, &file, e);
     if (result == 0)
-        result = image_npy_read(file.data, file.length, SIZE_MAX, o->weights, &a, e);
+        result = archive_npy_read(file.data, file.length, SIZE_MAX, o->weights, &a, e);
     if (result == 0)
         result = weights_take(&a, o->weights, data, *out, e);
     buf_free(&file);
@@ -73,7 +73,7 @@ static int weights_read(const struct convert_exact *o, const struct train_data *
 }
 
 /* The cloud's radius, with all checks of the sources that a model makes when it is loaded. */
-static int radius_of(const struct train_data *data, const float *weights,
+static int radius_of(const struct data_set *data, const float *weights,
                      const struct image_shape shape, double *out, struct err *e)
 {
     struct field_cloud_points points = {.count = data->count,
@@ -87,7 +87,7 @@ static int radius_of(const struct train_data *data, const float *weights,
     if (!values)
         return err_fail_memory(e, data->count * points.d * sizeof *values);
     for (size_t i = 0; i < data->count; i++)
-        train_data_image(data, i, false, values + i * points.d);
+        data_image(data, i, false, values + i * points.d);
     points.points = values;
     cloud = field_cloud_new(&points, e);
     if (cloud)
@@ -111,7 +111,7 @@ static int way_set(const struct convert_exact *o, double radius, struct ckpt_des
     return 0;
 }
 
-static int write_checkpoint(const struct convert_exact *o, const struct train_data *data,
+static int write_checkpoint(const struct convert_exact *o, const struct data_set *data,
                             const float *weights, const struct ckpt_description *d, struct err *e)
 {
     const uint64_t n = data->count;
@@ -150,7 +150,7 @@ static int write_checkpoint(const struct convert_exact *o, const struct train_da
     return result;
 }
 
-static int tell(const struct convert_exact *o, const struct train_data *data,
+static int tell(const struct convert_exact *o, const struct data_set *data,
                 const struct ckpt_description *d, struct err *e)
 {
     char digest[SHA256_HEX_SIZE];
@@ -185,13 +185,12 @@ static int tell(const struct convert_exact *o, const struct train_data *data,
 
 int convert_exact(const struct convert_exact *o, struct err *e)
 {
-    const struct train_data_options options = {
-        .path = o->data, .labels = o->labels, .strict = o->strict};
-    struct train_data data;
+    const struct data_options options = {.path = o->data, .labels = o->labels, .strict = o->strict};
+    struct data_set data;
     float *weights = NULL;
     double radius = 0.0;
 
-    if (train_data_open(&options, &data, e))
+    if (data_open(&options, &data, e))
         return -1;
     struct ckpt_description d = {
         .family = CKPT_FAMILY_EXACT,
@@ -213,6 +212,6 @@ int convert_exact(const struct convert_exact *o, struct err *e)
     if (result == 0)
         result = tell(o, &data, &d, e);
     free(weights);
-    train_data_close(&data);
+    data_close(&data);
     return result;
 }

@@ -8,7 +8,7 @@
 #define HTTP_APP_H
 
 #include "engine.h"
-#include "image_npy_read.h"
+#include "archive_npy_read.h"
 #include "http_front.h"
 #include "http_guard.h"
 #include "http_keys.h"
@@ -31,11 +31,11 @@ enum http_state { HTTP_STATE_LOADING, HTTP_STATE_READY, HTTP_STATE_DRAINING };
 struct http_app {
     struct engine *engine; /* not owned */
     const struct http_options *options;
-    _Atomic int state;        /* enum http_state; only ever rises */
-    int64_t started_at;       /* seconds of the epoch */
-    _Atomic bool leaving;     /* not ready, but work is taken: the delay before a drain */
-    pthread_mutex_t lock;     /* guards the two below */
-    char loading_what[128];   /* "model 1 of 2 (digits8), 40 %" */
+    _Atomic int state;      /* enum http_state; only ever rises */
+    int64_t started_at;     /* seconds of the epoch */
+    _Atomic bool leaving;   /* not ready, but work is taken: the delay before a drain */
+    pthread_mutex_t lock;   /* guards the two below */
+    char loading_what[128]; /* "model 1 of 2 (digits8), 40 %" */
     struct http_reload_note {
         char state[16]; /* "", "loading", "ok" or "failed" */
         char why[512];
@@ -107,9 +107,9 @@ struct http_kserve {
 /* What a request of another task than images said beside our fields. */
 struct http_flow {
     enum http_task task;
-    json_t *given;          /* what it begins with, of a JSON body, until it has been read */
-    struct image_npy array; /* the same of an NPY body, in the request's */
-    size_t frames;          /* of an interpolation */
+    json_t *given;            /* what it begins with, of a JSON body, until it has been read */
+    struct archive_npy array; /* the same of an NPY body, in the request's */
+    size_t frames;            /* of an interpolation */
     struct model_likelihood likelihood;
     double *points; /* [n,d] images in data scale, or latents; until the engine has its own copy */
     double *ends;   /* [2,d] of an interpolation: latents, or images where `encoded` says so */

@@ -3,7 +3,7 @@
 #include "http_flow.h"
 
 #include "base_crypto.h"
-#include "image_npy.h"
+#include "archive_npy.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +15,7 @@ static int append_latents(const struct engine_request *done, size_t first, size_
 {
     const struct image_shape s = model_shape(engine_model_get(engine_request_order(done)->model));
     const uint64_t shape[] = {n, (uint64_t)s.channels, (uint64_t)s.height, (uint64_t)s.width};
-    int bad = image_npy_header(IMAGE_NPY_F32, 4, shape, out, NULL);
+    int bad = archive_npy_header(ARCHIVE_NPY_F32, 4, shape, out, NULL);
     for (size_t i = first; i < first + n && !bad; i++) {
         const double *state = engine_request_image(done, i)->state;
         float *to = (float *)(void *)buf_reserve(out, image_shape_count(s) * sizeof *to, NULL);

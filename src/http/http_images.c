@@ -111,7 +111,7 @@ static int check_arrays(const struct http_work *work, const struct model *m, str
         return p->code == HTTP_PROBLEM_NONE ? 0 : -1;
     }
     const uint64_t one = image_shape_count(model_shape(m)) * (o->float32 ? sizeof(float) : 1);
-    const uint64_t packing = 5 * (one / 65535 + 1); /* deflate's blocks, see image_zip_stream.h */
+    const uint64_t packing = 5 * (one / 65535 + 1); /* deflate's blocks, see archive_zip_stream.h */
     if (work->format == HTTP_FORMAT_NPY || (one + packing) * o->n < UINT32_MAX - 8192)
         return 0;
     http_problem_point(p, "/n",

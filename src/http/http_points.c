@@ -15,10 +15,10 @@ static int refuse(const struct err *e, const char *pointer, struct http_problem 
 }
 
 int http_points_array(const void *data, size_t length, size_t n_max, const char *pointer,
-                      struct image_npy *out, size_t *n, struct http_problem *p)
+                      struct archive_npy *out, size_t *n, struct http_problem *p)
 {
     struct err e = {0};
-    if (image_npy_read(data, length, length, "", out, &e) != 0)
+    if (archive_npy_read(data, length, length, "", out, &e) != 0)
         return refuse(&e, pointer, p);
     if (model_points_count(out, n_max, "", n, &e) == 0)
         return 0;
@@ -26,7 +26,7 @@ int http_points_array(const void *data, size_t length, size_t n_max, const char 
     return refuse(&e, pointer, p);
 }
 
-int http_points_values(const struct model *m, const struct image_npy *a, size_t n,
+int http_points_values(const struct model *m, const struct archive_npy *a, size_t n,
                        const struct model_scale *scale, const char *pointer, double *out,
                        struct http_problem *p)
 {
@@ -74,7 +74,7 @@ int http_points_latent_text(const struct model *m, const json_t *text, const cha
                             double *out, struct http_problem *p)
 {
     struct buf bytes;
-    struct image_npy a;
+    struct archive_npy a;
     size_t n;
     buf_init(&bytes, json_string_length(text));
     int bad = read_text(text, pointer, &bytes, p) != 0 ||

@@ -10,9 +10,9 @@
 
 /* Reads the header of an array and how many images or latents are in it: 1 to n_max. */
 int http_points_array(const void *data, size_t length, size_t n_max, const char *pointer,
-                      struct image_npy *out, size_t *n, struct http_problem *p);
+                      struct archive_npy *out, size_t *n, struct http_problem *p);
 /* All images (in `scale`) or, with NULL, all latents of an array, into out [n,d]. */
-int http_points_values(const struct model *m, const struct image_npy *a, size_t n,
+int http_points_values(const struct model *m, const struct archive_npy *a, size_t n,
                        const struct model_scale *scale, const char *pointer, double *out,
                        struct http_problem *p);
 /* Picture i, a PNG, into out [d]. */

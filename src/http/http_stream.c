@@ -5,8 +5,8 @@
 
 #include "base_size.h"
 #include "http_answer.h"
-#include "image_npy.h"
-#include "image_tar.h"
+#include "archive_npy.h"
+#include "archive_tar.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -42,8 +42,8 @@ static int array_header(const struct http_stream *s, struct buf *out)
     const uint64_t c = (uint64_t)shape.channels, h = (uint64_t)shape.height,
                    w = (uint64_t)shape.width;
     const uint64_t hwc[] = {o->n, h, w, c}, chw[] = {o->n, c, h, w};
-    return image_npy_header(s->work->order.float32 ? IMAGE_NPY_F32 : IMAGE_NPY_U8, 4,
-                            s->work->order.chw ? chw : hwc, out, NULL);
+    return archive_npy_header(s->work->order.float32 ? ARCHIVE_NPY_F32 : ARCHIVE_NPY_U8, 4,
+                              s->work->order.chw ? chw : hwc, out, NULL);
 }
 
 struct http_stream *http_stream_new(struct http_app *app, const struct http_request *q,
@@ -62,7 +62,7 @@ struct http_stream *http_stream_new(struct http_app *app, const struct http_requ
         bad = !s->ready;
     }
     if (work->format == HTTP_FORMAT_ZIP || work->format == HTTP_FORMAT_NPZ) {
-        s->zip = image_zip_stream_new(NULL);
+        s->zip = archive_zip_stream_new(NULL);
         bad = bad || !s->zip;
     }
     struct buf header;
@@ -72,10 +72,10 @@ struct http_stream *http_stream_new(struct http_app *app, const struct http_requ
     if (work->format == HTTP_FORMAT_NPY && !bad)
         bad = buf_append(&s->out, header.data, header.length, NULL) != 0;
     if (work->format == HTTP_FORMAT_NPZ && !bad)
-        bad = image_zip_stream_begin(s->zip, ARRAY_NAME,
-                                     header.length + order_of(s)->n * image_bytes(s), &s->out,
-                                     NULL) != 0 ||
-              image_zip_stream_piece(s->zip, header.data, header.length, &s->out, NULL) != 0;
+        bad = archive_zip_stream_begin(s->zip, ARRAY_NAME,
+                                       header.length + order_of(s)->n * image_bytes(s), &s->out,
+                                       NULL) != 0 ||
+              archive_zip_stream_piece(s->zip, header.data, header.length, &s->out, NULL) != 0;
     buf_free(&header);
     s->length = UINT64_MAX;
     size_t total;
@@ -92,7 +92,7 @@ void http_stream_free(struct http_stream *s)
     if (!s)
         return;
     buf_free(&s->out);
-    image_zip_stream_free(s->zip);
+    archive_zip_stream_free(s->zip);
     free(s->ready);
     free(s);
 }
@@ -131,7 +131,7 @@ static int array_piece(struct http_stream *s, const struct engine_image *image)
         transpose(s, values, turned, chw);
         values = turned;
     }
-    int bad = s->zip ? image_zip_stream_piece(s->zip, values, bytes, &s->out, NULL)
+    int bad = s->zip ? archive_zip_stream_piece(s->zip, values, bytes, &s->out, NULL)
                      : buf_append(&s->out, values, bytes, NULL);
     free(turned);
     return bad;
@@ -145,9 +145,9 @@ static void picture_name(const struct http_stream *s, const struct engine_image 
 
 static int member(struct http_stream *s, const char *name, const void *data, size_t length)
 {
-    const struct image_zip_member m = {.name = name, .data = data, .length = length};
-    return s->zip ? image_zip_stream_member(s->zip, &m, &s->out, NULL)
-                  : image_tar_member(name, data, length, &s->out, NULL);
+    const struct archive_zip_member m = {.name = name, .data = data, .length = length};
+    return s->zip ? archive_zip_stream_member(s->zip, &m, &s->out, NULL)
+                  : archive_tar_member(name, data, length, &s->out, NULL);
 }
 
 static int picture(struct http_stream *s, const struct engine_image *image)
@@ -197,12 +197,12 @@ static uint64_t class_value(const struct http_stream *s, uint64_t i)
 }
 
 /* A one-dimensional array of an NPZ. */
-static int number_array(struct http_stream *s, const char *name, enum image_npy_type type,
+static int number_array(struct http_stream *s, const char *name, enum archive_npy_type type,
                         uint64_t (*value)(const struct http_stream *s, uint64_t i), uint64_t n)
 {
     struct buf b;
     buf_init(&b, HTTP_REPLY_BODY_MAX);
-    int bad = image_npy_header(type, 1, &n, &b, NULL);
+    int bad = archive_npy_header(type, 1, &n, &b, NULL);
     for (uint64_t i = 0; i < n && !bad; i++) {
         unsigned char bytes[8];
         for (int k = 0; k < 8; k++)
@@ -218,11 +218,11 @@ static int npz_tail(struct http_stream *s)
 {
     const struct engine_order *o = order_of(s);
     const bool conditional = model_label_count(engine_model_get(o->model)) > 0;
-    if (number_array(s, "seed.npy", IMAGE_NPY_U64, seed_value, 1) != 0 ||
-        number_array(s, "index.npy", IMAGE_NPY_U64, index_value, o->n) != 0 ||
-        (conditional && number_array(s, "class.npy", IMAGE_NPY_I64, class_value, o->n) != 0))
+    if (number_array(s, "seed.npy", ARCHIVE_NPY_U64, seed_value, 1) != 0 ||
+        number_array(s, "index.npy", ARCHIVE_NPY_U64, index_value, o->n) != 0 ||
+        (conditional && number_array(s, "class.npy", ARCHIVE_NPY_I64, class_value, o->n) != 0))
         return -1;
-    return image_zip_stream_finish(s->zip, &s->out, NULL);
+    return archive_zip_stream_finish(s->zip, &s->out, NULL);
 }
 
 /* What follows the last image. */
@@ -232,9 +232,9 @@ static int tail(struct http_stream *s)
     case HTTP_FORMAT_NPZ:
         return npz_tail(s);
     case HTTP_FORMAT_ZIP:
-        return manifest(s) != 0 ? -1 : image_zip_stream_finish(s->zip, &s->out, NULL);
+        return manifest(s) != 0 ? -1 : archive_zip_stream_finish(s->zip, &s->out, NULL);
     case HTTP_FORMAT_TAR:
-        return manifest(s) != 0 ? -1 : image_tar_finish(&s->out, NULL);
+        return manifest(s) != 0 ? -1 : archive_tar_finish(&s->out, NULL);
     default:
         return 0;
     }

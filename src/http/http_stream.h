@@ -9,7 +9,7 @@
 #define HTTP_STREAM_H
 
 #include "http_app.h"
-#include "image_zip_stream.h"
+#include "archive_zip_stream.h"
 
 struct http_stream {
     struct http_app *app;
@@ -22,7 +22,7 @@ struct http_stream {
     size_t taken;          /* of the ticket's finished images */
     uint8_t *ready;        /* [n] arrays go out in the order of their indices */
     size_t next;
-    struct image_zip_stream *zip;
+    struct archive_zip_stream *zip;
     struct { /* events only */
         unsigned long number;
         bool queued, started, whole; /* what was said: the last, that all is made */
@@ -31,7 +31,8 @@ struct http_stream {
     } events;
 };
 
-/* Opens the answer of a request that has begun; NULL when memory ran out. `q` and `work` must outlive it.
+/* Opens the answer of a request that has begun; NULL when memory ran out. `q` and `work` must
+ * outlive it.
  */
 struct http_stream *http_stream_new(struct http_app *app, const struct http_request *q,
                                     const struct http_work *work);

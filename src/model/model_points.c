@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int model_points_count(const struct image_npy *a, size_t n_max, const char *what, size_t *n,
+int model_points_count(const struct archive_npy *a, size_t n_max, const char *what, size_t *n,
                        struct err *e)
 {
     *n = a->rank > 0 ? a->shape[0] : 0;
@@ -19,18 +19,18 @@ int model_points_count(const struct image_npy *a, size_t n_max, const char *what
                           "must hold 1 to %zu images, and its first side says %zu", n_max, *n);
 }
 
-static bool sides_are(const struct image_npy *a, size_t x, size_t y, size_t z)
+static bool sides_are(const struct archive_npy *a, size_t x, size_t y, size_t z)
 {
     return a->rank == 4 && a->shape[1] == x && a->shape[2] == y && a->shape[3] == z;
 }
 
-static bool is_real(const struct image_npy *a)
+static bool is_real(const struct archive_npy *a)
 {
     return strcmp(a->type, "<f4") == 0 || strcmp(a->type, "<f8") == 0;
 }
 
 /* "|u1 [2, 8, 8, 1]" */
-static const char *describe(const struct image_npy *a, char out[256])
+static const char *describe(const struct archive_npy *a, char out[256])
 {
     int used = snprintf(out, 256, "%s [", a->type);
 
@@ -40,7 +40,7 @@ static const char *describe(const struct image_npy *a, char out[256])
     return out;
 }
 
-static int fail_shape(const struct model *m, const struct image_npy *a, bool bytes,
+static int fail_shape(const struct model *m, const struct archive_npy *a, bool bytes,
                       const char *what, struct err *e)
 {
     const struct image_shape s = model_shape(m);
@@ -53,7 +53,7 @@ static int fail_shape(const struct model *m, const struct image_npy *a, bool byt
                     describe(a, is), takes, s.channels, s.height, s.width);
 }
 
-int model_points_latents(const struct model *m, const struct image_npy *a, size_t n,
+int model_points_latents(const struct model *m, const struct archive_npy *a, size_t n,
                          const char *what, double *out, struct err *e)
 {
     const struct image_shape s = model_shape(m);
@@ -64,7 +64,7 @@ int model_points_latents(const struct model *m, const struct image_npy *a, size_
         (!flat && !sides_are(a, (size_t)s.channels, (size_t)s.height, (size_t)s.width)))
         return fail_shape(m, a, false, what, e);
     for (size_t i = 0; i < n * d; i++) {
-        out[i] = image_npy_real(a, i);
+        out[i] = archive_npy_real(a, i);
         if (!(fabs(out[i]) <= (double)FLT_MAX))
             return err_fail(e, ERR_INPUT, what,
                             "value %zu of image %zu must be a finite number of single precision",
@@ -82,7 +82,7 @@ static void to_scale(const struct model *m, const uint8_t *pixels, size_t i,
         image_unquantise(pixels, model_shape(m), model_rounding(m), out);
 }
 
-int model_points_images(const struct model *m, const struct image_npy *a, size_t n,
+int model_points_images(const struct model *m, const struct archive_npy *a, size_t n,
                         struct model_scale scale, const char *what, double *out, struct err *e)
 {
     const struct image_shape s = model_shape(m);

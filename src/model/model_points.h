@@ -8,7 +8,7 @@
 #ifndef MODEL_POINTS_H
 #define MODEL_POINTS_H
 
-#include "image_npy_read.h"
+#include "archive_npy_read.h"
 #include "model.h"
 
 /* What the bytes of a picture become. */
@@ -18,13 +18,13 @@ struct model_scale {
 };
 
 /* How many images or latents an array of any type holds: its first side, 1 to n_max. */
-int model_points_count(const struct image_npy *a, size_t n_max, const char *what, size_t *n,
+int model_points_count(const struct archive_npy *a, size_t n_max, const char *what, size_t *n,
                        struct err *e);
 /* All n latents of an array into out [n,d]: float32 or float64. */
-int model_points_latents(const struct model *m, const struct image_npy *a, size_t n,
+int model_points_latents(const struct model *m, const struct archive_npy *a, size_t n,
                          const char *what, double *out, struct err *e);
 /* The same of images: floats, or the bytes of pictures. */
-int model_points_images(const struct model *m, const struct image_npy *a, size_t n,
+int model_points_images(const struct model *m, const struct archive_npy *a, size_t n,
                         struct model_scale scale, const char *what, double *out, struct err *e);
 /* Picture i, a PNG, into out [d]; see image_png_read_as for what fits. */
 int model_points_png(const struct model *m, const void *data, size_t length, size_t i,

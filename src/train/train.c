@@ -22,7 +22,7 @@ struct run {
     const struct train_options *o;
     struct train_place place;
     struct train_config config;
-    struct train_data data;
+    struct data_set data;
     struct pool *pool;
     struct nn_grad *grad;
     const struct nn_param *params;
@@ -178,7 +178,7 @@ static int open_run(struct run *r, struct err *e)
     struct stat st;
     if ((r->o->resume || stat(r->o->run, &st) == 0) && take_place(r, e))
         return -1;
-    if (train_data_open(&r->o->data, &r->data, e) || read_config(r, e) ||
+    if (data_open(&r->o->data, &r->data, e) || read_config(r, e) ||
         train_config_classes(&r->config, &r->data, r->o->data.path, e) ||
         train_config_digest(&r->config, r->config_sha256, e) || make_folder(r->o->run, e) ||
         take_place(r, e) || make_folder(path_in(r, "samples", path), e) || open_state(r, e) ||
@@ -200,7 +200,7 @@ static void close_run(struct run *r)
     free(r->gradient);
     free(r->losses);
     train_config_clear(&r->config);
-    train_data_close(&r->data);
+    data_close(&r->data);
     train_place_leave(&r->place);
 }
 

@@ -9,7 +9,7 @@
 
 #include "nn_net.h"
 #include "train_config.h"
-#include "train_data.h"
+#include "data.h"
 #include "train_log.h"
 #include <signal.h>
 
@@ -23,7 +23,7 @@ struct train_progress {
 };
 
 struct train_options {
-    struct train_data_options data;
+    struct data_options data;
     const char *run;
     const char *config; /* file, or NULL: defaults */
     bool resume;
@@ -33,7 +33,7 @@ struct train_options {
     enum nn_kernel kernel;
     enum ckpt_dtype export_dtype;
     const volatile sig_atomic_t *stop; /* when it becomes true the run saves and ends */
-    void (*begin)(void *context, const struct train_config *c, const struct train_data *d,
+    void (*begin)(void *context, const struct train_config *c, const struct data_set *d,
                   size_t parameters, int64_t step);
     void (*progress)(void *context, const struct train_progress *p); /* after every step */
     void *context;

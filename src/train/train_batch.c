@@ -92,7 +92,7 @@ static int new_threads(struct train_batch *b, enum nn_kernel kernel, struct err 
 }
 
 int train_batch_new(struct train_batch *b, const struct train_config *config,
-                    const struct train_data *data, enum nn_kernel kernel, struct pool *pool,
+                    const struct data_set *data, enum nn_kernel kernel, struct pool *pool,
                     struct err *e)
 {
     size_t count = (size_t)config->batch;
@@ -292,7 +292,7 @@ static int gather_groups(struct train_batch *b)
 static void perturb_task(void *context, size_t task, int thread)
 {
     struct train_batch *b = context;
-    train_data_image(b->data, b->image[task] >> 1, b->image[task] & 1, b->clean[thread]);
+    data_image(b->data, b->image[task] >> 1, b->image[task] & 1, b->clean[thread]);
     if (b->config->objective == TRAIN_OBJECTIVE_PFGMPP) {
         train_denoise_perturb(b->config, b->step, (int)task, b->n, b->clean[thread],
                               b->scratch[thread], b->values + task * b->n, &b->t[task],

@@ -8,7 +8,7 @@
 
 struct train_batch {
     const struct train_config *config;
-    const struct train_data *data;
+    const struct data_set *data;
     struct pool *pool;
     size_t n; /* C·H·W */
     int count;
@@ -39,7 +39,7 @@ struct train_batch {
 /* Takes all memory. A data set smaller than the batch is no error: images then come more than once.
  */
 int train_batch_new(struct train_batch *b, const struct train_config *config,
-                    const struct train_data *data, enum nn_kernel kernel, struct pool *pool,
+                    const struct data_set *data, enum nn_kernel kernel, struct pool *pool,
                     struct err *e);
 void train_batch_free(struct train_batch *b);
 void train_batch_make(struct train_batch *b, int64_t step);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Names for all numbers that labels had, to those for the classes that have images. */
-static int narrow_labels(struct train_config *c, const struct train_data *data, struct err *e)
+static int narrow_labels(struct train_config *c, const struct data_set *data, struct err *e)
 {
     json_t *labels = json_array();
     for (int i = 0; i < data->classes && labels; i++)
@@ -41,7 +41,7 @@ static int check_name(const char *name, const char *path, struct err *e)
     return -1;
 }
 
-int train_config_classes(struct train_config *c, const struct train_data *data, const char *path,
+int train_config_classes(struct train_config *c, const struct data_set *data, const char *path,
                          struct err *e)
 {
     const size_t names = json_array_size(c->labels);

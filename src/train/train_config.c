@@ -2,7 +2,7 @@
  * directions. */
 #include "train_config.h"
 #include "base_math.h"
-#include "ckpt_description_keys.h"
+#include "ckpt_arch.h"
 #include "field_student.h"
 #include "nn_grad.h"
 #include <math.h>
@@ -258,7 +258,7 @@ static json_t *default_levels(int side)
     return levels;
 }
 
-static json_t *network_defaults(const struct train_data *data)
+static json_t *network_defaults(const struct data_set *data)
 {
     if (data->values)
         return json_pack("{s:s, s:i, s:i, s:i}", "kind", "mlp", "dimension", data->channels,
@@ -269,7 +269,7 @@ static json_t *network_defaults(const struct train_data *data)
                      "embedding_type", "positional");
 }
 
-static int settle_network(struct train_config *c, const struct train_data *data, const char *what,
+static int settle_network(struct train_config *c, const struct data_set *data, const char *what,
                           struct err *e)
 {
     json_t *defaults_json = network_defaults(data);
@@ -301,7 +301,7 @@ static int settle_network(struct train_config *c, const struct train_data *data,
 }
 
 /* Of pfgmpp, whose way ends are noise levels. */
-static void settle_noise(struct train_config *c, const struct train_data *data)
+static void settle_noise(struct train_config *c, const struct data_set *data)
 {
     if (c->sigma_data <= 0)
         c->sigma_data = data->values ? (double)data->scale : DENOISE_DATA;
@@ -315,7 +315,7 @@ static void settle_noise(struct train_config *c, const struct train_data *data)
 }
 
 /* What is left to the rule and is no exponent or length. */
-static int settle_constants(struct train_config *c, const struct train_data *data, const char *what,
+static int settle_constants(struct train_config *c, const struct data_set *data, const char *what,
                             struct err *e)
 {
     bool direct = c->objective == TRAIN_OBJECTIVE_DIRECT;
@@ -354,7 +354,7 @@ static int settle_constants(struct train_config *c, const struct train_data *dat
 
 #define HALF_NORMAL 0.79788456080286535588 /* √(2/π): the mean of |N(0,1)| */
 
-static int64_t settled_m(const struct train_config *c, const struct train_data *data, double root)
+static int64_t settled_m(const struct train_config *c, const struct data_set *data, double root)
 {
     double growth = math_log(1 + c->tau), m = 1;
     if (data->values) {
@@ -367,7 +367,7 @@ static int64_t settled_m(const struct train_config *c, const struct train_data *
     return m < CKPT_M_MAX ? (int64_t)m : CKPT_M_MAX;
 }
 
-int train_config_settle(struct train_config *c, const struct train_data *data, const char *what,
+int train_config_settle(struct train_config *c, const struct data_set *data, const char *what,
                         struct err *e)
 {
     if (!c->conditional_given)

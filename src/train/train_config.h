@@ -10,7 +10,7 @@
 #include "base_crypto.h"
 #include "base_json.h"
 #include "ckpt_description.h"
-#include "train_data.h"
+#include "data.h"
 
 #define TRAIN_STEPS_MAX 100000000 /* the draws' counters hold 32 bits of steps */
 #define TRAIN_DIVISOR_OFFSET 1e-5 /* as the reference's samplers have it */
@@ -73,7 +73,7 @@ void train_config_clear(struct train_config *c);
  * norm_max = 10⁶ t_max. The objective pfgmpp has the constants of Karras et al. 2022, made for data
  * of the deviation sigma_data = 0.5 and scaled with it: t_max = 80, t_min = 0.002, ln σ ~
  * N(−1.2, 1.2²); sigma_data is 0.5 for pictures and s for vectors. */
-int train_config_settle(struct train_config *c, const struct train_data *data, const char *what,
+int train_config_settle(struct train_config *c, const struct data_set *data, const char *what,
                         struct err *e);
 
 /* The settled configuration (new reference), readable by train_config_read. */
@@ -104,10 +104,10 @@ double train_config_noise_mean(double sigma_data);
 double train_config_offset(const struct train_config *c);
 
 /* The classes' names of a conditional run: the data's, or the configuration's, which names those
- * of the data or all numbers that the labels had (train_data.number); for the latter c->labels
+ * of the data or all numbers that the labels had (data_set.number); for the latter c->labels
  * becomes the names of those that are there. Sets arch.classes. ERR_INPUT or ERR_LIMIT by name for
  * what a checkpoint could not hold. */
-int train_config_classes(struct train_config *c, const struct train_data *data, const char *path,
+int train_config_classes(struct train_config *c, const struct data_set *data, const char *path,
                          struct err *e);
 
 /* What a checkpoint of this run says about itself; `labels` [label_count] are copied; `source` is

@@ -146,7 +146,7 @@ double train_sliced_distance(struct pool *pool, struct train_rows_view a, struct
 /* ---- which images ---- */
 
 /* All images in the order of a permutation, sorted by class (those without one first). */
-static int sort_by_class(const struct train_data *d, uint64_t seed, size_t *out, struct err *e)
+static int sort_by_class(const struct data_set *d, uint64_t seed, size_t *out, struct err *e)
 {
     size_t classes = d->label ? (size_t)d->classes : 0, at = 0;
     size_t *first = calloc(classes + 2, sizeof *first);
@@ -166,7 +166,7 @@ static int sort_by_class(const struct train_data *d, uint64_t seed, size_t *out,
     return 0;
 }
 
-int train_eval_choose(const struct train_data *data, size_t n, uint64_t seed, size_t *out,
+int train_eval_choose(const struct data_set *data, size_t n, uint64_t seed, size_t *out,
                       struct err *e)
 {
     size_t *sorted = calloc(data->count, sizeof *sorted);
@@ -235,7 +235,7 @@ static void add_losses(const struct losses *l, const struct train_config *c,
     }
 }
 
-static int run_losses(struct losses *l, struct train_config *c, const struct train_data *data,
+static int run_losses(struct losses *l, struct train_config *c, const struct data_set *data,
                       struct pool *pool, size_t points, struct train_eval_loss *out, struct err *e)
 {
     struct train_batch b;
@@ -267,7 +267,7 @@ static void settle_loss(const struct train_config *c, struct train_eval_loss *ou
     out->mean /= (double)count;
 }
 
-int train_eval_loss(const struct model *m, struct pool *pool, const struct train_data *held_out,
+int train_eval_loss(const struct model *m, struct pool *pool, const struct data_set *held_out,
                     size_t points, uint64_t seed, struct train_eval_loss *out, struct err *e)
 {
     const struct ckpt_description *d = model_description(m);

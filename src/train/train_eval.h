@@ -8,7 +8,7 @@
 
 #include "model.h"
 #include "base_pool.h"
-#include "train_data.h"
+#include "data.h"
 
 /* A set of `count` rows of n floats, not owned. */
 struct train_rows_view {
@@ -18,14 +18,13 @@ struct train_rows_view {
 
 /* Energy distance 2 E|X − Y| − E|X − X'| − E|Y − Y'| of two sets, over pairs of different rows: so
  * that of two sets from one distribution is 0 in the mean, and may be negative. */
-double train_energy_distance(struct pool *pool, struct train_rows_view a,
-                             struct train_rows_view b);
+double train_energy_distance(struct pool *pool, struct train_rows_view a, struct train_rows_view b);
 
 /* Sliced Wasserstein distance: the mean over `directions` random directions of the area between the
  * distribution functions of both projections. The sets have equal counts. NaN when memory is short.
  */
-double train_sliced_distance(struct pool *pool, struct train_rows_view a,
-                             struct train_rows_view b, int directions, uint64_t seed);
+double train_sliced_distance(struct pool *pool, struct train_rows_view a, struct train_rows_view b,
+                             int directions, uint64_t seed);
 
 /* For each row of a: the nearest row of b (Euclidean), and its distance. */
 void train_nearest(struct pool *pool, struct train_rows_view a, struct train_rows_view b,
@@ -34,7 +33,7 @@ void train_nearest(struct pool *pool, struct train_rows_view a, struct train_row
 /* n ≤ data->count different images, drawn by the seed: of each class, and of the images without
  * one, its share of n to within one, in both of the halves at even and at odd places too. `out` [n]
  * numbers of images. ERR_MEMORY. */
-int train_eval_choose(const struct train_data *data, size_t n, uint64_t seed, size_t *out,
+int train_eval_choose(const struct data_set *data, size_t n, uint64_t seed, size_t *out,
                       struct err *e);
 
 /* Mean loss (train_loss) of the model on `points` held-out images, perturbed as in training, with
@@ -48,7 +47,7 @@ struct train_eval_loss {
         size_t count;
     } bin[TRAIN_EVAL_BINS];
 };
-int train_eval_loss(const struct model *m, struct pool *pool, const struct train_data *held_out,
+int train_eval_loss(const struct model *m, struct pool *pool, const struct data_set *held_out,
                     size_t points, uint64_t seed, struct train_eval_loss *out, struct err *e);
 
 #endif

@@ -129,7 +129,7 @@ static void read_row(const struct train_field *f, const struct train_rows *rows,
                      float *out)
 {
     if (rows->data)
-        train_data_image(rows->data, rows->index[j] >> 1, rows->index[j] & 1, out);
+        data_image(rows->data, rows->index[j] >> 1, rows->index[j] & 1, out);
     else
         memcpy(out, rows->values + j * f->n, f->n * sizeof *out);
     const float *middle = centre_of(rows);

@@ -17,7 +17,7 @@
 #include "nn_net.h"
 #include "base_pool.h"
 #include "train_config.h"
-#include "train_data.h"
+#include "data.h"
 
 /* Moves an image y [N] to x [N] and *t by the draws of (seed, step, image); `scratch` [N + 1]. */
 void train_perturb(const struct train_config *c, int64_t step, int image, size_t n, const float *y,
@@ -25,9 +25,9 @@ void train_perturb(const struct train_config *c, int64_t step, int image, size_t
 
 /* Rows of a large batch, in data scale: either images of a data set, or given ones. */
 struct train_rows {
-    const struct train_data *data; /* rows are images of it … */
-    const uint32_t *index;         /* [count], the lowest bit: mirrored */
-    const float *values;           /* … or, with data NULL, these [count][N] */
+    const struct data_set *data; /* rows are images of it … */
+    const uint32_t *index;       /* [count], the lowest bit: mirrored */
+    const float *values;         /* … or, with data NULL, these [count][N] */
     size_t count;
 };
 

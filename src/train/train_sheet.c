@@ -7,7 +7,7 @@
 #include "field_prior.h"
 #include "field_student.h"
 #include "image.h"
-#include "image_npy.h"
+#include "archive_npy.h"
 #include "ode_solver.h"
 #include <math.h>
 #include <stdlib.h>
@@ -155,7 +155,7 @@ static int write_vectors(const struct draw *d, const char *path, struct err *e)
     struct buf npy;
     int result;
     buf_init(&npy, 4096 + d->images * d->n * sizeof(float));
-    result = image_npy_header(IMAGE_NPY_F32, 2, shape, &npy, e);
+    result = archive_npy_header(ARCHIVE_NPY_F32, 2, shape, &npy, e);
     for (size_t i = 0; result == 0 && i < d->images; i++) {
         for (size_t k = 0; k < d->n; k++)
             d->x[k] = (float)ode_solver_state(d->solver[i])[k];

@@ -81,7 +81,7 @@ static void init_uniforms(uint64_t seed, size_t number, size_t count, double bou
 }
 
 void train_state_init(struct train_state *s, const struct nn_param *params, size_t param_count,
-                      uint64_t seed, const struct train_data *data)
+                      uint64_t seed, const struct data_set *data)
 {
     size_t at = 0, head = 0;
     bool mlp = strcmp(params[0].name, NN_MLP_OFFSET) == 0;

@@ -27,7 +27,7 @@ void train_state_free(struct train_state *s);
  * 1 and 0; the Fourier projection 16 N(0, 1); label rows N(0, 0.02²). An mlp's coordinates are
  * those of the data, its stem's weights have deviation 3 a feature. The average begins there. */
 void train_state_init(struct train_state *s, const struct nn_param *params, size_t param_count,
-                      uint64_t seed, const struct train_data *data);
+                      uint64_t seed, const struct data_set *data);
 
 /* ERR_NUMERIC and the old file unharmed when a value is not finite. `data_sha256` and the settled
  * configuration's digest are stored and must be the same when it is read; or the configuration must

@@ -11,8 +11,8 @@ SOURCES = [p for d in ("src", "include", "tests", "clients", "conf") for p in so
 LINES_MAX = 600
 # Rooms whose files still lean on each other in a circle, and headers that still are used outside their room. What is
 # cured is struck out here, and nothing is added.
-CIRCLES_TO_CURE = {"ckpt", "http"}
-PRIVATE_TO_CURE = {"src/train/train_config.c includes ckpt_description_keys.h"}
+CIRCLES_TO_CURE = {"http"}
+PRIVATE_TO_CURE = set()
 
 
 def code_of(path):
@@ -108,7 +108,7 @@ class House(unittest.TestCase):
                     self.assertTrue(path.read_text().startswith("/*"), "no head comment")
 
     def test_each_third_party_header_has_one_home(self):
-        homes = {"jansson.h": ["src/base"], "gnutls/": ["src/base"], "png.h": ["src/image"], "zip.h": ["src/image"],
+        homes = {"jansson.h": ["src/base"], "gnutls/": ["src/base"], "png.h": ["src/image"], "zip.h": ["src/archive"],
                  "microhttpd.h": ["src/http"], "systemd/": ["src/daemon"], "cairo": ["src/plot"]}
         for path in SOURCES:
             name = str(path.relative_to(ROOT))

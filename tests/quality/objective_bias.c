@@ -38,7 +38,7 @@ static void targets(struct train_field *f, const struct train_rows *rows,
 }
 
 /* Means over the points of a range. */
-static void compare(const struct train_data *d, struct train_field *f, const struct point *p,
+static void compare(const struct data_set *d, struct train_field *f, const struct point *p,
                     size_t count, size_t n, size_t large, double low, double high)
 {
     float *whole = calloc(n + 1, sizeof *whole), *one = calloc(n + 1, sizeof *one);
@@ -83,9 +83,9 @@ static void compare(const struct train_data *d, struct train_field *f, const str
 int main(int argc, char **argv)
 {
     struct err e = {0};
-    struct train_data d = {0};
-    const struct train_data_options options = {.path = argc == 2 ? argv[1] : ""};
-    if (argc != 2 || train_data_open(&options, &d, &e)) {
+    struct data_set d = {0};
+    const struct data_options options = {.path = argc == 2 ? argv[1] : ""};
+    if (argc != 2 || data_open(&options, &d, &e)) {
         fprintf(stderr, "usage: objective_bias IMAGES; %s: %s\n", e.at, e.text);
         return 2;
     }
@@ -99,7 +99,7 @@ int main(int argc, char **argv)
         return 1;
     for (int64_t step = 0, left = RANGES * POINTS; left > 0; step++) {
         uint32_t image = (uint32_t)rng_below(2, (uint64_t)step, RNG_TEST, d.count);
-        train_data_image(&d, image, false, clean);
+        data_image(&d, image, false, clean);
         train_perturb(&c, step, 0, n, clean, scratch, x, &t);
         for (size_t r = 0; r < RANGES; r++)
             if ((double)t >= ranges[r] && (double)t < ranges[r + 1] && found[r] < POINTS) {
@@ -126,6 +126,6 @@ int main(int argc, char **argv)
     free(clean);
     free(x);
     train_field_free(f);
-    train_data_close(&d);
+    data_close(&d);
     return 0;
 }

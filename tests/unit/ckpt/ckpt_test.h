@@ -13,7 +13,7 @@
 
 #include "base_file.h"
 #include "ckpt_safetensors.h"
-#include "image_zip.h"
+#include "archive_zip.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,19 +176,19 @@ static inline void put_embedded(struct buf *b, const struct buf *stream)
 static inline void torch_zip_build(struct buf *out, const struct buf *pickle,
                                    const void *const *storages, const size_t *bytes, size_t n)
 {
-    struct image_zip_member members[16];
+    struct archive_zip_member members[16];
     char names[16][32];
     struct err e = {0};
 
     assert_true(n < 16);
-    members[0] = (struct image_zip_member){
+    members[0] = (struct archive_zip_member){
         .name = "archive/data.pkl", .data = pickle->data, .length = pickle->length};
     for (size_t i = 0; i < n; i++) {
         snprintf(names[i], sizeof names[i], "archive/data/%zu", i);
         members[i + 1] =
-            (struct image_zip_member){.name = names[i], .data = storages[i], .length = bytes[i]};
+            (struct archive_zip_member){.name = names[i], .data = storages[i], .length = bytes[i]};
     }
-    if (image_zip_encode(members, n + 1, out, &e))
+    if (archive_zip_encode(members, n + 1, out, &e))
         fail_msg("%s: %s", e.at, e.text);
 }
 

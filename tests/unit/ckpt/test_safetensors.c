@@ -157,10 +157,10 @@ static void a_header_costs_a_small_multiple_of_its_bytes(void **state)
     }
     size_t at = 9;
     file[8] = '{';
-    for (int i = 0; i <= CKPT_TENSORS_MAX; i++)
+    for (int i = 0; i <= IMPORT_TENSORS_MAX; i++)
         at += (size_t)sprintf((char *)file + at,
                               "\"%x\":{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[0,0]}%c", i,
-                              i == CKPT_TENSORS_MAX ? '}' : ',');
+                              i == IMPORT_TENSORS_MAX ? '}' : ',');
     const uint64_t used = at - 8;
     memcpy(file, &used, 8);
     file_put(file, at);

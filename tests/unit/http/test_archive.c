@@ -5,19 +5,19 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "image_tar.h"
-#include "image_zip.h"
-#include "image_zip_stream.h"
+#include "archive_tar.h"
+#include "archive_zip.h"
+#include "archive_zip_stream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int whole(struct image_zip_stream *z, const char *name, const void *data, size_t length,
+static int whole(struct archive_zip_stream *z, const char *name, const void *data, size_t length,
                  struct buf *out, struct err *e)
 {
-    const struct image_zip_member m = {.name = name, .data = data, .length = length};
-    return image_zip_stream_member(z, &m, out, e);
+    const struct archive_zip_member m = {.name = name, .data = data, .length = length};
+    return archive_zip_stream_member(z, &m, out, e);
 }
 
 static void members_come_back(void **state)
@@ -25,30 +25,30 @@ static void members_come_back(void **state)
     (void)state;
     struct buf out;
     buf_init(&out, 1 << 20);
-    struct image_zip_stream *z = image_zip_stream_new(NULL);
+    struct archive_zip_stream *z = archive_zip_stream_new(NULL);
     assert_non_null(z);
     assert_int_equal(whole(z, "a.png", "first", 5, &out, NULL), 0);
-    assert_int_equal(image_zip_stream_begin(z, "b.npy", 9, &out, NULL), 0);
-    assert_int_equal(image_zip_stream_piece(z, "one", 3, &out, NULL), 0);
-    assert_int_equal(image_zip_stream_piece(z, "two", 3, &out, NULL), 0);
-    assert_int_equal(image_zip_stream_piece(z, "four", 4, &out, NULL), -1); /* one too many */
-    assert_int_equal(image_zip_stream_piece(z, "six", 3, &out, NULL), 0);
+    assert_int_equal(archive_zip_stream_begin(z, "b.npy", 9, &out, NULL), 0);
+    assert_int_equal(archive_zip_stream_piece(z, "one", 3, &out, NULL), 0);
+    assert_int_equal(archive_zip_stream_piece(z, "two", 3, &out, NULL), 0);
+    assert_int_equal(archive_zip_stream_piece(z, "four", 4, &out, NULL), -1); /* one too many */
+    assert_int_equal(archive_zip_stream_piece(z, "six", 3, &out, NULL), 0);
     assert_int_equal(whole(z, "empty", "", 0, &out, NULL), 0);
-    assert_int_equal(image_zip_stream_finish(z, &out, NULL), 0);
-    image_zip_stream_free(z);
+    assert_int_equal(archive_zip_stream_finish(z, &out, NULL), 0);
+    archive_zip_stream_free(z);
     struct err e = {0};
-    struct image_zip *r = image_zip_open(out.data, out.length, "test", &e);
+    struct archive_zip *r = archive_zip_open(out.data, out.length, "test", &e);
     if (!r)
         fail_msg("%s: %s", e.at, e.text);
-    assert_int_equal(image_zip_count(r), 3);
+    assert_int_equal(archive_zip_count(r), 3);
     char text[16];
-    assert_int_equal(image_zip_read(r, 0, text, 5, &e), 0);
+    assert_int_equal(archive_zip_read(r, 0, text, 5, &e), 0);
     assert_memory_equal(text, "first", 5);
-    assert_string_equal(image_zip_name(r, 1), "b.npy");
-    assert_int_equal(image_zip_read(r, 1, text, 9, &e), 0);
+    assert_string_equal(archive_zip_name(r, 1), "b.npy");
+    assert_int_equal(archive_zip_read(r, 1, text, 9, &e), 0);
     assert_memory_equal(text, "onetwosix", 9);
-    assert_int_equal(image_zip_size(r, 2), 0);
-    image_zip_close(r);
+    assert_int_equal(archive_zip_size(r, 2), 0);
+    archive_zip_close(r);
     buf_free(&out);
 }
 
@@ -59,22 +59,22 @@ static void more_members_than_two_bytes_count(void **state)
     struct buf out;
     char name[24];
     buf_init(&out, (size_t)64 << 20);
-    struct image_zip_stream *z = image_zip_stream_new(NULL);
+    struct archive_zip_stream *z = archive_zip_stream_new(NULL);
     for (unsigned i = 0; i < MEMBERS; i++) {
         snprintf(name, sizeof name, "%u", i);
         assert_int_equal(whole(z, name, &i, sizeof i, &out, NULL), 0);
     }
-    assert_int_equal(image_zip_stream_finish(z, &out, NULL), 0);
-    image_zip_stream_free(z);
+    assert_int_equal(archive_zip_stream_finish(z, &out, NULL), 0);
+    archive_zip_stream_free(z);
     struct err e = {0};
-    struct image_zip *r = image_zip_open(out.data, out.length, "test", &e);
+    struct archive_zip *r = archive_zip_open(out.data, out.length, "test", &e);
     if (!r)
         fail_msg("%s: %s", e.at, e.text);
-    assert_int_equal(image_zip_count(r), MEMBERS);
+    assert_int_equal(archive_zip_count(r), MEMBERS);
     unsigned last;
-    assert_int_equal(image_zip_read(r, MEMBERS - 1, &last, sizeof last, &e), 0);
+    assert_int_equal(archive_zip_read(r, MEMBERS - 1, &last, sizeof last, &e), 0);
     assert_int_equal(last, MEMBERS - 1);
-    image_zip_close(r);
+    archive_zip_close(r);
     buf_free(&out);
 }
 
@@ -87,13 +87,13 @@ static void limits_are_kept(void **state)
     memset(name, 'x', sizeof name - 1);
     name[sizeof name - 1] = '\0';
     buf_init(&out, 1 << 20);
-    struct image_zip_stream *z = image_zip_stream_new(NULL);
+    struct archive_zip_stream *z = archive_zip_stream_new(NULL);
     assert_int_equal(whole(z, name, "", 0, &out, &e), -1);
     assert_int_equal(e.code, ERR_LIMIT);
-    assert_int_equal(image_zip_stream_begin(z, "big", (uint64_t)1 << 32, &out, &e), -1);
-    image_zip_stream_free(z);
-    assert_int_equal(image_tar_member(name, "", 0, &out, &e), -1);
-    assert_int_equal(image_tar_member("big", "", (size_t)1 << 33, &out, &e), -1);
+    assert_int_equal(archive_zip_stream_begin(z, "big", (uint64_t)1 << 32, &out, &e), -1);
+    archive_zip_stream_free(z);
+    assert_int_equal(archive_tar_member(name, "", 0, &out, &e), -1);
+    assert_int_equal(archive_tar_member("big", "", (size_t)1 << 33, &out, &e), -1);
     assert_int_equal(out.length, 0);
     buf_free(&out);
 }
@@ -103,7 +103,7 @@ static void tar_headers_are_as_posix_has_them(void **state)
     (void)state;
     struct buf out;
     buf_init(&out, 1 << 20);
-    assert_int_equal(image_tar_member("pfgm-1-2.png", "hello", 5, &out, NULL), 0);
+    assert_int_equal(archive_tar_member("pfgm-1-2.png", "hello", 5, &out, NULL), 0);
     assert_int_equal(out.length, 1024);
     assert_string_equal((char *)out.data, "pfgm-1-2.png");
     assert_string_equal((char *)out.data + 124, "00000000005");
@@ -113,7 +113,7 @@ static void tar_headers_are_as_posix_has_them(void **state)
         sum += i >= 148 && i < 156 ? ' ' : out.data[i];
     assert_int_equal(strtol((char *)out.data + 148, NULL, 8), sum);
     assert_memory_equal(out.data + 512, "hello", 5);
-    assert_int_equal(image_tar_finish(&out, NULL), 0);
+    assert_int_equal(archive_tar_finish(&out, NULL), 0);
     assert_int_equal(out.length, 2048);
     for (int i = 517; i < 2048; i++)
         assert_int_equal(out.data[i], 0);

@@ -8,8 +8,8 @@
 #include <cmocka.h>
 
 #include "image.h"
-#include "image_npy.h"
-#include "image_npy_read.h"
+#include "archive_npy.h"
+#include "archive_npy_read.h"
 #include "image_png_read.h"
 #include <math.h>
 #include <stdio.h>
@@ -19,13 +19,13 @@
 #define MOST 1000000
 
 /* Reads a copy of its very size, so that a sanitizer sees a read past the end. */
-static int read_exactly(const void *data, size_t length, struct image_npy *out, struct err *e)
+static int read_exactly(const void *data, size_t length, struct archive_npy *out, struct err *e)
 {
     unsigned char *copy = malloc(length ? length : 1);
     assert_non_null(copy);
     if (length)
         memcpy(copy, data, length);
-    int bad = image_npy_read(copy, length, MOST, "x.npy", out, e);
+    int bad = archive_npy_read(copy, length, MOST, "x.npy", out, e);
     free(copy);
     return bad;
 }
@@ -35,19 +35,20 @@ static void an_array_of_ours_comes_back(void **state)
     const uint64_t shape[3] = {2, 1, 3};
     const double values[6] = {0.0, -1.5, 1e300, INFINITY, NAN, 7.0};
     struct buf b;
-    struct image_npy a;
+    struct archive_npy a;
     (void)state;
     buf_init(&b, 1000);
-    assert_int_equal(image_npy_header(IMAGE_NPY_F64, 3, shape, &b, NULL), 0);
+    assert_int_equal(archive_npy_header(ARCHIVE_NPY_F64, 3, shape, &b, NULL), 0);
     assert_int_equal(buf_append(&b, values, sizeof values, NULL), 0);
-    assert_int_equal(image_npy_read(b.data, b.length, MOST, "x.npy", &a, NULL), 0);
+    assert_int_equal(archive_npy_read(b.data, b.length, MOST, "x.npy", &a, NULL), 0);
     assert_string_equal(a.type, "<f8");
     assert_int_equal(a.rank, 3);
     assert_int_equal(a.count, 6);
     assert_int_equal(a.shape[2], 3);
     assert_int_equal(a.width, 8);
     for (size_t i = 0; i < 6; i++)
-        assert_true(image_npy_real(&a, i) == values[i] || (i == 4 && isnan(image_npy_real(&a, i))));
+        assert_true(archive_npy_real(&a, i) == values[i] ||
+                    (i == 4 && isnan(archive_npy_real(&a, i))));
     for (size_t cut = 0; cut < b.length; cut++) {
         struct err e = {0};
         assert_int_equal(read_exactly(b.data, cut, &a, &e), -1);
@@ -85,7 +86,7 @@ static void a_header_that_lies_is_refused(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         unsigned char file[400] = "\x93NUMPY\x01";
         const size_t length = strlen(rows[i].header);
-        struct image_npy a;
+        struct archive_npy a;
         struct err e = {0};
         file[8] = (unsigned char)length;
         memcpy(file + 10, rows[i].header, length);
@@ -93,7 +94,7 @@ static void a_header_that_lies_is_refused(void **state)
             fail_msg("row %zu: %d %s", i, e.code, e.text);
         assert_string_equal(e.at, "x.npy");
     }
-    struct image_npy a;
+    struct archive_npy a;
     struct err e = {0};
     assert_int_equal(read_exactly("\x93NUMPY\x01\x00\xff\xff", 10, &a, &e), -1);
     assert_int_equal(read_exactly("\x93NUMPY\x02\x00\xff\xff\xff\xff", 12, &a, &e), -1);

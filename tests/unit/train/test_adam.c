@@ -96,7 +96,7 @@ static void export_values(enum ckpt_dtype dtype, float out[VALUES])
     const struct nn_param p = {.name = "w", .rank = 1, .shape = {VALUES}, .count = VALUES};
     struct train_config c;
     struct ckpt_description d;
-    const struct train_data data = {.channels = 1, .side = 8, .norm = 5};
+    const struct data_set data = {.channels = 1, .side = 8, .norm = 5};
     assert_int_equal(train_config_read(NULL, 0, "test", &c, &e), 0);
     assert_int_equal(train_config_settle(&c, &data, "test", &e), 0);
     assert_int_equal(train_config_describe(&c, NULL, 0, 3, "x", &d, &e), 0);

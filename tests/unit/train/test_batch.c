@@ -158,14 +158,14 @@ static void train_targets_follow_labels(void **state)
         memset(pixels[i], i % 2 ? 255 : 0, 16);
         label[i] = i % 2;
     }
-    const struct train_data data = {.channels = 1,
-                                    .side = 4,
-                                    .count = 40,
-                                    .pixels = pixels[0],
-                                    .label = label,
-                                    .names = names,
-                                    .classes = 2,
-                                    .norm = 4};
+    const struct data_set data = {.channels = 1,
+                                  .side = 4,
+                                  .count = 40,
+                                  .pixels = pixels[0],
+                                  .label = label,
+                                  .names = names,
+                                  .classes = 2,
+                                  .norm = 4};
     assert_int_equal(train_config_read(text, strlen(text), "test", &c, &e), 0);
     assert_int_equal(train_config_settle(&c, &data, "test", &e), 0);
     struct pool *pool = pool_new(2, &e);

@@ -1,7 +1,7 @@
 /* The reference code's own numbers: targets, loss and every gradient of a network that it trained,
  * at the raw weights. */
 #include "ckpt_description.h"
-#include "ckpt_torch.h"
+#include "import_torch.h"
 #include "nn_grad.h"
 #include "train_field.h"
 #include <math.h>
@@ -141,17 +141,17 @@ static double on_loss(void *context, int image, const float *v_x, float v_t, flo
 static void read_raw_weights(struct net *net)
 {
     struct err e = {0};
-    struct ckpt_torch *t = ckpt_torch_open(GOLDEN_DIR "/pfgm_digits8.pth", &e);
+    struct import_torch *t = import_torch_open(GOLDEN_DIR "/pfgm_digits8.pth", &e);
     size_t at = 0;
     if (!t)
         fail_msg("%s: %s", e.at, e.text);
     for (size_t i = 0; i < net->param_count; at += net->params[i++].count) {
-        int64_t index = ckpt_torch_find(t, net->params[i].name);
+        int64_t index = import_torch_find(t, net->params[i].name);
         if (index < 0)
             fail_msg("no tensor %s", net->params[i].name);
-        assert_int_equal(ckpt_torch_read(t, (size_t)index, net->weights + at, &e), 0);
+        assert_int_equal(import_torch_read(t, (size_t)index, net->weights + at, &e), 0);
     }
-    ckpt_torch_close(t);
+    import_torch_close(t);
 }
 
 static void run_net(struct net *net)

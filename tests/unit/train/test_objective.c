@@ -19,7 +19,7 @@
 static float plane[ROWS][2];
 static float plane_offset[2];
 
-static struct train_data plane_data(void)
+static struct data_set plane_data(void)
 {
     for (int i = 0; i < ROWS; i++) {
         plane[i][0] = 300 + (float)(i % 7) * 0.3f;
@@ -27,16 +27,16 @@ static struct train_data plane_data(void)
         plane_offset[0] += plane[i][0] / ROWS;
         plane_offset[1] += plane[i][1] / ROWS;
     }
-    return (struct train_data){.channels = 2,
-                               .side = 1,
-                               .count = ROWS,
-                               .values = plane[0],
-                               .offset = plane_offset,
-                               .scale = 0.6f,
-                               .norm = 0.8};
+    return (struct data_set){.channels = 2,
+                             .side = 1,
+                             .count = ROWS,
+                             .values = plane[0],
+                             .offset = plane_offset,
+                             .scale = 0.6f,
+                             .norm = 0.8};
 }
 
-static int settle(const char *text, const struct train_data *data, struct train_config *c,
+static int settle(const char *text, const struct data_set *data, struct train_config *c,
                   struct err *e)
 {
     if (train_config_read(text, strlen(text), "test", c, e))
@@ -51,7 +51,7 @@ static void train_vectors_are_settled_by_their_size(void **state)
 {
     (void)state;
     plane_offset[0] = plane_offset[1] = 0;
-    const struct train_data data = plane_data();
+    const struct data_set data = plane_data();
     struct train_config c;
     struct err e = {0};
     assert_int_equal(settle("{}", &data, &c, &e), 0);
@@ -66,11 +66,11 @@ static void train_vectors_are_settled_by_their_size(void **state)
 static void train_what_does_not_fit_is_refused(void **state)
 {
     (void)state;
-    const struct train_data vectors = plane_data();
-    const struct train_data pictures = {.channels = 1, .side = 28, .norm = 20};
+    const struct data_set vectors = plane_data();
+    const struct data_set pictures = {.channels = 1, .side = 28, .norm = 20};
     const struct {
         const char *text, *word;
-        const struct train_data *data;
+        const struct data_set *data;
     } cases[] = {
         {"{\"objective\": \"direct\"}", "at most 64 dimensions", &pictures},
         {"{\"objective\": \"direct\", \"gamma\": 5}", "no normalisation", &vectors},
@@ -115,7 +115,7 @@ static void train_rate_rises_and_falls(void **state)
 static void train_changes_on_the_way(void **state)
 {
     (void)state;
-    const struct train_data data = plane_data();
+    const struct data_set data = plane_data();
     static const char right[] = "{\"steps\": 9, \"decay\": \"linear\", \"ema\": 0.5}";
     static const char wrong[] = "{\"batch\": 9}";
     static const char report[] = "{\"log_every\": 9}";
@@ -151,7 +151,7 @@ static void train_direct_means_the_field(void **state)
 {
     (void)state;
     plane_offset[0] = plane_offset[1] = 0;
-    const struct train_data data = plane_data();
+    const struct data_set data = plane_data();
     uint32_t index[ROWS];
     struct err e = {0};
     struct train_field *f = train_field_new(NN_KERNEL_AUTO, 2, ROWS, &e);

@@ -1,0 +1,57 @@
+/* The ustar header of POSIX.1-1988: fields of fixed width in octal digits, and a checksum over the
+ * header with its own field as blanks. */
+#include "archive_tar.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define BLOCK 512
+#define LENGTH_MAX ((size_t)1 << 33) /* eleven octal digits */
+
+struct header {
+    char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100];
+    char magic[6], version[2], owner[32], group[32], major[8], minor[8], prefix[155], unused[12];
+};
+_Static_assert(sizeof(struct header) == BLOCK, "a header is one block");
+
+int archive_tar_member(const char *name, const void *data, size_t length, struct buf *out,
+                       struct err *e)
+{
+    static const char zeros[BLOCK];
+    struct header h;
+    const size_t name_length = strlen(name), before = out->length;
+    if (name_length > ARCHIVE_TAR_NAME_MAX || length >= LENGTH_MAX)
+        return err_fail(e, ERR_LIMIT, name, "does not fit into a tar archive");
+    memset(&h, 0, sizeof h);
+    memcpy(h.name, name, name_length);
+    memcpy(h.mode, "0000644", 8);
+    memcpy(h.uid, "0000000", 8);
+    memcpy(h.gid, "0000000", 8);
+    char size[24];
+    snprintf(size, sizeof size, "%011zo", length);
+    memcpy(h.size, size, sizeof h.size);
+    memcpy(h.mtime, "00000000000", 12);
+    memset(h.checksum, ' ', sizeof h.checksum);
+    h.type = '0';
+    memcpy(h.magic, "ustar", 6);
+    memcpy(h.version, "00", 2);
+    unsigned sum = 0;
+    const unsigned char *bytes = (const unsigned char *)&h;
+    for (size_t i = 0; i < sizeof h; i++)
+        sum += bytes[i];
+    snprintf(size, sizeof size, "%06o", sum);
+    memcpy(h.checksum, size, 7); /* six digits and NUL; the blank stays */
+    const size_t padding = (BLOCK - length % BLOCK) % BLOCK;
+    if (buf_append(out, &h, sizeof h, e) != 0 || buf_append(out, data, length, e) != 0 ||
+        buf_append(out, zeros, padding, e) != 0) {
+        out->length = before;
+        return -1;
+    }
+    return 0;
+}
+
+int archive_tar_finish(struct buf *out, struct err *e)
+{
+    static const char zeros[2 * BLOCK];
+    return buf_append(out, zeros, sizeof zeros, e);
+}

@@ -1,0 +1,186 @@
+/* The names in a folder of PNGs, or in a ZIP archive of one.
+ *
+ * Rules. Names that begin with a dot are passed over. Other names that do not end in .png (in any
+ * case) are passed over with a count, for folders hold lists and licences. Folders within folders
+ * within the folder are named and skipped. A dataset.json beside them tells the classes, as the
+ * tools of EDM and StyleGAN write it (data_pictures.h). */
+#include "base_file.h"
+#include "data_pictures.h"
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define LABELS "dataset.json"
+#define LABELS_BYTES_MAX ((size_t)256 << 20)
+
+/* ---- a folder ---- */
+
+static int compare_names(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int not_hidden(const struct dirent *d)
+{
+    return d->d_name[0] != '.';
+}
+
+/* `within`: the folder's name below the set's with a '/' behind it, or "". */
+static int list_folder(struct data_listing *l, const char *within, struct err *e);
+
+static int list_entry(struct data_listing *l, const char *name, bool top, struct err *e)
+{
+    const char *slash = strrchr(name, '/'), *own = slash ? slash + 1 : name;
+    struct stat st;
+    struct err why = {0};
+    char *path = data_listing_path(l, name, e);
+    int result = 0;
+    if (!path)
+        return -1;
+    if (stat(path, &st) != 0) {
+        err_fail(&why, ERR_INPUT, path, "%s", strerror(errno));
+        result = data_draft_skip(l->set, &why, e);
+    } else if (S_ISDIR(st.st_mode) && top && !data_picture_named(own)) {
+        result = list_folder(l, name, e);
+    } else if (S_ISDIR(st.st_mode)) {
+        err_fail(&why, ERR_INPUT, path, "is a folder");
+        result = data_draft_skip(l->set, &why, e);
+    } else if (data_picture_named(own)) {
+        result = data_listing_add(l, name, 0, e);
+    } else if (!top || strcmp(own, LABELS) != 0) {
+        l->others++;
+    }
+    free(path);
+    return result;
+}
+
+static int list_folder(struct data_listing *l, const char *within, struct err *e)
+{
+    struct dirent **entries;
+    char *folder = data_listing_path(l, within, e), *name = NULL;
+    int count = folder ? scandir(folder, &entries, not_hidden, compare_names) : -1, result = 0;
+    if (count < 0) {
+        result = folder ? err_fail_errno(e, errno, folder, "list") : -1;
+        free(folder);
+        return result;
+    }
+    for (int i = 0; i < count; i++) {
+        if (result == 0 &&
+            asprintf(&name, "%s%s%s", within, *within ? "/" : "", entries[i]->d_name) < 0) {
+            name = NULL;
+            result = err_fail_memory(e, 256);
+        }
+        if (result == 0)
+            result = list_entry(l, name, !*within, e);
+        free(name);
+        name = NULL;
+        free(entries[i]);
+    }
+    free(entries);
+    free(folder);
+    return result;
+}
+
+static int label_folder(struct data_listing *l, bool *told, struct err *e)
+{
+    struct stat st;
+    struct buf text;
+    char *path = data_listing_path(l, LABELS, e);
+    int result = path ? 0 : -1;
+    buf_init(&text, LABELS_BYTES_MAX);
+    if (path && stat(path, &st) == 0) {
+        result = file_read(path, &text, e);
+        if (result == 0)
+            result = data_listing_label(l, text.data, text.length, told, e);
+    }
+    buf_free(&text);
+    free(path);
+    return result;
+}
+
+int data_folder_read(const struct data_options *o, struct data_draft *set, struct err *e)
+{
+    struct data_listing l = {.options = o, .set = set};
+    bool told = false;
+    int result = list_folder(&l, "", e);
+    if (result == 0)
+        result = label_folder(&l, &told, e);
+    if (result == 0)
+        result = data_listing_read(&l, told, e);
+    data_listing_clear(&l);
+    return result;
+}
+
+/* ---- an archive ---- */
+
+/* Whether a part of the name begins with a dot. */
+static bool is_hidden(const char *name)
+{
+    return name[0] == '.' || strstr(name, "/.") != NULL;
+}
+
+bool data_archive_is(const struct archive_zip *z)
+{
+    for (size_t i = 0; i < archive_zip_count(z); i++) {
+        const char *name = archive_zip_name(z, i);
+        if (!is_hidden(name) && data_picture_named(name))
+            return true;
+    }
+    return false;
+}
+
+static int list_member(struct data_listing *l, size_t member, struct err *e)
+{
+    const char *name = archive_zip_name(l->zip, member), *slash = strchr(name, '/');
+    struct err why = {0};
+    if (is_hidden(name) || strcmp(name, LABELS) == 0 || name[strlen(name) - 1] == '/')
+        return 0;
+    if (!data_picture_named(name)) {
+        l->others++;
+        return 0;
+    }
+    if (!slash || (slash > name && !strchr(slash + 1, '/')))
+        return data_listing_add(l, name, member, e);
+    char *path = data_listing_path(l, name, e);
+    if (!path)
+        return -1;
+    err_fail(&why, ERR_INPUT, path, "is in a folder within a folder");
+    free(path);
+    return data_draft_skip(l->set, &why, e);
+}
+
+static int label_archive(struct data_listing *l, bool *told, struct err *e)
+{
+    int64_t at = archive_zip_find(l->zip, LABELS);
+    if (at < 0)
+        return 0;
+    uint64_t size = archive_zip_size(l->zip, (size_t)at);
+    if (size > LABELS_BYTES_MAX)
+        return err_fail(e, ERR_LIMIT, LABELS, "has %llu bytes", (unsigned long long)size);
+    unsigned char *data = malloc((size_t)size + 1);
+    if (!data)
+        return err_fail_memory(e, (size_t)size);
+    int result = archive_zip_read(l->zip, (size_t)at, data, (size_t)size, e);
+    if (result == 0)
+        result = data_listing_label(l, data, (size_t)size, told, e);
+    free(data);
+    return result;
+}
+
+int data_archive_read(const struct data_options *o, struct archive_zip *z, struct data_draft *set,
+                      struct err *e)
+{
+    struct data_listing l = {.options = o, .set = set, .zip = z};
+    bool told = false;
+    int result = 0;
+    for (size_t i = 0; i < archive_zip_count(z) && result == 0; i++)
+        result = list_member(&l, i, e);
+    if (result == 0)
+        result = label_archive(&l, &told, e);
+    if (result == 0)
+        result = data_listing_read(&l, told, e);
+    data_listing_clear(&l);
+    return result;
+}

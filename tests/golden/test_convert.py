@@ -473,7 +473,7 @@ class Options(Case):
         with open(bad, "rb") as f:
             self.assertEqual(f.read(), before)
         missing = self.convert(self.path("none.pth"))
-        self.assertEqual((missing.returncode, missing.stdout), (1, ""))
+        self.assertEqual((missing.returncode, missing.stdout), (2, ""))
         self.assertIn("none.pth", missing.stderr)
 
 

@@ -266,7 +266,7 @@ class Exact(test_sample.Case):
             with self.subTest(part):
                 self.refused(2, "bad.npy: " + part, "convert", "--exact", points, "-o", out, "--source-weights",
                              array("bad.npy", weights, dtype))
-        self.refused(1, "/missing.npy", "convert", "--exact", points, "-o", out, "--source-weights", "/missing.npy")
+        self.refused(2, "/missing.npy", "convert", "--exact", points, "-o", out, "--source-weights", "/missing.npy")
         self.refused(2, "--source-weights", "convert", "in.pth", "-o", out, "--preset", "cifar10-ddpmpp",
                      "--source-weights", points)
         self.assertFalse(os.path.exists(out))

@@ -201,8 +201,9 @@ static int choose_class(const struct http_work *work, const struct model *m,
     return bad ? -1 : 0;
 }
 
-/* Everything between the request's bytes and the engine's order. Once out->model is set it is
- * held for the caller, who releases it. */
+/* Everything between the request's bytes and the engine's order. The model is looked up once, and
+ * every size is of that one, as another may have taken its name meanwhile. Once out->model is set
+ * it is held for the caller, who releases it. */
 static int read_order(struct http_app *app, struct http_request *q, struct http_work *work,
                       struct engine_order *out, struct http_problem *p)
 {
@@ -210,11 +211,14 @@ static int read_order(struct http_app *app, struct http_request *q, struct http_
     json_t *fields = read_fields(app, q, work, p);
     if (!fields)
         return -1;
+    if (!out->model) { /* else the fields were judged by it, and it must be that one */
+        const char *name = json_string_value(json_object_get(fields, "model"));
+        out->model = engine_model_find(app->engine, name && *name ? name : NULL);
+    }
     int bad = http_order_parse(fields, app->options->n_max, order, p);
     json_decref(fields);
     if (bad)
         return -1;
-    out->model = engine_model_find(app->engine, order->model[0] ? order->model : NULL);
     if (!out->model) {
         http_problem_point(p, "/model", "there is no model \"%s\"; GET /v1/models lists them",
                            order->model);

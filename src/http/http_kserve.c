@@ -204,13 +204,13 @@ json_t *http_kserve_fields(struct http_app *app, struct http_request *q, struct 
     struct http_kserve *k = &work->kserve;
     struct http_tensors tensors = {0};
     size_t head = 0;
-    struct engine_model *em = engine_model_find(app->engine, q->names[0]);
     json_t *body = NULL, *fields = NULL;
-    if (!em) {
+    work->asked.model = engine_model_find(app->engine, q->names[0]);
+    if (!work->asked.model) {
         http_problem_no_model(p, q->names[0]);
         return NULL;
     }
-    const struct model *m = engine_model_get(em);
+    const struct model *m = engine_model_get(work->asked.model);
     body = read_head(q, &head, p);
     if (body && check_members(body, k, p) == 0 && read_outputs(body, m, k, p) == 0 &&
         http_tensors_read(json_object_get(body, "inputs"), q->body.data + head,
@@ -223,7 +223,6 @@ json_t *http_kserve_fields(struct http_app *app, struct http_request *q, struct 
     if (!fields)
         http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory"); /* if nothing else was wrong */
     json_decref(body);
-    engine_model_release(em);
     buf_free(&q->body);
     return fields;
 }

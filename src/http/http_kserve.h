@@ -11,8 +11,9 @@
 
 #include "http_app.h"
 
-/* Our fields out of the request's body, a new reference; NULL with a problem. The tensors go to
- * work->kserve, whose values http_kserve_clear frees. */
+/* Our fields out of the request's body, a new reference; NULL with a problem. Holds the model that
+ * the tensors were measured with in work->asked.model. They go to work->kserve, whose values
+ * http_kserve_clear frees. */
 json_t *http_kserve_fields(struct http_app *app, struct http_request *q, struct http_work *work,
                            struct http_problem *p);
 /* What the tensors say, into an order that has everything else; it borrows from `work`. */

@@ -149,16 +149,15 @@ json_t *http_openai_fields(struct http_app *app, const json_t *body, struct http
                            struct http_problem *p)
 {
     const char *name = json_string_value(json_object_get(body, "model"));
-    struct engine_model *em = NULL;
     json_t *fields = json_object();
     int bad = -1;
 
     if (!json_is_object(body)) {
         http_problem_point(p, "", "must be an object");
-    } else if (!(em = engine_model_find(app->engine, name && *name ? name : NULL))) {
+    } else if (!(work->asked.model = engine_model_find(app->engine, name && *name ? name : NULL))) {
         http_problem_no_model(p, name ? name : "");
     } else {
-        const struct model *m = engine_model_get(em);
+        const struct model *m = engine_model_get(work->asked.model);
         int url = read_word(body, "response_format", "b64_json", "url", p);
         bad = copy_fields(body, &fields, p) | check_size(body, m, p) |
               read_word(body, "output_format", "png", NULL, p) |
@@ -166,7 +165,6 @@ json_t *http_openai_fields(struct http_app *app, const json_t *body, struct http
         bad = bad || url < 0;
         work->openai.url = url > 0;
     }
-    engine_model_release(em);
     if (!fields)
         http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
     if (!bad)

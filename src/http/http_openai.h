@@ -13,7 +13,7 @@
 #define HTTP_OPENAI_N_MAX 10
 
 /* Our fields out of the body (borrowed), a new reference; NULL: a 422, or 404 for a model that is
- * not there. Fills work->openai. */
+ * not there. Fills work->openai, and holds the model in work->asked.model. */
 json_t *http_openai_fields(struct http_app *app, const json_t *body, struct http_work *work,
                            struct http_problem *p);
 /* The answer to a request that ended well; a new reference or NULL. */

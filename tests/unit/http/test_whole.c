@@ -168,6 +168,7 @@ static void run_openai_fields(struct http_reply *r)
     until_failure = kept;
     http_problem_init(&p);
     send_fields(r, http_openai_fields(&app, body, &own, &p), &p);
+    engine_model_release(own.asked.model);
     json_decref(body);
 }
 

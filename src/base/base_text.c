@@ -2,7 +2,9 @@
  * texts in pictures. */
 #include "base_text.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 size_t text_sequence(const char *text)
@@ -98,4 +100,41 @@ void text_make_printable(char *text)
         else if (text_is_control(text, step))
             memset(text, '?', step);
     }
+}
+
+bool text_digits(const char *word, uint64_t *out)
+{
+    uint64_t value = 0;
+    if (*word == '\0')
+        return false;
+    for (; *word; word++)
+        if (*word < '0' || *word > '9' || __builtin_mul_overflow(value, (uint64_t)10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(*word - '0'), &value))
+            return false;
+    *out = value;
+    return true;
+}
+
+bool text_integer(const char *word, int64_t *out)
+{
+    const bool negative = word[0] == '-';
+    uint64_t size;
+    if (!text_digits(word + negative, &size) || size > INT64_MAX)
+        return false;
+    *out = negative ? -(int64_t)size : (int64_t)size;
+    return true;
+}
+
+bool text_real(const char *word, double *out)
+{
+    const bool digits_first = (word[0] >= '0' && word[0] <= '9') || word[0] == '.';
+    char *end = NULL;
+    double value = 0;
+    /* The set of characters keeps out "0x1p3", "inf", "nan" and leading space. */
+    if (digits_first && strspn(word, "0123456789.eE+-") == strlen(word))
+        value = strtod(word, &end);
+    if (!end || *end != '\0' || !isfinite(value))
+        return false;
+    *out = value;
+    return true;
 }

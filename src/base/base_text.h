@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Bytes of the UTF-8 sequence that starts at `s` (RFC 3629: no surrogates, nothing overlong), 0 if
  * it is none. `s` ends with a NUL, which counts as a sequence of one. */
@@ -25,5 +26,11 @@ size_t text_copy(char *out, size_t size, const char *text);
 size_t text_escape(char *out, size_t size, const char *text, bool quoted);
 /* Overwrites each byte that text_escape would escape without `quoted` by '?'. */
 void text_make_printable(char *text);
+
+/* The whole word as a number, in every locale alike; false, and *out as it was, for anything else:
+ * no space, no other base, no overflow, nothing that is not finite. */
+bool text_digits(const char *word, uint64_t *out); /* digits alone, up to UINT64_MAX */
+bool text_integer(const char *word, int64_t *out); /* digits, "-" before them or not */
+bool text_real(const char *word, double *out);     /* a number without a sign, such as 1e-4 */
 
 #endif

@@ -91,7 +91,7 @@ static int measure_nfe(const struct model *model, int workers, double *nfe, stru
     if (!s)
         return err_fail_memory(e, sizeof *s);
     *s = (struct solving){.model = model, .workers = workers < SEEDS ? workers : SEEDS};
-    const struct model_choice rk45 = {.method_given = true, .method = ODE_RK45};
+    const struct model_choice rk45 = {.given = MODEL_GIVEN(METHOD), .value.ode.method = ODE_RK45};
     if (model_solver_choose(model, &rk45, &s->solver, e) != 0) {
         free(s);
         return -1;

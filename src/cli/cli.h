@@ -49,6 +49,17 @@ struct cli_options {
  * the exit code: help was asked for and printed, or a usage error was told. */
 int cli_take_options(const struct cli_options *options, int argc, char **argv, void *context);
 
+/* The options of a subcommand whose solver can be chosen: one for each row of model_choice.h. */
+struct cli_solver_options {
+    const char *title; /* of these options in the help, which ends with them */
+    const char *steps; /* the option of the steps, where "--steps" means something else; or NULL */
+    bool adaptive;     /* the method is rk45 in any case, and so is what can be chosen */
+};
+/* cli_take_options with these options too, whose values go to `choice`. */
+int cli_take_options_solver(const struct cli_options *options,
+                            const struct cli_solver_options *solver, struct model_choice *choice,
+                            int argc, char **argv, void *context);
+
 /* Numbers from the command line. Each takes the whole word or fails with ERR_INPUT, `at` being the
  * option's name: no space, no other base, no sign where none can be right, no overflow. Digits mean
  * the same in every locale. */
@@ -65,14 +76,10 @@ json_t *cli_json_u64(uint64_t value);
 int cli_model_options(const char *kernel, const char *precision, struct model_options *out,
                       struct err *e);
 
-/* The options of a solver, by their names: --solver, --steps, --schedule, --rtol, --atol,
- * --max-nfe.
- */
-int cli_take_solver(struct model_choice *choice, const char *option, const char *word,
-                    struct err *e);
-/* model_solver_choose, with errors that name the option of the command line. */
-int cli_solver_choose(const struct model *m, const struct model_choice *choice,
-                      struct model_solver *out, struct err *e);
+/* model_solver_choose, or with a `forward` model_solver_choose_forward, with errors that name the
+ * option of the command line. */
+int cli_solver_choose(const struct model *m, const struct model_solver *forward,
+                      const struct model_choice *choice, struct model_solver *out, struct err *e);
 
 /* Opens a model with those words. NULL on failure. */
 struct model *cli_model_load(const char *path, const char *kernel, const char *precision,

@@ -25,8 +25,6 @@ static const char help[] =
     "  -i, --input I     NAME.png; a folder of .png, in the order of their names; NAME.npy, uint8\n"
     "                    [n,H,W,C] or floats [n,C,H,W] in data scale; NAME.safetensors with the\n"
     "                    tensor x or likelihood.x in data scale; of vectors floats [n,d]\n"
-    "  --rtol R --atol A tolerances of rk45 over ln t (1e-5)\n"
-    "  --max-nfe N       evaluations an image after which it fails\n"
     "  --class C         a class of the model, by name or number; none: of all data (default)\n"
     "  --kernel K        auto (default), c, avx2, avx512, amx\n"
     "  --precision P     auto (default: bf16x3 with AMX, else f32), f32, bf16x3, bf16\n"
@@ -144,12 +142,12 @@ static int tell_json(const struct engine_request *request, const struct cli_flow
                                     json_pack("{s:I, s:f}", "nfe", (json_int_t)image->counts.nfe,
                                               "norm", norm_of(image, model_dimension(m))));
     }
-    json_t *all =
-        bad ? NULL
-            : json_pack("{s:o, s:O, s:{s:s, s:s}, s:s, s:o, s:f, s:s}", "n", cli_json_u64(order->n),
-                        "images", images, "model", "path", o->model, "sha256", model_sha256(m),
-                        "kernel", model_kernel_id(m), "solver", engine_solver_json(&order->solver),
-                        "seconds", seconds, "output", o->output.path);
+    json_t *all = bad ? NULL
+                      : json_pack("{s:o, s:O, s:{s:s, s:s}, s:s, s:o, s:f, s:s}", "n",
+                                  cli_json_u64(order->n), "images", images, "model", "path",
+                                  o->model, "sha256", model_sha256(m), "kernel", model_kernel_id(m),
+                                  "solver", model_solver_json(&order->solver, true), "seconds",
+                                  seconds, "output", o->output.path);
     json_decref(images);
     int result = all ? cli_json_print(all, e)
                      : json_fail(e, ERR_IO, "--json",
@@ -169,10 +167,11 @@ static int encode_points(struct cli_run *run, const struct cli_flow_options *o,
         .n = images->n,
         .task = ENGINE_TASK_ENCODE,
         .points = images->values,
-        .solver = cli_flow_forward(model_solver_forward_default(m), o),
     };
+    const struct model_solver up = model_solver_forward_default(m);
 
-    if (cli_run_class(m, o->class, &order.class, e) < 0)
+    if (cli_run_class(m, o->class, &order.class, e) < 0 ||
+        cli_solver_choose(m, &up, &o->solver, &order.solver, e) < 0)
         return -1;
     struct engine_request *request = cli_run_order(run, &order, e);
     int result = request ? write_latents(request, o->output.path, e) : -1;
@@ -216,7 +215,10 @@ static const char *missing(const struct cli_flow_options *o)
 int cli_encode(int argc, char **argv)
 {
     static const struct cli_flow_command command = {
-        {"encode", help, ":i:o:h", long_options, NULL}, missing, encode};
+        {"encode", help, ":i:o:h", long_options, NULL},
+        missing,
+        encode,
+        {.title = "The solver of the path up, rk45 over ln t with tolerances 1e-5 unless chosen:"}};
 
     return cli_flow_main(&command, argc, argv);
 }

@@ -36,8 +36,6 @@ static const char help[] =
     "  --resize N          likewise, then\n"
     "  -n N                samples (default 500, and at most half of the pictures)\n"
     "  --seed S            of the samples (default 1)\n"
-    "  --solver M          the model's own (default), or another of pfgm sample's\n"
-    "  --steps N           of a solver with fixed steps\n"
     "  --loss-points N     perturbed pictures for the loss (default 1024; 0: none)\n"
     "  --kernel K          auto (default), c, avx2, avx512, amx\n"
     "  --json              numbers as JSON on standard output\n";
@@ -105,10 +103,6 @@ static int take_option(void *context, int option, const char *word, struct err *
         return cli_parse_int("--resize", word, 1, DATA_SIDE_MAX, &o->resize, e);
     case OPTION_SEED:
         return cli_parse_u64("--seed", word, &o->seed, e);
-    case OPTION_SOLVER:
-        return cli_take_solver(&o->solver, "--solver", word, e);
-    case OPTION_STEPS:
-        return cli_take_solver(&o->solver, "--steps", word, e);
     case OPTION_POINTS:
         return cli_parse_int("--loss-points", word, 0, 1000000, &o->points, e);
     case OPTION_KERNEL:
@@ -131,15 +125,14 @@ static int parse_options(int argc, char **argv, struct eval_options *o)
         {"center-crop", required_argument, NULL, OPTION_CROP},
         {"resize", required_argument, NULL, OPTION_RESIZE},
         {"seed", required_argument, NULL, OPTION_SEED},
-        {"solver", required_argument, NULL, OPTION_SOLVER},
-        {"steps", required_argument, NULL, OPTION_STEPS},
         {"loss-points", required_argument, NULL, OPTION_POINTS},
         {"kernel", required_argument, NULL, OPTION_KERNEL},
         {"json", no_argument, NULL, OPTION_JSON},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0}};
     static const struct cli_options options = {"eval", help, ":d:o:n:h", long_options, take_option};
-    int code = cli_take_options(&options, argc, argv, o);
+    static const struct cli_solver_options solver = {.title = "The solver of the samples:"};
+    int code = cli_take_options_solver(&options, &solver, &o->solver, argc, argv, o);
     if (code >= 0)
         return code;
     if (optind + 1 != argc || !o->data)
@@ -246,8 +239,9 @@ static int draw_samples(struct eval *v, struct err *e)
         order.class.rule = ENGINE_CLASS_LISTED;
         order.labels = labels;
     }
-    int submitted = cli_solver_choose(engine_model_get(v->em), &v->o->solver, &order.solver, e) ||
-                    engine_submit(v->engine, &order, &v->request, e);
+    int submitted =
+        cli_solver_choose(engine_model_get(v->em), NULL, &v->o->solver, &order.solver, e) ||
+        engine_submit(v->engine, &order, &v->request, e);
     free(labels);
     if (submitted != 0)
         return -1;

@@ -78,18 +78,6 @@ static int take_input(struct cli_flow_options *o, int c, const char *word, struc
     }
 }
 
-static int take_solver(struct cli_flow_options *o, int c, const char *word, struct err *e)
-{
-    static const char *const names[] = {[CLI_FLOW_SOLVER - CLI_FLOW_SOLVER] = "--solver",
-                                        [CLI_FLOW_STEPS - CLI_FLOW_SOLVER] = "--steps",
-                                        [CLI_FLOW_SCHEDULE - CLI_FLOW_SOLVER] = "--schedule",
-                                        [CLI_FLOW_RTOL - CLI_FLOW_SOLVER] = "--rtol",
-                                        [CLI_FLOW_ATOL - CLI_FLOW_SOLVER] = "--atol",
-                                        [CLI_FLOW_MAX_NFE - CLI_FLOW_SOLVER] = "--max-nfe"};
-
-    return cli_take_solver(&o->solver, names[c - CLI_FLOW_SOLVER], word, e);
-}
-
 static int take(void *context, int c, const char *word, struct err *e)
 {
     struct cli_flow_options *o = context;
@@ -119,8 +107,7 @@ static int take(void *context, int c, const char *word, struct err *e)
         o->json = true;
         return 0;
     default:
-        return c >= CLI_FLOW_SOLVER && c <= CLI_FLOW_MAX_NFE ? take_solver(o, c, word, e)
-                                                             : take_input(o, c, word, e);
+        return take_input(o, c, word, e);
     }
 }
 
@@ -131,7 +118,7 @@ int cli_flow_main(const struct cli_flow_command *command, int argc, char **argv)
     struct err e = {0};
 
     options.take = take;
-    int code = cli_take_options(&options, argc, argv, &o);
+    int code = cli_take_options_solver(&options, &command->solver, &o.solver, argc, argv, &o);
     if (code >= 0)
         return code;
     if (argc - optind != 1)
@@ -148,17 +135,6 @@ void cli_flow_close(struct cli_run *run, struct cli_points *points, struct model
     cli_run_close(run);
     cli_points_free(points);
     model_free(m);
-}
-
-struct model_solver cli_flow_forward(struct model_solver base, const struct cli_flow_options *o)
-{
-    if (o->solver.rtol_given)
-        base.ode.rtol = o->solver.rtol;
-    if (o->solver.atol_given)
-        base.ode.atol = o->solver.atol;
-    if (o->solver.max_nfe_given)
-        base.ode.max_nfe = o->solver.max_nfe;
-    return base;
 }
 
 int cli_flow_prepare(const struct cli_flow_options *o, const struct model *m,
@@ -184,7 +160,7 @@ int cli_flow_decode(struct cli_run *run, const struct cli_flow_options *o,
         .grid = cli_output_grid(&o->output, latents->n)};
 
     if (cli_run_class(m, o->class, &order.class, e) < 0 ||
-        cli_solver_choose(m, &o->solver, &order.solver, e) < 0)
+        cli_solver_choose(m, NULL, &o->solver, &order.solver, e) < 0)
         return -1;
     if (o->class)
         order.labels = NULL;
@@ -211,8 +187,6 @@ static const char help[] =
     "  --latents FILE    float32 or float64 [n,C,H,W], of vectors [n,d] too, in a .npy, or as the\n"
     "                    tensor x or prior.x (of PFGM++ heun18.latent) of a safetensors file,\n"
     "                    with their classes as class_onehot [n,classes] if it has one\n"
-    "  --solver METHOD --steps N --schedule GRID --rtol R --atol A --max-nfe N\n"
-    "                    as those of pfgm sample (the model's own)\n"
     "  --class C         a class of the model, by name or number; none: of all data (default,\n"
     "                    unless the file has classes)\n"
     "  --kernel K        auto (default), c, avx2, avx512, amx\n"
@@ -225,7 +199,6 @@ static const char help[] =
     "  -o, --output OUT  as that of pfgm sample: .png, DIR/, .npy, .npz, .safetensors\n";
 
 static const struct option long_options[] = {{"latents", required_argument, NULL, CLI_FLOW_LATENTS},
-                                             {"steps", required_argument, NULL, CLI_FLOW_STEPS},
                                              CLI_FLOW_IMAGE_OPTIONS,
                                              CLI_FLOW_OPTIONS,
                                              {NULL, 0, NULL, 0}};
@@ -256,8 +229,10 @@ static const char *decode_missing(const struct cli_flow_options *o)
 
 int cli_decode(int argc, char **argv)
 {
-    static const struct cli_flow_command command = {
-        {"decode", help, ":o:h", long_options, NULL}, decode_missing, decode};
+    static const struct cli_flow_command command = {{"decode", help, ":o:h", long_options, NULL},
+                                                    decode_missing,
+                                                    decode,
+                                                    {.title = "The solver:"}};
 
     return cli_flow_main(&command, argc, argv);
 }

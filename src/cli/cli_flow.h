@@ -20,12 +20,6 @@ enum { /* what getopt_long returns for options without a letter */
        CLI_FLOW_CONSTANT,
        CLI_FLOW_TIME,
        CLI_FLOW_EPSILON,
-       CLI_FLOW_SOLVER,
-       CLI_FLOW_STEPS,
-       CLI_FLOW_SCHEDULE,
-       CLI_FLOW_RTOL,
-       CLI_FLOW_ATOL,
-       CLI_FLOW_MAX_NFE,
        CLI_FLOW_CLASS,
        CLI_FLOW_KERNEL,
        CLI_FLOW_PRECISION,
@@ -49,13 +43,9 @@ struct cli_flow_options {
     int argc;
     char **argv;
 };
-/* Rows of an option table: what all take, what those with a solver of their choice take, and what
- * those that write images take. */
+/* Rows of an option table: what all take, and what those that write images take. */
 #define CLI_FLOW_OPTIONS                                                                           \
-    {"rtol", required_argument, NULL, CLI_FLOW_RTOL},                                              \
-        {"atol", required_argument, NULL, CLI_FLOW_ATOL},                                          \
-        {"max-nfe", required_argument, NULL, CLI_FLOW_MAX_NFE},                                    \
-        {"class", required_argument, NULL, CLI_FLOW_CLASS},                                        \
+    {"class", required_argument, NULL, CLI_FLOW_CLASS},                                            \
         {"kernel", required_argument, NULL, CLI_FLOW_KERNEL},                                      \
         {"precision", required_argument, NULL, CLI_FLOW_PRECISION},                                \
         {"workers", required_argument, NULL, CLI_FLOW_WORKERS},                                    \
@@ -64,30 +54,25 @@ struct cli_flow_options {
         "help", no_argument, NULL, 'h'                                                             \
     }
 #define CLI_FLOW_IMAGE_OPTIONS                                                                     \
-    {"solver", required_argument, NULL, CLI_FLOW_SOLVER},                                          \
-        {"schedule", required_argument, NULL, CLI_FLOW_SCHEDULE},                                  \
-        {"columns", required_argument, NULL, CLI_FLOW_COLUMNS},                                    \
+    {"columns", required_argument, NULL, CLI_FLOW_COLUMNS},                                        \
         {"scale", required_argument, NULL, CLI_FLOW_SCALE},                                        \
         {"dtype", required_argument, NULL, CLI_FLOW_DTYPE},                                        \
     {                                                                                              \
         "output", required_argument, NULL, 'o'                                                     \
     }
 
-/* A subcommand: its options (`take` is filled in), what must be there beside them, and what it
- * does.
+/* A subcommand: its options (`take` is filled in), what must be there beside them,
+ * and what it does.
  */
 struct cli_flow_command {
     struct cli_options options;
     /* What is missing or does not go together, in words for a usage error; NULL: nothing. */
     const char *(*missing)(const struct cli_flow_options *o);
     int (*run)(const struct cli_flow_options *o, struct err *e);
+    struct cli_solver_options solver;
 };
 /* Reads the command line and runs it: the exit code. */
 int cli_flow_main(const struct cli_flow_command *command, int argc, char **argv);
-
-/* The way up, with the tolerances and the budget of the command line in the place of the default's.
- */
-struct model_solver cli_flow_forward(struct model_solver base, const struct cli_flow_options *o);
 
 /* Frees what a subcommand has: each may be NULL or zeroed. */
 void cli_flow_close(struct cli_run *run, struct cli_points *points, struct model *m);

@@ -23,8 +23,6 @@ static const char help[] =
     "  --seeds A,B       the images of index 0 of two seeds, with the class that both draw\n"
     "  --latents FILE    two latents, as pfgm encode writes them\n"
     "  --steps K         images, the ends included (10)\n"
-    "  --solver METHOD --solver-steps N --schedule GRID --rtol R --atol A --max-nfe N\n"
-    "                    of the way down, as those of pfgm sample (the model's own)\n"
     "  --class C         a class of the model, by name or number; none: of all data (default,\n"
     "                    unless the ends are seeds, which must draw one class)\n"
     "  --kernel K        auto (default), c, avx2, avx512, amx\n"
@@ -36,23 +34,23 @@ static const char help[] =
     "  --json            tell the result as JSON\n"
     "  -o, --output OUT  as that of pfgm sample: .png, DIR/, .npy, .npz, .safetensors\n";
 
-static const struct option long_options[] = {
-    {"between", required_argument, NULL, CLI_FLOW_BETWEEN},
-    {"seeds", required_argument, NULL, CLI_FLOW_SEEDS},
-    {"latents", required_argument, NULL, CLI_FLOW_LATENTS},
-    {"steps", required_argument, NULL, CLI_FLOW_FRAMES},
-    {"solver-steps", required_argument, NULL, CLI_FLOW_STEPS},
-    CLI_FLOW_IMAGE_OPTIONS,
-    CLI_FLOW_OPTIONS,
-    {NULL, 0, NULL, 0}};
+static const struct option long_options[] = {{"between", required_argument, NULL, CLI_FLOW_BETWEEN},
+                                             {"seeds", required_argument, NULL, CLI_FLOW_SEEDS},
+                                             {"latents", required_argument, NULL, CLI_FLOW_LATENTS},
+                                             {"steps", required_argument, NULL, CLI_FLOW_FRAMES},
+                                             CLI_FLOW_IMAGE_OPTIONS,
+                                             CLI_FLOW_OPTIONS,
+                                             {NULL, 0, NULL, 0}};
 
 /* What the ends are made of: pictures in data scale, or latents. */
 static int read_ends(const struct cli_flow_options *o, const struct model *m,
                      struct cli_points *ends, struct err *e)
 {
     const size_t d = model_dimension(m);
-    const struct model_solver solver = model_solver_default(m);
+    struct model_solver solver;
 
+    if (cli_solver_choose(m, NULL, &o->solver, &solver, e) < 0)
+        return -1;
     if (o->between[0])
         return cli_points_pair(m, o->between, (struct model_scale){0}, ends, e);
     if (o->latents) {
@@ -94,9 +92,13 @@ static int encode_ends(struct cli_run *run, const struct cli_flow_options *o,
                                  .task = ENGINE_TASK_ENCODE,
                                  .points = ends->values,
                                  .solver = model_solver_forward_default(m)};
+    struct model_solver down;
 
-    if (cli_run_class(m, o->class, &order.class, e) < 0)
+    if (cli_run_class(m, o->class, &order.class, e) < 0 ||
+        cli_solver_choose(m, NULL, &o->solver, &down, e) < 0)
         return -1;
+    order.solver.t_max = down.t_max; /* where the path down begins and ends */
+    order.solver.t_min = down.t_min;
     struct engine_request *request = cli_run_order(run, &order, e);
     for (size_t i = 0; i < 2 && request; i++)
         memcpy(ends->values + i * d, engine_request_image(request, i)->state,
@@ -165,7 +167,10 @@ static const char *missing(const struct cli_flow_options *o)
 int cli_interpolate(int argc, char **argv)
 {
     static const struct cli_flow_command command = {
-        {"interpolate", help, ":o:h", long_options, NULL}, missing, interpolate};
+        {"interpolate", help, ":o:h", long_options, NULL},
+        missing,
+        interpolate,
+        {.title = "The solver of the path down:", .steps = "solver-steps"}};
 
     return cli_flow_main(&command, argc, argv);
 }

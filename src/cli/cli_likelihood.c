@@ -29,8 +29,6 @@ static const char help[] =
     "  --constant C      of the prior's density: exact (default), or reference, as in the\n"
     "                    reference's code\n"
     "  --time T          what rk45 steps in: log (default), or linear, as in the reference\n"
-    "  --rtol R --atol A tolerances of rk45 (1e-4)\n"
-    "  --max-nfe N       evaluations an image after which it fails\n"
     "  --class C         a class of the model, by name or number; none: of all data (default)\n"
     "  --kernel K        auto (default), c, avx2, avx512, amx\n"
     "  --precision P     auto (default: bf16x3 with AMX, else f32), f32, bf16x3, bf16\n"
@@ -102,7 +100,7 @@ static int tell_json(const struct engine_request *request, const struct cli_flow
         o->model, "sha256", model_sha256(m), "kernel", model_kernel_id(m), "probes",
         order->likelihood.probes, "exact_trace", order->likelihood.probes == 0, "seed", seed,
         "constant", order->likelihood.reference_constant ? "reference" : "exact", "time",
-        o->linear ? "linear" : "log", "solver", engine_solver_json(&order->solver), "seconds",
+        o->linear ? "linear" : "log", "solver", model_solver_json(&order->solver, true), "seconds",
         seconds);
     int result = all ? cli_json_print(all, e) : err_fail_memory(e, 4096);
     json_decref(all);
@@ -143,9 +141,11 @@ static int judge(struct cli_run *run, const struct cli_flow_options *o,
         .points = images->values,
         .likelihood = *l,
         .epsilon = epsilon,
-        .solver = cli_flow_forward(model_solver_likelihood_default(m), o),
     };
+    const struct model_solver up = model_solver_likelihood_default(m);
 
+    if (cli_solver_choose(m, &up, &o->solver, &order.solver, e) < 0)
+        return -1;
     order.solver.ode.clock = o->linear ? ODE_CLOCK_LINEAR : ODE_CLOCK_LOG;
     if (cli_run_class(m, o->class, &order.class, e) < 0)
         return -1;
@@ -192,7 +192,11 @@ static const char *missing(const struct cli_flow_options *o)
 int cli_likelihood(int argc, char **argv)
 {
     static const struct cli_flow_command command = {
-        {"likelihood", help, ":i:h", long_options, NULL}, missing, likelihood};
+        {"likelihood", help, ":i:h", long_options, NULL},
+        missing,
+        likelihood,
+        {.title = "The solver, which is rk45, with tolerances 1e-4 unless they are given:",
+         .adaptive = true}};
 
     return cli_flow_main(&command, argc, argv);
 }

@@ -1,10 +1,12 @@
 /* Failing, reading numbers and opening models, for every subcommand alike. */
 #include "cli.h"
-#include <errno.h>
+
+#include "base_text.h"
+
 #include <inttypes.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
+
+enum { OPTIONS_MAX = 64, OPTION_SOLVER = 4096, HELP_MAX = 16384 };
 
 int cli_fail(const char *subcommand, const struct err *e)
 {
@@ -39,62 +41,109 @@ int cli_option_error(const char *subcommand, int answer, char **argv)
     return cli_usage_error(subcommand, "unknown or ambiguous option %s", word);
 }
 
-int cli_take_options(const struct cli_options *options, int argc, char **argv, void *context)
+/* The error with the option of the command line in place of the field. */
+static int fail_option(const struct err *own, const char *steps, struct err *e)
 {
+    const struct model_choice_field *field = model_choice_find(own->at);
+    const bool renamed = steps && strcmp(own->at, "steps") == 0;
+    char option[sizeof own->at + 2];
+
+    snprintf(option, sizeof option, "%s%s", field ? "--" : "",
+             renamed ? steps
+             : field ? field->option
+                     : own->at);
+    return err_fail(e, own->code, option, "%s", own->text);
+}
+
+static const char *option_of(const struct cli_solver_options *solver, size_t row)
+{
+    return row == MODEL_CHOICE_STEPS && solver->steps ? solver->steps
+                                                      : model_choice_field(row)->option;
+}
+
+/* The subcommand's own rows, then one for each field of the solver. */
+static void lay_options(const struct cli_options *options, const struct cli_solver_options *solver,
+                        struct option table[OPTIONS_MAX])
+{
+    const struct model_choice_field *field;
+    size_t n = 0;
+
+    for (; options->long_options[n].name; n++)
+        table[n] = options->long_options[n];
+    for (size_t i = 0; solver && (field = model_choice_field(i)) != NULL; i++)
+        if (model_choice_offered(field, solver->adaptive))
+            table[n++] = (struct option){option_of(solver, i), required_argument, NULL,
+                                         OPTION_SOLVER + (int)i};
+    table[n] = (struct option){0};
+}
+
+static int print_help(const struct cli_options *options, const struct cli_solver_options *solver)
+{
+    struct buf text;
     struct err e = {0};
+
+    fputs(options->help, stdout);
+    if (!solver)
+        return CLI_EXIT_OK;
+    buf_init(&text, HELP_MAX);
+    int result =
+        model_choice_help(option_of(solver, MODEL_CHOICE_STEPS), solver->adaptive, &text, &e);
+    if (result == 0)
+        printf("\n%s\n%.*s", solver->title, (int)text.length, (const char *)text.data);
+    buf_free(&text);
+    return result == 0 ? CLI_EXIT_OK : cli_fail(options->subcommand, &e);
+}
+
+int cli_take_options_solver(const struct cli_options *options,
+                            const struct cli_solver_options *solver, struct model_choice *choice,
+                            int argc, char **argv, void *context)
+{
+    struct option table[OPTIONS_MAX];
+    struct err e = {0}, own = {0};
     int c;
 
+    lay_options(options, solver, table);
     optind = 0; /* the library's word for: begin anew */
     opterr = 0;
-    while ((c = getopt_long(argc, argv, options->short_options, options->long_options, NULL)) !=
-           -1) {
-        if (c == 'h') {
-            fputs(options->help, stdout);
-            return CLI_EXIT_OK;
-        }
+    while ((c = getopt_long(argc, argv, options->short_options, table, NULL)) != -1) {
+        if (c == 'h')
+            return print_help(options, solver);
         if (c == '?' || c == ':')
             return cli_option_error(options->subcommand, c, argv);
-        if (options->take(context, c, optarg, &e) != 0)
+        int result =
+            c < OPTION_SOLVER
+                ? options->take(context, c, optarg, &e)
+                : model_choice_read_word(choice, model_choice_field((size_t)(c - OPTION_SOLVER)),
+                                         optarg, &own);
+        if (result != 0 && c >= OPTION_SOLVER)
+            fail_option(&own, solver->steps, &e);
+        if (result != 0)
             return cli_fail(options->subcommand, &e);
     }
     return -1;
 }
 
-/* The digits of the whole word as a number up to UINT64_MAX. */
-static bool parse_digits(const char *word, uint64_t *out)
+int cli_take_options(const struct cli_options *options, int argc, char **argv, void *context)
 {
-    uint64_t value = 0;
-
-    if (*word == '\0')
-        return false;
-    for (; *word; word++) {
-        if (*word < '0' || *word > '9' || __builtin_mul_overflow(value, (uint64_t)10, &value) ||
-            __builtin_add_overflow(value, (uint64_t)(*word - '0'), &value))
-            return false;
-    }
-    *out = value;
-    return true;
+    return cli_take_options_solver(options, NULL, NULL, argc, argv, context);
 }
 
 int cli_parse_int(const char *option, const char *word, int64_t min, int64_t max, int64_t *out,
                   struct err *e)
 {
-    bool negative = word[0] == '-' && min < 0;
-    uint64_t size;
+    int64_t value;
 
-    if (!parse_digits(word + negative, &size) || size > INT64_MAX ||
-        (negative ? -(int64_t)size : (int64_t)size) < min ||
-        (negative ? -(int64_t)size : (int64_t)size) > max)
+    if (!text_integer(word, &value) || (word[0] == '-' && min >= 0) || value < min || value > max)
         return err_fail(e, ERR_INPUT, option,
                         "\"%s\" is not a whole number from %" PRId64 " to %" PRId64, word, min,
                         max);
-    *out = negative ? -(int64_t)size : (int64_t)size;
+    *out = value;
     return 0;
 }
 
 int cli_parse_u64(const char *option, const char *word, uint64_t *out, struct err *e)
 {
-    if (!parse_digits(word, out))
+    if (!text_digits(word, out))
         return err_fail(e, ERR_INPUT, option, "\"%s\" is not a whole number from 0 to %" PRIu64,
                         word, UINT64_MAX);
     return 0;
@@ -102,16 +151,8 @@ int cli_parse_u64(const char *option, const char *word, uint64_t *out, struct er
 
 int cli_parse_real(const char *option, const char *word, double *out, struct err *e)
 {
-    char *end = NULL;
-    double value = 0;
-    bool digits_first = (word[0] >= '0' && word[0] <= '9') || word[0] == '.';
-
-    /* The set of characters keeps out "0x1p3", "inf", "nan" and leading space. */
-    if (digits_first && strspn(word, "0123456789.eE+-") == strlen(word))
-        value = strtod(word, &end);
-    if (!end || *end != '\0' || !isfinite(value))
+    if (!text_real(word, out))
         return err_fail(e, ERR_INPUT, option, "\"%s\" is not a positive number such as 1e-4", word);
-    *out = value;
     return 0;
 }
 
@@ -151,70 +192,12 @@ struct model *cli_model_load(const char *path, const char *kernel, const char *p
                                                                  : model_load(path, &options, e);
 }
 
-static int take_churn(struct model_choice *c, const char *option, const char *word, struct err *e)
-{
-    const struct {
-        const char *option;
-        bool *given;
-        double *value;
-    } members[] = {{"--churn", &c->churn_given, &c->churn.amount},
-                   {"--churn-t-min", &c->churn_t_min_given, &c->churn.t_min},
-                   {"--churn-t-max", &c->churn_t_max_given, &c->churn.t_max},
-                   {"--churn-noise", &c->churn_noise_given, &c->churn.noise}};
-
-    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
-        if (strcmp(option, members[i].option) == 0) {
-            *members[i].given = true;
-            return cli_parse_real(option, word, members[i].value, e);
-        }
-    return err_fail(e, ERR_INTERNAL, option, "is no option of churn");
-}
-
-int cli_take_solver(struct model_choice *c, const char *option, const char *word, struct err *e)
-{
-    if (strcmp(option, "--solver") == 0) {
-        c->method_given = true;
-        return ode_method_parse(word, &c->method) == 0
-                   ? 0
-                   : err_fail(e, ERR_INPUT, option, "\"%s\" is not a method: use " ODE_METHOD_WORDS,
-                              word);
-    }
-    if (strcmp(option, "--schedule") == 0) {
-        c->schedule_given = true;
-        return ode_schedule_parse(word, &c->schedule) == 0
-                   ? 0
-                   : err_fail(e, ERR_INPUT, option,
-                              "\"%s\" is not a schedule: use " ODE_SCHEDULE_WORDS, word);
-    }
-    if (strcmp(option, "--steps") == 0) {
-        int64_t steps = 0;
-        int result = cli_parse_int(option, word, 1, ODE_STEPS_MAX, &steps, e);
-        c->steps_given = true;
-        c->steps = (int)steps;
-        return result;
-    }
-    if (strcmp(option, "--max-nfe") == 0) {
-        c->max_nfe_given = true;
-        return cli_parse_int(option, word, 1, ODE_NFE_MAX, &c->max_nfe, e);
-    }
-    if (strncmp(option, "--churn", 7) == 0)
-        return take_churn(c, option, word, e);
-    bool rtol = strcmp(option, "--rtol") == 0;
-    c->rtol_given = c->rtol_given || rtol;
-    c->atol_given = c->atol_given || !rtol;
-    return cli_parse_real(option, word, rtol ? &c->rtol : &c->atol, e);
-}
-
-int cli_solver_choose(const struct model *m, const struct model_choice *choice,
-                      struct model_solver *out, struct err *e)
+int cli_solver_choose(const struct model *m, const struct model_solver *forward,
+                      const struct model_choice *choice, struct model_solver *out, struct err *e)
 {
     struct err own = {0};
-    char option[sizeof own.at + 2];
+    int result = forward ? model_solver_choose_forward(m, forward, choice, out, &own)
+                         : model_solver_choose(m, choice, out, &own);
 
-    if (model_solver_choose(m, choice, out, &own) == 0)
-        return 0;
-    snprintf(option, sizeof option, "--%s", own.at);
-    for (char *c = option; *c; c++)
-        *c = *c == '_' ? '-' : *c;
-    return err_fail(e, own.code, option, "%s", own.text);
+    return result == 0 ? 0 : fail_option(&own, NULL, e);
 }

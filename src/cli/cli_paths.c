@@ -47,14 +47,12 @@ static struct engine_request *solve(const struct cli_paths *p, const struct mode
 
 static int solve_exact(struct cli_paths *p, const char *title, struct err *e)
 {
-    const struct model_choice choice = {.method_given = true,
-                                        .method = ODE_RK45,
-                                        .rtol_given = true,
-                                        .rtol = EXACT_TOLERANCE,
-                                        .atol_given = true,
-                                        .atol = EXACT_TOLERANCE,
-                                        .max_nfe_given = true,
-                                        .max_nfe = EXACT_NFE_MAX};
+    const struct model_choice choice = {.given = MODEL_GIVEN(METHOD) | MODEL_GIVEN(RTOL) |
+                                                 MODEL_GIVEN(ATOL) | MODEL_GIVEN(MAX_NFE),
+                                        .value.ode = {.method = ODE_RK45,
+                                                      .rtol = EXACT_TOLERANCE,
+                                                      .atol = EXACT_TOLERANCE,
+                                                      .max_nfe = EXACT_NFE_MAX}};
     struct model_solver solver;
     size_t values, bytes;
 

@@ -80,12 +80,12 @@ static json_t *report_json(const struct cli_report *r, struct err *e)
     if (!images)
         return NULL;
     snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
-    json_t *o = json_pack("{s:o, s:s, s:o, s:{s:s, s:s}, s:s, s:s, s:o, s:o, s:f, s:s}", "n",
-                          cli_json_u64(order->n), "seed", seed, "first_index",
-                          cli_json_u64(order->first_index), "model", "path", r->model, "sha256",
-                          model_sha256(m), "kernel", model_kernel_id(m), "precision",
-                          model_precision_name(m), "solver", engine_solver_json(&order->solver),
-                          "images", images, "seconds", r->seconds, "output", r->output);
+    json_t *o = json_pack(
+        "{s:o, s:s, s:o, s:{s:s, s:s}, s:s, s:s, s:o, s:o, s:f, s:s}", "n", cli_json_u64(order->n),
+        "seed", seed, "first_index", cli_json_u64(order->first_index), "model", "path", r->model,
+        "sha256", model_sha256(m), "kernel", model_kernel_id(m), "precision",
+        model_precision_name(m), "solver", model_solver_json(&order->solver, true), "images",
+        images, "seconds", r->seconds, "output", r->output);
     if (!o)
         json_fail(e, ERR_IO, "--json", "cannot be made: out of memory, or a path is not UTF-8");
     else if (order->output == ENGINE_OUTPUT_SHEET &&

@@ -35,17 +35,6 @@ static const char help[] =
     "  -n N              images (1, or as many as there are latents)\n"
     "  --seed S          0 to 2^64-1; drawn and told if absent\n"
     "  --first-index K   the images are K, K+1, ... of the seed (0)\n"
-    "  --solver METHOD   the model's own (default), rk45, euler, improved-euler, heun,\n"
-    "                    multistep2, multistep3, ipndm4, unipc3\n"
-    "  --steps N         of every method but rk45\n"
-    "  --schedule GRID   where the steps lie: log, power, rho, or tuned, where the model has\n"
-    "                    ways that pfgm tune found\n"
-    "  --rtol R --atol A tolerances of rk45, which they ask for if no --solver is given\n"
-    "  --max-nfe N       evaluations an image after which it fails\n"
-    "  --churn S         noise before each step of euler, improved-euler and heun, for a\n"
-    "                    sampler that is stochastic: t grows by the factor 1 + min(S/N, 0.41),\n"
-    "                    where --churn-t-min T <= t <= --churn-t-max T (everywhere); the noise\n"
-    "                    is multiplied by --churn-noise F (1)\n"
     "  --class C         a class of the model, by name or number; drawn (default): by seed and\n"
     "                    index; none: of all data; each: one after the other, a column each\n"
     "  --temperature F   factor on the distance from which an image starts, 0.001 to 10 (1)\n"
@@ -67,16 +56,6 @@ static const char help[] =
 enum { /* what getopt_long returns for options without a letter */
        OPTION_SEED = 256,
        OPTION_FIRST_INDEX,
-       OPTION_SOLVER,
-       OPTION_STEPS,
-       OPTION_SCHEDULE,
-       OPTION_RTOL,
-       OPTION_ATOL,
-       OPTION_MAX_NFE,
-       OPTION_CHURN,
-       OPTION_CHURN_T_MIN,
-       OPTION_CHURN_T_MAX,
-       OPTION_CHURN_NOISE,
        OPTION_CLASS,
        OPTION_TEMPERATURE,
        OPTION_LATENTS,
@@ -166,7 +145,7 @@ static int fill_order(const struct sample_run *r, struct engine_order *order, st
         .output = cli_output_engine(r->kind, sheet),
         .grid = cli_output_grid(&o->output, r->n),
     };
-    if (cli_solver_choose(m, &o->solver, &order->solver, e) < 0)
+    if (cli_solver_choose(m, NULL, &o->solver, &order->solver, e) < 0)
         return -1;
     if (r->latents.labels) {
         order->class.rule = ENGINE_CLASS_LISTED;
@@ -271,26 +250,6 @@ static int take_option(void *context, int c, const char *word, struct err *e)
         return cli_parse_u64("--seed", word, &o->seed, e);
     case OPTION_FIRST_INDEX:
         return cli_parse_u64("--first-index", word, &o->first_index, e);
-    case OPTION_SOLVER:
-        return cli_take_solver(&o->solver, "--solver", word, e);
-    case OPTION_STEPS:
-        return cli_take_solver(&o->solver, "--steps", word, e);
-    case OPTION_SCHEDULE:
-        return cli_take_solver(&o->solver, "--schedule", word, e);
-    case OPTION_RTOL:
-        return cli_take_solver(&o->solver, "--rtol", word, e);
-    case OPTION_ATOL:
-        return cli_take_solver(&o->solver, "--atol", word, e);
-    case OPTION_MAX_NFE:
-        return cli_take_solver(&o->solver, "--max-nfe", word, e);
-    case OPTION_CHURN:
-        return cli_take_solver(&o->solver, "--churn", word, e);
-    case OPTION_CHURN_T_MIN:
-        return cli_take_solver(&o->solver, "--churn-t-min", word, e);
-    case OPTION_CHURN_T_MAX:
-        return cli_take_solver(&o->solver, "--churn-t-max", word, e);
-    case OPTION_CHURN_NOISE:
-        return cli_take_solver(&o->solver, "--churn-noise", word, e);
     case OPTION_CLASS:
         o->class = word;
         return 0;
@@ -326,16 +285,6 @@ static int take_option(void *context, int c, const char *word, struct err *e)
 static const struct option long_options[] = {
     {"seed", required_argument, NULL, OPTION_SEED},
     {"first-index", required_argument, NULL, OPTION_FIRST_INDEX},
-    {"solver", required_argument, NULL, OPTION_SOLVER},
-    {"steps", required_argument, NULL, OPTION_STEPS},
-    {"schedule", required_argument, NULL, OPTION_SCHEDULE},
-    {"rtol", required_argument, NULL, OPTION_RTOL},
-    {"atol", required_argument, NULL, OPTION_ATOL},
-    {"max-nfe", required_argument, NULL, OPTION_MAX_NFE},
-    {"churn", required_argument, NULL, OPTION_CHURN},
-    {"churn-t-min", required_argument, NULL, OPTION_CHURN_T_MIN},
-    {"churn-t-max", required_argument, NULL, OPTION_CHURN_T_MAX},
-    {"churn-noise", required_argument, NULL, OPTION_CHURN_NOISE},
     {"class", required_argument, NULL, OPTION_CLASS},
     {"temperature", required_argument, NULL, OPTION_TEMPERATURE},
     {"latents", required_argument, NULL, OPTION_LATENTS},
@@ -355,7 +304,8 @@ static const struct option long_options[] = {
 static int parse(int argc, char **argv, struct sample_options *o)
 {
     static const struct cli_options options = {"sample", help, ":n:o:h", long_options, take_option};
-    int code = cli_take_options(&options, argc, argv, o);
+    static const struct cli_solver_options solver = {.title = "The solver:"};
+    int code = cli_take_options_solver(&options, &solver, &o->solver, argc, argv, o);
 
     if (code >= 0)
         return code;

@@ -134,12 +134,9 @@ int plot_figure_trajectories(const char *path, const struct plot_model_options *
 {
     struct model *m = cli_model_load(o->model, o->kernel, NULL, e);
     /* many small steps, so that the states shown lie evenly in ln t */
-    const struct model_choice choice = {.method_given = true,
-                                        .method = ODE_MULTISTEP3,
-                                        .schedule_given = true,
-                                        .schedule = ODE_SCHEDULE_LOG,
-                                        .steps_given = true,
-                                        .steps = FILM_STEPS};
+    const struct model_choice choice = {
+        .given = MODEL_GIVEN(METHOD) | MODEL_GIVEN(SCHEDULE) | MODEL_GIVEN(STEPS),
+        .value.ode = {.method = ODE_MULTISTEP3, .schedule = ODE_SCHEDULE_LOG, .steps = FILM_STEPS}};
     struct model_solver solver;
     int result = m ? model_solver_choose(m, &choice, &solver, e) : -1;
 
@@ -190,19 +187,20 @@ static bool choose_cell(const struct model *m, const struct candidate *c, size_t
                         struct model_solver *out)
 {
     static const double tolerances[] = {1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5};
-    struct model_choice choice = {.method_given = c->schedule != ODE_SCHEDULE_TUNED,
-                                  .method = c->method};
+    struct model_choice choice = {.given =
+                                      c->schedule != ODE_SCHEDULE_TUNED ? MODEL_GIVEN(METHOD) : 0,
+                                  .value.ode.method = c->method};
     struct err e = {0};
 
     if (c->method == ODE_RK45) {
         if (k >= sizeof tolerances / sizeof *tolerances)
             return false;
-        choice.rtol_given = choice.atol_given = true;
-        choice.rtol = choice.atol = tolerances[k];
+        choice.given |= MODEL_GIVEN(RTOL) | MODEL_GIVEN(ATOL);
+        choice.value.ode.rtol = choice.value.ode.atol = tolerances[k];
     } else {
-        choice.steps_given = choice.schedule_given = true;
-        choice.schedule = c->schedule;
-        choice.steps = c->halved ? (evaluations[k] + 1) / 2 : evaluations[k];
+        choice.given |= MODEL_GIVEN(STEPS) | MODEL_GIVEN(SCHEDULE);
+        choice.value.ode.schedule = c->schedule;
+        choice.value.ode.steps = c->halved ? (evaluations[k] + 1) / 2 : evaluations[k];
     }
     return model_solver_choose(m, &choice, out, &e) == 0 && model_solver_settle(m, out, &e) == 0;
 }

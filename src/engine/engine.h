@@ -243,10 +243,6 @@ size_t engine_request_unmade(const struct engine_request *r);
  */
 int engine_seed_text(const struct engine_order *order, uint64_t index,
                      const struct image_grid *grid, struct buf *out, struct err *e);
-/* The resolved solver as the interface shows it: {"method", "steps" | "rtol", "atol", "t_max",
- * "t_min", "max_nfe"}; a new reference or NULL. */
-json_t *engine_solver_json(const struct model_solver *solver);
-
 enum engine_outcome {
     ENGINE_OUTCOME_OK,
     ENGINE_OUTCOME_CANCELLED, /* the client's doing, or a neighbour in the request failed */

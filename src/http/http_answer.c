@@ -27,7 +27,7 @@ void http_answer_refusal(struct http_app *app, const struct err *e, struct http_
         return;
     }
     char pointer[300] = "";
-    if (http_lookup_solver_field(e->at))
+    if (model_choice_find(e->at))
         http_pointer_step(pointer, sizeof pointer, "solver");
     if (e->at[0])
         http_pointer_step(pointer, sizeof pointer, e->at);
@@ -129,7 +129,7 @@ json_t *http_answer_parameters(const struct http_work *work, const struct engine
     json_t *o = json_pack("{s:s, s:I, s:s, s:o, s:o}", "model", engine_model_name(order->model),
                           "n", (json_int_t)order->n, "seed", seed, "first_index",
                           http_answer_index(order->first_index), "solver",
-                          engine_solver_json(&order->solver));
+                          model_solver_json(&order->solver, true));
     /* One that was drawn stands with each image: here it would be another request. */
     if (model_label_count(engine_model_get(order->model)) > 0 &&
         order->class.rule != ENGINE_CLASS_DRAWN)

@@ -165,33 +165,15 @@ json_t *http_flow_fields(struct http_app *app, struct http_request *q, struct ht
     return fields;
 }
 
-/* The way up is the model's own, an rk45, with other tolerances or ends, unless another method is
- * named; none of them ends at t = 0. */
 int http_flow_solver(const struct http_work *work, const struct model *m, struct model_solver *out,
                      struct http_problem *p)
 {
-    struct model_choice c = work->order.solver;
-    if (!http_flow_upward(work))
-        return http_order_solver(&c, m, out, p);
-    struct model_solver up = work->flow.task == HTTP_TASK_LIKELIHOOD
-                                 ? model_solver_likelihood_default(m)
-                                 : model_solver_forward_default(m);
-    if (!c.method_given && !c.steps_given && !c.schedule_given) {
-        c.method = up.ode.method;
-        c.method_given = true;
-    }
-    if (http_order_solver(&c, m, out, p) != 0)
-        return -1;
-    out->ode.to_zero = false;
-    if (out->ode.method != up.ode.method)
-        return 0;
-    up.ode.rtol = c.rtol_given ? c.rtol : up.ode.rtol;
-    up.ode.atol = c.atol_given ? c.atol : up.ode.atol;
-    up.ode.max_nfe = c.max_nfe_given ? c.max_nfe : up.ode.max_nfe;
-    up.t_max = c.t_max_given ? c.t_max : up.t_max;
-    up.t_min = c.t_min_given ? c.t_min : up.t_min;
-    *out = up;
-    return 0;
+    const struct model_choice *choice = &work->order.solver;
+    const struct model_solver up = work->flow.task == HTTP_TASK_LIKELIHOOD
+                                       ? model_solver_likelihood_default(m)
+                                       : model_solver_forward_default(m);
+    return http_flow_upward(work) ? http_order_solver_forward(choice, m, &up, out, p)
+                                  : http_order_solver(choice, m, out, p);
 }
 
 /* ---- what the flow begins with ---- */

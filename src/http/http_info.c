@@ -105,7 +105,7 @@ static json_t *loaded_model_json(const struct engine_model *em)
         model_sha256(m), "shape", "channels", shape.channels, "height", shape.height, "width",
         shape.width, "parameters", (json_int_t)model_parameters(m), "bytes",
         (json_int_t)model_bytes(m), "kernel", model_kernel_id(m), "precision",
-        model_precision_name(m), "default_solver", engine_solver_json(&solver), "tuned",
+        model_precision_name(m), "default_solver", model_solver_json(&solver, true), "tuned",
         tuned_json(m), "labels", labels_json(m));
 }
 
@@ -162,13 +162,11 @@ static json_t *solvers_json(void)
 {
     json_t *list = json_array();
     for (int m = 0; m < ODE_METHODS; m++) {
-        bool fixed = ode_method_is_fixed_step((enum ode_method)m);
-        json_t *parameters =
-            fixed ? json_pack("[s, s, s, s, s]", "steps", "schedule", "t_max", "t_min", "max_nfe")
-                  : json_pack("[s, s, s, s, s]", "rtol", "atol", "t_max", "t_min", "max_nfe");
-        static const char *const churn[] = {"churn", "churn_t_min", "churn_t_max", "churn_noise"};
-        for (size_t i = 0; ode_method_churns((enum ode_method)m) && i < 4; i++)
-            parameters = json_plus(parameters, json_string(churn[i]));
+        const struct model_choice_field *field;
+        json_t *parameters = json_array();
+        for (size_t i = MODEL_CHOICE_METHOD + 1; (field = model_choice_field(i)) != NULL; i++)
+            if (!field->hidden && model_choice_takes(field, (enum ode_method)m))
+                parameters = json_plus(parameters, json_string(field->name));
         list =
             json_plus(list, json_pack("{s:s, s:o}", "method", ode_method_name((enum ode_method)m),
                                       "parameters", parameters));
@@ -227,7 +225,7 @@ void http_info_capabilities(struct http_app *app, const struct http_request *q,
     json_t *solver = first ? NULL : json_null();
     if (first) {
         struct model_solver fallback = model_solver_default(engine_model_get(first));
-        solver = engine_solver_json(&fallback);
+        solver = model_solver_json(&fallback, true);
         engine_model_release(first);
     }
     json_t *defaults = json_pack(

@@ -114,7 +114,7 @@ static json_t *with_parameters(const json_t *body, json_t *fields, struct http_p
     json_object_foreach(parameters, key, value)
     {
         bool known = strcmp(key, "binary_data_output") == 0;
-        if (http_lookup_solver_field(key)) {
+        if (model_choice_find(key)) {
             known = true;
             solver = json_with(solver, key, json_incref(value));
         }

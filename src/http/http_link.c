@@ -87,13 +87,13 @@ static int sign(struct http_links *l, const char *text, size_t length, char out[
 /* The solver as it was resolved, by the names that the query of a GET has. */
 static int add_solver(struct buf *out, const struct model_solver *solver)
 {
-    json_t *o = engine_solver_json(solver);
+    json_t *o = model_solver_json(solver, true);
     const char *key;
     json_t *value;
     int bad = o == NULL;
     json_object_foreach(o, key, value)
     {
-        if (bad || !http_lookup_solver_field(key))
+        if (bad || !model_choice_find(key))
             continue;
         bad = buf_format(out, NULL, "&%s=", key) != 0 ||
               (json_is_string(value) ? buf_string(out, json_string_value(value), NULL)

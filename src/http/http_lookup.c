@@ -12,9 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const solver_fields[] = {"method", "steps",       "rtol",        "atol",
-                                            "t_max",  "t_min",       "max_nfe",     "schedule",
-                                            "churn",  "churn_t_min", "churn_t_max", "churn_noise"};
 static const char *const plain_fields[] = {"model",          "format",     "dtype",    "layout",
                                            "embed_metadata", "timeout_s",  "priority", "label",
                                            "class",          "temperature"};
@@ -25,11 +22,6 @@ static bool is_one_of(const char *key, const char *const *words, size_t count)
         if (strcmp(key, words[i]) == 0)
             return true;
     return false;
-}
-
-bool http_lookup_solver_field(const char *key)
-{
-    return is_one_of(key, solver_fields, sizeof solver_fields / sizeof *solver_fields);
 }
 
 static json_t *value_json(const char *text)
@@ -67,7 +59,7 @@ static bool is_plain(const char *key)
 static const char *owner_of(const char *key, bool any)
 {
     const bool of_grid = any && (strcmp(key, "columns") == 0 || strcmp(key, "scale") == 0);
-    return http_lookup_solver_field(key) ? "solver" : of_grid ? "grid" : NULL;
+    return model_choice_find(key) ? "solver" : of_grid ? "grid" : NULL;
 }
 
 /* `o`, which is taken over, with the member in its place. */
@@ -91,7 +83,7 @@ json_t *http_lookup_query(const struct http_request *q, bool any, json_t *o, str
         bool known = any ? is_plain(key)
                          : is_one_of(key, plain_fields, sizeof plain_fields / sizeof *plain_fields);
         const char *owner = owner_of(key, any);
-        if (!known && !http_lookup_solver_field(key)) {
+        if (!known && !model_choice_find(key)) {
             http_problem_point(p, "", "unknown query parameter \"%s\"", key);
             bad = true;
         } else if (json_object_get(owner ? json_object_get(o, owner) : o, key)) {

@@ -14,9 +14,6 @@ json_t *http_lookup_fields(const struct http_request *q, struct http_problem *p)
 json_t *http_lookup_query(const struct http_request *q, bool any, json_t *o,
                           struct http_problem *p);
 
-/* Whether a member of the solver has that name in the query. */
-bool http_lookup_solver_field(const char *key);
-
 /* The strong entity tag, without quotes: a digest of all that the answer's bytes depend on, so that
  * it is known before there is an image. */
 int http_lookup_tag(const struct http_work *work, const struct engine_order *order,

@@ -228,103 +228,26 @@ static void read_label(struct reading *r, const char *pointer, const json_t *val
         FAULT(r, pointer, "must be a string of at most %d bytes", HTTP_LABEL_MAX);
 }
 
-static void read_method(struct reading *r, const char *pointer, const json_t *value)
-{
-    if (json_is_string(value) &&
-        ode_method_parse(json_string_value(value), &r->order->solver.method) == 0)
-        r->order->solver.method_given = true;
-    else
-        FAULT(r, pointer, "must be one of " ODE_METHOD_WORDS);
-}
-
-static void read_schedule(struct reading *r, const char *pointer, const json_t *value)
-{
-    if (json_is_string(value) &&
-        ode_schedule_parse(json_string_value(value), &r->order->solver.schedule) == 0)
-        r->order->solver.schedule_given = true;
-    else
-        FAULT(r, pointer, "must be one of " ODE_SCHEDULE_WORDS);
-}
-
-static void read_steps(struct reading *r, const char *pointer, const json_t *value)
-{
-    int64_t steps;
-    r->order->solver.steps_given = true;
-    if (read_int(r, pointer, value, 1, ODE_STEPS_MAX, &steps))
-        r->order->solver.steps = (int)steps;
-}
-
-static void read_rtol(struct reading *r, const char *pointer, const json_t *value)
-{
-    r->order->solver.rtol_given = true;
-    read_real(r, pointer, value, ODE_RTOL_MIN, 1.0, &r->order->solver.rtol);
-}
-
-static void read_atol(struct reading *r, const char *pointer, const json_t *value)
-{
-    r->order->solver.atol_given = true;
-    read_real(r, pointer, value, 0.0, 1e6, &r->order->solver.atol);
-}
-
-static void read_t_max(struct reading *r, const char *pointer, const json_t *value)
-{
-    r->order->solver.t_max_given = true;
-    read_real(r, pointer, value, MODEL_T_MIN, FIELD_T_MAX, &r->order->solver.t_max);
-}
-
-static void read_t_min(struct reading *r, const char *pointer, const json_t *value)
-{
-    r->order->solver.t_min_given = true;
-    read_real(r, pointer, value, MODEL_T_MIN, FIELD_T_MAX, &r->order->solver.t_min);
-}
-
-static void read_max_nfe(struct reading *r, const char *pointer, const json_t *value)
-{
-    r->order->solver.max_nfe_given = true;
-    read_int(r, pointer, value, 1, ODE_NFE_MAX, &r->order->solver.max_nfe);
-}
-
-static void read_churn(struct reading *r, const char *pointer, const json_t *value)
-{
-    r->order->solver.churn_given = true;
-    read_real(r, pointer, value, 0.0, ODE_CHURN_MAX, &r->order->solver.churn.amount);
-}
-
-static void read_churn_t_min(struct reading *r, const char *pointer, const json_t *value)
-{
-    r->order->solver.churn_t_min_given = true;
-    read_real(r, pointer, value, 0.0, FIELD_T_MAX, &r->order->solver.churn.t_min);
-}
-
-static void read_churn_t_max(struct reading *r, const char *pointer, const json_t *value)
-{
-    r->order->solver.churn_t_max_given = true;
-    read_real(r, pointer, value, 0.0, FIELD_T_MAX, &r->order->solver.churn.t_max);
-}
-
-static void read_churn_noise(struct reading *r, const char *pointer, const json_t *value)
-{
-    r->order->solver.churn_noise_given = true;
-    read_real(r, pointer, value, 0.0, 10.0, &r->order->solver.churn.noise);
-}
-
 static void read_solver(struct reading *r, const char *pointer, const json_t *value)
 {
-    static const struct field fields[] = {
-        {"method", read_method},
-        {"steps", read_steps},
-        {"rtol", read_rtol},
-        {"atol", read_atol},
-        {"t_max", read_t_max},
-        {"t_min", read_t_min},
-        {"max_nfe", read_max_nfe},
-        {"schedule", read_schedule},
-        {"churn", read_churn},
-        {"churn_t_min", read_churn_t_min},
-        {"churn_t_max", read_churn_t_max},
-        {"churn_noise", read_churn_noise},
-    };
-    read_object(r, pointer, value, fields, sizeof fields / sizeof *fields);
+    const char *key;
+    json_t *item;
+    if (!json_is_object(value)) {
+        FAULT(r, pointer, "must be an object");
+        return;
+    }
+    json_object_foreach((json_t *)(uintptr_t)value, key, item)
+    {
+        const struct model_choice_field *field = model_choice_find(key);
+        struct err e = {0};
+        char member[256];
+        snprintf(member, sizeof member, "%s", pointer);
+        http_pointer_step(member, sizeof member, key);
+        if (!field)
+            FAULT(r, member, "is not a known field");
+        else if (model_choice_read_json(&r->order->solver, field, item, &e) != 0)
+            FAULT(r, member, "%s", e.text);
+    }
 }
 
 static void read_columns(struct reading *r, const char *pointer, const json_t *value)
@@ -381,14 +304,25 @@ int http_order_parse(const json_t *body, size_t n_max, struct http_order *out,
     return r.bad ? -1 : 0;
 }
 
+static int refuse(const struct err *e, struct http_problem *p)
+{
+    char pointer[sizeof e->at + 16];
+    snprintf(pointer, sizeof pointer, "/solver/%s", e->at);
+    http_problem_point(p, pointer, "%s", e->text);
+    return -1;
+}
+
 int http_order_solver(const struct model_choice *choice, const struct model *m,
                       struct model_solver *out, struct http_problem *p)
 {
     struct err e = {0};
-    char pointer[sizeof e.at + 16];
-    if (model_solver_choose(m, choice, out, &e) == 0)
-        return 0;
-    snprintf(pointer, sizeof pointer, "/solver/%s", e.at);
-    http_problem_point(p, pointer, "%s", e.text);
-    return -1;
+    return model_solver_choose(m, choice, out, &e) == 0 ? 0 : refuse(&e, p);
+}
+
+int http_order_solver_forward(const struct model_choice *choice, const struct model *m,
+                              const struct model_solver *base, struct model_solver *out,
+                              struct http_problem *p)
+{
+    struct err e = {0};
+    return model_solver_choose_forward(m, base, choice, out, &e) == 0 ? 0 : refuse(&e, p);
 }

@@ -50,6 +50,10 @@ int http_order_parse(const json_t *body, size_t n_max, struct http_order *out,
 /* The model's solver with what the choice changes; -1 with a 422. */
 int http_order_solver(const struct model_choice *choice, const struct model *m,
                       struct model_solver *out, struct http_problem *p);
+/* The same of a way up, whose default is `base` (model_solver_choose_forward). */
+int http_order_solver_forward(const struct model_choice *choice, const struct model *m,
+                              const struct model_solver *base, struct model_solver *out,
+                              struct http_problem *p);
 
 /* A number to 2^63 - 1, or the plain decimal digits of one to 2^64 - 1. */
 bool http_order_uint64(const json_t *value, uint64_t *out);

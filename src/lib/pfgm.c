@@ -160,17 +160,17 @@ static int order_from(const struct pfgm_model *model, const struct pfgm_sample_o
     if (options->label &&
         engine_class_parse(model_of(model), options->label, &order->class, e) != 0)
         return -1;
-    struct model_choice choice = {.method_given = true,
-                                  .steps = options->steps,
-                                  .rtol = options->rtol,
-                                  .atol = options->atol,
-                                  .max_nfe_given = true,
-                                  .max_nfe = options->max_nfe};
-    if (!options->method || ode_method_parse(options->method, &choice.method) != 0)
+    struct model_choice choice = {.given = MODEL_GIVEN(METHOD) | MODEL_GIVEN(MAX_NFE),
+                                  .value.ode = {.steps = options->steps,
+                                                .rtol = options->rtol,
+                                                .atol = options->atol,
+                                                .max_nfe = options->max_nfe}};
+    if (!options->method || ode_method_parse(options->method, &choice.value.ode.method) != 0)
         return err_fail(e, ERR_INPUT, "method", "\"%s\" is not a solver",
                         options->method ? options->method : "(null)");
-    choice.steps_given = ode_method_is_fixed_step(choice.method);
-    choice.rtol_given = choice.atol_given = !choice.steps_given;
+    choice.given |= ode_method_is_fixed_step(choice.value.ode.method)
+                        ? MODEL_GIVEN(STEPS)
+                        : MODEL_GIVEN(RTOL) | MODEL_GIVEN(ATOL);
     return model_solver_choose(model_of(model), &choice, &order->solver, e);
 }
 

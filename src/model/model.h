@@ -8,6 +8,7 @@
 
 #include "ckpt_description.h"
 #include "image.h"
+#include "model_choice.h"
 #include "nn_net.h"
 #include "nn_team.h"
 #include "ode_solver.h"
@@ -44,13 +45,6 @@ void model_labels_list(const struct model *m, bool numbered, char *out, size_t s
  * `at` "class", says what there is. */
 int model_label_find(const struct model *m, const char *word, int32_t *out, struct err *e);
 
-/* How to go from t = t_max to t = t_min, and, where ode.to_zero says so, in one step to t = 0. A
- * family that ends on its data prediction (exact fields, PFGM++) has to_zero in its default. */
-#define MODEL_T_MIN 1e-6 /* where a flow may end at the lowest */
-struct model_solver {
-    struct ode_options ode;
-    double t_max, t_min;
-};
 /* The model's own default (see model_solver.c). */
 struct model_solver model_solver_default(const struct model *m);
 
@@ -59,25 +53,17 @@ struct model_solver model_solver_default(const struct model *m);
 struct model_solver model_solver_forward_default(const struct model *m);
 struct model_solver model_solver_likelihood_default(const struct model *m);
 
-/* What a request says of its solver; the rest is the model's to choose. */
-struct model_choice {
-    bool method_given, steps_given, schedule_given, rtol_given, atol_given;
-    bool max_nfe_given, t_max_given, t_min_given;
-    enum ode_method method;
-    enum ode_schedule schedule;
-    int steps;
-    double rtol, atol, t_max, t_min;
-    int64_t max_nfe;
-    /* Noise of a stochastic sampler; of what is not given churn_t_min is 0, churn_t_max infinite
-     * and churn_noise 1. */
-    bool churn_given, churn_t_min_given, churn_t_max_given, churn_noise_given;
-    struct ode_churn churn;
-};
 /* The model's default with what the choice changes; tolerances without a method ask for rk45.
  * ERR_INPUT where an option belongs to the other kind of method, `at` as below. Ranges are
  * model_solver_check's. */
 int model_solver_choose(const struct model *m, const struct model_choice *choice,
                         struct model_solver *out, struct err *e);
+/* The way up: `base`, one of the two above, with what the choice changes, unless that names another
+ * method than its rk45; then the model's default of that method. It does not end at t = 0. Errors
+ * as above. */
+int model_solver_choose_forward(const struct model *m, const struct model_solver *base,
+                                const struct model_choice *choice, struct model_solver *out,
+                                struct err *e);
 /* The steps by which a request names the description's tuned way i. */
 int model_tuned_steps(const struct model *m, int i);
 /* Before a check: gives the schedule `tuned` the nodes that the checkpoint has for the steps,

@@ -60,36 +60,43 @@ struct model_solver model_solver_default(const struct model *m)
     return s;
 }
 
+static bool given(const struct model_choice *c, uint32_t rows)
+{
+    return (c->given & rows) != 0;
+}
+
 /* The method, where the request leaves it to us: tolerances ask for rk45, a tuned way for what it
  * was tuned with. */
 static void choose_method(const struct model *m, const struct model_choice *c,
                           struct model_solver *out)
 {
     const struct model_solver fallback = *out;
-    const struct ckpt_tuned *asked = c->steps_given ? tuned_find(m, c->steps) : NULL;
+    const struct ckpt_tuned *asked =
+        given(c, MODEL_GIVEN(STEPS)) ? tuned_find(m, c->value.ode.steps) : NULL;
     bool tuned_default = fallback.ode.schedule == ODE_SCHEDULE_TUNED;
-    bool tolerant = c->rtol_given || c->atol_given;
+    bool tolerant = given(c, MODEL_GIVEN(RTOL) | MODEL_GIVEN(ATOL));
 
-    if (c->schedule_given && c->schedule == ODE_SCHEDULE_TUNED && !c->method_given) {
+    if (given(c, MODEL_GIVEN(SCHEDULE)) && c->value.ode.schedule == ODE_SCHEDULE_TUNED &&
+        !given(c, MODEL_GIVEN(METHOD))) {
         const struct ckpt_tuned *tuned =
-            tuned_find(m, c->steps_given ? c->steps : DEFAULT_STEPS_TUNED);
+            tuned_find(m, given(c, MODEL_GIVEN(STEPS)) ? c->value.ode.steps : DEFAULT_STEPS_TUNED);
         if (tuned)
             out->ode.method = tuned->method;
-        if (!c->steps_given)
+        if (!given(c, MODEL_GIVEN(STEPS)))
             out->ode.steps = DEFAULT_STEPS_TUNED;
         return;
     }
-    if (c->method_given)
-        out->ode.method = c->method;
-    else if (tolerant && !c->steps_given && !c->schedule_given)
+    if (given(c, MODEL_GIVEN(METHOD)))
+        out->ode.method = c->value.ode.method;
+    else if (tolerant && !given(c, MODEL_GIVEN(STEPS)) && !given(c, MODEL_GIVEN(SCHEDULE)))
         out->ode.method = ODE_RK45;
-    else if (tuned_default && asked && !c->schedule_given) {
+    else if (tuned_default && asked && !given(c, MODEL_GIVEN(SCHEDULE))) {
         out->ode.method = asked->method;
         return;
     }
     /* what belongs to the default way does not belong to another */
-    if (out->ode.method != fallback.ode.method ||
-        (tuned_default && c->steps_given && !(asked && asked->method == out->ode.method))) {
+    if (out->ode.method != fallback.ode.method || (tuned_default && given(c, MODEL_GIVEN(STEPS)) &&
+                                                   !(asked && asked->method == out->ode.method))) {
         bool multistep = out->ode.method == fallback.ode.method ||
                          out->ode.method == ODE_MULTISTEP3 || out->ode.method == ODE_MULTISTEP2 ||
                          out->ode.method == ODE_UNIPC3;
@@ -101,41 +108,20 @@ static void choose_method(const struct model *m, const struct model_choice *c,
     }
 }
 
-/* Options of the other kind of method: ERR_INPUT that names the option. */
+/* A field of the other kind of method: ERR_INPUT that names it. What belongs to some methods of the
+ * right kind is ode_options_check's to judge, by its value. */
 static int check_kind(const struct model_choice *c, enum ode_method method, struct err *e)
 {
-    static const char own_steps[] = "does not apply to %s, which picks its own steps";
-    static const char fixed_steps[] = "does not apply to %s, which has fixed steps";
-    const char *name = ode_method_name(method);
+    const bool fixed = ode_method_is_fixed_step(method);
+    const struct model_choice_field *f;
 
-    if (!ode_method_is_fixed_step(method)) {
-        if (c->steps_given)
-            return err_fail(e, ERR_INPUT, "steps", own_steps, name);
-        if (c->schedule_given)
-            return err_fail(e, ERR_INPUT, "schedule", own_steps, name);
-        return 0;
-    }
-    if (c->rtol_given)
-        return err_fail(e, ERR_INPUT, "rtol", fixed_steps, name);
-    if (c->atol_given)
-        return err_fail(e, ERR_INPUT, "atol", fixed_steps, name);
-    return 0;
-}
-
-static int choose_churn(const struct model_choice *c, struct ode_churn *out, struct err *e)
-{
-    const char *of = c->churn_t_min_given   ? "churn_t_min"
-                     : c->churn_t_max_given ? "churn_t_max"
-                     : c->churn_noise_given ? "churn_noise"
-                                            : NULL;
-    if (!c->churn_given && of)
-        return err_fail(e, ERR_INPUT, of, "says nothing without churn");
-    if (!c->churn_given || c->churn.amount == 0)
-        return 0;
-    *out = (struct ode_churn){.amount = c->churn.amount,
-                              .t_min = c->churn_t_min_given ? c->churn.t_min : 0,
-                              .t_max = c->churn_t_max_given ? c->churn.t_max : INFINITY,
-                              .noise = c->churn_noise_given ? c->churn.noise : 1};
+    for (size_t i = 0; (f = model_choice_field(i)) != NULL; i++)
+        if (model_choice_given(c, f) &&
+            f->of == (fixed ? MODEL_CHOICE_OF_ADAPTIVE : MODEL_CHOICE_OF_FIXED))
+            return err_fail(e, ERR_INPUT, f->name,
+                            fixed ? "does not apply to %s, which has fixed steps"
+                                  : "does not apply to %s, which picks its own steps",
+                            ode_method_name(method));
     return 0;
 }
 
@@ -144,31 +130,34 @@ int model_solver_choose(const struct model *m, const struct model_choice *c,
 {
     *out = model_solver_default(m);
     choose_method(m, c, out);
-    if (check_kind(c, out->ode.method, e) != 0)
+    if (check_kind(c, out->ode.method, e) != 0 || model_choice_apply(c, out, e) != 0)
         return -1;
-    if (c->steps_given)
-        out->ode.steps = c->steps;
-    if (c->schedule_given)
-        out->ode.schedule = c->schedule;
-    if (c->rtol_given)
-        out->ode.rtol = c->rtol;
-    if (c->atol_given)
-        out->ode.atol = c->atol;
-    if (c->max_nfe_given)
-        out->ode.max_nfe = c->max_nfe;
-    if (choose_churn(c, &out->ode.churn, e) != 0)
-        return -1;
-    if (c->t_max_given)
-        out->t_max = c->t_max;
-    if (c->t_min_given)
-        out->t_min = c->t_min;
     /* a way that the model has by default is for its own ends */
-    if (out->ode.schedule == ODE_SCHEDULE_TUNED && !c->schedule_given &&
+    if (out->ode.schedule == ODE_SCHEDULE_TUNED && !given(c, MODEL_GIVEN(SCHEDULE)) &&
         (out->t_max != m->description.t_max || out->t_min != m->description.t_min)) {
         out->ode.schedule = ODE_SCHEDULE_POWER;
-        out->ode.steps = c->steps_given ? c->steps : DEFAULT_STEPS;
+        out->ode.steps = given(c, MODEL_GIVEN(STEPS)) ? c->value.ode.steps : DEFAULT_STEPS;
     }
     return 0;
+}
+
+int model_solver_choose_forward(const struct model *m, const struct model_solver *base,
+                                const struct model_choice *choice, struct model_solver *out,
+                                struct err *e)
+{
+    struct model_choice c = *choice;
+
+    if (!given(&c, MODEL_GIVEN(METHOD) | MODEL_GIVEN(STEPS) | MODEL_GIVEN(SCHEDULE))) {
+        c.value.ode.method = base->ode.method;
+        c.given |= MODEL_GIVEN(METHOD);
+    }
+    if (model_solver_choose(m, &c, out, e) != 0)
+        return -1;
+    out->ode.to_zero = false;
+    if (out->ode.method != base->ode.method)
+        return 0;
+    *out = *base;
+    return model_choice_apply(&c, out, e);
 }
 
 int model_solver_settle(const struct model *m, struct model_solver *s, struct err *e)

@@ -2,6 +2,7 @@
 
 PFGM is the binary, SOURCE the source tree. Standard library only."""
 
+import json
 import os
 import re
 import subprocess
@@ -66,6 +67,31 @@ class Words(unittest.TestCase):
         self.assertEqual(pfgm("help").stdout, pfgm("--help").stdout)
         self.assertEqual(pfgm("help", "nothing").returncode, 2)
         self.assertEqual(pfgm("-V").stdout, pfgm("--version").stdout)
+
+    def test_a_solver_is_chosen_alike_wherever_there_is_one(self):
+        model = os.path.join(SOURCE, "conf", "models", "digits8.safetensors")
+        ends = ["--t-max", "20", "--t-min", "0.01", "--max-nfe", "999"]
+        churned = ["--solver", "heun", "--schedule", "rho", "--churn", "2", "--churn-noise", "1.5", *ends]
+        with tempfile.TemporaryDirectory() as folder:
+            picture, latents, out = (os.path.join(folder, name) for name in ("a.png", "l.npy", "out.npy"))
+            down = {"method": "heun", "steps": 11, "schedule": "rho", "churn": 2, "churn_t_min": 0, "churn_noise": 1.5,
+                    "t_max": 20, "t_min": 0.01, "max_nfe": 999}
+            up = {"method": "rk45", "rtol": 0.01, "atol": 0.01, "t_max": 20, "t_min": 0.01, "max_nfe": 999}
+            tolerant = ["--rtol", "0.01", "--atol", "0.01", *ends]
+            for want, words in ((down, ["sample", model, "-o", picture, "--steps", "11", *churned]),
+                                (up, ["encode", model, "-i", picture, "-o", latents, *tolerant]),
+                                (down, ["decode", model, "--latents", latents, "-o", out, "--steps", "11", *churned]),
+                                (down, ["interpolate", model, "--seeds", "1,2", "--steps", "2", "-o", out,
+                                        "--solver-steps", "11", *churned]),
+                                (up, ["likelihood", model, "-i", picture, *tolerant])):
+                done = pfgm(*words, "--json")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(json.loads(done.stdout)["solver"], want, words)
+            for words, option in ((["--t-max", "nan"], "--t-max"), (["--churn-noise", "1"], "--churn-noise"),
+                                  (["--solver", "best"], "--solver"), (["--solver", "heun", "--rtol", "1"], "--rtol")):
+                done = pfgm("sample", model, "-o", out, *words)
+                self.assertEqual(done.returncode, 2)
+                self.assertIn(f"pfgm sample: {option}: ", done.stderr)
 
     def test_the_manual_page_has_the_usual_sections(self):
         page = read("docs", "man", "pfgm.1")

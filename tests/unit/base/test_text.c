@@ -102,13 +102,35 @@ static void test_printable(void **state)
     assert_string_equal(text, "a?b??c?d\xc3\xa9");
 }
 
+static void test_numbers(void **state)
+{
+    (void)state;
+    static const char *const not_digits[] = {
+        "", "+1", "-1", " 1", "1 ", "0x1", "18446744073709551616"};
+    static const char *const not_integers[] = {"", "-", "--1", "1.0", "9223372036854775808"};
+    static const char *const not_reals[] = {"", "-1", "+1", "nan", "inf", "0x1p3", "1e999", "1,5"};
+    uint64_t digits = 5;
+    int64_t integer = 5;
+    double real = 5;
+    for (size_t i = 0; i < sizeof not_digits / sizeof *not_digits; i++)
+        assert_false(text_digits(not_digits[i], &digits));
+    for (size_t i = 0; i < sizeof not_integers / sizeof *not_integers; i++)
+        assert_false(text_integer(not_integers[i], &integer));
+    for (size_t i = 0; i < sizeof not_reals / sizeof *not_reals; i++)
+        assert_false(text_real(not_reals[i], &real));
+    assert_true(digits == 5 && integer == 5 && real == 5);
+    assert_true(text_digits("18446744073709551615", &digits) && digits == UINT64_MAX);
+    assert_true(text_integer("-9223372036854775807", &integer) && integer == -INT64_MAX);
+    assert_true(text_real("1e-4", &real) && real == 1e-4);
+    assert_true(text_real(".5", &real) && real == 0.5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sequences),
-        cmocka_unit_test(test_escapes),
-        cmocka_unit_test(test_cuts),
-        cmocka_unit_test(test_printable),
+        cmocka_unit_test(test_sequences), cmocka_unit_test(test_escapes),
+        cmocka_unit_test(test_cuts),      cmocka_unit_test(test_printable),
+        cmocka_unit_test(test_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

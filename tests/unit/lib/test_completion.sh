@@ -11,7 +11,7 @@ complete_words() {
 known=$("$1" --help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p' | sort)
 [ -n "$known" ] || { echo "no subcommands in the help"; exit 1; }
 complete_words pfgm ""
-offered=$(printf '%s\n' "${COMPREPLY[@]}" | grep -v '^-' | sort)
+offered=$(printf '%s\n' "${COMPREPLY[@]}" | grep -v '^-\|^help$' | sort)
 [ "$known" = "$offered" ] || { echo "help: $known; completion: $offered"; exit 1; }
 complete_words pfgm tune --nf
 [ "${COMPREPLY[*]}" = --nfe ] || { echo "tune --nf gave: ${COMPREPLY[*]}"; exit 1; }

@@ -68,29 +68,28 @@ static void the_solver_is_resolved(void **state)
     assert_int_equal(s.ode.schedule, ODE_SCHEDULE_POWER);
     assert_int_equal(s.ode.steps, 35);
     assert_true(s.t_max == 40 && s.t_min == 1e-3);
-    s = choose(m, (struct model_choice){.steps_given = true, .steps = 12});
+    s = choose(m, (struct model_choice){.given = MODEL_GIVEN(STEPS), .value.ode.steps = 12});
     assert_int_equal(s.ode.method, ODE_MULTISTEP3);
     assert_int_equal(s.ode.steps, 12);
-    s = choose(m, (struct model_choice){.rtol_given = true, .rtol = 1e-3});
+    s = choose(m, (struct model_choice){.given = MODEL_GIVEN(RTOL), .value.ode.rtol = 1e-3});
     assert_int_equal(s.ode.method, ODE_RK45);
     assert_true(s.ode.rtol == 1e-3 && s.ode.atol == 1e-4);
-    s = choose(m, (struct model_choice){.method_given = true, .method = ODE_EULER});
+    s = choose(m,
+               (struct model_choice){.given = MODEL_GIVEN(METHOD), .value.ode.method = ODE_EULER});
     assert_int_equal(s.ode.steps, 100);
     assert_int_equal(s.ode.schedule, ODE_SCHEDULE_LOG);
-    s = choose(m, (struct model_choice){.method_given = true,
-                                        .method = ODE_HEUN,
-                                        .schedule_given = true,
-                                        .schedule = ODE_SCHEDULE_RHO,
-                                        .steps_given = true,
-                                        .steps = 7});
+    s = choose(m, (struct model_choice){.given = MODEL_GIVEN(METHOD) | MODEL_GIVEN(SCHEDULE) |
+                                                 MODEL_GIVEN(STEPS),
+                                        .value.ode.method = ODE_HEUN,
+                                        .value.ode.schedule = ODE_SCHEDULE_RHO,
+                                        .value.ode.steps = 7});
     assert_int_equal(s.ode.steps, 7);
     assert_int_equal(s.ode.schedule, ODE_SCHEDULE_RHO);
-    s = choose(m, (struct model_choice){.t_max_given = true,
-                                        .t_max = 9,
-                                        .t_min_given = true,
-                                        .t_min = 1,
-                                        .max_nfe_given = true,
-                                        .max_nfe = 5});
+    s = choose(m, (struct model_choice){.given = MODEL_GIVEN(T_MAX) | MODEL_GIVEN(T_MIN) |
+                                                 MODEL_GIVEN(MAX_NFE),
+                                        .value.t_max = 9,
+                                        .value.t_min = 1,
+                                        .value.ode.max_nfe = 5});
     assert_true(s.t_max == 9 && s.t_min == 1 && s.ode.max_nfe == 5);
     model_free(m);
 }
@@ -109,18 +108,23 @@ static void options_of_the_other_kind_of_method_are_refused(void **state)
 {
     (void)state;
     struct model *m = load(NULL);
-    struct model_choice c = {.method_given = true, .method = ODE_RK45, .steps_given = true};
+    struct model_choice c = {.given = MODEL_GIVEN(METHOD) | MODEL_GIVEN(STEPS),
+                             .value.ode.method = ODE_RK45};
     refused(m, c, "steps");
-    c.steps_given = false;
-    c.schedule_given = true;
+    c.given &= ~MODEL_GIVEN(STEPS);
+    c.given |= MODEL_GIVEN(SCHEDULE);
     refused(m, c, "schedule");
-    c = (struct model_choice){.method_given = true, .method = ODE_HEUN, .rtol_given = true};
+    c = (struct model_choice){.given = MODEL_GIVEN(METHOD) | MODEL_GIVEN(RTOL),
+                              .value.ode.method = ODE_HEUN};
     refused(m, c, "rtol");
-    c = (struct model_choice){.method_given = true, .method = ODE_EULER, .atol_given = true};
+    c = (struct model_choice){.given = MODEL_GIVEN(METHOD) | MODEL_GIVEN(ATOL),
+                              .value.ode.method = ODE_EULER};
     refused(m, c, "atol");
-    c = (struct model_choice){.steps_given = true, .steps = 3, .atol_given = true};
+    c = (struct model_choice){.given = MODEL_GIVEN(STEPS) | MODEL_GIVEN(ATOL),
+                              .value.ode.steps = 3};
     refused(m, c, "atol");
-    c = (struct model_choice){.schedule_given = true, .schedule = ODE_SCHEDULE_TUNED};
+    c = (struct model_choice){.given = MODEL_GIVEN(SCHEDULE),
+                              .value.ode.schedule = ODE_SCHEDULE_TUNED};
     refused(m, c, "schedule");
     model_free(m);
 }
@@ -134,10 +138,9 @@ static void tuned_ways_are_taken(void **state)
     assert_int_equal(s.ode.method, ODE_MULTISTEP2);
     assert_int_equal(s.ode.steps, 20);
     assert_int_equal(s.ode.schedule, ODE_SCHEDULE_TUNED);
-    s = choose(m, (struct model_choice){.schedule_given = true,
-                                        .schedule = ODE_SCHEDULE_TUNED,
-                                        .steps_given = true,
-                                        .steps = 4});
+    s = choose(m, (struct model_choice){.given = MODEL_GIVEN(SCHEDULE) | MODEL_GIVEN(STEPS),
+                                        .value.ode.schedule = ODE_SCHEDULE_TUNED,
+                                        .value.ode.steps = 4});
     assert_int_equal(s.ode.method, ODE_IPNDM4);
     assert_int_equal(model_solver_settle(m, &s, &e), 0);
     assert_int_equal(model_solver_check(m, &s, &e), 0);
@@ -147,30 +150,31 @@ static void tuned_ways_are_taken(void **state)
     assert_true(model_solver_begin(m, &s, x) == 20.0);
     assert_true(x[0] == 5 && x[1] == 7);
     /* the steps alone take what was tuned for them, with a method of its own */
-    s = choose(m, (struct model_choice){.steps_given = true, .steps = 4});
+    s = choose(m, (struct model_choice){.given = MODEL_GIVEN(STEPS), .value.ode.steps = 4});
     assert_int_equal(s.ode.method, ODE_IPNDM4);
     assert_int_equal(s.ode.schedule, ODE_SCHEDULE_TUNED);
     assert_int_equal(model_solver_settle(m, &s, &e), 0);
-    s = choose(
-        m, (struct model_choice){
-               .method_given = true, .method = ODE_MULTISTEP2, .steps_given = true, .steps = 4});
+    s = choose(m, (struct model_choice){.given = MODEL_GIVEN(METHOD) | MODEL_GIVEN(STEPS),
+                                        .value.ode.method = ODE_MULTISTEP2,
+                                        .value.ode.steps = 4});
     assert_int_equal(s.ode.schedule, ODE_SCHEDULE_POWER);
     /* another number of steps, or other ends, are not what was tuned */
-    s = choose(m, (struct model_choice){.steps_given = true, .steps = 9});
+    s = choose(m, (struct model_choice){.given = MODEL_GIVEN(STEPS), .value.ode.steps = 9});
     assert_int_equal(s.ode.schedule, ODE_SCHEDULE_POWER);
     assert_int_equal(s.ode.steps, 9);
-    s = choose(m, (struct model_choice){.t_max_given = true, .t_max = 30});
+    s = choose(m, (struct model_choice){.given = MODEL_GIVEN(T_MAX), .value.t_max = 30});
     assert_int_equal(s.ode.schedule, ODE_SCHEDULE_POWER);
-    struct model_choice c = {
-        .schedule_given = true, .schedule = ODE_SCHEDULE_TUNED, .steps_given = true, .steps = 5};
+    struct model_choice c = {.given = MODEL_GIVEN(SCHEDULE) | MODEL_GIVEN(STEPS),
+                             .value.ode.schedule = ODE_SCHEDULE_TUNED,
+                             .value.ode.steps = 5};
     refused(m, c, "schedule");
-    c.steps = 4;
-    c.t_max_given = true;
-    c.t_max = 30;
+    c.value.ode.steps = 4;
+    c.given |= MODEL_GIVEN(T_MAX);
+    c.value.t_max = 30;
     refused(m, c, "t_max");
-    c.t_max_given = false;
-    c.method_given = true;
-    c.method = ODE_HEUN;
+    c.given &= ~MODEL_GIVEN(T_MAX);
+    c.given |= MODEL_GIVEN(METHOD);
+    c.value.ode.method = ODE_HEUN;
     refused(m, c, "method");
     model_free(m);
 }

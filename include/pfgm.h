@@ -35,7 +35,7 @@ extern "C" {
 enum pfgm_code {
     PFGM_OK = 0,
     PFGM_BAD_INPUT = 1,  /* a file or an option is wrong: `text` says which and what to do */
-    PFGM_FAILED = 2,     /* the system refused: no memory, no file, no thread */
+    PFGM_FAILED = 2,     /* the system refused: no memory, no thread, a failed read */
     PFGM_NON_FINITE = 3, /* a value that is not finite, or a solver that cannot go on */
     PFGM_CANCELLED = 4
 };
@@ -82,7 +82,7 @@ PFGM_API const char *pfgm_model_label(const struct pfgm_model *model, int i);
 struct pfgm_sample_options {
     size_t n;
     uint64_t seed, first_index; /* image i is (seed, first_index + i) */
-    const char *method;         /* "rk45", "euler", "improved-euler", "heun" */
+    const char *method;         /* a method of pfgmd's, "rk45", "heun" … */
     int steps;                  /* of the fixed-step methods */
     double rtol, atol;          /* of rk45 */
     int64_t max_nfe;            /* evaluations an image after which the solver gives up */
@@ -152,6 +152,36 @@ PFGM_API int pfgm_likelihood(struct pfgm_model *model,
                              const struct pfgm_likelihood_options *options, const double *images,
                              double *log_likelihood, double *bits_per_dimension,
                              struct pfgm_error *error);
+
+/* ---- all fields of a solver ----
+ *
+ * The three below are pfgm_sample, pfgm_encode and pfgm_likelihood with the solver chosen by fields
+ * as pfgmd and the command line have them, in place of the method, steps, tolerances and max_nfe of
+ * the options, which are not looked at. What no field says is the model's own.
+ *
+ *     const struct pfgm_field solver[] = {{"method", "heun"}, {"steps", "18"}, {"churn", "5"}};
+ *     pfgm_sample_with(model, &options, solver, 3, pixels, NULL, &error); */
+
+struct pfgm_field {
+    const char *name;  /* as pfgm_field_name has it */
+    const char *value; /* in characters: "heun", "18", "1e-4" */
+};
+/* The name and the meaning of field i; NULL beyond the last. */
+PFGM_API const char *pfgm_field_name(int i);
+PFGM_API const char *pfgm_field_help(int i);
+
+/* One of pixels and samples is NULL. */
+PFGM_API int pfgm_sample_with(struct pfgm_model *model, const struct pfgm_sample_options *options,
+                              const struct pfgm_field *solver, size_t count, uint8_t *pixels,
+                              float *samples, struct pfgm_error *error);
+PFGM_API int pfgm_encode_with(struct pfgm_model *model, const struct pfgm_encode_options *options,
+                              const struct pfgm_field *solver, size_t count, const double *images,
+                              double *latents, struct pfgm_error *error);
+PFGM_API int pfgm_likelihood_with(struct pfgm_model *model,
+                                  const struct pfgm_likelihood_options *options,
+                                  const struct pfgm_field *solver, size_t count,
+                                  const double *images, double *log_likelihood,
+                                  double *bits_per_dimension, struct pfgm_error *error);
 
 #ifdef __cplusplus
 }

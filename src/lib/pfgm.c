@@ -142,8 +142,71 @@ void pfgm_sample_options_default(const struct pfgm_model *model,
     };
 }
 
+/* What the options say of the solver. */
+static int choice_of(const struct pfgm_sample_options *options, struct model_choice *out,
+                     struct err *e)
+{
+    *out = (struct model_choice){.given = MODEL_GIVEN(METHOD) | MODEL_GIVEN(MAX_NFE),
+                                 .value.ode = {.steps = options->steps,
+                                               .rtol = options->rtol,
+                                               .atol = options->atol,
+                                               .max_nfe = options->max_nfe}};
+    if (!options->method || ode_method_parse(options->method, &out->value.ode.method) != 0)
+        return err_fail(e, ERR_INPUT, "method", "\"%s\" is not a solver",
+                        options->method ? options->method : "(null)");
+    out->given |= ode_method_is_fixed_step(out->value.ode.method)
+                      ? MODEL_GIVEN(STEPS)
+                      : MODEL_GIVEN(RTOL) | MODEL_GIVEN(ATOL);
+    return 0;
+}
+
+/* What the caller's fields say of it. */
+static int choice_read(const struct pfgm_field *solver, size_t count, struct model_choice *out,
+                       struct err *e)
+{
+    *out = (struct model_choice){0};
+    for (size_t i = 0; i < count; i++) {
+        const struct model_choice_field *field =
+            solver[i].name ? model_choice_find(solver[i].name) : NULL;
+        if (!field)
+            return err_fail(e, ERR_INPUT, "solver",
+                            "\"%s\" is not a field: pfgm_field_name has those that are",
+                            solver[i].name ? solver[i].name : "(null)");
+        if (model_choice_given(out, field))
+            return err_fail(e, ERR_INPUT, field->name, "occurs twice");
+        if (!solver[i].value)
+            return err_fail(e, ERR_INPUT, field->name, "has no value");
+        if (model_choice_read_word(out, field, solver[i].value, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Row i of those that can be chosen. */
+static const struct model_choice_field *field_at(int i)
+{
+    const struct model_choice_field *field = NULL;
+    for (size_t row = 0; i >= 0 && (field = model_choice_field(row)) != NULL; row++)
+        if (!field->hidden && i-- == 0)
+            return field;
+    return NULL;
+}
+
+const char *pfgm_field_name(int i)
+{
+    const struct model_choice_field *field = field_at(i);
+    return field ? field->name : NULL;
+}
+
+const char *pfgm_field_help(int i)
+{
+    const struct model_choice_field *field = field_at(i);
+    return field ? field->help : NULL;
+}
+
 static int order_from(const struct pfgm_model *model, const struct pfgm_sample_options *options,
-                      enum engine_output output, struct engine_order *order, struct err *e)
+                      const struct model_choice *choice, enum engine_output output,
+                      struct engine_order *order, struct err *e)
 {
     *order = (struct engine_order){
         .model = model->em,
@@ -160,29 +223,21 @@ static int order_from(const struct pfgm_model *model, const struct pfgm_sample_o
     if (options->label &&
         engine_class_parse(model_of(model), options->label, &order->class, e) != 0)
         return -1;
-    struct model_choice choice = {.given = MODEL_GIVEN(METHOD) | MODEL_GIVEN(MAX_NFE),
-                                  .value.ode = {.steps = options->steps,
-                                                .rtol = options->rtol,
-                                                .atol = options->atol,
-                                                .max_nfe = options->max_nfe}};
-    if (!options->method || ode_method_parse(options->method, &choice.value.ode.method) != 0)
-        return err_fail(e, ERR_INPUT, "method", "\"%s\" is not a solver",
-                        options->method ? options->method : "(null)");
-    choice.given |= ode_method_is_fixed_step(choice.value.ode.method)
-                        ? MODEL_GIVEN(STEPS)
-                        : MODEL_GIVEN(RTOL) | MODEL_GIVEN(ATOL);
-    return model_solver_choose(model_of(model), &choice, &order->solver, e);
+    return model_solver_choose(model_of(model), choice, &order->solver, e);
 }
 
-/* Exactly one of pixels and samples is given. */
+/* Exactly one of pixels and samples is given; `choice` NULL: what the options say. */
 static int sample(struct pfgm_model *model, const struct pfgm_sample_options *options,
-                  uint8_t *pixels, float *samples, struct pfgm_error *error)
+                  const struct model_choice *choice, uint8_t *pixels, float *samples,
+                  struct pfgm_error *error)
 {
     struct err e = {0};
     struct engine_order order;
     struct engine_request *r = NULL;
+    struct model_choice own;
     enum engine_output output = pixels ? ENGINE_OUTPUT_PIXELS : ENGINE_OUTPUT_SAMPLE;
-    if (order_from(model, options, output, &order, &e) != 0 ||
+    if ((!choice && choice_of(options, &own, &e) != 0) ||
+        order_from(model, options, choice ? choice : &own, output, &order, &e) != 0 ||
         engine_submit(model->engine, &order, &r, &e) != 0)
         return tell(error, &e);
     engine_request_wait(r, -1);
@@ -204,13 +259,26 @@ static int sample(struct pfgm_model *model, const struct pfgm_sample_options *op
 int pfgm_sample(struct pfgm_model *model, const struct pfgm_sample_options *options,
                 uint8_t *pixels, struct pfgm_error *error)
 {
-    return sample(model, options, pixels, NULL, error);
+    return sample(model, options, NULL, pixels, NULL, error);
 }
 
 int pfgm_sample_float(struct pfgm_model *model, const struct pfgm_sample_options *options,
                       float *samples, struct pfgm_error *error)
 {
-    return sample(model, options, NULL, samples, error);
+    return sample(model, options, NULL, NULL, samples, error);
+}
+
+int pfgm_sample_with(struct pfgm_model *model, const struct pfgm_sample_options *options,
+                     const struct pfgm_field *solver, size_t count, uint8_t *pixels, float *samples,
+                     struct pfgm_error *error)
+{
+    struct model_choice choice;
+    struct err e = {0};
+    if (!pixels == !samples)
+        err_fail(&e, ERR_INPUT, "", "one of pixels and samples is to be given");
+    else if (choice_read(solver, count, &choice, &e) == 0)
+        return sample(model, options, &choice, pixels, samples, error);
+    return tell(error, &e);
 }
 
 int pfgm_images_from_pixels(const struct pfgm_model *model, size_t n, const uint8_t *pixels,
@@ -253,23 +321,32 @@ void pfgm_likelihood_options_default(const struct pfgm_model *model,
     *options = (struct pfgm_likelihood_options){.encode = forward_of(&solver), .probes = 1};
 }
 
+/* What the options of a way up say of the solver. */
+static struct model_choice choice_up(const struct pfgm_encode_options *options)
+{
+    return (struct model_choice){
+        .given = MODEL_GIVEN(RTOL) | MODEL_GIVEN(ATOL) | MODEL_GIVEN(MAX_NFE),
+        .value.ode = {.rtol = options->rtol, .atol = options->atol, .max_nfe = options->max_nfe}};
+}
+
 /* The request of a way up when it has ended well; NULL otherwise, with the error told. */
 static struct engine_request *go_up(struct pfgm_model *model,
-                                    const struct pfgm_encode_options *options, bool linear,
+                                    const struct pfgm_encode_options *options,
+                                    const struct model_choice *choice, bool linear,
                                     struct engine_order *order, struct pfgm_error *error)
 {
     const struct model *m = model_of(model);
     struct err e = {0};
     struct engine_request *r = NULL;
+    const struct model_solver base = order->task == ENGINE_TASK_LIKELIHOOD
+                                         ? model_solver_likelihood_default(m)
+                                         : model_solver_forward_default(m);
     order->model = model->em;
     order->n = options->n;
-    order->solver = model_solver_forward_default(m);
-    order->solver.ode.rtol = options->rtol;
-    order->solver.ode.atol = options->atol;
-    order->solver.ode.max_nfe = options->max_nfe;
+    int bad = model_solver_choose_forward(m, &base, choice, &order->solver, &e) != 0;
     if (linear)
         order->solver.ode.clock = ODE_CLOCK_LINEAR;
-    if ((options->label && engine_class_parse(m, options->label, &order->class, &e) != 0) ||
+    if (bad || (options->label && engine_class_parse(m, options->label, &order->class, &e) != 0) ||
         engine_submit(model->engine, order, &r, &e) != 0) {
         tell(error, &e);
         return NULL;
@@ -283,21 +360,40 @@ static struct engine_request *go_up(struct pfgm_model *model,
     return NULL;
 }
 
-int pfgm_encode(struct pfgm_model *model, const struct pfgm_encode_options *options,
-                const double *images, double *latents, struct pfgm_error *error)
+static int encode(struct pfgm_model *model, const struct pfgm_encode_options *options,
+                  const struct model_choice *choice, const double *images, double *latents,
+                  struct pfgm_error *error)
 {
     const size_t d = pfgm_model_image_bytes(model);
     struct engine_order order = {.task = ENGINE_TASK_ENCODE, .points = images};
-    struct engine_request *r = go_up(model, options, false, &order, error);
+    struct engine_request *r = go_up(model, options, choice, false, &order, error);
     for (size_t i = 0; i < options->n && r; i++)
         memcpy(latents + i * d, engine_request_image(r, i)->state, d * sizeof *latents);
     engine_request_free(r);
     return r ? 0 : -1;
 }
 
-int pfgm_likelihood(struct pfgm_model *model, const struct pfgm_likelihood_options *options,
-                    const double *images, double *log_likelihood, double *bits_per_dimension,
-                    struct pfgm_error *error)
+int pfgm_encode(struct pfgm_model *model, const struct pfgm_encode_options *options,
+                const double *images, double *latents, struct pfgm_error *error)
+{
+    const struct model_choice choice = choice_up(options);
+    return encode(model, options, &choice, images, latents, error);
+}
+
+int pfgm_encode_with(struct pfgm_model *model, const struct pfgm_encode_options *options,
+                     const struct pfgm_field *solver, size_t count, const double *images,
+                     double *latents, struct pfgm_error *error)
+{
+    struct model_choice choice;
+    struct err e = {0};
+    return choice_read(solver, count, &choice, &e) == 0
+               ? encode(model, options, &choice, images, latents, error)
+               : tell(error, &e);
+}
+
+static int likelihood(struct pfgm_model *model, const struct pfgm_likelihood_options *options,
+                      const struct model_choice *choice, const double *images,
+                      double *log_likelihood, double *bits_per_dimension, struct pfgm_error *error)
 {
     struct engine_order order = {
         .task = ENGINE_TASK_LIKELIHOOD,
@@ -309,7 +405,7 @@ int pfgm_likelihood(struct pfgm_model *model, const struct pfgm_likelihood_optio
         .epsilon = options->epsilon,
     };
     struct engine_request *r =
-        go_up(model, &options->encode, options->linear_time != 0, &order, error);
+        go_up(model, &options->encode, choice, options->linear_time != 0, &order, error);
     for (size_t i = 0; i < options->encode.n && r; i++) {
         const struct engine_image *image = engine_request_image(r, i);
         if (log_likelihood)
@@ -319,4 +415,25 @@ int pfgm_likelihood(struct pfgm_model *model, const struct pfgm_likelihood_optio
     }
     engine_request_free(r);
     return r ? 0 : -1;
+}
+
+int pfgm_likelihood(struct pfgm_model *model, const struct pfgm_likelihood_options *options,
+                    const double *images, double *log_likelihood, double *bits_per_dimension,
+                    struct pfgm_error *error)
+{
+    const struct model_choice choice = choice_up(&options->encode);
+    return likelihood(model, options, &choice, images, log_likelihood, bits_per_dimension, error);
+}
+
+int pfgm_likelihood_with(struct pfgm_model *model, const struct pfgm_likelihood_options *options,
+                         const struct pfgm_field *solver, size_t count, const double *images,
+                         double *log_likelihood, double *bits_per_dimension,
+                         struct pfgm_error *error)
+{
+    struct model_choice choice;
+    struct err e = {0};
+    return choice_read(solver, count, &choice, &e) == 0
+               ? likelihood(model, options, &choice, images, log_likelihood, bits_per_dimension,
+                            error)
+               : tell(error, &e);
 }

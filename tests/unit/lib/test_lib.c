@@ -97,12 +97,96 @@ static void encodes_and_judges(void **state)
     pfgm_model_close(model);
 }
 
+/* The fields choose what the options' own members choose, and what those have no word for. */
+static void chooses_by_fields(void **state)
+{
+    (void)state;
+    struct pfgm_error error = {0};
+    struct pfgm_model *model = pfgm_model_open(MODELS_DIR "/digits8.safetensors", NULL, &error);
+    if (!model)
+        fail_msg("%s", error.text);
+    struct pfgm_sample_options options;
+    pfgm_sample_options_default(model, &options);
+    uint8_t pixels[64], other[64];
+    float samples[64];
+    double images[64], latents[64], again[64], bits[2], log_p;
+    const struct pfgm_field heun[] = {{"method", "heun"}, {"steps", "11"}, {"schedule", "rho"},
+                                      {"t_max", "20"},    {"churn", "5"},  {"churn_noise", "1.01"}};
+    options.method = "heun";
+    options.steps = 11;
+    assert_int_equal(pfgm_sample(model, &options, pixels, &error), 0);
+    options.method = "not looked at";
+    assert_int_equal(pfgm_sample_with(model, &options, heun, 2, other, NULL, &error), 0);
+    assert_memory_equal(pixels, other, sizeof pixels);
+    assert_int_equal(pfgm_sample_with(model, &options, heun, 6, other, NULL, &error), 0);
+    assert_memory_not_equal(pixels, other, sizeof pixels);
+    assert_int_equal(pfgm_sample_with(model, &options, NULL, 0, NULL, samples, &error), 0);
+    assert_int_equal(pfgm_sample_with(model, &options, heun, 2, NULL, NULL, &error), -1);
+
+    const struct pfgm_field loose[] = {{"rtol", "1e-3"}, {"atol", "1e-3"}, {"t_min", "0.01"}};
+    struct pfgm_encode_options up;
+    struct pfgm_likelihood_options judge;
+    pfgm_encode_options_default(model, &up);
+    pfgm_likelihood_options_default(model, &judge);
+    up.rtol = up.atol = judge.encode.rtol = judge.encode.atol = 1e-3;
+    assert_int_equal(pfgm_images_from_pixels(model, 1, pixels, NULL, 0, images, &error), 0);
+    assert_int_equal(pfgm_encode(model, &up, images, latents, &error), 0);
+    assert_int_equal(pfgm_encode_with(model, &up, loose, 2, images, again, &error), 0);
+    assert_memory_equal(latents, again, sizeof latents);
+    assert_int_equal(pfgm_encode_with(model, &up, loose, 3, images, again, &error), 0);
+    assert_memory_not_equal(latents, again, sizeof latents);
+    assert_int_equal(pfgm_likelihood(model, &judge, images, &log_p, bits, &error), 0);
+    assert_int_equal(
+        pfgm_likelihood_with(model, &judge, loose, 2, images, &log_p, bits + 1, &error), 0);
+    assert_true(bits[0] == bits[1]);
+    pfgm_model_close(model);
+}
+
+static void refuses_fields(void **state)
+{
+    (void)state;
+    struct pfgm_error error = {0};
+    struct pfgm_model *model = pfgm_model_open(MODELS_DIR "/digits8.safetensors", NULL, &error);
+    if (!model)
+        fail_msg("%s", error.text);
+    static const struct {
+        struct pfgm_field fields[2];
+        size_t count;
+        const char *text;
+    } rows[] = {
+        {{{"stepz", "1"}}, 1, "\"stepz\" is not a field"},
+        {{{NULL, "1"}}, 1, "is not a field"},
+        {{{"steps", NULL}}, 1, "steps: has no value"},
+        {{{"steps", "1"}, {"steps", "2"}}, 2, "steps: occurs twice"},
+        {{{"steps", "many"}}, 1, "steps: \"many\" is not a whole number"},
+        {{{"exponent", "3"}}, 1, "\"exponent\" is not a field"},
+        {{{"method", "rk45"}, {"steps", "2"}}, 2, "steps: does not apply to rk45"},
+    };
+    struct pfgm_sample_options options;
+    pfgm_sample_options_default(model, &options);
+    uint8_t pixels[64];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(
+            pfgm_sample_with(model, &options, rows[i].fields, rows[i].count, pixels, NULL, &error),
+            -1);
+        assert_int_equal(error.code, PFGM_BAD_INPUT);
+        if (!strstr(error.text, rows[i].text))
+            fail_msg("\"%s\" does not say \"%s\"", error.text, rows[i].text);
+    }
+    int count = 0;
+    while (pfgm_field_name(count))
+        assert_true(strlen(pfgm_field_help(count++)) > 0);
+    assert_true(count >= 12 && !pfgm_field_help(count) && !pfgm_field_name(-1));
+    assert_string_equal(pfgm_field_name(0), "method");
+    pfgm_model_close(model);
+}
+
 static void says_what_is_wrong(void **state)
 {
     (void)state;
     struct pfgm_error error = {0};
     assert_null(pfgm_model_open("/nonexistent/model.safetensors", NULL, &error));
-    assert_int_equal(error.code, PFGM_FAILED);
+    assert_int_equal(error.code, PFGM_BAD_INPUT);
     assert_non_null(strstr(error.text, "/nonexistent/model.safetensors"));
     const struct pfgm_open_options bad_kernel = {.kernel = "gpu"};
     assert_null(pfgm_model_open(MODELS_DIR "/digits8.safetensors", &bad_kernel, &error));
@@ -138,8 +222,8 @@ static void says_what_is_wrong(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(samples_and_repeats),
-        cmocka_unit_test(encodes_and_judges),
+        cmocka_unit_test(samples_and_repeats), cmocka_unit_test(encodes_and_judges),
+        cmocka_unit_test(chooses_by_fields),   cmocka_unit_test(refuses_fields),
         cmocka_unit_test(says_what_is_wrong),
     };
     return cmocka_run_group_tests_name("lib", tests, NULL, NULL);

@@ -42,7 +42,7 @@ export interface NpyArray { shape: number[]; data: Uint8Array | Uint8ClampedArra
 export type Code = ""
   | "bad_request" | "malformed_json" | "unauthenticated" | "forbidden" | "not_found" | "method_not_allowed"
   | "not_acceptable" | "request_timeout" | "content_too_large" | "unsupported_media_type" | "expectation_failed"
-  | "invalid_parameter" | "quota_exceeded" | "head_too_large" | "internal" | "numerical_failure" | "not_implemented"
+  | "misdirected_request" | "invalid_parameter" | "quota_exceeded" | "head_too_large" | "internal" | "numerical_failure" | "not_implemented"
   | "queue_full" | "loading" | "draining" | "deadline_exceeded";
 export interface FieldError {
   /** An RFC 6901 pointer into the fields. */

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct extent {
     size_t deepest, values, groups;
@@ -127,11 +128,15 @@ static json_t *load(const void *data, size_t length, size_t longest, json_error_
 {
     struct text text = {.data = data, .length = length};
     memory_failed = false;
-    reserve.data = malloc(RESERVE(longest));
-    if (!reserve.data) {
+    /* Pages of its own, which take no memory until they are written to: within the heap it would
+     * part what the parser lets go of and asks for again. */
+    void *pages =
+        mmap(NULL, RESERVE(longest), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED) {
         memory_failed = true;
         return NULL;
     }
+    reserve.data = pages;
     reserve.size = RESERVE(longest);
     json_t *value =
         json_load_callback(text_next, &text, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, error);
@@ -139,7 +144,7 @@ static json_t *load(const void *data, size_t length, size_t longest, json_error_
         json_decref(value);
         value = NULL;
     }
-    free(reserve.data);
+    munmap(pages, reserve.size);
     memset(&reserve, 0, sizeof reserve);
     return value;
 }

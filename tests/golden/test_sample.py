@@ -70,7 +70,7 @@ class Case(unittest.TestCase):
     def run_pfgm(self, *arguments):
         done = pfgm(*arguments)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(done.stderr, "")
+        self.assertEqual([line for line in done.stderr.splitlines() if "is too coarse" not in line], [])
         return done.stdout
 
     def sample(self, model, output, *arguments):

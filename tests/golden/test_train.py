@@ -45,8 +45,7 @@ def picture(number, side=8):
 
 
 def npy(images, side=8):
-    text = "{'descr': '|u1', 'fortran_order': False, 'shape': (%d, %d, %d), }" % (
-        len(images), side, side)
+    text = "{'descr': '|u1', 'fortran_order': False, 'shape': (%d, %d, %d), }" % (len(images), side, side)
     text += " " * (-(11 + len(text)) % 64) + "\n"
     return (b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text.encode() +
             b"".join(b"".join(i) for i in images))
@@ -335,13 +334,17 @@ class Numbers(Case):
         path = self.path("run", "state.safetensors")
         with open(path, "r+b") as f:
             size = struct.unpack("<Q", f.read(8))[0]
+            header = json.loads(f.read(size))
             f.seek(8 + size + 400)
             f.write(struct.pack("<f", float("nan")))
-        before = self.digest("run", "state.safetensors")
-        done = self.train(data, "run", "--resume", "--steps", 9, ok=False)
-        self.assertNotEqual(done.returncode, 0)
-        self.assertIn("not finite", done.stderr)
-        self.assertEqual(before, self.digest("run", "state.safetensors"))
+        for says in "is damaged", "not finite":
+            before = self.digest("run", "state.safetensors")
+            done = self.train(data, "run", "--resume", "--steps", 9, ok=False)
+            self.assertEqual((done.returncode > 0, says in done.stderr), (True, True), done.stderr)
+            self.assertEqual(before, self.digest("run", "state.safetensors"))
+            header["__metadata__"].pop("data_digest", None)  # then the values themselves are looked at
+            with open(path, "r+b") as f:
+                f.write(struct.pack("<Q", size) + json.dumps(header, separators=(",", ":")).encode().ljust(size))
 
     def test_disk_full_dddd_trainer_36(self):
         data = self.data()
@@ -575,8 +578,7 @@ class Eval(Case):
         model = self.path("exact.safetensors")
         sources = {"sorted": self.write("sorted.npy", npy([i for _, i in images])), "folders": folders,
                    "mixed": self.write("mixed.npy", npy([i for _, i in mixed]))}
-        subprocess.run([PFGM, "convert", "--exact", sources["mixed"], "-o", model], check=True,
-                       stdout=subprocess.DEVNULL)
+        subprocess.run([PFGM, "convert", "--exact", sources["mixed"], "-o", model], check=True, stdout=subprocess.DEVNULL)
         energy = {}
         for name, source in sources.items():
             done = subprocess.run([PFGM, "eval", model, "--data", source, "-n", "40", "--loss-points", "0",

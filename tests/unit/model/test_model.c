@@ -125,7 +125,7 @@ static void damaged_checkpoints_are_refused_by_name(void **state)
     }
     struct err e = {0};
     assert_null(model_load(MODELS_DIR "/absent.safetensors", &plain, &e));
-    assert_int_equal(e.code, ERR_IO);
+    assert_int_equal(e.code, ERR_INPUT);
 }
 
 static void a_slope_does_not_depend_on_company(void **state)

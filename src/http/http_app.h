@@ -8,7 +8,6 @@
 #define HTTP_APP_H
 
 #include "engine.h"
-#include "archive_npy_read.h"
 #include "http_front.h"
 #include "http_guard.h"
 #include "http_keys.h"
@@ -23,6 +22,8 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+
+struct api_dialect;
 
 #define HTTP_LARGE_BODY_MAX ((size_t)64 << 20)
 
@@ -46,15 +47,6 @@ struct http_app {
     struct http_metrics metrics;
     struct http_wait wait;
     struct http_reader reader;
-};
-
-/* What a route that goes through the flow does; the names are http_flow.h's. */
-enum http_task {
-    HTTP_TASK_IMAGES,
-    HTTP_TASK_ENCODE,
-    HTTP_TASK_DECODE,
-    HTTP_TASK_INTERPOLATE,
-    HTTP_TASK_LIKELIHOOD
 };
 
 /* What a body is. */
@@ -86,46 +78,15 @@ struct http_request {
     struct buf body;
 };
 
-/* What POST /v1/images/generations asked for beside our fields. */
-struct http_openai {
-    bool url;
-    bool prompted; /* with something in the prompt */
-    bool named;    /* which names the class */
-};
-
-/* What a request of KServe's protocol said beside our fields. */
-struct http_kserve {
-    struct http_kserve_output {
-        bool wanted, binary;
-    } images, samples;
-    bool latents; /* what the values are: [n·d] doubles, else [n] seeds and [n] indices */
-    size_t n;     /* images */
-    void *values; /* until the engine has its own copy */
-    char id[HTTP_LABEL_MAX + 1]; /* the client's, or empty */
-};
-
-/* What a request of another task than images said beside our fields. */
-struct http_flow {
-    enum http_task task;
-    json_t *given;            /* what it begins with, of a JSON body, until it has been read */
-    struct archive_npy array; /* the same of an NPY body, in the request's */
-    size_t frames;            /* of an interpolation */
-    struct model_likelihood likelihood;
-    double *points; /* [n,d] images in data scale, or latents; until the engine has its own copy */
-    double *ends;   /* [2,d] of an interpolation: latents, or images where `encoded` says so */
-    bool encoded[2];
-    struct engine_order *decode; /* the interpolation that follows on the encoding of its ends */
-};
-
 /* A request in the engine, from the reading of its fields to the last byte of its answer. */
 struct http_work {
     struct http_order order;
     enum http_format format;
-    bool by_get;
-    struct http_openai openai;
-    struct http_kserve kserve;
-    struct http_flow flow;
+    const struct api_dialect *dialect; /* its interface, once it is read */
+    void *own;                         /* what that one keeps beside the order; see api_dialect.h */
+    json_t *document;                  /* its fields as they came, until they have been read */
     struct engine_order asked;  /* what has been read and not yet submitted; holds its model */
+    struct engine_order *next;  /* what is to follow when that has ended well, or NULL */
     char etag[SHA256_HEX_SIZE]; /* of what GET answers, or empty */
     struct http_ticket *ticket; /* NULL when there is none */
     size_t charged;             /* images that the key has paid for and no ticket has taken on */
@@ -136,18 +97,16 @@ typedef void http_handler(struct http_app *app, const struct http_request *q, st
 enum { HTTP_PUBLIC = 1, HTTP_ADMIN = 2 }; /* listeners */
 
 struct http_route {
-    const char *path;     /* a segment "*" stands for any one that is not empty */
-    const char *label;    /* in the metrics and in the OpenAPI document */
-    const char *allow;    /* the methods, as in the Allow field */
-    unsigned where;       /* on which listeners */
-    bool work;            /* needs a loaded model and goes through the engine */
-    bool free;            /* needs no key */
-    bool linked;          /* signed links lead here, and are as good as a key */
-    bool has_body;        /* read into the request: JSON, or what the task takes */
-    enum http_task task;  /* large bodies too, unless it is images */
-    bool openai;          /* fields, answer and errors as OpenAI's interface has them */
-    bool kserve;          /* as KServe's protocol has them */
-    http_handler *answer; /* of routes that answer at once */
+    const char *path;                  /* a segment "*" stands for any one that is not empty */
+    const char *label;                 /* in the metrics and in the OpenAPI document */
+    const char *allow;                 /* the methods, as in the Allow field */
+    unsigned where;                    /* on which listeners */
+    bool work;                         /* needs a loaded model and goes through the engine */
+    bool free;                         /* needs no key */
+    bool linked;                       /* signed links lead here, and are as good as a key */
+    bool has_body;                     /* read into the request: JSON, or what the dialect takes */
+    const struct api_dialect *dialect; /* how it says requests and problems; NULL: only ours */
+    http_handler *answer;              /* of routes that answer at once */
 };
 
 /* Finds the route of a raw path on a listener, by exact comparison; fills `names` where it has
@@ -181,9 +140,6 @@ const char *http_library_version(void);
 http_handler http_info_live, http_info_ready, http_info_models, http_info_model,
     http_info_capabilities, http_info_health, http_info_version, http_info_openapi,
     http_info_metrics;
-/* http_kserve.c */
-http_handler http_kserve_server, http_kserve_live, http_kserve_ready, http_kserve_model,
-    http_kserve_index, http_kserve_statistics, http_kserve_model_ready;
 /* http_page.c */
 http_handler http_page_answer;
 /* http_admin.c */
@@ -202,19 +158,20 @@ void http_cors_headers(const struct http_app *app, const struct http_request *q,
  * complete. Read makes an order of the request's bytes, which may take long and is done on any
  * thread. Begin charges and submits it; then the answer follows when the ticket of `work` has news.
  */
-bool http_images_read(struct http_app *app, struct http_request *q, bool by_get,
-                      struct http_work *work, struct http_reply *r);
+bool http_images_read(struct http_app *app, struct http_request *q, struct http_work *work,
+                      struct http_reply *r);
 bool http_images_begin(struct http_app *app, const struct http_request *q, struct http_work *work,
                        struct http_reply *r);
-/* Hands an order, whose images have been charged, to the engine under a new ticket of `work`, which
- * pays for them from then on. -1: there is no ticket. */
-int http_images_submit(struct http_app *app, const struct http_request *q, struct http_work *work,
-                       struct engine_order *order, struct err *e);
 /* Gives back what was charged and never handed to the engine, and frees what the reading kept.
  * Before the answer goes out, so that who has it finds the images given back; harmless again. */
 void http_images_end(struct http_app *app, const struct http_request *q, struct http_work *work);
 /* Whether the answer is sent in pieces, and whether it starts before there is any image. */
 bool http_images_streams(const struct http_work *work);
+/* Whether another request follows on the ticket's, as an interpolation does on the encoding of its
+ * ends. When that one has ended well: puts the next one's ticket in the place of its own. */
+bool http_images_follows(const struct http_work *work);
+bool http_images_follow(struct http_app *app, const struct http_request *q, struct http_work *work,
+                        struct http_link *link, struct http_reply *r);
 /* The whole answer of a finished request. */
 void http_images_finish(struct http_app *app, const struct http_request *q,
                         const struct http_work *work, struct http_reply *r);

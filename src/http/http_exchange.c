@@ -19,9 +19,6 @@
  * A large body is made sense of by the reader's thread (http_reader.h) while the connection sleeps,
  * so the exchange can neither end nor be touched by anybody else until that is done. */
 #include "http_exchange.h"
-#include "http_flow.h"
-#include "http_kserve.h"
-#include "http_openai.h"
 
 #include "base_cpu.h"
 #include "base_log.h"
@@ -294,10 +291,6 @@ void http_exchange_connection(void *context, struct MHD_Connection *connection,
 void http_exchange_complete_reply(struct http_exchange *x)
 {
     struct http_reply *r = &x->reply;
-    if (r->problem != HTTP_PROBLEM_NONE && x->request.route && x->request.route->openai)
-        http_openai_problem(r);
-    if (r->problem != HTTP_PROBLEM_NONE && x->request.route && x->request.route->kserve)
-        http_kserve_problem(r);
     http_reply_header(r, "X-Request-Id", "%s", x->request.id);
     if (r->content_type)
         http_reply_header(r, "Content-Type", "%s", r->content_type);
@@ -510,7 +503,7 @@ static void read_aside(void *context, bool stopping)
         http_app_ready(x->app, &p);
         http_problem_reply(&p, x->request.id, &x->reply);
     } else if (!x->gone) {
-        x->asks = http_images_read(x->app, &x->request, false, &x->work, &x->reply);
+        x->asks = http_images_read(x->app, &x->request, &x->work, &x->reply);
         x->gone = http_link_left(x->link);
     }
     x->app->wait.resume(x->asleep);
@@ -536,15 +529,14 @@ static enum MHD_Result on_request_end(struct http_exchange *x, struct MHD_Connec
         http_reader_put(&x->app->reader, &x->reading);
         return MHD_YES;
     }
-    x->asks =
-        http_images_read(x->app, &x->request, strcmp(x->method, "POST") != 0, &x->work, &x->reply);
+    x->asks = http_images_read(x->app, &x->request, &x->work, &x->reply);
     return on_read(x, connection);
 }
 
 /* The first of two requests has ended well: on to the second. */
 static enum MHD_Result go_on(struct http_exchange *x, struct MHD_Connection *connection)
 {
-    if (http_flow_follow(x->app, &x->request, &x->work, x->link, &x->reply))
+    if (http_images_follow(x->app, &x->request, &x->work, x->link, &x->reply))
         return on_work(x, connection);
     return send_reply(x, connection);
 }
@@ -566,7 +558,7 @@ static enum MHD_Result on_work(struct http_exchange *x, struct MHD_Connection *c
     bool failed = look.finished && engine_request_error(work->ticket->request);
     if (events || (streams && !failed && (look.finished || look.images > 0)))
         return send_stream(x, connection);
-    if (look.finished && !failed && http_flow_follows(work))
+    if (look.finished && !failed && http_images_follows(work))
         return go_on(x, connection);
     if (look.finished) {
         http_images_finish(x->app, &x->request, work, &x->reply);

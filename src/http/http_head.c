@@ -2,6 +2,8 @@
  * What needs no key is judged before the key, what needs none of the server's state before that. */
 #include "http_exchange.h"
 
+#include "api_dialect.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -42,7 +44,7 @@ static void take_trace(struct http_request *q, const struct http_field *f)
         snprintf(q->trace, sizeof q->trace, "%.49s", v + 3);
 }
 
-/* The body of work is JSON in plain bytes, or what a task begins with; a request may leave its type
+/* The body of work is JSON in plain bytes, or what the dialect takes; a request may leave its type
  * unsaid, unless a foreign web page sent it: a browser asks first whether a page may send JSON, but
  * not when it sends bytes without a type. What `curl -d` and other plain clients call any body is
  * taken as well, unless a web page sent it: a form on a foreign page may post that type to a daemon
@@ -50,14 +52,8 @@ static void take_trace(struct http_request *q, const struct http_field *f)
 static int check_media_type(const struct http_head *head, struct http_request *q,
                             struct http_problem *p)
 {
-    static const char *const taken[] = {
-        [HTTP_TASK_IMAGES] = "application/json",
-        [HTTP_TASK_ENCODE] = "application/json, application/x-npy or image/png",
-        [HTTP_TASK_DECODE] = "application/json or application/x-npy",
-        [HTTP_TASK_INTERPOLATE] = "application/json",
-        [HTTP_TASK_LIKELIHOOD] = "application/json, application/x-npy or image/png",
-    };
-    const char *types = taken[q->route->task];
+    const struct api_dialect *dialect = q->route->dialect;
+    const char *types = dialect ? dialect->media : "application/json";
     char type[128];
     const struct http_field *f = http_field_find(head->fields, head->count, "Content-Encoding");
     if (f && !http_field_is(f, "identity")) {
@@ -77,7 +73,7 @@ static int check_media_type(const struct http_head *head, struct http_request *q
     }
     type[strcspn(type, "; \t")] = '\0';
     if (strcasecmp(type, "application/json") == 0 ||
-        (q->route->kserve && strcasecmp(type, "application/octet-stream") == 0))
+        (dialect && dialect->octets && strcasecmp(type, "application/octet-stream") == 0))
         return 0;
     for (enum http_media m = HTTP_MEDIA_PNG; m <= HTTP_MEDIA_NPY; m++) {
         const char *name =
@@ -177,6 +173,7 @@ static int judge_route(struct http_exchange *x, bool *options, struct http_probl
     if (q->route && q->route->answer == http_info_metrics && where == HTTP_PUBLIC &&
         !x->app->options->public_metrics)
         q->route = NULL;
+    x->reply.problem_json = q->route && q->route->dialect ? q->route->dialect->problem : NULL;
     bool whole_server = strcmp(q->target.path, "*") == 0 && strcmp(x->method, "OPTIONS") == 0;
     if (http_route_method(q->route, x->method, options, p) != 0)
         return -1;

@@ -1,18 +1,17 @@
-/* POST /v1/images and GET /v1/images/{seed}/{index}. Read: body or query → order. Begin: order →
- * engine. Finish: images → JSON or PNG; what is sent in pieces is http_stream.c's. Between the last
- * two the connection sleeps and no thread waits. */
+/* The path of all requests for work, whichever interface they speak (api_dialect.h). Read: the
+ * model is pinned, body or query become fields, and these are settled into an order. Begin: order →
+ * engine. Finish: images → answer; what is sent in pieces is http_stream.c's. Between the last two
+ * the connection sleeps and no thread waits. */
+#include "api_dialect.h"
+
 #include "http_answer.h"
-#include "http_body.h"
-#include "http_flow.h"
-#include "http_kserve.h"
-#include "http_lookup.h"
-#include "http_openai.h"
 
 #include "base_cpu.h"
 #include "base_crypto.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void list_formats(struct http_problem *p, const bool available[HTTP_FORMATS])
@@ -47,45 +46,34 @@ static int read_query(const struct http_request *q, char *word, size_t size, str
     return found;
 }
 
-/* ?format= beats Accept, which beats the body's "format". A GET is for one image, as a PNG unless
- * something else is asked for. */
+/* ?format= beats Accept, which beats the field "format"; that comes first where it is itself in the
+ * query, and what is usual last. */
 static int choose_format(const struct http_request *q, struct http_work *work,
                          struct http_problem *p)
 {
     const struct http_order *order = &work->order;
+    struct api_formats formats = {.in_query = false};
     char word[64] = "";
-    if (q->route->openai || q->route->kserve) {
-        work->format = HTTP_FORMAT_JSON;
+    work->format = HTTP_FORMAT_JSON;
+    if (!work->dialect->formats)
         return 0;
-    }
-    const bool in_query = work->by_get || (work->flow.task && q->media != HTTP_MEDIA_JSON);
-    int has_word = in_query ? 0 : read_query(q, word, sizeof word, p);
+    work->dialect->formats(q, work, &formats);
+    int has_word = formats.in_query ? 0 : read_query(q, word, sizeof word, p);
     if (has_word < 0)
         return -1;
     const char *accept = q->has_accept ? q->accept : NULL;
-    if (!has_word && order->format_given && (in_query || http_accepts_anything(accept)))
+    if (!has_word && order->format_given && (formats.in_query || http_accepts_anything(accept)))
         has_word = snprintf(word, sizeof word, "%s", http_format_word(order->format)) > 0;
-    if (!has_word && work->by_get && http_accepts_anything(accept))
+    if (!has_word && formats.png && http_accepts_anything(accept))
         has_word = snprintf(word, sizeof word, "%s", http_format_word(HTTP_FORMAT_PNG)) > 0;
-    const bool upward = http_flow_upward(work);
-    const bool array = !order->grid_given, post = !work->by_get && !upward;
-    const bool available[HTTP_FORMATS] = {
-        [HTTP_FORMAT_JSON] = true,
-        [HTTP_FORMAT_PNG] = !upward && (order->n == 1 || order->grid_given),
-        [HTTP_FORMAT_NPY] = array && work->flow.task != HTTP_TASK_LIKELIHOOD,
-        [HTTP_FORMAT_NPZ] = array && !upward,
-        [HTTP_FORMAT_ZIP] = post,
-        [HTTP_FORMAT_TAR] = post,
-        [HTTP_FORMAT_EVENTS] = post,
-    };
-    if (http_negotiate(accept, has_word ? word : NULL, available, &work->format) == 0)
+    if (http_negotiate(accept, has_word ? word : NULL, formats.available, &work->format) == 0)
         return 0;
     http_problem_set(p, HTTP_PROBLEM_NOT_ACCEPTABLE, "%s",
-                     available[HTTP_FORMAT_PNG] || upward
+                     formats.available[HTTP_FORMAT_PNG] || !work->dialect->pictures
                          ? "none of the formats that there are for this request is acceptable"
                          : "for more than one image image/png needs a \"grid\"; the other formats "
                            "take any number");
-    list_formats(p, available);
+    list_formats(p, formats.available);
     return -1;
 }
 
@@ -101,8 +89,8 @@ static int draw_seed(uint64_t *seed, struct http_problem *p)
 static int check_arrays(const struct http_work *work, const struct model *m, struct http_problem *p)
 {
     const struct http_order *o = &work->order;
-    if (http_flow_upward(work))
-        return 0; /* which has neither */
+    if (!work->dialect->pictures)
+        return 0; /* which alone have either */
     if (work->format != HTTP_FORMAT_NPY && work->format != HTTP_FORMAT_NPZ) {
         if (o->float32)
             http_problem_point(p, "/dtype", "float32 comes as npy or npz only");
@@ -145,35 +133,13 @@ static void fill_order(const struct http_work *work, struct engine_order *out)
                                 .gap = IMAGE_GRID_GAP};
 }
 
-/* The fields as JSON: the body, or what the path and the query of a GET say. */
-static json_t *read_fields(struct http_app *app, struct http_request *q, struct http_work *work,
-                           struct http_problem *p)
-{
-    if (work->by_get)
-        return http_lookup_fields(q, p);
-    if (q->route->kserve)
-        return http_kserve_fields(app, q, work, p);
-    if (q->route->task)
-        return http_flow_fields(app, q, work, p);
-    const struct json_bound bound = http_body_fields(app->options->n_max);
-    json_t *body = q->route->openai ? http_body_parse_whole(&q->body, q->body.length, bound, p)
-                                    : http_body_parse(&q->body, bound, p);
-    buf_free(&q->body);
-    if (!body || !q->route->openai)
-        return body;
-    json_t *fields = http_openai_fields(app, body, work, p);
-    json_decref(body);
-    return fields;
-}
-
 static int choose_solver(const struct http_work *work, const struct model *m,
                          struct model_solver *out, struct http_problem *p)
 {
-    return work->flow.task ? http_flow_solver(work, m, out, p)
-                           : http_order_solver(&work->order.solver, m, out, p);
+    return work->dialect->solver ? work->dialect->solver(work, m, out, p)
+                                 : http_order_solver(&work->order.solver, m, out, p);
 }
 
-/* Where latents come from or lead to images of the client's, no class is drawn for them. */
 static int choose_class(const struct http_work *work, const struct model *m,
                         struct engine_class *out, struct http_problem *p)
 {
@@ -182,7 +148,7 @@ static int choose_class(const struct http_work *work, const struct model *m,
     int bad = 0;
     switch (order->class) {
     case HTTP_CLASS_ABSENT:
-        out->rule = work->flow.task ? ENGINE_CLASS_NONE : ENGINE_CLASS_DRAWN;
+        out->rule = work->dialect->unnamed;
         break;
     case HTTP_CLASS_NULL:
         out->rule = ENGINE_CLASS_NONE;
@@ -201,38 +167,39 @@ static int choose_class(const struct http_work *work, const struct model *m,
     return bad ? -1 : 0;
 }
 
-/* Everything between the request's bytes and the engine's order. The model is looked up once, and
- * every size is of that one, as another may have taken its name meanwhile. Once out->model is set
- * it is held for the caller, who releases it. */
-static int read_order(struct http_app *app, struct http_request *q, struct http_work *work,
-                      struct engine_order *out, struct http_problem *p)
+/* The fields and the model that they are for. The model is looked up once, and every size is of
+ * that one, as another may have taken its name meanwhile. */
+static int read_fields(struct http_app *app, struct http_request *q, struct http_work *work,
+                       struct http_problem *p)
 {
+    const struct api_dialect *dialect = q->route->dialect;
+    work->dialect = dialect;
+    if (dialect->own && !(work->own = calloc(1, dialect->own))) {
+        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
+        return -1;
+    }
+    if (dialect->pin(app, q, work, p) != 0 || dialect->read(app, q, work, p) != 0)
+        return -1;
+    if (work->asked.model)
+        return 0;
+    http_problem_point(p, "/model", "there is no model \"%s\"; GET /v1/models lists them",
+                       work->order.model);
+    return -1;
+}
+
+/* All that the engine has to know, into work->asked, whose model is held already. */
+static int settle_order(struct http_app *app, const struct http_request *q, struct http_work *work,
+                        struct http_problem *p)
+{
+    struct engine_order *out = &work->asked;
     struct http_order *order = &work->order;
-    json_t *fields = read_fields(app, q, work, p);
-    if (!fields)
-        return -1;
-    if (!out->model) { /* else the fields were judged by it, and it must be that one */
-        const char *name = json_string_value(json_object_get(fields, "model"));
-        out->model = engine_model_find(app->engine, name && *name ? name : NULL);
-    }
-    int bad = http_order_parse(fields, app->options->n_max, order, p);
-    json_decref(fields);
-    if (bad)
-        return -1;
-    if (!out->model) {
-        http_problem_point(p, "/model", "there is no model \"%s\"; GET /v1/models lists them",
-                           order->model);
-        return -1;
-    }
     const struct model *m = engine_model_get(out->model);
     if (choose_solver(work, m, &out->solver, p) != 0 ||
         choose_class(work, m, &out->class, p) != 0 || choose_format(q, work, p) != 0 ||
         check_arrays(work, m, p) != 0 || (!order->seed_given && draw_seed(&order->seed, p) != 0))
         return -1;
     fill_order(work, out);
-    if (q->route->kserve)
-        http_kserve_order(work, out);
-    return work->flow.task ? http_flow_order(app, q, work, out, p) : 0;
+    return work->dialect->order ? work->dialect->order(app, q, work, out, p) : 0;
 }
 
 /* Before anything is said about the answer: what the engine would refuse, and what it would never
@@ -254,21 +221,10 @@ static int check_order(struct http_app *app, const struct engine_order *order,
     return -1;
 }
 
-/* A GET whose answer the client has already: the tag is a function of what makes the bytes. */
-static bool is_known(const struct http_request *q, struct http_work *work,
-                     const struct engine_order *order, struct http_reply *r)
-{
-    if (!work->by_get || work->format == HTTP_FORMAT_JSON ||
-        http_lookup_tag(work, order, work->etag) != 0 ||
-        !http_lookup_matches(q->if_none_match, work->etag))
-        return false;
-    r->status = 304;
-    http_lookup_headers(q, work, r);
-    return true;
-}
-
-int http_images_submit(struct http_app *app, const struct http_request *q, struct http_work *work,
-                       struct engine_order *order, struct err *e)
+/* Hands an order, whose images have been charged, to the engine under a new ticket, which pays for
+ * them from then on. -1: there is no ticket. */
+static int submit(struct http_app *app, const struct http_request *q, struct http_work *work,
+                  struct engine_order *order, struct err *e)
 {
     struct http_ticket *t = http_ticket_new(&app->wait, e);
     if (t) {
@@ -291,28 +247,33 @@ static void settle(struct http_work *work)
 {
     engine_model_release(work->asked.model);
     work->asked = (struct engine_order){0};
-    http_kserve_clear(work);
-    http_flow_settle(work);
+    if (work->own && work->dialect->settle)
+        work->dialect->settle(work);
+    json_decref(work->document);
+    work->document = NULL;
 }
 
 void http_images_end(struct http_app *app, const struct http_request *q, struct http_work *work)
 {
     http_keys_return(&app->keys, q->client, work->charged);
     work->charged = 0;
+    free(work->next);
+    work->next = NULL;
     settle(work);
-    http_flow_clear(work);
+    free(work->own);
+    work->own = NULL;
 }
 
-bool http_images_read(struct http_app *app, struct http_request *q, bool by_get,
-                      struct http_work *work, struct http_reply *r)
+bool http_images_read(struct http_app *app, struct http_request *q, struct http_work *work,
+                      struct http_reply *r)
 {
     struct http_problem p;
     http_problem_init(&p);
     http_reply_header(r, "Vary", "Accept");
-    work->by_get = by_get;
-    const bool read =
-        http_app_ready(app, &p) == 0 && read_order(app, q, work, &work->asked, &p) == 0 &&
-        check_order(app, &work->asked, &p) == 0 && !is_known(q, work, &work->asked, r);
+    const bool read = http_app_ready(app, &p) == 0 && read_fields(app, q, work, &p) == 0 &&
+                      settle_order(app, q, work, &p) == 0 &&
+                      check_order(app, &work->asked, &p) == 0 &&
+                      !(work->dialect->known && work->dialect->known(q, work, &work->asked, r));
     buf_free(&q->body);
     if (!read) {
         settle(work);
@@ -327,12 +288,12 @@ bool http_images_begin(struct http_app *app, const struct http_request *q, struc
 {
     struct http_problem p;
     struct err e = {0};
-    const size_t n = work->asked.n + http_flow_later(work);
+    const size_t n = work->asked.n + (work->next ? work->next->n : 0);
     bool begun = false;
     http_problem_init(&p);
     if (http_keys_charge(&app->keys, q->client, n, &p) == 0) {
         work->charged = n;
-        begun = http_images_submit(app, q, work, &work->asked, &e) == 0;
+        begun = submit(app, q, work, &work->asked, &e) == 0;
         if (!begun)
             http_answer_refusal(app, &e, &p);
     }
@@ -347,17 +308,34 @@ bool http_images_begin(struct http_app *app, const struct http_request *q, struc
 bool http_images_streams(const struct http_work *work)
 {
     return work->format != HTTP_FORMAT_JSON && work->format != HTTP_FORMAT_PNG &&
-           !http_flow_upward(work) && !http_flow_follows(work);
+           work->dialect->pictures && !work->next;
 }
 
-static json_t *result_json(struct http_app *app, const struct http_request *q,
-                           const struct http_work *work, const struct engine_request *done)
+bool http_images_follows(const struct http_work *work)
 {
-    const struct engine_order *order = engine_request_order(done);
-    json_t *images = json_array();
-    for (size_t i = 0; i < http_answer_count(order) && images; i++)
-        images = json_plus(images, http_answer_linked(app, q, order, http_answer_picture(done, i)));
-    return http_answer_whole(http_answer_head(q->id, work, order), images, done);
+    return work->next != NULL;
+}
+
+bool http_images_follow(struct http_app *app, const struct http_request *q, struct http_work *work,
+                        struct http_link *link, struct http_reply *r)
+{
+    struct http_ticket *before = work->ticket;
+    struct err e = {0};
+    work->dialect->follow(work, before->request);
+    struct engine_order order = *work->next;
+    order.model = engine_request_order(before->request)->model;
+    free(work->next);
+    work->next = NULL;
+    const bool begun = submit(app, q, work, &order, &e) == 0;
+    if (!begun) {
+        struct http_problem p;
+        http_problem_init(&p);
+        http_answer_refusal(app, &e, &p);
+        http_problem_reply(&p, q->id, r);
+    }
+    http_ticket_drop(before, link);
+    settle(work);
+    return begun;
 }
 
 static void name_file(const struct http_work *work, const struct engine_order *order,
@@ -376,32 +354,18 @@ static void name_file(const struct http_work *work, const struct engine_order *o
                           ending);
 }
 
-static void png_reply(struct http_app *app, const struct http_request *q,
-                      const struct http_work *work, const struct engine_request *done,
-                      struct http_reply *r)
+int api_picture(const struct http_work *work, const struct engine_request *done,
+                struct http_reply *r)
 {
     const struct engine_image *image = http_answer_picture(done, 0);
-    const struct engine_order *order = engine_request_order(done);
-    char link[HTTP_LINK_MAX];
     r->status = 200;
     r->content_type = http_format_type(HTTP_FORMAT_PNG);
     if (buf_append(&r->body, image->png.data, image->png.length, NULL) != 0) {
         http_reply_fail(r);
-        return;
+        return -1;
     }
-    if (work->by_get)
-        http_lookup_headers(q, work, r);
-    else
-        http_reply_header(r, "ETag", "\"%s\"", image->sha256);
-    const enum http_link_made made =
-        work->by_get ? HTTP_LINK_NONE : http_link_make(app, q, order, image->index, link);
-    if (made == HTTP_LINK_FAILED) {
-        http_reply_fail(r);
-        return;
-    }
-    if (made == HTTP_LINK_MADE)
-        http_reply_header(r, "Content-Location", "%s", link);
-    name_file(work, order, r);
+    name_file(work, engine_request_order(done), r);
+    return 0;
 }
 
 void http_images_finish(struct http_app *app, const struct http_request *q,
@@ -416,18 +380,7 @@ void http_images_finish(struct http_app *app, const struct http_request *q,
         return;
     }
     const struct engine_timings times = engine_request_timings(done);
-    if (http_flow_upward(work))
-        http_flow_answer(q, work, done, r);
-    else if (work->format == HTTP_FORMAT_PNG)
-        png_reply(app, q, work, done, r);
-    else if (q->route->kserve)
-        http_kserve_answer(work, done, r);
-    else
-        http_reply_json(r, 200, http_format_type(HTTP_FORMAT_JSON),
-                        q->route->openai ? http_openai_answer(app, q, work, done)
-                                         : result_json(app, q, work, done));
-    if (!q->route->kserve) /* where images have seeds of their own */
-        http_answer_headers(engine_request_order(done), r);
+    work->dialect->answer(app, q, work, done, r);
     http_reply_header(r, "Server-Timing", "queue;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f",
                       (double)times.queue_ns / 1e6, (double)times.compute_ns / 1e6,
                       (double)times.encode_ns / 1e6);
@@ -445,8 +398,8 @@ void http_images_head(const struct http_request *q, const struct http_work *work
         http_reply_header(r, "X-Accel-Buffering", "no");
         return;
     }
-    if (work->by_get)
-        http_lookup_headers(q, work, r);
+    if (work->dialect->head)
+        work->dialect->head(q, work, r);
     name_file(work, order, r);
     http_reply_header(r, "Server-Timing", "queue;dur=%.3f",
                       (double)engine_request_timings(request).queue_ns / 1e6);

@@ -1,7 +1,7 @@
 /* Routes that answer at once: health, models, capabilities, version. They touch the engine's
  * counters and lists only, so they answer while every worker is busy. */
 #include "http_app.h"
-#include "http_flow.h"
+#include "api_flow.h"
 #include "http_negotiate.h"
 #include "http_order.h"
 
@@ -233,7 +233,7 @@ void http_info_capabilities(struct http_app *app, const struct http_request *q,
         app->options->model_count ? app->options->model_names[0] : NULL, "n", 1, "first_index", 0,
         "solver", solver, "temperature", 1.0, "embed_metadata", 1, "format",
         http_format_word(HTTP_FORMAT_JSON), "dtype", "uint8", "layout", "hwc", "preview_every", 0,
-        "priority", "interactive", "frames", (json_int_t)http_flow_frames(app->options->n_max),
+        "priority", "interactive", "frames", (json_int_t)api_flow_frames(app->options->n_max),
         "probes", HTTP_PROBES, "constant", "exact");
     send_json(r, 200,
               json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:[s, s, s, s]}", "models", models,

@@ -117,8 +117,8 @@ void http_pointer_step(char *pointer, size_t size, const char *key)
     pointer[used] = '\0';
 }
 
-/* The words that clients of OpenAI's interface look at. */
-static const char *openai_type(unsigned status)
+/* Kinds of errors, for clients that know no status. */
+static const char *error_type(unsigned status)
 {
     if (status == 401)
         return "authentication_error";
@@ -129,13 +129,12 @@ static const char *openai_type(unsigned status)
     return status >= 500 ? "server_error" : "invalid_request_error";
 }
 
-/* The same in the words of OpenAI's interface, whose clients read nothing else of an error. */
-static json_t *openai_json(const struct http_problem *p)
+json_t *http_problem_error(const struct http_problem *p)
 {
     const char *pointer =
         json_string_value(json_object_get(json_array_get(p->errors, 0), "pointer"));
     json_t *error = json_pack("{s:o, s:s}", "message", json_text(p->detail), "type",
-                              openai_type(codes[p->code].status));
+                              error_type(codes[p->code].status));
     error =
         json_with(error, "param", pointer && pointer[0] ? json_string(pointer + 1) : json_null());
     return json_with(error, "code",
@@ -159,14 +158,17 @@ json_t *http_problem_json(const struct http_problem *p, const char *id)
         o = json_with(o, "limit", json_integer(p->limit));
     if (p->code == HTTP_PROBLEM_NOT_ACCEPTABLE)
         o = json_with(o, "available", json_incref(p->available));
-    return json_with(o, "error", openai_json(p));
+    return json_with(o, "error", http_problem_error(p));
 }
 
 void http_problem_reply(struct http_problem *p, const char *id, struct http_reply *r)
 {
     unsigned status = codes[p->code].status;
     r->problem = p->code;
-    http_reply_json(r, status, "application/problem+json", http_problem_json(p, id));
+    if (r->problem_json)
+        http_reply_json(r, status, "application/json", r->problem_json(p));
+    else
+        http_reply_json(r, status, "application/problem+json", http_problem_json(p, id));
     if (p->retry_after_s > 0)
         http_reply_header(r, "Retry-After", "%d", p->retry_after_s);
     if (status == 401)

@@ -68,11 +68,13 @@ const char *http_problem_word(enum http_problem_code code);
 /* The first code of the table that has that status; BAD_REQUEST when none has. */
 enum http_problem_code http_problem_of(unsigned status);
 
-/* The problem's own object, with "error" as clients of OpenAI's interface read it; a new reference
+/* {"message", "type", "param", "code"}, which many clients read and nothing else; a new reference
  * or NULL. */
+json_t *http_problem_error(const struct http_problem *p);
+/* The problem's own object, with that as "error"; a new reference or NULL. */
 json_t *http_problem_json(const struct http_problem *p, const char *id);
-/* The problem as the answer; `id` names the request in "instance". Sets Allow, Retry-After and
- * Connection as the problem asks. */
+/* The problem as the answer, said as r->problem_json does; `id` names the request in "instance".
+ * Sets Allow, Retry-After and Connection as the problem asks. */
 void http_problem_reply(struct http_problem *p, const char *id, struct http_reply *r);
 
 #endif

@@ -23,13 +23,17 @@ struct http_reply_header {
     char value[HTTP_REPLY_VALUE_MAX];
 };
 
+struct http_problem;
+
 struct http_reply {
     unsigned status;          /* 0: nothing decided yet */
     const char *content_type; /* static text; NULL without a body */
     struct buf body;
     struct http_reply_header headers[HTTP_REPLY_HEADERS_MAX];
     size_t header_count;
-    int problem;   /* enum http_problem_code of the answer, for the counters */
+    int problem; /* enum http_problem_code of the answer, for the counters */
+    /* How a problem is said to this client; NULL: as ours. Set once the route is known. */
+    json_t *(*problem_json)(const struct http_problem *p);
     bool cachable; /* it says itself how long it may be kept */
     bool close;    /* end the connection after this answer */
 };

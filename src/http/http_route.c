@@ -1,6 +1,7 @@
 /* The table of routes, and whether work is taken. Raw paths are compared byte by byte: no dots are
  * resolved, no slashes merged, nothing is decoded but the variable segments. */
-#include "http_app.h"
+#include "api_kserve.h"
+#include "api_openai.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -10,39 +11,41 @@
 #define BOTH (HTTP_PUBLIC | HTTP_ADMIN)
 
 static const struct http_route routes[] = {
-    {"/v1/images", "/v1/images", "POST, OPTIONS", HTTP_PUBLIC, .work = true, .has_body = true},
+    {"/v1/images", "/v1/images", "POST, OPTIONS", HTTP_PUBLIC, .work = true, .has_body = true,
+     .dialect = &api_native},
     {"/v1/images/generations", "/v1/images/generations", "POST, OPTIONS", HTTP_PUBLIC, .work = true,
-     .has_body = true, .openai = true},
-    {"/v1/images/*/*", "/v1/images/{seed}/{index}", READ, HTTP_PUBLIC, .work = true,
-     .linked = true},
+     .has_body = true, .dialect = &api_openai},
+    {"/v1/images/*/*", "/v1/images/{seed}/{index}", READ, HTTP_PUBLIC, .work = true, .linked = true,
+     .dialect = &api_link},
     {"/v1/encode", "/v1/encode", "POST, OPTIONS", HTTP_PUBLIC, .work = true, .has_body = true,
-     .task = HTTP_TASK_ENCODE},
+     .dialect = &api_encode},
     {"/v1/decode", "/v1/decode", "POST, OPTIONS", HTTP_PUBLIC, .work = true, .has_body = true,
-     .task = HTTP_TASK_DECODE},
+     .dialect = &api_decode},
     {"/v1/interpolate", "/v1/interpolate", "POST, OPTIONS", HTTP_PUBLIC, .work = true,
-     .has_body = true, .task = HTTP_TASK_INTERPOLATE},
+     .has_body = true, .dialect = &api_interpolate},
     {"/v1/likelihood", "/v1/likelihood", "POST, OPTIONS", HTTP_PUBLIC, .work = true,
-     .has_body = true, .task = HTTP_TASK_LIKELIHOOD},
+     .has_body = true, .dialect = &api_likelihood},
     {"/v1/models", "/v1/models", READ, HTTP_PUBLIC, .answer = http_info_models},
     {"/v1/models/*", "/v1/models/{name}", READ, HTTP_PUBLIC, .answer = http_info_model},
     {"/v1/capabilities", "/v1/capabilities", READ, HTTP_PUBLIC, .answer = http_info_capabilities},
-    {"/v2", "/v2", READ, HTTP_PUBLIC, .free = true, .kserve = true, .answer = http_kserve_server},
-    {"/v2/health/live", "/v2/health/live", READ, HTTP_PUBLIC, .free = true, .kserve = true,
-     .answer = http_kserve_live},
-    {"/v2/health/ready", "/v2/health/ready", READ, HTTP_PUBLIC, .free = true, .kserve = true,
-     .answer = http_kserve_ready},
-    {"/v2/models/stats", "/v2/models/stats", READ, HTTP_PUBLIC, .kserve = true,
-     .answer = http_kserve_statistics},
-    {"/v2/models/*", "/v2/models/{name}", READ, HTTP_PUBLIC, .kserve = true,
-     .answer = http_kserve_model},
-    {"/v2/models/*/ready", "/v2/models/{name}/ready", READ, HTTP_PUBLIC, .kserve = true,
-     .answer = http_kserve_model_ready},
+    {"/v2", "/v2", READ, HTTP_PUBLIC, .free = true, .dialect = &api_kserve,
+     .answer = api_kserve_server},
+    {"/v2/health/live", "/v2/health/live", READ, HTTP_PUBLIC, .free = true, .dialect = &api_kserve,
+     .answer = api_kserve_live},
+    {"/v2/health/ready", "/v2/health/ready", READ, HTTP_PUBLIC, .free = true,
+     .dialect = &api_kserve, .answer = api_kserve_ready},
+    {"/v2/models/stats", "/v2/models/stats", READ, HTTP_PUBLIC, .dialect = &api_kserve,
+     .answer = api_kserve_statistics},
+    {"/v2/models/*", "/v2/models/{name}", READ, HTTP_PUBLIC, .dialect = &api_kserve,
+     .answer = api_kserve_model},
+    {"/v2/models/*/ready", "/v2/models/{name}/ready", READ, HTTP_PUBLIC, .dialect = &api_kserve,
+     .answer = api_kserve_model_ready},
     {"/v2/repository/index", "/v2/repository/index", "POST, OPTIONS", HTTP_PUBLIC, .has_body = true,
-     .kserve = true, .answer = http_kserve_index},
-    {"/v2/models/*/stats", "/v2/models/{name}/stats", READ, HTTP_PUBLIC, .kserve = true,
-     .answer = http_kserve_statistics},
+     .dialect = &api_kserve, .answer = api_kserve_index},
+    {"/v2/models/*/stats", "/v2/models/{name}/stats", READ, HTTP_PUBLIC, .dialect = &api_kserve,
+     .answer = api_kserve_statistics},
     {"/v2/models/*/infer", "/v2/models/{name}/infer", "POST, OPTIONS", HTTP_PUBLIC, .work = true,
-     .has_body = true, .kserve = true},
+     .has_body = true, .dialect = &api_kserve},
     {"/", "/", READ, HTTP_PUBLIC, .free = true, .answer = http_page_answer},
     {"/livez", "/livez", READ, BOTH, .free = true, .answer = http_info_live},
     {"/healthz", "/healthz", READ, BOTH, .free = true, .answer = http_info_live},
@@ -158,7 +161,9 @@ int http_route_method(const struct http_route *route, const char *method, bool *
 size_t http_route_body_max(const struct http_app *app, const struct http_route *route)
 {
     const size_t plain = app->options->body_max;
-    return route && route->task && plain < HTTP_LARGE_BODY_MAX ? HTTP_LARGE_BODY_MAX : plain;
+    return route && route->dialect && route->dialect->large && plain < HTTP_LARGE_BODY_MAX
+               ? HTTP_LARGE_BODY_MAX
+               : plain;
 }
 
 int http_app_retry_after(struct http_app *app)

@@ -180,18 +180,20 @@ class OpenApi(unittest.TestCase):
         self.assertEqual(query, set(re.findall(r'"(\w+)"[,}]', lookup)) | signed | set(schemas["Solver"]["properties"]))
 
     def test_every_field_of_the_other_tasks(self):
-        source = (ROOT / "src/http/http_flow.c").read_text()
-        table = re.findall(r'\[HTTP_TASK_(\w+)\] = \{"(\w+)", (COMMON|PICTURES)( "[^"]*")?, "([^"]*)"\}', source)
-        self.assertEqual(len(table), 4)
+        source = (ROOT / "src/http/api_flow.h").read_text()
+        tasks = ("encode", "decode", "interpolate", "likelihood")
+        words = r'words = \{"(\w+)", (COMMON|PICTURES)( "[^"]*")?, "([^"]*)"\}'
+        table = [(task, *re.search(words, (ROOT / f"src/http/api_{task}.c").read_text()).groups(""))
+                 for task in tasks]
         common = set(re.search(r'#define COMMON "([^"]*)"', source)[1].split())
         pictures = common | set(re.search(r'#define PICTURES COMMON "([^"]*)"', source)[1].split())
         schemas = self.document["components"]["schemas"]
-        names = {"ENCODE": "EncodeRequest", "DECODE": "DecodeRequest", "INTERPOLATE": "InterpolateRequest",
-                 "LIKELIHOOD": "LikelihoodRequest"}
+        names = {"encode": "EncodeRequest", "decode": "DecodeRequest", "interpolate": "InterpolateRequest",
+                 "likelihood": "LikelihoodRequest"}
         for task, given, base, more, own in table:
             fields = (common if base == "COMMON" else pictures) | set(more.strip(' "').split()) | set(own.split())
             self.assertEqual(set(schemas[names[task]]["properties"]), fields | {given})
-            operation = self.operation("/v1/" + task.lower(), "POST")
+            operation = self.operation("/v1/" + task, "POST")
             query = {self.schema.resolve(p)["name"] for p in operation["parameters"]}
             expected = {"format"}
             if len(operation["requestBody"]["content"]) > 1:

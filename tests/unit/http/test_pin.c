@@ -10,7 +10,6 @@
 #include <cmocka.h>
 
 #include "http_app.h"
-#include "http_flow.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -124,12 +123,12 @@ static int run(const char *path, const char *text, long at, struct http_reply *r
     calls = 0;
     replace_at = at;
     reading = true;
-    bool goes = http_images_read(&app, &q, !*text, &work, reply);
+    bool goes = http_images_read(&app, &q, &work, reply);
     reading = false;
     if (goes && http_images_begin(&app, &q, &work, reply)) {
         wait_end(&work);
-        if (http_flow_follows(&work)) {
-            assert_true(http_flow_follow(&app, &q, &work, NULL, reply));
+        if (http_images_follows(&work)) {
+            assert_true(http_images_follow(&app, &q, &work, NULL, reply));
             wait_end(&work);
         }
         const struct engine_order *order = engine_request_order(work.ticket->request);
@@ -155,8 +154,8 @@ static void take(const struct http_reply *r, const char *array, const char *memb
 }
 
 /* Replaces the model at some of the moments of a reading. Every request is answered, from the
- * model that it found, or refused because what it brings is not of that one's size; at the last
- * moment it is the old one's. */
+ * model that it found, or refused because what it brings is not of that one's size, which is read
+ * last: then it is the old one's. */
 static void check(const char *path, const char *text, const char *sized_by)
 {
     struct http_reply r;
@@ -175,7 +174,8 @@ static void check(const char *path, const char *text, const char *sized_by)
                      (const char *)r.body.data);
         http_reply_free(&r);
     }
-    assert_int_equal(height, 8);
+    if (sized_by)
+        assert_int_equal(height, 8);
 }
 
 static void latents_of_an_inference(void **state)

@@ -6,10 +6,10 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "api_kserve.h"
+#include "api_openai.h"
 #include "http_answer.h"
-#include "http_kserve.h"
 #include "http_lookup.h"
-#include "http_openai.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,8 @@
 static struct http_app app;
 static struct http_options options;
 static struct http_request request;
-static struct http_work work;
+static struct openai_call asked;
+static struct http_work work = {.own = &asked};
 static struct engine_request *done;
 static const char *const names[] = {"digits8"};
 
@@ -117,15 +118,15 @@ static void run_models(struct http_reply *r)
 }
 static void run_kserve_model(struct http_reply *r)
 {
-    http_kserve_model(&app, &request, r);
+    api_kserve_model(&app, &request, r);
 }
 static void run_index(struct http_reply *r)
 {
-    http_kserve_index(&app, &request, r);
+    api_kserve_index(&app, &request, r);
 }
 static void run_statistics(struct http_reply *r)
 {
-    http_kserve_statistics(&app, &request, r);
+    api_kserve_statistics(&app, &request, r);
 }
 
 static void run_answer(struct http_reply *r)
@@ -141,7 +142,7 @@ static void run_answer(struct http_reply *r)
 
 static void run_openai(struct http_reply *r)
 {
-    json_t *o = http_openai_answer(&app, &request, &work, done);
+    json_t *o = api_openai_answer(&app, &request, &work, done);
     if (o && json_object_del(o, "created") != 0)
         fail_msg("no time");
     http_reply_json(r, 200, "application/json", o);
@@ -160,16 +161,18 @@ static void send_fields(struct http_reply *r, json_t *fields, struct http_proble
 static void run_openai_fields(struct http_reply *r)
 {
     static const char text[] = "{\"seed\":7,\"n\":2,\"steps\":9,\"first_index\":3,\"user\":\"me\"}";
-    struct http_work own = {.by_get = false};
+    struct openai_call call = {.url = false};
+    struct http_work own = {.own = &call};
     struct http_problem p;
     const long kept = until_failure;
     until_failure = -1;
-    json_t *body = json_parse(text, sizeof text - 1, "body", NULL);
+    own.document = json_parse(text, sizeof text - 1, "body", NULL);
+    own.asked.model = engine_model_find(app.engine, NULL);
     until_failure = kept;
     http_problem_init(&p);
-    send_fields(r, http_openai_fields(&app, body, &own, &p), &p);
+    send_fields(r, api_openai_fields(&app, &own, &p), &p);
     engine_model_release(own.asked.model);
-    json_decref(body);
+    json_decref(own.document);
 }
 
 static void run_query(struct http_reply *r)
@@ -201,7 +204,7 @@ static void with_one_failed_allocation(void **state)
     check("statistics", run_statistics);
     check("answer", run_answer);
     check("OpenAI's answer", run_openai);
-    work.openai.url = true;
+    asked.url = true;
     check("OpenAI's links", run_openai);
     check("OpenAI's fields", run_openai_fields);
     snprintf(request.names[0], sizeof request.names[0], "7");

@@ -1,7 +1,6 @@
 /* Inference by KServe's protocol: its request becomes our fields and tensors beside them, which go
- * the way of POST /v1/images; the answer takes its shape. Also its routes about server and models.
- * Runs on the server's threads; pure but for looks at the engine's list of models. */
-#include "http_kserve.h"
+ * the way of POST /v1/images; the answer takes its shape. Runs on the server's threads. */
+#include "api_kserve.h"
 
 #include "http_body.h"
 #include "http_lookup.h"
@@ -48,23 +47,23 @@ static int read_flag(const json_t *parameters, const char *pointer, const char *
     return -1;
 }
 
-static int read_output(const json_t *output, size_t number, bool binary, struct http_kserve *k,
+static int read_output(const json_t *output, size_t number, bool binary, struct kserve_call *k,
                        struct http_problem *p)
 {
     const char *name = json_string_value(json_object_get(output, "name"));
     const json_t *parameters = json_object_get(output, "parameters");
     char pointer[48];
     snprintf(pointer, sizeof pointer, "/outputs/%zu", number);
-    struct http_kserve_output *o = !name                          ? NULL
-                                   : strcmp(name, "images") == 0  ? &k->images
-                                   : strcmp(name, "samples") == 0 ? &k->samples
-                                                                  : NULL;
+    struct kserve_output *o = !name                          ? NULL
+                              : strcmp(name, "images") == 0  ? &k->images
+                              : strcmp(name, "samples") == 0 ? &k->samples
+                                                             : NULL;
     if (!o || o->wanted) {
         http_problem_point(p, pointer,
                            o ? "names an output twice" : "must be \"images\" or \"samples\"");
         return -1;
     }
-    *o = (struct http_kserve_output){true, binary};
+    *o = (struct kserve_output){true, binary};
     if (json_object_size(output) != (parameters ? 2 : 1) ||
         (parameters &&
          (!json_is_object(parameters) ||
@@ -77,7 +76,7 @@ static int read_output(const json_t *output, size_t number, bool binary, struct 
 }
 
 /* Which outputs; all that there are when none is named. */
-static int read_outputs(const json_t *body, const struct model *m, struct http_kserve *k,
+static int read_outputs(const json_t *body, const struct model *m, struct kserve_call *k,
                         struct http_problem *p)
 {
     const json_t *outputs = json_object_get(body, "outputs");
@@ -93,8 +92,8 @@ static int read_outputs(const json_t *body, const struct model *m, struct http_k
         if (read_output(json_array_get(outputs, i), i, binary, k, p) != 0)
             return -1;
     if (json_array_size(outputs) == 0) {
-        k->samples = (struct http_kserve_output){true, binary};
-        k->images = (struct http_kserve_output){!model_vectors(m), binary};
+        k->samples = (struct kserve_output){true, binary};
+        k->images = (struct kserve_output){!model_vectors(m), binary};
     }
     if (k->images.wanted && model_vectors(m)) {
         http_problem_point(p, "/outputs", "the model makes vectors, of which there is no picture");
@@ -142,7 +141,7 @@ static json_t *with_parameters(const json_t *body, json_t *fields, struct http_p
 }
 
 /* The tensors' values, one block: seeds then indices, or latents. */
-static int keep_values(const struct http_tensors *t, const struct model *m, struct http_kserve *k,
+static int keep_values(const struct http_tensors *t, const struct model *m, struct kserve_call *k,
                        size_t n_max, struct http_problem *p)
 {
     const bool given = t->latents.rank > 0;
@@ -177,7 +176,7 @@ static int keep_values(const struct http_tensors *t, const struct model *m, stru
     return t->index.rank ? http_tensor_integers(&t->index, seeds + n, p) : 0;
 }
 
-static int check_members(const json_t *body, struct http_kserve *k, struct http_problem *p)
+static int check_members(const json_t *body, struct kserve_call *k, struct http_problem *p)
 {
     static const char *const keys[] = {"id", "parameters", "inputs", "outputs"};
     const json_t *id = json_object_get(body, "id");
@@ -198,20 +197,25 @@ static int check_members(const json_t *body, struct http_kserve *k, struct http_
     return 0;
 }
 
-json_t *http_kserve_fields(struct http_app *app, struct http_request *q, struct http_work *work,
-                           struct http_problem *p)
+static int pin(struct http_app *app, struct http_request *q, struct http_work *work,
+               struct http_problem *p)
 {
-    struct http_kserve *k = &work->kserve;
+    work->asked.model = engine_model_find(app->engine, q->names[0]);
+    if (work->asked.model)
+        return 0;
+    http_problem_no_model(p, q->names[0]);
+    return -1;
+}
+
+static int read(struct http_app *app, struct http_request *q, struct http_work *work,
+                struct http_problem *p)
+{
+    struct kserve_call *k = work->own;
+    const struct model *m = engine_model_get(work->asked.model);
     struct http_tensors tensors = {0};
     size_t head = 0;
-    json_t *body = NULL, *fields = NULL;
-    work->asked.model = engine_model_find(app->engine, q->names[0]);
-    if (!work->asked.model) {
-        http_problem_no_model(p, q->names[0]);
-        return NULL;
-    }
-    const struct model *m = engine_model_get(work->asked.model);
-    body = read_head(q, &head, p);
+    json_t *fields = NULL;
+    json_t *body = work->document = read_head(q, &head, p);
     if (body && check_members(body, k, p) == 0 && read_outputs(body, m, k, p) == 0 &&
         http_tensors_read(json_object_get(body, "inputs"), q->body.data + head,
                           q->body.length - head, &tensors, p) == 0 &&
@@ -222,14 +226,16 @@ json_t *http_kserve_fields(struct http_app *app, struct http_request *q, struct 
     }
     if (!fields)
         http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory"); /* if nothing else was wrong */
-    json_decref(body);
-    buf_free(&q->body);
-    return fields;
+    int bad = !fields || http_order_parse(fields, app->options->n_max, &work->order, p) != 0;
+    json_decref(fields);
+    return bad ? -1 : 0;
 }
 
-void http_kserve_order(const struct http_work *work, struct engine_order *out)
+static int order(struct http_app *app, const struct http_request *q, struct http_work *work,
+                 struct engine_order *out, struct http_problem *p)
 {
-    const struct http_kserve *k = &work->kserve;
+    (void)app, (void)q, (void)p;
+    const struct kserve_call *k = work->own;
     out->output = k->images.wanted && k->samples.wanted ? ENGINE_OUTPUT_ARRAYS
                   : k->images.wanted                    ? ENGINE_OUTPUT_PIXELS
                                                         : ENGINE_OUTPUT_SAMPLE;
@@ -239,12 +245,14 @@ void http_kserve_order(const struct http_work *work, struct engine_order *out)
         out->seeds = k->values;
         out->indices = out->seeds + k->n;
     }
+    return 0;
 }
 
-void http_kserve_clear(struct http_work *work)
+static void settle(struct http_work *work)
 {
-    free(work->kserve.values);
-    work->kserve.values = NULL;
+    struct kserve_call *k = work->own;
+    free(k->values);
+    k->values = NULL;
 }
 
 /* ---- answers ---- */
@@ -303,10 +311,12 @@ static json_t *output_json(const struct engine_request *done, bool pixels, bool 
                      json_pack("{s:I}", "binary_data_size", (json_int_t)(tail->length - before)));
 }
 
-void http_kserve_answer(const struct http_work *work, const struct engine_request *done,
-                        struct http_reply *r)
+/* Without the headers that name a seed: images have seeds of their own here. */
+static void answer(struct http_app *app, const struct http_request *q, const struct http_work *work,
+                   const struct engine_request *done, struct http_reply *r)
 {
-    const struct http_kserve *k = &work->kserve;
+    (void)app, (void)q;
+    const struct kserve_call *k = work->own;
     const struct engine_order *order = engine_request_order(done);
     const struct model *m = engine_model_get(order->model);
     struct buf tail;
@@ -336,178 +346,20 @@ void http_kserve_answer(const struct http_work *work, const struct engine_reques
     buf_free(&tail);
 }
 
-void http_kserve_problem(struct http_reply *r)
+static json_t *problem_json(const struct http_problem *p)
 {
-    json_t *problem = json_parse(r->body.data, r->body.length, "problem", NULL);
-    const json_t *detail = json_object_get(problem, "detail");
-    json_t *error = detail ? json_pack("{s:O}", "error", detail) : NULL;
-    json_decref(problem);
-    if (error) /* else the problem as it is says the same */
-        http_reply_json(r, r->status, "application/json", error);
+    return json_with(json_object(), "error", json_text(p->detail));
 }
 
-/* ---- server and models ---- */
-
-void http_kserve_server(struct http_app *app, const struct http_request *q, struct http_reply *r)
-{
-    (void)app, (void)q;
-    http_reply_json(r, 200, "application/json",
-                    json_pack("{s:s, s:s, s:[s]}", "name", "pfgmd", "version", PFGMD_VERSION,
-                              "extensions", "binary_tensor_data"));
-}
-
-void http_kserve_live(struct http_app *app, const struct http_request *q, struct http_reply *r)
-{
-    http_info_live(app, q, r);
-    http_reply_json(r, r->status, "application/json", json_pack("{s:b}", "live", r->status == 200));
-}
-
-void http_kserve_ready(struct http_app *app, const struct http_request *q, struct http_reply *r)
-{
-    http_info_ready(app, q, r);
-    r->problem = HTTP_PROBLEM_NONE; /* "not ready" is an answer here */
-    http_reply_json(r, r->status, "application/json",
-                    json_pack("{s:b}", "ready", r->status == 200));
-}
-
-/* 404 for a name that is not configured. */
-static bool is_configured(const struct http_app *app, const struct http_request *q,
-                          struct http_reply *r)
-{
-    struct http_problem p;
-    if (http_app_model(app, q->names[0]) >= 0)
-        return true;
-    http_problem_init(&p);
-    http_problem_no_model(&p, q->names[0]);
-    http_problem_reply(&p, q->id, r);
-    return false;
-}
-
-void http_kserve_model_ready(struct http_app *app, const struct http_request *q,
-                             struct http_reply *r)
-{
-    if (!is_configured(app, q, r))
-        return;
-    struct engine_model *em = engine_model_find(app->engine, q->names[0]);
-    http_reply_json(r, em ? 200 : 503, "application/json",
-                    json_pack("{s:s, s:b}", "name", q->names[0], "ready", em != NULL));
-    engine_model_release(em);
-}
-
-void http_kserve_model(struct http_app *app, const struct http_request *q, struct http_reply *r)
-{
-    if (!is_configured(app, q, r))
-        return;
-    struct engine_model *em = engine_model_find(app->engine, q->names[0]);
-    if (!em) {
-        struct http_problem p;
-        http_problem_init(&p);
-        http_problem_set(&p, HTTP_PROBLEM_LOADING, "the model \"%s\" is loading", q->names[0]);
-        p.retry_after_s = 1;
-        http_problem_reply(&p, q->id, r);
-        return;
-    }
-    const struct model *m = engine_model_get(em);
-    const struct image_shape s = model_shape(m);
-    json_t *outputs = json_array();
-    if (!model_vectors(m))
-        outputs =
-            json_plus(outputs, json_pack("{s:s, s:s, s:[i,i,i,i]}", "name", "images", "datatype",
-                                         "UINT8", "shape", -1, s.height, s.width, s.channels));
-    outputs = json_plus(outputs, json_pack("{s:s, s:s, s:[i,i,i,i]}", "name", "samples", "datatype",
-                                           "FP32", "shape", -1, s.channels, s.height, s.width));
-    json_t *o = json_pack(
-        "{s:s, s:s, s:[{s:s, s:s, s:[i]}, {s:s, s:s, s:[i]}, {s:s, s:s, s:[i,i,i,i]}]}", "name",
-        engine_model_name(em), "platform", "pfgm", "inputs", "name", "seed", "datatype", "UINT64",
-        "shape", -1, "name", "index", "datatype", "UINT64", "shape", -1, "name", "latents",
-        "datatype", "FP32", "shape", -1, s.channels, s.height, s.width);
-    o = json_with(o, "outputs", outputs);
-    engine_model_release(em);
-    http_reply_json(r, 200, "application/json", o);
-}
-
-/* ---- what Triton's clients ask besides ---- */
-
-/* {"ready": true} leaves out the models that are not; without a body all are listed. */
-static int read_index_body(const struct http_request *q, bool *only_ready, struct http_problem *p)
-{
-    static const char *const keys[] = {"ready"};
-    struct buf body = q->body; /* the parser may write into it; it stays the exchange's */
-    struct err e = {0};
-    if (body.length == 0)
-        return 0;
-    json_t *o = http_body_parse(&body, http_body_fields(0), p);
-    if (!o)
-        return -1;
-    const json_t *ready = json_object_get(o, "ready");
-    if (!json_is_object(o) || json_only_keys(o, keys, 1, "the body", &e) != 0 ||
-        (ready && !json_is_boolean(ready)))
-        http_problem_point(p, "", "must be an object with \"ready\" as true or false, or nothing");
-    *only_ready = json_is_true(ready);
-    json_decref(o);
-    return p->code == HTTP_PROBLEM_NONE ? 0 : -1;
-}
-
-void http_kserve_index(struct http_app *app, const struct http_request *q, struct http_reply *r)
-{
-    struct http_problem p;
-    bool only_ready = false;
-    http_problem_init(&p);
-    if (read_index_body(q, &only_ready, &p) != 0) {
-        http_problem_reply(&p, q->id, r);
-        return;
-    }
-    json_t *list = json_array();
-    for (size_t i = 0; i < app->options->model_count; i++) {
-        const char *name = app->options->model_names[i];
-        struct engine_model *em = engine_model_find(app->engine, name);
-        if (em || !only_ready)
-            list = json_plus(list, json_pack("{s:s, s:s, s:s, s:s}", "name", name, "version", "",
-                                             "state", em ? "READY" : "LOADING", "reason", ""));
-        engine_model_release(em);
-    }
-    http_reply_json(r, 200, "application/json", list);
-}
-
-static json_t *duration_json(uint64_t count, double seconds)
-{
-    return json_pack("{s:I, s:I}", "count", (json_int_t)count, "ns", (json_int_t)(seconds * 1e9));
-}
-
-/* An inference is an image here. What is not measured per model, which is all but its time in a
- * slot, counts nothing. */
-static json_t *statistics_json(struct engine_model *em)
-{
-    static const char *const unmeasured[] = {"queue", "compute_input", "compute_output",
-                                             "cache_hit", "cache_miss"};
-    const struct engine_model_stats s = engine_model_stats_get(em);
-    const uint64_t ok = s.images[ENGINE_OUTCOME_OK], failed = s.images[ENGINE_OUTCOME_FAILED];
-    json_t *times = json_with(json_object(), "success", duration_json(ok, s.image_s.sum));
-    times = json_with(times, "fail", duration_json(failed, 0.0));
-    times = json_with(times, "compute_infer", duration_json(ok, s.image_s.sum));
-    for (size_t i = 0; i < sizeof unmeasured / sizeof *unmeasured; i++)
-        times = json_with(times, unmeasured[i], duration_json(0, 0.0));
-    json_t *o = json_pack("{s:s, s:s, s:i, s:I, s:I}", "name", engine_model_name(em), "version", "",
-                          "last_inference", 0, "inference_count", (json_int_t)ok, "execution_count",
-                          (json_int_t)s.field_evaluations);
-    o = json_with(o, "inference_stats", times);
-    return json_with(o, "batch_stats", json_array());
-}
-
-void http_kserve_statistics(struct http_app *app, const struct http_request *q,
-                            struct http_reply *r)
-{
-    const bool one = q->names[0][0] != '\0';
-    if (one && !is_configured(app, q, r))
-        return;
-    json_t *list = json_array();
-    for (size_t i = 0; i < app->options->model_count; i++) {
-        const char *name = app->options->model_names[i];
-        struct engine_model *em =
-            !one || strcmp(q->names[0], name) == 0 ? engine_model_find(app->engine, name) : NULL;
-        if (em)
-            list = json_plus(list, statistics_json(em));
-        engine_model_release(em);
-    }
-    http_reply_json(r, 200, "application/json", json_pack("{s:o}", "model_stats", list));
-}
+const struct api_dialect api_kserve = {
+    .media = "application/json",
+    .octets = true,
+    .pictures = true,
+    .own = sizeof(struct kserve_call),
+    .pin = pin,
+    .read = read,
+    .order = order,
+    .answer = answer,
+    .problem = problem_json,
+    .settle = settle,
+};

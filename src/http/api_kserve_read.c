@@ -1,6 +1,6 @@
 /* Tensors of a v2 request. Every size is checked against what is there before anything is read: a
  * shape's product by checked arithmetic, a tensor's bytes against those that follow the head. */
-#include "http_kserve.h"
+#include "api_kserve.h"
 
 #include "base_size.h"
 

@@ -6,26 +6,29 @@
  * "latents" FP32 [n,C,H,W], points on t = t_max, which start the flow instead of the prior.
  * Outputs: "images" UINT8 [n,H,W,C] and "samples" FP32 [n,C,H,W]. Parameters of the request are the
  * fields of POST /v1/images that a number or a word can hold. */
-#ifndef HTTP_KSERVE_H
-#define HTTP_KSERVE_H
+#ifndef API_KSERVE_H
+#define API_KSERVE_H
 
-#include "http_app.h"
+#include "api_dialect.h"
 
-/* Our fields out of the request's body, a new reference; NULL with a problem. Holds the model that
- * the tensors were measured with in work->asked.model. They go to work->kserve, whose values
- * http_kserve_clear frees. */
-json_t *http_kserve_fields(struct http_app *app, struct http_request *q, struct http_work *work,
-                           struct http_problem *p);
-/* What the tensors say, into an order that has everything else; it borrows from `work`. */
-void http_kserve_order(const struct http_work *work, struct engine_order *out);
-void http_kserve_clear(struct http_work *work);
-/* The answer to a request that ended well. */
-void http_kserve_answer(const struct http_work *work, const struct engine_request *done,
-                        struct http_reply *r);
-/* Puts {"error": "..."} in the place of a problem. */
-void http_kserve_problem(struct http_reply *r);
+extern const struct api_dialect api_kserve;
 
-/* http_kserve_read.c: tensors of a request. */
+/* What a request said beside our fields: work->own. */
+struct kserve_call {
+    struct kserve_output {
+        bool wanted, binary;
+    } images, samples;
+    bool latents; /* what the values are: [n·d] doubles, else [n] seeds and [n] indices */
+    size_t n;     /* images */
+    void *values; /* until the engine has its own copy */
+    char id[HTTP_LABEL_MAX + 1]; /* the client's, or empty */
+};
+
+/* api_kserve_server.c: routes that are answered at once. */
+http_handler api_kserve_server, api_kserve_live, api_kserve_ready, api_kserve_model,
+    api_kserve_index, api_kserve_statistics, api_kserve_model_ready;
+
+/* api_kserve_read.c: tensors of a request. */
 struct http_tensor {
     const json_t *data;       /* flat or nested along the shape; NULL: bytes */
     const unsigned char *raw; /* count values, little-endian */

@@ -1,7 +1,8 @@
 /* OpenAI's images interface in terms of ours. Pure but for the look at the model's labels. */
-#include "http_openai.h"
+#include "api_openai.h"
 
 #include "http_answer.h"
+#include "http_body.h"
 #include "http_prompt.h"
 
 #include <inttypes.h>
@@ -71,7 +72,7 @@ static void refuse_prompt(const struct model *m, struct http_problem *p)
 }
 
 static int read_prompt(struct http_app *app, const json_t *body, const struct model *m,
-                       struct http_openai *out, json_t **fields, struct http_problem *p)
+                       struct openai_call *out, json_t **fields, struct http_problem *p)
 {
     const json_t *prompt = json_object_get(body, "prompt");
 
@@ -140,37 +141,59 @@ static int copy_fields(const json_t *body, json_t **fields, struct http_problem 
         http_problem_point(p, "/stream",
                            "answers are not streamed here; POST /v1/images has events");
     if (json_is_integer(json_object_get(body, "n")) &&
-        json_integer_value(json_object_get(body, "n")) > HTTP_OPENAI_N_MAX)
-        http_problem_point(p, "/n", "must be 1 to %d", HTTP_OPENAI_N_MAX);
+        json_integer_value(json_object_get(body, "n")) > API_OPENAI_N_MAX)
+        http_problem_point(p, "/n", "must be 1 to %d", API_OPENAI_N_MAX);
     return p->code == HTTP_PROBLEM_NONE ? 0 : -1;
 }
 
-json_t *http_openai_fields(struct http_app *app, const json_t *body, struct http_work *work,
-                           struct http_problem *p)
+json_t *api_openai_fields(struct http_app *app, struct http_work *work, struct http_problem *p)
 {
-    const char *name = json_string_value(json_object_get(body, "model"));
+    const json_t *body = work->document;
+    struct openai_call *call = work->own;
+    const struct model *m = engine_model_get(work->asked.model);
     json_t *fields = json_object();
-    int bad = -1;
-
-    if (!json_is_object(body)) {
-        http_problem_point(p, "", "must be an object");
-    } else if (!(work->asked.model = engine_model_find(app->engine, name && *name ? name : NULL))) {
-        http_problem_no_model(p, name ? name : "");
-    } else {
-        const struct model *m = engine_model_get(work->asked.model);
-        int url = read_word(body, "response_format", "b64_json", "url", p);
-        bad = copy_fields(body, &fields, p) | check_size(body, m, p) |
+    int url = read_word(body, "response_format", "b64_json", "url", p);
+    int bad = copy_fields(body, &fields, p) | check_size(body, m, p) |
               read_word(body, "output_format", "png", NULL, p) |
-              read_prompt(app, body, m, &work->openai, &fields, p);
-        bad = bad || url < 0;
-        work->openai.url = url > 0;
-    }
+              read_prompt(app, body, m, call, &fields, p);
+    bad = bad || url < 0;
+    call->url = url > 0;
     if (!fields)
         http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
     if (!bad)
         return fields;
     json_decref(fields);
     return NULL;
+}
+
+static int pin(struct http_app *app, struct http_request *q, struct http_work *work,
+               struct http_problem *p)
+{
+    const struct json_bound bound = http_body_fields(app->options->n_max);
+    work->document = http_body_parse_whole(&q->body, q->body.length, bound, p);
+    buf_free(&q->body);
+    if (!work->document)
+        return -1;
+    if (!json_is_object(work->document)) {
+        http_problem_point(p, "", "must be an object");
+        return -1;
+    }
+    api_pin_field(app, work);
+    if (work->asked.model)
+        return 0;
+    const char *name = json_string_value(json_object_get(work->document, "model"));
+    http_problem_no_model(p, name ? name : "");
+    return -1;
+}
+
+static int read(struct http_app *app, struct http_request *q, struct http_work *work,
+                struct http_problem *p)
+{
+    (void)q;
+    json_t *fields = api_openai_fields(app, work, p);
+    int bad = !fields || http_order_parse(fields, app->options->n_max, &work->order, p) != 0;
+    json_decref(fields);
+    return bad ? -1 : 0;
 }
 
 /* ---- answers ---- */
@@ -184,7 +207,8 @@ static json_t *one_json(struct http_app *app, const struct http_request *q,
     json_t *out = o ? json_pack("{s:O, s:O}", "index", json_object_get(o, "index"), "sha256",
                                 json_object_get(o, "sha256"))
                     : NULL;
-    if (work->openai.url) {
+    const struct openai_call *call = work->own;
+    if (call->url) {
         char address[HTTP_LINK_MAX + sizeof q->host + 16];
         snprintf(address, sizeof address, "%s%s%s%s", q->host[0] ? q->scheme : "",
                  q->host[0] ? "://" : "", q->host, link ? link : "");
@@ -202,11 +226,12 @@ static json_t *one_json(struct http_app *app, const struct http_request *q,
     return out;
 }
 
-json_t *http_openai_answer(struct http_app *app, const struct http_request *q,
-                           const struct http_work *work, const struct engine_request *done)
+json_t *api_openai_answer(struct http_app *app, const struct http_request *q,
+                          const struct http_work *work, const struct engine_request *done)
 {
     const struct engine_order *order = engine_request_order(done);
     const struct image_shape s = model_shape(engine_model_get(order->model));
+    const struct openai_call *call = work->own;
     char seed[24], size[32];
     json_t *data = json_array();
     snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
@@ -217,17 +242,29 @@ json_t *http_openai_answer(struct http_app *app, const struct http_request *q,
                      (json_int_t)time(NULL), "data", data, "output_format", "png", "size", size,
                      "pfgm", "model", engine_model_name(order->model), "seed", seed, "kernel",
                      model_kernel_id(engine_model_get(order->model)), "prompt",
-                     work->openai.named      ? "class"
-                     : work->openai.prompted ? "ignored"
-                                             : "absent");
+                     call->named      ? "class"
+                     : call->prompted ? "ignored"
+                                      : "absent");
 }
 
-void http_openai_problem(struct http_reply *r)
+static void answer(struct http_app *app, const struct http_request *q, const struct http_work *work,
+                   const struct engine_request *done, struct http_reply *r)
 {
-    json_t *problem = json_parse(r->body.data, r->body.length, "problem", NULL);
-    json_t *error = json_object_get(problem, "error");
-    json_t *own = error ? json_pack("{s:O}", "error", error) : NULL;
-    json_decref(problem);
-    if (own) /* else the problem as it is says the same */
-        http_reply_json(r, r->status, "application/json", own);
+    http_reply_json(r, 200, "application/json", api_openai_answer(app, q, work, done));
+    http_answer_headers(engine_request_order(done), r);
 }
+
+static json_t *problem_json(const struct http_problem *p)
+{
+    return json_with(json_object(), "error", http_problem_error(p));
+}
+
+const struct api_dialect api_openai = {
+    .media = "application/json",
+    .pictures = true,
+    .own = sizeof(struct openai_call),
+    .pin = pin,
+    .read = read,
+    .answer = answer,
+    .problem = problem_json,
+};

@@ -1,0 +1,68 @@
+/* POST /v1/decode: latents of the client's to images, in the formats of POST /v1/images. */
+#include "api_flow.h"
+
+#include "http_points.h"
+
+#include <stdio.h>
+
+static const struct api_flow_words words = {"latents", PICTURES, ""};
+
+static int read(struct http_app *app, struct http_request *q, struct http_work *work,
+                struct http_problem *p)
+{
+    const size_t n_max = app->options->n_max;
+    size_t n = 0;
+    int bad = api_flow_members(work, &words, NULL, n_max, p);
+    if (json_is_object(work->document))
+        bad |= api_flow_count(q, words.given, n_max, work->own, &n, p);
+    return bad ? -1 : api_flow_order_fields(work, n, false, n_max, p);
+}
+
+static void formats(const struct http_request *q, const struct http_work *work,
+                    struct api_formats *out)
+{
+    api_native_formats(q, work, out);
+    out->in_query = q->media != HTTP_MEDIA_JSON;
+}
+
+static int read_latents(const struct http_request *q, struct http_work *work, const struct model *m,
+                        struct http_problem *p)
+{
+    struct flow_call *flow = work->own;
+    if (q->media == HTTP_MEDIA_NPY)
+        return http_points_values(m, &flow->array, work->order.n, NULL, "", flow->points, p);
+    int bad = 0;
+    for (size_t i = 0; i < work->order.n && !bad; i++) {
+        char pointer[64];
+        snprintf(pointer, sizeof pointer, "/latents/%zu", i);
+        bad = http_points_latent_text(m, json_array_get(flow->given, i), pointer,
+                                      flow->points + i * model_dimension(m), p);
+    }
+    return bad;
+}
+
+static int order(struct http_app *app, const struct http_request *q, struct http_work *work,
+                 struct engine_order *out, struct http_problem *p)
+{
+    (void)app;
+    const struct flow_call *flow = work->own;
+    const struct model *m = engine_model_get(out->model);
+    if (api_flow_room(work, m, p) != 0 || read_latents(q, work, m, p) != 0)
+        return -1;
+    out->latents = flow->points;
+    return 0;
+}
+
+const struct api_dialect api_decode = {
+    .media = "application/json or application/x-npy",
+    .large = true,
+    .pictures = true,
+    .unnamed = ENGINE_CLASS_NONE,
+    .own = sizeof(struct flow_call),
+    .pin = api_flow_pin,
+    .read = read,
+    .formats = formats,
+    .order = order,
+    .answer = api_native_answer,
+    .settle = api_flow_settle,
+};

@@ -1,0 +1,89 @@
+/* POST /v1/encode: images of the client's to latents, as JSON or one array. */
+#include "api_flow.h"
+
+#include "http_answer.h"
+
+static const struct api_flow_words words = {"images", COMMON, ""};
+
+static int read(struct http_app *app, struct http_request *q, struct http_work *work,
+                struct http_problem *p)
+{
+    const size_t n_max = app->options->n_max;
+    size_t n = 0;
+    int bad = api_flow_members(work, &words, NULL, n_max, p);
+    if (json_is_object(work->document))
+        bad |= api_flow_count(q, words.given, n_max, work->own, &n, p);
+    return bad ? -1 : api_flow_order_fields(work, n, false, n_max, p);
+}
+
+static int solver(const struct http_work *work, const struct model *m, struct model_solver *out,
+                  struct http_problem *p)
+{
+    const struct model_solver base = model_solver_forward_default(m);
+    return http_order_solver_forward(&work->order.solver, m, &base, out, p);
+}
+
+static void formats(const struct http_request *q, const struct http_work *work,
+                    struct api_formats *out)
+{
+    (void)work;
+    out->in_query = q->media != HTTP_MEDIA_JSON;
+    out->available[HTTP_FORMAT_JSON] = true;
+    out->available[HTTP_FORMAT_NPY] = !work->order.grid_given;
+}
+
+static int order(struct http_app *app, const struct http_request *q, struct http_work *work,
+                 struct engine_order *out, struct http_problem *p)
+{
+    (void)app;
+    const struct flow_call *flow = work->own;
+    if (api_flow_images(q, work, engine_model_get(out->model), false, p) != 0)
+        return -1;
+    out->task = ENGINE_TASK_ENCODE;
+    out->output = ENGINE_OUTPUT_SAMPLE;
+    out->points = flow->points;
+    return 0;
+}
+
+static json_t *one_json(json_t *o, const struct engine_request *done, size_t i)
+{
+    struct buf npy;
+    buf_init(&npy, HTTP_REPLY_BODY_MAX);
+    json_t *text =
+        api_flow_latents(done, i, 1, &npy) == 0 ? http_answer_base64(npy.data, npy.length) : NULL;
+    buf_free(&npy);
+    return json_with(o, "latent", text);
+}
+
+static void answer(struct http_app *app, const struct http_request *q, const struct http_work *work,
+                   const struct engine_request *done, struct http_reply *r)
+{
+    (void)app;
+    if (work->format == HTTP_FORMAT_JSON) {
+        http_reply_json(r, 200, http_format_type(HTTP_FORMAT_JSON),
+                        api_flow_json(q, work, done, json_object(), one_json));
+    } else {
+        r->status = 200;
+        r->content_type = http_format_type(HTTP_FORMAT_NPY);
+        if (api_flow_latents(done, 0, engine_request_order(done)->n, &r->body) != 0)
+            http_reply_fail(r);
+        else
+            http_reply_header(r, "Content-Disposition",
+                              "attachment; filename=\"pfgm-latents.npy\"");
+    }
+    http_answer_headers(engine_request_order(done), r);
+}
+
+const struct api_dialect api_encode = {
+    .media = "application/json, application/x-npy or image/png",
+    .large = true,
+    .unnamed = ENGINE_CLASS_NONE,
+    .own = sizeof(struct flow_call),
+    .pin = api_flow_pin,
+    .read = read,
+    .solver = solver,
+    .formats = formats,
+    .order = order,
+    .answer = answer,
+    .settle = api_flow_settle,
+};

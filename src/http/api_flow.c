@@ -1,0 +1,145 @@
+/* Reading what the four share: which fields each takes, so that a field without a meaning there is
+ * refused by its name; and what it begins with. */
+#include "api_flow.h"
+
+#include "http_body.h"
+#include "http_lookup.h"
+#include "http_points.h"
+
+#include "base_size.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool has_word(const char *words, const char *word)
+{
+    const size_t length = strlen(word);
+    for (const char *at = words; *at; at += strcspn(at, " ") + 1)
+        if (strncmp(at, word, length) == 0 && at[length] == ' ')
+            return true;
+    return false;
+}
+
+int api_flow_pin(struct http_app *app, struct http_request *q, struct http_work *work,
+                 struct http_problem *p)
+{
+    if (q->media == HTTP_MEDIA_JSON)
+        return api_native_pin(app, q, work, p);
+    work->document = http_lookup_query(q, true, json_object(), p);
+    if (!work->document)
+        return -1;
+    api_pin_field(app, work);
+    return 0;
+}
+
+int api_flow_members(struct http_work *work, const struct api_flow_words *words,
+                     api_flow_own *read_own, size_t n_max, struct http_problem *p)
+{
+    struct flow_call *flow = work->own;
+    const char *key;
+    json_t *value;
+    void *next;
+    int bad = 0;
+    if (!json_is_object(work->document)) {
+        http_problem_point(p, "", "must be an object");
+        return -1;
+    }
+    json_object_foreach_safe(work->document, next, key, value)
+    {
+        char pointer[300] = "";
+        if (has_word(words->fields, key))
+            continue;
+        if (strcmp(key, words->given) == 0) {
+            flow->given = json_incref(value);
+        } else if (has_word(words->own, key)) {
+            bad |= read_own(value, key, n_max, flow, p);
+        } else {
+            http_pointer_step(pointer, sizeof pointer, key);
+            http_problem_point(p, pointer, "is not a field of this route");
+            bad = -1;
+        }
+        json_object_del(work->document, key);
+    }
+    return bad;
+}
+
+int api_flow_count(const struct http_request *q, const char *given, size_t n_max,
+                   struct flow_call *flow, size_t *n, struct http_problem *p)
+{
+    char pointer[32];
+    *n = 1;
+    if (q->media == HTTP_MEDIA_PNG)
+        return 0;
+    if (q->media == HTTP_MEDIA_NPY)
+        return http_points_array(q->body.data, q->body.length, n_max, "", &flow->array, n, p);
+    *n = json_array_size(flow->given);
+    if (*n >= 1 && *n <= n_max)
+        return 0;
+    p->limit = (int64_t)n_max;
+    snprintf(pointer, sizeof pointer, "/%s", given);
+    http_problem_point(p, pointer, "must be an array of 1 to %zu strings of base64", n_max);
+    return -1;
+}
+
+int api_flow_order_fields(struct http_work *work, size_t n, bool seeded, size_t n_max,
+                          struct http_problem *p)
+{
+    json_t *fields = json_with(json_incref(work->document), "n", json_integer((json_int_t)n));
+    if (!seeded && !json_object_get(fields, "seed"))
+        fields = json_with(fields, "seed", json_integer(0));
+    if (!fields) {
+        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
+        return -1;
+    }
+    int bad = http_order_parse(fields, n_max, &work->order, p);
+    json_decref(fields);
+    return bad;
+}
+
+/* ---- what the flow begins with ---- */
+
+int api_flow_room(struct http_work *work, const struct model *m, struct http_problem *p)
+{
+    struct flow_call *flow = work->own;
+    size_t count = 0;
+    if (size_mul(work->order.n, model_dimension(m), &count))
+        flow->points = calloc(count, sizeof *flow->points);
+    if (flow->points)
+        return 0;
+    http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
+    return -1;
+}
+
+int api_flow_images(const struct http_request *q, struct http_work *work, const struct model *m,
+                    bool dequantised, struct http_problem *p)
+{
+    struct flow_call *flow = work->own;
+    const struct http_order *o = &work->order;
+    const size_t d = model_dimension(m);
+    const struct model_scale scale = {dequantised, o->seed, o->first_index};
+    if (api_flow_room(work, m, p) != 0)
+        return -1;
+    if (q->media == HTTP_MEDIA_PNG)
+        return http_points_png(m, q->body.data, q->body.length, 0, scale, "", flow->points, p);
+    if (q->media == HTTP_MEDIA_NPY)
+        return http_points_values(m, &flow->array, o->n, &scale, "", flow->points, p);
+    int bad = 0;
+    for (size_t i = 0; i < o->n && !bad; i++) {
+        char pointer[64];
+        snprintf(pointer, sizeof pointer, "/images/%zu", i);
+        bad = http_points_png_text(m, json_array_get(flow->given, i), i, scale, pointer,
+                                   flow->points + i * d, p);
+    }
+    return bad;
+}
+
+void api_flow_settle(struct http_work *work)
+{
+    struct flow_call *flow = work->own;
+    json_decref(flow->given);
+    flow->given = NULL;
+    free(flow->points);
+    free(flow->ends);
+    flow->points = flow->ends = NULL;
+}

@@ -1,0 +1,31 @@
+/* POST /v1/images/generations, the images route of OpenAI's interface, for programs that speak it
+ * already: its fields become ours and go the same way, its answer and its errors have its shape.
+ *
+ * The prompt is no condition of these models. On a model that knows classes it names one
+ * (http_prompt.h); a prompt that names none is an error that lists them, since these clients show
+ * pictures and errors and no more. On a model without classes it counts for nothing, and the answer
+ * says so ("pfgm": {"prompt": "ignored"}). */
+#ifndef API_OPENAI_H
+#define API_OPENAI_H
+
+#include "api_dialect.h"
+
+#define API_OPENAI_N_MAX 10
+
+extern const struct api_dialect api_openai;
+
+/* What it asked for beside our fields: work->own. */
+struct openai_call {
+    bool url;
+    bool prompted; /* with something in the prompt */
+    bool named;    /* which names the class */
+};
+
+/* Our fields out of work->document, a new reference; NULL: a 422. Fills work->own, and judges by
+ * the model in work->asked. */
+json_t *api_openai_fields(struct http_app *app, struct http_work *work, struct http_problem *p);
+/* The answer to a request that ended well; a new reference or NULL. */
+json_t *api_openai_answer(struct http_app *app, const struct http_request *q,
+                          const struct http_work *work, const struct engine_request *done);
+
+#endif

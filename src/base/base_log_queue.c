@@ -6,12 +6,13 @@
  * another process may fill the pipe, and a file is always "ready". So only the thread waits. */
 #include "base_log_queue.h"
 
+#include "base_wait.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define RING_BYTES ((size_t)256 << 10)
@@ -112,11 +113,7 @@ static void *write_lines(void *unused)
 
 int log_queue_start(void (*lost)(uint64_t count), struct err *e)
 {
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&queue.changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    wait_init(&queue.changed);
     queue.lost = lost;
     queue.state = QUEUE_RUNS;
     int code = pthread_create(&queue.thread, NULL, write_lines, NULL);
@@ -128,19 +125,15 @@ int log_queue_start(void (*lost)(uint64_t count), struct err *e)
 
 void log_queue_stop(int timeout_ms)
 {
-    struct timespec until;
-    int code = 0;
+    const int64_t end_ns = wait_end_ns(timeout_ms);
+    bool in_time = true;
     pthread_mutex_lock(&queue.lock);
     if (queue.state != QUEUE_RUNS) {
         pthread_mutex_unlock(&queue.lock);
         return;
     }
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    until.tv_sec += timeout_ms / 1000 + until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    while (code == 0 && (queue.used || queue.writing))
-        code = pthread_cond_timedwait(&queue.changed, &queue.lock, &until);
+    while (in_time && (queue.used || queue.writing))
+        in_time = wait_until(&queue.changed, &queue.lock, end_ns);
     const bool empty = !queue.used && !queue.writing;
     queue.state = empty ? QUEUE_ENDS : QUEUE_STUCK;
     queue.used = 0;

@@ -5,11 +5,13 @@
 #include "base_cpu.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
+
+#define END_MS 1000
 
 /* Whether it is the file that the configuration means. */
 static int check_pin(const struct daemon_model *wanted, const struct model *m, struct err *e)
@@ -142,16 +144,14 @@ void daemon_models_join(struct daemon_models *m)
 
 bool daemon_models_end(struct daemon_models *m)
 {
-    struct timespec until;
+    struct pollfd said = {.fd = m->done, .events = POLLIN};
     if (!m->running)
         return true;
     atomic_store(&m->stop, true);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec++;
-    if (pthread_timedjoin_np(m->thread, NULL, &until) != 0) {
+    if (poll(&said, 1, END_MS) <= 0) {
         pthread_detach(m->thread);
         return false;
     }
-    m->running = false;
+    daemon_models_join(m);
     return true;
 }

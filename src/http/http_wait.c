@@ -7,9 +7,9 @@
 #include "http_wait.h"
 
 #include "base_cpu.h"
+#include "base_wait.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define TICK_NS 100000000
+#define TICK_MS 100
 #define ENDED_NS 1000000000
 #define LEFT (POLLRDHUP | POLLHUP | POLLERR)
 
@@ -504,9 +504,8 @@ static void *watch(void *context)
             pthread_cond_wait(&w->changed, &w->lock);
             continue;
         }
-        int64_t end = clock_ns() + TICK_NS;
-        const struct timespec until = {end / 1000000000, end % 1000000000};
-        while (w->started && pthread_cond_timedwait(&w->changed, &w->lock, &until) != ETIMEDOUT)
+        const int64_t end_ns = wait_end_ns(TICK_MS);
+        while (w->started && wait_until(&w->changed, &w->lock, end_ns))
             ;
         pthread_mutex_unlock(&w->lock);
         look_once(w, &k);
@@ -526,12 +525,8 @@ int http_wait_start(struct http_wait *w, void (*suspend)(void *), void (*resume)
     w->resume = resume;
     for (int i = 0; i < HTTP_PHASES; i++)
         w->limits_ns[i] = (int64_t)limits_s[i] * 1000000000;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    wait_init(&w->changed);
     w->started = true;
     int code = pthread_create(&w->thread, NULL, watch, w);
     if (code == 0)

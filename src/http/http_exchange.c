@@ -267,6 +267,8 @@ void *http_exchange_uri(void *context, const char *uri, struct MHD_Connection *c
     http_wait_count(&l->app->wait, 1);
     if (link->exchange)
         abandon(link->exchange);
+    http_link_name(&l->app->wait, link,
+                   link->peer); /* a proxy's next request is another client's */
     link->exchange = x;
     return x;
 }

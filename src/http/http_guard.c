@@ -52,6 +52,8 @@ bool http_field_join(const struct http_field *fields, size_t count, const char *
             used += 2;
         }
         size_t take = fields[i].value_length;
+        while (take > 0 && (fields[i].value[take - 1] == ' ' || fields[i].value[take - 1] == '\t'))
+            take--; /* no part of the value, but the library leaves them there */
         if (take > size - 1 - used)
             take = size - 1 - used;
         memcpy(out + used, fields[i].value, take);

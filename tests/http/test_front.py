@@ -4,11 +4,12 @@ import base64
 import http.client
 import json
 import os
+import re
 import socket
 import tempfile
 import unittest
 
-from harness import DIGITS, PFGMD, Daemon, SharedDaemon, run
+from harness import DIGITS, PATIENCE, PFGMD, Daemon, SharedDaemon, run
 from test_security import Admin, bearer, key_line
 
 OPENAI = "/v1/images/generations"
@@ -46,7 +47,8 @@ class ForeignPages(SharedDaemon):
             answer = self.daemon.get(path, {"Host": "evil.example:80"})
             self.assertEqual(answer.status, 421, path)
             self.assertEqual(answer.headers["Connection"], "close")
-        for host in ["localhost", "LOCALHOST:8080", "127.0.0.1", "192.0.2.7:80", "[::1]:8080", "a.localhost"]:
+        for host in ["localhost", "LOCALHOST:8080", "127.0.0.1", "192.0.2.7:80", "[::1]:8080", "a.localhost", "localhost. ",
+                     "localhost \t "]:
             self.assertEqual(self.daemon.get("/livez", {"Host": host}).status, 200, host)
         with self.daemon.connect() as s:
             s.sendall(b"GET /livez HTTP/1.0\r\n\r\n")  # no browser's
@@ -147,6 +149,21 @@ class Proxies(unittest.TestCase):
             self.assertEqual(daemon.get("/livez", said).status, 200)
             daemon.wait_line("/livez")
             self.assertFalse([line for line in daemon.lines if "203.0.113.9" in line or "6.6.6.6" in line])
+
+    def test_the_address_of_a_client_ends_with_its_request(self):
+        """Proxies send the requests of all clients, and their own, on the same connection."""
+        with Daemon("--trusted-proxies", "127.0.0.1") as daemon:
+            connection = http.client.HTTPConnection(daemon.host, daemon.port, timeout=PATIENCE)
+            for said, address in [({"X-Forwarded-For": "203.0.113.7"}, "203.0.113.7"), ({}, "127.0.0.1"),
+                                  ({"X-Forwarded-For": "203.0.113.8"}, "203.0.113.8"),
+                                  ({"X-Forwarded-For": "unknown"}, "127.0.0.1"),
+                                  ({"X-Forwarded-For": "203.0.113.9"}, "203.0.113.9"),
+                                  ({"X-Forwarded-For": '"'}, "127.0.0.1")]:
+                connection.request("GET", "/livez", headers=said)
+                answer = connection.getresponse()
+                answer.read()
+                self.assertRegex(daemon.wait_line(answer.headers["X-Request-Id"]), rf"address={re.escape(address)}$")
+            connection.close()
 
     def test_clients_behind_a_proxy_are_counted_apart(self):
         with Daemon("--trusted-proxies", "127.0.0.0/8", "--connections-per-address", "2") as daemon:

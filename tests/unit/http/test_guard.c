@@ -113,6 +113,11 @@ static void fields_are_joined_and_cut(void **state)
     assert_string_equal(out, "a/b, c/d");
     assert_true(http_field_join(fields, 3, "accept", small, sizeof small));
     assert_string_equal(small, "a/b, ");
+    const struct http_field trailed = {"Host", "localhost \t ", 4, 12}, blank = {"Host", " ", 4, 1};
+    assert_true(http_field_join(&trailed, 1, "Host", out, sizeof out));
+    assert_string_equal(out, "localhost");
+    assert_true(http_field_join(&blank, 1, "Host", out, sizeof out));
+    assert_string_equal(out, "");
     assert_false(http_field_join(fields, 3, "Host", out, sizeof out));
     assert_string_equal(out, "");
     assert_ptr_equal(http_field_find(fields, 3, "x"), &fields[1]);

@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LINKS_MAX 40 /* symbolic links in a row, as the kernel has it */
+#define LINKS_MAX 40   /* symbolic links in a row, as the kernel has it */
+#define NAMES_MAX 1000 /* temporary ones that are taken already */
 
 /* A name that stands for nothing, or for what may not be read, is wrong input, as a file of another
  * kind is; the rest (too many open files, a broken disk) is not the caller's doing. */
@@ -263,6 +264,26 @@ static int keep_rights(int fd, const struct stat *old)
     return fchmod(fd, mode);
 }
 
+/* A new file under a temporary name beside the target, and that name. What a killed process has
+ * left may have the name of this one's: in a container every process has the number 1. -1: errno.
+ */
+static int temporary_open(const char *target, mode_t mode, char **name)
+{
+    for (int tries = 0; tries < NAMES_MAX; tries++) {
+        *name = temporary_name(target);
+        int fd = *name ? open(*name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode) : -1;
+        if (fd >= 0)
+            return fd;
+        int why = *name ? errno : ENOMEM;
+        free(*name);
+        *name = NULL;
+        errno = why;
+        if (why != EEXIST)
+            return -1;
+    }
+    return -1;
+}
+
 int file_writer_open(struct file_writer *w, const char *path, struct err *e)
 {
     *w = (struct file_writer){0};
@@ -272,33 +293,24 @@ int file_writer_open(struct file_writer *w, const char *path, struct err *e)
         return err_fail(e, ERR_INPUT, path, "exists and is not a regular file; name another");
     w->path = strdup(path);
     w->target = target_of(path);
-    w->temporary = w->target ? temporary_name(w->target) : NULL;
-    if (!w->path || !w->temporary) {
-        int why = w->target ? ENOMEM : errno;
-        file_writer_abort(w);
-        return err_fail_errno(e, why, path, "create the file");
-    }
-    int fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, replaces ? 0600 : 0666);
+    int fd = w->path && w->target ? temporary_open(w->target, replaces ? 0600 : 0666, &w->temporary)
+                                  : -1;
+    int why = w->path ? errno : ENOMEM;
     if (fd >= 0 && replaces && keep_rights(fd, &st) != 0) {
-        int why = errno;
+        why = errno;
         close(fd);
         file_writer_abort(w);
         return err_fail_errno(e, why, path, "give the new file the rights of the old one");
     }
-    if (fd >= 0)
-        w->stream = fdopen(fd, "wb");
-    if (!w->stream) {
-        int why = errno;
-        if (fd >= 0) {
-            close(fd);
-            unlink(w->temporary);
-        }
-        free(w->temporary);
-        w->temporary = NULL;
-        file_writer_abort(w);
-        return err_fail_errno(e, why, path, "create the file");
+    w->stream = fd >= 0 ? fdopen(fd, "wb") : NULL;
+    if (w->stream)
+        return 0;
+    if (fd >= 0) {
+        why = errno;
+        close(fd);
     }
-    return 0;
+    file_writer_abort(w);
+    return err_fail_errno(e, why, path, "create the file");
 }
 
 /* The new file is there by now, whatever becomes of this. */

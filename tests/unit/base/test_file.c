@@ -77,6 +77,26 @@ static void a_failed_write_leaves_the_old_file_dddd_trainer_36(void **state)
     buf_free(&b);
 }
 
+/* Process numbers come again, in a container at once, and with them the names of unfinished files.
+ */
+static void what_a_killed_process_left_stops_no_write(void **state)
+{
+    (void)state;
+    char name[64];
+    for (int i = 0; i < 64; i++) {
+        snprintf(name, sizeof name, ".a.%ld.%d.tmp", (long)getpid(), i);
+        FILE *left = fopen(in_folder(name), "wx");
+        assert_non_null(left);
+        fclose(left);
+    }
+    assert_int_equal(file_write_atomic(in_folder("a"), "new", 3, NULL), 0);
+    assert_int_equal(files_in_folder(), 65);
+    for (int i = 0; i < 64; i++) {
+        snprintf(name, sizeof name, ".a.%ld.%d.tmp", (long)getpid(), i);
+        assert_int_equal(unlink(in_folder(name)), 0);
+    }
+}
+
 static void odd_paths_are_refused(void **state)
 {
     (void)state;
@@ -142,6 +162,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_write_replaces_the_file_whole),
         cmocka_unit_test(a_failed_write_leaves_the_old_file_dddd_trainer_36),
+        cmocka_unit_test(what_a_killed_process_left_stops_no_write),
         cmocka_unit_test(odd_paths_are_refused),
         cmocka_unit_test(digests_and_base64),
     };

@@ -10,6 +10,12 @@
 
 #define AT(member) offsetof(struct model_solver, member)
 
+/* It picks its own steps, by tolerances. */
+static bool adapts(enum ode_method method)
+{
+    return !ode_method_is_fixed_step(method);
+}
+
 static const struct model_choice_field fields[] = {
     [MODEL_CHOICE_METHOD] = {.name = "method",
                              .option = "solver",
@@ -23,7 +29,7 @@ static const struct model_choice_field fields[] = {
                             .option = "steps",
                             .value = "N",
                             .kind = MODEL_CHOICE_IS_INT,
-                            .of = MODEL_CHOICE_OF_FIXED,
+                            .takes = ode_method_is_fixed_step,
                             .offset = AT(ode.steps),
                             .min = 1,
                             .max = ODE_STEPS_MAX,
@@ -32,7 +38,7 @@ static const struct model_choice_field fields[] = {
                                .option = "schedule",
                                .value = "GRID",
                                .kind = MODEL_CHOICE_IS_SCHEDULE,
-                               .of = MODEL_CHOICE_OF_FIXED,
+                               .takes = ode_method_is_fixed_step,
                                .offset = AT(ode.schedule),
                                .help = "where the steps lie: log, power, rho, or tuned, where the "
                                        "model has\nways that pfgm tune found"},
@@ -40,7 +46,7 @@ static const struct model_choice_field fields[] = {
                            .option = "rtol",
                            .value = "R",
                            .kind = MODEL_CHOICE_IS_REAL,
-                           .of = MODEL_CHOICE_OF_ADAPTIVE,
+                           .takes = adapts,
                            .offset = AT(ode.rtol),
                            .min = ODE_RTOL_MIN,
                            .max = 1.0,
@@ -50,7 +56,7 @@ static const struct model_choice_field fields[] = {
                            .option = "atol",
                            .value = "A",
                            .kind = MODEL_CHOICE_IS_REAL,
-                           .of = MODEL_CHOICE_OF_ADAPTIVE,
+                           .takes = adapts,
                            .offset = AT(ode.atol),
                            .max = 1e6,
                            .help = "absolute tolerance of rk45; asks for rk45 too"},
@@ -81,7 +87,7 @@ static const struct model_choice_field fields[] = {
                               .help = "evaluations per image after which it fails"},
     [MODEL_CHOICE_EXPONENT] = {.name = "exponent",
                                .kind = MODEL_CHOICE_IS_REAL,
-                               .of = MODEL_CHOICE_OF_FIXED,
+                               .takes = ode_method_is_fixed_step,
                                .offset = AT(ode.exponent),
                                .quiet = true,
                                .hidden = true},
@@ -89,7 +95,7 @@ static const struct model_choice_field fields[] = {
                             .option = "churn",
                             .value = "S",
                             .kind = MODEL_CHOICE_IS_REAL,
-                            .of = MODEL_CHOICE_OF_CHURN,
+                            .takes = ode_method_churns,
                             .offset = AT(ode.churn.amount),
                             .max = ODE_CHURN_MAX,
                             .quiet = true,
@@ -101,7 +107,7 @@ static const struct model_choice_field fields[] = {
      .option = "churn-t-min",
      .value = "T",
      .kind = MODEL_CHOICE_IS_REAL,
-     .of = MODEL_CHOICE_OF_CHURN,
+     .takes = ode_method_churns,
      .offset = AT(ode.churn.t_min),
      .max = FIELD_T_MAX,
      .needs = MODEL_CHOICE_CHURN,
@@ -110,7 +116,7 @@ static const struct model_choice_field fields[] = {
      .option = "churn-t-max",
      .value = "T",
      .kind = MODEL_CHOICE_IS_REAL,
-     .of = MODEL_CHOICE_OF_CHURN,
+     .takes = ode_method_churns,
      .offset = AT(ode.churn.t_max),
      .max = FIELD_T_MAX,
      .needs = MODEL_CHOICE_CHURN,
@@ -120,7 +126,7 @@ static const struct model_choice_field fields[] = {
      .option = "churn-noise",
      .value = "F",
      .kind = MODEL_CHOICE_IS_REAL,
-     .of = MODEL_CHOICE_OF_CHURN,
+     .takes = ode_method_churns,
      .offset = AT(ode.churn.noise),
      .max = 10.0,
      .needs = MODEL_CHOICE_CHURN,
@@ -128,7 +134,7 @@ static const struct model_choice_field fields[] = {
      .help = "factor on the noise (1)"},
     {.name = "t_break",
      .kind = MODEL_CHOICE_IS_REAL,
-     .of = MODEL_CHOICE_OF_FIXED,
+     .takes = ode_method_is_fixed_step,
      .offset = AT(ode.t_break),
      .quiet = true,
      .hidden = true},
@@ -151,16 +157,7 @@ const struct model_choice_field *model_choice_find(const char *name)
 
 bool model_choice_takes(const struct model_choice_field *field, enum ode_method method)
 {
-    switch (field->of) {
-    case MODEL_CHOICE_OF_FIXED:
-        return ode_method_is_fixed_step(method);
-    case MODEL_CHOICE_OF_ADAPTIVE:
-        return !ode_method_is_fixed_step(method);
-    case MODEL_CHOICE_OF_CHURN:
-        return ode_method_churns(method);
-    default:
-        return true;
-    }
+    return !field->takes || field->takes(method);
 }
 
 bool model_choice_offered(const struct model_choice_field *field, bool adaptive)
@@ -335,7 +332,7 @@ json_t *model_solver_json(const struct model_solver *solver, bool with_budget)
     json_t *o = json_with(json_object(), fields[0].name, value_json(&s, &fields[0]));
     for (int all = 0; all < 2; all++)
         for (size_t i = 1; i < FIELD_COUNT; i++)
-            if ((fields[i].of == MODEL_CHOICE_OF_ALL) == (all != 0) && is_shown(&s, &fields[i]) &&
+            if ((fields[i].takes == NULL) == (all != 0) && is_shown(&s, &fields[i]) &&
                 (with_budget || i != MODEL_CHOICE_MAX_NFE))
                 o = json_with(o, fields[i].name, value_json(&s, &fields[i]));
     return o;

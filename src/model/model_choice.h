@@ -52,21 +52,13 @@ enum model_choice_kind {
     MODEL_CHOICE_IS_REAL
 };
 
-/* The methods that take a field. */
-enum model_choice_of {
-    MODEL_CHOICE_OF_ALL,
-    MODEL_CHOICE_OF_FIXED,    /* ode_method_is_fixed_step */
-    MODEL_CHOICE_OF_ADAPTIVE, /* the others */
-    MODEL_CHOICE_OF_CHURN     /* ode_method_churns */
-};
-
 struct model_choice_field {
     const char *name;   /* in JSON, queries and the C library */
     const char *option; /* on the command line, without "--" */
     const char *value;  /* what stands for its value in a help text */
     enum model_choice_kind kind;
-    enum model_choice_of of;
-    size_t offset;   /* in struct model_solver */
+    bool (*takes)(enum ode_method method); /* the methods that have it; NULL: all */
+    size_t offset;                         /* in struct model_solver */
     double min, max; /* of numbers, both included; integers are exact in a double */
     /* The row without which it says nothing (0: none), and its value where that row is given and
      * not 0 and it is not. */

@@ -108,16 +108,15 @@ static void choose_method(const struct model *m, const struct model_choice *c,
     }
 }
 
-/* A field of the other kind of method: ERR_INPUT that names it. What belongs to some methods of the
- * right kind is ode_options_check's to judge, by its value. */
+/* A field of the other kind of method: ERR_INPUT that names it. Those of which 0 is as good as
+ * absent are ode_options_check's to judge, by their value. */
 static int check_kind(const struct model_choice *c, enum ode_method method, struct err *e)
 {
     const bool fixed = ode_method_is_fixed_step(method);
     const struct model_choice_field *f;
 
     for (size_t i = 0; (f = model_choice_field(i)) != NULL; i++)
-        if (model_choice_given(c, f) &&
-            f->of == (fixed ? MODEL_CHOICE_OF_ADAPTIVE : MODEL_CHOICE_OF_FIXED))
+        if (model_choice_given(c, f) && !f->quiet && !f->needs && !model_choice_takes(f, method))
             return err_fail(e, ERR_INPUT, f->name,
                             fixed ? "does not apply to %s, which has fixed steps"
                                   : "does not apply to %s, which picks its own steps",

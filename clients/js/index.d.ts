@@ -5,7 +5,7 @@ export type Integer = bigint | number | string;
 export interface Solver {
   method?: string; steps?: number; schedule?: "log" | "power" | "rho" | "tuned"; rtol?: number; atol?: number;
   t_max?: number; t_min?: number; max_nfe?: number;
-  churn?: number; churn_t_min?: number; churn_t_max?: number; churn_noise?: number;
+  churn?: number; churn_t_min?: number; churn_t_max?: number; churn_noise?: number; order_cap?: number;
 }
 /** The fields of POST /v1/images. */
 export interface Fields {

@@ -138,6 +138,17 @@ static const struct model_choice_field fields[] = {
      .offset = AT(ode.t_break),
      .quiet = true,
      .hidden = true},
+    {.name = "order_cap",
+     .option = "order-cap",
+     .value = "K",
+     .kind = MODEL_CHOICE_IS_INT,
+     .takes = ode_method_remembers,
+     .offset = AT(ode.order_cap),
+     .min = 1,
+     .max = ODE_ORDER_MAX,
+     .quiet = true,
+     .help = "highest order of multistep2, multistep3, ipndm4 and unipc3, 1 to the\n"
+             "method's own (its own)"},
 };
 #define FIELD_COUNT (sizeof fields / sizeof *fields)
 _Static_assert(FIELD_COUNT <= 32, "a row has no bit in struct model_choice");

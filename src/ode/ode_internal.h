@@ -14,6 +14,7 @@
 struct ode_ops {
     const char *name; /* the word of the interface */
     bool fixed_step;
+    int order;           /* see ode_method_order */
     size_t vectors;      /* vectors of n doubles, the state among them */
     size_t private_size; /* bytes of the method's own struct */
     /* Evaluations that the options' steps take; 0 when nobody can say beforehand. */
@@ -66,6 +67,9 @@ bool ode_advance(struct ode_solver *s, double *state, double time);
 void ode_finish(struct ode_solver *s);
 void ode_fail(struct ode_solver *s, enum err_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* The order to go by: the method's, or the options' cap on it. */
+int ode_order(const struct ode_solver *s);
 
 /* Table entries that several methods share: one evaluation a step; slopes in ln t. */
 int64_t ode_evaluations_once(const struct ode_options *options);

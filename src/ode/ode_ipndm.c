@@ -3,7 +3,8 @@
  *
  * On even steps in t it has order 4; on the other grids, whose neighbouring steps differ, 2. That
  * it does well there all the same at few steps is an observation. One evaluation a step, the first
- * steps with the formulas of order 1 to 3; begun anew at a break, where the slope jumps.
+ * steps with the formulas of order 1 to 3, beyond which a cap on the order lets none go; begun anew
+ * at a break, where the slope jumps.
  *
  * Memory: the state, updated in place, and four slopes. */
 #include "ode_grid.h"
@@ -41,7 +42,7 @@ static void ipndm_feed(struct ode_solver *s, const double *slope)
     if (own->step == own->grid.break_step)
         own->count = 0;
     own->newest = (own->newest + 1) % ORDER;
-    own->count += own->count < ORDER;
+    own->count += own->count < ode_order(s);
     double *newest = ode_vector(s, (size_t)(HISTORY + own->newest));
     for (size_t i = 0; i < s->n; i++)
         newest[i] = slope[i] / own->t;
@@ -71,6 +72,7 @@ static double ipndm_progress(const struct ode_solver *s)
 const struct ode_ops ode_ipndm4_ops = {
     .name = "ipndm4",
     .fixed_step = true,
+    .order = ORDER,
     .vectors = HISTORY + ORDER,
     .private_size = sizeof(struct ipndm),
     .evaluations = ode_evaluations_once,

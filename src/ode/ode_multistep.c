@@ -16,6 +16,9 @@
  * error at 20 steps and divides it by four at 50; keeping the oldest too, which makes the corrector
  * one order higher than the predictor as UniPC has it (unipc3), rarely gains more.
  *
+ * A cap on the order leaves the oldest predictions out: under 2 multistep3 is multistep2, and under
+ * 1 the predictor is Euler's and the corrector has the new prediction alone, unipc3's the last too.
+ *
  * The first step has one prediction to go by, the second two. The last node is reached by the
  * predictor, as nothing is evaluated there; with fewer than ten steps by that of order 1, since
  * steps so long extrapolate too far (at six steps up to half the error goes, from ten on none).
@@ -183,9 +186,8 @@ static void predict(struct ode_solver *s)
 static void multistep_start(struct ode_solver *s)
 {
     struct multistep *own = s->own;
-    *own = (struct multistep){.order = (int)s->ops->vectors - HISTORY,
-                              .keeps_oldest = s->ops == &ode_unipc3_ops,
-                              .t_new = s->t0};
+    *own = (struct multistep){
+        .order = ode_order(s), .keeps_oldest = s->ops == &ode_unipc3_ops, .t_new = s->t0};
     ode_grid_init(&own->grid, &s->options, s->t0, s->t1, s->options.t_break);
     own->s_new = ode_grid_log_time(&own->grid, 0);
     ode_want(s, s->state, s->t0);
@@ -210,9 +212,9 @@ static double multistep_progress(const struct ode_solver *s)
     return (double)own->step / (double)own->grid.steps;
 }
 
-#define MULTISTEP_OPS(word, order)                                                                 \
+#define MULTISTEP_OPS(word, most)                                                                  \
     {                                                                                              \
-        .name = word, .fixed_step = true, .vectors = HISTORY + (order),                            \
+        .name = word, .fixed_step = true, .order = (most), .vectors = HISTORY + (most),            \
         .private_size = sizeof(struct multistep), .evaluations = ode_evaluations_once,             \
         .form = ode_form_log, .start = multistep_start, .feed = multistep_feed,                    \
         .progress = multistep_progress,                                                            \

@@ -59,6 +59,21 @@ bool ode_method_churns(enum ode_method method)
     return METHODS[method]->churned != NULL;
 }
 
+int ode_method_order(enum ode_method method)
+{
+    return METHODS[method]->order;
+}
+
+bool ode_method_remembers(enum ode_method method)
+{
+    return METHODS[method]->order > 0;
+}
+
+int ode_order(const struct ode_solver *s)
+{
+    return s->options.order_cap != 0 ? s->options.order_cap : s->ops->order;
+}
+
 int ode_schedule_parse(const char *word, enum ode_schedule *out)
 {
     for (size_t k = 0; k < ODE_SCHEDULES; k++) {
@@ -133,6 +148,21 @@ static int check_churn(const struct ode_options *o, struct err *e)
     return 0;
 }
 
+static int check_order_cap(const struct ode_options *o, struct err *e)
+{
+    const struct ode_ops *ops = METHODS[o->method];
+    if (o->order_cap == 0)
+        return 0;
+    if (ops->order == 0)
+        return err_fail(e, ERR_INPUT, "order_cap",
+                        "is for the multistep methods, ipndm4 and unipc3; %s goes by one step",
+                        ops->name);
+    if (o->order_cap < 1 || o->order_cap > ops->order)
+        return err_fail(e, ERR_INPUT, "order_cap", "%d is not in 1 to %d, the order of %s",
+                        o->order_cap, ops->order, ops->name);
+    return 0;
+}
+
 static int check_fixed(const struct ode_options *o, struct err *e)
 {
     const struct ode_ops *ops = METHODS[o->method];
@@ -185,6 +215,8 @@ int ode_options_check(const struct ode_options *options, struct err *e)
     if (options->max_nfe < 0 || options->max_nfe > ODE_NFE_MAX)
         return err_fail(e, ERR_INPUT, "max_nfe", "%lld is not in 0 to %d",
                         (long long)options->max_nfe, ODE_NFE_MAX);
+    if (check_order_cap(options, e) != 0)
+        return -1;
     if (ode_method_is_fixed_step(options->method))
         return check_fixed(options, e);
     return check_adaptive(options, e);

@@ -42,6 +42,10 @@ const char *ode_method_name(enum ode_method method);
 /* Whether it takes a number of steps (else tolerances). */
 bool ode_method_is_fixed_step(enum ode_method method);
 bool ode_method_churns(enum ode_method method); /* whether it takes an ode_churn */
+/* The evaluations of a multistep method that a step goes by at most; 0 of the others, which look at
+ * none that are past. */
+int ode_method_order(enum ode_method method);
+bool ode_method_remembers(enum ode_method method); /* whether its order is above 0 */
 
 /* How the nodes of a fixed-step method lie: evenly in ln t, in t^(1/exponent), in t^(1/7), or where
  * a search has put them. */
@@ -60,6 +64,7 @@ enum ode_clock { ODE_CLOCK_LOG, ODE_CLOCK_LINEAR };
 enum ode_form { ODE_SLOPE_DLNT, ODE_SLOPE_DT };
 
 #define ODE_STEPS_MAX 100000
+#define ODE_ORDER_MAX 4 /* the greatest ode_method_order */
 #define ODE_NFE_MAX 10000000
 #define ODE_RTOL_MIN 1e-12
 
@@ -98,13 +103,15 @@ struct ode_options {
      * rk45 takes it besides. */
     bool to_zero;
     struct ode_churn churn;
+    /* Of a multistep method: at most so many evaluations to go by, 1 to its order; 0: its order. */
+    int order_cap;
 };
 
 /* Checks ranges (finite, steps, rtol in [ODE_RTOL_MIN, 1), atol ≥ 0 …): ERR_INPUT. A max_nfe that a
  * fixed-step method's number of steps is bound to exceed is ERR_LIMIT here, before any work. The
  * error's `at` is the name of the option: "method", "steps", "schedule", "exponent",
  * "t_break", "rtol", "atol", "max_nfe", "time_components", "churn", "churn_t_min", "churn_t_max",
- * "churn_noise". */
+ * "churn_noise", "order_cap". */
 int ode_options_check(const struct ode_options *options, struct err *e);
 /* Steps between nodes from t0 to t1 of a fixed-step method: all but the one to zero. */
 int ode_options_grid_steps(const struct ode_options *options);

@@ -87,8 +87,17 @@ class Words(unittest.TestCase):
                 done = pfgm(*words, "--json")
                 self.assertEqual(done.returncode, 0, done.stderr)
                 self.assertEqual(json.loads(done.stdout)["solver"], want, words)
+            drawn = {}
+            for words in ("multistep2", "multistep3", "multistep3 --order-cap 3", "multistep3 --order-cap 2"):
+                done = pfgm("sample", model, "--seed", "7", "-o", out, "--steps", "12", "--solver", *words.split())
+                self.assertEqual(done.returncode, 0, done.stderr)
+                with open(out, "rb") as f:
+                    drawn[words] = f.read()
+            self.assertEqual(drawn["multistep3 --order-cap 3"], drawn["multistep3"])
+            self.assertEqual(drawn["multistep3 --order-cap 2"], drawn["multistep2"])
+            self.assertNotEqual(drawn["multistep2"], drawn["multistep3"])
             for words, option in ((["--t-max", "nan"], "--t-max"), (["--churn-noise", "1"], "--churn-noise"),
-                                  (["--solver", "best"], "--solver"), (["--solver", "heun", "--rtol", "1"], "--rtol")):
+                                  (["--solver", "best"], "--solver"), (["--order-cap", "0"], "--order-cap"), (["--solver", "heun", "--rtol", "1"], "--rtol")):
                 done = pfgm("sample", model, "-o", out, *words)
                 self.assertEqual(done.returncode, 2)
                 self.assertIn(f"pfgm sample: {option}: ", done.stderr)

@@ -70,7 +70,8 @@ static bool has_range(const json_t *property, const struct model_choice_field *f
             number_in(property, "exclusiveMaximum") == f->max);
 }
 
-/* Each list of parameters that names the method names all fields. */
+/* Each list of parameters that names the method names all fields, with their range where it has one
+ * of its own. */
 static void walk_parameters(const json_t *value, const char *where)
 {
     const struct model_choice_field *f;
@@ -81,8 +82,13 @@ static void walk_parameters(const json_t *value, const char *where)
     json_array_foreach((json_t *)(uintptr_t)value, at, item)
     {
         const char *name = json_string_value(json_object_get(item, "name"));
+        const json_t *schema = json_object_get(item, "schema");
         for (size_t i = 0; name && (f = model_choice_field(i)) != NULL; i++)
             listed[i] |= strcmp(f->name, name) == 0;
+        f = name && schema && !json_object_get(schema, "$ref") ? model_choice_find(name) : NULL;
+        if (f && !has_range(schema, f))
+            MISSING("openapi.json, parameters of %s: \"%s\" has another type or range\n", where,
+                    name);
         walk_parameters(item, where);
     }
     for (size_t i = 0; listed[MODEL_CHOICE_METHOD] && (f = model_choice_field(i)) != NULL; i++)

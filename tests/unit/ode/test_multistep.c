@@ -442,6 +442,57 @@ static void test_options_of_schedules_are_checked(void **state)
     assert_string_equal(e.at, "schedule");
 }
 
+/* A cap on the order is the method of that order where there is one, the method itself at its own,
+ * and of order 1 it errs by as much. */
+static void test_order_cap(void **state)
+{
+    (void)state;
+    static const int own[NEW_METHODS] = {2, 3, 3, 4};
+    struct drive_sources field = four_sources();
+    double end[D], want[D], coarse[D], tight[D];
+    struct ode_options exact = {.method = ODE_RK45, .rtol = 1e-12, .atol = 1e-15};
+    solve(exact, T0, T1, START, drive_sources_slope, &field, tight);
+    for (size_t m = 0; m < NEW_METHODS; m++) {
+        struct ode_options o = {.method = METHODS[m], .steps = 40};
+        assert_int_equal(ode_method_order(o.method), own[m]);
+        assert_true(own[m] <= ODE_ORDER_MAX);
+        solve(o, T0, T1, START, drive_sources_slope, &field, want);
+        o.order_cap = own[m];
+        solve(o, T0, T1, START, drive_sources_slope, &field, end);
+        assert_memory_equal(end, want, sizeof end);
+        o.order_cap = 1; /* half the step, half the error; unipc3's corrector is one order higher */
+        solve(o, T0, T1, START, drive_sources_slope, &field, coarse);
+        o.steps = 80;
+        solve(o, T0, T1, START, drive_sources_slope, &field, end);
+        double ratio = worst_difference(coarse, tight, D) / worst_difference(end, tight, D);
+        print_message("%s of order 1: %.3f\n", ode_method_name(o.method), ratio);
+        const double order = o.method == ODE_UNIPC3 ? 2.0 : 1.0;
+        assert_true(fabs(log2(ratio) - order) < 0.2);
+    }
+    struct ode_options three = {.method = ODE_MULTISTEP3, .steps = 40, .order_cap = 2},
+                       two = {.method = ODE_MULTISTEP2, .steps = 40};
+    solve(three, T0, T1, START, drive_sources_slope, &field, end);
+    solve(two, T0, T1, START, drive_sources_slope, &field, want);
+    assert_memory_equal(end, want, sizeof end);
+}
+
+static void test_order_cap_is_checked(void **state)
+{
+    (void)state;
+    static const struct {
+        enum ode_method method;
+        int cap;
+    } bad[] = {{ODE_MULTISTEP2, 3}, {ODE_MULTISTEP3, -1}, {ODE_UNIPC3, 4},
+               {ODE_IPNDM4, 5},     {ODE_HEUN, 1},        {ODE_RK45, 1}};
+    for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
+        struct ode_options o = {
+            .method = bad[k].method, .steps = 5, .rtol = 0.1, .order_cap = bad[k].cap};
+        struct err e = {0};
+        assert_int_equal(ode_options_check(&o, &e), -1);
+        assert_string_equal(e.at, "order_cap");
+    }
+}
+
 static void test_words_of_the_interface(void **state)
 {
     (void)state;
@@ -466,6 +517,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_orders),
+        cmocka_unit_test(test_order_cap),
+        cmocka_unit_test(test_order_cap_is_checked),
         cmocka_unit_test(test_steps_written_out_by_hand),
         cmocka_unit_test(test_ipndm_written_out_by_hand),
         cmocka_unit_test(test_one_source_is_a_straight_line),

@@ -83,15 +83,15 @@ static void write_next(unsigned char *line)
     pthread_mutex_unlock(&queue.lock);
     bool written = write_whole(line, length);
     pthread_mutex_lock(&queue.lock);
-    queue.writing = false;
     queue.dropped += !written;
-    if (!written || !flows_again())
-        return;
-    uint64_t count = queue.dropped - queue.told;
-    queue.told = queue.dropped;
-    pthread_mutex_unlock(&queue.lock);
-    queue.lost(count);
-    pthread_mutex_lock(&queue.lock);
+    if (written && flows_again()) {
+        const uint64_t count = queue.dropped - queue.told;
+        queue.told = queue.dropped;
+        pthread_mutex_unlock(&queue.lock);
+        queue.lost(count);
+        pthread_mutex_lock(&queue.lock);
+    }
+    queue.writing = false; /* not before: the line that says so is waited for as well */
 }
 
 static void *write_lines(void *unused)

@@ -257,8 +257,6 @@ static int start(struct pfgmd *d, struct err *e)
     return daemon_models_load(&d->models, e) == 0 ? EXIT_STOPPED : EXIT_FAILED;
 }
 
-/* What may change while the daemon runs, but for the models. Everything is read and checked before
- * anything is changed. */
 static bool same_bytes(const struct buf *a, const struct buf *b)
 {
     return a->length == b->length && memcmp(a->data, b->data, a->length) == 0;
@@ -281,6 +279,8 @@ static int take_pair(struct pfgmd *d, struct buf *certificate, struct buf *key, 
     return 0;
 }
 
+/* What may change while the daemon runs, but for the models. Everything is read and checked before
+ * anything is changed. */
 static int read_again(struct pfgmd *d, struct daemon_options *fresh, struct err *e)
 {
     struct buf certificate = {0}, key = {0};

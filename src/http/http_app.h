@@ -133,7 +133,7 @@ int http_app_retry_after(struct http_app *app);
 /* The place of a configured model, or -1. */
 int http_app_model(const struct http_app *app, const char *name);
 
-/* http_library.c: the version of the HTTP library. */
+/* http_server.c: the version of the HTTP library. */
 const char *http_library_version(void);
 
 /* http_info.c */

@@ -77,8 +77,8 @@ int cli_model_options(const char *kernel, const char *precision, struct model_op
                       struct err *e);
 
 /* model_solver_choose, or with a `forward` model_solver_choose_forward, with errors that name the
- * option of the command line. */
-int cli_solver_choose(const struct model *m, const struct model_solver *forward,
+ * option of the command line; `steps` as in cli_solver_options. */
+int cli_solver_choose(const struct model *m, const struct model_solver *forward, const char *steps,
                       const struct model_choice *choice, struct model_solver *out, struct err *e);
 
 /* Opens a model with those words. NULL on failure. */

@@ -171,7 +171,7 @@ static int encode_points(struct cli_run *run, const struct cli_flow_options *o,
     const struct model_solver up = model_solver_forward_default(m);
 
     if (cli_run_class(m, o->class, &order.class, e) < 0 ||
-        cli_solver_choose(m, &up, &o->solver, &order.solver, e) < 0)
+        cli_solver_choose(m, &up, o->steps, &o->solver, &order.solver, e) < 0)
         return -1;
     struct engine_request *request = cli_run_order(run, &order, e);
     int result = request ? write_latents(request, o->output.path, e) : -1;

@@ -240,7 +240,7 @@ static int draw_samples(struct eval *v, struct err *e)
         order.labels = labels;
     }
     int submitted =
-        cli_solver_choose(engine_model_get(v->em), NULL, &v->o->solver, &order.solver, e) ||
+        cli_solver_choose(engine_model_get(v->em), NULL, NULL, &v->o->solver, &order.solver, e) ||
         engine_submit(v->engine, &order, &v->request, e);
     free(labels);
     if (submitted != 0)

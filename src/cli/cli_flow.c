@@ -113,7 +113,7 @@ static int take(void *context, int c, const char *word, struct err *e)
 
 int cli_flow_main(const struct cli_flow_command *command, int argc, char **argv)
 {
-    struct cli_flow_options o = {.argc = argc, .argv = argv};
+    struct cli_flow_options o = {.argc = argc, .argv = argv, .steps = command->solver.steps};
     struct cli_options options = command->options;
     struct err e = {0};
 
@@ -160,7 +160,7 @@ int cli_flow_decode(struct cli_run *run, const struct cli_flow_options *o,
         .grid = cli_output_grid(&o->output, latents->n)};
 
     if (cli_run_class(m, o->class, &order.class, e) < 0 ||
-        cli_solver_choose(m, NULL, &o->solver, &order.solver, e) < 0)
+        cli_solver_choose(m, NULL, o->steps, &o->solver, &order.solver, e) < 0)
         return -1;
     if (o->class)
         order.labels = NULL;

@@ -35,6 +35,7 @@ struct cli_flow_options {
     const char *model, *input, *latents, *between[2], *epsilon, *class, *kernel, *precision;
     struct cli_output_options output;
     struct model_choice solver;
+    const char *steps; /* as in the subcommand's cli_solver_options */
     struct model_likelihood likelihood;
     bool json, exact_trace, linear, seeds_given;
     uint64_t seed, seeds[2];

@@ -49,7 +49,7 @@ static int read_ends(const struct cli_flow_options *o, const struct model *m,
     const size_t d = model_dimension(m);
     struct model_solver solver;
 
-    if (cli_solver_choose(m, NULL, &o->solver, &solver, e) < 0)
+    if (cli_solver_choose(m, NULL, o->steps, &o->solver, &solver, e) < 0)
         return -1;
     if (o->between[0])
         return cli_points_pair(m, o->between, (struct model_scale){0}, ends, e);
@@ -95,7 +95,7 @@ static int encode_ends(struct cli_run *run, const struct cli_flow_options *o,
     struct model_solver down;
 
     if (cli_run_class(m, o->class, &order.class, e) < 0 ||
-        cli_solver_choose(m, NULL, &o->solver, &down, e) < 0)
+        cli_solver_choose(m, NULL, o->steps, &o->solver, &down, e) < 0)
         return -1;
     order.solver.t_max = down.t_max; /* where the path down begins and ends */
     order.solver.t_min = down.t_min;

@@ -144,7 +144,7 @@ static int judge(struct cli_run *run, const struct cli_flow_options *o,
     };
     const struct model_solver up = model_solver_likelihood_default(m);
 
-    if (cli_solver_choose(m, &up, &o->solver, &order.solver, e) < 0)
+    if (cli_solver_choose(m, &up, o->steps, &o->solver, &order.solver, e) < 0)
         return -1;
     order.solver.ode.clock = o->linear ? ODE_CLOCK_LINEAR : ODE_CLOCK_LOG;
     if (cli_run_class(m, o->class, &order.class, e) < 0)

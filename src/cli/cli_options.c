@@ -192,12 +192,12 @@ struct model *cli_model_load(const char *path, const char *kernel, const char *p
                                                                  : model_load(path, &options, e);
 }
 
-int cli_solver_choose(const struct model *m, const struct model_solver *forward,
+int cli_solver_choose(const struct model *m, const struct model_solver *forward, const char *steps,
                       const struct model_choice *choice, struct model_solver *out, struct err *e)
 {
     struct err own = {0};
     int result = forward ? model_solver_choose_forward(m, forward, choice, out, &own)
                          : model_solver_choose(m, choice, out, &own);
 
-    return result == 0 ? 0 : fail_option(&own, NULL, e);
+    return result == 0 ? 0 : fail_option(&own, steps, e);
 }

@@ -145,7 +145,7 @@ static int fill_order(const struct sample_run *r, struct engine_order *order, st
         .output = cli_output_engine(r->kind, sheet),
         .grid = cli_output_grid(&o->output, r->n),
     };
-    if (cli_solver_choose(m, NULL, &o->solver, &order->solver, e) < 0)
+    if (cli_solver_choose(m, NULL, NULL, &o->solver, &order->solver, e) < 0)
         return -1;
     if (r->latents.labels) {
         order->class.rule = ENGINE_CLASS_LISTED;

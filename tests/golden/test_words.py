@@ -101,6 +101,8 @@ class Words(unittest.TestCase):
                 done = pfgm("sample", model, "-o", out, *words)
                 self.assertEqual(done.returncode, 2)
                 self.assertIn(f"pfgm sample: {option}: ", done.stderr)
+            done = pfgm("interpolate", model, "--seeds", "1,2", "-o", out, "--solver", "rk45", "--solver-steps", "3")
+            self.assertIn("pfgm interpolate: --solver-steps: does not apply to rk45", done.stderr)
 
     def test_the_manual_page_has_the_usual_sections(self):
         page = read("docs", "man", "pfgm.1")

@@ -129,6 +129,33 @@ static void options_of_the_other_kind_of_method_are_refused(void **state)
     model_free(m);
 }
 
+/* The path up keeps its rk45 with other tolerances and ends, is another method's where that is
+ * named, and says what it cannot do: noise was passed over once. */
+static void the_path_up_is_chosen(void **state)
+{
+    (void)state;
+    struct model *m = load(NULL);
+    const struct model_solver base = model_solver_forward_default(m);
+    struct model_choice c = {.given = MODEL_GIVEN(ATOL) | MODEL_GIVEN(T_MAX),
+                             .value = {.ode.atol = 1e-3, .t_max = 9}};
+    struct model_solver s;
+    struct err e = {0};
+    assert_int_equal(model_solver_choose_forward(m, &base, &c, &s, &e), 0);
+    assert_true(s.ode.method == ODE_RK45 && s.ode.rtol == base.ode.rtol && s.ode.atol == 1e-3);
+    assert_true(s.t_max == 9 && s.t_min == base.t_min && !s.ode.to_zero);
+    c = (struct model_choice){.given = MODEL_GIVEN(CHURN), .value.ode.churn.amount = 1};
+    assert_int_equal(model_solver_choose_forward(m, &base, &c, &s, &e), 0);
+    assert_int_equal(model_solver_check(m, &s, &e), -1);
+    assert_string_equal(e.at, "churn");
+    c = (struct model_choice){.given = MODEL_GIVEN(METHOD), .value.ode.method = ODE_HEUN};
+    assert_int_equal(model_solver_choose_forward(m, &base, &c, &s, &e), 0);
+    assert_true(s.ode.method == ODE_HEUN && s.ode.steps == 100 && !s.ode.to_zero);
+    c.given |= MODEL_GIVEN(RTOL);
+    assert_int_equal(model_solver_choose_forward(m, &base, &c, &s, &e), -1);
+    assert_string_equal(e.at, "rtol");
+    model_free(m);
+}
+
 static void tuned_ways_are_taken(void **state)
 {
     (void)state;
@@ -208,6 +235,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_solver_is_resolved),
         cmocka_unit_test(options_of_the_other_kind_of_method_are_refused),
+        cmocka_unit_test(the_path_up_is_chosen),
         cmocka_unit_test(tuned_ways_are_taken),
         cmocka_unit_test(bad_tuned_ways_are_refused),
     };

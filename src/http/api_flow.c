@@ -85,16 +85,18 @@ int api_flow_count(const struct http_request *q, const char *given, size_t n_max
 int api_flow_order_fields(struct http_work *work, size_t n, bool seeded, size_t n_max,
                           struct http_problem *p)
 {
-    json_t *fields = json_with(json_incref(work->document), "n", json_integer((json_int_t)n));
-    if (!seeded && !json_object_get(fields, "seed"))
-        fields = json_with(fields, "seed", json_integer(0));
-    if (!fields) {
-        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
+    struct http_order *o = &work->order;
+    const char *key;
+    json_t *value;
+    int bad = 0;
+    http_order_init(o);
+    o->n = n;
+    json_object_foreach(work->document, key, value) bad |=
+        http_order_field(o, key, value, n_max, p);
+    if (bad)
         return -1;
-    }
-    int bad = http_order_parse(fields, n_max, &work->order, p);
-    json_decref(fields);
-    return bad;
+    o->seed_given = o->seed_given || !seeded;
+    return http_order_end(o, p);
 }
 
 /* ---- what the flow begins with ---- */

@@ -1,4 +1,4 @@
-/* Inference by KServe's protocol: its request becomes our fields and tensors beside them, which go
+/* Inference by KServe's protocol: its request becomes an order and tensors beside it, which go
  * the way of POST /v1/images; the answer takes its shape. Runs on the server's threads. */
 #include "api_kserve.h"
 
@@ -102,42 +102,50 @@ static int read_outputs(const json_t *body, const struct model *m, struct kserve
     return 0;
 }
 
-/* Our fields with the request's parameters among them; takes `fields` over. NULL with a problem. */
-static json_t *with_parameters(const json_t *body, json_t *fields, struct http_problem *p)
+static bool is_plain(const char *key)
 {
     static const char *const plain[] = {"class", "temperature", "timeout_s", "priority", "label"};
-    json_t *parameters = json_object_get(body, "parameters"), *solver = json_object(), *value;
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        if (strcmp(key, plain[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Parameters that nobody knows are told before any value. */
+static int check_parameters(const json_t *parameters, struct http_problem *p)
+{
     const char *key;
+    json_t *value;
     if (parameters && !json_is_object(parameters))
         http_problem_point(p, "/parameters", "must be an object");
-    json_object_foreach(parameters, key, value)
+    json_object_foreach((json_t *)(uintptr_t)parameters, key, value)
     {
-        bool known = strcmp(key, "binary_data_output") == 0;
-        if (model_choice_find(key)) {
-            known = true;
-            solver = json_with(solver, key, json_incref(value));
-        }
-        for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
-            if (strcmp(key, plain[i]) == 0) {
-                known = true;
-                fields = json_with(fields, key, json_incref(value));
-            }
-        if (!known) {
-            char pointer[300] = "/parameters";
-            http_pointer_step(pointer, sizeof pointer, key);
-            http_problem_point(p, pointer, "is not a known parameter");
-        }
+        char pointer[300] = "/parameters";
+        if (strcmp(key, "binary_data_output") == 0 || model_choice_find(key) || is_plain(key))
+            continue;
+        http_pointer_step(pointer, sizeof pointer, key);
+        http_problem_point(p, pointer, "is not a known parameter");
     }
-    if (solver && json_object_size(solver) == 0)
-        json_decref(solver);
-    else
-        fields = json_with(fields, "solver", solver);
-    if (!fields)
-        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
-    if (p->code == HTTP_PROBLEM_NONE)
-        return fields;
-    json_decref(fields);
-    return NULL;
+    return p->code == HTTP_PROBLEM_NONE ? 0 : -1;
+}
+
+/* The request's parameters into the order, of n images. */
+static int read_parameters(const json_t *parameters, size_t n, struct http_order *o,
+                           struct http_problem *p)
+{
+    const char *key;
+    json_t *value;
+    int bad = check_parameters(parameters, p);
+    if (bad)
+        return -1;
+    http_order_init(o);
+    o->n = n;
+    o->seed_given = true; /* of each image, or none counts */
+    json_object_foreach((json_t *)(uintptr_t)parameters, key, value) if (is_plain(key)) bad |=
+        http_order_field(o, key, value, n, p);
+    json_object_foreach((json_t *)(uintptr_t)parameters, key, value) if (model_choice_find(key))
+        bad |= http_order_solver_field(o, key, value, p);
+    return bad;
 }
 
 /* The tensors' values, one block: seeds then indices, or latents. */
@@ -214,21 +222,13 @@ static int read(struct http_app *app, struct http_request *q, struct http_work *
     const struct model *m = engine_model_get(work->asked.model);
     struct http_tensors tensors = {0};
     size_t head = 0;
-    json_t *fields = NULL;
     json_t *body = work->document = read_head(q, &head, p);
-    if (body && check_members(body, k, p) == 0 && read_outputs(body, m, k, p) == 0 &&
+    if (!body || check_members(body, k, p) != 0 || read_outputs(body, m, k, p) != 0 ||
         http_tensors_read(json_object_get(body, "inputs"), q->body.data + head,
-                          q->body.length - head, &tensors, p) == 0 &&
-        keep_values(&tensors, m, k, app->options->n_max, p) == 0) {
-        fields =
-            json_pack("{s:s, s:I, s:i}", "model", q->names[0], "n", (json_int_t)k->n, "seed", 0);
-        fields = with_parameters(body, fields, p);
-    }
-    if (!fields)
-        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory"); /* if nothing else was wrong */
-    int bad = !fields || http_order_parse(fields, app->options->n_max, &work->order, p) != 0;
-    json_decref(fields);
-    return bad ? -1 : 0;
+                          q->body.length - head, &tensors, p) != 0 ||
+        keep_values(&tensors, m, k, app->options->n_max, p) != 0)
+        return -1;
+    return read_parameters(json_object_get(body, "parameters"), k->n, &work->order, p);
 }
 
 static int order(struct http_app *app, const struct http_request *q, struct http_work *work,

@@ -72,7 +72,7 @@ static void refuse_prompt(const struct model *m, struct http_problem *p)
 }
 
 static int read_prompt(struct http_app *app, const json_t *body, const struct model *m,
-                       struct openai_call *out, json_t **fields, struct http_problem *p)
+                       struct openai_call *out, struct http_order *order, struct http_problem *p)
 {
     const json_t *prompt = json_object_get(body, "prompt");
 
@@ -103,39 +103,38 @@ static int read_prompt(struct http_app *app, const json_t *body, const struct mo
         return -1;
     }
     out->named = true;
-    *fields = json_with(*fields, "class", json_string(labels[class]));
+    order->class = HTTP_CLASS_NUMBER;
+    order->class_number = class;
     return 0;
 }
 
-/* Those that keep their name, and steps, which lives in our solver. */
-static int copy_fields(const json_t *body, json_t **fields, struct http_problem *p)
+/* Those that keep their name. */
+static const char *const kept[] = {"model", "n", "seed", "first_index"};
+
+static bool is_one_of(const char *key, const char *const *words, size_t count)
 {
-    static const char *const kept[] = {"model", "n", "seed", "first_index"};
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(key, words[i]) == 0)
+            return true;
+    return false;
+}
+
+static int check_fields(const json_t *body, struct http_problem *p)
+{
     static const char *const read[] = {"prompt", "size",          "response_format",
                                        "stream", "output_format", "steps"};
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)body, key, value)
+    json_object_foreach((json_t *)(uintptr_t)body, key, value)
     {
-        bool known = has_no_effect(key);
-        for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
-            if (strcmp(key, kept[i]) == 0) {
-                known = true;
-                if (!json_is_null(value))
-                    *fields = json_with(*fields, key, json_incref(value));
-            }
-        for (size_t i = 0; i < sizeof read / sizeof *read; i++)
-            known = known || strcmp(key, read[i]) == 0;
-        if (!known) {
-            char pointer[300] = "";
-            http_pointer_step(pointer, sizeof pointer, key);
-            http_problem_point(p, pointer, "is not a field of this route");
-        }
+        char pointer[300] = "";
+        if (has_no_effect(key) || is_one_of(key, kept, sizeof kept / sizeof *kept) ||
+            is_one_of(key, read, sizeof read / sizeof *read))
+            continue;
+        http_pointer_step(pointer, sizeof pointer, key);
+        http_problem_point(p, pointer, "is not a field of this route");
     }
-    const json_t *steps = json_object_get(body, "steps");
-    if (steps && !json_is_null(steps))
-        *fields = json_with(*fields, "solver", json_pack("{s:O}", "steps", steps));
     const json_t *stream = json_object_get(body, "stream");
     if (stream && !json_is_false(stream) && !json_is_null(stream))
         http_problem_point(p, "/stream",
@@ -146,24 +145,21 @@ static int copy_fields(const json_t *body, json_t **fields, struct http_problem 
     return p->code == HTTP_PROBLEM_NONE ? 0 : -1;
 }
 
-json_t *api_openai_fields(struct http_app *app, struct http_work *work, struct http_problem *p)
+/* Those, and steps, which is of our solver. */
+static int read_fields(const json_t *body, size_t n_max, struct http_order *order,
+                       struct http_problem *p)
 {
-    const json_t *body = work->document;
-    struct openai_call *call = work->own;
-    const struct model *m = engine_model_get(work->asked.model);
-    json_t *fields = json_object();
-    int url = read_word(body, "response_format", "b64_json", "url", p);
-    int bad = copy_fields(body, &fields, p) | check_size(body, m, p) |
-              read_word(body, "output_format", "png", NULL, p) |
-              read_prompt(app, body, m, call, &fields, p);
-    bad = bad || url < 0;
-    call->url = url > 0;
-    if (!fields)
-        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
-    if (!bad)
-        return fields;
-    json_decref(fields);
-    return NULL;
+    const json_t *steps = json_object_get(body, "steps");
+    const char *key;
+    json_t *value;
+    int bad = 0;
+    json_object_foreach((json_t *)(uintptr_t)body, key,
+                        value) if (is_one_of(key, kept, sizeof kept / sizeof *kept) &&
+                                   !json_is_null(value)) bad |=
+        http_order_field(order, key, value, n_max, p);
+    if (steps && !json_is_null(steps))
+        bad |= http_order_solver_field(order, "steps", steps, p);
+    return bad ? -1 : http_order_end(order, p);
 }
 
 static int pin(struct http_app *app, struct http_request *q, struct http_work *work,
@@ -190,10 +186,16 @@ static int read(struct http_app *app, struct http_request *q, struct http_work *
                 struct http_problem *p)
 {
     (void)q;
-    json_t *fields = api_openai_fields(app, work, p);
-    int bad = !fields || http_order_parse(fields, app->options->n_max, &work->order, p) != 0;
-    json_decref(fields);
-    return bad ? -1 : 0;
+    const json_t *body = work->document;
+    const struct model *m = engine_model_get(work->asked.model);
+    struct openai_call *call = work->own;
+    http_order_init(&work->order);
+    int url = read_word(body, "response_format", "b64_json", "url", p);
+    int bad = check_fields(body, p) | check_size(body, m, p) |
+              read_word(body, "output_format", "png", NULL, p) |
+              read_prompt(app, body, m, call, &work->order, p);
+    call->url = url > 0;
+    return bad || url < 0 ? -1 : read_fields(body, app->options->n_max, &work->order, p);
 }
 
 /* ---- answers ---- */

@@ -21,9 +21,6 @@ struct openai_call {
     bool named;    /* which names the class */
 };
 
-/* Our fields out of work->document, a new reference; NULL: a 422. Fills work->own, and judges by
- * the model in work->asked. */
-json_t *api_openai_fields(struct http_app *app, struct http_work *work, struct http_problem *p);
 /* The answer to a request that ended well; a new reference or NULL. */
 json_t *api_openai_answer(struct http_app *app, const struct http_request *q,
                           const struct http_work *work, const struct engine_request *done);

@@ -27,27 +27,32 @@ struct field {
         http_problem_point((r)->p, pointer, __VA_ARGS__);                                          \
     } while (0)
 
+static void read_member(struct reading *r, const char *pointer, const char *key,
+                        const json_t *value, const struct field *fields, size_t count)
+{
+    char member[256];
+    snprintf(member, sizeof member, "%s", pointer);
+    http_pointer_step(member, sizeof member, key);
+    size_t i = 0;
+    while (i < count && strcmp(fields[i].key, key) != 0)
+        i++;
+    if (i < count)
+        fields[i].read(r, member, value);
+    else
+        FAULT(r, member, "is not a known field");
+}
+
 static void read_object(struct reading *r, const char *pointer, const json_t *value,
                         const struct field *fields, size_t count)
 {
+    const char *key;
+    json_t *item;
     if (!json_is_object(value)) {
         FAULT(r, pointer, "must be an object");
         return;
     }
-    for (void *at = json_object_iter((json_t *)(uintptr_t)value); at;
-         at = json_object_iter_next((json_t *)(uintptr_t)value, at)) {
-        const char *key = json_object_iter_key(at);
-        char member[256];
-        snprintf(member, sizeof member, "%s", pointer);
-        http_pointer_step(member, sizeof member, key);
-        size_t i = 0;
-        while (i < count && strcmp(fields[i].key, key) != 0)
-            i++;
-        if (i < count)
-            fields[i].read(r, member, json_object_iter_value(at));
-        else
-            FAULT(r, member, "is not a known field");
-    }
+    json_object_foreach((json_t *)(uintptr_t)value, key, item)
+        read_member(r, pointer, key, item, fields, count);
 }
 
 static bool read_int(struct reading *r, const char *pointer, const json_t *value, int64_t min,
@@ -228,6 +233,20 @@ static void read_label(struct reading *r, const char *pointer, const json_t *val
         FAULT(r, pointer, "must be a string of at most %d bytes", HTTP_LABEL_MAX);
 }
 
+static void read_solver_field(struct reading *r, const char *pointer, const char *key,
+                              const json_t *value)
+{
+    const struct model_choice_field *field = model_choice_find(key);
+    struct err e = {0};
+    char member[256];
+    snprintf(member, sizeof member, "%s", pointer);
+    http_pointer_step(member, sizeof member, key);
+    if (!field)
+        FAULT(r, member, "is not a known field");
+    else if (model_choice_read_json(&r->order->solver, field, value, &e) != 0)
+        FAULT(r, member, "%s", e.text);
+}
+
 static void read_solver(struct reading *r, const char *pointer, const json_t *value)
 {
     const char *key;
@@ -237,17 +256,7 @@ static void read_solver(struct reading *r, const char *pointer, const json_t *va
         return;
     }
     json_object_foreach((json_t *)(uintptr_t)value, key, item)
-    {
-        const struct model_choice_field *field = model_choice_find(key);
-        struct err e = {0};
-        char member[256];
-        snprintf(member, sizeof member, "%s", pointer);
-        http_pointer_step(member, sizeof member, key);
-        if (!field)
-            FAULT(r, member, "is not a known field");
-        else if (model_choice_read_json(&r->order->solver, field, item, &e) != 0)
-            FAULT(r, member, "%s", e.text);
-    }
+        read_solver_field(r, pointer, key, item);
 }
 
 static void read_columns(struct reading *r, const char *pointer, const json_t *value)
@@ -271,37 +280,65 @@ static void read_grid(struct reading *r, const char *pointer, const json_t *valu
     read_object(r, pointer, value, fields, sizeof fields / sizeof *fields);
 }
 
-int http_order_parse(const json_t *body, size_t n_max, struct http_order *out,
-                     struct http_problem *p)
+static const struct field order_fields[] = {
+    {"model", read_model},
+    {"n", read_n},
+    {"seed", read_seed},
+    {"first_index", read_first_index},
+    {"solver", read_solver},
+    {"class", read_class},
+    {"temperature", read_temperature},
+    {"grid", read_grid},
+    {"embed_metadata", read_embed_metadata},
+    {"format", read_format},
+    {"dtype", read_dtype},
+    {"layout", read_layout},
+    {"preview_every", read_preview_every},
+    {"timeout_s", read_timeout},
+    {"priority", read_priority},
+    {"label", read_label},
+};
+
+void http_order_init(struct http_order *out)
 {
-    static const struct field fields[] = {
-        {"model", read_model},
-        {"n", read_n},
-        {"seed", read_seed},
-        {"first_index", read_first_index},
-        {"solver", read_solver},
-        {"class", read_class},
-        {"temperature", read_temperature},
-        {"grid", read_grid},
-        {"embed_metadata", read_embed_metadata},
-        {"format", read_format},
-        {"dtype", read_dtype},
-        {"layout", read_layout},
-        {"preview_every", read_preview_every},
-        {"timeout_s", read_timeout},
-        {"priority", read_priority},
-        {"label", read_label},
-    };
     memset(out, 0, sizeof *out);
     out->n = 1;
     out->scale = 1;
     out->embed_metadata = true;
-    struct reading r = {out, n_max, p, false};
-    read_object(&r, "", body, fields, sizeof fields / sizeof *fields);
-    if (!r.bad && out->n - 1 > UINT64_MAX - out->first_index)
-        FAULT(&r, "/first_index", "%" PRIu64 " + %zu images goes past 2^64", out->first_index,
-              out->n);
+}
+
+int http_order_field(struct http_order *o, const char *key, const json_t *value, size_t n_max,
+                     struct http_problem *p)
+{
+    struct reading r = {o, n_max, p, false};
+    read_member(&r, "", key, value, order_fields, sizeof order_fields / sizeof *order_fields);
     return r.bad ? -1 : 0;
+}
+
+int http_order_solver_field(struct http_order *o, const char *key, const json_t *value,
+                            struct http_problem *p)
+{
+    struct reading r = {o, 0, p, false};
+    read_solver_field(&r, "/solver", key, value);
+    return r.bad ? -1 : 0;
+}
+
+int http_order_end(const struct http_order *o, struct http_problem *p)
+{
+    if (o->n - 1 <= UINT64_MAX - o->first_index)
+        return 0;
+    http_problem_point(p, "/first_index", "%" PRIu64 " + %zu images goes past 2^64", o->first_index,
+                       o->n);
+    return -1;
+}
+
+int http_order_parse(const json_t *body, size_t n_max, struct http_order *out,
+                     struct http_problem *p)
+{
+    http_order_init(out);
+    struct reading r = {out, n_max, p, false};
+    read_object(&r, "", body, order_fields, sizeof order_fields / sizeof *order_fields);
+    return r.bad ? -1 : http_order_end(out, p);
 }
 
 static int refuse(const struct err *e, struct http_problem *p)

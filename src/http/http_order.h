@@ -47,6 +47,16 @@ struct http_order {
 int http_order_parse(const json_t *body, size_t n_max, struct http_order *out,
                      struct http_problem *p);
 
+/* The same piece by piece, for interfaces whose bodies are arranged otherwise: the defaults; one
+ * field, or member of "solver", with its faults under the pointer that it has here; and what can
+ * only be judged of the whole. -1 with a 422. */
+void http_order_init(struct http_order *out);
+int http_order_field(struct http_order *o, const char *key, const json_t *value, size_t n_max,
+                     struct http_problem *p);
+int http_order_solver_field(struct http_order *o, const char *key, const json_t *value,
+                            struct http_problem *p);
+int http_order_end(const struct http_order *o, struct http_problem *p);
+
 /* The model's solver with what the choice changes; -1 with a 422. */
 int http_order_solver(const struct model_choice *choice, const struct model *m,
                       struct model_solver *out, struct http_problem *p);

@@ -5,9 +5,6 @@
 
 #include "archive_npy.h"
 
-#include <stdio.h>
-#include <string.h>
-
 int api_flow_latents(const struct engine_request *done, size_t first, size_t n, struct buf *out)
 {
     const struct image_shape s = model_shape(engine_model_get(engine_request_order(done)->model));

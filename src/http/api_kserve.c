@@ -3,7 +3,6 @@
 #include "api_kserve.h"
 
 #include "http_body.h"
-#include "http_lookup.h"
 
 #include <endian.h>
 #include <inttypes.h>

@@ -4,8 +4,6 @@
 #include "http_answer.h"
 #include "http_body.h"
 
-#include <string.h>
-
 void api_pin_name(struct http_app *app, struct http_work *work, const char *name)
 {
     work->asked.model = engine_model_find(app->engine, name && *name ? name : NULL);

@@ -337,12 +337,22 @@ static int sync_folder(const char *target, const char *path, struct err *e)
     return result;
 }
 
+/* Why a write failed whose reason is forgotten. The file will not be kept, so that one write more
+ * may find out: a full disk is still full. */
+static int why_unwritten(int fd)
+{
+    static const char zeros[4096];
+    return write(fd, zeros, sizeof zeros) < 0 ? errno : EIO;
+}
+
 int file_writer_commit(struct file_writer *w, struct err *e)
 {
     /* A failed write may have been reported long ago and left only the stream's error flag. */
-    errno = 0;
-    bool written = fflush(w->stream) == 0 && !ferror(w->stream) && fsync(fileno(w->stream)) == 0;
-    int why = errno ? errno : EIO;
+    const bool failed = ferror(w->stream) != 0;
+    int why = failed ? why_unwritten(fileno(w->stream)) : 0;
+    bool written = !failed && fflush(w->stream) == 0 && fsync(fileno(w->stream)) == 0;
+    if (!written && !failed)
+        why = errno ? errno : EIO;
     if (fclose(w->stream) != 0 && written) {
         why = errno;
         written = false;

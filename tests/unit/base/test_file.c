@@ -3,6 +3,7 @@
 #include "base_file.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -75,6 +76,33 @@ static void a_failed_write_leaves_the_old_file_dddd_trainer_36(void **state)
     assert_int_equal(file_read(path, &b, NULL), 0);
     assert_string_equal((char *)b.data, "kept");
     buf_free(&b);
+}
+
+/* Whoever writes leaves results to the stream; the reason is wanted all the same. */
+static void a_full_disk_is_named_by_a_writer_that_looks_last(void **state)
+{
+    (void)state;
+    struct rlimit old, small;
+    getrlimit(RLIMIT_FSIZE, &old);
+    small = old;
+    small.rlim_cur = 1000;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    struct file_writer w;
+    struct err e = {0};
+    int opened = file_writer_open(&w, in_folder("a"), &e);
+    char *big = calloc(1, 1 << 20);
+    assert_non_null(big);
+    if (!opened)
+        fwrite(big, 1, 1 << 20, w.stream);
+    free(big);
+    errno = 0;
+    int result = opened ? opened : file_writer_commit(&w, &e);
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_int_equal(result, -1);
+    assert_int_equal(e.code, ERR_IO);
+    assert_non_null(strstr(e.text, strerror(EFBIG)));
+    assert_int_equal(files_in_folder(), 1);
 }
 
 /* Process numbers come again, in a container at once, and with them the names of unfinished files.
@@ -162,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_write_replaces_the_file_whole),
         cmocka_unit_test(a_failed_write_leaves_the_old_file_dddd_trainer_36),
+        cmocka_unit_test(a_full_disk_is_named_by_a_writer_that_looks_last),
         cmocka_unit_test(what_a_killed_process_left_stops_no_write),
         cmocka_unit_test(odd_paths_are_refused),
         cmocka_unit_test(digests_and_base64),

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define HEADER "step,loss,gradient_norm,learning_rate,images_per_second\n"
 #define LOG_BYTES_MAX ((size_t)256 << 20)
@@ -66,7 +67,10 @@ int train_log_open(struct train_log *log, const char *path, int64_t keep_until, 
     if (!log->path)
         return err_fail_memory(e, strlen(path) + 1);
     buf_init(&text, LOG_BYTES_MAX);
-    if (keep_until >= 0 && file_read(path, &text, NULL) == 0 && text.data)
+    /* One that is there and cannot be read is not replaced: its lines are in no other file. */
+    if (keep_until >= 0 && access(path, F_OK) == 0)
+        result = file_read(path, &text, e);
+    if (result == 0 && text.data)
         result = read_lines(log, (char *)text.data, keep_until, e);
     buf_free(&text);
     if (result == 0)

@@ -3,7 +3,7 @@
 import re
 import unittest
 
-from harness import Daemon, wait_until
+from harness import SANITIZER, Daemon, wait_until
 from test_framing import read_answers, send_all, statuses
 
 COOKIES = b"Cookie: " + b"a=b; " * 1600 + b"\r\n"
@@ -37,7 +37,8 @@ class Forgotten(unittest.TestCase):
                 self.assertRegex(answer, rb"X-Request-Id: \w+\r\n")
             grown = resident(daemon) - before
             print(f"{len(data)} bytes of head 400 times: {grown / 1024:.0f} KiB more")
-            self.assertLess(grown, 400 * 5000)
+            if SANITIZER == "none":  # sanitizers keep what was freed
+                self.assertLess(grown, 400 * 5000)
             m = daemon.settled()
             self.assertEqual(m.sum("pfgmd_http_requests_total", code=str(status)), 450)
             self.assertEqual(m.sum("pfgmd_requests_rejected_total", reason=code.decode()), 450)

@@ -18,7 +18,7 @@
 #define SMALL MODELS_DIR "/digits8.safetensors"   /* [1,8,8] */
 #define LARGE MODELS_DIR "/fashion28.safetensors" /* [1,28,28] */
 #define SOLVER "\"solver\":{\"method\":\"euler\",\"steps\":2}"
-#define MOMENTS 4
+#define MOMENTS 3
 
 static struct http_app app;
 static struct http_options options;

@@ -178,18 +178,24 @@ static void a_nul_is_an_error_of_its_line(void **state)
     http_keys_clear(&k);
 }
 
-/* 20,000 keys took 24 s when each was compared with all others, and nobody was served meanwhile. */
+/* 20,000 keys took 24 s when each was compared with all others, and nobody was served meanwhile.
+ * With strict checks of strings the address sanitizer reads on to the text's end for each word. */
+#ifdef __SANITIZE_ADDRESS__
+#define MANY 1000
+#else
+#define MANY 40000
+#endif
+
 static void many_keys_are_read_at_once(void **state)
 {
     (void)state;
-    enum { COUNT = 40000 };
     struct http_keys k;
     struct http_problem p;
     struct err e = {0};
-    char name[16], *text = malloc((size_t)COUNT * 96), *end = text;
+    char name[16], *text = malloc((size_t)MANY * 96), *end = text;
     assert_non_null(text);
     http_keys_init(&k);
-    for (int i = 0; i < COUNT; i++)
+    for (int i = 0; i < MANY; i++)
         end += sprintf(end, "k%d %064x images=9\n", i, (unsigned)i * 2654435761u);
     end += sprintf(end, "last " SECRET " images=9\n");
     const int64_t begun = clock_ns();
@@ -197,7 +203,7 @@ static void many_keys_are_read_at_once(void **state)
         assert_int_equal(read_text(&k, text, &e), 0);
         assert_int_equal(judge(&k, "Bearer secret", true), HTTP_PROBLEM_NONE);
         http_problem_init(&p);
-        snprintf(name, sizeof name, "k%d", round * 1000);
+        snprintf(name, sizeof name, "k%d", round * (MANY / 4));
         assert_int_equal(http_keys_charge(&k, name, 9, &p), 0);
         assert_int_equal(http_keys_charge(&k, "k0", 1, &p), -1); /* since the first round */
         http_problem_clear(&p);

@@ -10,12 +10,7 @@ static const struct api_flow_words words = {"latents", PICTURES, ""};
 static int read(struct http_app *app, struct http_request *q, struct http_work *work,
                 struct http_problem *p)
 {
-    const size_t n_max = app->options->n_max;
-    size_t n = 0;
-    int bad = api_flow_members(work, &words, NULL, n_max, p);
-    if (json_is_object(work->document))
-        bad |= api_flow_count(q, words.given, n_max, work->own, &n, p);
-    return bad ? -1 : api_flow_order_fields(work, n, false, n_max, p);
+    return api_flow_read(app, q, work, &words, NULL, false, p);
 }
 
 static void formats(const struct http_request *q, const struct http_work *work,

@@ -8,12 +8,7 @@ static const struct api_flow_words words = {"images", COMMON, ""};
 static int read(struct http_app *app, struct http_request *q, struct http_work *work,
                 struct http_problem *p)
 {
-    const size_t n_max = app->options->n_max;
-    size_t n = 0;
-    int bad = api_flow_members(work, &words, NULL, n_max, p);
-    if (json_is_object(work->document))
-        bad |= api_flow_count(q, words.given, n_max, work->own, &n, p);
-    return bad ? -1 : api_flow_order_fields(work, n, false, n_max, p);
+    return api_flow_read(app, q, work, &words, NULL, false, p);
 }
 
 static int solver(const struct http_work *work, const struct model *m, struct model_solver *out,

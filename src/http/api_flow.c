@@ -64,8 +64,9 @@ int api_flow_members(struct http_work *work, const struct api_flow_words *words,
     return bad;
 }
 
-int api_flow_count(const struct http_request *q, const char *given, size_t n_max,
-                   struct flow_call *flow, size_t *n, struct http_problem *p)
+/* How many images or latents the request brings. */
+static int count(const struct http_request *q, const char *given, size_t n_max,
+                 struct flow_call *flow, size_t *n, struct http_problem *p)
 {
     char pointer[32];
     *n = 1;
@@ -97,6 +98,18 @@ int api_flow_order_fields(struct http_work *work, size_t n, bool seeded, size_t 
         return -1;
     o->seed_given = o->seed_given || !seeded;
     return http_order_end(o, p);
+}
+
+int api_flow_read(const struct http_app *app, const struct http_request *q, struct http_work *work,
+                  const struct api_flow_words *words, api_flow_own *read_own, bool seeded,
+                  struct http_problem *p)
+{
+    const size_t n_max = app->options->n_max;
+    size_t n = 0;
+    int bad = api_flow_members(work, words, read_own, n_max, p);
+    if (json_is_object(work->document))
+        bad |= count(q, words->given, n_max, work->own, &n, p);
+    return bad ? -1 : api_flow_order_fields(work, n, seeded, n_max, p);
 }
 
 /* ---- what the flow begins with ---- */

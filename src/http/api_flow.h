@@ -49,13 +49,15 @@ typedef int api_flow_own(const json_t *value, const char *key, size_t n_max, str
                          struct http_problem *p);
 int api_flow_members(struct http_work *work, const struct api_flow_words *words,
                      api_flow_own *read_own, size_t n_max, struct http_problem *p);
-/* How many images or latents the request brings. */
-int api_flow_count(const struct http_request *q, const char *given, size_t n_max,
-                   struct flow_call *flow, size_t *n, struct http_problem *p);
 /* What is left of the fields into work->order, of n images; `seeded`: a seed counts for something,
  * and is drawn where none is given. */
 int api_flow_order_fields(struct http_work *work, size_t n, bool seeded, size_t n_max,
                           struct http_problem *p);
+/* `read` of an interface whose fields bring the images or latents: the three steps in turn.
+ * read_own may be NULL. */
+int api_flow_read(const struct http_app *app, const struct http_request *q, struct http_work *work,
+                  const struct api_flow_words *words, api_flow_own *read_own, bool seeded,
+                  struct http_problem *p);
 /* Room for the points of the order. */
 int api_flow_room(struct http_work *work, const struct model *m, struct http_problem *p);
 /* That, and the images that the request brings in it. */

@@ -32,14 +32,9 @@ static int read_own(const json_t *value, const char *key, size_t n_max, struct f
 static int read(struct http_app *app, struct http_request *q, struct http_work *work,
                 struct http_problem *p)
 {
-    const size_t n_max = app->options->n_max;
     struct flow_call *flow = work->own;
-    size_t n = 0;
     flow->likelihood = (struct model_likelihood){.probes = HTTP_PROBES};
-    int bad = api_flow_members(work, &words, read_own, n_max, p);
-    if (json_is_object(work->document))
-        bad |= api_flow_count(q, words.given, n_max, flow, &n, p);
-    return bad ? -1 : api_flow_order_fields(work, n, true, n_max, p);
+    return api_flow_read(app, q, work, &words, read_own, true, p);
 }
 
 static int solver(const struct http_work *work, const struct model *m, struct model_solver *out,

@@ -1,5 +1,5 @@
 /* `pfgm bench`: how fast this machine evaluates a network, and `pfgm bench ops`, how fast each
- * operation of it. This file holds the options and the report; the measuring is in bench_*.c.
+ * operation of it. This file holds the options and the report; the measuring is in src/cli/bench.
  *
  * Times on a machine that others use are worth little by themselves. So every figure comes with
  * what it may be compared with in the same run: the multiply-add peak, and between kernels the
@@ -10,7 +10,6 @@
 #include "bench_machine.h"
 #include "bench_net.h"
 #include "bench_ops.h"
-#include "bench_solvers.h"
 #include "bench_time.h"
 #include <string.h>
 
@@ -255,7 +254,7 @@ int cli_bench(int argc, char **argv)
     struct bench_options options = {.method = ODE_RK45};
     struct err e = {0};
     if (argc > 1 && strcmp(argv[1], "solvers") == 0)
-        return bench_solvers(argc - 1, argv + 1);
+        return cli_bench_solvers(argc - 1, argv + 1);
     int code = parse(argc, argv, &options);
 
     if (code >= 0)

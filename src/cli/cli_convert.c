@@ -5,7 +5,7 @@
 #include "import_convert.h"
 #include "cli.h"
 #include "cli_json.h"
-#include "convert_exact.h"
+#include "cli_convert_exact.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -46,7 +46,7 @@ static const char usage[] =
 
 struct convert_options {
     const char *input, *output, *preset, *config;
-    struct convert_exact exact; /* data NULL: a checkpoint is converted */
+    struct cli_convert_exact exact; /* data NULL: a checkpoint is converted */
     enum import_weights weights;
     bool json;
 };
@@ -230,7 +230,7 @@ int cli_convert(int argc, char **argv)
     if (o.exact.data) {
         o.exact.output = o.output;
         o.exact.json = o.json;
-        return convert_exact(&o.exact, &e) == 0 ? CLI_EXIT_OK : cli_fail("convert", &e);
+        return cli_convert_exact(&o.exact, &e) == 0 ? CLI_EXIT_OK : cli_fail("convert", &e);
     }
     code = CLI_EXIT_OK;
     if (description_get(&o, &d, &e) ||

@@ -1,7 +1,7 @@
 /* `pfgm plot`: the pictures by which people know the method, from computed fields and from real
  * models. */
 #include "cli.h"
-#include "plot_figure.h"
+#include "figures.h"
 
 #include <string.h>
 
@@ -23,7 +23,7 @@ static const char help[] =
 
 struct plot_options {
     const char *output;
-    struct plot_model_options model;
+    struct figures_options model;
 };
 
 static int take_option(void *context, int option, const char *word, struct err *e)
@@ -55,14 +55,14 @@ static int take_option(void *context, int option, const char *word, struct err *
 static const struct {
     const char *name;
     int (*draw)(const char *path, struct err *e);
-    int (*draw_model)(const char *path, const struct plot_model_options *o, struct err *e);
+    int (*draw_model)(const char *path, const struct figures_options *o, struct err *e);
 } figures[] = {
-    {"field", plot_figure_field, NULL},
-    {"farfield", plot_figure_farfield, NULL},
-    {"shell", plot_figure_shell, NULL},
-    {"lift", plot_figure_lift, NULL},
-    {"trajectories", NULL, plot_figure_trajectories},
-    {"solvers", NULL, plot_figure_solvers},
+    {"field", figures_field, NULL},
+    {"farfield", figures_farfield, NULL},
+    {"shell", figures_shell, NULL},
+    {"lift", figures_lift, NULL},
+    {"trajectories", NULL, figures_trajectories},
+    {"solvers", NULL, figures_solvers},
 };
 
 int cli_plot(int argc, char **argv)

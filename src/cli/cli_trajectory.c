@@ -4,7 +4,7 @@
 
 #include "base_file.h"
 #include "base_size.h"
-#include "cli_film.h"
+#include "figures_film.h"
 #include "image_apng.h"
 
 #include <stdlib.h>
@@ -54,7 +54,7 @@ static int sheets_new(struct sheets *s, const struct engine_order *o, int frames
 }
 
 /* Image i's states into their places; a shorter way stands still at its end. */
-static int place_film(struct sheets *s, const struct model *m, const struct cli_film *film,
+static int place_film(struct sheets *s, const struct model *m, const struct figures_film *film,
                       size_t i, int frames, uint8_t *pixels, struct err *e)
 {
     const size_t d = model_dimension(m), sheet = image_shape_count(s->shape);
@@ -78,13 +78,13 @@ static int fill_sheets(struct sheets *s, const struct engine_order *o, int frame
 
     for (size_t i = 0; i < o->n && result == 0; i++) {
         const uint64_t index = o->first_index + i;
-        const struct cli_film_start start = {o->seed, index, engine_order_label(o, index),
-                                             o->temperature};
-        struct cli_film film;
-        result = cli_film_make(m, &o->solver, &start, frames, &film, e);
+        const struct figures_film_start start = {o->seed, index, engine_order_label(o, index),
+                                                 o->temperature};
+        struct figures_film film;
+        result = figures_film_make(m, &o->solver, &start, frames, &film, e);
         if (result == 0)
             result = place_film(s, m, &film, i, frames, pixels, e);
-        cli_film_free(&film);
+        figures_film_free(&film);
     }
     free(pixels);
     return result;

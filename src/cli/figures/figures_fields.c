@@ -1,7 +1,7 @@
 /* Figures of exact fields: lines of force by steps of equal length along the field's direction,
  * from circles around the sources outwards or from afar inwards. Fields attract: arrows point at
  * the sources. */
-#include "plot_figure.h"
+#include "figures.h"
 
 #include "base_rng.h"
 #include "field_exact.h"
@@ -76,7 +76,7 @@ static void draw_sources(struct plot *p, const struct plot_panel *panel,
         plot_point(p, panel, s->points[2 * i], s->points[2 * i + 1], radius, plot_grey(0));
 }
 
-int plot_figure_field(const char *path, struct err *e)
+int figures_field(const char *path, struct err *e)
 {
     const struct field_sources s = {.count = 4, .d = 2, .points = four};
     struct plot *p = plot_new(path, 430, 420, e);
@@ -119,7 +119,7 @@ static void draw_from_afar(struct plot *p, const struct plot_panel *panel,
     draw_sources(p, panel, s, 2.5);
 }
 
-int plot_figure_farfield(const char *path, struct err *e)
+int figures_farfield(const char *path, struct err *e)
 {
     static const double centre[2] = {0.075, -0.025}; /* of the four */
     const struct field_sources sources = {.count = 4, .d = 2, .points = four};
@@ -201,7 +201,7 @@ static void draw_strength(struct plot *p, struct plot_panel *panel, const struct
     plot_legend(p, panel, series, 3, false);
 }
 
-int plot_figure_shell(const char *path, struct err *e)
+int figures_shell(const char *path, struct err *e)
 {
     enum { COUNT = 240 };
     double points[2 * COUNT];
@@ -262,7 +262,7 @@ static size_t come_down(const struct field_sources *s, double x, struct line *li
     return nearest;
 }
 
-int plot_figure_lift(const char *path, struct err *e)
+int figures_lift(const char *path, struct err *e)
 {
     enum { LINES = 60 };
     static const double points[5] = {-2.6, -1.9, 0.3, 1.4, 2.2};

@@ -1,4 +1,5 @@
-/* One operation of a network at one size, with everything that a kernel needs to run it.
+/* One operation of a network at one size, with everything that a kernel needs to run it. For
+ * src/cli/bench only.
  *
  * This is the one place outside of the nn room that drives the table of kernels (nn_kernels.h)
  * directly: a benchmark of single operations cannot go through a network. Operands are random, the

@@ -1,6 +1,6 @@
 /* Films: a way solved on the caller's thread, its states kept step by step until it is known how
  * many there are. */
-#include "cli_film.h"
+#include "figures_film.h"
 
 #include "base_size.h"
 
@@ -36,8 +36,8 @@ static int keep(struct way *w, size_t d, const double *state, double t, struct e
     return 0;
 }
 
-static int walk(const struct model *m, struct ode_solver *ode, const struct cli_film_start *start,
-                double *slope, struct way *w, struct err *e)
+static int walk(const struct model *m, struct ode_solver *ode,
+                const struct figures_film_start *start, double *slope, struct way *w, struct err *e)
 {
     const size_t d = model_dimension(m);
     struct model_workspace *ws = model_workspace_new(m, 1, e);
@@ -65,7 +65,8 @@ static int walk(const struct model *m, struct ode_solver *ode, const struct cli_
 }
 
 /* `frames` of the way's states, the first and the last among them. */
-static int choose(const struct way *w, size_t d, int frames, struct cli_film *out, struct err *e)
+static int choose(const struct way *w, size_t d, int frames, struct figures_film *out,
+                  struct err *e)
 {
     out->frames = frames < w->count ? frames : w->count;
     out->states = calloc((size_t)out->frames, d * sizeof *out->states);
@@ -81,9 +82,9 @@ static int choose(const struct way *w, size_t d, int frames, struct cli_film *ou
     return 0;
 }
 
-int cli_film_make(const struct model *m, const struct model_solver *solver,
-                  const struct cli_film_start *start, int frames, struct cli_film *out,
-                  struct err *e)
+int figures_film_make(const struct model *m, const struct model_solver *solver,
+                      const struct figures_film_start *start, int frames, struct figures_film *out,
+                      struct err *e)
 {
     const size_t d = model_dimension(m);
     struct model_solver settled = *solver;
@@ -92,7 +93,7 @@ int cli_film_make(const struct model *m, const struct model_solver *solver,
     struct ode_solver *ode = NULL;
     int result = -1;
 
-    *out = (struct cli_film){0};
+    *out = (struct figures_film){0};
     if (!x)
         return err_fail_memory(e, 2 * d * sizeof *x);
     if (model_solver_settle(m, &settled, e) == 0 && model_solver_check(m, &settled, e) == 0)
@@ -117,9 +118,9 @@ int cli_film_make(const struct model *m, const struct model_solver *solver,
     return result;
 }
 
-void cli_film_free(struct cli_film *f)
+void figures_film_free(struct figures_film *f)
 {
     free(f->states);
     free(f->times);
-    *f = (struct cli_film){0};
+    *f = (struct figures_film){0};
 }

@@ -1,5 +1,5 @@
 /* Exact paths, and distances from their ends. */
-#include "cli_paths.h"
+#include "bench_paths.h"
 
 #include "cli_progress.h"
 #include "base_size.h"
@@ -14,7 +14,7 @@
 #define WAIT_MS 250
 
 /* Solves all starts; the request is finished well, or NULL. A bar is drawn under a title. */
-static struct engine_request *solve(const struct cli_paths *p, const struct model_solver *solver,
+static struct engine_request *solve(const struct bench_paths *p, const struct model_solver *solver,
                                     const char *title, struct err *e)
 {
     const struct engine_order order = {.model = p->em,
@@ -45,7 +45,7 @@ static struct engine_request *solve(const struct cli_paths *p, const struct mode
     return NULL;
 }
 
-static int solve_exact(struct cli_paths *p, const char *title, struct err *e)
+static int solve_exact(struct bench_paths *p, const char *title, struct err *e)
 {
     const struct model_choice choice = {.given = MODEL_GIVEN(METHOD) | MODEL_GIVEN(RTOL) |
                                                  MODEL_GIVEN(ATOL) | MODEL_GIVEN(MAX_NFE),
@@ -76,12 +76,12 @@ static int solve_exact(struct cli_paths *p, const char *title, struct err *e)
     return 0;
 }
 
-int cli_paths_open(struct cli_paths *p, struct model *m, size_t n, uint64_t seed, const char *title,
-                   struct err *e)
+int bench_paths_open(struct bench_paths *p, struct model *m, size_t n, uint64_t seed,
+                     const char *title, struct err *e)
 {
     const struct engine_options options = {.queue_images_max = n};
 
-    *p = (struct cli_paths){.n = n, .d = model_dimension(m), .seed = seed};
+    *p = (struct bench_paths){.n = n, .d = model_dimension(m), .seed = seed};
     p->engine = engine_new(&options, e);
     if (!p->engine) {
         model_free(m);
@@ -91,8 +91,8 @@ int cli_paths_open(struct cli_paths *p, struct model *m, size_t n, uint64_t seed
     return p->em ? solve_exact(p, title, e) : -1;
 }
 
-int cli_paths_open_beside(struct cli_paths *p, const struct cli_paths *from, uint64_t first_index,
-                          const char *title, struct err *e)
+int bench_paths_open_beside(struct bench_paths *p, const struct bench_paths *from,
+                            uint64_t first_index, const char *title, struct err *e)
 {
     *p = *from;
     p->first_index = first_index;
@@ -103,7 +103,7 @@ int cli_paths_open_beside(struct cli_paths *p, const struct cli_paths *from, uin
     return result;
 }
 
-void cli_paths_close(struct cli_paths *p)
+void bench_paths_close(struct bench_paths *p)
 {
     free(p->exact);
     /* the starts at index 0 are the owner's */
@@ -120,14 +120,14 @@ static double spread_of(const double *sum, double squares, size_t n, size_t d)
     return sqrt(fmax(squares, 0.0) / ((double)n * (double)d));
 }
 
-int cli_paths_distance(const struct cli_paths *p, const struct model_solver *solver,
-                       struct cli_distance *out, struct err *e)
+int bench_paths_distance(const struct bench_paths *p, const struct model_solver *solver,
+                         struct bench_distance *out, struct err *e)
 {
     struct engine_request *r = solve(p, solver, NULL, e);
     double *sums = calloc(2 * p->d, sizeof *sums), *exact_sums = sums ? sums + p->d : NULL;
     double squares = 0.0, exact_squares = 0.0;
 
-    *out = (struct cli_distance){0};
+    *out = (struct bench_distance){0};
     if (r && !sums)
         err_fail_memory(e, 2 * p->d * sizeof *sums);
     for (size_t i = 0; i < p->n && r && sums; i++) {
@@ -156,7 +156,7 @@ int cli_paths_distance(const struct cli_paths *p, const struct model_solver *sol
     return result;
 }
 
-int cli_paths_mean(const struct model *m, size_t n, uint64_t seed, float *mean, struct err *e)
+int bench_paths_mean(const struct model *m, size_t n, uint64_t seed, float *mean, struct err *e)
 {
     const size_t d = model_dimension(m);
     const struct model_solver solver = model_solver_default(m);

@@ -4,12 +4,12 @@
  * The exact path is rk45's at a tolerance of 1e-6, from the starts (seed, first_index …) of the
  * model; distances are root mean squares over all values of all images, in data scale. Everything
  * goes through an engine of its own, on all workers; the caller's thread waits. */
-#ifndef CLI_PATHS_H
-#define CLI_PATHS_H
+#ifndef BENCH_PATHS_H
+#define BENCH_PATHS_H
 
 #include "engine.h"
 
-struct cli_paths {
+struct bench_paths {
     struct engine *engine;
     struct engine_model *em;
     size_t n, d;
@@ -19,16 +19,16 @@ struct cli_paths {
 };
 
 /* Takes `m` over, also on failure, and solves the exact paths of n starts. Free with
- * cli_paths_close, after a failure too. */
-int cli_paths_open(struct cli_paths *p, struct model *m, size_t n, uint64_t seed, const char *title,
-                   struct err *e);
+ * bench_paths_close, after a failure too. */
+int bench_paths_open(struct bench_paths *p, struct model *m, size_t n, uint64_t seed,
+                     const char *title, struct err *e);
 /* The same model's paths from other starts: borrows the engine of `from`, which closes last. */
-int cli_paths_open_beside(struct cli_paths *p, const struct cli_paths *from, uint64_t first_index,
-                          const char *title, struct err *e);
-void cli_paths_close(struct cli_paths *p);
+int bench_paths_open_beside(struct bench_paths *p, const struct bench_paths *from,
+                            uint64_t first_index, const char *title, struct err *e);
+void bench_paths_close(struct bench_paths *p);
 
 /* How far a solver's ends are from the exact ones, in data scale. */
-struct cli_distance {
+struct bench_distance {
     double rms; /* root mean square over all values of all images */
     /* Mean over the images of each one's: the few starts near a watershed, that end on another
      * image, count for no more than they are. */
@@ -39,11 +39,11 @@ struct cli_distance {
     double nfe; /* mean */
 };
 /* ERR_NUMERIC when an image fails, ERR_MEMORY. */
-int cli_paths_distance(const struct cli_paths *p, const struct model_solver *solver,
-                       struct cli_distance *out, struct err *e);
+int bench_paths_distance(const struct bench_paths *p, const struct model_solver *solver,
+                         struct bench_distance *out, struct err *e);
 
 /* Mean over n starts of the model's data prediction at t_max, [d]: the mean of the data as far as
  * the model knows it. */
-int cli_paths_mean(const struct model *m, size_t n, uint64_t seed, float *mean, struct err *e);
+int bench_paths_mean(const struct model *m, size_t n, uint64_t seed, float *mean, struct err *e);
 
 #endif

@@ -5,7 +5,7 @@
  * sources are off by about (radius/T)², so T is 20 radii unless told otherwise. The flow ends at
  * 1e-4 radii, below the distance of sources that a person can tell apart, and steps to 0 from
  * there. */
-#include "convert_exact.h"
+#include "cli_convert_exact.h"
 
 #include "base_file.h"
 #include "base_size.h"
@@ -50,7 +50,7 @@ static int weights_take(const struct archive_npy *a, const char *path, const str
 }
 
 /* *out [count], to be freed, or NULL where no weights were given. */
-static int weights_read(const struct convert_exact *o, const struct data_set *data, float **out,
+static int weights_read(const struct cli_convert_exact *o, const struct data_set *data, float **out,
                         struct err *e)
 {
     struct archive_npy a;
@@ -97,7 +97,7 @@ static int radius_of(const struct data_set *data, const float *weights,
     return cloud ? 0 : -1;
 }
 
-static int way_set(const struct convert_exact *o, double radius, struct ckpt_description *d,
+static int way_set(const struct cli_convert_exact *o, double radius, struct ckpt_description *d,
                    struct err *e)
 {
     if (radius == 0.0 && (o->t_max == 0.0 || o->t_min == 0.0))
@@ -111,7 +111,7 @@ static int way_set(const struct convert_exact *o, double radius, struct ckpt_des
     return 0;
 }
 
-static int write_checkpoint(const struct convert_exact *o, const struct data_set *data,
+static int write_checkpoint(const struct cli_convert_exact *o, const struct data_set *data,
                             const float *weights, const struct ckpt_description *d, struct err *e)
 {
     const uint64_t n = data->count;
@@ -150,7 +150,7 @@ static int write_checkpoint(const struct convert_exact *o, const struct data_set
     return result;
 }
 
-static int tell(const struct convert_exact *o, const struct data_set *data,
+static int tell(const struct cli_convert_exact *o, const struct data_set *data,
                 const struct ckpt_description *d, struct err *e)
 {
     char digest[SHA256_HEX_SIZE];
@@ -183,7 +183,7 @@ static int tell(const struct convert_exact *o, const struct data_set *data,
     return 0;
 }
 
-int convert_exact(const struct convert_exact *o, struct err *e)
+int cli_convert_exact(const struct cli_convert_exact *o, struct err *e)
 {
     const struct data_options options = {.path = o->data, .labels = o->labels, .strict = o->strict};
     struct data_set data;

@@ -1,9 +1,7 @@
 /* `pfgm bench solvers`: quality against evaluations for each solver on a model, as a table, as JSON
  * and as a figure. */
-#include "bench_solvers.h"
-
 #include "cli.h"
-#include "plot_figure.h"
+#include "figures.h"
 
 static const char help[] =
     "usage: pfgm bench solvers MODEL [options]\n"
@@ -18,7 +16,7 @@ static const char help[] =
 
 struct solvers_options {
     const char *plot;
-    struct plot_model_options model;
+    struct figures_options model;
 };
 
 static int take_option(void *context, int option, const char *word, struct err *e)
@@ -46,7 +44,7 @@ static int take_option(void *context, int option, const char *word, struct err *
     }
 }
 
-int bench_solvers(int argc, char **argv)
+int cli_bench_solvers(int argc, char **argv)
 {
     static const struct option long_options[] = {
         {"seed", required_argument, NULL, 's'}, {"kernel", required_argument, NULL, 'k'},
@@ -63,6 +61,5 @@ int bench_solvers(int argc, char **argv)
     if (argc - optind != 1)
         return cli_usage_error("bench solvers", "one MODEL is needed, %d given", argc - optind);
     o.model.model = argv[optind];
-    return plot_figure_solvers(o.plot, &o.model, &e) == 0 ? CLI_EXIT_OK
-                                                          : cli_fail("bench solvers", &e);
+    return figures_solvers(o.plot, &o.model, &e) == 0 ? CLI_EXIT_OK : cli_fail("bench solvers", &e);
 }

@@ -1,10 +1,10 @@
 /* `pfgm convert --exact DATA`: a checkpoint that is the data themselves. */
-#ifndef CONVERT_EXACT_H
-#define CONVERT_EXACT_H
+#ifndef CLI_CONVERT_EXACT_H
+#define CLI_CONVERT_EXACT_H
 
 #include "base_err.h"
 
-struct convert_exact {
+struct cli_convert_exact {
     const char *data, *output;
     const char *labels;  /* an IDX file of labels, or NULL */
     const char *weights; /* an NPY file of a weight a source, floats [n], or NULL: all alike */
@@ -14,6 +14,6 @@ struct convert_exact {
 
 /* Reads the data, writes the checkpoint atomically and tells about it on stdout. The error names
  * the file or option. 0 or -1. */
-int convert_exact(const struct convert_exact *options, struct err *e);
+int cli_convert_exact(const struct cli_convert_exact *options, struct err *e);
 
 #endif

@@ -1,5 +1,5 @@
 /* Failing, reading numbers and opening models, for every subcommand alike. */
-#include "cli.h"
+#include "cli_options.h"
 
 #include "base_text.h"
 
@@ -154,16 +154,6 @@ int cli_parse_real(const char *option, const char *word, double *out, struct err
     if (!text_real(word, out))
         return err_fail(e, ERR_INPUT, option, "\"%s\" is not a positive number such as 1e-4", word);
     return 0;
-}
-
-json_t *cli_json_u64(uint64_t value)
-{
-    char digits[24];
-
-    if (value <= INT64_MAX)
-        return json_integer((json_int_t)value);
-    snprintf(digits, sizeof digits, "%" PRIu64, value);
-    return json_string(digits);
 }
 
 int cli_model_options(const char *kernel, const char *precision, struct model_options *out,

@@ -20,7 +20,7 @@ unsigned char *arena_memory_unset(size_t bytes, struct err *e)
 {
     size_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : ARENA_ALIGN, rounded;
     void *block = NULL;
-    if (!size_round_up(bytes, align, &rounded) || posix_memalign(&block, align, rounded)) {
+    if (!size_round_up(bytes, align, &rounded) || posix_memalign(&block, align, rounded) != 0) {
         err_fail_memory(e, bytes);
         return NULL;
     }

@@ -35,7 +35,7 @@ static int open_regular(const char *path, struct stat *st, struct err *e)
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return fail_open(path, errno, e);
-    if (fstat(fd, st) < 0) {
+    if (fstat(fd, st) != 0) {
         err_fail_errno(e, errno, path, "examine the file");
         close(fd);
         return -1;
@@ -90,7 +90,7 @@ int file_reader_read(const struct file_reader *r, uint64_t at, void *out, size_t
 int file_reader_check(const struct file_reader *r, struct err *e)
 {
     struct stat st;
-    if (fstat(r->fd, &st) < 0)
+    if (fstat(r->fd, &st) != 0)
         return err_fail_errno(e, errno, r->path, "examine the file");
     bool same = (size_t)st.st_size == r->length && st.st_mtim.tv_sec == r->modified.tv_sec &&
                 st.st_mtim.tv_nsec == r->modified.tv_nsec;
@@ -400,7 +400,6 @@ int file_write_atomic(const char *path, const void *data, size_t length, struct 
 bool file_name_ends(const char *path, const char *ending)
 {
     size_t length = strlen(path), own = strlen(ending);
-
     return length > own && strcmp(path + length - own, ending) == 0;
 }
 

@@ -280,21 +280,21 @@ static int append_value(struct writer *w, const json_t *value, int depth);
 
 static int append_object(struct writer *w, const json_t *object, int depth)
 {
-    int bad = buf_string(w->out, "{", w->e);
+    int result = buf_string(w->out, "{", w->e);
     bool first = true;
-    for (void *at = json_object_iter((json_t *)(uintptr_t)object); at && !bad;
+    for (void *at = json_object_iter((json_t *)(uintptr_t)object); at && result == 0;
          at = json_object_iter_next((json_t *)(uintptr_t)object, at)) {
-        bad |= first ? 0 : buf_string(w->out, ",", w->e);
-        bad |= new_line(w, depth + 1);
+        result |= first ? 0 : buf_string(w->out, ",", w->e);
+        result |= new_line(w, depth + 1);
         json_t *key = json_string(json_object_iter_key(at));
-        bad |= key ? append_scalar(w, key) : err_fail_memory(w->e, 64);
+        result |= key ? append_scalar(w, key) : err_fail_memory(w->e, 64);
         json_decref(key);
-        bad |= buf_string(w->out, w->flags & JSON_MAX_INDENT ? ": " : ":", w->e);
-        bad |= append_value(w, json_object_iter_value(at), depth + 1);
+        result |= buf_string(w->out, w->flags & JSON_MAX_INDENT ? ": " : ":", w->e);
+        result |= append_value(w, json_object_iter_value(at), depth + 1);
         first = false;
     }
-    bad |= first ? 0 : new_line(w, depth);
-    return bad | buf_string(w->out, "}", w->e);
+    result |= first ? 0 : new_line(w, depth);
+    return result | buf_string(w->out, "}", w->e);
 }
 
 static int append_array(struct writer *w, const json_t *array, int depth)
@@ -304,15 +304,15 @@ static int append_array(struct writer *w, const json_t *array, int depth)
     for (size_t i = 0; i < json_array_size(array); i++)
         flat = flat && !json_is_object(json_array_get(array, i)) &&
                !json_is_array(json_array_get(array, i));
-    int bad = buf_string(w->out, "[", w->e);
-    for (size_t i = 0; i < json_array_size(array) && !bad; i++) {
+    int result = buf_string(w->out, "[", w->e);
+    for (size_t i = 0; i < json_array_size(array) && result == 0; i++) {
         if (i)
-            bad |= buf_string(w->out, flat && w->flags & JSON_MAX_INDENT ? ", " : ",", w->e);
-        bad |= flat ? 0 : new_line(w, depth + 1);
-        bad |= append_value(w, json_array_get(array, i), depth + 1);
+            result |= buf_string(w->out, flat && w->flags & JSON_MAX_INDENT ? ", " : ",", w->e);
+        result |= flat ? 0 : new_line(w, depth + 1);
+        result |= append_value(w, json_array_get(array, i), depth + 1);
     }
-    bad |= flat ? 0 : new_line(w, depth);
-    return bad | buf_string(w->out, "]", w->e);
+    result |= flat ? 0 : new_line(w, depth);
+    return result | buf_string(w->out, "]", w->e);
 }
 
 static int append_value(struct writer *w, const json_t *value, int depth)
@@ -320,9 +320,9 @@ static int append_value(struct writer *w, const json_t *value, int depth)
     if (depth > JSON_DEPTH_MAX)
         return err_fail(w->e, ERR_INTERNAL, "", "JSON to write is nested too deep");
     if (json_is_object(value))
-        return append_object(w, value, depth) ? -1 : 0;
+        return append_object(w, value, depth) != 0 ? -1 : 0;
     if (json_is_array(value))
-        return append_array(w, value, depth) ? -1 : 0;
+        return append_array(w, value, depth) != 0 ? -1 : 0;
     return append_scalar(w, value);
 }
 

@@ -154,14 +154,15 @@ static json_t *field_json(const struct log_field *f)
 /* JSON's own escapes leave DEL, C1 and the like as they are, which a terminal obeys. */
 static int escape_controls(const struct buf *from, struct buf *to)
 {
-    int bad = 0;
+    int result = 0;
     const char *at = (const char *)from->data;
-    for (size_t step, left = from->length; left && !bad; left -= step, at += step) {
+    for (size_t step, left = from->length; left && result == 0; left -= step, at += step) {
         step = text_sequence(at); /* never 0: text_copy saw to it */
-        bad = text_is_control(at, step) ? buf_format(to, NULL, "\\u%04x", text_code_point(at, step))
-                                        : buf_append(to, at, step, NULL);
+        result = text_is_control(at, step)
+                     ? buf_format(to, NULL, "\\u%04x", text_code_point(at, step))
+                     : buf_append(to, at, step, NULL);
     }
-    return bad ? -1 : buf_string(to, "\n", NULL);
+    return result != 0 ? -1 : buf_string(to, "\n", NULL);
 }
 
 static void write_json(enum log_level level, const char *event, const struct log_field *fields,
@@ -174,15 +175,17 @@ static void write_json(enum log_level level, const char *event, const struct log
     buf_init(&line, JSON_LINE_MAX);
     json_t *o =
         json_pack("{s:s, s:s, s:s}", "time", time, "level", level_names[level], "event", event);
-    int bad = o == NULL;
-    for (size_t i = 0; i < count && !bad; i++)
+    int result = o == NULL;
+    for (size_t i = 0; i < count && result == 0; i++)
         if (!is_absent(&fields[i]))
-            bad = json_object_set_new(o, fields[i].key, field_json(&fields[i]));
-    bad = bad || json_append(&text, o, 0, NULL) != 0 || escape_controls(&text, &line) != 0;
+            result = json_object_set_new(o, fields[i].key, field_json(&fields[i]));
+    result =
+        result != 0 || json_append(&text, o, 0, NULL) != 0 || escape_controls(&text, &line) != 0;
     json_decref(o);
     static const char failed[] =
         "{\"level\":\"error\",\"event\":\"log\",\"message\":\"out of memory\"}\n";
-    log_queue_put(bad ? (const void *)failed : line.data, bad ? sizeof failed - 1 : line.length);
+    log_queue_put(result != 0 ? (const void *)failed : line.data,
+                  result != 0 ? sizeof failed - 1 : line.length);
     buf_free(&text);
     buf_free(&line);
 }

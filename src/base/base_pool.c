@@ -42,7 +42,6 @@ static void *member_main(void *argument)
     struct member *m = argument;
     struct pool *p = m->pool;
     unsigned long seen = 0;
-
     pthread_mutex_lock(&p->lock);
     for (;;) {
         while (p->round == seen && !p->stopping)
@@ -64,7 +63,6 @@ struct pool *pool_new(int threads, struct err *e)
 {
     struct pool *p = calloc(1, sizeof *p);
     struct member *members = calloc((size_t)threads, sizeof *members);
-
     if (!p || !members) {
         free(p);
         free(members);
@@ -80,7 +78,7 @@ struct pool *pool_new(int threads, struct err *e)
         struct member *m = &members[i];
         *m = (struct member){.pool = p, .number = i + 1};
         int why = pthread_create(&m->thread, NULL, member_main, m);
-        if (why) {
+        if (why != 0) {
             err_fail_errno(e, why, "--threads", "start a thread");
             pool_free(p);
             return NULL;

@@ -32,7 +32,6 @@ int unicode_fold(const char *text, struct unicode_text *out, struct err *e)
     const uint8_t *utf8 = (const uint8_t *)text;
     const size_t length = strlen(text);
     size_t folded_length = 0;
-
     *out = (struct unicode_text){0};
     if (u8_check(utf8, length))
         return err_fail(e, ERR_INPUT, "", "is not UTF-8");

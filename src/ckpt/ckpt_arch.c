@@ -10,7 +10,6 @@ int ckpt_ints_read(const json_t *object, const char *key, int least, int64_t max
 {
     const json_t *array = json_object_get(object, key);
     size_t n = json_array_size(array);
-
     if (!json_is_array(array) || n < (size_t)least || n > NN_LEVELS_MAX)
         return err_fail(e, ERR_INPUT, what, "\"%s\" must be an array of %d to %d integers", key,
                         least, NN_LEVELS_MAX);
@@ -31,8 +30,7 @@ int ckpt_int_read(const json_t *object, const char *key, int64_t max, int *out, 
                   struct err *e)
 {
     int64_t value = 0;
-
-    if (json_get_int(object, key, true, 1, max, &value, what, e))
+    if (json_get_int(object, key, true, 1, max, &value, what, e) != 0)
         return -1;
     *out = (int)value;
     return 0;
@@ -41,9 +39,8 @@ int ckpt_int_read(const json_t *object, const char *key, int64_t max, int *out, 
 static int words_read(const json_t *object, struct nn_arch *out, const char *what, struct err *e)
 {
     const char *pyramid, *embedding;
-
-    if (json_get_string(object, "progressive_input", true, &pyramid, what, e) ||
-        json_get_string(object, "embedding_type", true, &embedding, what, e))
+    if (json_get_string(object, "progressive_input", true, &pyramid, what, e) != 0 ||
+        json_get_string(object, "embedding_type", true, &embedding, what, e) != 0)
         return -1;
     if (strcmp(pyramid, "none") == 0)
         out->pyramid = NN_PYRAMID_NONE;
@@ -69,13 +66,12 @@ static int mlp_read(const json_t *object, bool strict, struct nn_arch *out, cons
 {
     static const char *const keys[] = {"kind", "dimension", "width", "depth"};
     int width = 0;
-
     *out = (struct nn_arch){.kind = NN_ARCH_MLP, .image_size = 1};
-    if (strict && json_only_keys(object, keys, sizeof keys / sizeof keys[0], what, e))
+    if (strict && json_only_keys(object, keys, sizeof keys / sizeof keys[0], what, e) != 0)
         return -1;
-    if (ckpt_int_read(object, "dimension", NN_CHANNELS_MAX, &out->channels, what, e) ||
-        ckpt_int_read(object, "width", NN_CHANNELS_MAX, &width, what, e) ||
-        ckpt_int_read(object, "depth", 1000, &out->num_res_blocks, what, e))
+    if (ckpt_int_read(object, "dimension", NN_CHANNELS_MAX, &out->channels, what, e) != 0 ||
+        ckpt_int_read(object, "width", NN_CHANNELS_MAX, &width, what, e) != 0 ||
+        ckpt_int_read(object, "depth", 1000, &out->num_res_blocks, what, e) != 0)
         return -1;
     if (width % 8 != 0)
         return err_fail(e, ERR_INPUT, what, "\"width\" must be a multiple of 8, is %d", width);
@@ -89,24 +85,24 @@ int ckpt_arch_read(const json_t *object, bool strict, struct nn_arch *out, const
     static const char *const keys[] = {"image_size", "channels",          "nf",
                                        "ch_mult",    "num_res_blocks",    "attn_resolutions",
                                        "fir",        "progressive_input", "embedding_type"};
-
     *out = (struct nn_arch){0};
     if (!json_is_object(object))
         return err_fail(e, ERR_INPUT, what, "\"arch\" must be an object");
     const json_t *kind = strict ? json_object_get(object, "kind") : NULL;
     if (kind && json_is_string(kind) && strcmp(json_string_value(kind), "mlp") == 0)
         return mlp_read(object, strict, out, what, e);
-    if (strict && json_only_keys(object, keys, sizeof keys / sizeof keys[0], what, e))
+    if (strict && json_only_keys(object, keys, sizeof keys / sizeof keys[0], what, e) != 0)
         return -1;
-    if (ckpt_int_read(object, "image_size", NN_SIDE_MAX, &out->image_size, what, e) ||
-        ckpt_int_read(object, "channels", 16, &out->channels, what, e) ||
-        ckpt_int_read(object, "nf", NN_CHANNELS_MAX, &out->nf, what, e) ||
+    if (ckpt_int_read(object, "image_size", NN_SIDE_MAX, &out->image_size, what, e) != 0 ||
+        ckpt_int_read(object, "channels", 16, &out->channels, what, e) != 0 ||
+        ckpt_int_read(object, "nf", NN_CHANNELS_MAX, &out->nf, what, e) != 0 ||
         ckpt_ints_read(object, "ch_mult", 1, NN_CHANNELS_MAX, out->ch_mult, &out->levels, what,
-                       e) ||
-        ckpt_int_read(object, "num_res_blocks", 1000, &out->num_res_blocks, what, e) ||
+                       e) != 0 ||
+        ckpt_int_read(object, "num_res_blocks", 1000, &out->num_res_blocks, what, e) != 0 ||
         ckpt_ints_read(object, "attn_resolutions", 0, NN_SIDE_MAX, out->attn_resolutions,
-                       &out->attn_count, what, e) ||
-        json_get_bool(object, "fir", true, &out->fir, what, e) || words_read(object, out, what, e))
+                       &out->attn_count, what, e) != 0 ||
+        json_get_bool(object, "fir", true, &out->fir, what, e) != 0 ||
+        words_read(object, out, what, e) != 0)
         return -1;
     return 0;
 }
@@ -114,9 +110,8 @@ int ckpt_arch_read(const json_t *object, bool strict, struct nn_arch *out, const
 static json_t *ints_json(const int *values, int n)
 {
     json_t *array = json_array();
-
     for (int i = 0; i < n; i++) {
-        if (json_array_append_new(array, json_integer(values[i]))) {
+        if (json_array_append_new(array, json_integer(values[i])) != 0) {
             json_decref(array);
             return NULL;
         }
@@ -142,8 +137,7 @@ int ckpt_description_check_arch(const struct ckpt_description *d, const char *wh
 {
     struct err reason = {0};
     char line[1100];
-
-    return nn_arch_check(&d->arch, &reason)
+    return nn_arch_check(&d->arch, &reason) != 0
                ? err_fail(e, reason.code, what, "%s", err_line(&reason, line, sizeof line))
                : 0;
 }

@@ -31,16 +31,15 @@ static int config_keys_check(const json_t *config, const char *what, struct err 
         "upper_norm",       "z_exp",    "num_scales", "family"};
     const char *family = "pfgm";
     int64_t num_scales; /* length of a buffer that the network does not use */
-
     if (!json_is_object(config))
         return err_fail(e, ERR_INPUT, what, "the configuration must be a JSON object");
-    if (json_get_string(config, "family", false, &family, what, e))
+    if (json_get_string(config, "family", false, &family, what, e) != 0)
         return -1;
     if (strcmp(family, "pfgm") != 0)
         return err_fail(e, ERR_UNSUPPORTED, what, "unknown family \"%.40s\"; known: \"pfgm\"",
                         family);
-    if (json_only_keys(config, keys, sizeof keys / sizeof keys[0], what, e) ||
-        json_get_int(config, "num_scales", false, 1, 10000000, &num_scales, what, e))
+    if (json_only_keys(config, keys, sizeof keys / sizeof keys[0], what, e) != 0 ||
+        json_get_int(config, "num_scales", false, 1, 10000000, &num_scales, what, e) != 0)
         return -1;
     return 0;
 }
@@ -49,18 +48,18 @@ int ckpt_description_from_config(const json_t *config, const char *what,
                                  struct ckpt_description *out, struct err *e)
 {
     struct ckpt_description d = {0};
-
     reference_constants_set(&d);
-    if (config_keys_check(config, what, e) || ckpt_arch_read(config, false, &d.arch, what, e) ||
-        json_get_real(config, "gamma", true, 0, CKPT_GAMMA_MAX, &d.gamma, what, e) ||
-        json_get_real(config, "sigma", true, 0, CKPT_SIGMA_MAX, &d.sigma, what, e) ||
-        json_get_real(config, "tau", true, 0, CKPT_TAU_MAX, &d.tau, what, e) ||
-        json_get_int(config, "M", true, 0, CKPT_M_MAX, &d.m, what, e) ||
-        json_get_real(config, "z_max", true, 0, FIELD_T_MAX, &d.t_max, what, e) ||
-        json_get_real(config, "z_min", true, 0, FIELD_T_MAX, &d.t_min, what, e) ||
-        json_get_real(config, "upper_norm", true, 0, CKPT_NORM_MAX, &d.norm_max, what, e) ||
-        json_get_real(config, "z_exp", true, 0, FIELD_T_MAX, &d.t_substitution, what, e) ||
-        ckpt_description_check(&d, "z_max", "z_min", "upper_norm", what, e))
+    if (config_keys_check(config, what, e) != 0 ||
+        ckpt_arch_read(config, false, &d.arch, what, e) != 0 ||
+        json_get_real(config, "gamma", true, 0, CKPT_GAMMA_MAX, &d.gamma, what, e) != 0 ||
+        json_get_real(config, "sigma", true, 0, CKPT_SIGMA_MAX, &d.sigma, what, e) != 0 ||
+        json_get_real(config, "tau", true, 0, CKPT_TAU_MAX, &d.tau, what, e) != 0 ||
+        json_get_int(config, "M", true, 0, CKPT_M_MAX, &d.m, what, e) != 0 ||
+        json_get_real(config, "z_max", true, 0, FIELD_T_MAX, &d.t_max, what, e) != 0 ||
+        json_get_real(config, "z_min", true, 0, FIELD_T_MAX, &d.t_min, what, e) != 0 ||
+        json_get_real(config, "upper_norm", true, 0, CKPT_NORM_MAX, &d.norm_max, what, e) != 0 ||
+        json_get_real(config, "z_exp", true, 0, FIELD_T_MAX, &d.t_substitution, what, e) != 0 ||
+        ckpt_description_check(&d, "z_max", "z_min", "upper_norm", what, e) != 0)
         return -1;
     *out = d;
     return 0;

@@ -29,7 +29,6 @@ static int labels_read(const json_t *labels, struct ckpt_description *d, const c
                        struct err *e)
 {
     size_t n = json_array_size(labels);
-
     if (!labels)
         return 0;
     if (!json_is_array(labels) || n < 1 || n > CKPT_LABELS_MAX)
@@ -57,8 +56,7 @@ static int text_read(const json_t *object, const char *key, char *out, size_t si
                      const char *what, struct err *e)
 {
     const char *text = NULL;
-
-    if (json_get_string(object, key, true, &text, what, e))
+    if (json_get_string(object, key, true, &text, what, e) != 0)
         return -1;
     if (strlen(text) >= size)
         return err_fail(e, ERR_LIMIT, what, "\"%s\" is longer than %zu bytes", key, size - 1);
@@ -72,16 +70,15 @@ static int provenance_read(const json_t *root, struct ckpt_description *d, const
     static const char *const keys[] = {"source_sha256", "source_name", "step", "weights"};
     const json_t *p = json_object_get(root, "provenance");
     size_t digits;
-
     d->provenance.step = -1;
     if (!json_is_object(p))
         return err_fail(e, ERR_INPUT, what, "\"provenance\" must be an object");
-    if (json_only_keys(p, keys, 4, what, e) ||
+    if (json_only_keys(p, keys, 4, what, e) != 0 ||
         text_read(p, "source_sha256", d->provenance.source_sha256,
-                  sizeof d->provenance.source_sha256, what, e) ||
+                  sizeof d->provenance.source_sha256, what, e) != 0 ||
         text_read(p, "source_name", d->provenance.source_name, sizeof d->provenance.source_name,
-                  what, e) ||
-        text_read(p, "weights", d->provenance.weights, sizeof d->provenance.weights, what, e))
+                  what, e) != 0 ||
+        text_read(p, "weights", d->provenance.weights, sizeof d->provenance.weights, what, e) != 0)
         return -1;
     digits = strspn(d->provenance.source_sha256, "0123456789abcdef");
     if (d->provenance.source_sha256[digits] || (digits != 0 && digits != 64))
@@ -91,7 +88,7 @@ static int provenance_read(const json_t *root, struct ckpt_description *d, const
     if (strcmp(d->provenance.weights, "ema") != 0 && strcmp(d->provenance.weights, "raw") != 0)
         return err_fail(e, ERR_INPUT, what, "\"weights\" must be \"ema\" or \"raw\"");
     if (!json_is_null(json_object_get(p, "step")) &&
-        json_get_int(p, "step", true, 0, INT64_MAX, &d->provenance.step, what, e))
+        json_get_int(p, "step", true, 0, INT64_MAX, &d->provenance.step, what, e) != 0)
         return -1;
     return 0;
 }
@@ -114,8 +111,7 @@ static int family_read(const json_t *root, struct ckpt_description *d, const cha
     const char *family;
     char known[128] = "";
     size_t length = 0;
-
-    if (json_get_string(root, "family", true, &family, what, e))
+    if (json_get_string(root, "family", true, &family, what, e) != 0)
         return -1;
     for (size_t i = 0; i < SCHEMAS; i++) {
         if (strcmp(family, schemas[i]->family) == 0) {
@@ -135,7 +131,6 @@ static int keys_check(const json_t *root, const struct ckpt_schema *schema, cons
     const char *keys[CKPT_SCHEMA_KEYS_MAX + 5] = {"version", "family", "labels", "tuned",
                                                   "provenance"};
     size_t count = 5;
-
     for (const char *const *key = schema->keys; *key; key++) {
         assert(count < sizeof keys / sizeof keys[0]);
         keys[count++] = *key;
@@ -147,23 +142,22 @@ static int description_parse(const json_t *root, struct ckpt_description *d, con
                              struct err *e)
 {
     int64_t version;
-
     if (!json_is_object(root))
         return err_fail(e, ERR_INPUT, what, "the description must be a JSON object");
     /* the version first: an unknown key of a later one is explained by it */
-    if (json_get_int(root, "version", true, 1, INT64_MAX, &version, what, e))
+    if (json_get_int(root, "version", true, 1, INT64_MAX, &version, what, e) != 0)
         return -1;
     if (version != CKPT_DESCRIPTION_VERSION)
         return err_fail(e, ERR_UNSUPPORTED, what,
                         "description version %lld; this build knows version %d; convert the "
                         "checkpoint again with it",
                         (long long)version, CKPT_DESCRIPTION_VERSION);
-    if (family_read(root, d, what, e) || keys_check(root, schemas[d->family], what, e) ||
-        labels_read(json_object_get(root, "labels"), d, what, e) ||
-        provenance_read(root, d, what, e))
+    if (family_read(root, d, what, e) != 0 || keys_check(root, schemas[d->family], what, e) != 0 ||
+        labels_read(json_object_get(root, "labels"), d, what, e) != 0 ||
+        provenance_read(root, d, what, e) != 0)
         return -1;
-    return schemas[d->family]->read(root, d, what, e) ||
-                   ckpt_tuned_read(json_object_get(root, "tuned"), d, what, e)
+    return schemas[d->family]->read(root, d, what, e) != 0 ||
+                   ckpt_tuned_read(json_object_get(root, "tuned"), d, what, e) != 0
                ? -1
                : 0;
 }
@@ -174,7 +168,6 @@ int ckpt_description_read(const struct ckpt_file *f, struct ckpt_description *ou
     char what[256];
     json_t *root;
     int result;
-
     *out = (struct ckpt_description){0};
     if (!text)
         return err_fail(e, ERR_INPUT, ckpt_file_path(f),
@@ -186,7 +179,7 @@ int ckpt_description_read(const struct ckpt_file *f, struct ckpt_description *ou
         return -1;
     result = description_parse(root, out, what, e);
     json_decref(root);
-    if (result)
+    if (result != 0)
         ckpt_description_clear(out);
     return result;
 }
@@ -230,9 +223,8 @@ void ckpt_description_source(struct ckpt_description *d, const char *path)
 static json_t *labels_json(const struct ckpt_description *d)
 {
     json_t *labels = json_array();
-
     for (int i = 0; i < d->label_count; i++) {
-        if (json_array_append_new(labels, json_string(d->labels[i]))) {
+        if (json_array_append_new(labels, json_string(d->labels[i])) != 0) {
             json_decref(labels);
             return NULL;
         }
@@ -249,7 +241,6 @@ json_t *ckpt_description_json(const struct ckpt_description *d, struct err *e)
                   step < 0 ? json_null() : json_integer(step), "weights", d->provenance.weights);
     json_t *root = json_pack("{s:i, s:s}", "version", CKPT_DESCRIPTION_VERSION, "family",
                              ckpt_family_name(d->family));
-
     if (!root || schemas[d->family]->write(d, root) != 0 ||
         json_object_set(root, "provenance", provenance) != 0 ||
         (d->tuned_count > 0 && json_object_set_new(root, "tuned", ckpt_tuned_json(d)) != 0) ||

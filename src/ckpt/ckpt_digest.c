@@ -25,12 +25,11 @@ static void piece_task(void *context, size_t task, int thread)
     struct digest *d = context;
     struct err *e = &d->failures[thread];
     size_t at = task * PIECE, length = d->length - at < PIECE ? d->length - at : PIECE;
-
     if (e->code != ERR_NONE)
         return;
     if (!d->rooms[thread] && !(d->rooms[thread] = malloc(PIECE)))
         err_fail_memory(e, PIECE);
-    else if (!d->read(d->context, at, length, d->rooms[thread], e))
+    else if (d->read(d->context, at, length, d->rooms[thread], e) == 0)
         sha256(d->rooms[thread], length, d->pieces + task * DIGEST, e);
     if (e->code != ERR_NONE)
         d->failed[thread] = task;
@@ -42,7 +41,6 @@ static int pieces_take(struct digest *d, size_t count, int threads, struct err *
     struct pool *pool = threads > 1 ? pool_new(threads, NULL) : NULL;
     const struct err *first = NULL;
     size_t earliest = SIZE_MAX;
-
     if (pool)
         pool_run(pool, count, piece_task, d);
     else
@@ -65,7 +63,6 @@ int ckpt_digest(size_t length, ckpt_digest_read *read, void *context, char out[C
     size_t count = (length + PIECE - 1) / PIECE;
     int most = cpu_worker_count(), threads = count < (size_t)most ? (int)count : most;
     int result;
-
     threads = threads ? threads : 1;
     d.pieces = malloc(count * DIGEST + 1);
     d.rooms = calloc((size_t)threads, sizeof *d.rooms);

@@ -61,7 +61,6 @@ float ckpt_half_to_f32(uint16_t bits)
     uint32_t sign = (uint32_t)(bits >> 15) << 31;
     uint32_t exponent = (bits >> 10) & 31;
     uint32_t fraction = bits & 1023;
-
     if (exponent == 31)
         return f32_of_bits(sign | 0x7f800000u | fraction << 13);
     if (exponent == 0) {
@@ -83,7 +82,6 @@ static double element_f64(enum ckpt_dtype dtype, const unsigned char *source, si
     uint16_t half;
     float single;
     double whole;
-
     switch (dtype) {
     case CKPT_F64:
         memcpy(&whole, source + 8 * i, 8);
@@ -133,7 +131,6 @@ void ckpt_elements_to_f64(enum ckpt_dtype dtype, const unsigned char *source, si
 const char *ckpt_shape_text(int rank, const uint64_t *shape, char out[CKPT_SHAPE_TEXT])
 {
     char *at = out;
-
     *at++ = '[';
     for (int i = 0; i < rank; i++)
         at += snprintf(at, 23, "%s%llu", i ? ", " : "", (unsigned long long)shape[i]);

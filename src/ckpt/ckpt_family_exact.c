@@ -10,7 +10,6 @@ static int shape_read(const json_t *shape, struct ckpt_description *d, const cha
 {
     int *const sides[3] = {&d->exact_shape.channels, &d->exact_shape.height, &d->exact_shape.width};
     static const int largest[3] = {EXACT_CHANNELS_MAX, EXACT_SIDE_MAX, EXACT_SIDE_MAX};
-
     if (!json_is_array(shape) || json_array_size(shape) != 3)
         return err_fail(e, ERR_INPUT, what, "\"shape\" must be [channels, height, width]");
     for (size_t i = 0; i < 3; i++) {
@@ -27,9 +26,9 @@ static int shape_read(const json_t *shape, struct ckpt_description *d, const cha
 static int exact_read(const json_t *root, struct ckpt_description *d, const char *what,
                       struct err *e)
 {
-    if (shape_read(json_object_get(root, "shape"), d, what, e) ||
-        json_get_real(root, "t_max", true, 0, FIELD_T_MAX, &d->t_max, what, e) ||
-        json_get_real(root, "t_min", true, 0, FIELD_T_MAX, &d->t_min, what, e))
+    if (shape_read(json_object_get(root, "shape"), d, what, e) != 0 ||
+        json_get_real(root, "t_max", true, 0, FIELD_T_MAX, &d->t_max, what, e) != 0 ||
+        json_get_real(root, "t_min", true, 0, FIELD_T_MAX, &d->t_min, what, e) != 0)
         return -1;
     return ckpt_description_check_way(d, "t_max", "t_min", what, e);
 }
@@ -40,7 +39,6 @@ static int exact_write(const struct ckpt_description *d, json_t *root)
                             d->exact_shape.height, d->exact_shape.width, "t_max", d->t_max, "t_min",
                             d->t_min);
     int result = own ? json_object_update(root, own) : -1;
-
     json_decref(own);
     return result;
 }

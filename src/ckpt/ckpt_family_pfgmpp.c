@@ -13,7 +13,6 @@
 int ckpt_added_read(const json_t *root, double *out, const char *what, struct err *e)
 {
     const json_t *added = json_object_get(root, "D");
-
     if (json_is_string(added) && strcmp(json_string_value(added), "inf") == 0) {
         *out = INFINITY;
         return 0;
@@ -35,13 +34,12 @@ int ckpt_pfgmpp_read(const json_t *root, struct ckpt_description *d, const char 
                      struct err *e)
 {
     int64_t steps = 0;
-
-    if (ckpt_added_read(root, &d->added, what, e) ||
-        json_get_real(root, "sigma_max", true, 0, FIELD_T_MAX, &d->t_max, what, e) ||
-        json_get_real(root, "sigma_min", true, 0, FIELD_T_MAX, &d->t_min, what, e) ||
-        json_get_real(root, "sigma_data", true, 0, CKPT_SIGMA_MAX, &d->sigma_data, what, e) ||
-        json_get_real(root, "rho", true, 1, RHO_MAX, &d->rho, what, e) ||
-        json_get_int(root, "num_steps", true, 2, ODE_STEPS_MAX, &steps, what, e))
+    if (ckpt_added_read(root, &d->added, what, e) != 0 ||
+        json_get_real(root, "sigma_max", true, 0, FIELD_T_MAX, &d->t_max, what, e) != 0 ||
+        json_get_real(root, "sigma_min", true, 0, FIELD_T_MAX, &d->t_min, what, e) != 0 ||
+        json_get_real(root, "sigma_data", true, 0, CKPT_SIGMA_MAX, &d->sigma_data, what, e) != 0 ||
+        json_get_real(root, "rho", true, 1, RHO_MAX, &d->rho, what, e) != 0 ||
+        json_get_int(root, "num_steps", true, 2, ODE_STEPS_MAX, &steps, what, e) != 0)
         return -1;
     d->num_steps = (int)steps;
     if (d->sigma_data <= 0)
@@ -52,11 +50,13 @@ int ckpt_pfgmpp_read(const json_t *root, struct ckpt_description *d, const char 
 static int pfgmpp_read(const json_t *root, struct ckpt_description *d, const char *what,
                        struct err *e)
 {
-    if (ckpt_arch_read(json_object_get(root, "arch"), true, &d->arch, what, e))
+    if (ckpt_arch_read(json_object_get(root, "arch"), true, &d->arch, what, e) != 0)
         return -1;
     d->arch.classes = d->label_count;
     d->arch.denoiser = !nn_arch_of_vectors(&d->arch);
-    return ckpt_pfgmpp_read(root, d, what, e) || ckpt_description_check_arch(d, what, e) ? -1 : 0;
+    return ckpt_pfgmpp_read(root, d, what, e) != 0 || ckpt_description_check_arch(d, what, e) != 0
+               ? -1
+               : 0;
 }
 
 static int pfgmpp_write(const struct ckpt_description *d, json_t *root)
@@ -66,7 +66,6 @@ static int pfgmpp_write(const struct ckpt_description *d, json_t *root)
                   ckpt_added_json(d->added), "sigma_max", d->t_max, "sigma_min", d->t_min,
                   "sigma_data", d->sigma_data, "rho", d->rho, "num_steps", d->num_steps);
     int result = own ? json_object_update(root, own) : -1;
-
     json_decref(own);
     return result;
 }

@@ -19,7 +19,6 @@ static size_t object_scan(const char *text, size_t length, key_visitor visit, vo
 {
     size_t depth = 0;
     bool key_next = false; /* a string that begins here is a key of the outermost object */
-
     for (size_t i = 0; i < length; i++) {
         char c = text[i];
         if (c == '"') {
@@ -51,7 +50,6 @@ struct duplicate_search {
 static void duplicate_visit(void *context, const char *key, size_t length)
 {
     struct duplicate_search *search = context;
-
     if (search->first)
         return;
     /* decoded, because "\u0077" and "w" are one name */
@@ -69,7 +67,6 @@ static void duplicate_visit(void *context, const char *key, size_t length)
 static void duplicate_report(const char *text, size_t length, const char *path, struct err *e)
 {
     struct duplicate_search search = {json_object(), NULL};
-
     object_scan(text, length, duplicate_visit, &search);
     if (search.first)
         err_fail(e, ERR_INPUT, path, "duplicate tensor name \"%.200s\"", search.first);
@@ -81,7 +78,6 @@ static void duplicate_report(const char *text, size_t length, const char *path, 
 static size_t overflow_find(const char *text, size_t length)
 {
     static const char digits[] = "0123456789", most[] = "9223372036854775807";
-
     for (size_t i = 0; i < length; i++) {
         if (text[i] == '"') {
             for (i++; i < length && text[i] != '"'; i++)
@@ -104,7 +100,6 @@ static size_t overflow_find(const char *text, size_t length)
 static void last_visit(void *context, const char *key, size_t length)
 {
     json_t **last = context;
-
     json_decref(*last);
     *last = json_parse(key, length, "", NULL);
 }
@@ -114,7 +109,6 @@ static void overflow_report(const char *text, size_t length, const char *path, s
 {
     size_t end = overflow_find(text, length);
     json_t *last = NULL;
-
     if (end > 0) {
         object_scan(text, end, last_visit, &last);
         err_fail(e, ERR_INPUT, path,
@@ -167,7 +161,6 @@ static int metadata_check(const json_t *metadata, const char *path, struct err *
 {
     const char *key;
     json_t *value;
-
     if (!json_is_object(metadata))
         return err_fail(e, ERR_INPUT, path, "__metadata__ must be an object of strings");
     json_object_foreach((json_t *)(uintptr_t)metadata, key, value)
@@ -209,7 +202,6 @@ static int tensor_range_read(const json_t *offsets, struct ckpt_tensor *t, size_
                              const char *path, struct err *e)
 {
     const json_t *from = json_array_get(offsets, 0), *to = json_array_get(offsets, 1);
-
     if (json_array_size(offsets) != 2 || !json_is_integer(from) || !json_is_integer(to) ||
         json_integer_value(from) < 0 || json_integer_value(to) < json_integer_value(from))
         return err_fail(e, ERR_INPUT, path,
@@ -240,20 +232,19 @@ static int tensor_read(const char *name, const json_t *entry, struct ckpt_tensor
     static const char *const keys[] = {"dtype", "shape", "data_offsets"};
     char what[256];
     const char *dtype;
-
     t->name = name;
     if (!json_is_object(entry))
         return err_fail(e, ERR_INPUT, path, "tensor \"%.200s\" must be described by an object",
                         name);
     snprintf(what, sizeof what, "%.120s: tensor \"%.120s\"", path, name);
-    if (json_only_keys(entry, keys, 3, what, e) ||
-        json_get_string(entry, "dtype", true, &dtype, what, e))
+    if (json_only_keys(entry, keys, 3, what, e) != 0 ||
+        json_get_string(entry, "dtype", true, &dtype, what, e) != 0)
         return -1;
     if (!ckpt_dtype_parse(dtype, &t->dtype))
         return err_fail(e, ERR_UNSUPPORTED, path, "tensor \"%.200s\": unknown dtype \"%.40s\"",
                         name, dtype);
-    if (tensor_shape_read(json_object_get(entry, "shape"), t, path, e) ||
-        tensor_range_read(json_object_get(entry, "data_offsets"), t, data_length, path, e))
+    if (tensor_shape_read(json_object_get(entry, "shape"), t, path, e) != 0 ||
+        tensor_range_read(json_object_get(entry, "data_offsets"), t, data_length, path, e) != 0)
         return -1;
     return 0;
 }
@@ -261,7 +252,6 @@ static int tensor_read(const char *name, const json_t *entry, struct ckpt_tensor
 static int compare_places(const void *a, const void *b)
 {
     const struct ckpt_tensor *s = a, *t = b;
-
     if (s->begin != t->begin)
         return s->begin < t->begin ? -1 : 1;
     if (ckpt_tensor_bytes(s) != ckpt_tensor_bytes(t))
@@ -272,7 +262,6 @@ static int compare_places(const void *a, const void *b)
 static int compare_names(const void *a, const void *b, void *context)
 {
     const struct ckpt_tensor *tensors = context;
-
     return strcmp(tensors[*(const size_t *)a].name, tensors[*(const size_t *)b].name);
 }
 
@@ -281,7 +270,6 @@ static int cover_check(const struct ckpt_header *h, size_t data_length, const ch
                        struct err *e)
 {
     size_t covered = 0;
-
     for (size_t i = 0; i < h->count; i++) {
         const struct ckpt_tensor *t = &h->tensors[i];
         size_t begin = (size_t)t->begin;
@@ -306,7 +294,6 @@ static int tensors_read(struct ckpt_header *h, size_t data_length, const char *p
     size_t n = json_object_size(h->root) - (h->metadata ? 1 : 0);
     const char *name;
     json_t *entry;
-
     if (n > IMPORT_TENSORS_MAX)
         return err_fail(e, ERR_LIMIT, path, "the header names %zu tensors, the limit is %d", n,
                         IMPORT_TENSORS_MAX);
@@ -318,7 +305,7 @@ static int tensors_read(struct ckpt_header *h, size_t data_length, const char *p
     {
         if (entry == h->metadata)
             continue;
-        if (tensor_read(name, entry, &h->tensors[h->count], data_length, path, e))
+        if (tensor_read(name, entry, &h->tensors[h->count], data_length, path, e) != 0)
             return -1;
         h->count++;
     }
@@ -337,8 +324,8 @@ int ckpt_header_parse(struct ckpt_header *out, const char *text, size_t length, 
     if (!out->root)
         return -1;
     out->metadata = json_object_get(out->root, "__metadata__");
-    if ((out->metadata && metadata_check(out->metadata, path, e)) ||
-        tensors_read(out, data_length, path, e)) {
+    if ((out->metadata && metadata_check(out->metadata, path, e) != 0) ||
+        tensors_read(out, data_length, path, e) != 0) {
         ckpt_header_clear(out);
         return -1;
     }

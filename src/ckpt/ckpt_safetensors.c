@@ -30,7 +30,6 @@ struct head {
 static bool starts_with(const struct head *head, const char *prefix)
 {
     size_t length = strlen(prefix);
-
     return head->length >= length && memcmp(head->bytes, prefix, length) == 0;
 }
 
@@ -60,11 +59,10 @@ static int header_length(const struct ckpt_file *f, uint64_t *out, struct err *e
 {
     struct head head = {.length = sizeof head.bytes};
     uint64_t declared;
-
     if (f->reader.length < head.length)
         head.length = f->reader.length;
-    if (file_reader_read(&f->reader, 0, head.bytes, head.length, e) ||
-        kind_check(&head, f->path, e))
+    if (file_reader_read(&f->reader, 0, head.bytes, head.length, e) != 0 ||
+        kind_check(&head, f->path, e) != 0)
         return -1;
     memcpy(&declared, head.bytes, 8);
     size_t rest = f->reader.length - 8;
@@ -85,8 +83,7 @@ static int header_length(const struct ckpt_file *f, uint64_t *out, struct err *e
 static int file_parse(struct ckpt_file *f, struct err *e)
 {
     uint64_t length = 0;
-
-    if (header_length(f, &length, e))
+    if (header_length(f, &length, e) != 0)
         return -1;
     f->data = 8 + length;
     char *text = malloc((size_t)length + 1);
@@ -105,13 +102,12 @@ static int file_parse(struct ckpt_file *f, struct err *e)
 struct ckpt_file *ckpt_file_open(const char *path, struct err *e)
 {
     struct ckpt_file *f = calloc(1, sizeof *f);
-
     if (!f || !(f->path = strdup(path))) {
         free(f);
         err_fail_memory(e, sizeof *f + strlen(path));
         return NULL;
     }
-    if (file_reader_open(&f->reader, path, e) || file_parse(f, e)) {
+    if (file_reader_open(&f->reader, path, e) != 0 || file_parse(f, e) != 0) {
         ckpt_file_close(f);
         return NULL;
     }
@@ -141,7 +137,6 @@ const struct ckpt_tensor *ckpt_file_tensor(const struct ckpt_file *f, size_t i)
 const struct ckpt_tensor *ckpt_file_find(const struct ckpt_file *f, const char *name)
 {
     size_t low = 0, high = f->header.count;
-
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         const struct ckpt_tensor *t = &f->header.tensors[f->header.by_name[middle]];
@@ -168,7 +163,7 @@ const char *ckpt_file_path(const struct ckpt_file *f)
 
 const char *ckpt_file_sha256(struct ckpt_file *f, struct err *e)
 {
-    if (!f->sha256[0] && sha256_reader_hex(&f->reader, f->sha256, e)) {
+    if (!f->sha256[0] && sha256_reader_hex(&f->reader, f->sha256, e) != 0) {
         f->sha256[0] = 0;
         return NULL;
     }
@@ -188,7 +183,6 @@ int ckpt_file_check(const struct ckpt_file *f, struct err *e)
 static int data_read(void *context, size_t at, size_t length, void *out, struct err *e)
 {
     const struct ckpt_file *f = context;
-
     return file_reader_read(&f->reader, f->data + at, out, length, e);
 }
 
@@ -196,13 +190,13 @@ int ckpt_file_verify(const struct ckpt_file *f, struct err *e)
 {
     const char *digest = ckpt_file_metadata(f, CKPT_DIGEST_KEY);
     char found[CKPT_DIGEST_SIZE];
-
     if (!digest)
         return 0;
     if (strncmp(digest, CKPT_DIGEST_KIND, sizeof CKPT_DIGEST_KIND - 1) != 0)
         return err_fail(e, ERR_UNSUPPORTED, f->path,
                         "its digest \"%.40s\" is of a kind that is not known", digest);
-    if (ckpt_digest(f->reader.length - (size_t)f->data, data_read, (void *)(uintptr_t)f, found, e))
+    if (ckpt_digest(f->reader.length - (size_t)f->data, data_read, (void *)(uintptr_t)f, found,
+                    e) != 0)
         return -1;
     if (strcmp(found, digest) == 0)
         return 0;
@@ -220,7 +214,6 @@ static int elements_read(const struct ckpt_tensor *t, size_t first, size_t count
                          struct err *e)
 {
     size_t size = ckpt_dtype_size(t->dtype);
-
     return file_reader_read(&t->file->reader, t->file->data + t->begin + first * size, out,
                             count * size, e);
 }
@@ -230,7 +223,7 @@ int ckpt_tensor_read(const struct ckpt_tensor *t, void *out, struct err *e)
     return elements_read(t, 0, (size_t)t->count, out, e);
 }
 
-static int tensor_is_float(const struct ckpt_tensor *t, struct err *e)
+static int tensor_check_float(const struct ckpt_tensor *t, struct err *e)
 {
     if (!ckpt_dtype_is_float(t->dtype))
         return err_fail(e, ERR_INPUT, t->name, "dtype %s where a float type is needed",
@@ -242,14 +235,13 @@ int ckpt_tensor_to_f32(const struct ckpt_tensor *t, float *out, struct err *e)
 {
     unsigned char piece[PIECE_ELEMENTS * sizeof(double)];
     size_t all = (size_t)t->count;
-
-    if (tensor_is_float(t, e))
+    if (tensor_check_float(t, e) != 0)
         return -1;
     if (t->dtype == CKPT_F32) /* read where they go, so that the bits stay whatever they are */
         return ckpt_tensor_read(t, out, e);
     for (size_t at = 0; at < all; at += PIECE_ELEMENTS) {
         size_t count = all - at < PIECE_ELEMENTS ? all - at : PIECE_ELEMENTS;
-        if (elements_read(t, at, count, piece, e))
+        if (elements_read(t, at, count, piece, e) != 0)
             return -1;
         size_t done = ckpt_elements_to_f32(t->dtype, piece, 1, count, out + at);
         if (done < count)
@@ -263,12 +255,11 @@ int ckpt_tensor_to_f64(const struct ckpt_tensor *t, double *out, struct err *e)
 {
     unsigned char piece[PIECE_ELEMENTS * sizeof(double)];
     size_t all = (size_t)t->count;
-
-    if (tensor_is_float(t, e))
+    if (tensor_check_float(t, e) != 0)
         return -1;
     for (size_t at = 0; at < all; at += PIECE_ELEMENTS) {
         size_t count = all - at < PIECE_ELEMENTS ? all - at : PIECE_ELEMENTS;
-        if (elements_read(t, at, count, piece, e))
+        if (elements_read(t, at, count, piece, e) != 0)
             return -1;
         ckpt_elements_to_f64(t->dtype, piece, count, out + at);
     }
@@ -281,10 +272,9 @@ struct ckpt_output *ckpt_file_outputs(const struct ckpt_file *f, size_t spare, v
     size_t count = ckpt_file_count(f), all = f->reader.length - (size_t)f->data;
     struct ckpt_output *outputs = calloc(count + spare + 1, sizeof *outputs);
     unsigned char *bytes = malloc(all + 1);
-
     if (!outputs || !bytes) {
         err_fail_memory(e, all);
-    } else if (!file_reader_read(&f->reader, f->data, bytes, all, e)) {
+    } else if (file_reader_read(&f->reader, f->data, bytes, all, e) == 0) {
         for (size_t i = 0; i < count; i++) {
             const struct ckpt_tensor *t = &f->header.tensors[i];
             outputs[i] = (struct ckpt_output){

@@ -9,7 +9,6 @@ static int nodes_read(const json_t *nodes, const struct ckpt_description *d, str
                       const char *what, struct err *e)
 {
     size_t n = json_array_size(nodes);
-
     if (!json_is_array(nodes) || n < 2 || n > CKPT_TUNED_STEPS_MAX + 1)
         return err_fail(e, ERR_INPUT, what,
                         "\"tuned\": \"nodes\" must be an array of 2 to %d numbers",
@@ -39,11 +38,10 @@ static int one_read(const json_t *one, const struct ckpt_description *d, struct 
 {
     static const char *const keys[] = {"method", "nodes"};
     const char *method;
-
     if (!json_is_object(one))
         return err_fail(e, ERR_INPUT, what, "\"tuned\" must be an array of objects");
-    if (json_only_keys(one, keys, 2, what, e) ||
-        json_get_string(one, "method", true, &method, what, e))
+    if (json_only_keys(one, keys, 2, what, e) != 0 ||
+        json_get_string(one, "method", true, &method, what, e) != 0)
         return -1;
     if (ode_method_parse(method, &out->method) != 0 || !ode_method_is_fixed_step(out->method))
         return err_fail(e, ERR_UNSUPPORTED, what,
@@ -56,7 +54,6 @@ int ckpt_tuned_read(const json_t *tuned, struct ckpt_description *d, const char 
                     struct err *e)
 {
     size_t n = json_array_size(tuned);
-
     if (!tuned)
         return 0;
     if (!json_is_array(tuned) || n < 1 || n > CKPT_TUNED_MAX)
@@ -67,7 +64,7 @@ int ckpt_tuned_read(const json_t *tuned, struct ckpt_description *d, const char 
         return err_fail_memory(e, n * sizeof *d->tuned);
     for (size_t i = 0; i < n; i++) {
         struct ckpt_tuned *one = &d->tuned[d->tuned_count++]; /* counted first: nodes are freed */
-        if (one_read(json_array_get(tuned, i), d, one, what, e))
+        if (one_read(json_array_get(tuned, i), d, one, what, e) != 0)
             return -1;
         if (i > 0 && one->steps <= one[-1].steps)
             return err_fail(e, ERR_INPUT, what, "\"tuned\" must be in the order of its steps");
@@ -78,16 +75,15 @@ int ckpt_tuned_read(const json_t *tuned, struct ckpt_description *d, const char 
 json_t *ckpt_tuned_json(const struct ckpt_description *d)
 {
     json_t *tuned = json_array();
-
     for (int i = 0; i < d->tuned_count && tuned; i++) {
         const struct ckpt_tuned *one = &d->tuned[i];
         json_t *nodes = json_array();
-        int bad = nodes == NULL;
-        for (int k = 0; k <= one->steps && !bad; k++)
-            bad = json_array_append_new(nodes, json_real(one->nodes[k]));
-        if (bad || json_array_append_new(tuned, json_pack("{s:s, s:O}", "method",
-                                                          ode_method_name(one->method), "nodes",
-                                                          nodes)) != 0) {
+        int result = nodes == NULL;
+        for (int k = 0; k <= one->steps && result == 0; k++)
+            result = json_array_append_new(nodes, json_real(one->nodes[k]));
+        if (result != 0 || json_array_append_new(tuned, json_pack("{s:s, s:O}", "method",
+                                                                  ode_method_name(one->method),
+                                                                  "nodes", nodes)) != 0) {
             json_decref(tuned);
             tuned = NULL;
         }

@@ -10,7 +10,6 @@
 static int output_bytes(const struct ckpt_output *t, size_t *bytes, struct err *e)
 {
     size_t size = ckpt_dtype_size(t->dtype);
-
     if (t->rank < 0 || t->rank > CKPT_RANK_MAX)
         return err_fail(e, ERR_INTERNAL, t->name, "%d dimensions, the limit is %d", t->rank,
                         CKPT_RANK_MAX);
@@ -24,9 +23,8 @@ static int output_bytes(const struct ckpt_output *t, size_t *bytes, struct err *
 static json_t *entry_build(const struct ckpt_output *t, size_t begin, size_t end)
 {
     json_t *shape = json_array();
-
     for (int i = 0; i < t->rank; i++)
-        if (json_array_append_new(shape, json_integer((json_int_t)t->shape[i]))) {
+        if (json_array_append_new(shape, json_integer((json_int_t)t->shape[i])) != 0) {
             json_decref(shape);
             return NULL;
         }
@@ -38,11 +36,10 @@ static json_t *entry_build(const struct ckpt_output *t, size_t begin, size_t end
 static int entries_add(json_t *root, const struct ckpt_output *tensors, size_t n, struct err *e)
 {
     size_t begin = 0;
-
     for (size_t i = 0; i < n; i++) {
         const struct ckpt_output *t = &tensors[i];
         size_t bytes = 0, end;
-        if (output_bytes(t, &bytes, e))
+        if (output_bytes(t, &bytes, e) != 0)
             return -1;
         if (!size_add(begin, bytes, &end) || end > INT64_MAX)
             return err_fail(e, ERR_LIMIT, t->name, "the file's size overflows");
@@ -51,7 +48,7 @@ static int entries_add(json_t *root, const struct ckpt_output *tensors, size_t n
         json_t *entry = entry_build(t, begin, end);
         if (!entry)
             return err_fail_memory(e, 256);
-        if (json_object_set_new(root, t->name, entry))
+        if (json_object_set_new(root, t->name, entry) != 0)
             return json_fail(e, ERR_INPUT, t->name, "tensor name is not UTF-8");
         begin = end;
     }
@@ -71,7 +68,6 @@ static int layout_read(void *context, size_t at, size_t length, void *out, struc
     const struct layout *l = context;
     size_t low = 0, high = l->n;
     unsigned char *to = out;
-
     (void)e;
     while (high - low > 1) { /* the last tensor that begins at `at` or before */
         size_t middle = low + (high - low) / 2;
@@ -97,14 +93,13 @@ static int digest_take(const struct ckpt_output *tensors, size_t n, char out[CKP
     size_t *begins = calloc(n + 1, sizeof *begins);
     struct layout layout = {tensors, begins, n};
     int result = begins ? 0 : err_fail_memory(e, (n + 1) * sizeof *begins);
-
-    for (size_t i = 0; !result && i < n; i++) {
+    for (size_t i = 0; result == 0 && i < n; i++) {
         size_t bytes = 0;
         result = output_bytes(&tensors[i], &bytes, e);
-        if (!result && !size_add(begins[i], bytes, &begins[i + 1]))
+        if (result == 0 && !size_add(begins[i], bytes, &begins[i + 1]))
             result = err_fail(e, ERR_LIMIT, tensors[i].name, "the file's size overflows");
     }
-    if (!result)
+    if (result == 0)
         result = ckpt_digest(begins[n], layout_read, &layout, out, e);
     free(begins);
     return result;
@@ -115,7 +110,6 @@ static int digest_take(const struct ckpt_output *tensors, size_t n, char out[CKP
 static json_t *metadata_build(const json_t *metadata, const char *digest, struct err *e)
 {
     json_t *own = metadata ? json_deep_copy(metadata) : json_object();
-
     if (own && json_object_set_new(own, CKPT_DIGEST_KEY, json_string(digest)) == 0)
         return own;
     json_decref(own);
@@ -129,19 +123,18 @@ static int header_build(struct buf *out, const struct ckpt_output *tensors, size
 {
     unsigned char prefix[8] = {0};
     char digest[CKPT_DIGEST_SIZE];
-    int failed = digest_take(tensors, n, digest, e);
-    json_t *own = failed ? NULL : metadata_build(metadata, digest, e), *root = json_object();
-
-    failed = failed || !own;
-    if (!failed && (!root || json_object_set(root, "__metadata__", own)))
-        failed = err_fail_memory(e, 64);
+    int result = digest_take(tensors, n, digest, e);
+    json_t *own = result != 0 ? NULL : metadata_build(metadata, digest, e), *root = json_object();
+    result = result != 0 || !own;
+    if (result == 0 && (!root || json_object_set(root, "__metadata__", own) != 0))
+        result = err_fail_memory(e, 64);
     json_decref(own);
-    failed = failed || entries_add(root, tensors, n, e) || buf_append(out, prefix, 8, e) ||
-             json_append(out, root, JSON_COMPACT, e);
-    while (!failed && out->length % 8 != 0)
-        failed = buf_append(out, " ", 1, e);
+    result = result != 0 || entries_add(root, tensors, n, e) != 0 ||
+             buf_append(out, prefix, 8, e) != 0 || json_append(out, root, JSON_COMPACT, e) != 0;
+    while (result == 0 && out->length % 8 != 0)
+        result = buf_append(out, " ", 1, e);
     json_decref(root);
-    if (failed)
+    if (result != 0)
         return -1;
     uint64_t length = out->length - 8;
     memcpy(out->data, &length, 8);
@@ -153,9 +146,9 @@ int ckpt_file_write(const char *path, const struct ckpt_output *tensors, size_t 
 {
     struct file_writer writer = {0};
     struct buf header;
-
     buf_init(&header, CKPT_HEADER_MAX + 8);
-    if (header_build(&header, tensors, n, metadata, e) || file_writer_open(&writer, path, e)) {
+    if (header_build(&header, tensors, n, metadata, e) != 0 ||
+        file_writer_open(&writer, path, e) != 0) {
         buf_free(&header);
         return -1;
     }

@@ -17,14 +17,14 @@ static int encode_png(struct engine_request *r, const uint8_t *pixels, struct im
     buf_init(&text, 4096);
     buf_init(&out->png, PNG_BYTES_MAX);
     bool with_text = !r->order.no_metadata;
-    int bad = with_text ? engine_seed_text(&r->order, index, grid, &text, e) : 0;
-    if (!bad)
-        bad = image_png_encode(pixels, shape, with_text ? "pfgm" : NULL,
-                               with_text ? (const char *)text.data : NULL, &out->png, e);
-    if (!bad)
-        bad = sha256_hex(out->png.data, out->png.length, out->sha256, e);
+    int result = with_text ? engine_seed_text(&r->order, index, grid, &text, e) : 0;
+    if (result == 0)
+        result = image_png_encode(pixels, shape, with_text ? "pfgm" : NULL,
+                                  with_text ? (const char *)text.data : NULL, &out->png, e);
+    if (result == 0)
+        result = sha256_hex(out->png.data, out->png.length, out->sha256, e);
     buf_free(&text);
-    return bad;
+    return result;
 }
 
 static int keep_sample(struct engine_image *out, const double *state, size_t d, struct err *e)
@@ -55,14 +55,14 @@ int engine_image_finish(struct engine_request *r, size_t image, const double *st
     uint8_t *pixels = sheet ? r->sheet_pixels + image * d : malloc(d);
     if (!pixels)
         return err_fail_memory(e, d);
-    int bad = image_quantise(state, shape, model_rounding(m), pixels, e);
-    if (!bad && r->order.output == ENGINE_OUTPUT_PNG)
-        bad = encode_png(r, pixels, shape, out->index, NULL, out, e);
-    if (!bad && (arrays || r->order.output == ENGINE_OUTPUT_PIXELS))
+    int result = image_quantise(state, shape, model_rounding(m), pixels, e);
+    if (result == 0 && r->order.output == ENGINE_OUTPUT_PNG)
+        result = encode_png(r, pixels, shape, out->index, NULL, out, e);
+    if (result == 0 && (arrays || r->order.output == ENGINE_OUTPUT_PIXELS))
         out->pixels = pixels;
     else if (!sheet)
         free(pixels);
-    return bad;
+    return result;
 }
 
 int engine_image_preview(const struct model *m, const double *state, struct buf *out, struct err *e)
@@ -70,11 +70,11 @@ int engine_image_preview(const struct model *m, const double *state, struct buf 
     const struct image_shape shape = model_shape(m);
     const size_t d = image_shape_count(shape);
     uint8_t *pixels = malloc(d);
-    int bad = pixels ? model_state_pixels(m, state, pixels, e) : err_fail_memory(e, d);
-    if (!bad)
-        bad = image_png_encode(pixels, shape, NULL, NULL, out, e);
+    int result = pixels ? model_state_pixels(m, state, pixels, e) : err_fail_memory(e, d);
+    if (result == 0)
+        result = image_png_encode(pixels, shape, NULL, NULL, out, e);
     free(pixels);
-    return bad;
+    return result;
 }
 
 int engine_image_make_sheet(struct engine_request *r, struct err *e)
@@ -95,7 +95,7 @@ int engine_image_make_sheet(struct engine_request *r, struct err *e)
         r->sheet.counts.accepted += r->images[i].counts.accepted;
         r->sheet.counts.rejected += r->images[i].counts.rejected;
     }
-    int bad = encode_png(r, pixels, shape, o->first_index, &o->grid, &r->sheet, e);
+    int result = encode_png(r, pixels, shape, o->first_index, &o->grid, &r->sheet, e);
     free(pixels);
-    return bad;
+    return result;
 }

@@ -151,11 +151,11 @@ struct engine_model *engine_model_add(struct engine *g, const char *name, struct
     if (!em)
         return NULL;
     engine_lock_take(&g->lock);
-    int bad = place_locked(g, name) < g->model_count
-                  ? err_fail(e, ERR_INPUT, name, "is the name of two models")
-                  : enter_locked(g, em, e);
+    int result = place_locked(g, name) < g->model_count
+                     ? err_fail(e, ERR_INPUT, name, "is the name of two models")
+                     : enter_locked(g, em, e);
     engine_lock_drop(&g->lock);
-    if (!bad)
+    if (result == 0)
         return em;
     engine_model_free(em);
     return NULL;
@@ -168,11 +168,11 @@ struct engine_model *engine_model_replace(struct engine *g, const char *name, st
     if (!em)
         return NULL;
     bool free_old = false;
-    int bad = 0;
+    int result = 0;
     engine_lock_take(&g->lock);
     size_t place = place_locked(g, name);
     if (place == g->model_count) {
-        bad = enter_locked(g, em, e);
+        result = enter_locked(g, em, e);
     } else {
         old = g->models[place];
         g->models[place] = em;
@@ -186,7 +186,7 @@ struct engine_model *engine_model_replace(struct engine *g, const char *name, st
     engine_lock_drop(&g->lock);
     if (free_old)
         engine_model_free(old);
-    if (!bad)
+    if (result == 0)
         return em;
     engine_model_free(em);
     return NULL;

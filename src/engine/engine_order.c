@@ -176,7 +176,7 @@ static int check_order(const struct engine_order *o, struct err *e)
                         "a seed an image goes with arrays only, and not with latents");
     if (o->latents && o->temperature != 1.0)
         return err_fail(e, ERR_INPUT, "temperature", "does not apply to latents that are given");
-    return engine_class_check(m, &o->class, e) ? -1 : model_solver_check(m, &o->solver, e);
+    return engine_class_check(m, &o->class, e) != 0 ? -1 : model_solver_check(m, &o->solver, e);
 }
 
 int engine_order_settle(const struct engine_order *order, struct engine_order *out, struct err *e)

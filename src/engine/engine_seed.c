@@ -44,15 +44,15 @@ int engine_seed_text(const struct engine_order *order, uint64_t index,
                           "solver", model_solver_json(&order->solver, false), "class",
                           class_json(order, index, grid != NULL), "temperature",
                           temperature_json(order), "format", "png", "seed", seed, "index", number);
-    int bad = o == NULL;
-    if (!bad && grid) {
-        bad |= json_object_set_new(o, "n", json_integer((json_int_t)order->n));
-        bad |= json_object_set_new(o, "columns", json_integer(grid->columns));
-        bad |= json_object_set_new(o, "scale", json_integer(grid->scale));
+    int result = o == NULL;
+    if (result == 0 && grid) {
+        result |= json_object_set_new(o, "n", json_integer((json_int_t)order->n));
+        result |= json_object_set_new(o, "columns", json_integer(grid->columns));
+        result |= json_object_set_new(o, "scale", json_integer(grid->scale));
     }
-    if (!bad && order->latents)
-        bad |= json_object_set_new(o, "latents", json_string("given"));
-    int result = bad ? err_fail_memory(e, 512) : json_append(out, o, 0, e);
+    if (result == 0 && order->latents)
+        result |= json_object_set_new(o, "latents", json_string("given"));
+    result = result != 0 ? err_fail_memory(e, 512) : json_append(out, o, 0, e);
     json_decref(o);
     return result;
 }

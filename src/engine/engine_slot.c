@@ -98,10 +98,10 @@ static void finish_slot(struct engine_slot *slot)
         ;
     r->images[slot->image].counts = ode_solver_counts(slot->solver);
     const double *state = ode_solver_state(slot->solver);
-    int bad = r->order.task == ENGINE_TASK_SAMPLE
-                  ? engine_image_finish(r, slot->image, state, &e)
-                  : engine_likelihood_finish(r, slot->image, state, &e);
-    if (!bad)
+    int result = r->order.task == ENGINE_TASK_SAMPLE
+                     ? engine_image_finish(r, slot->image, state, &e)
+                     : engine_likelihood_finish(r, slot->image, state, &e);
+    if (result == 0)
         slot->end = SLOT_SOLVED;
     else
         fail_slot(slot, &e);

@@ -62,7 +62,6 @@ static int group_of(const struct field_cloud_points *p, size_t i)
 static int lay_sections(struct field_cloud *c, const struct field_cloud_points *p, struct err *e)
 {
     size_t sections = (size_t)p->groups + 1;
-
     c->begin = calloc(sections + 1, sizeof *c->begin);
     if (!c->begin)
         return err_fail_memory(e, (sections + 1) * sizeof *c->begin);
@@ -80,7 +79,6 @@ static int lay_sections(struct field_cloud *c, const struct field_cloud_points *
 static int allocate(struct field_cloud *c, struct err *e)
 {
     size_t lanes, floats;
-
     if (!size_mul(c->blocks, LANES, &lanes) || !size_mul(lanes, c->d + 1, &floats) ||
         !size_mul(floats, sizeof(float), &c->bytes))
         return err_fail(e, ERR_LIMIT, "points", "%zu blocks of %zu numbers are too many", c->blocks,
@@ -99,7 +97,6 @@ static int place_points(struct field_cloud *c, const struct field_cloud_points *
 {
     size_t sections = (size_t)p->groups + 1;
     size_t *next = malloc(sections * sizeof *next);
-
     if (!next)
         return err_fail_memory(e, sections * sizeof *next);
     for (size_t g = 0; g < sections; g++)
@@ -125,7 +122,6 @@ static int place_points(struct field_cloud *c, const struct field_cloud_points *
 static void measure(struct field_cloud *c, const struct field_cloud_points *p)
 {
     double total = 0.0;
-
     for (size_t i = 0; i < p->count; i++) {
         double w = p->weights ? (double)p->weights[i] : 1.0;
         total += w;
@@ -147,7 +143,6 @@ static void measure(struct field_cloud *c, const struct field_cloud_points *p)
 struct field_cloud *field_cloud_new(const struct field_cloud_points *points, struct err *e)
 {
     struct field_cloud *c = calloc(1, sizeof *c);
-
     if (!c) {
         err_fail_memory(e, sizeof *c);
         return NULL;
@@ -157,8 +152,8 @@ struct field_cloud *field_cloud_new(const struct field_cloud_points *points, str
     c->power = (float)(0.5 * ((double)points->d + 1.0));
     c->halves = points->d < PLAIN_POWERS_BELOW && !points->weights ? (int)points->d + 1 : 0;
     c->kernels = field_cloud_kernels_best();
-    if (check(points, e) || lay_sections(c, points, e) || allocate(c, e) ||
-        place_points(c, points, e)) {
+    if (check(points, e) != 0 || lay_sections(c, points, e) != 0 || allocate(c, e) != 0 ||
+        place_points(c, points, e) != 0) {
         field_cloud_free(c);
         return NULL;
     }
@@ -199,7 +194,6 @@ struct field_cloud_scratch *field_cloud_scratch_new(const struct field_cloud *c,
 {
     struct field_cloud_scratch *s = calloc(1, sizeof *s);
     size_t count = (size_t)batch, floats;
-
     if (!s) {
         err_fail_memory(e, sizeof *s);
         return NULL;
@@ -297,7 +291,6 @@ void field_cloud_predict(const struct field_cloud *c, struct field_cloud_scratch
 {
     size_t block_bytes = c->d * LANES * sizeof(float);
     size_t chunk = block_bytes < CHUNK_BYTES ? CHUNK_BYTES / block_bytes : 1;
-
     for (int i = 0; i < n; i++) {
         for (size_t j = 0; j < c->d; j++) {
             s->x[(size_t)i * c->d + j] = (float)queries[i].x[j];

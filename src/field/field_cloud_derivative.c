@@ -35,7 +35,6 @@ static struct view view_of(const struct field_cloud *c, struct field_cloud_scrat
 {
     struct view v = {.c = c, .s = s, .x = s->x + (size_t)i * c->d, .total = s->total[i]};
     size_t first, heaviest = 0;
-
     /* a group has a block at least, so there is one */
     field_cloud_part(c, query->group, 0, c->blocks, &first, &v.blocks);
     v.points = c->points + first * c->d * LANES;
@@ -60,7 +59,6 @@ static void product(const struct view *v, const double *cotangent, double *out)
 {
     const size_t d = v->c->d, sources = v->blocks * LANES;
     double largest = 0.0, mean = 0.0;
-
     for (size_t j = 0; j < d; j++) /* a NaN stays */
         largest = fabs(cotangent[j]) <= largest ? largest : fabs(cotangent[j]);
     for (size_t j = 0; j < d; j++)
@@ -83,7 +81,6 @@ static double divergence(const struct view *v)
 {
     const size_t d = v->c->d, sources = v->blocks * LANES;
     double across = 0.0, sum = 0.0;
-
     v->c->kernels->offset(v->points, d, v->blocks, v->weights, v->heaviest, v->s->lanes, v->s->sum);
     for (size_t j = 0; j < d; j++) {
         double mean = v->s->sum[j] / v->total, to_x = (double)v->x[j] - (double)v->heaviest[j];

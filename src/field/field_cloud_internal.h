@@ -37,7 +37,6 @@ static inline bool field_cloud_part(const struct field_cloud *c, int group, size
 {
     size_t low = group == FIELD_CLOUD_NONE ? 0 : c->begin[group];
     size_t high = group == FIELD_CLOUD_NONE ? c->blocks : c->begin[group + 1];
-
     low = low > begin ? low : begin;
     high = high < end ? high : end;
     *first = low;

@@ -31,7 +31,6 @@ static float distances(const float *points, size_t d, size_t blocks, const float
 {
     const lanes_f largest = (lanes_f){0} + FLT_MAX, smallest = (lanes_f){0} + FLT_MIN;
     lanes_f least = largest;
-
     for (size_t b = 0; b < blocks; b++) {
         const float *y = points + b * d * LANES;
         lanes_f sum = (lanes_f){0} + t_square;
@@ -87,7 +86,6 @@ static float log_weights(float *squares, const float *own, size_t blocks, float 
 {
     lanes_f largest = (lanes_f){0} - FLT_MAX;
     const float inverse = 1.0f / least;
-
     for (size_t b = 0; b < blocks; b++) {
         lanes_f value, self;
         load(&value, squares + b * LANES);
@@ -137,7 +135,6 @@ static double weights(float *log_weights, size_t blocks, float largest)
 {
     double total = 0.0;
     lanes_f sum = {0};
-
     for (size_t b = 0; b < blocks; b++) {
         lanes_f value;
         load(&value, log_weights + b * LANES);
@@ -155,7 +152,6 @@ static double powers(float *squares, const float *own, size_t blocks, int halves
 {
     double total = 0.0;
     lanes_f sum = {0};
-
     for (size_t b = 0; b < blocks; b++) {
         lanes_f ratio, self, value = (lanes_f){0} + 1.0f;
         load(&ratio, squares + b * LANES);
@@ -203,7 +199,6 @@ static inline __attribute__((always_inline)) void add_weighted(const float *poin
                                                                double *sum)
 {
     size_t pending = 0;
-
     memset(lanes, 0, d * LANES * sizeof *lanes);
     for (size_t b = 0; b < blocks; b++) {
         if (!weighs(weights + b * LANES))

@@ -36,14 +36,14 @@ static int put_chunk(struct buf *out, const char *type, const uint8_t *head, siz
 {
     uint8_t start[CHUNK_HEAD], end[4];
     uLong crc = crc32(0, (const Bytef *)type, 4);
-
     put_u32(start, (uint32_t)(head_length + length));
     memcpy(start + 4, type, 4);
     crc = crc32(crc, head, (uInt)head_length);
     crc = crc32(crc, data, (uInt)length);
     put_u32(end, (uint32_t)crc);
-    return buf_append(out, start, sizeof start, e) || buf_append(out, head, head_length, e) ||
-                   buf_append(out, data, length, e) || buf_append(out, end, sizeof end, e)
+    return buf_append(out, start, sizeof start, e) != 0 ||
+                   buf_append(out, head, head_length, e) != 0 ||
+                   buf_append(out, data, length, e) != 0 || buf_append(out, end, sizeof end, e) != 0
                ? -1
                : 0;
 }
@@ -52,7 +52,6 @@ static int put_control(struct buf *out, uint32_t *sequence, struct image_shape s
                        struct err *e)
 {
     uint8_t control[26] = {0}; /* no offset, the frame replaces the one before */
-
     put_u32(control, (*sequence)++);
     put_u32(control + 4, (uint32_t)shape.width);
     put_u32(control + 8, (uint32_t)shape.height);
@@ -67,26 +66,25 @@ static int put_frame(struct buf *out, const struct buf *png, int frame, int fram
 {
     const uint8_t *at = png->data + SIGNATURE, *end = png->data + png->length;
     bool begun = false;
-
     for (; at + CHUNK_HEAD + 4 <= end; at += CHUNK_HEAD + 4 + get_u32(at)) {
         size_t length = get_u32(at);
         const uint8_t *data = at + CHUNK_HEAD;
         uint8_t head[8];
-        int bad = 0;
+        int result = 0;
         if (memcmp(at + 4, "IHDR", 4) == 0 && frame == 0) {
             put_u32(head, (uint32_t)frames);
             put_u32(head + 4, 0); /* for ever */
-            bad = put_chunk(out, "IHDR", data, length, data, 0, e) ||
-                  put_chunk(out, "acTL", head, 8, data, 0, e);
+            result = put_chunk(out, "IHDR", data, length, data, 0, e) != 0 ||
+                     put_chunk(out, "acTL", head, 8, data, 0, e) != 0;
         } else if (memcmp(at + 4, "IDAT", 4) == 0) {
-            bad = begun ? 0 : put_control(out, sequence, shape, delay_ms, e);
+            result = begun ? 0 : put_control(out, sequence, shape, delay_ms, e);
             begun = true;
             if (frame > 0)
                 put_u32(head, (*sequence)++);
-            bad = bad || put_chunk(out, frame > 0 ? "fdAT" : "IDAT", head, frame > 0 ? 4 : 0, data,
-                                   length, e);
+            result = result != 0 || put_chunk(out, frame > 0 ? "fdAT" : "IDAT", head,
+                                              frame > 0 ? 4 : 0, data, length, e) != 0;
         }
-        if (bad)
+        if (result != 0)
             return -1;
     }
     return 0;
@@ -98,19 +96,18 @@ int image_apng_encode(const uint8_t *pixels, int frames, struct image_shape shap
     static const uint8_t signature[SIGNATURE] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
     const size_t one = image_shape_count(shape);
     uint32_t sequence = 0;
-
     if (frames < 1 || frames > FRAMES_MAX || delay_ms < 0 || delay_ms > 65535 || last_ms < 0 ||
         last_ms > 65535)
         return err_fail(e, ERR_LIMIT, "frames", "%d frames of %d ms cannot be one picture", frames,
                         delay_ms);
-    int bad = buf_append(out, signature, sizeof signature, e);
-    for (int i = 0; i < frames && !bad; i++) {
+    int result = buf_append(out, signature, sizeof signature, e);
+    for (int i = 0; i < frames && result == 0; i++) {
         struct buf png;
         buf_init(&png, FRAME_BYTES_MAX);
-        bad = image_png_encode(pixels + (size_t)i * one, shape, NULL, NULL, &png, e) ||
-              put_frame(out, &png, i, frames, shape, i + 1 < frames ? delay_ms : last_ms, &sequence,
-                        e);
+        result = image_png_encode(pixels + (size_t)i * one, shape, NULL, NULL, &png, e) != 0 ||
+                 put_frame(out, &png, i, frames, shape, i + 1 < frames ? delay_ms : last_ms,
+                           &sequence, e) != 0;
         buf_free(&png);
     }
-    return bad ? -1 : put_chunk(out, "IEND", signature, 0, signature, 0, e);
+    return result != 0 ? -1 : put_chunk(out, "IEND", signature, 0, signature, 0, e);
 }

@@ -11,7 +11,6 @@
 static bool sheet_side(size_t count, int side, int gap, int scale, size_t *out)
 {
     size_t pitch, all;
-
     if (!size_add((size_t)side, (size_t)gap, &pitch) || !size_mul(count, pitch, &all) ||
         !size_mul(all - (size_t)gap, (size_t)scale, &all) || all > IMAGE_SIDE_MAX)
         return false;
@@ -39,8 +38,7 @@ int image_grid_shape(struct image_grid grid, struct image_shape one, size_t n,
                      struct image_shape *sheet, struct err *e)
 {
     size_t columns, rows, width, height, bytes;
-
-    if (check_grid(grid, one, n, e) < 0)
+    if (check_grid(grid, one, n, e) != 0)
         return -1;
     columns = (size_t)grid.columns;
     rows = n / columns + (n % columns != 0);
@@ -65,7 +63,6 @@ int image_grid_shape(struct image_grid grid, struct image_shape one, size_t n,
 static void enlarge_row(const uint8_t *from, struct image_shape one, int scale, uint8_t *to)
 {
     size_t channels = (size_t)one.channels;
-
     for (size_t x = 0; x < (size_t)one.width; x++) {
         for (int s = 0; s < scale; s++, to += channels)
             memcpy(to, from + x * channels, channels);
@@ -80,7 +77,6 @@ void image_grid_place(struct image_grid grid, struct image_shape one, struct ima
     size_t stride = (size_t)sheet.width * channels, row = (size_t)one.width * channels;
     size_t left = k % columns * ((size_t)one.width + gap) * scale;
     size_t top = k / columns * ((size_t)one.height + gap) * scale;
-
     for (size_t y = 0; y < (size_t)one.height; y++) {
         uint8_t *to = sheet_pixels + (top + y * scale) * stride + left * channels;
         enlarge_row(pixels + y * row, one, grid.scale, to);
@@ -92,7 +88,6 @@ void image_grid_place(struct image_grid grid, struct image_shape one, struct ima
 int image_grid_columns(size_t n)
 {
     int columns = 1;
-
     while ((size_t)columns * (size_t)columns < n && columns < IMAGE_SIDE_MAX)
         columns++;
     return columns;

@@ -36,7 +36,6 @@ struct encode {
 static void on_error(png_structp png, png_const_charp message)
 {
     struct encode *en = png_get_error_ptr(png);
-
     if (en->failure.code == ERR_NONE)
         err_fail(&en->failure, ERR_INTERNAL, "PNG", "libpng: %s", message);
     png_longjmp(png, 1);
@@ -45,7 +44,6 @@ static void on_error(png_structp png, png_const_charp message)
 static void on_warning(png_structp png, png_const_charp message)
 {
     struct encode *en = png_get_error_ptr(png);
-
     if (en->failure.code == ERR_NONE)
         err_fail(&en->failure, ERR_INTERNAL, "PNG", "libpng warns: %s", message);
 }
@@ -53,8 +51,7 @@ static void on_warning(png_structp png, png_const_charp message)
 static void on_write(png_structp png, png_bytep data, size_t length)
 {
     struct encode *en = png_get_io_ptr(png);
-
-    if (buf_append(en->out, data, length, &en->failure) < 0)
+    if (buf_append(en->out, data, length, &en->failure) != 0)
         png_error(png, "no room for the picture");
 }
 
@@ -66,7 +63,6 @@ static void on_flush(png_structp png)
 static void put_text(struct encode *en)
 {
     png_text text;
-
     memset(&text, 0, sizeof text);
     text.compression = en->utf8 ? PNG_ITXT_COMPRESSION_NONE : PNG_TEXT_COMPRESSION_NONE;
     /* libpng's struct wants char *, and copies both. */
@@ -80,7 +76,6 @@ static void put_text(struct encode *en)
 static int encode_guarded(struct encode *en)
 {
     size_t stride = (size_t)en->shape.width * (size_t)en->shape.channels;
-
     if (setjmp(png_jmpbuf(en->png)))
         return -1;
     png_set_write_fn(en->png, en, on_write, on_flush);
@@ -124,7 +119,6 @@ static int check_shape(struct image_shape s, struct err *e)
 static int check_key(const char *key, struct err *e)
 {
     size_t length = strlen(key);
-
     if (length < 1 || length > PNG_KEY_MAX)
         return err_fail(e, ERR_INPUT, "PNG text", "a keyword has 1 to %d characters, this one %zu",
                         PNG_KEY_MAX, length);
@@ -144,7 +138,6 @@ static int check_key(const char *key, struct err *e)
 static int check_text(const char *text, bool *utf8, struct err *e)
 {
     size_t length = strlen(text);
-
     if (length > PNG_TEXT_MAX)
         return err_fail(e, ERR_LIMIT, "PNG text", "the text has %zu bytes, the limit is %u", length,
                         PNG_TEXT_MAX);
@@ -166,11 +159,10 @@ int image_png_encode(const uint8_t *pixels, struct image_shape shape, const char
     struct encode en = {.pixels = pixels, .shape = shape, .out = out};
     size_t before = out->length;
     int result = -1;
-
-    if (check_shape(shape, e) < 0)
+    if (check_shape(shape, e) != 0)
         return -1;
     if (text_key && text) {
-        if (check_key(text_key, e) < 0 || check_text(text, &en.utf8, e) < 0)
+        if (check_key(text_key, e) != 0 || check_text(text, &en.utf8, e) != 0)
             return -1;
         en.text_key = text_key;
         en.text = text;
@@ -183,7 +175,7 @@ int image_png_encode(const uint8_t *pixels, struct image_shape shape, const char
     else
         err_fail(&en.failure, ERR_MEMORY, "PNG", "no memory for libpng's state");
     png_destroy_write_struct(&en.png, &en.info);
-    if (result < 0) {
+    if (result != 0) {
         out->length = before;
         if (out->data)
             out->data[before] = '\0';

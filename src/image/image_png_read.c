@@ -242,7 +242,7 @@ int image_png_read(const void *data, size_t length, int side_max, const char *wh
 {
     struct read r = {.data = data, .length = length, .what = what, .chunk_end = SIGNATURE_BYTES};
     *out = (struct image_png){0};
-    if (check_header(&r, side_max, e))
+    if (check_header(&r, side_max, e) != 0)
         return -1;
     r.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning, &r, on_malloc,
                                      on_free);
@@ -257,7 +257,7 @@ int image_png_read(const void *data, size_t length, int side_max, const char *wh
         result = -1;
     if (result == 0 && r.indexed)
         result = apply_palette(&r, out, &r.failure);
-    if (result) {
+    if (result != 0) {
         free(r.pixels);
         *out = (struct image_png){0};
         return err_fail(e, r.failure.code, r.failure.at, "%s", r.failure.text);
@@ -279,23 +279,24 @@ int image_png_read_as(const void *data, size_t length, struct image_shape shape,
                       uint8_t *pixels, struct err *e)
 {
     struct image_png png;
-    int bad = image_png_read(data, length, shape.width > shape.height ? shape.width : shape.height,
-                             what, &png, e);
-    if (bad)
+    int result = image_png_read(
+        data, length, shape.width > shape.height ? shape.width : shape.height, what, &png, e);
+    if (result != 0)
         return -1;
     const int from = png.shape.channels, to = shape.channels;
     const size_t plane = (size_t)shape.width * (size_t)shape.height;
     if (png.shape.width != shape.width || png.shape.height != shape.height)
-        bad = err_fail(e, ERR_INPUT, what, "has %d×%d pixels, %d×%d are needed", png.shape.width,
-                       png.shape.height, shape.width, shape.height);
-    for (size_t i = 0; i < plane && !bad; i++)
+        result = err_fail(e, ERR_INPUT, what, "has %d×%d pixels, %d×%d are needed", png.shape.width,
+                          png.shape.height, shape.width, shape.height);
+    for (size_t i = 0; i < plane && result == 0; i++)
         if (!fit_pixel(png.pixels + i * (size_t)from, from, to, pixels + i * (size_t)to))
-            bad = err_fail(e, ERR_INPUT, what, "%s at column %zu, row %zu: save it %s",
-                           from % 2 == 0 && png.pixels[i * (size_t)from + (size_t)from - 1] != 255
-                               ? "is transparent"
-                               : "has colour",
-                           i % (size_t)shape.width, i / (size_t)shape.width,
-                           to == 1 ? "as opaque grey" : "as opaque RGB");
+            result =
+                err_fail(e, ERR_INPUT, what, "%s at column %zu, row %zu: save it %s",
+                         from % 2 == 0 && png.pixels[i * (size_t)from + (size_t)from - 1] != 255
+                             ? "is transparent"
+                             : "has colour",
+                         i % (size_t)shape.width, i / (size_t)shape.width,
+                         to == 1 ? "as opaque grey" : "as opaque RGB");
     free(png.pixels);
-    return bad;
+    return result;
 }

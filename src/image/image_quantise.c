@@ -37,7 +37,6 @@ static int check_finite(const double *sample, struct image_shape shape, struct e
 {
     size_t plane = (size_t)shape.height * (size_t)shape.width;
     size_t count = image_shape_count(shape);
-
     for (size_t i = 0; i < count; i++) {
         if (!isfinite(sample[i]))
             return err_fail(e, ERR_NUMERIC, "",
@@ -52,8 +51,7 @@ int image_quantise(const double *sample, struct image_shape shape, enum image_ro
 {
     size_t plane = (size_t)shape.height * (size_t)shape.width;
     size_t channels = (size_t)shape.channels;
-
-    if (check_finite(sample, shape, e) < 0)
+    if (check_finite(sample, shape, e) != 0)
         return -1;
     for (size_t c = 0; c < channels; c++) {
         const double *from = sample + c * plane;
@@ -71,7 +69,6 @@ void image_unquantise(const uint8_t *pixels, struct image_shape shape, enum imag
     const size_t plane = (size_t)shape.height * (size_t)shape.width;
     const size_t channels = (size_t)shape.channels;
     const double middle = rounding == IMAGE_ROUND_PFGM ? 0.5 : 0.0;
-
     for (size_t c = 0; c < channels; c++)
         for (size_t p = 0; p < plane; p++)
             sample[c * plane + p] = ((double)pixels[p * channels + c] + middle) / 127.5 - 1.0;
@@ -82,7 +79,6 @@ void image_dequantise(const uint8_t *pixels, struct image_shape shape, uint64_t 
 {
     const size_t plane = (size_t)shape.height * (size_t)shape.width;
     const size_t channels = (size_t)shape.channels;
-
     rng_uniforms(seed, index, RNG_DEQUANTISE, plane * channels, sample);
     for (size_t c = 0; c < channels; c++)
         for (size_t p = 0; p < plane; p++) {

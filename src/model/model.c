@@ -139,7 +139,6 @@ int model_mean_set(struct model *m, const float *mean, struct err *e)
 {
     const size_t d = model_dimension(m);
     double *copy = malloc(d * sizeof *copy);
-
     if (!copy)
         return err_fail_memory(e, d * sizeof *copy);
     for (size_t j = 0; j < d; j++)
@@ -190,7 +189,6 @@ int model_label_find(const struct model *m, const char *word, int32_t *out, stru
     const struct ckpt_description *d = &m->description;
     int64_t number = 0;
     size_t digits = strspn(word, "0123456789");
-
     for (int i = 0; i < d->label_count; i++)
         if (strcmp(d->labels[i], word) == 0) {
             *out = i;

@@ -42,7 +42,6 @@ static int tensor_fail(const struct ckpt_file *f, const char *name, const char *
 static int points_read(const struct ckpt_file *f, size_t d, struct sources *s, struct err *e)
 {
     const struct ckpt_tensor *t = ckpt_file_find(f, CKPT_SOURCES);
-
     if (!t)
         return tensor_fail(f, CKPT_SOURCES, "is missing", e);
     if (t->rank != 2 || t->shape[0] < 1 || t->shape[1] != d)
@@ -69,7 +68,6 @@ static int points_read(const struct ckpt_file *f, size_t d, struct sources *s, s
 static int weights_read(const struct ckpt_file *f, struct sources *s, struct err *e)
 {
     const struct ckpt_tensor *t = ckpt_file_find(f, CKPT_SOURCE_WEIGHTS);
-
     if (!t)
         return 0;
     if (t->rank != 1 || t->shape[0] != s->count)
@@ -82,7 +80,6 @@ static int weights_read(const struct ckpt_file *f, struct sources *s, struct err
 static int labels_read(const struct ckpt_file *f, int classes, struct sources *s, struct err *e)
 {
     const struct ckpt_tensor *t = ckpt_file_find(f, CKPT_SOURCE_LABELS);
-
     if (!t != (classes == 0))
         return tensor_fail(f, CKPT_SOURCE_LABELS,
                            t ? "is there, but the description names no labels"
@@ -105,12 +102,14 @@ static int exact_load(struct model *m, struct ckpt_file *f, const struct model_o
     const size_t d = model_dimension(m);
     struct sources s = {0};
     (void)options; /* one kernel, one precision */
-    int bad = points_read(f, d, &s, e) || weights_read(f, &s, e) || labels_read(f, classes, &s, e);
-    if (!bad && ckpt_file_count(f) != 1 + (size_t)(s.weights != NULL) + (size_t)(s.label != NULL))
-        bad = err_fail(e, ERR_INPUT, ckpt_file_path(f),
-                       "holds tensors that do not belong to an exact field: only \"" CKPT_SOURCES
-                       "\", \"" CKPT_SOURCE_WEIGHTS "\" and \"" CKPT_SOURCE_LABELS "\" do");
-    if (!bad) {
+    int result = points_read(f, d, &s, e) != 0 || weights_read(f, &s, e) != 0 ||
+                 labels_read(f, classes, &s, e) != 0;
+    if (result == 0 &&
+        ckpt_file_count(f) != 1 + (size_t)(s.weights != NULL) + (size_t)(s.label != NULL))
+        result = err_fail(e, ERR_INPUT, ckpt_file_path(f),
+                          "holds tensors that do not belong to an exact field: only \"" CKPT_SOURCES
+                          "\", \"" CKPT_SOURCE_WEIGHTS "\" and \"" CKPT_SOURCE_LABELS "\" do");
+    if (result == 0) {
         m->own = field_cloud_new(&(struct field_cloud_points){.count = s.count,
                                                               .d = d,
                                                               .points = s.points,
@@ -118,9 +117,9 @@ static int exact_load(struct model *m, struct ckpt_file *f, const struct model_o
                                                               .group = s.label,
                                                               .groups = classes},
                                  e);
-        bad = m->own == NULL;
+        result = m->own == NULL;
     }
-    const char *digest = bad ? NULL : ckpt_file_sha256(f, e);
+    const char *digest = result != 0 ? NULL : ckpt_file_sha256(f, e);
     if (digest) {
         memcpy(m->sha256, digest, sizeof m->sha256);
         m->parameters = s.count * d;
@@ -157,7 +156,6 @@ struct exact_scratch {
 static void exact_workspace_clear(struct model_workspace *ws)
 {
     struct exact_scratch *s = ws->own;
-
     if (!s)
         return;
     field_cloud_scratch_free(s->cloud);
@@ -172,7 +170,6 @@ static int exact_workspace_fill(const struct model *m, struct model_workspace *w
 {
     const size_t batch = (size_t)ws->batch, d = model_dimension(m);
     struct exact_scratch *s = calloc(1, sizeof *s);
-
     ws->own = s;
     if (!s)
         return err_fail_memory(e, sizeof *s);
@@ -200,7 +197,6 @@ static void exact_prior_draw(const struct model *m, const struct model_solver *s
     const struct field_prior prior = {
         .d = model_dimension(m), .t_max = solver->t_max, .norm_min = 0.0, .norm_max = INFINITY};
     const double *centre = field_cloud_centre(m->own);
-
     field_prior_draw(&prior, seed, index, x);
     for (size_t j = 0; j < prior.d; j++)
         x[j] += centre[j];
@@ -235,7 +231,6 @@ static void exact_slopes(const struct model *m, struct model_workspace *ws, int 
 {
     const size_t d = model_dimension(m);
     struct exact_scratch *s = ws->own;
-
     put_queries(s, d, n, queries);
     field_cloud_predict(m->own, s->cloud, n, s->queries);
     put_slopes(s, d, n, queries);
@@ -247,7 +242,6 @@ static void exact_slopes_vjp(const struct model *m, struct model_workspace *ws, 
 {
     const size_t d = model_dimension(m);
     struct exact_scratch *s = ws->own;
-
     put_queries(s, d, n, queries);
     for (int i = 0; i < n; i++)
         s->derivatives[i] = (struct field_cloud_derivative){.cotangent = queries[i].cotangent,
@@ -267,7 +261,6 @@ static void exact_field(const struct model *m, struct model_workspace *ws, int n
 {
     const size_t d = model_dimension(m);
     struct exact_scratch *s = ws->own;
-
     for (int i = 0; i < n; i++) {
         double *point = s->points + (size_t)i * d;
         for (size_t j = 0; j < d; j++)

@@ -16,7 +16,6 @@
 static struct model_solver forward(const struct model *m, double tolerance)
 {
     struct model_solver s = model_solver_default(m);
-
     s.ode = (struct ode_options){.method = ODE_RK45,
                                  .clock = ODE_CLOCK_LOG,
                                  .rtol = tolerance,
@@ -38,7 +37,6 @@ struct model_solver model_solver_likelihood_default(const struct model *m)
 int model_likelihood_check(const struct model *m, const struct model_likelihood *l, struct err *e)
 {
     const size_t d = model_dimension(m);
-
     if (l->probes < 0 || l->probes > MODEL_PROBES_MAX)
         return err_fail(e, ERR_INPUT, "probes", "must be 0 to %d, is %d", MODEL_PROBES_MAX,
                         l->probes);
@@ -63,7 +61,6 @@ void model_likelihood_vector(const struct model *m, const struct model_likelihoo
                              uint64_t index, int k, double *out)
 {
     const size_t d = model_dimension(m);
-
     if (l->probes > 0) {
         rng_signs(seed, index, RNG_LIKELIHOOD_PROBE, (uint64_t)k * d, d, out);
         return;
@@ -83,7 +80,6 @@ double model_prior_log_density(const struct model *m, const struct model_solver 
     const size_t d = model_dimension(m);
     const double *centre = m->family->prior_centre ? m->family->prior_centre(m) : NULL;
     double square = 0.0;
-
     for (size_t j = 0; j < d; j++) {
         double offset = x[j] - (centre ? centre[j] : 0.0);
         square += offset * offset;
@@ -97,6 +93,5 @@ double model_prior_log_density(const struct model *m, const struct model_solver 
 double model_bits_per_dimension(const struct model *m, double log_likelihood)
 {
     double bits = -log_likelihood / ((double)model_dimension(m) * LN_2);
-
     return model_vectors(m) ? bits : bits + PICTURE_BITS;
 }

@@ -147,9 +147,9 @@ int model_net_load(struct model *m, struct ckpt_file *f, const struct model_opti
     struct nn_param *params = nn_arch_params(&m->description.arch, &count, e);
     if (!params)
         return -1;
-    int bad = census(f, params, count, e);
+    int result = census(f, params, count, e);
     free(params);
-    if (bad || read_mean(m, f, e) != 0 || pack_and_digest(m, f, options, e) != 0 ||
+    if (result != 0 || read_mean(m, f, e) != 0 || pack_and_digest(m, f, options, e) != 0 ||
         model_vjp_prepare(m, ckpt_file_path(f), e) != 0)
         return -1;
     m->parameters = nn_arch_scalars(&m->description.arch);

@@ -33,7 +33,6 @@ static bool is_real(const struct archive_npy *a)
 static const char *describe(const struct archive_npy *a, char out[256])
 {
     int used = snprintf(out, 256, "%s [", a->type);
-
     for (int i = 0; i < a->rank; i++)
         used += snprintf(out + used, 256 - (size_t)used, "%s%zu", i ? ", " : "", a->shape[i]);
     snprintf(out + used, 256 - (size_t)used, "]");
@@ -45,7 +44,6 @@ static int fail_shape(const struct model *m, const struct archive_npy *a, bool b
 {
     const struct image_shape s = model_shape(m);
     char is[256], takes[96] = "";
-
     if (bytes && !model_vectors(m))
         snprintf(takes, sizeof takes, "|u1 [n, %d, %d, %d] or ", s.height, s.width, s.channels);
     return err_fail(e, ERR_INPUT, what,
@@ -59,7 +57,6 @@ int model_points_latents(const struct model *m, const struct archive_npy *a, siz
     const struct image_shape s = model_shape(m);
     const size_t d = model_dimension(m);
     const bool flat = model_vectors(m) && a->rank == 2 && a->shape[1] == d;
-
     if (!is_real(a) ||
         (!flat && !sides_are(a, (size_t)s.channels, (size_t)s.height, (size_t)s.width)))
         return fail_shape(m, a, false, what, e);
@@ -88,7 +85,6 @@ int model_points_images(const struct model *m, const struct archive_npy *a, size
     const struct image_shape s = model_shape(m);
     const size_t d = model_dimension(m), h = (size_t)s.height, w = (size_t)s.width;
     const bool grey = a->rank == 3 && s.channels == 1 && a->shape[1] == h && a->shape[2] == w;
-
     if (is_real(a) && (model_vectors(m) || sides_are(a, (size_t)s.channels, h, w)))
         return model_points_latents(m, a, n, what, out, e);
     if (strcmp(a->type, "|u1") != 0 || model_vectors(m) ||
@@ -103,15 +99,14 @@ int model_points_png(const struct model *m, const void *data, size_t length, siz
                      struct model_scale scale, const char *what, double *out, struct err *e)
 {
     const struct image_shape s = model_shape(m);
-
     if (model_vectors(m) || (s.channels != 1 && s.channels != 3))
         return err_fail(e, ERR_INPUT, what, "the model's data are no pictures: send them as npy");
     uint8_t *pixels = malloc(image_shape_count(s));
     if (!pixels)
         return err_fail_memory(e, image_shape_count(s));
-    int bad = image_png_read_as(data, length, s, what, pixels, e);
-    if (!bad)
+    int result = image_png_read_as(data, length, s, what, pixels, e);
+    if (result == 0)
         to_scale(m, pixels, i, scale, out);
     free(pixels);
-    return bad;
+    return result;
 }

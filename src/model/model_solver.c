@@ -75,7 +75,6 @@ static void choose_method(const struct model *m, const struct model_choice *c,
         given(c, MODEL_GIVEN(STEPS)) ? tuned_find(m, c->value.ode.steps) : NULL;
     bool tuned_default = fallback.ode.schedule == ODE_SCHEDULE_TUNED;
     bool tolerant = given(c, MODEL_GIVEN(RTOL) | MODEL_GIVEN(ATOL));
-
     if (given(c, MODEL_GIVEN(SCHEDULE)) && c->value.ode.schedule == ODE_SCHEDULE_TUNED &&
         !given(c, MODEL_GIVEN(METHOD))) {
         const struct ckpt_tuned *tuned =
@@ -114,7 +113,6 @@ static int check_kind(const struct model_choice *c, enum ode_method method, stru
 {
     const bool fixed = ode_method_is_fixed_step(method);
     const struct model_choice_field *f;
-
     for (size_t i = 0; (f = model_choice_field(i)) != NULL; i++)
         if (model_choice_given(c, f) && !f->quiet && !f->needs && !model_choice_takes(f, method))
             return err_fail(e, ERR_INPUT, f->name,
@@ -145,7 +143,6 @@ int model_solver_choose_forward(const struct model *m, const struct model_solver
                                 struct err *e)
 {
     struct model_choice c = *choice;
-
     if (!given(&c, MODEL_GIVEN(METHOD) | MODEL_GIVEN(STEPS) | MODEL_GIVEN(SCHEDULE))) {
         c.value.ode.method = base->ode.method;
         c.given |= MODEL_GIVEN(METHOD);
@@ -162,7 +159,6 @@ int model_solver_choose_forward(const struct model *m, const struct model_solver
 int model_solver_settle(const struct model *m, struct model_solver *s, struct err *e)
 {
     const struct ckpt_tuned *tuned;
-
     if (m->family->solver_settle)
         m->family->solver_settle(m, s);
     if (!ode_method_is_fixed_step(s->ode.method) || s->ode.schedule != ODE_SCHEDULE_TUNED ||
@@ -192,7 +188,6 @@ int model_solver_settle(const struct model *m, struct model_solver *s, struct er
 int model_solver_check(const struct model *m, const struct model_solver *solver, struct err *e)
 {
     const struct ode_options *ode = &solver->ode;
-
     if (!isfinite(solver->t_min) || solver->t_min < MODEL_T_MIN)
         return err_fail(e, ERR_INPUT, "t_min",
                         "%g is too small: the flow ends at t > 0, at least 1e-6", solver->t_min);
@@ -231,7 +226,6 @@ double model_solver_begin(const struct model *m, const struct model_solver *solv
     bool tuned =
         ode_method_is_fixed_step(solver->ode.method) && solver->ode.schedule == ODE_SCHEDULE_TUNED;
     double t = tuned ? solver->ode.nodes[0] : solver->t_max;
-
     if (t < solver->t_max) {
         const double *mean = model_mean(m);
         double factor = t / solver->t_max;

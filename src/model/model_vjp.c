@@ -43,7 +43,6 @@ static int read_params(const struct ckpt_file *f, const struct nn_arch *arch, fl
     size_t count, at = 0;
     struct nn_param *params = nn_arch_params(arch, &count, e);
     int result = params ? 0 : -1;
-
     for (size_t i = 0; i < count && result == 0; at += params[i++].count) {
         const struct ckpt_tensor *t = ckpt_file_find(f, params[i].name);
         result = t && t->count == params[i].count
@@ -58,7 +57,6 @@ static int read_params(const struct ckpt_file *f, const struct nn_arch *arch, fl
 static struct ckpt_file *open_again(const struct model *m, struct err *e)
 {
     struct ckpt_file *f = ckpt_file_open(m->vjp->path, e);
-
     if (!f && e && e->code != ERR_MEMORY)
         e->code = ERR_IO;
     return f;
@@ -71,7 +69,6 @@ static struct nn_vjp *make_net(const struct model *m, struct err *e)
     const char *digest = f ? ckpt_file_sha256(f, e) : NULL;
     struct nn_vjp *net = NULL;
     float *weights = NULL;
-
     if (digest && strcmp(digest, m->sha256) != 0) {
         err_fail(e, ERR_IO, m->vjp->path,
                  "is not the checkpoint that was loaded any more, and its weights are needed once "
@@ -91,7 +88,6 @@ static struct nn_vjp *make_net(const struct model *m, struct err *e)
 int model_net_vjp_fill(const struct model *m, struct model_workspace *ws, struct err *e)
 {
     struct model_vjp *v = m->vjp;
-
     pthread_mutex_lock(&v->lock);
     if (!v->net)
         v->net = make_net(m, e);

@@ -36,7 +36,7 @@ static float *zeros(size_t count, struct err *e)
     }
     if (bytes >= LARGE)
         return (void *)arena_memory(bytes, e);
-    if (posix_memalign(&memory, ARENA_ALIGN, bytes)) {
+    if (posix_memalign(&memory, ARENA_ALIGN, bytes) != 0) {
         err_fail_memory(e, bytes);
         return NULL;
     }
@@ -181,8 +181,8 @@ static int prepare_tiles(struct nn_case *c, const struct nn_kernels *kernels, in
     size_t lanes = c->lanes_in + c->lanes_skip, pitch = s->side + has_border(c);
     size_t pixels =
         has_border(c) ? nn_bordered_pixels(s->images, s->side) : s->images * s->side * s->side;
-    if (renew(&c->packed, nn_tile_pack_size(&p->shape, terms) / 2, e) ||
-        renew(&c->tiles, nn_tile_room(pixels, lanes, terms), e))
+    if (renew(&c->packed, nn_tile_pack_size(&p->shape, terms) / 2, e) != 0 ||
+        renew(&c->tiles, nn_tile_room(pixels, lanes, terms), e) != 0)
         return -1;
     uint16_t *in = (uint16_t *)(void *)c->tiles, *packed = (uint16_t *)(void *)c->packed;
     const struct nn_split split = {
@@ -206,7 +206,8 @@ static int prepare_product(struct nn_case *c, const struct nn_kernels *kernels, 
     p->terms = terms;
     if (terms)
         return prepare_tiles(c, kernels, terms, e);
-    if (renew(&c->packed, kernels->pack_size(&p->shape), e) || renew(&c->scratch, scratch, e))
+    if (renew(&c->packed, kernels->pack_size(&p->shape), e) != 0 ||
+        renew(&c->scratch, scratch, e) != 0)
         return -1;
     memset(c->scratch, 0xff, scratch * sizeof *c->scratch); /* never read as it is */
     p->packed = c->packed;
@@ -322,7 +323,7 @@ static int prepare_attention(struct nn_case *c, const struct nn_kernels *kernels
     if (renew(&c->scratch,
               terms ? nn_tile_attention_scratch(a->pixels, a->lanes, terms)
                     : nn_attention_scratch(a->pixels, a->lanes),
-              e))
+              e) != 0)
         return -1;
     a->scratch = c->scratch;
     return 0;

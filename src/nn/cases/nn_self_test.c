@@ -30,7 +30,7 @@ struct candidate {
 
 static int compute(struct nn_case *c, const struct candidate *by, int terms, struct err *e)
 {
-    if (nn_case_prepare(c, by->kernels, terms, e))
+    if (nn_case_prepare(c, by->kernels, terms, e) != 0)
         return -1;
     nn_case_run(c, by->kernels, by->tiles, by->out);
     return 0;
@@ -59,7 +59,7 @@ static int try_one(const struct trial *t, const struct nn_kernels *kernels,
                    const struct nn_tiles *tiles, int terms, const char *id, struct err *e)
 {
     struct nn_case c;
-    if (nn_case_open(&c, &t->shape, e))
+    if (nn_case_open(&c, &t->shape, e) != 0)
         return -1;
     float *memory = (void *)arena_memory(2 * c.count * sizeof *memory, e);
     int result = -1;
@@ -78,7 +78,7 @@ int nn_self_test(const struct nn_kernels *kernels, const struct nn_tiles *tiles,
                  const char *id, struct err *e)
 {
     for (size_t i = 0; i < sizeof trials / sizeof trials[0]; i++)
-        if (try_one(&trials[i], kernels, NULL, 0, id, e))
+        if (try_one(&trials[i], kernels, NULL, 0, id, e) != 0)
             return -1;
     return tiles ? try_one(&in_bf16, kernels, tiles, terms, id, e) : 0;
 }

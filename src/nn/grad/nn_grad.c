@@ -29,7 +29,7 @@ static int allocate(struct nn_grad *g, struct err *e)
     g->work = calloc(threads, sizeof *g->work);
     if (!g->pieces || !g->layers || !g->denses || !g->work)
         return err_fail_memory(e, g->param_count * sizeof *g->pieces);
-    if (nn_grad_lay(g, e))
+    if (nn_grad_lay(g, e) != 0)
         return -1;
     if (!size_mul(threads, g->matrix * sizeof(float), &bytes))
         return err_fail(e, ERR_LIMIT, "nf", "the weights do not fit in memory");
@@ -48,7 +48,7 @@ static int allocate(struct nn_grad *g, struct err *e)
     for (size_t k = 0; k < NN_GRAD_SHARDS; k++)
         g->sums[k] = (float *)g->sums_block + k * g->canonical_count;
     for (size_t i = 0; i < threads; i++) {
-        if (nn_grad_work_lay(g, &g->work[i], e))
+        if (nn_grad_work_lay(g, &g->work[i], e) != 0)
             return -1;
         g->block_bytes += g->work[i].block_bytes;
     }
@@ -69,7 +69,7 @@ static int check_options(const struct nn_grad_options *o, struct err *e)
 struct nn_grad *nn_grad_new(const struct nn_arch *arch, const struct nn_grad_options *options,
                             struct pool *pool, struct err *e)
 {
-    if (nn_arch_check(arch, e) || check_options(options, e))
+    if (nn_arch_check(arch, e) != 0 || check_options(options, e) != 0)
         return NULL;
     struct nn_grad *g = calloc(1, sizeof *g);
     if (!g) {
@@ -81,7 +81,8 @@ struct nn_grad *nn_grad_new(const struct nn_arch *arch, const struct nn_grad_opt
     g->net.arch = *arch;
     g->kernels = nn_kernels_get(options->kernel);
     g->grad = nn_grad_kernels_get(options->kernel);
-    if (nn_plan_build(arch, &g->net.plan, e) || list_params(g, e) || allocate(g, e)) {
+    if (nn_plan_build(arch, &g->net.plan, e) != 0 || list_params(g, e) != 0 ||
+        allocate(g, e) != 0) {
         nn_grad_free(g);
         return NULL;
     }

@@ -69,7 +69,7 @@ enum nn_kernel nn_kernel_resolve(enum nn_kernel kernel)
 
 int nn_precision_resolve(enum nn_kernel *kernel, enum nn_precision *precision, struct err *e)
 {
-    if (*kernel == NN_KERNEL_AUTO && nn_kernel_environment(kernel, e))
+    if (*kernel == NN_KERNEL_AUTO && nn_kernel_environment(kernel, e) != 0)
         return -1;
     if (!nn_kernel_available(*kernel))
         return err_fail(e, ERR_UNSUPPORTED, "kernel", "this machine cannot run %s: use auto",

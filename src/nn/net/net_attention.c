@@ -51,15 +51,15 @@ static int load_nin(struct net_loader *l, const char *suffix, size_t channels, s
 static int load(struct net_loader *l, const struct nn_step *s, const struct nn_layer *y)
 {
     size_t channels = (size_t)s->channels_in, lanes = y->norm[0].lanes;
-    if (net_load_norm(l, &y->norm[0], s->channels_in))
+    if (net_load_norm(l, &y->norm[0], s->channels_in) != 0)
         return -1;
     for (size_t i = 0; i < 4; i++) {
         const struct nn_dense *d = &y->dense[i / 3];
         size_t column = i < 3 ? i * lanes : 0;
         if (column == 0)
             net_load_clear(l, d);
-        if (load_nin(l, names[i][0], channels, d->shape.outputs, column) ||
-            net_load_vector(l, names[i][1], d->bias + column, SIZE_MAX))
+        if (load_nin(l, names[i][0], channels, d->shape.outputs, column) != 0 ||
+            net_load_vector(l, names[i][1], d->bias + column, SIZE_MAX) != 0)
             return -1;
         if (i >= 2)
             net_load_pack(l, d, l->matrix);

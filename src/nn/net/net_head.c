@@ -20,7 +20,9 @@ static void lay(struct net_layout *l, const struct nn_step *s, struct nn_layer *
 static int load(struct net_loader *l, const struct nn_step *s, const struct nn_layer *y)
 {
     const struct net_inputs in = net_inputs_of((size_t)s->channels_in);
-    return net_load_norm(l, &y->norm[0], s->channels_in) ? -1 : net_load_conv(l, &y->dense[0], &in);
+    if (net_load_norm(l, &y->norm[0], s->channels_in) != 0)
+        return -1;
+    return net_load_conv(l, &y->dense[0], &in);
 }
 
 static void needs(const struct nn_net *net, const struct nn_step *s, size_t batch,

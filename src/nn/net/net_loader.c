@@ -13,7 +13,7 @@ const float *net_load_tensor(struct net_loader *l, const char *suffix)
         return NULL;
     }
     l->next++;
-    if (l->weights->read(l->weights->context, p, l->tensor, l->e))
+    if (l->weights->read(l->weights->context, p, l->tensor, l->e) != 0)
         return NULL;
     for (size_t i = 0; i < p->count; i++)
         if (!isfinite(l->tensor[i])) {
@@ -69,7 +69,7 @@ void net_load_pack(struct net_loader *l, const struct nn_dense *d, const float *
 int net_load_conv(struct net_loader *l, const struct nn_dense *d, const struct net_inputs *in)
 {
     net_load_clear(l, d);
-    if (load_matrix(l, "weight", in, l->matrix, d->shape.outputs, 0))
+    if (load_matrix(l, "weight", in, l->matrix, d->shape.outputs, 0) != 0)
         return -1;
     net_load_pack(l, d, l->matrix);
     return d->bias ? net_load_vector(l, "bias", d->bias, SIZE_MAX) : 0;
@@ -77,7 +77,7 @@ int net_load_conv(struct net_loader *l, const struct nn_dense *d, const struct n
 
 int net_load_norm(struct net_loader *l, const struct nn_norm_weights *w, int first)
 {
-    if (net_load_vector(l, "weight", w->gamma, (size_t)first))
+    if (net_load_vector(l, "weight", w->gamma, (size_t)first) != 0)
         return -1;
     return net_load_vector(l, "bias", w->beta, (size_t)first);
 }
@@ -87,10 +87,10 @@ int net_load_time(struct net_loader *l, const struct nn_step *s, const char *bia
     size_t width = 4 * (size_t)l->net->arch.nf;
     struct net_inputs embedding = net_inputs_of(width);
     float *at = l->net->time.bias + s->time_first;
-    if (bias && net_load_vector(l, bias, at, SIZE_MAX))
+    if (bias && net_load_vector(l, bias, at, SIZE_MAX) != 0)
         return -1;
     if (load_matrix(l, "Dense_0.weight", &embedding, l->time, l->net->time.shape.outputs,
-                    s->time_first))
+                    s->time_first) != 0)
         return -1;
     return net_load_vector(l, "Dense_0.bias", at, SIZE_MAX);
 }

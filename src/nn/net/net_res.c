@@ -42,9 +42,10 @@ static int load(struct net_loader *l, const struct nn_step *s, const struct nn_l
     const struct net_inputs in = {(size_t)(s->channels_in + s->channels_skip),
                                   (size_t)s->channels_in, y->norm[0].lanes};
     const struct net_inputs out = net_inputs_of((size_t)s->channels_out);
-    if (net_load_norm(l, &y->norm[0], s->channels_in) || net_load_conv(l, &y->dense[0], &in) ||
-        net_load_time(l, s, "Conv_0.bias") || net_load_norm(l, &y->norm[1], s->channels_out) ||
-        net_load_conv(l, &y->dense[1], &out))
+    if (net_load_norm(l, &y->norm[0], s->channels_in) != 0 ||
+        net_load_conv(l, &y->dense[0], &in) != 0 || net_load_time(l, s, "Conv_0.bias") != 0 ||
+        net_load_norm(l, &y->norm[1], s->channels_out) != 0 ||
+        net_load_conv(l, &y->dense[1], &out) != 0)
         return -1;
     return s->shortcut ? net_load_conv(l, &y->dense[2], &in) : 0;
 }

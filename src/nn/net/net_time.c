@@ -93,8 +93,8 @@ static void vector_frequencies(int half, float *out)
 static int vector_load(struct net_loader *l)
 {
     struct nn_net *net = l->net;
-    if (net_load_vector(l, "offset", net->offset, SIZE_MAX) ||
-        net_load_vector(l, "scale", net->scale, SIZE_MAX))
+    if (net_load_vector(l, "offset", net->offset, SIZE_MAX) != 0 ||
+        net_load_vector(l, "scale", net->scale, SIZE_MAX) != 0)
         return -1;
     if (!(net->scale[0] > 0))
         return err_fail(l->e, ERR_INPUT, NN_MLP_SCALE,
@@ -153,7 +153,8 @@ int net_time_load(struct net_loader *l)
     struct nn_net *net = l->net;
     struct net_inputs embedding = net_inputs_of((size_t)nn_embedding_length(&net->arch)),
                       hidden = net_inputs_of(4 * (size_t)net->arch.nf);
-    if (kinds[nn_arch_time(&net->arch)].load(l) || net_load_conv(l, &net->linear[0], &embedding))
+    if (kinds[nn_arch_time(&net->arch)].load(l) != 0 ||
+        net_load_conv(l, &net->linear[0], &embedding) != 0)
         return -1;
     return net_load_conv(l, &net->linear[1], &hidden);
 }

@@ -25,7 +25,7 @@ static void lay(struct net_layout *l, const struct nn_step *s, struct nn_layer *
 static int load(struct net_loader *l, const struct nn_step *s, const struct nn_layer *y)
 {
     const struct net_inputs in = net_inputs_of((size_t)s->channels_in);
-    if (net_load_conv(l, &y->dense[0], &in) || net_load_time(l, s, NULL))
+    if (net_load_conv(l, &y->dense[0], &in) != 0 || net_load_time(l, s, NULL) != 0)
         return -1;
     return net_load_conv(l, &y->dense[1], &in);
 }

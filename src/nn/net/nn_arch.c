@@ -35,13 +35,13 @@ static int check_levels(const struct nn_arch *a, struct err *e)
 
 static int check_settings(const struct nn_arch *a, struct err *e)
 {
-    if (check_range("num_res_blocks", a->num_res_blocks, 1, NN_RES_BLOCKS_MAX, e))
+    if (check_range("num_res_blocks", a->num_res_blocks, 1, NN_RES_BLOCKS_MAX, e) != 0)
         return -1;
     if (a->attn_count < 0 || a->attn_count > NN_LEVELS_MAX)
         return err_fail(e, ERR_INPUT, "attn_resolutions", "takes up to %d entries, has %d",
                         NN_LEVELS_MAX, a->attn_count);
     for (int i = 0; i < a->attn_count; i++)
-        if (check_range("attn_resolutions", a->attn_resolutions[i], 1, NN_SIDE_MAX, e))
+        if (check_range("attn_resolutions", a->attn_resolutions[i], 1, NN_SIDE_MAX, e) != 0)
             return -1;
     if (a->embedding != NN_EMBEDDING_POSITIONAL && a->embedding != NN_EMBEDDING_FOURIER)
         return err_fail(e, ERR_INPUT, "embedding_type", "must be positional or fourier");
@@ -60,11 +60,11 @@ static int check_settings(const struct nn_arch *a, struct err *e)
 /* As the settings of an mlp are called in a description. */
 static int check_mlp(const struct nn_arch *a, struct err *e)
 {
-    if (check_range("dimension", a->channels, 1, NN_CHANNELS_MAX, e) ||
+    if (check_range("dimension", a->channels, 1, NN_CHANNELS_MAX, e) != 0 ||
         check_range("width", 4 * (a->nf < NN_CHANNELS_MAX ? a->nf : NN_CHANNELS_MAX), 16,
-                    NN_CHANNELS_MAX, e) ||
-        check_range("depth", a->num_res_blocks, 1, NN_RES_BLOCKS_MAX, e) ||
-        check_range("classes", a->classes, 0, NN_CLASSES_MAX, e))
+                    NN_CHANNELS_MAX, e) != 0 ||
+        check_range("depth", a->num_res_blocks, 1, NN_RES_BLOCKS_MAX, e) != 0 ||
+        check_range("classes", a->classes, 0, NN_CLASSES_MAX, e) != 0)
         return -1;
     if (a->nf % 2 != 0)
         return err_fail(e, ERR_INPUT, "width", "must be a multiple of 8, is %d", 4 * a->nf);
@@ -78,10 +78,10 @@ int nn_arch_check_ranges(const struct nn_arch *a, struct err *e)
 {
     if (nn_arch_of_vectors(a))
         return check_mlp(a, e);
-    return check_range("image_size", a->image_size, 1, NN_SIDE_MAX, e) ||
-                   check_range("channels", a->channels, 1, 16, e) ||
-                   check_range("nf", a->nf, 4, NN_CHANNELS_MAX, e) || check_levels(a, e) ||
-                   check_settings(a, e)
+    return check_range("image_size", a->image_size, 1, NN_SIDE_MAX, e) != 0 ||
+                   check_range("channels", a->channels, 1, 16, e) != 0 ||
+                   check_range("nf", a->nf, 4, NN_CHANNELS_MAX, e) != 0 ||
+                   check_levels(a, e) != 0 || check_settings(a, e) != 0
                ? -1
                : 0;
 }

@@ -9,7 +9,7 @@
 /* Ranges first, because the plan's arithmetic rests on them; then what only the plan knows. */
 static int check_and_plan(const struct nn_arch *a, struct nn_plan *plan, struct err *e)
 {
-    if (nn_arch_check_ranges(a, e) || nn_plan_build(a, plan, e))
+    if (nn_arch_check_ranges(a, e) != 0 || nn_plan_build(a, plan, e) != 0)
         return -1;
     int faulty = plan->groups_faulty;
     if (faulty) {
@@ -25,7 +25,7 @@ static int check_and_plan(const struct nn_arch *a, struct nn_plan *plan, struct 
 int nn_arch_check(const struct nn_arch *arch, struct err *e)
 {
     struct nn_plan plan;
-    if (check_and_plan(arch, &plan, e))
+    if (check_and_plan(arch, &plan, e) != 0)
         return -1;
     nn_plan_free(&plan);
     return 0;
@@ -35,7 +35,7 @@ struct nn_param *nn_arch_params(const struct nn_arch *arch, size_t *count, struc
 {
     struct nn_plan plan;
     struct net_param_list l = {0};
-    if (check_and_plan(arch, &plan, e))
+    if (check_and_plan(arch, &plan, e) != 0)
         return NULL;
     net_time_params(&l, arch);
     for (int i = 0; i < plan.step_count && !l.failed; i++)
@@ -66,7 +66,7 @@ size_t nn_arch_scalars(const struct nn_arch *arch)
 uint64_t nn_arch_macs(const struct nn_arch *arch)
 {
     struct nn_plan plan;
-    if (check_and_plan(arch, &plan, NULL))
+    if (check_and_plan(arch, &plan, NULL) != 0)
         return 0;
     uint64_t wide = 4 * (uint64_t)arch->nf;
     uint64_t total = wide * ((uint64_t)nn_embedding_length(arch) + wide);

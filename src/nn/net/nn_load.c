@@ -73,7 +73,7 @@ static void load_task(void *context, size_t task, int thread)
     if (l->failed != SIZE_MAX)
         return;
     l->next = first_param(l->net, task);
-    if (load_part(l, task))
+    if (load_part(l, task) != 0)
         l->failed = task;
     else if (task + 1 == task_count(l->net) && l->next != l->count) {
         err_fail(l->e, ERR_INTERNAL, l->params[l->next].name, "belongs to no layer");

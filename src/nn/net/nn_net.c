@@ -24,8 +24,8 @@ struct nn_net *nn_net_new_threads(const struct nn_arch *arch, const struct nn_we
                                   enum nn_kernel kernel, enum nn_precision precision, int threads,
                                   struct err *e)
 {
-    if (nn_arch_check(arch, e) || nn_precision_resolve(&kernel, &precision, e) ||
-        nn_self_test_once(kernel, precision, e))
+    if (nn_arch_check(arch, e) != 0 || nn_precision_resolve(&kernel, &precision, e) != 0 ||
+        nn_self_test_once(kernel, precision, e) != 0)
         return NULL;
     struct nn_net *net = calloc(1, sizeof *net);
     if (!net) {
@@ -40,7 +40,7 @@ struct nn_net *nn_net_new_threads(const struct nn_arch *arch, const struct nn_we
         net->terms = precision == NN_PRECISION_BF16 ? 1 : 3;
         net->tiles = nn_tiles_get(kernel);
     }
-    if (nn_plan_build(arch, &net->plan, e) || nn_layers_load(net, weights, threads, e)) {
+    if (nn_plan_build(arch, &net->plan, e) != 0 || nn_layers_load(net, weights, threads, e) != 0) {
         nn_net_free(net);
         return NULL;
     }

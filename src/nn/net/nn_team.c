@@ -88,7 +88,7 @@ static void pause_briefly(void)
 struct nn_team *nn_team_new(struct err *e)
 {
     void *memory = NULL;
-    if (posix_memalign(&memory, _Alignof(struct nn_team), sizeof(struct nn_team))) {
+    if (posix_memalign(&memory, _Alignof(struct nn_team), sizeof(struct nn_team)) != 0) {
         err_fail_memory(e, sizeof(struct nn_team));
         return NULL;
     }

@@ -14,7 +14,7 @@ from test_streams import Events
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROUTES = re.findall(r'\{"[^"]+", "(/[^"]*)", (READ|"[A-Z, ]+")', "".join(
-    (ROOT / "src/http/http_route.c").read_text().split("#define ROUTES")[0].split("\n")))
+    (ROOT / "src/http/api/api_route.c").read_text().split("#define ROUTES")[0].split("\n")))
 
 
 class Schema:
@@ -154,7 +154,7 @@ class OpenApi(unittest.TestCase):
         self.assertEqual(documented, table)
 
     def test_every_field_of_a_request(self):
-        source = (ROOT / "src/http/http_order.c").read_text()
+        source = (ROOT / "src/http/api/api_order.c").read_text()
         read = set(re.findall(r'\{"(\w+)",\s*read_\w+\}', source))
         schemas = self.document["components"]["schemas"]
         request = schemas["ImageRequest"]["properties"]
@@ -174,16 +174,16 @@ class OpenApi(unittest.TestCase):
         self.assertEqual(answer.json()["parameters"]["label"], "x")
         query = {p["name"] for p in self.document["paths"]["/v1/images/{seed}/{index}"]["parameters"]
                  if p["in"] == "query"}
-        lookup = (ROOT / "src/http/http_lookup.c").read_text().split("static bool")[0]
-        signed = set(re.findall(r'_PART "&(\w+)="', (ROOT / "src/http/http_link.c").read_text()))
+        lookup = (ROOT / "src/http/api/api_lookup.c").read_text().split("static bool")[0]
+        signed = set(re.findall(r'_PART "&(\w+)="', (ROOT / "src/http/app/http_link.c").read_text()))
         self.assertEqual(len(signed), 3)
         self.assertEqual(query, set(re.findall(r'"(\w+)"[,}]', lookup)) | signed | set(schemas["Solver"]["properties"]))
 
     def test_every_field_of_the_other_tasks(self):
-        source = (ROOT / "src/http/api_flow.h").read_text()
+        source = (ROOT / "src/http/api/api_flow.h").read_text()
         tasks = ("encode", "decode", "interpolate", "likelihood")
         words = r'words = \{"(\w+)", (COMMON|PICTURES)( "[^"]*")?, "([^"]*)"\}'
-        table = [(task, *re.search(words, (ROOT / f"src/http/api_{task}.c").read_text()).groups(""))
+        table = [(task, *re.search(words, (ROOT / f"src/http/api/api_{task}.c").read_text()).groups(""))
                  for task in tasks]
         common = set(re.search(r'#define COMMON "([^"]*)"', source)[1].split())
         pictures = common | set(re.search(r'#define PICTURES COMMON "([^"]*)"', source)[1].split())
@@ -239,7 +239,7 @@ class OpenApi(unittest.TestCase):
 
     def test_every_problem_code(self):
         codes = set(re.findall(r'= \{\d+,\s*"(\w+)"',
-                               (ROOT / "src/http/http_problem.c").read_text()))
+                               (ROOT / "src/http/wire/http_problem.c").read_text()))
         self.assertEqual(set(self.document["components"]["schemas"]["Problem"]["properties"]
                              ["code"]["enum"]), codes)
 

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "http_body.h"
-#include "http_order.h"
+#include "api_order.h"
 
 #include <string.h>
 
@@ -14,7 +14,7 @@
 
 /* Parses and reads `text`: 0, or the status; *pointers gets the errors' pointers, comma-separated.
  */
-static unsigned read_text(const char *text, struct http_order *order, char pointers[512])
+static unsigned read_text(const char *text, struct api_order *order, char pointers[512])
 {
     struct http_problem p;
     struct buf body;
@@ -23,7 +23,7 @@ static unsigned read_text(const char *text, struct http_order *order, char point
     buf_init(&body, 1 << 20);
     assert_int_equal(buf_string(&body, text, NULL), 0);
     json_t *value = http_body_parse(&body, http_body_fields(64), &p);
-    if (!value || http_order_parse(value, N_MAX, order, &p) != 0)
+    if (!value || api_order_parse(value, N_MAX, order, &p) != 0)
         status = http_problem_status(p.code);
     pointers[0] = '\0';
     for (size_t i = 0; i < json_array_size(p.errors); i++) {
@@ -42,7 +42,7 @@ static unsigned read_text(const char *text, struct http_order *order, char point
 static void defaults(void **state)
 {
     (void)state;
-    struct http_order o;
+    struct api_order o;
     char pointers[512];
     assert_int_equal(read_text("{}", &o, pointers), 0);
     assert_int_equal(o.n, 1);
@@ -56,7 +56,7 @@ static void defaults(void **state)
 static void every_field(void **state)
 {
     (void)state;
-    struct http_order o;
+    struct api_order o;
     char pointers[512];
     assert_int_equal(
         read_text(
@@ -87,7 +87,7 @@ static void every_field(void **state)
 static void how_it_is_answered_and_when(void **state)
 {
     (void)state;
-    struct http_order o;
+    struct api_order o;
     char pointers[512];
     assert_int_equal(read_text("{\"format\":\"tar\",\"dtype\":\"float32\",\"layout\":\"chw\","
                                "\"preview_every\":7,\"timeout_s\":2.5,\"priority\":\"batch\","
@@ -139,7 +139,7 @@ static void seeds_keep_every_digit_shifthackz_569(void **state)
         {"{\"seed\":\"9223372036854775808\"}", (uint64_t)INT64_MAX + 1},
         {"{\"seed\":\"18446744073709551615\"}", UINT64_MAX},
     };
-    struct http_order o;
+    struct api_order o;
     char pointers[512];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_int_equal(read_text(rows[i].text, &o, pointers), 0);
@@ -227,7 +227,7 @@ static void wrong_fields_are_named_llama_cpp_7089(void **state)
         {"{\"n\":0,\"seed\":-1,\"solver\":{\"steps\":0,\"x\":1}}",
          "/n,/seed,/solver/steps,/solver/x"},
     };
-    struct http_order o;
+    struct api_order o;
     char pointers[512];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         unsigned status = read_text(rows[i].text, &o, pointers);

@@ -9,7 +9,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "http_app.h"
+#include "api_call.h"
+#include "api_route.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -97,12 +98,12 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void wait_end(const struct http_work *work)
+static void wait_end(const struct api_call *call)
 {
     const struct timespec moment = {.tv_nsec = 1000000};
-    while (!http_ticket_look(work->ticket).finished)
+    while (!http_ticket_look(call->ticket).finished)
         nanosleep(&moment, NULL);
-    const struct err *e = engine_request_error(work->ticket->request);
+    const struct err *e = engine_request_error(call->ticket->request);
     if (e)
         fail_msg("%s: %s", e->at, e->text);
 }
@@ -112,10 +113,10 @@ static void wait_end(const struct http_work *work)
 static int run(const char *path, const char *text, long at, struct http_reply *reply)
 {
     struct http_request q = {.id = "id", .host = "localhost", .scheme = "http"};
-    struct http_work work = {0};
+    struct api_call call = {0};
     int height = 0;
     put(SMALL);
-    q.route = http_route_find(HTTP_PUBLIC, path, q.names);
+    q.route = api_route_find(HTTP_PUBLIC, path, q.names);
     assert_non_null(q.route);
     buf_init(&q.body, 1 << 20);
     assert_int_equal(buf_string(&q.body, text, NULL), 0);
@@ -123,20 +124,20 @@ static int run(const char *path, const char *text, long at, struct http_reply *r
     calls = 0;
     replace_at = at;
     reading = true;
-    bool goes = http_images_read(&app, &q, &work, reply);
+    bool goes = api_call_read(&app, &q, &call, reply);
     reading = false;
-    if (goes && http_images_begin(&app, &q, &work, reply)) {
-        wait_end(&work);
-        if (http_images_follows(&work)) {
-            assert_true(http_images_follow(&app, &q, &work, NULL, reply));
-            wait_end(&work);
+    if (goes && api_call_begin(&app, &q, &call, reply)) {
+        wait_end(&call);
+        if (api_call_follows(&call)) {
+            assert_true(api_call_follow(&app, &q, &call, NULL, reply));
+            wait_end(&call);
         }
-        const struct engine_order *order = engine_request_order(work.ticket->request);
+        const struct engine_order *order = engine_request_order(call.ticket->request);
         height = model_shape(engine_model_get(order->model)).height;
-        http_images_finish(&app, &q, &work, reply);
-        http_ticket_drop(work.ticket, NULL);
+        api_call_finish(&app, &q, &call, reply);
+        http_ticket_drop(call.ticket, NULL);
     }
-    http_images_end(&app, &q, &work);
+    api_call_end(&app, &q, &call);
     buf_free(&q.body);
     return height;
 }

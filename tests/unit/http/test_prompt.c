@@ -5,7 +5,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "http_prompt.h"
+#include "api_prompt.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +21,7 @@ static int find(const char *prompt, const char *words, bool *blank)
     snprintf(text, sizeof text, "%s", words);
     while (rest)
         labels[n++] = strsep(&rest, ";");
-    if (http_prompt_find(prompt, labels, n, &best, blank, &e) != 0)
+    if (api_prompt_find(prompt, labels, n, &best, blank, &e) != 0)
         fail_msg("%s: %s", prompt, e.text);
     return best;
 }
@@ -118,7 +118,7 @@ static void what_is_not_utf8_is_an_error(void **state)
     struct err e = {0};
     bool blank;
     int best;
-    assert_int_not_equal(http_prompt_find("\xff", labels, 1, &best, &blank, &e), 0);
+    assert_int_not_equal(api_prompt_find("\xff", labels, 1, &best, &blank, &e), 0);
     assert_int_equal(e.code, ERR_INPUT);
 }
 

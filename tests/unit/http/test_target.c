@@ -5,7 +5,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "http_app.h"
+#include "api_route.h"
 
 #include <string.h>
 
@@ -107,17 +107,17 @@ static void routes_match_exactly(void **state)
                                           "/debug/slots",
                                           "/admin/v1/drain"};
     for (size_t i = 0; i < sizeof there / sizeof *there; i++)
-        assert_non_null(http_route_find(HTTP_PUBLIC, there[i], names));
+        assert_non_null(api_route_find(HTTP_PUBLIC, there[i], names));
     for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++)
-        if (http_route_find(HTTP_PUBLIC, nowhere[i], names))
+        if (api_route_find(HTTP_PUBLIC, nowhere[i], names))
             fail_msg("%s is a route", nowhere[i]);
-    assert_non_null(http_route_find(HTTP_PUBLIC, "/v1/models/a%62c", names));
+    assert_non_null(api_route_find(HTTP_PUBLIC, "/v1/models/a%62c", names));
     assert_string_equal(names[0], "abc");
-    assert_non_null(http_route_find(HTTP_PUBLIC, "/v1/images/12/3", names));
+    assert_non_null(api_route_find(HTTP_PUBLIC, "/v1/images/12/3", names));
     assert_string_equal(names[0], "12");
     assert_string_equal(names[1], "3");
-    assert_non_null(http_route_find(HTTP_ADMIN, "/admin/v1/models/a/reload", names));
-    assert_null(http_route_find(HTTP_ADMIN, "/v1/images", names));
+    assert_non_null(api_route_find(HTTP_ADMIN, "/admin/v1/models/a/reload", names));
+    assert_null(api_route_find(HTTP_ADMIN, "/v1/images", names));
 }
 
 static unsigned method_status(const char *path, const char *method, char allow[64])
@@ -126,7 +126,7 @@ static unsigned method_status(const char *path, const char *method, char allow[6
     bool options;
     struct http_problem p;
     http_problem_init(&p);
-    int failed = http_route_method(http_route_find(HTTP_PUBLIC, path, names), method, &options, &p);
+    int failed = api_route_method(api_route_find(HTTP_PUBLIC, path, names), method, &options, &p);
     memcpy(allow, p.allow, sizeof p.allow);
     http_problem_clear(&p);
     return failed ? http_problem_status(p.code) : 0;

@@ -8,8 +8,8 @@
 
 #include "api_kserve.h"
 #include "api_openai.h"
-#include "http_answer.h"
-#include "http_lookup.h"
+#include "api_answer.h"
+#include "api_lookup.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@ static struct http_app app;
 static struct http_options options;
 static struct http_request request;
 static struct openai_call asked;
-static struct http_work work = {.own = &asked};
+static struct api_call call = {.own = &asked};
 static struct engine_request *done;
 static const char *const names[] = {"digits8"};
 
@@ -127,11 +127,11 @@ static void check(const char *what, void (*run)(struct http_reply *r))
 
 static void run_capabilities(struct http_reply *r)
 {
-    http_info_capabilities(&app, &request, r);
+    api_info_capabilities(&app, &request, r);
 }
 static void run_models(struct http_reply *r)
 {
-    http_info_models(&app, &request, r);
+    api_info_models(&app, &request, r);
 }
 static void run_kserve_model(struct http_reply *r)
 {
@@ -150,16 +150,16 @@ static void run_answer(struct http_reply *r)
 {
     json_t *images = json_array();
     for (size_t i = 0; i < 2 && images; i++)
-        images = json_plus(images, http_answer_linked(&app, &request, engine_request_order(done),
-                                                      engine_request_image(done, i)));
+        images = json_plus(images, api_answer_linked(&app, &request, engine_request_order(done),
+                                                     engine_request_image(done, i)));
     http_reply_json(
         r, 200, "application/json",
-        http_answer_whole(http_answer_head("id", &work, engine_request_order(done)), images, done));
+        api_answer_whole(api_answer_head("id", &call, engine_request_order(done)), images, done));
 }
 
 static void run_openai(struct http_reply *r)
 {
-    json_t *o = api_openai_answer(&app, &request, &work, done);
+    json_t *o = api_openai_answer(&app, &request, &call, done);
     if (o && json_object_del(o, "created") != 0)
         fail_msg("no time");
     http_reply_json(r, 200, "application/json", o);
@@ -178,7 +178,7 @@ static void run_query(struct http_reply *r)
 {
     struct http_problem p;
     http_problem_init(&p);
-    send_fields(r, http_lookup_fields(&request, &p), &p);
+    send_fields(r, api_lookup_fields(&request, &p), &p);
 }
 
 static void run_problem(struct http_reply *r)

@@ -38,7 +38,7 @@ static char *read_source(const char *name)
 static json_t *read_openapi(void)
 {
     struct err e = {0};
-    char *text = read_source("src/http/openapi.json");
+    char *text = read_source("src/http/api/openapi.json");
     json_t *all = json_parse(text, strlen(text), "openapi.json", &e);
     if (!all)
         fail_msg("%s: %s", e.at, e.text);

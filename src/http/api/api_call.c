@@ -1,0 +1,406 @@
+/* The path of all requests for work, whichever interface they speak (api_dialect.h). Read: the
+ * model is pinned, body or query become fields, and these are settled into an order. Begin: order →
+ * engine. Finish: images → answer; what is sent in pieces is api_stream.c's. Between the last two
+ * the connection sleeps and no thread waits. */
+#include "api_dialect.h"
+
+#include "api_answer.h"
+#include "api_route.h"
+
+#include "base_cpu.h"
+#include "base_crypto.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void list_formats(struct http_problem *p, const bool available[HTTP_FORMATS])
+{
+    p->available = json_array();
+    for (int f = 0; f < HTTP_FORMATS; f++)
+        if (available[f])
+            p->available =
+                json_plus(p->available, json_string(http_format_type((enum http_format)f)));
+}
+
+/* ?format= of a POST. It is the only query parameter there: a field of the body in the query is a
+ * mistake that must not pass in silence. 1: there is one, in `word`. */
+static int read_query(const struct http_request *q, char *word, size_t size, struct http_problem *p)
+{
+    char key[64], value[64];
+    int found = 0;
+    size_t at = 0;
+    while (http_query_next(q->target.query, &at, key, sizeof key, value, sizeof value)) {
+        if (strcmp(key, "format") != 0) {
+            http_problem_set(p, HTTP_PROBLEM_INVALID_PARAMETER,
+                             "the query takes only \"format\", not \"%s\"; everything else belongs "
+                             "into the body",
+                             key);
+            http_problem_point(p, "", "unknown query parameter \"%s\"", key);
+            return -1;
+        }
+        if (!found)
+            snprintf(word, size, "%s", value);
+        found = 1;
+    }
+    return found;
+}
+
+/* ?format= beats Accept, which beats the field "format"; that comes first where it is itself in the
+ * query, and what is usual last. */
+static int choose_format(const struct http_request *q, struct api_call *call,
+                         struct http_problem *p)
+{
+    const struct api_order *order = &call->order;
+    struct api_formats formats = {.in_query = false};
+    char word[64] = "";
+    call->format = HTTP_FORMAT_JSON;
+    if (!call->dialect->formats)
+        return 0;
+    call->dialect->formats(q, call, &formats);
+    int has_word = formats.in_query ? 0 : read_query(q, word, sizeof word, p);
+    if (has_word < 0)
+        return -1;
+    const char *accept = q->has_accept ? q->accept : NULL;
+    if (!has_word && order->format_given && (formats.in_query || http_accepts_anything(accept)))
+        has_word = snprintf(word, sizeof word, "%s", http_format_word(order->format)) > 0;
+    if (!has_word && formats.png && http_accepts_anything(accept))
+        has_word = snprintf(word, sizeof word, "%s", http_format_word(HTTP_FORMAT_PNG)) > 0;
+    if (http_negotiate(accept, has_word ? word : NULL, formats.available, &call->format) == 0)
+        return 0;
+    http_problem_set(p, HTTP_PROBLEM_NOT_ACCEPTABLE, "%s",
+                     formats.available[HTTP_FORMAT_PNG] || !call->dialect->pictures
+                         ? "none of the formats that there are for this request is acceptable"
+                         : "for more than one image image/png needs a \"grid\"; the other formats "
+                           "take any number");
+    list_formats(p, formats.available);
+    return -1;
+}
+
+static int draw_seed(uint64_t *seed, struct http_problem *p)
+{
+    if (random_bytes(seed, sizeof *seed, NULL) == 0)
+        return 0;
+    http_problem_set(p, HTTP_PROBLEM_INTERNAL, "the system gave no random seed; send one");
+    return -1;
+}
+
+/* dtype and layout are of arrays only; and an NPZ has no place for more than 4 GiB. */
+static int check_arrays(const struct api_call *call, const struct model *m, struct http_problem *p)
+{
+    const struct api_order *o = &call->order;
+    if (!call->dialect->pictures)
+        return 0; /* which alone have either */
+    if (call->format != HTTP_FORMAT_NPY && call->format != HTTP_FORMAT_NPZ) {
+        if (o->float32)
+            http_problem_point(p, "/dtype", "float32 comes as npy or npz only");
+        if (o->chw)
+            http_problem_point(p, "/layout", "chw comes as npy or npz only");
+        return p->code == HTTP_PROBLEM_NONE ? 0 : -1;
+    }
+    const uint64_t one = image_shape_count(model_shape(m)) * (o->float32 ? sizeof(float) : 1);
+    const uint64_t packing = 5 * (one / 65535 + 1); /* deflate's blocks, see archive_zip_stream.h */
+    if (call->format == HTTP_FORMAT_NPY || (one + packing) * o->n < UINT32_MAX - 8192)
+        return 0;
+    http_problem_point(p, "/n",
+                       "the array would be larger than the 4 GiB that an npz can hold; "
+                       "ask for npy");
+    return -1;
+}
+
+static void fill_order(const struct api_call *call, struct engine_order *out)
+{
+    const struct api_order *o = &call->order;
+    const bool array = call->format == HTTP_FORMAT_NPY || call->format == HTTP_FORMAT_NPZ;
+    out->seed = o->seed;
+    out->first_index = o->first_index;
+    out->n = o->n;
+    out->no_metadata = !o->embed_metadata;
+    out->priority = o->priority;
+    out->temperature = o->temperature;
+    out->output = o->grid_given ? ENGINE_OUTPUT_SHEET
+                  : !array      ? ENGINE_OUTPUT_PNG
+                  : o->float32  ? ENGINE_OUTPUT_SAMPLE
+                                : ENGINE_OUTPUT_PIXELS;
+    if (o->timeout_s > 0.0)
+        out->deadline_ns = clock_ns() + (int64_t)(o->timeout_s * 1e9);
+    if (call->format == HTTP_FORMAT_EVENTS)
+        out->preview_every = o->preview_every;
+    if (o->grid_given)
+        out->grid =
+            (struct image_grid){.columns = o->columns ? o->columns : image_grid_columns(o->n),
+                                .scale = o->scale,
+                                .gap = IMAGE_GRID_GAP};
+}
+
+static int choose_solver(const struct api_call *call, const struct model *m,
+                         struct model_solver *out, struct http_problem *p)
+{
+    return call->dialect->solver ? call->dialect->solver(call, m, out, p)
+                                 : api_order_solver(&call->order.solver, m, out, p);
+}
+
+static int choose_class(const struct api_call *call, const struct model *m,
+                        struct engine_class *out, struct http_problem *p)
+{
+    const struct api_order *order = &call->order;
+    struct err e = {0};
+    int bad = 0;
+    switch (order->class) {
+    case API_CLASS_ABSENT:
+        out->rule = call->dialect->unnamed;
+        break;
+    case API_CLASS_NULL:
+        out->rule = ENGINE_CLASS_NONE;
+        break;
+    case API_CLASS_NAME:
+        out->rule = ENGINE_CLASS_GIVEN;
+        bad = model_label_find(m, order->class_name, &out->label, &e);
+        break;
+    case API_CLASS_NUMBER:
+        *out = (struct engine_class){ENGINE_CLASS_GIVEN, order->class_number};
+        bad = engine_class_check(m, out, &e);
+        break;
+    }
+    if (bad)
+        http_problem_point(p, "/class", "%s", e.text);
+    return bad ? -1 : 0;
+}
+
+/* The fields and the model that they are for. The model is looked up once, and every size is of
+ * that one, as another may have taken its name meanwhile. */
+static int read_fields(struct http_app *app, struct http_request *q, struct api_call *call,
+                       struct http_problem *p)
+{
+    const struct api_dialect *dialect = q->route->dialect;
+    call->dialect = dialect;
+    if (dialect->own && !(call->own = calloc(1, dialect->own))) {
+        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
+        return -1;
+    }
+    if (dialect->pin(app, q, call, p) != 0 || dialect->read(app, q, call, p) != 0)
+        return -1;
+    if (call->asked.model)
+        return 0;
+    http_problem_point(p, "/model", "there is no model \"%s\"; GET /v1/models lists them",
+                       call->order.model);
+    return -1;
+}
+
+/* All that the engine has to know, into call->asked, whose model is held already. */
+static int settle_order(struct http_app *app, const struct http_request *q, struct api_call *call,
+                        struct http_problem *p)
+{
+    struct engine_order *out = &call->asked;
+    struct api_order *order = &call->order;
+    const struct model *m = engine_model_get(out->model);
+    if (choose_solver(call, m, &out->solver, p) != 0 ||
+        choose_class(call, m, &out->class, p) != 0 || choose_format(q, call, p) != 0 ||
+        check_arrays(call, m, p) != 0 || (!order->seed_given && draw_seed(&order->seed, p) != 0))
+        return -1;
+    fill_order(call, out);
+    return call->dialect->order ? call->dialect->order(app, q, call, out, p) : 0;
+}
+
+/* Before anything is said about the answer: what the engine would refuse, and what it would never
+ * have a place for. */
+static int check_order(struct http_app *app, const struct engine_order *order,
+                       struct http_problem *p)
+{
+    const size_t most = app->options->queue_images_max;
+    struct err e = {0};
+    if (order->n > most) {
+        p->limit = (int64_t)most;
+        http_problem_point(p, "/n", "%zu images are to be made and %zu may wait at a time",
+                           order->n, most);
+        return -1;
+    }
+    if (engine_check(order, &e) == 0)
+        return 0;
+    api_answer_refusal(app, &e, p);
+    return -1;
+}
+
+/* Hands an order, whose images have been charged, to the engine under a new ticket, which pays for
+ * them from then on. -1: there is no ticket. */
+static int submit(struct http_app *app, const struct http_request *q, struct api_call *call,
+                  struct engine_order *order, struct err *e)
+{
+    struct http_ticket *t = http_ticket_new(&app->wait, e);
+    if (t) {
+        t->charge.keys = &app->keys;
+        snprintf(t->charge.name, sizeof t->charge.name, "%s", q->client);
+    }
+    call->ticket = t;
+    if (t && http_ticket_submit(t, app->engine, order, api_call_streams(call), e) == 0) {
+        call->charged -= order->n;
+        return 0;
+    }
+    if (t)
+        http_ticket_drop(t, NULL);
+    call->ticket = NULL;
+    return -1;
+}
+
+/* Lets go of what only the way to the engine needed. */
+static void settle(struct api_call *call)
+{
+    engine_model_release(call->asked.model);
+    call->asked = (struct engine_order){0};
+    if (call->own && call->dialect->settle)
+        call->dialect->settle(call);
+    json_decref(call->document);
+    call->document = NULL;
+}
+
+void api_call_end(struct http_app *app, const struct http_request *q, struct api_call *call)
+{
+    http_keys_return(&app->keys, q->client, call->charged);
+    call->charged = 0;
+    free(call->next);
+    call->next = NULL;
+    settle(call);
+    free(call->own);
+    call->own = NULL;
+}
+
+bool api_call_read(struct http_app *app, struct http_request *q, struct api_call *call,
+                   struct http_reply *r)
+{
+    struct http_problem p;
+    http_problem_init(&p);
+    http_reply_header(r, "Vary", "Accept");
+    const bool read = http_app_ready(app, &p) == 0 && read_fields(app, q, call, &p) == 0 &&
+                      settle_order(app, q, call, &p) == 0 &&
+                      check_order(app, &call->asked, &p) == 0 &&
+                      !(call->dialect->known && call->dialect->known(q, call, &call->asked, r));
+    buf_free(&q->body);
+    if (!read) {
+        settle(call);
+        if (r->status == 0)
+            http_problem_reply(&p, q->id, r);
+    }
+    return read;
+}
+
+bool api_call_begin(struct http_app *app, const struct http_request *q, struct api_call *call,
+                    struct http_reply *r)
+{
+    struct http_problem p;
+    struct err e = {0};
+    const size_t n = call->asked.n + (call->next ? call->next->n : 0);
+    bool begun = false;
+    http_problem_init(&p);
+    if (http_keys_charge(&app->keys, q->client, n, &p) == 0) {
+        call->charged = n;
+        begun = submit(app, q, call, &call->asked, &e) == 0;
+        if (!begun)
+            api_answer_refusal(app, &e, &p);
+    }
+    settle(call);
+    if (!begun) {
+        api_call_end(app, q, call);
+        http_problem_reply(&p, q->id, r);
+    }
+    return begun;
+}
+
+bool api_call_streams(const struct api_call *call)
+{
+    return call->format != HTTP_FORMAT_JSON && call->format != HTTP_FORMAT_PNG &&
+           call->dialect->pictures && !call->next;
+}
+
+bool api_call_follows(const struct api_call *call)
+{
+    return call->next != NULL;
+}
+
+bool api_call_follow(struct http_app *app, const struct http_request *q, struct api_call *call,
+                     struct http_link *link, struct http_reply *r)
+{
+    struct http_ticket *before = call->ticket;
+    struct err e = {0};
+    call->dialect->follow(call, before->request);
+    struct engine_order order = *call->next;
+    order.model = engine_request_order(before->request)->model;
+    free(call->next);
+    call->next = NULL;
+    const bool begun = submit(app, q, call, &order, &e) == 0;
+    if (!begun) {
+        struct http_problem p;
+        http_problem_init(&p);
+        api_answer_refusal(app, &e, &p);
+        http_problem_reply(&p, q->id, r);
+    }
+    http_ticket_drop(before, link);
+    settle(call);
+    return begun;
+}
+
+static void name_file(const struct api_call *call, const struct engine_order *order,
+                      struct http_reply *r)
+{
+    const char *ending = http_format_word(call->format);
+    bool inlined = call->format == HTTP_FORMAT_PNG;
+    if (order->n == 1 || order->output == ENGINE_OUTPUT_SHEET)
+        http_reply_header(
+            r, "Content-Disposition", "%s; filename=\"pfgm-%" PRIu64 "-%" PRIu64 ".%s\"",
+            inlined ? "inline" : "attachment", order->seed, order->first_index, ending);
+    else
+        http_reply_header(r, "Content-Disposition",
+                          "attachment; filename=\"pfgm-%" PRIu64 "-%" PRIu64 "-%" PRIu64 ".%s\"",
+                          order->seed, order->first_index, order->first_index + (order->n - 1),
+                          ending);
+}
+
+int api_picture(const struct api_call *call, const struct engine_request *done,
+                struct http_reply *r)
+{
+    const struct engine_image *image = api_answer_picture(done, 0);
+    r->status = 200;
+    r->content_type = http_format_type(HTTP_FORMAT_PNG);
+    if (buf_append(&r->body, image->png.data, image->png.length, NULL) != 0) {
+        http_reply_fail(r);
+        return -1;
+    }
+    name_file(call, engine_request_order(done), r);
+    return 0;
+}
+
+void api_call_finish(struct http_app *app, const struct http_request *q,
+                     const struct api_call *call, struct http_reply *r)
+{
+    const struct engine_request *done = call->ticket->request;
+    if (engine_request_error(done)) {
+        struct http_problem p;
+        http_problem_init(&p);
+        api_answer_problem(app, done, &p);
+        http_problem_reply(&p, q->id, r);
+        return;
+    }
+    const struct engine_timings times = engine_request_timings(done);
+    call->dialect->answer(app, q, call, done, r);
+    http_reply_header(r, "Server-Timing", "queue;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f",
+                      (double)times.queue_ns / 1e6, (double)times.compute_ns / 1e6,
+                      (double)times.encode_ns / 1e6);
+}
+
+void api_call_head(const struct http_request *q, const struct api_call *call, struct http_reply *r)
+{
+    const struct engine_request *request = call->ticket->request;
+    const struct engine_order *order = engine_request_order(request);
+    r->status = 200;
+    r->content_type = http_format_type(call->format);
+    api_answer_headers(order, r);
+    if (call->format == HTTP_FORMAT_EVENTS) {
+        http_reply_header(r, "X-Accel-Buffering", "no");
+        return;
+    }
+    if (call->dialect->head)
+        call->dialect->head(q, call, r);
+    name_file(call, order, r);
+    http_reply_header(r, "Server-Timing", "queue;dur=%.3f",
+                      (double)engine_request_timings(request).queue_ns / 1e6);
+}

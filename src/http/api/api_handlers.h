@@ -1,0 +1,19 @@
+/* Routes that answer at once: they touch counters and lists only, and ask nothing of a worker. */
+#ifndef API_HANDLERS_H
+#define API_HANDLERS_H
+
+#include "http_app.h"
+#include "http_reply.h"
+#include "http_request.h"
+
+typedef void api_handler(struct http_app *app, const struct http_request *q, struct http_reply *r);
+
+/* api_info.c */
+api_handler api_info_live, api_info_ready, api_info_models, api_info_model, api_info_capabilities,
+    api_info_health, api_info_version, api_info_openapi, api_info_metrics;
+/* api_page.c */
+api_handler api_page_answer;
+/* api_admin.c */
+api_handler api_admin_reload, api_admin_drain, api_admin_log_level, api_admin_slots;
+
+#endif

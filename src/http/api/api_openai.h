@@ -1,0 +1,28 @@
+/* POST /v1/images/generations, the images route of OpenAI's interface, for programs that speak it
+ * already: its fields become ours and go the same way, its answer and its errors have its shape.
+ *
+ * The prompt is no condition of these models. On a model that knows classes it names one
+ * (api_prompt.h); a prompt that names none is an error that lists them, since these clients show
+ * pictures and errors and no more. On a model without classes it counts for nothing, and the answer
+ * says so ("pfgm": {"prompt": "ignored"}). */
+#ifndef API_OPENAI_H
+#define API_OPENAI_H
+
+#include "api_dialect.h"
+
+#define API_OPENAI_N_MAX 10
+
+extern const struct api_dialect api_openai;
+
+/* What it asked for beside our fields: call->own. */
+struct openai_call {
+    bool url;
+    bool prompted; /* with something in the prompt */
+    bool named;    /* which names the class */
+};
+
+/* The answer to a request that ended well; a new reference or NULL. */
+json_t *api_openai_answer(struct http_app *app, const struct http_request *q,
+                          const struct api_call *call, const struct engine_request *done);
+
+#endif

@@ -1,0 +1,47 @@
+/* The table of routes: which path leads where, on which listener, and by which interface.
+ *
+ * A request arrives here complete and parsed as far as HTTP goes; a handler fills a reply. Handlers
+ * run on the server's threads and never wait; large bodies are read on a thread of their own
+ * (http_reader.h), and work is handed to the engine through a ticket. */
+#ifndef API_ROUTE_H
+#define API_ROUTE_H
+
+#include "api_handlers.h"
+
+struct api_dialect;
+
+#define API_LARGE_BODY_MAX ((size_t)64 << 20)
+
+enum { HTTP_PUBLIC = 1, HTTP_ADMIN = 2 }; /* listeners */
+
+struct api_route {
+    const char *path;                  /* a segment "*" stands for any one that is not empty */
+    const char *label;                 /* in the metrics and in the OpenAPI document */
+    const char *allow;                 /* the methods, as in the Allow field */
+    unsigned where;                    /* on which listeners */
+    bool work;                         /* needs a loaded model and goes through the engine */
+    bool free;                         /* needs no key */
+    bool linked;                       /* signed links lead here, and are as good as a key */
+    bool has_body;                     /* read into the request: JSON, or what the dialect takes */
+    const struct api_dialect *dialect; /* how it says requests and problems; NULL: only ours */
+    api_handler *answer;               /* of routes that answer at once */
+};
+
+/* Finds the route of a raw path on a listener, by exact comparison; fills `names` where it has
+ * variable segments. NULL: 404. */
+const struct api_route *api_route_find(unsigned where, const char *path,
+                                       char names[HTTP_NAMES_MAX][HTTP_PATH_MAX]);
+/* Its place in the table; HTTP_ROUTES_MAX - 1 for NULL. */
+size_t api_route_number(const struct api_route *route);
+/* Labels by place, for the metrics. */
+const char *const *api_route_labels(void);
+/* Checks the method against the route: 0, or -1 with 405 (and what is allowed) or 501 for a method
+ * that HTTP does not know. `route` may be NULL. *options is set for a plain OPTIONS. */
+int api_route_method(const struct api_route *route, const char *method, bool *options,
+                     struct http_problem *p);
+const char *api_route_allow(const struct api_route *route);
+
+/* The most bytes that its body may have. */
+size_t api_route_body_max(const struct http_app *app, const struct api_route *route);
+
+#endif

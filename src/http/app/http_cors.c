@@ -1,0 +1,56 @@
+/* Origins are compared as a whole, and the answer names the one that asked. */
+#include "http_cors.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define EXPOSED                                                                                    \
+    "X-Request-Id, Server-Timing, X-Pfgm-Seed, X-Pfgm-Model, X-Pfgm-Kernel, Retry-After, ETag, "   \
+    "Content-Disposition"
+#define PREFLIGHT_S 7200 /* the longest that any browser keeps */
+
+/* Whether `origin` is a word of the list, compared as a whole; "*" is any. */
+static bool is_listed(const char *list, const char *origin)
+{
+    const size_t length = strlen(origin);
+    for (const char *at = list; *at;) {
+        at += strspn(at, " ,");
+        size_t word = strcspn(at, " ,");
+        if ((word == 1 && *at == '*') || (word == length && strncmp(at, origin, word) == 0))
+            return word > 0;
+        at += word;
+    }
+    return false;
+}
+
+void http_cors_judge(const struct http_options *o, struct http_request *q, const char *origin)
+{
+    const char *list = o->cors_origins;
+    if (list && *list && strlen(origin) < sizeof q->origin && is_listed(list, origin))
+        snprintf(q->origin, sizeof q->origin, "%s", origin);
+}
+
+void http_cors_headers(const struct http_options *o, const struct http_request *q,
+                       struct http_reply *r)
+{
+    const char *list = o->cors_origins;
+    if (!list || !*list)
+        return;
+    if (strcmp(list, "*") != 0)
+        http_reply_header(r, "Vary", "Origin");
+    if (!q->origin[0])
+        return;
+    http_reply_header(r, "Access-Control-Allow-Origin", "%s",
+                      strcmp(list, "*") == 0 ? "*" : q->origin);
+    http_reply_header(r, "Access-Control-Expose-Headers", "%s", EXPOSED);
+}
+
+void http_cors_preflight(const char *allow, struct http_reply *r)
+{
+    r->status = 204;
+    http_reply_header(r, "Allow", "%s", allow);
+    http_reply_header(r, "Access-Control-Allow-Methods", "%s", allow);
+    http_reply_header(r, "Access-Control-Allow-Headers", "%s",
+                      "Authorization, Content-Type, X-Request-Id, traceparent, If-None-Match");
+    http_reply_header(r, "Access-Control-Max-Age", "%d", PREFLIGHT_S);
+}

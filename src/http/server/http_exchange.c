@@ -1,0 +1,541 @@
+/* libmicrohttpd's callbacks.
+ *
+ * An exchange is one request on a connection. It is born in the URI callback (the only place where
+ * the raw target is to be had), fed by the access handler and freed in the completion callback; all
+ * three run on the thread that serves the connection. The access handler is called once with the
+ * head, then for each piece of the body, then once more; after a suspension once again. An answer
+ * in pieces is pulled by the library through the content reader, on the same thread.
+ *
+ * The library does not always keep that order: where it gives up on a head it may close the
+ * connection and never say so. Therefore the exchange belongs to the connection's link, and ends
+ * with it at the latest.
+ *
+ * Refusals that leave the framing in doubt, and those to a client that waits for "100 Continue",
+ * are sent at once and close the connection. Other refusals come after the body has been read and
+ * dropped, so that the connection stays usable and the client, still writing, does not lose the
+ * answer to a reset. A body over the limit is read on for a while for the same reason. One that
+ * does not end, or does not come, is answered past the library (http_last_word.c).
+ *
+ * A large body is made sense of by the reader's thread (http_reader.h) while the connection sleeps,
+ * so the exchange can neither end nor be touched by anybody else until that is done. */
+#include "http_exchange.h"
+
+#include "http_cors.h"
+#include "http_last_word.h"
+
+#include "base_cpu.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#define LINGER_FACTOR 4 /* bodies up to this many times the limit are read before the 413 */
+#define PIECE 32768     /* the most that the content reader is asked for at once */
+
+static void draw_id(char id[HTTP_ID_MAX + 1])
+{
+    unsigned char bytes[12];
+    if (getrandom(bytes, sizeof bytes, GRND_NONBLOCK) != (ssize_t)sizeof bytes) {
+        int64_t now = clock_ns(); /* before the system has randomness; unique enough for a log */
+        memset(bytes, 0, sizeof bytes);
+        memcpy(bytes, &now, sizeof now);
+    }
+    for (size_t i = 0; i < sizeof bytes; i++)
+        snprintf(id + 2 * i, 3, "%02x", bytes[i]);
+}
+
+/* Whether the body may go on to grow: beyond the usual size only so many may at a time. */
+static bool may_grow(struct http_exchange *x)
+{
+    struct http_problem p;
+    if (x->large || x->body_seen <= x->app->options->body_max)
+        return true;
+    x->large = http_link_place_take(&x->app->wait, x->link);
+    if (x->large)
+        return true;
+    http_problem_init(&p);
+    http_problem_set(&p, HTTP_PROBLEM_QUEUE_FULL,
+                     "%d large bodies are being read, and no more are taken meanwhile",
+                     HTTP_LARGE_BODIES);
+    p.retry_after_s = 1;
+    http_problem_reply(&p, x->request.id, &x->reply);
+    return false;
+}
+
+static void free_body(struct http_exchange *x)
+{
+    buf_free(&x->request.body);
+    if (x->large)
+        http_link_place_leave(&x->app->wait, x->link);
+    x->large = false;
+}
+
+/* Lets go of the ticket, and keeps what is known of the time its work took. */
+static void let_go(struct http_exchange *x)
+{
+    struct http_ticket *t = x->call.ticket;
+    if (!t)
+        return;
+    x->timed = http_ticket_look(t).finished && t->request;
+    if (x->timed)
+        x->times = engine_request_timings(t->request);
+    http_ticket_drop(t, x->link);
+    x->call.ticket = NULL;
+}
+
+/* Says what became of it and frees it. */
+static void end(struct http_exchange *x, bool delivered)
+{
+    struct http_wait *wait = &x->app->wait;
+    if (x->stream && !api_stream_complete(x->stream) && http_ticket_look(x->call.ticket).gone)
+        x->reply.status = HTTP_CLIENT_GONE;
+    api_stream_free(x->stream);
+    let_go(x);
+    http_link_phase(wait, x->link, HTTP_PHASE_HEAD);
+    http_exchange_account(x, delivered);
+    x->link->exchange = NULL;
+    api_call_end(x->app, &x->request, &x->call);
+    free_body(x);
+    http_reply_free(&x->reply);
+    free(x->raw_target);
+    free(x);
+    http_wait_count(wait, -1);
+}
+
+/* Adds what every answer has, once and before it is sent. */
+static void complete_reply(struct http_exchange *x)
+{
+    struct http_reply *r = &x->reply;
+    http_reply_header(r, "X-Request-Id", "%s", x->request.id);
+    if (r->content_type)
+        http_reply_header(r, "Content-Type", "%s", r->content_type);
+    if (!r->cachable)
+        http_reply_header(r, "Cache-Control", "no-store");
+    if (r->close)
+        http_reply_header(r, "Connection", "close");
+    http_cors_headers(x->app->options, &x->request, r);
+}
+
+/* Sends the reply past the library, on a connection that is about to end. */
+static bool say_last_word(struct http_exchange *x, void *tls)
+{
+    x->reply.close = true;
+    complete_reply(x);
+    return http_last_word(&x->reply, x->link, tls);
+}
+
+/* The library closed the connection without a word to anybody: most likely it gave up on a head,
+ * where the pieces into which it takes cookies apart had no place. */
+static void abandon(struct http_exchange *x)
+{
+    struct http_problem p;
+    bool delivered = false;
+    http_problem_init(&p);
+    if (x->stage == HTTP_STAGE_HEAD) {
+        http_problem_set(
+            &p, HTTP_PROBLEM_HEAD_TOO_LARGE,
+            "the fields of the head, or the cookies in them, are too many or too long");
+        http_problem_reply(&p, x->request.id, &x->reply);
+        delivered = say_last_word(x, NULL);
+    }
+    end(x, delivered);
+}
+
+/* What the library answered by itself to a request that it had begun to hand over. */
+static void take_library_answer(struct http_exchange *x, struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_HTTP_STATUS);
+    if (!info)
+        return;
+    x->reply.status = info->http_status;
+    x->reply.problem = (int)http_problem_of(info->http_status);
+}
+
+/* Its body never came to an end: too slow, or far too long. */
+static bool cut_body(struct http_exchange *x, struct MHD_Connection *connection)
+{
+    struct http_problem p;
+    http_problem_init(&p);
+    if (!x->refused) {
+        if (x->link->displaced)
+            http_problem_set(
+                &p, HTTP_PROBLEM_REQUEST_TIMEOUT,
+                "a large body that comes slower than %zu bytes per second gives way to "
+                "those that wait (%zu bytes came)",
+                HTTP_LEAST_RATE, x->body_seen);
+        http_problem_set(&p, HTTP_PROBLEM_REQUEST_TIMEOUT,
+                         "the body did not arrive within %d s (%zu bytes came)",
+                         x->app->options->read_s, x->body_seen);
+        http_problem_reply(&p, x->request.id, &x->reply);
+    }
+    const union MHD_ConnectionInfo *tls =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    return say_last_word(x, tls ? tls->tls_session : NULL);
+}
+
+void http_exchange_completed(void *context, struct MHD_Connection *connection,
+                             void **request_context, enum MHD_RequestTerminationCode code)
+{
+    (void)context;
+    struct http_exchange *x = *request_context;
+    if (!x)
+        return;
+    *request_context = NULL;
+    bool delivered = code == MHD_REQUEST_TERMINATED_COMPLETED_OK &&
+                     x->stage == HTTP_STAGE_ANSWERED &&
+                     (!x->stream || x->bodiless || api_stream_complete(x->stream));
+    if (x->stage == HTTP_STAGE_BODY && (x->endless || http_link_cut(&x->app->wait, x->link)))
+        delivered = cut_body(x, connection);
+    else if (x->stage < HTTP_STAGE_WORK)
+        take_library_answer(x, connection);
+    end(x, delivered);
+}
+
+/* The library would take the query apart into a list for which its memory may not be enough, and
+ * then forget the request. We read it ourselves, so it is cut off in the library's own copy. */
+static void spare_query(const char *uri)
+{
+    char *query = strchr((char *)(uintptr_t)uri, '?');
+    if (query)
+        query[1] = '\0';
+}
+
+void *http_exchange_uri(void *context, const char *uri, struct MHD_Connection *connection)
+{
+    const struct http_listener *l = context;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct http_link *link = info ? info->socket_context : NULL;
+    struct http_exchange *x = link ? calloc(1, sizeof *x) : NULL;
+    if (!x)
+        return NULL;
+    x->raw_target = strdup(uri);
+    if (!x->raw_target) {
+        free(x);
+        return NULL;
+    }
+    spare_query(uri);
+    x->app = l->app;
+    x->listener = l;
+    x->link = link;
+    x->started_ns = clock_ns();
+    http_reply_init(&x->reply);
+    buf_init(&x->request.body, l->app->options->body_max);
+    draw_id(x->request.id);
+    http_wait_count(&l->app->wait, 1);
+    if (link->exchange)
+        abandon(link->exchange);
+    http_link_name(&l->app->wait, link,
+                   link->peer); /* a proxy's next request is another client's */
+    link->exchange = x;
+    return x;
+}
+
+void http_exchange_connection(void *context, struct MHD_Connection *connection,
+                              void **socket_context, enum MHD_ConnectionNotificationCode what)
+{
+    const struct http_listener *l = context;
+    struct http_link *link = *socket_context;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *socket_context = info ? http_link_open(&l->app->wait, info->connect_fd, !l->tls) : NULL;
+    } else if (link) {
+        if (link->exchange)
+            abandon(link->exchange);
+        http_link_close(&l->app->wait, link);
+        *socket_context = NULL;
+    }
+}
+
+/* Queues the complete reply. The response is released in any case. */
+static enum MHD_Result queue(struct http_exchange *x, struct MHD_Connection *connection,
+                             struct MHD_Response *response)
+{
+    struct http_reply *r = &x->reply;
+    if (!response)
+        return MHD_NO;
+    enum MHD_Result ok = MHD_YES;
+    for (size_t i = 0; i < r->header_count && ok == MHD_YES; i++)
+        ok = MHD_add_response_header(response, r->headers[i].name, r->headers[i].value);
+    if (ok == MHD_YES)
+        ok = MHD_queue_response(connection, r->status, response);
+    MHD_destroy_response(response);
+    x->stage = HTTP_STAGE_ANSWERED;
+    http_link_phase(&x->app->wait, x->link, HTTP_PHASE_SEND);
+    return ok;
+}
+
+/* Hands the reply to the library. The body's memory goes with it. */
+static enum MHD_Result send_reply(struct http_exchange *x, struct MHD_Connection *connection)
+{
+    size_t length = 0;
+    complete_reply(x);
+    unsigned char *body = buf_take(&x->reply.body, &length);
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        length, body, body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+    if (!response)
+        free(body);
+    return queue(x, connection, response);
+}
+
+struct reader {
+    struct http_exchange *exchange;
+    struct MHD_Connection *connection;
+};
+
+/* The rest of an answer in pieces will never come. The library then only marks the connection as
+ * closed, and looks at what is marked when nothing older is on its thread: behind an idle
+ * connection it would stay. One that wakes is looked at, so this one is put to sleep and woken at
+ * once. */
+static ssize_t break_off(struct MHD_Connection *connection)
+{
+    MHD_suspend_connection(connection);
+    MHD_resume_connection(connection);
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+/* The library has room for more of an answer in pieces. Without anything to send the connection
+ * must sleep, or the library would ask again at once, for ever. */
+static ssize_t read_stream(void *context, uint64_t position, char *buffer, size_t max)
+{
+    (void)position;
+    struct reader *r = context;
+    struct http_exchange *x = r->exchange;
+    for (;;) {
+        int64_t wake_ns = 0;
+        ssize_t n = api_stream_read(x->stream, buffer, max, &wake_ns);
+        if (n > 0) {
+            http_link_phase(&x->app->wait, x->link, HTTP_PHASE_SEND);
+            return n;
+        }
+        if (n == API_STREAM_END)
+            return MHD_CONTENT_READER_END_OF_STREAM;
+        if (n == API_STREAM_BROKEN)
+            return break_off(r->connection);
+        if (http_ticket_sleep(x->call.ticket, x->link, r->connection, x->stream->taken, wake_ns))
+            return 0;
+    }
+}
+
+static enum MHD_Result send_stream(struct http_exchange *x, struct MHD_Connection *connection)
+{
+    struct reader *r = malloc(sizeof *r);
+    x->stream = r ? api_stream_new(x->app, &x->request, &x->call) : NULL;
+    if (!x->stream) {
+        free(r);
+        http_reply_fail(&x->reply);
+        return send_reply(x, connection);
+    }
+    *r = (struct reader){x, connection};
+    const uint64_t length = x->stream->length;
+    api_call_head(&x->request, &x->call, &x->reply);
+    complete_reply(x);
+    struct MHD_Response *response = MHD_create_response_from_callback(
+        length == UINT64_MAX ? MHD_SIZE_UNKNOWN : length, PIECE, read_stream, r, free);
+    if (!response)
+        free(r);
+    return queue(x, connection, response);
+}
+
+static enum MHD_Result collect_field(void *context, enum MHD_ValueKind kind, const char *key,
+                                     size_t key_length, const char *value, size_t value_length)
+{
+    (void)kind;
+    struct http_head *head = context;
+    if (head->count == HTTP_FIELDS_MAX) {
+        head->overflow = true;
+        return MHD_NO;
+    }
+    head->fields[head->count++] =
+        (struct http_field){key, value ? value : "", key_length, value ? value_length : 0};
+    return MHD_YES;
+}
+
+/* Where a body may have been hidden from us, what came behind it must not be taken for a request:
+ * where there is none though the method is one that has, and where it is in chunks, in whose lines
+ * the library is more lenient than can be seen. */
+static bool may_hide_a_request(const char *method, const struct http_framing *framing)
+{
+    static const char *const without[] = {"GET", "HEAD", "OPTIONS"};
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++)
+        if (strcmp(method, without[i]) == 0)
+            return framing->chunked;
+    return !framing->has_length;
+}
+
+static enum MHD_Result on_head(struct http_exchange *x, struct MHD_Connection *connection,
+                               const char *target, const char *method, const char *version)
+{
+    const union MHD_ConnectionInfo *size =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    struct http_head head = {
+        .layout = {method, target, version, strlen(x->raw_target), size ? size->header_size : 0}};
+    struct http_framing framing = {0};
+    struct http_problem p;
+    http_problem_init(&p);
+    snprintf(x->method, sizeof x->method, "%s", method);
+    x->bodiless = strcmp(method, "HEAD") == 0;
+    http_link_phase(&x->app->wait, x->link, HTTP_PHASE_BODY);
+    MHD_get_connection_values_n(connection, MHD_HEADER_KIND, collect_field, &head);
+    x->stage = HTTP_STAGE_BODY;
+    int refused = http_head_judge(x, &head, strcmp(version, "HTTP/1.0") == 0, &framing, &p);
+    x->reply.close = may_hide_a_request(method, &framing);
+    if (!refused)
+        return MHD_YES;
+    bool has_body = framing.chunked || framing.length > 0;
+    bool readable =
+        framing.length <= LINGER_FACTOR * x->request.body.max &&
+        (!p.close || p.code == HTTP_PROBLEM_CONTENT_TOO_LARGE || p.code == HTTP_PROBLEM_DRAINING);
+    bool at_once = !readable || framing.expects_continue;
+    if (has_body && at_once)
+        p.close = true;
+    http_problem_reply(&p, x->request.id, &x->reply);
+    x->refused = true;
+    return at_once ? send_reply(x, connection) : MHD_YES;
+}
+
+static enum MHD_Result on_body(struct http_exchange *x, const char *data, size_t *size)
+{
+    size_t limit = x->request.body.max, piece = *size;
+    x->body_seen += piece; /* cannot wrap: the next lines end it at a few times the limit */
+    x->endless = x->body_seen > (LINGER_FACTOR + 1) * limit;
+    if (x->endless || !http_link_came(&x->app->wait, x->link, piece))
+        return MHD_NO; /* the completion callback answers */
+    if (!x->refused && x->body_seen > limit) {
+        struct http_problem p;
+        http_problem_init(&p);
+        http_head_too_large(x, &p);
+        http_problem_reply(&p, x->request.id, &x->reply);
+        x->refused = true;
+    }
+    if (!x->refused && !may_grow(x)) {
+        free_body(x);
+        x->refused = true;
+    }
+    if (!x->refused && x->request.route->has_body &&
+        buf_append(&x->request.body, data, piece, NULL) != 0) {
+        http_reply_fail(&x->reply);
+        x->refused = true;
+    }
+    *size = 0;
+    return MHD_YES;
+}
+
+static enum MHD_Result on_work(struct http_exchange *x, struct MHD_Connection *connection);
+
+/* The body has been read. */
+static enum MHD_Result on_read(struct http_exchange *x, struct MHD_Connection *connection)
+{
+    free_body(x);
+    if (x->gone) {
+        x->reply.status = HTTP_CLIENT_GONE;
+        return MHD_NO;
+    }
+    if (!x->asks || !api_call_begin(x->app, &x->request, &x->call, &x->reply))
+        return send_reply(x, connection);
+    x->stage = HTTP_STAGE_WORK;
+    return on_work(x, connection);
+}
+
+/* On the reader's thread. The connection sleeps, so nobody else touches the exchange until it is
+ * woken, and it cannot end. */
+static void read_aside(void *context, bool stopping)
+{
+    struct http_exchange *x = context;
+    struct http_problem p;
+    x->gone = http_link_left(x->link);
+    if (stopping) {
+        http_problem_init(&p);
+        http_app_ready(x->app, &p);
+        http_problem_reply(&p, x->request.id, &x->reply);
+    } else if (!x->gone) {
+        x->asks = api_call_read(x->app, &x->request, &x->call, &x->reply);
+        x->gone = http_link_left(x->link);
+    }
+    x->app->wait.resume(x->asleep);
+}
+
+/* The request is complete. */
+static enum MHD_Result on_request_end(struct http_exchange *x, struct MHD_Connection *connection)
+{
+    if (!http_link_body_ended(&x->app->wait, x->link))
+        return MHD_NO; /* it came too late, and the answer says so already */
+    if (x->refused)
+        return send_reply(x, connection);
+    if (!x->request.route->work) {
+        x->request.route->answer(x->app, &x->request, &x->reply);
+        return send_reply(x, connection);
+    }
+    x->stage = HTTP_STAGE_READ;
+    if (x->request.body.length > HTTP_READ_AT_ONCE) {
+        x->asleep = connection;
+        x->reading.run = read_aside;
+        x->reading.context = x;
+        x->app->wait.suspend(connection);
+        http_reader_put(&x->app->reader, &x->reading);
+        return MHD_YES;
+    }
+    x->asks = api_call_read(x->app, &x->request, &x->call, &x->reply);
+    return on_read(x, connection);
+}
+
+/* The first of two requests has ended well: on to the second. */
+static enum MHD_Result go_on(struct http_exchange *x, struct MHD_Connection *connection)
+{
+    if (api_call_follow(x->app, &x->request, &x->call, x->link, &x->reply))
+        return on_work(x, connection);
+    return send_reply(x, connection);
+}
+
+/* The work may have news: sleep, or answer. An answer in pieces begins with its first image, so
+ * that a failure before still gets its status; only events begin at once. */
+static enum MHD_Result on_work(struct http_exchange *x, struct MHD_Connection *connection)
+{
+    struct api_call *call = &x->call;
+    const bool streams = api_call_streams(call),
+               events = streams && call->format == HTTP_FORMAT_EVENTS;
+    if (!events && http_ticket_sleep(call->ticket, x->link, connection, 0, 0))
+        return MHD_YES;
+    const struct http_look look = http_ticket_look(call->ticket);
+    if (look.gone) {
+        x->reply.status = HTTP_CLIENT_GONE;
+        return MHD_NO; /* the completion callback lets go of the ticket */
+    }
+    bool failed = look.finished && engine_request_error(call->ticket->request);
+    if (events || (streams && !failed && (look.finished || look.images > 0)))
+        return send_stream(x, connection);
+    if (look.finished && !failed && api_call_follows(call))
+        return go_on(x, connection);
+    if (look.finished) {
+        api_call_finish(x->app, &x->request, call, &x->reply);
+    } else { /* woken by the stop */
+        struct http_problem p;
+        http_problem_init(&p);
+        http_app_ready(x->app, &p);
+        http_problem_reply(&p, x->request.id, &x->reply);
+    }
+    let_go(x);
+    api_call_end(x->app, &x->request, call);
+    return send_reply(x, connection);
+}
+
+enum MHD_Result http_exchange_access(void *context, struct MHD_Connection *connection,
+                                     const char *url, const char *method, const char *version,
+                                     const char *data, size_t *size, void **request_context)
+{
+    (void)context; /* the URL has been decoded in place: only where it lies is of use */
+    struct http_exchange *x = *request_context;
+    if (!x)
+        return MHD_NO; /* no memory when it began */
+    if (x->stage == HTTP_STAGE_HEAD)
+        return on_head(x, connection, url, method, version);
+    if (x->stage == HTTP_STAGE_BODY)
+        return *size > 0 ? on_body(x, data, size) : on_request_end(x, connection);
+    if (x->stage == HTTP_STAGE_READ)
+        return on_read(x, connection);
+    return x->stage == HTTP_STAGE_WORK ? on_work(x, connection) : MHD_NO;
+}

@@ -318,7 +318,7 @@ bool api_call_follows(const struct api_call *call)
 }
 
 bool api_call_follow(struct http_app *app, const struct http_request *q, struct api_call *call,
-                     struct http_link *link, struct http_reply *r)
+                     struct http_connection *connection, struct http_reply *r)
 {
     struct http_ticket *before = call->ticket;
     struct err e = {0};
@@ -334,7 +334,7 @@ bool api_call_follow(struct http_app *app, const struct http_request *q, struct 
         api_answer_refusal(app, &e, &p);
         http_problem_reply(&p, q->id, r);
     }
-    http_ticket_drop(before, link);
+    http_ticket_drop(before, connection);
     settle(call);
     return begun;
 }

@@ -41,7 +41,7 @@ bool api_call_streams(const struct api_call *call);
  * ends. When that one has ended well: puts the next one's ticket in the place of its own. */
 bool api_call_follows(const struct api_call *call);
 bool api_call_follow(struct http_app *app, const struct http_request *q, struct api_call *call,
-                     struct http_link *link, struct http_reply *r);
+                     struct http_connection *connection, struct http_reply *r);
 /* The whole answer of a finished request. */
 void api_call_finish(struct http_app *app, const struct http_request *q,
                      const struct api_call *call, struct http_reply *r);

@@ -255,7 +255,7 @@ void api_info_metrics(struct http_app *app, const struct http_request *q, struct
     size_t ignored;
     const struct http_metrics_state state = {
         .engine = app->engine,
-        .connections = http_link_count(&app->wait, NULL, &ignored),
+        .connections = http_connection_count(&app->wait, NULL, &ignored),
         .requests = http_wait_exchanges(&app->wait),
         .draining = atomic_load(&app->state) == HTTP_STATE_DRAINING,
         .version = PFGMD_VERSION,

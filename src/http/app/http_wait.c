@@ -1,4 +1,4 @@
-/* Links, tickets and the watcher.
+/* Connections, tickets and the watcher.
  *
  * The watcher looks every 100 ms, in one poll(2) over all sleeping connections: POLLRDHUP there
  * means that the client has closed its side. A client that only half-closes while it waits cannot
@@ -42,7 +42,7 @@ static void wake_locked(struct http_ticket *t)
     if (!t->asleep)
         return;
     t->asleep = false;
-    t->wait->resume(t->connection);
+    t->wait->resume(t->handle);
 }
 
 static void on_image(struct engine_request *r, size_t i, void *context)
@@ -147,20 +147,20 @@ int http_ticket_submit(struct http_ticket *t, struct engine *g, struct engine_or
     return failed;
 }
 
-bool http_ticket_sleep(struct http_ticket *t, struct http_link *l, void *connection, size_t seen,
+bool http_ticket_sleep(struct http_ticket *t, struct http_connection *c, void *handle, size_t seen,
                        int64_t wake_ns)
 {
     struct http_wait *w = t->wait;
     pthread_mutex_lock(&w->lock);
     bool sleep = !t->finished && !w->stopping && t->news.count <= seen && t->news.waiting == 0;
     if (sleep) {
-        l->ticket = t;
-        l->phase = HTTP_PHASE_WORK;
-        l->since_ns = clock_ns();
-        t->connection = connection;
+        c->ticket = t;
+        c->phase = HTTP_PHASE_WORK;
+        c->since_ns = clock_ns();
+        t->handle = handle;
         t->wake_ns = wake_ns;
         t->asleep = true;
-        w->suspend(connection);
+        w->suspend(handle);
     }
     pthread_mutex_unlock(&w->lock);
     return sleep;
@@ -174,12 +174,12 @@ struct http_look http_ticket_look(struct http_ticket *t)
     return look;
 }
 
-void http_ticket_drop(struct http_ticket *t, struct http_link *l)
+void http_ticket_drop(struct http_ticket *t, struct http_connection *c)
 {
     struct http_wait *w = t->wait;
     pthread_mutex_lock(&w->lock);
-    if (l && l->ticket == t)
-        l->ticket = NULL;
+    if (c && c->ticket == t)
+        c->ticket = NULL;
     t->asleep = false;
     bool cancel = !t->finished && t->request;
     pthread_mutex_unlock(&w->lock);
@@ -194,146 +194,147 @@ void http_wait_wake_all(struct http_wait *w)
 {
     pthread_mutex_lock(&w->lock);
     w->stopping = true;
-    for (struct http_link *l = w->links; l; l = l->next)
-        if (l->ticket)
-            wake_locked(l->ticket);
+    for (struct http_connection *c = w->connections; c; c = c->next)
+        if (c->ticket)
+            wake_locked(c->ticket);
     pthread_mutex_unlock(&w->lock);
 }
 
 /* The client's address as text; empty for a unix socket. An IPv4 address that came through an IPv6
  * socket is shown as what it is. */
-static void read_address(struct http_link *l)
+static void read_address(struct http_connection *c)
 {
     struct sockaddr_storage peer;
     socklen_t length = sizeof peer;
-    if (getpeername(l->fd, (struct sockaddr *)&peer, &length) != 0)
+    if (getpeername(c->fd, (struct sockaddr *)&peer, &length) != 0)
         return;
-    l->local = peer.ss_family == AF_UNIX;
+    c->local = peer.ss_family == AF_UNIX;
     if (peer.ss_family == AF_INET) {
         const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&peer;
-        inet_ntop(AF_INET, &in->sin_addr, l->peer, sizeof l->peer);
+        inet_ntop(AF_INET, &in->sin_addr, c->peer, sizeof c->peer);
     } else if (peer.ss_family == AF_INET6) {
         const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)(const void *)&peer;
         if (IN6_IS_ADDR_V4MAPPED(&in->sin6_addr))
-            inet_ntop(AF_INET, &in->sin6_addr.s6_addr[12], l->peer, sizeof l->peer);
+            inet_ntop(AF_INET, &in->sin6_addr.s6_addr[12], c->peer, sizeof c->peer);
         else
-            inet_ntop(AF_INET6, &in->sin6_addr, l->peer, sizeof l->peer);
+            inet_ntop(AF_INET6, &in->sin6_addr, c->peer, sizeof c->peer);
     }
-    memcpy(l->address, l->peer, sizeof l->address);
+    memcpy(c->address, c->peer, sizeof c->address);
 }
 
-struct http_link *http_link_open(struct http_wait *w, int fd, bool plain)
+struct http_connection *http_connection_open(struct http_wait *w, int fd, bool plain)
 {
-    struct http_link *l = calloc(1, sizeof *l);
-    if (!l)
+    struct http_connection *c = calloc(1, sizeof *c);
+    if (!c)
         return NULL;
-    l->fd = fd;
-    l->plain = plain;
-    read_address(l);
-    l->since_ns = clock_ns();
+    c->fd = fd;
+    c->plain = plain;
+    read_address(c);
+    c->since_ns = clock_ns();
     pthread_mutex_lock(&w->lock);
-    l->next = w->links;
-    if (w->links)
-        w->links->previous = l;
-    w->links = l;
-    w->link_count++;
+    c->next = w->connections;
+    if (w->connections)
+        w->connections->previous = c;
+    w->connections = c;
+    w->connection_count++;
     pthread_cond_signal(&w->changed);
     pthread_mutex_unlock(&w->lock);
-    return l;
+    return c;
 }
 
-void http_link_close(struct http_wait *w, struct http_link *l)
+void http_connection_close(struct http_wait *w, struct http_connection *c)
 {
     pthread_mutex_lock(&w->lock);
-    if (l->previous)
-        l->previous->next = l->next;
+    if (c->previous)
+        c->previous->next = c->next;
     else
-        w->links = l->next;
-    if (l->next)
-        l->next->previous = l->previous;
-    w->link_count--;
+        w->connections = c->next;
+    if (c->next)
+        c->next->previous = c->previous;
+    w->connection_count--;
     pthread_mutex_unlock(&w->lock);
-    free(l);
+    free(c);
 }
 
-void http_link_phase(struct http_wait *w, struct http_link *l, enum http_phase phase)
+void http_connection_phase(struct http_wait *w, struct http_connection *c, enum http_phase phase)
 {
     pthread_mutex_lock(&w->lock);
-    l->phase = phase;
-    l->since_ns = clock_ns();
+    c->phase = phase;
+    c->since_ns = clock_ns();
     pthread_mutex_unlock(&w->lock);
 }
 
-void http_link_name(struct http_wait *w, struct http_link *l, const char *address)
+void http_connection_name(struct http_wait *w, struct http_connection *c, const char *address)
 {
     pthread_mutex_lock(&w->lock);
-    snprintf(l->address, sizeof l->address, "%s", address);
+    snprintf(c->address, sizeof c->address, "%s", address);
     pthread_mutex_unlock(&w->lock);
 }
 
-size_t http_link_count(struct http_wait *w, const struct http_link *l, size_t *same_address)
+size_t http_connection_count(struct http_wait *w, const struct http_connection *c,
+                             size_t *same_address)
 {
     *same_address = 0;
     pthread_mutex_lock(&w->lock);
-    size_t count = w->link_count;
-    for (const struct http_link *k = l ? w->links : NULL; k; k = k->next)
-        *same_address += strcmp(k->address, l->address) == 0;
+    size_t count = w->connection_count;
+    for (const struct http_connection *k = c ? w->connections : NULL; k; k = k->next)
+        *same_address += strcmp(k->address, c->address) == 0;
     pthread_mutex_unlock(&w->lock);
     return count;
 }
 
-bool http_link_body_ended(struct http_wait *w, struct http_link *l)
+bool http_connection_body_ended(struct http_wait *w, struct http_connection *c)
 {
     pthread_mutex_lock(&w->lock);
-    bool in_time = !l->cut;
-    l->phase = HTTP_PHASE_WORK;
-    l->since_ns = clock_ns();
+    bool in_time = !c->cut;
+    c->phase = HTTP_PHASE_WORK;
+    c->since_ns = clock_ns();
     pthread_mutex_unlock(&w->lock);
     return in_time;
 }
 
-bool http_link_cut(struct http_wait *w, const struct http_link *l)
+bool http_connection_cut(struct http_wait *w, const struct http_connection *c)
 {
     pthread_mutex_lock(&w->lock);
-    bool cut = l->cut;
+    bool cut = c->cut;
     pthread_mutex_unlock(&w->lock);
     return cut;
 }
 
-bool http_link_came(struct http_wait *w, struct http_link *l, size_t bytes)
+bool http_connection_came(struct http_wait *w, struct http_connection *c, size_t bytes)
 {
     pthread_mutex_lock(&w->lock);
-    bool taken = !l->cut;
-    l->large_bytes += bytes;
+    bool taken = !c->cut;
+    c->large_bytes += bytes;
     pthread_mutex_unlock(&w->lock);
     return taken;
 }
 
 /* Who holds a place, stopped or trickles, and is the slowest of those; NULL when all are well under
  * way. One that has only begun is given a moment. */
-static struct http_link *find_slow(struct http_wait *w, int64_t now)
+static struct http_connection *find_slow(struct http_wait *w, int64_t now)
 {
-    struct http_link *slowest = NULL;
+    struct http_connection *slowest = NULL;
     double least = (double)HTTP_LEAST_RATE;
-    for (struct http_link *l = w->links; l; l = l->next) {
-        double seconds = (double)(now - l->large_since_ns) / 1e9;
-        if (!l->large || l->cut || l->phase != HTTP_PHASE_BODY || seconds < 1.0)
+    for (struct http_connection *c = w->connections; c; c = c->next) {
+        double seconds = (double)(now - c->large_since_ns) / 1e9;
+        if (!c->large || c->cut || c->phase != HTTP_PHASE_BODY || seconds < 1.0)
             continue;
-        double rate = (double)l->large_bytes / seconds;
+        double rate = (double)c->large_bytes / seconds;
         if (rate >= least)
             continue;
         least = rate;
-        slowest = l;
+        slowest = c;
     }
     return slowest;
 }
 
-bool http_link_place_take(struct http_wait *w, struct http_link *l)
+bool http_connection_place_take(struct http_wait *w, struct http_connection *c)
 {
     pthread_mutex_lock(&w->lock);
     int64_t now = clock_ns();
     if (w->large_count == HTTP_LARGE_BODIES) {
-        struct http_link *slow = find_slow(w, now);
+        struct http_connection *slow = find_slow(w, now);
         if (slow) {
             slow->large = false;
             slow->displaced = slow->cut = true;
@@ -341,26 +342,26 @@ bool http_link_place_take(struct http_wait *w, struct http_link *l)
             w->large_count--;
         }
     }
-    l->large = w->large_count < HTTP_LARGE_BODIES;
-    l->large_since_ns = now;
-    l->large_bytes = 0;
-    w->large_count += l->large;
-    bool taken = l->large;
+    c->large = w->large_count < HTTP_LARGE_BODIES;
+    c->large_since_ns = now;
+    c->large_bytes = 0;
+    w->large_count += c->large;
+    bool taken = c->large;
     pthread_mutex_unlock(&w->lock);
     return taken;
 }
 
-void http_link_place_leave(struct http_wait *w, struct http_link *l)
+void http_connection_place_leave(struct http_wait *w, struct http_connection *c)
 {
     pthread_mutex_lock(&w->lock);
-    w->large_count -= l->large;
-    l->large = false;
+    w->large_count -= c->large;
+    c->large = false;
     pthread_mutex_unlock(&w->lock);
 }
 
-bool http_link_left(const struct http_link *l)
+bool http_connection_left(const struct http_connection *c)
 {
-    struct pollfd look = {.fd = l->fd, .events = POLLRDHUP};
+    struct pollfd look = {.fd = c->fd, .events = POLLRDHUP};
     return poll(&look, 1, 0) > 0 && (look.revents & LEFT);
 }
 
@@ -383,8 +384,8 @@ size_t http_wait_answers(struct http_wait *w)
 {
     size_t count = 0;
     pthread_mutex_lock(&w->lock);
-    for (const struct http_link *l = w->links; l; l = l->next)
-        count += !l->cut && (l->phase == HTTP_PHASE_WORK || l->phase == HTTP_PHASE_SEND);
+    for (const struct http_connection *c = w->connections; c; c = c->next)
+        count += !c->cut && (c->phase == HTTP_PHASE_WORK || c->phase == HTTP_PHASE_SEND);
     pthread_mutex_unlock(&w->lock);
     return count;
 }
@@ -412,15 +413,16 @@ static void grow(struct look *k, size_t want)
 }
 
 /* Cuts connections that stayed too long in a phase. The socket is ours to shut down while the lock
- * is held, because the library closes it only after http_link_close. One whose body was due can
- * still be written to: it gets its answer when its own thread finds that no more can be read. */
+ * is held, because the library closes it only after http_connection_close. One whose body was due
+ * can still be written to: it gets its answer when its own thread finds that no more can be read.
+ */
 static void cut_late(struct http_wait *w, int64_t now)
 {
-    for (struct http_link *l = w->links; l; l = l->next) {
-        int64_t limit = w->limits_ns[l->phase];
-        if (limit && !l->cut && now - l->since_ns > limit) {
-            l->cut = true;
-            shutdown(l->fd, l->phase == HTTP_PHASE_BODY ? SHUT_RD : SHUT_RDWR);
+    for (struct http_connection *c = w->connections; c; c = c->next) {
+        int64_t limit = w->limits_ns[c->phase];
+        if (limit && !c->cut && now - c->since_ns > limit) {
+            c->cut = true;
+            shutdown(c->fd, c->phase == HTTP_PHASE_BODY ? SHUT_RD : SHUT_RDWR);
         }
     }
 }
@@ -431,12 +433,12 @@ static void cut_late(struct http_wait *w, int64_t now)
 static size_t find_gone(struct http_wait *w, struct look *k)
 {
     size_t n = 0, gone = 0;
-    for (struct http_link *l = w->links; l && n < k->room; l = l->next) {
-        bool awaited = l->phase == HTTP_PHASE_WORK || l->phase == HTTP_PHASE_SEND;
-        if (!awaited || !l->ticket || l->ticket->finished || l->ticket->gone)
+    for (struct http_connection *c = w->connections; c && n < k->room; c = c->next) {
+        bool awaited = c->phase == HTTP_PHASE_WORK || c->phase == HTTP_PHASE_SEND;
+        if (!awaited || !c->ticket || c->ticket->finished || c->ticket->gone)
             continue;
-        k->fds[n] = (struct pollfd){.fd = l->fd, .events = POLLRDHUP};
-        k->tickets[n++] = l->ticket;
+        k->fds[n] = (struct pollfd){.fd = c->fd, .events = POLLRDHUP};
+        k->tickets[n++] = c->ticket;
     }
     if (n == 0 || poll(k->fds, (nfds_t)n, 0) <= 0)
         return 0;
@@ -454,24 +456,24 @@ static size_t find_gone(struct http_wait *w, struct look *k)
 static void cut_ended(struct http_wait *w, struct look *k, int64_t now)
 {
     size_t n = 0;
-    for (struct http_link *l = w->links; l && n < k->room; l = l->next)
-        if (l->phase == HTTP_PHASE_HEAD && !l->cut && now - l->since_ns > ENDED_NS)
-            k->fds[n++] = (struct pollfd){.fd = l->fd, .events = POLLRDHUP};
+    for (struct http_connection *c = w->connections; c && n < k->room; c = c->next)
+        if (c->phase == HTTP_PHASE_HEAD && !c->cut && now - c->since_ns > ENDED_NS)
+            k->fds[n++] = (struct pollfd){.fd = c->fd, .events = POLLRDHUP};
     if (n == 0 || poll(k->fds, (nfds_t)n, 0) <= 0)
         return;
     size_t i = 0;
-    for (struct http_link *l = w->links; l && i < n; l = l->next)
-        if (l->phase == HTTP_PHASE_HEAD && !l->cut && now - l->since_ns > ENDED_NS &&
+    for (struct http_connection *c = w->connections; c && i < n; c = c->next)
+        if (c->phase == HTTP_PHASE_HEAD && !c->cut && now - c->since_ns > ENDED_NS &&
             (k->fds[i++].revents & POLLRDHUP)) {
-            l->cut = true;
-            shutdown(l->fd, SHUT_RDWR);
+            c->cut = true;
+            shutdown(c->fd, SHUT_RDWR);
         }
 }
 
 static void look_once(struct http_wait *w, struct look *k)
 {
     pthread_mutex_lock(&w->lock);
-    size_t want = w->link_count;
+    size_t want = w->connection_count;
     pthread_mutex_unlock(&w->lock);
     grow(k, want + 64);
     pthread_mutex_lock(&w->lock);
@@ -481,9 +483,9 @@ static void look_once(struct http_wait *w, struct look *k)
         k->ended_ns = now;
         cut_ended(w, k, now);
     }
-    for (struct http_link *l = w->links; l; l = l->next)
-        if (l->ticket && l->ticket->wake_ns && l->ticket->wake_ns <= now)
-            wake_locked(l->ticket);
+    for (struct http_connection *c = w->connections; c; c = c->next)
+        if (c->ticket && c->ticket->wake_ns && c->ticket->wake_ns <= now)
+            wake_locked(c->ticket);
     size_t gone = find_gone(w, k);
     pthread_mutex_unlock(&w->lock);
     for (size_t i = 0; i < gone; i++) {
@@ -500,7 +502,7 @@ static void *watch(void *context)
     struct look k = {0};
     pthread_mutex_lock(&w->lock);
     while (w->started) {
-        if (w->link_count == 0) {
+        if (w->connection_count == 0) {
             pthread_cond_wait(&w->changed, &w->lock);
             continue;
         }

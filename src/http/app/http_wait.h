@@ -3,12 +3,12 @@
  *
  * The HTTP library neither notices that the client of a suspended connection has gone, nor ends one
  * that sends a byte a second, and it aborts the process when it is stopped with a suspended
- * connection. So every connection has a link here, with its socket and the phase it is in, and
+ * connection. So every connection has an entry here, with its socket and the phase it is in, and
  * every request that is in the engine has a ticket.
  *
  * A ticket is shared by the exchange (server thread) and the engine's callback (worker thread) and
- * freed by whoever lets go of it last. One mutex guards links and tickets; the connection is put to
- * sleep and woken under it, so a result can neither come too early nor wake a connection that is
+ * freed by whoever lets go of it last. One mutex guards connections and tickets. A connection is
+ * put to sleep and woken under it, so a result can neither come too early nor wake one that is
  * gone. The engine is never called under it. */
 #ifndef HTTP_WAIT_H
 #define HTTP_WAIT_H
@@ -56,15 +56,15 @@ struct http_ticket {
     int holders;                    /* the rest is guarded by wait->lock */
     bool finished;                  /* the engine's callback has run */
     bool asleep;
-    int64_t wake_ns;  /* while asleep: when to wake in any case, 0: never */
-    bool gone;        /* the client left before */
-    void *connection; /* the library's; only to be woken, and only while asleep */
+    int64_t wake_ns; /* while asleep: when to wake in any case, 0: never */
+    bool gone;       /* the client left before */
+    void *handle;    /* of the connection, the library's; only to be woken, and only while asleep */
     struct http_news news;
     struct http_charge charge; /* set before the ticket is submitted */
 };
 
-struct http_link {
-    struct http_link *previous, *next;
+struct http_connection {
+    struct http_connection *previous, *next;
     int fd;
     bool plain;       /* no TLS */
     bool local;       /* a unix socket */
@@ -86,8 +86,8 @@ struct http_wait {
     pthread_cond_t changed;
     pthread_t thread;
     bool started, stopping;
-    struct http_link *links;
-    size_t link_count, exchange_count, ticket_count, large_count;
+    struct http_connection *connections;
+    size_t connection_count, exchange_count, ticket_count, large_count;
     void (*suspend)(void *connection);
     void (*resume)(void *connection);
     int64_t limits_ns[HTTP_PHASES]; /* how long a phase may last; 0: for ever */
@@ -101,27 +101,28 @@ int http_wait_start(struct http_wait *w, void (*suspend)(void *), void (*resume)
 void http_wait_stop(struct http_wait *w);
 
 /* A connection was accepted; NULL when memory ran out. */
-struct http_link *http_link_open(struct http_wait *w, int fd, bool plain);
+struct http_connection *http_connection_open(struct http_wait *w, int fd, bool plain);
 /* The client behind a proxy, which may be another one with each request. */
-void http_link_name(struct http_wait *w, struct http_link *l, const char *address);
-/* Open connections, in all and from the address of `l`. */
-size_t http_link_count(struct http_wait *w, const struct http_link *l, size_t *same_address);
-void http_link_close(struct http_wait *w, struct http_link *l);
-void http_link_phase(struct http_wait *w, struct http_link *l, enum http_phase phase);
+void http_connection_name(struct http_wait *w, struct http_connection *c, const char *address);
+/* Open connections, in all and from the address of `c`. */
+size_t http_connection_count(struct http_wait *w, const struct http_connection *c,
+                             size_t *same_address);
+void http_connection_close(struct http_wait *w, struct http_connection *c);
+void http_connection_phase(struct http_wait *w, struct http_connection *c, enum http_phase phase);
 /* The last byte of a body has come, so that no time limit runs until there is an answer. False when
  * the connection was cut before: then nothing may begin for it. */
-bool http_link_body_ended(struct http_wait *w, struct http_link *l);
+bool http_connection_body_ended(struct http_wait *w, struct http_connection *c);
 /* Whether the watcher has ended it for lateness, or another took its place. */
-bool http_link_cut(struct http_wait *w, const struct http_link *l);
+bool http_connection_cut(struct http_wait *w, const struct http_connection *c);
 /* So many bytes of a body have come; false when the connection was cut. */
-bool http_link_came(struct http_wait *w, struct http_link *l, size_t bytes);
+bool http_connection_came(struct http_wait *w, struct http_connection *c, size_t bytes);
 /* One of the places for large bodies: a free one, or that of the slowest which does not come at
  * HTTP_LEAST_RATE; that one's connection is cut. False when there is none. */
-bool http_link_place_take(struct http_wait *w, struct http_link *l);
-void http_link_place_leave(struct http_wait *w, struct http_link *l);
+bool http_connection_place_take(struct http_wait *w, struct http_connection *c);
+void http_connection_place_leave(struct http_wait *w, struct http_connection *c);
 /* Whether the client has closed its side. For who knows that the connection is open, as one that
  * sleeps is. */
-bool http_link_left(const struct http_link *l);
+bool http_connection_left(const struct http_connection *c);
 /* Counts exchanges between their first byte and their end, for the drain. */
 void http_wait_count(struct http_wait *w, int change);
 size_t http_wait_exchanges(struct http_wait *w);
@@ -137,7 +138,7 @@ int http_ticket_submit(struct http_ticket *t, struct engine *g, struct engine_or
 /* Puts the connection to sleep until the ticket is finished, or there are more than `seen` images,
  * or a preview, or it is `wake_ns` (0: never). False when it is so already, and then the connection
  * stays awake. */
-bool http_ticket_sleep(struct http_ticket *t, struct http_link *l, void *connection, size_t seen,
+bool http_ticket_sleep(struct http_ticket *t, struct http_connection *c, void *handle, size_t seen,
                        int64_t wake_ns);
 
 struct http_look {
@@ -150,7 +151,7 @@ struct http_look http_ticket_look(struct http_ticket *t);
 /* Takes the oldest preview; the caller frees its PNG. False when there is none. */
 bool http_ticket_preview(struct http_ticket *t, struct http_preview *out);
 /* The exchange lets go: an unfinished request is cancelled. */
-void http_ticket_drop(struct http_ticket *t, struct http_link *l);
+void http_ticket_drop(struct http_ticket *t, struct http_connection *c);
 /* Wakes every sleeping connection, finished or not; their exchanges then see an unfinished ticket.
  */
 void http_wait_wake_all(struct http_wait *w);

@@ -47,7 +47,7 @@ static void log_exchange(struct http_exchange *x, double seconds, bool delivered
         {"request_id", LOG_TEXT, true, q->id, 0.0},
         {"code", LOG_TEXT, false, problem ? http_problem_word(problem) : NULL, 0.0},
         {"key", LOG_TEXT, false, q->client, 0.0},
-        {"address", LOG_TEXT, false, x->link->address, 0.0},
+        {"address", LOG_TEXT, false, x->connection->address, 0.0},
         {"trace_id", LOG_TEXT, false, trace, 0.0},
         {"parent_id", LOG_TEXT, false, parent, 0.0},
         {"label", LOG_TEXT, false, x->call.order.label, 0.0},

@@ -7,8 +7,8 @@
  * in pieces is pulled by the library through the content reader, on the same thread.
  *
  * The library does not always keep that order: where it gives up on a head it may close the
- * connection and never say so. Therefore the exchange belongs to the connection's link, and ends
- * with it at the latest.
+ * connection and never say so. Therefore the exchange belongs to our entry of the connection
+ * (struct http_connection), and ends with it at the latest.
  *
  * Refusals that leave the framing in doubt, and those to a client that waits for "100 Continue",
  * are sent at once and close the connection. Other refusals come after the body has been read and
@@ -52,7 +52,7 @@ static bool may_grow(struct http_exchange *x)
     struct http_problem p;
     if (x->large || x->body_seen <= x->app->options->body_max)
         return true;
-    x->large = http_link_place_take(&x->app->wait, x->link);
+    x->large = http_connection_place_take(&x->app->wait, x->connection);
     if (x->large)
         return true;
     http_problem_init(&p);
@@ -68,7 +68,7 @@ static void free_body(struct http_exchange *x)
 {
     buf_free(&x->request.body);
     if (x->large)
-        http_link_place_leave(&x->app->wait, x->link);
+        http_connection_place_leave(&x->app->wait, x->connection);
     x->large = false;
 }
 
@@ -81,7 +81,7 @@ static void let_go(struct http_exchange *x)
     x->timed = http_ticket_look(t).finished && t->request;
     if (x->timed)
         x->times = engine_request_timings(t->request);
-    http_ticket_drop(t, x->link);
+    http_ticket_drop(t, x->connection);
     x->call.ticket = NULL;
 }
 
@@ -93,9 +93,9 @@ static void end(struct http_exchange *x, bool delivered)
         x->reply.status = HTTP_CLIENT_GONE;
     api_stream_free(x->stream);
     let_go(x);
-    http_link_phase(wait, x->link, HTTP_PHASE_HEAD);
+    http_connection_phase(wait, x->connection, HTTP_PHASE_HEAD);
     http_exchange_account(x, delivered);
-    x->link->exchange = NULL;
+    x->connection->exchange = NULL;
     api_call_end(x->app, &x->request, &x->call);
     free_body(x);
     http_reply_free(&x->reply);
@@ -123,7 +123,7 @@ static bool say_last_word(struct http_exchange *x, void *tls)
 {
     x->reply.close = true;
     complete_reply(x);
-    return http_last_word(&x->reply, x->link, tls);
+    return http_last_word(&x->reply, x->connection, tls);
 }
 
 /* The library closed the connection without a word to anybody: most likely it gave up on a head,
@@ -144,10 +144,10 @@ static void abandon(struct http_exchange *x)
 }
 
 /* What the library answered by itself to a request that it had begun to hand over. */
-static void take_library_answer(struct http_exchange *x, struct MHD_Connection *connection)
+static void take_library_answer(struct http_exchange *x, struct MHD_Connection *mhd)
 {
     const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_HTTP_STATUS);
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_HTTP_STATUS);
     if (!info)
         return;
     x->reply.status = info->http_status;
@@ -155,12 +155,12 @@ static void take_library_answer(struct http_exchange *x, struct MHD_Connection *
 }
 
 /* Its body never came to an end: too slow, or far too long. */
-static bool cut_body(struct http_exchange *x, struct MHD_Connection *connection)
+static bool cut_body(struct http_exchange *x, struct MHD_Connection *mhd)
 {
     struct http_problem p;
     http_problem_init(&p);
     if (!x->refused) {
-        if (x->link->displaced)
+        if (x->connection->displaced)
             http_problem_set(
                 &p, HTTP_PROBLEM_REQUEST_TIMEOUT,
                 "a large body that comes slower than %zu bytes per second gives way to "
@@ -172,12 +172,12 @@ static bool cut_body(struct http_exchange *x, struct MHD_Connection *connection)
         http_problem_reply(&p, x->request.id, &x->reply);
     }
     const union MHD_ConnectionInfo *tls =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
     return say_last_word(x, tls ? tls->tls_session : NULL);
 }
 
-void http_exchange_completed(void *context, struct MHD_Connection *connection,
-                             void **request_context, enum MHD_RequestTerminationCode code)
+void http_exchange_completed(void *context, struct MHD_Connection *mhd, void **request_context,
+                             enum MHD_RequestTerminationCode code)
 {
     (void)context;
     struct http_exchange *x = *request_context;
@@ -187,10 +187,11 @@ void http_exchange_completed(void *context, struct MHD_Connection *connection,
     bool delivered = code == MHD_REQUEST_TERMINATED_COMPLETED_OK &&
                      x->stage == HTTP_STAGE_ANSWERED &&
                      (!x->stream || x->bodiless || api_stream_complete(x->stream));
-    if (x->stage == HTTP_STAGE_BODY && (x->endless || http_link_cut(&x->app->wait, x->link)))
-        delivered = cut_body(x, connection);
+    if (x->stage == HTTP_STAGE_BODY &&
+        (x->endless || http_connection_cut(&x->app->wait, x->connection)))
+        delivered = cut_body(x, mhd);
     else if (x->stage < HTTP_STAGE_WORK)
-        take_library_answer(x, connection);
+        take_library_answer(x, mhd);
     end(x, delivered);
 }
 
@@ -203,13 +204,13 @@ static void spare_query(const char *uri)
         query[1] = '\0';
 }
 
-void *http_exchange_uri(void *context, const char *uri, struct MHD_Connection *connection)
+void *http_exchange_uri(void *context, const char *uri, struct MHD_Connection *mhd)
 {
     const struct http_listener *l = context;
     const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    struct http_link *link = info ? info->socket_context : NULL;
-    struct http_exchange *x = link ? calloc(1, sizeof *x) : NULL;
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct http_connection *connection = info ? info->socket_context : NULL;
+    struct http_exchange *x = connection ? calloc(1, sizeof *x) : NULL;
     if (!x)
         return NULL;
     x->raw_target = strdup(uri);
@@ -220,39 +221,40 @@ void *http_exchange_uri(void *context, const char *uri, struct MHD_Connection *c
     spare_query(uri);
     x->app = l->app;
     x->listener = l;
-    x->link = link;
+    x->connection = connection;
     x->started_ns = clock_ns();
     http_reply_init(&x->reply);
     buf_init(&x->request.body, l->app->options->body_max);
     draw_id(x->request.id);
     http_wait_count(&l->app->wait, 1);
-    if (link->exchange)
-        abandon(link->exchange);
-    http_link_name(&l->app->wait, link,
-                   link->peer); /* a proxy's next request is another client's */
-    link->exchange = x;
+    if (connection->exchange)
+        abandon(connection->exchange);
+    http_connection_name(&l->app->wait, connection,
+                         connection->peer); /* a proxy's next request is another client's */
+    connection->exchange = x;
     return x;
 }
 
-void http_exchange_connection(void *context, struct MHD_Connection *connection,
-                              void **socket_context, enum MHD_ConnectionNotificationCode what)
+void http_exchange_connection(void *context, struct MHD_Connection *mhd, void **socket_context,
+                              enum MHD_ConnectionNotificationCode what)
 {
     const struct http_listener *l = context;
-    struct http_link *link = *socket_context;
+    struct http_connection *connection = *socket_context;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *info =
-            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        *socket_context = info ? http_link_open(&l->app->wait, info->connect_fd, !l->tls) : NULL;
-    } else if (link) {
-        if (link->exchange)
-            abandon(link->exchange);
-        http_link_close(&l->app->wait, link);
+            MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *socket_context =
+            info ? http_connection_open(&l->app->wait, info->connect_fd, !l->tls) : NULL;
+    } else if (connection) {
+        if (connection->exchange)
+            abandon(connection->exchange);
+        http_connection_close(&l->app->wait, connection);
         *socket_context = NULL;
     }
 }
 
 /* Queues the complete reply. The response is released in any case. */
-static enum MHD_Result queue(struct http_exchange *x, struct MHD_Connection *connection,
+static enum MHD_Result queue(struct http_exchange *x, struct MHD_Connection *mhd,
                              struct MHD_Response *response)
 {
     struct http_reply *r = &x->reply;
@@ -262,15 +264,15 @@ static enum MHD_Result queue(struct http_exchange *x, struct MHD_Connection *con
     for (size_t i = 0; i < r->header_count && ok == MHD_YES; i++)
         ok = MHD_add_response_header(response, r->headers[i].name, r->headers[i].value);
     if (ok == MHD_YES)
-        ok = MHD_queue_response(connection, r->status, response);
+        ok = MHD_queue_response(mhd, r->status, response);
     MHD_destroy_response(response);
     x->stage = HTTP_STAGE_ANSWERED;
-    http_link_phase(&x->app->wait, x->link, HTTP_PHASE_SEND);
+    http_connection_phase(&x->app->wait, x->connection, HTTP_PHASE_SEND);
     return ok;
 }
 
 /* Hands the reply to the library. The body's memory goes with it. */
-static enum MHD_Result send_reply(struct http_exchange *x, struct MHD_Connection *connection)
+static enum MHD_Result send_reply(struct http_exchange *x, struct MHD_Connection *mhd)
 {
     size_t length = 0;
     complete_reply(x);
@@ -279,22 +281,22 @@ static enum MHD_Result send_reply(struct http_exchange *x, struct MHD_Connection
         length, body, body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
     if (!response)
         free(body);
-    return queue(x, connection, response);
+    return queue(x, mhd, response);
 }
 
 struct reader {
     struct http_exchange *exchange;
-    struct MHD_Connection *connection;
+    struct MHD_Connection *mhd;
 };
 
 /* The rest of an answer in pieces will never come. The library then only marks the connection as
  * closed, and looks at what is marked when nothing older is on its thread: behind an idle
  * connection it would stay. One that wakes is looked at, so this one is put to sleep and woken at
  * once. */
-static ssize_t break_off(struct MHD_Connection *connection)
+static ssize_t break_off(struct MHD_Connection *mhd)
 {
-    MHD_suspend_connection(connection);
-    MHD_resume_connection(connection);
+    MHD_suspend_connection(mhd);
+    MHD_resume_connection(mhd);
     return MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
@@ -309,28 +311,28 @@ static ssize_t read_stream(void *context, uint64_t position, char *buffer, size_
         int64_t wake_ns = 0;
         ssize_t n = api_stream_read(x->stream, buffer, max, &wake_ns);
         if (n > 0) {
-            http_link_phase(&x->app->wait, x->link, HTTP_PHASE_SEND);
+            http_connection_phase(&x->app->wait, x->connection, HTTP_PHASE_SEND);
             return n;
         }
         if (n == API_STREAM_END)
             return MHD_CONTENT_READER_END_OF_STREAM;
         if (n == API_STREAM_BROKEN)
-            return break_off(r->connection);
-        if (http_ticket_sleep(x->call.ticket, x->link, r->connection, x->stream->taken, wake_ns))
+            return break_off(r->mhd);
+        if (http_ticket_sleep(x->call.ticket, x->connection, r->mhd, x->stream->taken, wake_ns))
             return 0;
     }
 }
 
-static enum MHD_Result send_stream(struct http_exchange *x, struct MHD_Connection *connection)
+static enum MHD_Result send_stream(struct http_exchange *x, struct MHD_Connection *mhd)
 {
     struct reader *r = malloc(sizeof *r);
     x->stream = r ? api_stream_new(x->app, &x->request, &x->call) : NULL;
     if (!x->stream) {
         free(r);
         http_reply_fail(&x->reply);
-        return send_reply(x, connection);
+        return send_reply(x, mhd);
     }
-    *r = (struct reader){x, connection};
+    *r = (struct reader){x, mhd};
     const uint64_t length = x->stream->length;
     api_call_head(&x->request, &x->call, &x->reply);
     complete_reply(x);
@@ -338,7 +340,7 @@ static enum MHD_Result send_stream(struct http_exchange *x, struct MHD_Connectio
         length == UINT64_MAX ? MHD_SIZE_UNKNOWN : length, PIECE, read_stream, r, free);
     if (!response)
         free(r);
-    return queue(x, connection, response);
+    return queue(x, mhd, response);
 }
 
 static enum MHD_Result collect_field(void *context, enum MHD_ValueKind kind, const char *key,
@@ -367,11 +369,11 @@ static bool may_hide_a_request(const char *method, const struct http_framing *fr
     return !framing->has_length;
 }
 
-static enum MHD_Result on_head(struct http_exchange *x, struct MHD_Connection *connection,
+static enum MHD_Result on_head(struct http_exchange *x, struct MHD_Connection *mhd,
                                const char *target, const char *method, const char *version)
 {
     const union MHD_ConnectionInfo *size =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     struct http_head head = {
         .layout = {method, target, version, strlen(x->raw_target), size ? size->header_size : 0}};
     struct http_framing framing = {0};
@@ -379,8 +381,8 @@ static enum MHD_Result on_head(struct http_exchange *x, struct MHD_Connection *c
     http_problem_init(&p);
     snprintf(x->method, sizeof x->method, "%s", method);
     x->bodiless = strcmp(method, "HEAD") == 0;
-    http_link_phase(&x->app->wait, x->link, HTTP_PHASE_BODY);
-    MHD_get_connection_values_n(connection, MHD_HEADER_KIND, collect_field, &head);
+    http_connection_phase(&x->app->wait, x->connection, HTTP_PHASE_BODY);
+    MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, collect_field, &head);
     x->stage = HTTP_STAGE_BODY;
     int refused = http_head_judge(x, &head, strcmp(version, "HTTP/1.0") == 0, &framing, &p);
     x->reply.close = may_hide_a_request(method, &framing);
@@ -395,7 +397,7 @@ static enum MHD_Result on_head(struct http_exchange *x, struct MHD_Connection *c
         p.close = true;
     http_problem_reply(&p, x->request.id, &x->reply);
     x->refused = true;
-    return at_once ? send_reply(x, connection) : MHD_YES;
+    return at_once ? send_reply(x, mhd) : MHD_YES;
 }
 
 static enum MHD_Result on_body(struct http_exchange *x, const char *data, size_t *size)
@@ -403,7 +405,7 @@ static enum MHD_Result on_body(struct http_exchange *x, const char *data, size_t
     size_t limit = x->request.body.max, piece = *size;
     x->body_seen += piece; /* cannot wrap: the next lines end it at a few times the limit */
     x->endless = x->body_seen > (LINGER_FACTOR + 1) * limit;
-    if (x->endless || !http_link_came(&x->app->wait, x->link, piece))
+    if (x->endless || !http_connection_came(&x->app->wait, x->connection, piece))
         return MHD_NO; /* the completion callback answers */
     if (!x->refused && x->body_seen > limit) {
         struct http_problem p;
@@ -425,10 +427,10 @@ static enum MHD_Result on_body(struct http_exchange *x, const char *data, size_t
     return MHD_YES;
 }
 
-static enum MHD_Result on_work(struct http_exchange *x, struct MHD_Connection *connection);
+static enum MHD_Result on_work(struct http_exchange *x, struct MHD_Connection *mhd);
 
 /* The body has been read. */
-static enum MHD_Result on_read(struct http_exchange *x, struct MHD_Connection *connection)
+static enum MHD_Result on_read(struct http_exchange *x, struct MHD_Connection *mhd)
 {
     free_body(x);
     if (x->gone) {
@@ -436,9 +438,9 @@ static enum MHD_Result on_read(struct http_exchange *x, struct MHD_Connection *c
         return MHD_NO;
     }
     if (!x->asks || !api_call_begin(x->app, &x->request, &x->call, &x->reply))
-        return send_reply(x, connection);
+        return send_reply(x, mhd);
     x->stage = HTTP_STAGE_WORK;
-    return on_work(x, connection);
+    return on_work(x, mhd);
 }
 
 /* On the reader's thread. The connection sleeps, so nobody else touches the exchange until it is
@@ -447,58 +449,58 @@ static void read_aside(void *context, bool stopping)
 {
     struct http_exchange *x = context;
     struct http_problem p;
-    x->gone = http_link_left(x->link);
+    x->gone = http_connection_left(x->connection);
     if (stopping) {
         http_problem_init(&p);
         http_app_ready(x->app, &p);
         http_problem_reply(&p, x->request.id, &x->reply);
     } else if (!x->gone) {
         x->asks = api_call_read(x->app, &x->request, &x->call, &x->reply);
-        x->gone = http_link_left(x->link);
+        x->gone = http_connection_left(x->connection);
     }
     x->app->wait.resume(x->asleep);
 }
 
 /* The request is complete. */
-static enum MHD_Result on_request_end(struct http_exchange *x, struct MHD_Connection *connection)
+static enum MHD_Result on_request_end(struct http_exchange *x, struct MHD_Connection *mhd)
 {
-    if (!http_link_body_ended(&x->app->wait, x->link))
+    if (!http_connection_body_ended(&x->app->wait, x->connection))
         return MHD_NO; /* it came too late, and the answer says so already */
     if (x->refused)
-        return send_reply(x, connection);
+        return send_reply(x, mhd);
     if (!x->request.route->work) {
         x->request.route->answer(x->app, &x->request, &x->reply);
-        return send_reply(x, connection);
+        return send_reply(x, mhd);
     }
     x->stage = HTTP_STAGE_READ;
     if (x->request.body.length > HTTP_READ_AT_ONCE) {
-        x->asleep = connection;
+        x->asleep = mhd;
         x->reading.run = read_aside;
         x->reading.context = x;
-        x->app->wait.suspend(connection);
+        x->app->wait.suspend(mhd);
         http_reader_put(&x->app->reader, &x->reading);
         return MHD_YES;
     }
     x->asks = api_call_read(x->app, &x->request, &x->call, &x->reply);
-    return on_read(x, connection);
+    return on_read(x, mhd);
 }
 
 /* The first of two requests has ended well: on to the second. */
-static enum MHD_Result go_on(struct http_exchange *x, struct MHD_Connection *connection)
+static enum MHD_Result go_on(struct http_exchange *x, struct MHD_Connection *mhd)
 {
-    if (api_call_follow(x->app, &x->request, &x->call, x->link, &x->reply))
-        return on_work(x, connection);
-    return send_reply(x, connection);
+    if (api_call_follow(x->app, &x->request, &x->call, x->connection, &x->reply))
+        return on_work(x, mhd);
+    return send_reply(x, mhd);
 }
 
 /* The work may have news: sleep, or answer. An answer in pieces begins with its first image, so
  * that a failure before still gets its status; only events begin at once. */
-static enum MHD_Result on_work(struct http_exchange *x, struct MHD_Connection *connection)
+static enum MHD_Result on_work(struct http_exchange *x, struct MHD_Connection *mhd)
 {
     struct api_call *call = &x->call;
     const bool streams = api_call_streams(call),
                events = streams && call->format == HTTP_FORMAT_EVENTS;
-    if (!events && http_ticket_sleep(call->ticket, x->link, connection, 0, 0))
+    if (!events && http_ticket_sleep(call->ticket, x->connection, mhd, 0, 0))
         return MHD_YES;
     const struct http_look look = http_ticket_look(call->ticket);
     if (look.gone) {
@@ -507,9 +509,9 @@ static enum MHD_Result on_work(struct http_exchange *x, struct MHD_Connection *c
     }
     bool failed = look.finished && engine_request_error(call->ticket->request);
     if (events || (streams && !failed && (look.finished || look.images > 0)))
-        return send_stream(x, connection);
+        return send_stream(x, mhd);
     if (look.finished && !failed && api_call_follows(call))
-        return go_on(x, connection);
+        return go_on(x, mhd);
     if (look.finished) {
         api_call_finish(x->app, &x->request, call, &x->reply);
     } else { /* woken by the stop */
@@ -520,22 +522,22 @@ static enum MHD_Result on_work(struct http_exchange *x, struct MHD_Connection *c
     }
     let_go(x);
     api_call_end(x->app, &x->request, call);
-    return send_reply(x, connection);
+    return send_reply(x, mhd);
 }
 
-enum MHD_Result http_exchange_access(void *context, struct MHD_Connection *connection,
-                                     const char *url, const char *method, const char *version,
-                                     const char *data, size_t *size, void **request_context)
+enum MHD_Result http_exchange_access(void *context, struct MHD_Connection *mhd, const char *url,
+                                     const char *method, const char *version, const char *data,
+                                     size_t *size, void **request_context)
 {
     (void)context; /* the URL has been decoded in place: only where it lies is of use */
     struct http_exchange *x = *request_context;
     if (!x)
         return MHD_NO; /* no memory when it began */
     if (x->stage == HTTP_STAGE_HEAD)
-        return on_head(x, connection, url, method, version);
+        return on_head(x, mhd, url, method, version);
     if (x->stage == HTTP_STAGE_BODY)
-        return *size > 0 ? on_body(x, data, size) : on_request_end(x, connection);
+        return *size > 0 ? on_body(x, data, size) : on_request_end(x, mhd);
     if (x->stage == HTTP_STAGE_READ)
-        return on_read(x, connection);
-    return x->stage == HTTP_STAGE_WORK ? on_work(x, connection) : MHD_NO;
+        return on_read(x, mhd);
+    return x->stage == HTTP_STAGE_WORK ? on_work(x, mhd) : MHD_NO;
 }

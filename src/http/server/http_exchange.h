@@ -30,7 +30,7 @@ enum http_stage {
 struct http_exchange {
     struct http_app *app;
     const struct http_listener *listener;
-    struct http_link *link;
+    struct http_connection *connection;
     enum http_stage stage;
     int64_t started_ns;
     char method[16];
@@ -53,14 +53,14 @@ struct http_exchange {
 };
 
 /* The library's callbacks; the context of each is the listener. */
-void http_exchange_connection(void *context, struct MHD_Connection *connection,
-                              void **socket_context, enum MHD_ConnectionNotificationCode what);
-void *http_exchange_uri(void *context, const char *uri, struct MHD_Connection *connection);
-enum MHD_Result http_exchange_access(void *context, struct MHD_Connection *connection,
-                                     const char *url, const char *method, const char *version,
-                                     const char *data, size_t *size, void **request_context);
-void http_exchange_completed(void *context, struct MHD_Connection *connection,
-                             void **request_context, enum MHD_RequestTerminationCode code);
+void http_exchange_connection(void *context, struct MHD_Connection *mhd, void **socket_context,
+                              enum MHD_ConnectionNotificationCode what);
+void *http_exchange_uri(void *context, const char *uri, struct MHD_Connection *mhd);
+enum MHD_Result http_exchange_access(void *context, struct MHD_Connection *mhd, const char *url,
+                                     const char *method, const char *version, const char *data,
+                                     size_t *size, void **request_context);
+void http_exchange_completed(void *context, struct MHD_Connection *mhd, void **request_context,
+                             enum MHD_RequestTerminationCode code);
 
 /* http_account.c: one line of the log, and the counters. The target's secrets are cut out of it. */
 void http_exchange_account(struct http_exchange *x, bool delivered);

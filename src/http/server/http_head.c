@@ -132,10 +132,10 @@ static int take_names(struct http_exchange *x, const struct http_head *head, str
         p->close = true;
         return -1;
     }
-    if (http_front_forwarded(front, x->link->peer, head->fields, head->count, &told, p) != 0)
+    if (http_front_forwarded(front, x->connection->peer, head->fields, head->count, &told, p) != 0)
         return -1;
     if (told.address[0])
-        http_link_name(&x->app->wait, x->link, told.address);
+        http_connection_name(&x->app->wait, x->connection, told.address);
     snprintf(q->scheme, sizeof q->scheme, "%s",
              told.scheme[0]     ? told.scheme
              : x->listener->tls ? "https"
@@ -204,7 +204,7 @@ static int judge_connections(struct http_exchange *x, struct http_problem *p)
     /* The library leaves what is beyond its limit unanswered; so the last few before it are. */
     const size_t limit = (size_t)o->connections, spare = limit / 16 < 64 ? limit / 16 : 64,
                  most = limit - spare;
-    size_t same = 0, all = http_link_count(&x->app->wait, x->link, &same);
+    size_t same = 0, all = http_connection_count(&x->app->wait, x->connection, &same);
     if (o->connections_per_address > 0 && same > (size_t)o->connections_per_address) {
         http_problem_set(p, HTTP_PROBLEM_QUOTA_EXCEEDED,
                          "%zu connections are open from this address and %d are the limit", same,

@@ -22,14 +22,15 @@ static int put_reply(const struct http_reply *r, struct buf *out)
            buf_append(out, r->body.data, r->body.length, NULL) != 0;
 }
 
-bool http_last_word(const struct http_reply *reply, const struct http_link *link, void *tls)
+bool http_last_word(const struct http_reply *reply, const struct http_connection *connection,
+                    void *tls)
 {
     struct buf out;
     ssize_t sent = -1;
     buf_init(&out, HTTP_REPLY_BODY_MAX);
     bool ready = put_reply(reply, &out) == 0;
-    if (ready && link->plain)
-        sent = send(link->fd, out.data, out.length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (ready && connection->plain)
+        sent = send(connection->fd, out.data, out.length, MSG_NOSIGNAL | MSG_DONTWAIT);
     else if (ready && tls)
         sent = tls_send(tls, out.data, out.length);
     bool whole = sent >= 0 && (size_t)sent == out.length;

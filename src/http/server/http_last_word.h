@@ -7,6 +7,7 @@
 
 /* Sends the complete reply on a connection that is about to end; `tls` is its TLS session, if there
  * is one. False: the client did not get all of it. */
-bool http_last_word(const struct http_reply *reply, const struct http_link *link, void *tls);
+bool http_last_word(const struct http_reply *reply, const struct http_connection *connection,
+                    void *tls);
 
 #endif

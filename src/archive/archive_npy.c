@@ -41,7 +41,6 @@ static int append_decimal(uint64_t value, struct buf *out, struct err *e)
 {
     char digits[20];
     size_t at = sizeof digits;
-
     do {
         digits[--at] = (char)('0' + value % 10);
         value /= 10;
@@ -52,11 +51,11 @@ static int append_decimal(uint64_t value, struct buf *out, struct err *e)
 /* "()", "(3,)" or "(3, 28, 28)": the notation of a Python tuple. */
 static int append_shape(int rank, const uint64_t *shape, struct buf *out, struct err *e)
 {
-    if (buf_string(out, "(", e) < 0)
+    if (buf_string(out, "(", e) != 0)
         return -1;
     for (int i = 0; i < rank; i++) {
-        if ((i > 0 && buf_string(out, " ", e) < 0) || append_decimal(shape[i], out, e) < 0 ||
-            ((rank == 1 || i + 1 < rank) && buf_string(out, ",", e) < 0))
+        if ((i > 0 && buf_string(out, " ", e) != 0) || append_decimal(shape[i], out, e) != 0 ||
+            ((rank == 1 || i + 1 < rank) && buf_string(out, ",", e) != 0))
             return -1;
     }
     return buf_string(out, ")", e);
@@ -66,18 +65,17 @@ static int append_header(enum archive_npy_type type, int rank, const uint64_t *s
                          struct buf *out, struct err *e)
 {
     size_t padding, text;
-
-    if (buf_append(out, "\x93NUMPY\x01\x00\x00\x00", NPY_PREFIX, e) < 0 ||
-        buf_string(out, "{'descr': '", e) < 0 || buf_string(out, npy_types[type].descr, e) < 0 ||
-        buf_string(out, "', 'fortran_order': False, 'shape': ", e) < 0 ||
-        append_shape(rank, shape, out, e) < 0 || buf_string(out, ", }", e) < 0)
+    if (buf_append(out, "\x93NUMPY\x01\x00\x00\x00", NPY_PREFIX, e) != 0 ||
+        buf_string(out, "{'descr': '", e) != 0 || buf_string(out, npy_types[type].descr, e) != 0 ||
+        buf_string(out, "', 'fortran_order': False, 'shape': ", e) != 0 ||
+        append_shape(rank, shape, out, e) != 0 || buf_string(out, ", }", e) != 0)
         return -1;
     padding = NPY_ALIGN - 1 - out->length % NPY_ALIGN; /* the line feed is the last byte */
     for (size_t i = 0; i < padding; i++) {
-        if (buf_string(out, " ", e) < 0)
+        if (buf_string(out, " ", e) != 0)
             return -1;
     }
-    if (buf_string(out, "\n", e) < 0)
+    if (buf_string(out, "\n", e) != 0)
         return -1;
     text = out->length - NPY_PREFIX;
     out->data[8] = (unsigned char)(text & 0xff);
@@ -90,7 +88,6 @@ int archive_npy_header(enum archive_npy_type type, int rank, const uint64_t *sha
 {
     struct buf header;
     int result;
-
     if (rank < 0 || rank > NPY_RANK_MAX)
         return err_fail(e, ERR_INTERNAL, "NPY", "rank %d is not in 0 to %d", rank, NPY_RANK_MAX);
     /* Built apart, because its padding counts from its own start and it is appended whole. */
@@ -112,11 +109,10 @@ static int member_fill(const struct image_npz_array *array, struct npz_member *o
 {
     size_t name_length = strlen(array->name);
     size_t bytes = archive_npy_type_size(array->type);
-
     if (name_length < 1 || name_length > NPZ_NAME_MAX)
         return err_fail(e, ERR_INTERNAL, "NPZ", "an array's name has 1 to %d bytes, this one %zu",
                         NPZ_NAME_MAX, name_length);
-    if (archive_npy_header(array->type, array->rank, array->shape, &own->head, e) < 0)
+    if (archive_npy_header(array->type, array->rank, array->shape, &own->head, e) != 0)
         return -1;
     for (int i = 0; i < array->rank; i++) {
         if (array->shape[i] > SIZE_MAX || !size_mul(bytes, (size_t)array->shape[i], &bytes))
@@ -137,7 +133,6 @@ int image_npz_encode(const struct image_npz_array *arrays, size_t n, struct buf 
     struct npz_member *own = calloc(n ? n : 1, sizeof *own);
     struct archive_zip_member *members = calloc(n ? n : 1, sizeof *members);
     int result = own && members ? 0 : err_fail_memory(e, n * (sizeof *own + sizeof *members));
-
     for (size_t i = 0; own && i < n; i++)
         buf_init(&own[i].head, NPY_HEADER_MAX);
     for (size_t i = 0; result == 0 && i < n; i++)

@@ -76,7 +76,7 @@ int archive_npy_read(const void *bytes, size_t length, size_t count_max, const c
         return err_fail(e, ERR_INPUT, what, "has an NPY header of %zu bytes", header);
     memcpy(text, data + prefix, header);
     text[header] = '\0';
-    if (parse_header(text, count_max, out, what, e))
+    if (parse_header(text, count_max, out, what, e) != 0)
         return -1;
     const char last = out->type[0] ? out->type[strlen(out->type) - 1] : '0';
     out->width = (size_t)(last - '0');

@@ -47,7 +47,6 @@ static int fail_zip(struct err *e, const struct archive_zip *z, size_t i, const 
 static int fail_library(struct err *e, const struct archive_zip *z, size_t i, zip_error_t *error)
 {
     const int code = zip_error_code_zip(error);
-
     if (code == ZIP_ER_MEMORY ||
         (code == ZIP_ER_ZLIB && zip_error_code_system(error) == Z_MEM_ERROR))
         return err_fail(e, ERR_MEMORY, z->what, "out of memory in member %s of the zip archive",
@@ -58,7 +57,6 @@ static int fail_library(struct err *e, const struct archive_zip *z, size_t i, zi
 static int compare_entries(const void *a, const void *b)
 {
     const struct zip_entry *x = a, *y = b;
-
     return strcmp(x->name, y->name);
 }
 
@@ -70,7 +68,6 @@ static int check_member(struct archive_zip *z, size_t i, size_t length, uint64_t
     const zip_uint64_t needed = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE |
                                 ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
     struct zip_stat st;
-
     if (zip_stat_index(z->zip, i, ZIP_FL_ENC_RAW, &st) < 0) {
         bool memory = zip_error_code_zip(zip_get_error(z->zip)) == ZIP_ER_MEMORY;
         return err_fail(e, memory ? ERR_MEMORY : ERR_INPUT, z->what,
@@ -114,7 +111,6 @@ static int check_names(struct archive_zip *z, struct err *e)
 static bool memory_is_there(size_t length)
 {
     void *probe = malloc(length < ZIP_OPENING_BYTES ? ZIP_OPENING_BYTES : length);
-
     free(probe);
     return probe != NULL;
 }
@@ -126,7 +122,6 @@ static zip_t *open_buffer(const void *data, size_t length, const char *what, str
 {
     zip_error_t error;
     zip_t *zip = NULL;
-
     zip_error_init(&error);
     for (int tries = 0; !zip && tries < 2; tries++) {
         zip_source_t *source = zip_source_buffer_create(data, length, 0, &error);
@@ -150,7 +145,6 @@ static int read_directory(struct archive_zip *z, size_t length, struct err *e)
 {
     zip_int64_t count = zip_get_num_entries(z->zip, 0);
     uint64_t stored = 0;
-
     if (count < 0 || count > ZIP_MEMBERS_MAX)
         return err_fail(e, ERR_LIMIT, z->what,
                         "the zip archive has %" PRId64 " members, the limit is %d", (int64_t)count,
@@ -162,7 +156,7 @@ static int read_directory(struct archive_zip *z, size_t length, struct err *e)
     if (!z->sizes || !z->names || !z->sorted)
         return err_fail_memory(e, (z->count + 1) * sizeof *z->sorted);
     for (size_t i = 0; i < z->count; i++) {
-        if (check_member(z, i, length, &stored, e) < 0)
+        if (check_member(z, i, length, &stored, e) != 0)
             return -1;
     }
     return check_names(z, e);
@@ -172,7 +166,6 @@ struct archive_zip *archive_zip_open(const void *data, size_t length, const char
                                      struct err *e)
 {
     struct archive_zip *z;
-
     if (length == 0) { /* which libzip takes for an archive without members */
         err_fail(e, ERR_INPUT, what, "truncated or not a zip archive (0 bytes)");
         return NULL;
@@ -184,7 +177,7 @@ struct archive_zip *archive_zip_open(const void *data, size_t length, const char
         return NULL;
     }
     z->zip = open_buffer(data, length, what, e);
-    if (!z->zip || read_directory(z, length, e) < 0) {
+    if (!z->zip || read_directory(z, length, e) != 0) {
         archive_zip_close(z);
         return NULL;
     }
@@ -224,7 +217,6 @@ int64_t archive_zip_find(const struct archive_zip *z, const char *name)
     struct zip_entry key = {.name = name};
     const struct zip_entry *found =
         bsearch(&key, z->sorted, z->count, sizeof *z->sorted, compare_entries);
-
     return found ? (int64_t)found->index : -1;
 }
 
@@ -235,7 +227,6 @@ static int read_member(struct archive_zip *z, size_t i, zip_file_t *file, void *
 {
     unsigned char beyond;
     zip_int64_t got;
-
     for (size_t done = 0; done < size; done += (size_t)got) {
         got = zip_fread(file, (unsigned char *)out + done, size - done);
         if (got < 0)
@@ -255,7 +246,6 @@ int archive_zip_read(struct archive_zip *z, size_t i, void *out, size_t size, st
 {
     zip_file_t *file;
     int result;
-
     if (size != z->sizes[i])
         return err_fail(e, ERR_INTERNAL, z->what,
                         "member %s has %" PRIu64 " bytes, %zu were asked for", z->names[i],
@@ -277,7 +267,6 @@ static int check_unique(const struct archive_zip_member *members, size_t n, stru
 {
     const char **names = calloc(n, sizeof *names);
     int result = names ? 0 : err_fail_memory(e, n * sizeof *names);
-
     for (size_t i = 0; names && i < n; i++)
         names[i] = members[i].name;
     if (names)
@@ -295,7 +284,6 @@ int archive_zip_encode(const struct archive_zip_member *members, size_t n, struc
     const size_t before = out->length;
     struct archive_zip_stream *z;
     int result;
-
     if (n < 1 || n > ZIP_MEMBERS_MAX)
         return err_fail(e, ERR_LIMIT, "", "a zip archive takes 1 to %d members, not %zu",
                         ZIP_MEMBERS_MAX, n);

@@ -106,7 +106,6 @@ static void net_print(const struct bench_net_options *o, const struct bench_net_
     const struct bench_subject *s = &r->subject;
     double images = (double)o->batch, gflop = r->flop * images * 1e-9;
     char line[512];
-
     printf("%s%s: %.2f M parameters, %.2f GFLOP an image and evaluation\n", s->name,
            s->model ? "" : ", random weights", (double)s->parameters * 1e-6, r->flop * 1e-9);
     printf("kernel %s, %s, batch %d, workers %d, %zu rounds of %d\n", s->kernel_id,
@@ -136,26 +135,26 @@ static int run_net(const struct bench_options *o, struct err *e)
         .steps = o->has_steps ? (int)o->steps : STEPS_DEFAULT,
         .nfe = o->nfe,
     };
-    struct bench_net_result result;
+    struct bench_net_result measured;
     if (net.workers > BENCH_WORKERS_MAX)
         net.workers = BENCH_WORKERS_MAX;
-    if (cli_model_options(o->kernel, o->precision, &net.load, e) < 0)
+    if (cli_model_options(o->kernel, o->precision, &net.load, e) != 0)
         return -1;
     json_t *machine = bench_machine_json(e);
     if (!machine)
         return -1;
-    int status = bench_net_run(&net, &result, e);
-    if (status == 0) {
-        json_t *report = o->json ? net_json(&net, &result, machine) : NULL;
+    int result = bench_net_run(&net, &measured, e);
+    if (result == 0) {
+        json_t *report = o->json ? net_json(&net, &measured, machine) : NULL;
         if (!o->json)
-            net_print(&net, &result, machine);
+            net_print(&net, &measured, machine);
         else
-            status = report ? cli_json_print(report, e) : err_fail_memory(e, 4096);
+            result = report ? cli_json_print(report, e) : err_fail_memory(e, 4096);
         json_decref(report);
-        bench_subject_close(&result.subject);
+        bench_subject_close(&measured.subject);
     }
     json_decref(machine);
-    return status;
+    return result;
 }
 
 /* ---- options ---- */
@@ -163,7 +162,6 @@ static int run_net(const struct bench_options *o, struct err *e)
 static int take_option(void *context, int c, const char *word, struct err *e)
 {
     struct bench_options *o = context;
-
     switch (c) {
     case OPTION_PRESET:
         o->preset = word;
@@ -182,7 +180,7 @@ static int take_option(void *context, int c, const char *word, struct err *e)
         o->precision = word;
         return 0;
     case OPTION_SECONDS:
-        if (cli_parse_real("--seconds", word, &o->seconds, e) < 0)
+        if (cli_parse_real("--seconds", word, &o->seconds, e) != 0)
             return -1;
         if (o->seconds > 0 && o->seconds <= SECONDS_MAX)
             return 0;
@@ -239,7 +237,6 @@ static int parse(int argc, char **argv, struct bench_options *o)
 {
     static const struct cli_options options = {"bench", help, ":h", long_options, take_option};
     int code = cli_take_options(&options, argc, argv, o);
-
     if (code >= 0)
         return code;
     o->ops = argc - optind == 1 && strcmp(argv[optind], "ops") == 0;

@@ -24,7 +24,6 @@ static int take_option(void *context, int option, const char *word, struct err *
     struct solvers_options *o = context;
     int64_t n = 0;
     int result;
-
     switch (option) {
     case 'n':
         result = cli_parse_int("-n", word, 1, 10000, &n, e);
@@ -55,7 +54,6 @@ int cli_bench_solvers(int argc, char **argv)
     struct solvers_options o = {0};
     struct err e = {0};
     int code = cli_take_options(&options, argc, argv, &o);
-
     if (code >= 0)
         return code;
     if (argc - optind != 1)

@@ -53,7 +53,7 @@ struct convert_options {
 
 static int take_way(const char *name, const char *word, double *out, struct err *e)
 {
-    if (cli_parse_real(name, word, out, e))
+    if (cli_parse_real(name, word, out, e) != 0)
         return -1;
     return *out > 0 ? 0 : err_fail(e, ERR_INPUT, name, "%s is not above 0", word);
 }
@@ -61,7 +61,6 @@ static int take_way(const char *name, const char *word, double *out, struct err 
 static int take(void *context, int option, const char *word, struct err *e)
 {
     struct convert_options *o = context;
-
     switch (option) {
     case 'o':
         o->output = word;
@@ -123,7 +122,6 @@ static int options_parse(int argc, char **argv, struct convert_options *o)
                                       .long_options = options,
                                       .take = take};
     int code = cli_take_options(&table, argc, argv, o);
-
     if (code >= 0)
         return code;
     if (optind + (o->exact.data ? 0 : 1) != argc)
@@ -149,7 +147,6 @@ static int description_get(const struct convert_options *o, struct ckpt_descript
     struct buf text;
     json_t *config = NULL;
     int result = -1;
-
     if (o->preset)
         return ckpt_description_from_preset(o->preset, d, e);
     if (!o->config)
@@ -179,7 +176,6 @@ static int summary_json(const struct convert_options *o, const struct ckpt_descr
     json_t *description = ckpt_description_json(d, e);
     json_t *root;
     int result;
-
     if (!description)
         return -1;
     root = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:b, s:o}", "input", o->input, "output",
@@ -198,8 +194,7 @@ static int summary_print(const struct convert_options *o, const struct ckpt_desc
                          const struct import_census *census, struct err *e)
 {
     char digest[SHA256_HEX_SIZE];
-
-    if (sha256_file_hex(o->output, digest, e))
+    if (sha256_file_hex(o->output, digest, e) != 0)
         return -1;
     if (o->json)
         return summary_json(o, d, census, digest, e);
@@ -224,7 +219,6 @@ int cli_convert(int argc, char **argv)
     struct import_census census = {0};
     struct err e = {0};
     int code = options_parse(argc, argv, &o);
-
     if (code >= 0)
         return code;
     if (o.exact.data) {
@@ -233,10 +227,10 @@ int cli_convert(int argc, char **argv)
         return cli_convert_exact(&o.exact, &e) == 0 ? CLI_EXIT_OK : cli_fail("convert", &e);
     }
     code = CLI_EXIT_OK;
-    if (description_get(&o, &d, &e) ||
+    if (description_get(&o, &d, &e) != 0 ||
         import_convert(o.input, o.output, &d, o.weights,
-                       isatty(STDERR_FILENO) ? progress_show : NULL, NULL, &census, &e) ||
-        summary_print(&o, &d, &census, &e))
+                       isatty(STDERR_FILENO) ? progress_show : NULL, NULL, &census, &e) != 0 ||
+        summary_print(&o, &d, &census, &e) != 0)
         code = cli_fail("convert", &e);
     ckpt_description_clear(&d);
     return code;

@@ -56,7 +56,6 @@ static int weights_read(const struct cli_convert_exact *o, const struct data_set
     struct archive_npy a;
     struct buf file;
     size_t bytes;
-
     *out = NULL;
     if (!o->weights)
         return 0;
@@ -83,7 +82,6 @@ static int radius_of(const struct data_set *data, const float *weights,
                                         .groups = data->classes};
     float *values = calloc(data->count * points.d, sizeof *values);
     struct field_cloud *cloud = NULL;
-
     if (!values)
         return err_fail_memory(e, data->count * points.d * sizeof *values);
     for (size_t i = 0; i < data->count; i++)
@@ -156,8 +154,7 @@ static int tell(const struct cli_convert_exact *o, const struct data_set *data,
     char digest[SHA256_HEX_SIZE];
     struct image_shape s = d->exact_shape;
     int result = 0;
-
-    if (sha256_file_hex(o->output, digest, e))
+    if (sha256_file_hex(o->output, digest, e) != 0)
         return -1;
     if (o->json) {
         json_t *root =
@@ -189,8 +186,7 @@ int cli_convert_exact(const struct cli_convert_exact *o, struct err *e)
     struct data_set data;
     float *weights = NULL;
     double radius = 0.0;
-
-    if (data_open(&options, &data, e))
+    if (data_open(&options, &data, e) != 0)
         return -1;
     struct ckpt_description d = {
         .family = CKPT_FAMILY_EXACT,
@@ -212,6 +208,6 @@ int cli_convert_exact(const struct cli_convert_exact *o, struct err *e)
     if (result == 0)
         result = tell(o, &data, &d, e);
     free(weights);
-    data_close(&data);
+    data_clear(&data);
     return result;
 }

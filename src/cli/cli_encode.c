@@ -45,7 +45,6 @@ static bool is_npy(const char *path)
 static double norm_of(const struct engine_image *image, size_t d)
 {
     double square = 0.0;
-
     for (size_t j = 0; j < d; j++)
         square += image->state[j] * image->state[j];
     return sqrt(square);
@@ -57,7 +56,6 @@ static int latents_shape(const struct model *m, size_t n, uint64_t shape[4])
 {
     const struct image_shape s = model_shape(m);
     const bool vectors = model_vectors(m);
-
     shape[0] = n;
     shape[1] = vectors ? model_dimension(m) : (uint64_t)s.channels;
     shape[2] = (uint64_t)s.height;
@@ -72,7 +70,6 @@ static int write_npy(const struct model *m, const float *latents, size_t n, cons
     uint64_t shape[4];
     int rank = latents_shape(m, n, shape), result;
     struct buf out;
-
     buf_init(&out, bytes + NPY_HEADER_MAX);
     result = archive_npy_header(ARCHIVE_NPY_F32, rank, shape, &out, e);
     if (result == 0)
@@ -89,7 +86,6 @@ static int write_tensor(const struct model *m, const float *latents, size_t n, c
     struct ckpt_output tensor = {.name = "x", .dtype = CKPT_F32, .data = latents};
     json_t *metadata =
         json_pack("{s:s, s:s}", "model", model_sha256(m), "kernel", model_kernel_id(m));
-
     if (!metadata)
         return err_fail_memory(e, 512);
     tensor.rank = latents_shape(m, n, tensor.shape);
@@ -104,7 +100,6 @@ static int write_latents(const struct engine_request *request, const char *path,
     const struct model *m = engine_model_get(order->model);
     const size_t d = model_dimension(m);
     float *latents = calloc(order->n, d * sizeof *latents); /* the images were twice as large */
-
     if (!latents)
         return err_fail_memory(e, order->n * d * sizeof *latents);
     for (size_t i = 0; i < order->n; i++)
@@ -121,7 +116,6 @@ static void tell(const struct engine_request *request, const struct cli_flow_opt
 {
     const size_t n = engine_request_order(request)->n;
     int64_t sum = 0;
-
     for (size_t i = 0; i < n; i++)
         sum += engine_request_image(request, i)->counts.nfe;
     printf("%zu latent%s, nfe mean %.2f, %.2f s, %s\n", n, n == 1 ? "" : "s",
@@ -134,24 +128,24 @@ static int tell_json(const struct engine_request *request, const struct cli_flow
     const struct engine_order *order = engine_request_order(request);
     const struct model *m = engine_model_get(order->model);
     json_t *images = json_array();
-    int bad = images == NULL;
-
-    for (size_t i = 0; i < order->n && !bad; i++) {
+    int result = images ? 0 : -1;
+    for (size_t i = 0; i < order->n && result == 0; i++) {
         const struct engine_image *image = engine_request_image(request, i);
-        bad = json_array_append_new(images,
-                                    json_pack("{s:I, s:f}", "nfe", (json_int_t)image->counts.nfe,
-                                              "norm", norm_of(image, model_dimension(m))));
+        result = json_array_append_new(images,
+                                       json_pack("{s:I, s:f}", "nfe", (json_int_t)image->counts.nfe,
+                                                 "norm", norm_of(image, model_dimension(m))));
     }
-    json_t *all = bad ? NULL
+    json_t *all = result != 0
+                      ? NULL
                       : json_pack("{s:o, s:O, s:{s:s, s:s}, s:s, s:o, s:f, s:s}", "n",
                                   cli_json_u64(order->n), "images", images, "model", "path",
                                   o->model, "sha256", model_sha256(m), "kernel", model_kernel_id(m),
                                   "solver", model_solver_json(&order->solver, true), "seconds",
                                   seconds, "output", o->output.path);
     json_decref(images);
-    int result = all ? cli_json_print(all, e)
-                     : json_fail(e, ERR_IO, "--json",
-                                 "cannot be made: out of memory, or a path is not UTF-8");
+    result = all ? cli_json_print(all, e)
+                 : json_fail(e, ERR_IO, "--json",
+                             "cannot be made: out of memory, or a path is not UTF-8");
     json_decref(all);
     return result;
 }
@@ -169,9 +163,8 @@ static int encode_points(struct cli_run *run, const struct cli_flow_options *o,
         .points = images->values,
     };
     const struct model_solver up = model_solver_forward_default(m);
-
-    if (cli_run_class(m, o->class, &order.class, e) < 0 ||
-        cli_solver_choose(m, &up, o->steps, &o->solver, &order.solver, e) < 0)
+    if (cli_run_class(m, o->class, &order.class, e) != 0 ||
+        cli_solver_choose(m, &up, o->steps, &o->solver, &order.solver, e) != 0)
         return -1;
     struct engine_request *request = cli_run_order(run, &order, e);
     int result = request ? write_latents(request, o->output.path, e) : -1;
@@ -189,7 +182,6 @@ static int encode(const struct cli_flow_options *o, struct err *e)
     struct cli_points images = {0};
     struct cli_run run = {0};
     int result = -1;
-
     if (m && cli_output_prepare(CLI_OUTPUT_SAFETENSORS, o->output.path, model_shape(m), e) == 0 &&
         cli_points_images(m, o->input, (struct model_scale){0}, &images, e) == 0) {
         result = cli_run_open(&run, m, o->workers, images.n, e);
@@ -219,6 +211,5 @@ int cli_encode(int argc, char **argv)
         missing,
         encode,
         {.title = "The solver of the path up, rk45 over ln t with tolerances 1e-5 unless chosen:"}};
-
     return cli_flow_main(&command, argc, argv);
 }

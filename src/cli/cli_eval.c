@@ -151,7 +151,7 @@ static int open_data(const struct model *m, const struct eval_options *o, const 
     struct image_shape shape = model_shape(m);
     const struct data_options options = {
         .path = path, .labels = labels, .center_crop = (int)o->crop, .resize = (int)o->resize};
-    if (data_open(&options, out, e))
+    if (data_open(&options, out, e) != 0)
         return -1;
     if (out->values && shape.channels == 1 && shape.height == 1 && shape.width == out->channels)
         return 0;
@@ -173,8 +173,8 @@ static int open_engine(struct eval *v, struct err *e)
         return -1;
     v->d = model_dimension(m);
     const struct engine_options engine = {.queue_images_max = SAMPLES_MAX};
-    if (open_data(m, v->o, v->o->data, v->o->labels, &v->held_out, e) ||
-        (v->o->train && open_data(m, v->o, v->o->train, NULL, &v->train, e)) ||
+    if (open_data(m, v->o, v->o->data, v->o->labels, &v->held_out, e) != 0 ||
+        (v->o->train && open_data(m, v->o, v->o->train, NULL, &v->train, e) != 0) ||
         !(v->engine = engine_new(&engine, e))) {
         model_free(m);
         return -1;
@@ -198,7 +198,7 @@ static int take_halves(struct eval *v, struct err *e)
     v->chosen = calloc(2 * v->n, sizeof *v->chosen);
     if (!v->chosen)
         return err_fail_memory(e, 2 * v->n * sizeof *v->chosen);
-    if (train_eval_choose(&v->held_out, 2 * v->n, v->o->seed, v->chosen, e))
+    if (train_eval_choose(&v->held_out, 2 * v->n, v->o->seed, v->chosen, e) != 0)
         return -1;
     for (size_t h = 0; h < 2; h++) {
         v->data[h] = calloc(v->n * v->d, sizeof **v->data);
@@ -222,7 +222,7 @@ static bool match_classes(const struct eval *v, int32_t *labels)
     for (size_t i = 0; i < v->n; i++) {
         int32_t label = d->label[v->chosen[2 * i]];
         labels[i] = MODEL_LABEL_NONE;
-        if (label >= 0 && model_label_find(m, d->names[label], &labels[i], NULL))
+        if (label >= 0 && model_label_find(m, d->names[label], &labels[i], NULL) != 0)
             return false;
     }
     return true;
@@ -239,11 +239,11 @@ static int draw_samples(struct eval *v, struct err *e)
         order.class.rule = ENGINE_CLASS_LISTED;
         order.labels = labels;
     }
-    int submitted =
-        cli_solver_choose(engine_model_get(v->em), NULL, NULL, &v->o->solver, &order.solver, e) ||
-        engine_submit(v->engine, &order, &v->request, e);
+    int result = cli_solver_choose(engine_model_get(v->em), NULL, NULL, &v->o->solver,
+                                   &order.solver, e) != 0 ||
+                 engine_submit(v->engine, &order, &v->request, e) != 0;
     free(labels);
-    if (submitted != 0)
+    if (result != 0)
         return -1;
     engine_request_wait(v->request, -1);
     const struct err *why = engine_request_error(v->request);
@@ -275,7 +275,7 @@ static int write_sheet(const struct eval *v, const size_t *index, struct err *e)
     const struct image_grid grid = {SHEET_ROWS, one.width < 64 ? 2 : 1, IMAGE_GRID_GAP};
     size_t shown = v->n < SHEET_ROWS * SHEET_ROWS / 2 ? v->n : SHEET_ROWS * SHEET_ROWS / 2;
     struct buf png;
-    if (image_grid_shape(grid, one, 2 * ((shown + 9) / 10) * 10, &shape, e))
+    if (image_grid_shape(grid, one, 2 * ((shown + 9) / 10) * 10, &shape, e) != 0)
         return -1;
     uint8_t *sheet = calloc(image_shape_count(shape), 1), *pixels = calloc(v->d, 1);
     double *values = calloc(v->d, sizeof *values);
@@ -379,13 +379,13 @@ static void print_text(const struct eval *v)
 
 static int run(struct eval *v, struct err *e)
 {
-    if (open_engine(v, e) || take_halves(v, e) || draw_samples(v, e))
+    if (open_engine(v, e) != 0 || take_halves(v, e) != 0 || draw_samples(v, e) != 0)
         return -1;
     measure_distances(v);
     if (v->o->points > 0 && train_eval_loss(engine_model_get(v->em), v->pool, &v->held_out,
-                                            (size_t)v->o->points, v->o->seed, &v->loss, e))
+                                            (size_t)v->o->points, v->o->seed, &v->loss, e) != 0)
         return -1;
-    if (v->o->train && measure_nearest(v, e))
+    if (v->o->train && measure_nearest(v, e) != 0)
         return -1;
     if (v->o->json)
         return print_json(v, e);
@@ -401,17 +401,17 @@ int cli_eval(int argc, char **argv)
     int code = parse_options(argc, argv, &o);
     if (code >= 0)
         return code;
-    int failed = run(&v, &e);
+    int result = run(&v, &e);
     if (v.request)
         engine_request_free(v.request);
     if (v.engine)
         engine_free(v.engine);
     pool_free(v.pool);
-    data_close(&v.held_out);
-    data_close(&v.train);
+    data_clear(&v.held_out);
+    data_clear(&v.train);
     free(v.chosen);
     free(v.samples);
     free(v.data[0]);
     free(v.data[1]);
-    return failed ? cli_fail("eval", &e) : CLI_EXIT_OK;
+    return result != 0 ? cli_fail("eval", &e) : CLI_EXIT_OK;
 }

@@ -38,7 +38,7 @@ struct field_points {
     int32_t *label;
 };
 
-static void points_free(struct field_points *p)
+static void points_clear(struct field_points *p)
 {
     free(p->x);
     free(p->t);
@@ -71,8 +71,7 @@ static int points_read(const struct model *m, struct ckpt_file *f, const char *p
                                   : denoises ? cli_tensor_find(f, "sigma", "denoise.sigma", e)
                                              : cli_tensor_find(f, "t", "field.z", e);
     size_t bytes;
-
-    if (!t || cli_tensor_check_images(f, x, p->shape, &p->n, e) < 0)
+    if (!t || cli_tensor_check_images(f, x, p->shape, &p->n, e) != 0)
         return -1;
     if (t->rank != 1 || t->shape[0] != p->n)
         return err_fail(e, ERR_INPUT, path,
@@ -86,7 +85,7 @@ static int points_read(const struct model *m, struct ckpt_file *f, const char *p
     p->label = malloc(p->n * sizeof *p->label);
     if (!p->x || !p->v_x || !p->t || !p->v_t || !p->label)
         return err_fail_memory(e, 2 * bytes);
-    if (ckpt_tensor_to_f32(x, p->x, e) < 0 || ckpt_tensor_to_f32(t, p->t, e) < 0 ||
+    if (ckpt_tensor_to_f32(x, p->x, e) != 0 || ckpt_tensor_to_f32(t, p->t, e) != 0 ||
         cli_tensor_labels(f, (size_t)model_label_count(m), p->n, p->label, e) < 0)
         return -1;
     return points_check(p, path, e);
@@ -97,7 +96,6 @@ static int evaluate(const struct model *m, struct field_points *p, struct err *e
     struct model_workspace *ws = model_workspace_new(m, FIELD_BATCH, e);
     const float *x[FIELD_BATCH];
     float *v_x[FIELD_BATCH];
-
     if (!ws)
         return -1;
     for (size_t begin = 0; begin < p->n; begin += FIELD_BATCH) {
@@ -134,7 +132,6 @@ static int write_field(const struct model *m, const struct field_points *p, cons
     json_t *metadata = json_pack("{s:s, s:s, s:s}", "model", model_sha256(m), "kernel",
                                  model_kernel_id(m), "precision", model_precision_name(m));
     int result;
-
     if (!metadata)
         return err_fail_memory(e, 512);
     result = ckpt_file_write(path, tensors, model_denoises(m) ? 1 : 2, metadata, e);
@@ -148,7 +145,6 @@ static int run(const struct field_options *o, struct err *e)
     struct ckpt_file *f = m ? ckpt_file_open(o->input, e) : NULL;
     struct field_points p = {0};
     int result = -1;
-
     if (f && ckpt_file_verify(f, e) == 0) {
         p.shape = model_shape(m);
         p.d = model_dimension(m);
@@ -161,7 +157,7 @@ static int run(const struct field_options *o, struct err *e)
     if (result == 0)
         printf("%zu points, %s, %s, %s\n", p.n, model_kernel_id(m), model_precision_name(m),
                o->output);
-    points_free(&p);
+    points_clear(&p);
     ckpt_file_close(f);
     model_free(m);
     return result;
@@ -175,7 +171,6 @@ static int parse(int argc, char **argv, struct field_options *o)
         {"kernel", required_argument, NULL, 'k'}, {"precision", required_argument, NULL, 'p'},
         {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
     int c;
-
     opterr = 0;
     while ((c = getopt_long(argc, argv, ":i:o:h", options, NULL)) != -1) {
         switch (c) {
@@ -211,7 +206,6 @@ int cli_field(int argc, char **argv)
     struct field_options options = {0};
     struct err e = {0};
     int code = parse(argc, argv, &options);
-
     if (code >= 0)
         return code;
     return run(&options, &e) == 0 ? CLI_EXIT_OK : cli_fail("field", &e);

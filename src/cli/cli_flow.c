@@ -12,12 +12,11 @@ static int take_seeds(struct cli_flow_options *o, const char *word, struct err *
 {
     const char *comma = strchr(word, ',');
     char first[32] = "";
-
     if (comma && (size_t)(comma - word) < sizeof first)
         memcpy(first, word, (size_t)(comma - word));
     o->seeds_given = true;
-    if (cli_parse_u64("--seeds", first, &o->seeds[0], NULL) < 0 ||
-        cli_parse_u64("--seeds", comma + 1, &o->seeds[1], NULL) < 0)
+    if (cli_parse_u64("--seeds", first, &o->seeds[0], NULL) != 0 ||
+        cli_parse_u64("--seeds", comma + 1, &o->seeds[1], NULL) != 0)
         return err_fail(e, ERR_INPUT, "--seeds", "\"%s\" is not two seeds such as 7,9", word);
     return 0;
 }
@@ -81,7 +80,6 @@ static int take_input(struct cli_flow_options *o, int c, const char *word, struc
 static int take(void *context, int c, const char *word, struct err *e)
 {
     struct cli_flow_options *o = context;
-
     switch (c) {
     case 'o':
         o->output.path = word;
@@ -116,7 +114,6 @@ int cli_flow_main(const struct cli_flow_command *command, int argc, char **argv)
     struct cli_flow_options o = {.argc = argc, .argv = argv, .steps = command->solver.steps};
     struct cli_options options = command->options;
     struct err e = {0};
-
     options.take = take;
     int code = cli_take_options_solver(&options, &command->solver, &o.solver, argc, argv, &o);
     if (code >= 0)
@@ -133,14 +130,14 @@ int cli_flow_main(const struct cli_flow_command *command, int argc, char **argv)
 void cli_flow_close(struct cli_run *run, struct cli_points *points, struct model *m)
 {
     cli_run_close(run);
-    cli_points_free(points);
+    cli_points_clear(points);
     model_free(m);
 }
 
 int cli_flow_prepare(const struct cli_flow_options *o, const struct model *m,
                      enum cli_output_kind *kind, struct err *e)
 {
-    return cli_output_choose(&o->output, m, kind, e) < 0
+    return cli_output_choose(&o->output, m, kind, e) != 0
                ? -1
                : cli_output_prepare(*kind, o->output.path, model_shape(m), e);
 }
@@ -158,9 +155,8 @@ int cli_flow_decode(struct cli_run *run, const struct cli_flow_options *o,
         .class = {.rule = latents->labels ? ENGINE_CLASS_LISTED : ENGINE_CLASS_NONE},
         .output = cli_output_engine(kind, sheet),
         .grid = cli_output_grid(&o->output, latents->n)};
-
-    if (cli_run_class(m, o->class, &order.class, e) < 0 ||
-        cli_solver_choose(m, NULL, o->steps, &o->solver, &order.solver, e) < 0)
+    if (cli_run_class(m, o->class, &order.class, e) != 0 ||
+        cli_solver_choose(m, NULL, o->steps, &o->solver, &order.solver, e) != 0)
         return -1;
     if (o->class)
         order.labels = NULL;
@@ -210,7 +206,6 @@ static int decode(const struct cli_flow_options *o, struct err *e)
     struct cli_run run = {0};
     enum cli_output_kind kind;
     int result = -1;
-
     if (m && cli_flow_prepare(o, m, &kind, e) == 0 &&
         cli_points_latents(m, o->latents, !o->class, &latents, e) == 0) {
         result = cli_run_open(&run, m, o->workers, latents.n, e);
@@ -233,6 +228,5 @@ int cli_decode(int argc, char **argv)
                                                     decode_missing,
                                                     decode,
                                                     {.title = "The solver:"}};
-
     return cli_flow_main(&command, argc, argv);
 }

@@ -41,7 +41,6 @@ static int options_parse(int argc, char **argv, struct inspect_options *o)
         {NULL, 0, NULL, 0},
     };
     int option;
-
     optind = 0; /* the library's word for: begin anew */
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
@@ -77,7 +76,6 @@ static void tensor_add(struct inventory *all, const char *name, enum ckpt_dtype 
 {
     uint64_t size = 0;
     json_t *extents = json_array();
-
     /* views may repeat elements (stride 0), so that a logical size can be beyond any file */
     if (__builtin_mul_overflow(count, (uint64_t)ckpt_dtype_size(dtype), &size))
         size = UINT64_MAX;
@@ -105,7 +103,6 @@ static json_t *report_build(const char *path, const char *format, uint64_t file_
                   "bytes", cli_json_u64(file_bytes), "sha256", sha256, "description", description,
                   "tensor_count", (json_int_t)count, "elements", cli_json_u64(all->elements),
                   "tensor_bytes", cli_json_u64(all->bytes), "tensors", all->tensors);
-
     if (root && !all->failed)
         return root;
     json_decref(root);
@@ -117,10 +114,9 @@ static json_t *description_get(const struct ckpt_file *f, struct err *e)
 {
     struct ckpt_description d;
     json_t *description;
-
     if (!ckpt_file_metadata(f, CKPT_DESCRIPTION_KEY))
         return json_null();
-    if (ckpt_description_read(f, &d, e))
+    if (ckpt_description_read(f, &d, e) != 0)
         return NULL;
     description = ckpt_description_json(&d, e);
     ckpt_description_clear(&d);
@@ -134,7 +130,6 @@ static json_t *safetensors_report(const char *path, struct err *e)
     const char *sha256 = description && ckpt_file_verify(f, e) == 0 ? ckpt_file_sha256(f, e) : NULL;
     struct inventory all = {0};
     json_t *root = NULL;
-
     if (sha256) {
         all.tensors = json_array();
         for (size_t i = 0; i < ckpt_file_count(f); i++) {
@@ -157,7 +152,6 @@ static int torch_extras_add(json_t *root, const struct import_torch *t)
         [IMPORT_TORCH_EMA_NAMED] = "named",
     };
     int64_t step = import_torch_step(t);
-
     return json_object_set_new(root, "container", json_string(import_torch_container(t))) ||
            json_object_set_new(root, "step", step < 0 ? json_null() : json_integer(step)) ||
            json_object_set_new(root, "ema", json_string(kinds[import_torch_ema_kind(t)])) ||
@@ -169,7 +163,6 @@ static json_t *torch_description_get(struct import_torch *t, struct err *e)
 {
     struct ckpt_description d = {0};
     json_t *description = NULL;
-
     if (!import_torch_is_whole(t))
         return json_null();
     if (import_torch_describe(t, &d, e) == 0)
@@ -183,7 +176,6 @@ static void torch_tensors_add(struct inventory *all, const struct import_torch *
 {
     bool raw = import_torch_count(t) > 0;
     size_t count = raw ? import_torch_count(t) : import_torch_ema_count(t);
-
     all->tensors = json_array();
     for (size_t i = 0; i < count; i++) {
         const struct import_torch_tensor *one =
@@ -199,7 +191,6 @@ static json_t *torch_report(const char *path, struct err *e)
     const char *sha256 = description ? import_torch_sha256(t, e) : NULL;
     struct inventory all = {0};
     json_t *root = NULL;
-
     if (sha256) {
         torch_tensors_add(&all, t);
         root = report_build(path, "pytorch", import_torch_bytes(t), sha256, description, &all, e);
@@ -231,7 +222,6 @@ static int value_print(const char *label, const json_t *value, struct err *e)
 {
     struct buf line;
     int result;
-
     buf_init(&line, 1 << 20);
     result = buf_format(&line, e, "  %-18s ", label);
     if (!result && json_is_string(value))
@@ -249,10 +239,10 @@ static int members_print(const json_t *object, struct err *e)
 {
     const char *key;
     json_t *value;
-
     json_object_foreach((json_t *)(uintptr_t)object, key, value)
     {
-        if (json_is_object(value) ? members_print(value, e) : value_print(key, value, e))
+        int result = json_is_object(value) ? members_print(value, e) : value_print(key, value, e);
+        if (result != 0)
             return -1;
     }
     return 0;
@@ -264,12 +254,11 @@ static int tensor_print(const json_t *tensor, struct err *e)
     const char *dtype = json_string_value(json_object_get(tensor, "dtype"));
     struct buf line;
     int result;
-
     buf_init(&line, 1 << 20);
-    result = buf_format(&line, e, "  %-5s %-44s ", dtype, name) ||
-                     json_append(&line, json_object_get(tensor, "shape"), JSON_COMPACT, e) ||
-                     buf_string(&line, "  ", e) ||
-                     json_append(&line, json_object_get(tensor, "bytes"), JSON_COMPACT, e)
+    result = buf_format(&line, e, "  %-5s %-44s ", dtype, name) != 0 ||
+                     json_append(&line, json_object_get(tensor, "shape"), JSON_COMPACT, e) != 0 ||
+                     buf_string(&line, "  ", e) != 0 ||
+                     json_append(&line, json_object_get(tensor, "bytes"), JSON_COMPACT, e) != 0
                  ? -1
                  : 0;
     if (!result)
@@ -282,11 +271,10 @@ static int tensors_print(const json_t *tensors, struct err *e)
 {
     size_t i;
     json_t *tensor;
-
     printf("\n");
     json_array_foreach((json_t *)(uintptr_t)tensors, i, tensor)
     {
-        if (tensor_print(tensor, e))
+        if (tensor_print(tensor, e) != 0)
             return -1;
     }
     return 0;
@@ -298,17 +286,16 @@ static int text_print(const json_t *root, bool tensors, struct err *e)
                                        "sha256",       "tensor_count", "elements",
                                        "tensor_bytes", "step",         "ema"};
     const json_t *description = json_object_get(root, "description");
-
-    if (value_print("path", json_object_get(root, "path"), e))
+    if (value_print("path", json_object_get(root, "path"), e) != 0)
         return -1;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         const json_t *value = json_object_get(root, keys[i]);
-        if (value && value_print(keys[i], value, e))
+        if (value && value_print(keys[i], value, e) != 0)
             return -1;
     }
     if (json_is_object(description)) {
         printf("\n");
-        if (members_print(description, e))
+        if (members_print(description, e) != 0)
             return -1;
     } else if (!json_object_get(root, "container")) {
         printf("  %-18s none: not a model that pfgm convert made\n", "description");
@@ -322,13 +309,12 @@ int cli_inspect(int argc, char **argv)
     struct err e = {0};
     json_t *root;
     int code = options_parse(argc, argv, &o);
-
     if (code)
         return code;
     if (o.help)
         return fputs(usage, stdout) < 0 ? CLI_EXIT_FAILED : CLI_EXIT_OK;
     root = import_torch_is(o.path) ? torch_report(o.path, &e) : safetensors_report(o.path, &e);
-    if (!root || (o.json ? cli_json_print(root, &e) : text_print(root, o.tensors, &e)))
+    if (!root || (o.json ? cli_json_print(root, &e) : text_print(root, o.tensors, &e)) != 0)
         code = cli_fail("inspect", &e);
     json_decref(root);
     return code;

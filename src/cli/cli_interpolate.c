@@ -48,13 +48,12 @@ static int read_ends(const struct cli_flow_options *o, const struct model *m,
 {
     const size_t d = model_dimension(m);
     struct model_solver solver;
-
-    if (cli_solver_choose(m, NULL, o->steps, &o->solver, &solver, e) < 0)
+    if (cli_solver_choose(m, NULL, o->steps, &o->solver, &solver, e) != 0)
         return -1;
     if (o->between[0])
         return cli_points_pair(m, o->between, (struct model_scale){0}, ends, e);
     if (o->latents) {
-        if (cli_points_latents(m, o->latents, false, ends, e) < 0)
+        if (cli_points_latents(m, o->latents, false, ends, e) != 0)
             return -1;
         return ends->n == 2
                    ? 0
@@ -93,9 +92,8 @@ static int encode_ends(struct cli_run *run, const struct cli_flow_options *o,
                                  .points = ends->values,
                                  .solver = model_solver_forward_default(m)};
     struct model_solver down;
-
-    if (cli_run_class(m, o->class, &order.class, e) < 0 ||
-        cli_solver_choose(m, NULL, o->steps, &o->solver, &down, e) < 0)
+    if (cli_run_class(m, o->class, &order.class, e) != 0 ||
+        cli_solver_choose(m, NULL, o->steps, &o->solver, &down, e) != 0)
         return -1;
     order.solver.t_max = down.t_max; /* where the path down begins and ends */
     order.solver.t_min = down.t_min;
@@ -111,7 +109,6 @@ static int lay_way(const struct model *m, const struct cli_points *ends, size_t 
                    struct cli_points *way, struct err *e)
 {
     const size_t d = model_dimension(m);
-
     way->values = calloc(frames, d * sizeof *way->values);
     if (!way->values)
         return err_fail_memory(e, frames * d * sizeof *way->values);
@@ -137,7 +134,6 @@ static int interpolate(const struct cli_flow_options *o, struct err *e)
     struct cli_run run = {0};
     enum cli_output_kind kind;
     int result = -1;
-
     if (m && cli_flow_prepare(o, m, &kind, e) == 0 && read_ends(o, m, &ends, e) == 0) {
         result = cli_run_open(&run, m, o->workers, frames, e);
         m = NULL; /* the run has it */
@@ -152,7 +148,7 @@ static int interpolate(const struct cli_flow_options *o, struct err *e)
             in_a_row.output.columns = (int64_t)frames;
         result = cli_flow_decode(&run, &in_a_row, kind, &way, e);
     }
-    cli_points_free(&way);
+    cli_points_clear(&way);
     cli_flow_close(&run, &ends, m);
     return result;
 }
@@ -171,6 +167,5 @@ int cli_interpolate(int argc, char **argv)
         missing,
         interpolate,
         {.title = "The solver of the path down:", .steps = "solver-steps"}};
-
     return cli_flow_main(&command, argc, argv);
 }

@@ -50,7 +50,6 @@ static double mean_bits(const struct engine_request *request)
 {
     const size_t n = engine_request_order(request)->n;
     double sum = 0.0;
-
     for (size_t i = 0; i < n; i++)
         sum += engine_request_image(request, i)->bits_per_dimension;
     return sum / (double)n;
@@ -59,7 +58,6 @@ static double mean_bits(const struct engine_request *request)
 static void tell(const struct engine_request *request, double seconds)
 {
     const struct engine_order *order = engine_request_order(request);
-
     for (size_t i = 0; i < order->n; i++) {
         const struct engine_image *image = engine_request_image(request, i);
         printf("image %zu: %.4f bits per dimension, log-likelihood %.4f, nfe %" PRId64 "\n", i,
@@ -72,7 +70,6 @@ static void tell(const struct engine_request *request, double seconds)
 static json_t *images_json(const struct engine_request *request)
 {
     json_t *images = json_array();
-
     for (size_t i = 0; images && i < engine_request_order(request)->n; i++) {
         const struct engine_image *image = engine_request_image(request, i);
         json_t *one = json_pack("{s:f, s:f, s:I}", "bits_per_dimension", image->bits_per_dimension,
@@ -92,7 +89,6 @@ static int tell_json(const struct engine_request *request, const struct cli_flow
     const struct engine_order *order = engine_request_order(request);
     const struct model *m = engine_model_get(order->model);
     char seed[24];
-
     snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
     json_t *all = json_pack(
         "{s:o, s:f, s:{s:s, s:s}, s:s, s:i, s:b, s:s, s:s, s:s, s:o, s:f}", "images",
@@ -113,10 +109,9 @@ static int choose_probes(const struct cli_flow_options *o, const struct model *m
 {
     struct err own = {0};
     int given = 0;
-
     l->probes = o->exact_trace ? 0 : o->probes ? (int)o->probes : 1;
     if (o->epsilon) {
-        if (cli_points_probes(m, o->epsilon, n, &given, epsilon, e) < 0)
+        if (cli_points_probes(m, o->epsilon, n, &given, epsilon, e) != 0)
             return -1;
         if (o->probes && o->probes != given)
             return err_fail(e, ERR_INPUT, o->epsilon, "holds %d probes an image, not %" PRId64,
@@ -143,11 +138,10 @@ static int judge(struct cli_run *run, const struct cli_flow_options *o,
         .epsilon = epsilon,
     };
     const struct model_solver up = model_solver_likelihood_default(m);
-
-    if (cli_solver_choose(m, &up, o->steps, &o->solver, &order.solver, e) < 0)
+    if (cli_solver_choose(m, &up, o->steps, &o->solver, &order.solver, e) != 0)
         return -1;
     order.solver.ode.clock = o->linear ? ODE_CLOCK_LINEAR : ODE_CLOCK_LOG;
-    if (cli_run_class(m, o->class, &order.class, e) < 0)
+    if (cli_run_class(m, o->class, &order.class, e) != 0)
         return -1;
     struct engine_request *request = cli_run_order(run, &order, e);
     int result = request ? 0 : -1;
@@ -168,7 +162,6 @@ static int likelihood(const struct cli_flow_options *o, struct err *e)
     struct cli_run run = {0};
     float *epsilon = NULL;
     int result = -1;
-
     if (m && cli_points_images(m, o->input, scale, &images, e) == 0 &&
         choose_probes(o, m, images.n, &l, &epsilon, e) == 0) {
         result = cli_run_open(&run, m, o->workers, images.n, e);
@@ -197,6 +190,5 @@ int cli_likelihood(int argc, char **argv)
         likelihood,
         {.title = "The solver, which is rk45, with tolerances 1e-4 unless they are given:",
          .adaptive = true}};
-
     return cli_flow_main(&command, argc, argv);
 }

@@ -40,7 +40,7 @@ int cli_output_kind_parse(const char *path, enum cli_output_kind *out, struct er
 int cli_output_choose(const struct cli_output_options *o, const struct model *m,
                       enum cli_output_kind *out, struct err *e)
 {
-    if (cli_output_kind_parse(o->path, out, e) < 0)
+    if (cli_output_kind_parse(o->path, out, e) != 0)
         return -1;
     if (*out != CLI_OUTPUT_PNG && (o->columns || o->scale))
         return err_fail(e, ERR_INPUT, o->columns ? "--columns" : "--scale",
@@ -71,7 +71,6 @@ struct image_grid cli_output_grid(const struct cli_output_options *o, size_t n)
 static int prepare_folder(const char *path, struct err *e)
 {
     struct stat st = {0};
-
     if (mkdir(path, 0777) < 0 && errno != EEXIST)
         return err_fail_errno(e, errno, path, "make the folder");
     if (stat(path, &st) < 0 && errno != ENOTDIR) /* which means FILE/ */
@@ -90,7 +89,6 @@ static int prepare_file(const char *path, struct err *e)
     char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
     struct stat st;
     int result = 0;
-
     if (!folder)
         return err_fail_memory(e, strlen(path) + 1);
     if (access(folder, W_OK | X_OK) < 0)
@@ -105,7 +103,6 @@ int cli_output_prepare(enum cli_output_kind kind, const char *path, struct image
                        struct err *e)
 {
     bool png = kind == CLI_OUTPUT_PNG || kind == CLI_OUTPUT_FOLDER;
-
     if (png && shape.channels != 1 && shape.channels != 3)
         return err_fail(e, ERR_UNSUPPORTED, "--output",
                         "images of %d channels cannot be PNG; write .npy, .npz or .safetensors",
@@ -135,7 +132,6 @@ static int write_png(const struct engine_request *r, const char *path, struct er
     const struct engine_image *image = engine_request_order(r)->output == ENGINE_OUTPUT_SHEET
                                            ? engine_request_sheet(r)
                                            : engine_request_image(r, 0);
-
     return file_write_atomic(path, image->png.data, image->png.length, e);
 }
 
@@ -143,7 +139,6 @@ static int write_folder(const struct engine_request *r, const char *path, struct
 {
     struct buf name;
     int result = 0;
-
     buf_init(&name, 65536);
     for (size_t i = 0; result == 0 && i < engine_request_order(r)->n; i++) {
         const struct engine_image *image = engine_request_image(r, i);
@@ -165,7 +160,6 @@ static struct image_shape request_shape(const struct engine_request *r)
 static void pixels_shape(const struct engine_request *r, uint64_t shape[4])
 {
     struct image_shape s = request_shape(r);
-
     shape[0] = engine_request_order(r)->n;
     shape[1] = (uint64_t)s.height;
     shape[2] = (uint64_t)s.width;
@@ -185,7 +179,6 @@ static int npy_header(const struct engine_request *r, struct buf *out, struct er
     const struct engine_order *order = engine_request_order(r);
     struct image_shape s = request_shape(r);
     uint64_t shape[4];
-
     if (order->output == ENGINE_OUTPUT_PIXELS) {
         pixels_shape(r, shape);
         return archive_npy_header(ARCHIVE_NPY_U8, 4, shape, out, e);
@@ -208,7 +201,6 @@ static int write_npy(const struct engine_request *r, const char *path, struct er
     struct file_writer w = {0};
     struct buf header;
     int result;
-
     buf_init(&header, NPY_HEADER_MAX);
     result = npy_header(r, &header, e);
     if (result == 0)
@@ -240,7 +232,6 @@ static void *gather(const struct engine_request *r, size_t value_size, struct er
     bool pixels = order->output == ENGINE_OUTPUT_PIXELS;
     size_t one, all;
     unsigned char *out;
-
     if (!size_mul(image_shape_count(request_shape(r)), value_size, &one) ||
         !size_mul(one, order->n, &all)) {
         err_fail(e, ERR_LIMIT, "-n", "%zu images are too many for one file", order->n);
@@ -271,7 +262,6 @@ static int write_npz(const struct engine_request *r, const char *path, struct er
     uint64_t *index = pixels ? calloc(order->n, 2 * sizeof *index) : NULL;
     struct buf out;
     int result = -1;
-
     /* The product cannot overflow where gather could allocate its greater part. */
     buf_init(&out, count * order->n + NPZ_OVERHEAD_MAX);
     if (pixels && !index)
@@ -303,7 +293,6 @@ static json_t *samples_metadata(const struct engine_order *order, struct err *e)
     struct buf text;
     json_t *metadata = NULL;
     char n[24];
-
     buf_init(&text, 4096);
     snprintf(n, sizeof n, "%zu", order->n);
     if (engine_seed_text(order, order->first_index, NULL, &text, e) == 0) {
@@ -328,7 +317,6 @@ static int write_safetensors(const struct engine_request *r, const char *path, s
     json_t *metadata = samples_metadata(order, e);
     void *values = metadata ? gather(r, sizeof(float), e) : NULL;
     int result = -1;
-
     tensors[0].data = values;
     tensors[1].data = engine_request_image(r, 0)->labels; /* of all: one array */
     if (values)
@@ -362,7 +350,6 @@ int cli_output_digest(const struct engine_request *request, size_t i, char out[S
 {
     const struct engine_image *image = engine_request_image(request, i);
     size_t values = image_shape_count(request_shape(request));
-
     switch (engine_request_order(request)->output) {
     case ENGINE_OUTPUT_PNG:
         memcpy(out, image->sha256, SHA256_HEX_SIZE);

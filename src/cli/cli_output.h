@@ -12,7 +12,7 @@ enum cli_output_kind {
     CLI_OUTPUT_NPZ,        /* NAME.npz: arr_0 uint8 [n,H,W,C], seed uint64 [1], index uint64 [n],
                               and class int64 [n] where the model knows classes */
     CLI_OUTPUT_SAFETENSORS /* NAME.safetensors: samples float32 [n,C,H,W] in data scale, and
-                              likewise class int32 [n] */
+                              class int32 [n] where the model knows classes */
 };
 
 /* By the path's ending; -1 and an error that lists the endings otherwise. */

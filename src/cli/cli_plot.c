@@ -31,7 +31,6 @@ static int take_option(void *context, int option, const char *word, struct err *
     struct plot_options *o = context;
     int64_t value = 0;
     int result = 0;
-
     switch (option) {
     case 'o':
         o->output = word;
@@ -76,7 +75,6 @@ int cli_plot(int argc, char **argv)
     struct err e = {0};
     size_t k = 0;
     int code = cli_take_options(&options, argc, argv, &o);
-
     if (code >= 0)
         return code;
     if (argc == optind)

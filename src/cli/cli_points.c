@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void cli_points_free(struct cli_points *p)
+void cli_points_clear(struct cli_points *p)
 {
     free(p->values);
     free(p->labels);
@@ -25,7 +25,6 @@ static int take(const struct model *m, size_t n, const char *path, struct cli_po
                 struct err *e)
 {
     size_t d = model_dimension(m), bytes;
-
     if (n > CLI_IMAGES_MAX || !size_mul(n, d, &bytes) || !size_mul(bytes, sizeof(double), &bytes))
         return err_fail(e, ERR_LIMIT, path, "%zu images of %zu values are too many", n, d);
     out->values = malloc(bytes);
@@ -41,16 +40,16 @@ static int read_npy(const struct model *m, const char *path, const struct model_
     struct file_map map;
     struct archive_npy a;
     size_t n;
-
     if (file_map_open(&map, path, e) != 0)
         return -1;
-    int bad = archive_npy_read(map.data, map.length, SIZE_MAX, path, &a, e) ||
-              model_points_count(&a, CLI_IMAGES_MAX, path, &n, e) || take(m, n, path, out, e);
-    if (!bad)
-        bad = scale ? model_points_images(m, &a, n, *scale, path, out->values, e)
-                    : model_points_latents(m, &a, n, path, out->values, e);
+    int result = archive_npy_read(map.data, map.length, SIZE_MAX, path, &a, e) != 0 ||
+                 model_points_count(&a, CLI_IMAGES_MAX, path, &n, e) != 0 ||
+                 take(m, n, path, out, e) != 0;
+    if (result == 0)
+        result = scale ? model_points_images(m, &a, n, *scale, path, out->values, e)
+                       : model_points_latents(m, &a, n, path, out->values, e);
     file_map_close(&map);
-    return bad ? -1 : 0;
+    return result != 0 ? -1 : 0;
 }
 
 static int read_tensor(const struct model *m, const struct ckpt_file *f, const char *other,
@@ -59,9 +58,8 @@ static int read_tensor(const struct model *m, const struct ckpt_file *f, const c
     const struct ckpt_tensor *t = cli_tensor_find(f, "x", other, e);
     const char *path = ckpt_file_path(f);
     size_t d = model_dimension(m), n;
-
-    if (!t || cli_tensor_check_images(f, t, model_shape(m), &n, e) < 0 ||
-        take(m, n, path, out, e) < 0 || ckpt_tensor_to_f64(t, out->values, e) < 0)
+    if (!t || cli_tensor_check_images(f, t, model_shape(m), &n, e) != 0 ||
+        take(m, n, path, out, e) != 0 || ckpt_tensor_to_f64(t, out->values, e) != 0)
         return -1;
     for (size_t i = 0; i < n * d; i++)
         if (!(fabs(out->values[i]) <= (double)FLT_MAX))
@@ -92,7 +90,6 @@ static int read_tensors(const struct model *m, const char *path, const char *oth
 {
     struct ckpt_file *f = ckpt_file_open(path, e);
     int result = f && ckpt_file_verify(f, e) == 0 ? read_tensor(m, f, other, out, e) : -1;
-
     if (result == 0 && with_labels)
         result = read_labels(m, f, out, e);
     ckpt_file_close(f);
@@ -105,7 +102,6 @@ static int read_png(const struct model *m, const char *path, size_t i, struct mo
                     double *out, struct err *e)
 {
     struct file_map map;
-
     if (file_map_open(&map, path, e) != 0)
         return -1;
     int result = model_points_png(m, map.data, map.length, i, scale, path, out, e);
@@ -129,7 +125,6 @@ static int read_listed(const struct model *m, const char *folder, struct dirent 
     const size_t d = model_dimension(m);
     struct buf path;
     int result = 0;
-
     buf_init(&path, 65536);
     for (size_t i = 0; i < out->n && result == 0; i++) {
         buf_clear(&path);
@@ -146,7 +141,6 @@ static int read_folder(const struct model *m, const char *folder, struct model_s
 {
     struct dirent **entries;
     int count = scandir(folder, &entries, is_picture, by_name), result;
-
     if (count < 0)
         return err_fail(e, errno == ENOMEM ? ERR_MEMORY : ERR_INPUT, folder,
                         "is no .png, .npy or .safetensors, and as a folder cannot be read: %s",
@@ -165,11 +159,10 @@ int cli_points_pair(const struct model *m, const char *const paths[2], struct mo
                     struct cli_points *out, struct err *e)
 {
     const size_t d = model_dimension(m);
-
-    if (take(m, 2, paths[0], out, e) < 0)
+    if (take(m, 2, paths[0], out, e) != 0)
         return -1;
     for (size_t i = 0; i < 2; i++)
-        if (read_png(m, paths[i], i, scale, out->values + i * d, e) < 0)
+        if (read_png(m, paths[i], i, scale, out->values + i * d, e) != 0)
             return -1;
     return 0;
 }
@@ -183,7 +176,7 @@ int cli_points_images(const struct model *m, const char *path, struct model_scal
         return read_tensors(m, path, "likelihood.x", false, out, e);
     if (!file_name_ends(path, ".png"))
         return read_folder(m, path, scale, out, e);
-    return take(m, 1, path, out, e) < 0 ? -1 : read_png(m, path, 0, scale, out->values, e);
+    return take(m, 1, path, out, e) != 0 ? -1 : read_png(m, path, 0, scale, out->values, e);
 }
 
 int cli_points_latents(const struct model *m, const char *path, bool with_labels,
@@ -203,7 +196,6 @@ static size_t probes_of(const struct model *m, int rank, const size_t *shape, si
     const struct image_shape s = model_shape(m);
     const size_t datum[3] = {(size_t)s.channels, (size_t)s.height, (size_t)s.width};
     int length = model_vectors(m) && rank < 4 ? 1 : 3; /* sides of a datum */
-
     if ((rank != 1 + length && rank != 2 + length) || shape[0] != n)
         return 0;
     for (int i = 0; i < length; i++)
@@ -217,7 +209,6 @@ static int check_probes(const struct model *m, const char *path, int rank, const
 {
     const struct image_shape s = model_shape(m);
     size_t k = probes_of(m, rank, shape, n);
-
     if (k < 1 || k > MODEL_PROBES_MAX)
         return err_fail(e, ERR_INPUT, path,
                         "must hold probes [%zu, %d, %d, %d], or [%zu, K, %d, %d, %d] with K of 1 "
@@ -232,7 +223,6 @@ static int check_probes(const struct model *m, const char *path, int rank, const
 static float *take_floats(size_t count, struct err *e)
 {
     float *out = malloc(count * sizeof *out);
-
     if (!out)
         err_fail_memory(e, count * sizeof *out);
     return out;
@@ -243,23 +233,22 @@ static int probes_npy(const struct model *m, const char *path, size_t n, int *pr
 {
     struct file_map map;
     struct archive_npy a;
-
     if (file_map_open(&map, path, e) != 0)
         return -1;
-    int bad = archive_npy_read(map.data, map.length, SIZE_MAX, path, &a, e) ||
-              check_probes(m, path, a.rank, a.shape, n, probes, e);
-    if (!bad && !(*out = take_floats(a.count, e)))
-        bad = -1;
-    for (size_t i = 0; i < a.count && !bad; i++) {
+    int result = archive_npy_read(map.data, map.length, SIZE_MAX, path, &a, e) != 0 ||
+                 check_probes(m, path, a.rank, a.shape, n, probes, e) != 0;
+    if (result == 0 && !(*out = take_floats(a.count, e)))
+        result = -1;
+    for (size_t i = 0; i < a.count && result == 0; i++) {
         double value = archive_npy_real(&a, i);
         if (fabs(value) <= (double)FLT_MAX)
             (*out)[i] = (float)value;
         else
-            bad = err_fail(e, ERR_INPUT, path,
-                           "value %zu must be a finite number, float32 or float64", i);
+            result = err_fail(e, ERR_INPUT, path,
+                              "value %zu must be a finite number, float32 or float64", i);
     }
     file_map_close(&map);
-    return bad ? -1 : 0;
+    return result != 0 ? -1 : 0;
 }
 
 static int probes_tensor(const struct model *m, const char *path, size_t n, int *probes,
@@ -269,7 +258,6 @@ static int probes_tensor(const struct model *m, const char *path, size_t n, int 
     const struct ckpt_tensor *t = f ? cli_tensor_find(f, "epsilon", "likelihood.epsilon", e) : NULL;
     size_t shape[CKPT_RANK_MAX];
     int result = t ? ckpt_file_verify(f, e) : -1;
-
     for (int i = 0; t && i < t->rank; i++)
         shape[i] = (size_t)t->shape[i];
     if (result == 0)

@@ -17,7 +17,7 @@ struct cli_points {
     double *values;  /* [n,d] in data scale */
     int32_t *labels; /* [n] that came with latents, or NULL */
 };
-void cli_points_free(struct cli_points *p);
+void cli_points_clear(struct cli_points *p);
 
 /* Images: pictures, or the tensor x or likelihood.x [n,C,H,W] (of vectors [n,d] too), which is in
  * data scale. Free also after a failure. */

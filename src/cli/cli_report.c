@@ -11,7 +11,6 @@ void cli_report_print(const struct cli_report *r)
 {
     const struct engine_order *order = engine_request_order(r->request);
     int64_t least = INT64_MAX, most = 0, sum = 0, rejected = 0;
-
     for (size_t i = 0; i < order->n; i++) {
         struct ode_counts counts = engine_request_image(r->request, i)->counts;
         sum += counts.nfe;
@@ -30,8 +29,7 @@ static json_t *image_json(const struct engine_request *request, size_t i, struct
 {
     const struct engine_image *image = engine_request_image(request, i);
     char digest[SHA256_HEX_SIZE];
-
-    if (cli_output_digest(request, i, digest, e) < 0)
+    if (cli_output_digest(request, i, digest, e) != 0)
         return NULL;
     json_t *o = json_pack("{s:o, s:I, s:I, s:I, s:s?}", "index", cli_json_u64(image->index), "nfe",
                           (json_int_t)image->counts.nfe, "steps_accepted",
@@ -53,7 +51,6 @@ static json_t *image_json(const struct engine_request *request, size_t i, struct
 static json_t *images_json(const struct engine_request *request, struct err *e)
 {
     json_t *images = json_array();
-
     if (!images) {
         err_fail_memory(e, 256);
         return NULL;
@@ -76,7 +73,6 @@ static json_t *report_json(const struct cli_report *r, struct err *e)
     const struct model *m = engine_model_get(order->model);
     json_t *images = images_json(r->request, e);
     char seed[24];
-
     if (!images)
         return NULL;
     snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
@@ -102,7 +98,6 @@ int cli_report_print_json(const struct cli_report *r, struct err *e)
 {
     json_t *o = report_json(r, e);
     int result = o ? cli_json_print(o, e) : -1;
-
     json_decref(o);
     return result;
 }

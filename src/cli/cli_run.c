@@ -14,7 +14,6 @@
 int cli_run_open(struct cli_run *r, struct model *m, int64_t workers, size_t images, struct err *e)
 {
     const struct engine_options options = {.workers = (int)workers, .queue_images_max = images};
-
     *r = (struct cli_run){.engine = engine_new(&options, e)};
     if (!r->engine) {
         model_free(m);
@@ -37,9 +36,8 @@ static int fail_request(const struct engine_order *order, const struct err *why,
     static const char prefix[] = "/images/";
     enum err_code code = why->code == ERR_LIMIT ? ERR_NUMERIC : why->code;
     uint64_t i;
-
     if (strncmp(why->at, prefix, sizeof prefix - 1) != 0 ||
-        cli_parse_u64("", why->at + sizeof prefix - 1, &i, NULL) < 0)
+        cli_parse_u64("", why->at + sizeof prefix - 1, &i, NULL) != 0)
         return err_fail(e, code, why->at, "%s", why->text);
     return err_fail(e, code, "", "image %" PRIu64 " (seed %" PRIu64 ", index %" PRIu64 "): %s", i,
                     order->seed, order->first_index + i, why->text);
@@ -52,8 +50,7 @@ struct engine_request *cli_run_order(struct cli_run *r, const struct engine_orde
     struct cli_progress progress;
     char warning[MODEL_WARNING_MAX];
     int64_t begun = clock_ns();
-
-    if (engine_submit(r->engine, order, &request, e) < 0)
+    if (engine_submit(r->engine, order, &request, e) != 0)
         return NULL;
     if (order->task == ENGINE_TASK_SAMPLE &&
         model_solver_warning(engine_model_get(order->model), &order->solver, warning,
@@ -77,7 +74,6 @@ struct engine_request *cli_run_order(struct cli_run *r, const struct engine_orde
 int cli_run_class(const struct model *m, const char *word, struct engine_class *out, struct err *e)
 {
     struct err own = {0};
-
     return !word || engine_class_parse(m, word, out, &own) == 0
                ? 0
                : err_fail(e, own.code, "--class", "%s", own.text);

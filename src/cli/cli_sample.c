@@ -92,11 +92,10 @@ struct sample_run {
 static int take_latents(struct sample_run *r, const struct model *m, struct err *e)
 {
     const struct sample_options *o = r->options;
-
     r->n = o->n > 0 ? (size_t)o->n : 1;
     if (!o->latents)
         return 0;
-    if (cli_points_latents(m, o->latents, !o->class, &r->latents, e) < 0)
+    if (cli_points_latents(m, o->latents, !o->class, &r->latents, e) != 0)
         return -1;
     if (o->n > 0 && (uint64_t)o->n > r->latents.n)
         return err_fail(e, ERR_INPUT, o->latents, "holds %zu latents, -n asks for %" PRId64,
@@ -110,12 +109,11 @@ static int open_engine(struct sample_run *r, struct err *e)
 {
     const struct sample_options *o = r->options;
     struct model *m = cli_model_load(o->model, o->kernel, o->precision, e);
-
     if (!m)
         return -1;
-    if ((!o->trajectory && cli_output_choose(&o->output, m, &r->kind, e) < 0) ||
-        cli_output_prepare(r->kind, o->output.path, model_shape(m), e) < 0 ||
-        take_latents(r, m, e) < 0) {
+    if ((!o->trajectory && cli_output_choose(&o->output, m, &r->kind, e) != 0) ||
+        cli_output_prepare(r->kind, o->output.path, model_shape(m), e) != 0 ||
+        take_latents(r, m, e) != 0) {
         model_free(m);
         return -1;
     }
@@ -134,7 +132,6 @@ static int fill_order(const struct sample_run *r, struct engine_order *order, st
     const struct sample_options *o = r->options;
     const struct model *m = engine_model_get(r->run.model);
     bool sheet = r->n > 1 || o->output.scale > 1 || o->output.columns > 0;
-
     *order = (struct engine_order){
         .model = r->run.model,
         .seed = o->seed,
@@ -145,13 +142,13 @@ static int fill_order(const struct sample_run *r, struct engine_order *order, st
         .output = cli_output_engine(r->kind, sheet),
         .grid = cli_output_grid(&o->output, r->n),
     };
-    if (cli_solver_choose(m, NULL, NULL, &o->solver, &order->solver, e) < 0)
+    if (cli_solver_choose(m, NULL, NULL, &o->solver, &order->solver, e) != 0)
         return -1;
     if (r->latents.labels) {
         order->class.rule = ENGINE_CLASS_LISTED;
         order->labels = r->latents.labels;
     }
-    if (cli_run_class(m, o->class, &order->class, e) < 0)
+    if (cli_run_class(m, o->class, &order->class, e) != 0)
         return -1;
     if (order->class.rule == ENGINE_CLASS_EACH && !o->output.columns)
         order->grid.columns = model_label_count(m);
@@ -164,8 +161,7 @@ static int write_trajectory(const struct sample_run *r, const struct engine_orde
 {
     const struct sample_options *o = r->options;
     int frames = (int)o->trajectory, scale = o->output.scale ? (int)o->output.scale : 1;
-
-    if (cli_trajectory_write(order, frames, scale, o->output.path, e) < 0)
+    if (cli_trajectory_write(order, frames, scale, o->output.path, e) != 0)
         return -1;
     printf("%zu image%s, seed %" PRIu64 ", %s, %d states each, %s\n", order->n,
            order->n == 1 ? "" : "s", order->seed, ode_method_name(order->solver.ode.method), frames,
@@ -176,8 +172,7 @@ static int write_trajectory(const struct sample_run *r, const struct engine_orde
 static int sample(struct sample_run *r, struct err *e)
 {
     struct engine_order order;
-
-    if (fill_order(r, &order, e) < 0)
+    if (fill_order(r, &order, e) != 0)
         return -1;
     if (r->options->trajectory)
         return write_trajectory(r, &order, e);
@@ -204,7 +199,6 @@ static int run(const struct sample_options *o, struct err *e)
     struct sample_run r = {.options = o};
     int result = o->trajectory ? check_trajectory(o, &r.kind, e)
                                : cli_output_kind_parse(o->output.path, &r.kind, e);
-
     if (result == 0)
         result = open_engine(&r, e);
     if (result == 0)
@@ -220,14 +214,14 @@ static int run(const struct sample_options *o, struct err *e)
     }
     engine_request_free(r.request);
     cli_run_close(&r.run);
-    cli_points_free(&r.latents);
+    cli_points_clear(&r.latents);
     return result;
 }
 
 /* Judged here because the engine reads 0 as absent. */
 static int take_temperature(struct sample_options *o, const char *word, struct err *e)
 {
-    if (cli_parse_real("--temperature", word, &o->temperature, e) < 0)
+    if (cli_parse_real("--temperature", word, &o->temperature, e) != 0)
         return -1;
     return o->temperature >= ENGINE_TEMPERATURE_MIN && o->temperature <= ENGINE_TEMPERATURE_MAX
                ? 0
@@ -238,7 +232,6 @@ static int take_temperature(struct sample_options *o, const char *word, struct e
 static int take_option(void *context, int c, const char *word, struct err *e)
 {
     struct sample_options *o = context;
-
     switch (c) {
     case 'n':
         return cli_parse_int("-n", word, 1, CLI_IMAGES_MAX, &o->n, e);
@@ -306,7 +299,6 @@ static int parse(int argc, char **argv, struct sample_options *o)
     static const struct cli_options options = {"sample", help, ":n:o:h", long_options, take_option};
     static const struct cli_solver_options solver = {.title = "The solver:"};
     int code = cli_take_options_solver(&options, &solver, &o->solver, argc, argv, o);
-
     if (code >= 0)
         return code;
     if (argc - optind != 1)
@@ -322,7 +314,6 @@ int cli_sample(int argc, char **argv)
     struct sample_options options = {0};
     struct err e = {0};
     int code = parse(argc, argv, &options);
-
     if (code >= 0)
         return code;
     return run(&options, &e) == 0 ? CLI_EXIT_OK : cli_fail("sample", &e);

@@ -8,7 +8,6 @@ const struct ckpt_tensor *cli_tensor_find(const struct ckpt_file *f, const char 
                                           const char *other, struct err *e)
 {
     const struct ckpt_tensor *t = ckpt_file_find(f, name);
-
     if (!t)
         t = ckpt_file_find(f, other);
     if (!t) {
@@ -28,13 +27,12 @@ const struct ckpt_tensor *cli_tensor_find(const struct ckpt_file *f, const char 
 static const char *shape_text(const struct ckpt_tensor *t, struct buf *out)
 {
     struct err e;
-    int bad = buf_string(out, "[", &e);
-
-    for (int i = 0; i < t->rank && !bad; i++)
-        bad = buf_format(out, &e, "%s%" PRIu64, i > 0 ? ", " : "", t->shape[i]);
-    if (!bad)
-        bad = buf_string(out, "]", &e);
-    return bad ? "a shape too long to tell" : (const char *)out->data;
+    int result = buf_string(out, "[", &e);
+    for (int i = 0; i < t->rank && result == 0; i++)
+        result = buf_format(out, &e, "%s%" PRIu64, i > 0 ? ", " : "", t->shape[i]);
+    if (result == 0)
+        result = buf_string(out, "]", &e);
+    return result != 0 ? "a shape too long to tell" : (const char *)out->data;
 }
 
 int cli_tensor_check_images(const struct ckpt_file *f, const struct ckpt_tensor *t,
@@ -43,7 +41,6 @@ int cli_tensor_check_images(const struct ckpt_file *f, const struct ckpt_tensor 
     const bool row = image_shape_is_vector(shape) && t->rank == 2 && t->shape[0] >= 1 &&
                      t->shape[1] == (uint64_t)shape.width;
     struct buf text;
-
     if (row) {
         *n = (size_t)t->shape[0];
         return 0;
@@ -80,7 +77,6 @@ int cli_tensor_labels(const struct ckpt_file *f, size_t classes, size_t n, int32
 {
     const struct ckpt_tensor *t = ckpt_file_find(f, "class_onehot");
     int result = 1;
-
     t = t ? t : ckpt_file_find(f, "denoise.class_onehot");
     for (size_t i = 0; i < n; i++)
         out[i] = -1;
@@ -95,10 +91,10 @@ int cli_tensor_labels(const struct ckpt_file *f, size_t classes, size_t n, int32
     float *rows = malloc((size_t)t->count * sizeof *rows); /* as many as the file has */
     if (!rows)
         return err_fail_memory(e, (size_t)t->count * sizeof *rows);
-    if (ckpt_tensor_to_f32(t, rows, e) < 0)
+    if (ckpt_tensor_to_f32(t, rows, e) != 0)
         result = -1;
     for (size_t i = 0; i < n && result > 0; i++)
-        if (label_of(rows + i * classes, classes, &out[i]))
+        if (label_of(rows + i * classes, classes, &out[i]) != 0)
             result =
                 err_fail(e, ERR_INPUT, ckpt_file_path(f),
                          "row %zu of tensor \"%s\" must be zeros with at most one 1", i, t->name);

@@ -93,7 +93,7 @@ static int parse_number(const char *option, const char *word, int64_t min, int64
                         struct err *e)
 {
     int64_t value;
-    if (cli_parse_int(option, word, min, max, &value, e))
+    if (cli_parse_int(option, word, min, max, &value, e) != 0)
         return -1;
     *out = (int)value;
     return 0;
@@ -304,7 +304,7 @@ int cli_train(int argc, char **argv)
                               .begin = on_begin,
                               .progress = on_progress,
                               .context = &show};
-    struct train_result result;
+    struct train_result trained;
     struct err e = {0};
     int code = parse_options(argc, argv, &o);
     if (code >= 0)
@@ -316,10 +316,10 @@ int cli_train(int argc, char **argv)
     const struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    int failed = train_run(&o, &result, &e);
+    int result = train_run(&o, &trained, &e);
     erase_bar(&show);
-    if (failed)
+    if (result != 0)
         return cli_fail("train", &e);
-    print_result(&show, &o, &result);
+    print_result(&show, &o, &trained);
     return CLI_EXIT_OK;
 }

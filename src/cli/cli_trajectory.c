@@ -38,7 +38,6 @@ static int sheets_new(struct sheets *s, const struct engine_order *o, int frames
                       bool moving, struct err *e)
 {
     size_t cells = moving ? o->n : o->n * (size_t)frames, bytes;
-
     s->one = model_shape(engine_model_get(o->model));
     s->grid = (struct image_grid){.columns = moving ? image_grid_columns(o->n) : frames,
                                   .scale = scale,
@@ -58,7 +57,6 @@ static int place_film(struct sheets *s, const struct model *m, const struct figu
                       size_t i, int frames, uint8_t *pixels, struct err *e)
 {
     const size_t d = model_dimension(m), sheet = image_shape_count(s->shape);
-
     for (int k = 0; k < frames; k++) {
         int state = k < film->frames ? k : film->frames - 1;
         if (model_state_pixels(m, film->states + (size_t)state * d, pixels, e) != 0)
@@ -75,7 +73,6 @@ static int fill_sheets(struct sheets *s, const struct engine_order *o, int frame
     const struct model *m = engine_model_get(o->model);
     uint8_t *pixels = malloc(model_dimension(m));
     int result = pixels ? 0 : err_fail_memory(e, model_dimension(m));
-
     for (size_t i = 0; i < o->n && result == 0; i++) {
         const uint64_t index = o->first_index + i;
         const struct figures_film_start start = {o->seed, index, engine_order_label(o, index),
@@ -84,7 +81,7 @@ static int fill_sheets(struct sheets *s, const struct engine_order *o, int frame
         result = figures_film_make(m, &o->solver, &start, frames, &film, e);
         if (result == 0)
             result = place_film(s, m, &film, i, frames, pixels, e);
-        figures_film_free(&film);
+        figures_film_clear(&film);
     }
     free(pixels);
     return result;
@@ -97,7 +94,6 @@ int cli_trajectory_write(const struct engine_order *o, int frames, int scale, co
     struct sheets s = {0};
     struct buf out;
     int result = sheets_new(&s, o, frames, scale, moving, e);
-
     buf_init(&out, FILE_BYTES_MAX);
     if (result == 0)
         result = fill_sheets(&s, o, frames, e);

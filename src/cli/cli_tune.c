@@ -39,7 +39,6 @@ struct tune_words {
 static int tell(const struct tune_search *t, const struct tune_words *o, struct err *e)
 {
     json_t *list = json_array();
-
     if (!o->json)
         printf("%s\n  evaluations  method       from the path   as by default   first node\n",
                o->output);
@@ -72,7 +71,6 @@ static int run(const struct tune_words *o, struct err *e)
 {
     struct tune_search t;
     int result = tune_search_run(&o->search, &t, e);
-
     if (result == 0)
         result = tune_store(&t, o->output, e);
     if (result == 0)
@@ -84,7 +82,6 @@ static int run(const struct tune_words *o, struct err *e)
 static int take_nfe(struct tune_options *o, const char *word, struct err *e)
 {
     char copy[256], *rest = copy, *part;
-
     if (strlen(word) >= sizeof copy)
         return err_fail(e, ERR_INPUT, "--nfe", "the list is too long");
     strcpy(copy, word);
@@ -104,7 +101,6 @@ static int take_nfe(struct tune_options *o, const char *word, struct err *e)
 static int take_option(void *context, int option, const char *word, struct err *e)
 {
     struct tune_words *o = context;
-
     switch (option) {
     case 'o':
         o->output = word;
@@ -142,7 +138,6 @@ int cli_tune(int argc, char **argv)
     struct tune_words o = {.search = {.starts = STARTS_DEFAULT, .rounds = ROUNDS_DEFAULT}};
     struct err e = {0};
     int code = cli_take_options(&options, argc, argv, &o);
-
     if (code >= 0)
         return code;
     if (argc - optind != 1)

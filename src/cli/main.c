@@ -56,7 +56,6 @@ static void print_usage(FILE *to)
 static void on_shortened(int number)
 {
     static const char text[] = "pfgm: a file was shortened while it was read; try again\n";
-
     (void)number;
     if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
         _exit(CLI_EXIT_FAILED);
@@ -68,7 +67,6 @@ static void on_shortened(int number)
 static int finish(int code)
 {
     const int why = file_flush_standard();
-
     if (why == 0)
         return code;
     if (why != EPIPE)
@@ -103,7 +101,6 @@ int main(int argc, char **argv)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN}, shortened = {.sa_handler = on_shortened};
     const char *word = argc > 1 ? argv[1] : NULL;
-
     if (file_hold_standard() != 0)
         return CLI_EXIT_FAILED;
     sigaction(SIGPIPE, &ignore, NULL);

@@ -31,11 +31,11 @@ int daemon_check_secrets(const struct daemon_config *c, struct err *e)
     struct http_links links;
     http_keys_init(&keys);
     http_links_init(&links, c->link_lifetime);
-    int bad = (c->keys[0] && http_keys_read(&keys, c->keys, e) != 0) ||
-              http_links_read(&links, c->link_secret, e) != 0;
+    int result = (c->keys[0] && http_keys_read(&keys, c->keys, e) != 0) ||
+                 http_links_read(&links, c->link_secret, e) != 0;
     http_keys_clear(&keys);
     http_links_clear(&links);
-    return bad ? -1 : 0;
+    return result != 0 ? -1 : 0;
 }
 
 /* The header of a checkpoint, without its weights. */
@@ -60,12 +60,12 @@ int daemon_check(const struct daemon_config *c, struct err *e)
     struct buf certificate, key;
     if (daemon_address_parse(c->listen, &address, e) != 0)
         return -1;
-    int bad = daemon_check_tls(c, &certificate, &key, e);
+    int result = daemon_check_tls(c, &certificate, &key, e);
     buf_free(&certificate);
     buf_free(&key);
-    for (size_t i = 0; i < c->model_count && !bad; i++)
-        bad = check_model(c->models[i].path, e);
-    return bad ? -1 : daemon_check_secrets(c, e);
+    for (size_t i = 0; i < c->model_count && result == 0; i++)
+        result = check_model(c->models[i].path, e);
+    return result != 0 ? -1 : daemon_check_secrets(c, e);
 }
 
 int daemon_check_exit_code(const struct err *e)

@@ -284,12 +284,13 @@ static int take_pair(struct pfgmd *d, struct buf *certificate, struct buf *key, 
 static int read_again(struct pfgmd *d, struct daemon_options *fresh, struct err *e)
 {
     struct buf certificate = {0}, key = {0};
-    int bad = daemon_options_read(fresh, d->argc, d->argv, e) != 0 ||
-              daemon_check_tls(&fresh->config, &certificate, &key, e) != 0 ||
-              daemon_check_secrets(d->config, e) != 0 || take_pair(d, &certificate, &key, e) != 0;
+    int result = daemon_options_read(fresh, d->argc, d->argv, e) != 0 ||
+                 daemon_check_tls(&fresh->config, &certificate, &key, e) != 0 ||
+                 daemon_check_secrets(d->config, e) != 0 ||
+                 take_pair(d, &certificate, &key, e) != 0;
     buf_free(&certificate);
     buf_free(&key);
-    return bad || http_server_reload_keys(d->server, e) != 0
+    return result != 0 || http_server_reload_keys(d->server, e) != 0
                ? -1
                : http_server_reload_links(d->server, e);
 }

@@ -15,8 +15,7 @@ static int read_file(const struct data_options *o, struct data_draft *set, struc
 {
     struct file_map m;
     int result;
-
-    if (file_map_open(&m, o->path, e))
+    if (file_map_open(&m, o->path, e) != 0)
         return -1;
     if (data_idx_is(m.data, m.length))
         result = data_idx_read(o, set, e);
@@ -76,7 +75,6 @@ static void mean_norm(struct data_set *d)
 {
     size_t size = (size_t)d->channels * (size_t)d->side * (size_t)d->side;
     double squares[256], sum = 0;
-
     for (int v = 0; v < 256; v++)
         squares[v] = (v / 127.5 - 1) * (v / 127.5 - 1);
     for (size_t i = 0; i < d->count; i++) {
@@ -92,12 +90,11 @@ static int digest(struct data_set *d, struct err *e)
 {
     size_t size = d->count * (size_t)d->channels * (size_t)d->side * (size_t)d->side;
     char both[2 * SHA256_HEX_SIZE] = {0};
-
-    if ((d->values ? sha256_hex(d->values, size * sizeof *d->values, both, e)
-                   : sha256_hex(d->pixels, size, both, e)) ||
-        (d->label && sha256_hex(d->label, d->count * sizeof *d->label, both + SHA256_HEX_SIZE, e)))
-        return -1;
-    return sha256_hex(both, sizeof both, d->sha256, e);
+    int result = d->values ? sha256_hex(d->values, size * sizeof *d->values, both, e)
+                           : sha256_hex(d->pixels, size, both, e);
+    if (result == 0 && d->label)
+        result = sha256_hex(d->label, d->count * sizeof *d->label, both + SHA256_HEX_SIZE, e);
+    return result != 0 ? -1 : sha256_hex(both, sizeof both, d->sha256, e);
 }
 
 /* ---- classes without an image ---- */
@@ -164,7 +161,6 @@ int data_open(const struct data_options *options, struct data_set *out, struct e
     struct data_draft set = {.options = options};
     struct stat st;
     int result;
-
     *out = (struct data_set){0};
     if (stat(options->path, &st) != 0)
         return err_fail(e, ERR_INPUT, options->path, "%s", strerror(errno));
@@ -187,7 +183,7 @@ int data_open(const struct data_options *options, struct data_set *out, struct e
     if (result == 0)
         result = digest(&set.data, e);
     if (result) {
-        data_close(&set.data);
+        data_clear(&set.data);
         return -1;
     }
     if (!set.data.values)
@@ -196,7 +192,7 @@ int data_open(const struct data_options *options, struct data_set *out, struct e
     return 0;
 }
 
-void data_close(struct data_set *d)
+void data_clear(struct data_set *d)
 {
     for (int i = 0; i < d->classes; i++)
         free(d->names[i]);

@@ -46,7 +46,7 @@ struct data_set {
 
 /* Reads the whole set. ERR_INPUT "no usable images" when nothing is left. */
 int data_open(const struct data_options *options, struct data_set *out, struct err *e);
-void data_close(struct data_set *d);
+void data_clear(struct data_set *d);
 
 /* Image i in data scale, [C,H,W], mirrored if `flip`; or vector i. */
 void data_image(const struct data_set *d, size_t i, bool flip, float *out);

@@ -52,7 +52,6 @@ int data_resize(const uint8_t *pixels, int channels, int height, int width, int 
     float *whole = calloc(h * w * c, sizeof *whole), *narrow = calloc(h * ow * c, sizeof *narrow);
     float *small = calloc(oh * ow * c, sizeof *small);
     int result = 0;
-
     if (!whole || !narrow || !small) {
         result = err_fail_memory(e, (h * w + h * ow + oh * ow) * c * sizeof *whole);
     } else {
@@ -126,7 +125,7 @@ static int shape_image(const struct data_options *o, uint8_t *work, size_t bytes
         return err_fail(e, ERR_INPUT, what, "is %d×%d, not square: crop it first (--center-crop)",
                         *width, *height);
     if (o->resize > 0 && *height != o->resize) {
-        if (data_resize(work, channels, *height, *width, o->resize, o->resize, out, e))
+        if (data_resize(work, channels, *height, *width, o->resize, o->resize, out, e) != 0)
             return -1;
         *height = *width = o->resize;
         *result = out;
@@ -152,7 +151,7 @@ static int add_shaped(struct data_draft *set, const uint8_t *pixels, int channel
                         "all alike (--resize, --center-crop)",
                         side, side, channels, d->side, d->side, d->channels);
     }
-    if (make_room(set, c * area, e))
+    if (make_room(set, c * area, e) != 0)
         return -1;
     uint8_t *to = d->pixels + d->count * c * area;
     for (size_t i = 0; i < area; i++)

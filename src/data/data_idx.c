@@ -59,7 +59,7 @@ static int read_declared(gzFile f, struct idx *out, const char *path, struct err
         if (!grown)
             return err_fail_memory(e, more);
         out->values = grown;
-        if (read_rest(f, out->values, room, more, out->count, path, e))
+        if (read_rest(f, out->values, room, more, out->count, path, e) != 0)
             return -1;
         room = more;
     }
@@ -69,7 +69,7 @@ static int read_declared(gzFile f, struct idx *out, const char *path, struct err
 static int read_values(gzFile f, struct idx *out, int rank, const char *path, struct err *e)
 {
     unsigned char head[4], rest;
-    if (read_exactly(f, head, sizeof head, path, e))
+    if (read_exactly(f, head, sizeof head, path, e) != 0)
         return -1;
     if (head[0] != 0 || head[1] != 0 || head[2] != 8 || head[3] != rank)
         return err_fail(e, ERR_INPUT, path,
@@ -79,14 +79,14 @@ static int read_values(gzFile f, struct idx *out, int rank, const char *path, st
     out->count = 1;
     out->rank = rank;
     for (int i = 0; i < rank; i++) {
-        if (read_exactly(f, head, sizeof head, path, e))
+        if (read_exactly(f, head, sizeof head, path, e) != 0)
             return -1;
         out->shape[i] =
             (uint32_t)head[0] << 24 | (uint32_t)head[1] << 16 | (uint32_t)head[2] << 8 | head[3];
         if (!size_mul(out->count, out->shape[i], &out->count) || out->count > DATA_BYTES_MAX)
             return err_fail(e, ERR_LIMIT, path, "declares more than %zu GB", DATA_BYTES_MAX >> 30);
     }
-    if (read_declared(f, out, path, e))
+    if (read_declared(f, out, path, e) != 0)
         return -1;
     return gzread(f, &rest, 1) == 0
                ? 0
@@ -143,7 +143,7 @@ static int add_images(struct data_draft *set, const struct idx *images, const ui
                         images->shape[2], images->shape[1]);
     for (size_t i = 0; i < images->shape[0]; i++)
         if (data_draft_add(set, images->values + i * size, 1, (int)images->shape[1],
-                           (int)images->shape[2], labels ? labels[i] : -1, path, e))
+                           (int)images->shape[2], labels ? labels[i] : -1, path, e) != 0)
             return -1;
     return 0;
 }

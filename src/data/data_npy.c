@@ -58,7 +58,7 @@ static int add_images(struct data_draft *set, const struct archive_npy *a, const
     size_t size = a->shape[1] * a->shape[2] * channels;
     for (size_t i = 0; i < a->shape[0]; i++)
         if (data_draft_add(set, a->data + i * size, (int)channels, (int)a->shape[1],
-                           (int)a->shape[2], labels ? labels[i] : -1, what, e))
+                           (int)a->shape[2], labels ? labels[i] : -1, what, e) != 0)
             return -1;
     return 0;
 }
@@ -106,8 +106,8 @@ static int add_vectors(struct data_draft *set, const struct archive_npy *a, cons
         return err_fail_memory(e, bytes);
     for (size_t i = 0; i < n; i++) {
         struct err why = {0};
-        if (read_vector(a, i, size, d->values + d->count * size, what, &why)) {
-            if (data_draft_skip(set, &why, e))
+        if (read_vector(a, i, size, d->values + d->count * size, what, &why) != 0) {
+            if (data_draft_skip(set, &why, e) != 0)
                 return -1;
             continue;
         }
@@ -185,7 +185,7 @@ int data_npy_read(const struct data_options *o, const void *data, size_t length,
 {
     struct archive_npy a;
     if (memcmp(data, "\x93NUMPY", 6) == 0)
-        return archive_npy_read(data, length, DATA_BYTES_MAX, o->path, &a, e)
+        return archive_npy_read(data, length, DATA_BYTES_MAX, o->path, &a, e) != 0
                    ? -1
                    : add_array(set, &a, NULL, o->path, e);
     struct archive_zip *z = archive_zip_open(data, length, o->path, e);

@@ -83,9 +83,9 @@ static int take_entry(json_t *by_name, const json_t *entry, size_t number, int *
     for (char *c = slashed; *c; c++)
         if (*c == '\\') /* written on Windows */
             *c = '/';
-    int bad = json_object_set_new(by_name, slashed, json_integer(json_integer_value(label)));
+    int result = json_object_set_new(by_name, slashed, json_integer(json_integer_value(label)));
     free(slashed);
-    return bad ? err_fail_memory(e, 256) : 0;
+    return result != 0 ? err_fail_memory(e, 256) : 0;
 }
 
 static int apply_labels(struct data_listing *l, const json_t *by_name, const char *what,
@@ -103,7 +103,7 @@ static int apply_labels(struct data_listing *l, const json_t *by_name, const cha
             return -1;
         err_fail(&why, ERR_INPUT, path, "has no label in %s", what);
         free(path);
-        if (skip(l, p, &why, e))
+        if (skip(l, p, &why, e) != 0)
             return -1;
     }
     return 0;
@@ -213,7 +213,7 @@ static int collect_classes(struct data_listing *l, struct err *e)
 static int classes_of_folders(struct data_listing *l, struct err *e)
 {
     int32_t label = -1;
-    if (collect_classes(l, e))
+    if (collect_classes(l, e) != 0)
         return -1;
     for (size_t i = 0; i < l->count; i++) {
         const char *name = l->pictures[i].name, *slash = strchr(name, '/');
@@ -246,7 +246,7 @@ static int read_file(const char *path, struct image_png *out, struct err *e)
     struct stat st;
     if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
         return err_fail(e, ERR_INPUT, path, "is not a regular file");
-    if (file_map_open(&m, path, e))
+    if (file_map_open(&m, path, e) != 0)
         return -1;
     int result = read_bytes(m.data, m.length, path, out, e);
     file_map_close(&m);
@@ -305,8 +305,8 @@ static int survey(struct data_listing *l, int *channels, struct err *e)
         struct err why = {0};
         if (l->pictures[i].out)
             continue;
-        if (read_picture(l, &l->pictures[i], &png, &why)) {
-            if (skip(l, &l->pictures[i], &why, e))
+        if (read_picture(l, &l->pictures[i], &png, &why) != 0) {
+            if (skip(l, &l->pictures[i], &why, e) != 0)
                 return -1;
             continue;
         }
@@ -321,14 +321,14 @@ static int keep_picture(struct data_listing *l, struct data_picture *p, int chan
 {
     struct image_png png;
     struct err why = {0};
-    if (read_picture(l, p, &png, e))
+    if (read_picture(l, p, &png, e) != 0)
         return -1;
     size_t pixels = (size_t)png.shape.height * (size_t)png.shape.width;
     uint8_t *wide = malloc(pixels * (size_t)channels);
     char *path = data_listing_path(l, p->name, e);
     int result = wide && path ? 0 : err_fail_memory(e, pixels * (size_t)channels);
     if (result == 0 && data_draft_add(l->set, to_channels(&png, channels, wide), channels,
-                                      png.shape.height, png.shape.width, p->label, path, &why))
+                                      png.shape.height, png.shape.width, p->label, path, &why) != 0)
         result = skip(l, p, &why, e);
     free(path);
     free(wide);

@@ -17,7 +17,7 @@ void import_arena_init(struct import_arena *arena, size_t max)
     *arena = (struct import_arena){.max = max};
 }
 
-void import_arena_free(struct import_arena *arena)
+void import_arena_clear(struct import_arena *arena)
 {
     while (arena->chunks) {
         struct import_arena_chunk *next = arena->chunks->next;
@@ -32,7 +32,6 @@ static struct import_arena_chunk *chunk_add(struct import_arena *arena, size_t s
 {
     size_t bytes = size > CHUNK_BYTES ? size : CHUNK_BYTES;
     struct import_arena_chunk *chunk = calloc(1, sizeof *chunk + bytes);
-
     if (!chunk)
         return NULL;
     chunk->size = bytes;
@@ -45,7 +44,6 @@ void *import_arena_take(struct import_arena *arena, size_t size, const char *wha
 {
     struct import_arena_chunk *chunk = arena->chunks;
     const size_t align = alignof(max_align_t);
-
     if (size > arena->max - arena->used || arena->max - arena->used - size < align) {
         err_fail(e, ERR_LIMIT, what,
                  "needs more than %zu bytes for its structure, which is the "

@@ -15,7 +15,7 @@ struct import_arena {
 };
 
 void import_arena_init(struct import_arena *arena, size_t max);
-void import_arena_free(struct import_arena *arena);
+void import_arena_clear(struct import_arena *arena);
 /* `size` zeroed bytes, aligned for any type. NULL with ERR_LIMIT or ERR_MEMORY; the error names
  * `what`. */
 void *import_arena_take(struct import_arena *arena, size_t size, const char *what, struct err *e);

@@ -67,7 +67,6 @@ static int names_match(struct import *im, bool ema, struct err *e)
     size_t used = 0;
     bool *known = calloc(table->count + 1, sizeof *known);
     int result = known ? 0 : err_fail_memory(e, table->count + 1);
-
     for (size_t i = 0; !result && i < im->count; i++) {
         const struct nn_param *param = &im->params[i];
         bool optional = ema && !param->trainable;
@@ -102,7 +101,6 @@ static int list_match(struct import *im, struct err *e)
 {
     const char *path = im->path;
     size_t trainable = 0, at = 0, count = import_torch_ema_count(im->torch);
-
     for (size_t i = 0; i < im->count; i++) {
         trainable += im->params[i].trainable;
         /* where the model's table differs from the order of registration, the list's is unknown */
@@ -123,7 +121,7 @@ static int list_match(struct import *im, struct err *e)
             continue;
         const struct nn_param *param = &im->params[i];
         if (import_source_check(&im->ema, &im->ema.table->tensors[at], param->rank, param->shape,
-                                param->name, e))
+                                param->name, e) != 0)
             return -1;
         im->origins[i] = (struct origin){&im->ema, at++, NULL};
     }
@@ -135,7 +133,7 @@ static int origins_match(struct import *im, struct err *e)
     im->origins = calloc(im->count + 1, sizeof *im->origins);
     if (!im->origins)
         return err_fail_memory(e, im->count * sizeof *im->origins);
-    if (names_match(im, false, e))
+    if (names_match(im, false, e) != 0)
         return -1;
     if (im->weights == IMPORT_WEIGHTS_RAW)
         return 0;
@@ -157,7 +155,7 @@ static int song_match(struct import *im, struct err *e)
     im->items = calloc(im->count + 1, sizeof *im->items);
     if (!im->origins || !im->items)
         return err_fail_memory(e, im->count * sizeof *im->items);
-    if (import_song_match(&im->song, im->params, im->count, &im->model, im->items, e))
+    if (import_song_match(&im->song, im->params, im->count, &im->model, im->items, e) != 0)
         return -1;
     for (size_t i = 0; i < im->count; i++)
         im->origins[i] = (struct origin){&im->model, im->items[i].index, &im->items[i]};
@@ -169,9 +167,10 @@ static int param_read(struct import *im, size_t i, float *out, struct err *e)
     const struct origin *origin = &im->origins[i];
     size_t count = im->params[i].count;
     char alias[128] = "";
-
-    if (origin->item ? import_song_read(origin->source, &im->params[i], origin->item, out, e)
-                     : origin->source->read(origin->source->owner, origin->index, out, e))
+    int result = origin->item
+                     ? import_song_read(origin->source, &im->params[i], origin->item, out, e)
+                     : origin->source->read(origin->source->owner, origin->index, out, e);
+    if (result != 0)
         return -1;
     for (size_t k = 0; k < count; k++) {
         if (isfinite(out[k]))
@@ -191,7 +190,6 @@ static int param_read(struct import *im, size_t i, float *out, struct err *e)
 static size_t origin_place(const struct origin *origin)
 {
     const struct import_source *source = origin->source;
-
     return source->place ? source->place(source->owner, origin->index) : 0;
 }
 
@@ -200,7 +198,6 @@ static int compare_places(const void *a, const void *b, void *context)
     const struct import *im = context;
     const size_t i = *(const size_t *)a, k = *(const size_t *)b;
     const size_t p = origin_place(&im->origins[i]), q = origin_place(&im->origins[k]);
-
     return p != q ? (p < q ? -1 : 1) : i < k ? -1 : i > k;
 }
 
@@ -221,7 +218,6 @@ static int values_read(struct import *im, void (*progress)(void *, size_t, size_
                        struct import_census *census, struct err *e)
 {
     size_t scalars = 0, bytes = 0;
-
     for (size_t i = 0; i < im->count; i++)
         if (!size_add(scalars, im->params[i].count, &scalars))
             return err_fail(e, ERR_LIMIT, im->path, "the network is too large");
@@ -242,11 +238,11 @@ static int values_read(struct import *im, void (*progress)(void *, size_t, size_
         output->data = at;
         at += im->params[i].count;
     }
-    if (order_settle(im, e))
+    if (order_settle(im, e) != 0)
         return -1;
     for (size_t i = 0; i < im->count; i++) {
         const size_t k = im->order[i];
-        if (param_read(im, k, (float *)(uintptr_t)im->outputs[k].data, e))
+        if (param_read(im, k, (float *)(uintptr_t)im->outputs[k].data, e) != 0)
             return -1;
         if (progress)
             progress(context, i + 1, im->count);
@@ -268,7 +264,6 @@ static int provenance_get(const struct import *im, struct ckpt_description *d, s
 {
     const char *digest =
         im->torch ? import_torch_sha256(im->torch, e) : import_plain_sha256(im->plain, e);
-
     if (!digest)
         return -1;
     provenance_fill(d, im->path, digest, im->torch ? import_torch_step(im->torch) : -1,
@@ -281,8 +276,7 @@ int import_torch_describe(struct import_torch *t, struct ckpt_description *out, 
     struct import_song song = {.description = out};
     const char *digest = import_torch_sha256(t, e);
     bool raw = !import_torch_has_ema(t);
-
-    if (!digest || import_song_from_torch(t, raw, &song, e))
+    if (!digest || import_song_from_torch(t, raw, &song, e) != 0)
         return -1;
     provenance_fill(out, import_torch_path(t), digest, import_torch_step(t), raw);
     return 0;
@@ -295,9 +289,8 @@ static int output_write(const struct import *im, const char *output,
     json_t *description = ckpt_description_json(d, e);
     json_t *metadata = NULL;
     int result = -1;
-
     buf_init(&text, 1 << 20);
-    if (description && !json_append(&text, description, JSON_COMPACT, e)) {
+    if (description && json_append(&text, description, JSON_COMPACT, e) == 0) {
         metadata = json_pack("{s:s%}", CKPT_DESCRIPTION_KEY, (const char *)text.data, text.length);
         result = metadata ? ckpt_file_write(output, im->outputs, im->count, metadata, e)
                           : err_fail_memory(e, text.length);
@@ -312,7 +305,6 @@ static int output_write(const struct import *im, const char *output,
 static int paths_differ(const char *input, const char *output, struct err *e)
 {
     struct stat in, out;
-
     if (stat(input, &in) == 0 && stat(output, &out) == 0 && in.st_dev == out.st_dev &&
         in.st_ino == out.st_ino)
         return err_fail(e, ERR_INPUT, output, "is the input file; name another output");
@@ -337,7 +329,6 @@ static int input_open(struct import *im, struct err *e)
 static int description_get(struct import *im, struct ckpt_description *d, struct err *e)
 {
     bool raw = im->weights == IMPORT_WEIGHTS_RAW;
-
     im->song.description = d;
     if (im->torch) {
         im->model = raw ? im->model : im->ema;
@@ -360,7 +351,6 @@ static bool is_given(const struct ckpt_description *d)
 static int description_settle(struct import *im, struct ckpt_description *d, struct err *e)
 {
     bool tells = im->plain || import_torch_is_whole(im->torch);
-
     if (tells && is_given(d))
         return err_fail(e, ERR_INPUT, im->path,
                         "says itself what its network is; leave out --preset and --config");
@@ -377,13 +367,13 @@ int import_convert(const char *input, const char *output, struct ckpt_descriptio
 {
     struct import im = {.path = input, .weights = weights};
     int result = -1;
-
-    if (paths_differ(input, output, e))
+    if (paths_differ(input, output, e) != 0)
         return -1;
-    if (!input_open(&im, e) && !description_settle(&im, description, e))
+    if (input_open(&im, e) == 0 && description_settle(&im, description, e) == 0)
         im.params = nn_arch_params(&description->arch, &im.count, e);
-    if (im.params && !(im.song.description ? song_match(&im, e) : origins_match(&im, e)) &&
-        !values_read(&im, progress, context, census, e) && !provenance_get(&im, description, e))
+    if (im.params && (im.song.description ? song_match(&im, e) : origins_match(&im, e)) == 0 &&
+        values_read(&im, progress, context, census, e) == 0 &&
+        provenance_get(&im, description, e) == 0)
         result = output_write(&im, output, description, e);
     census->augment_left_out = im.song.augment_dim > 0;
     free(im.values);

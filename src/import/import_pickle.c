@@ -15,7 +15,6 @@ int import_pickle_refuse(struct import_pickle *p, const char *format, ...)
 {
     char text[512];
     va_list args;
-
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
@@ -44,7 +43,6 @@ int import_pointers_push(struct import_pickle *p, struct import_pointers *array,
 struct import_value *import_value_new(struct import_pickle *p, enum import_value_kind kind)
 {
     struct import_value *value = import_pickle_take(p, sizeof *value, p->e);
-
     if (value)
         value->kind = kind;
     return value;
@@ -54,7 +52,6 @@ int import_value_append(struct import_pickle *p, struct import_value *container,
                         struct import_value *item)
 {
     size_t count = container->items.count;
-
     if (count == container->items.capacity) {
         size_t capacity = count ? 2 * count : 4;
         struct import_value **grown = import_pickle_take(p, capacity * sizeof *grown, p->e);
@@ -74,7 +71,6 @@ int import_value_append(struct import_pickle *p, struct import_value *container,
 const unsigned char *import_pickle_operand(struct import_pickle *p, uint64_t length)
 {
     const unsigned char *taken = p->at;
-
     if (length > (uint64_t)(p->end - p->at)) {
         import_pickle_refuse(p, "truncated: %llu bytes wanted, %zu left",
                              (unsigned long long)length, (size_t)(p->end - p->at));
@@ -88,7 +84,6 @@ const unsigned char *import_pickle_operand(struct import_pickle *p, uint64_t len
 int import_pickle_take_number(struct import_pickle *p, int bytes, uint64_t *out)
 {
     const unsigned char *taken = import_pickle_operand(p, (uint64_t)bytes);
-
     if (!taken)
         return -1;
     *out = 0;
@@ -101,7 +96,6 @@ const char *import_pickle_take_line(struct import_pickle *p, size_t *length)
 {
     const char *line = (const char *)p->at;
     const unsigned char *feed = memchr(p->at, '\n', (size_t)(p->end - p->at));
-
     if (!feed) {
         import_pickle_refuse(p, "truncated: a line without end");
         return NULL;
@@ -147,7 +141,6 @@ struct import_value *import_pickle_top(struct import_pickle *p)
 static struct import_pickle *machine_new(const char *what, size_t memory, struct err *e)
 {
     struct import_pickle *p = calloc(1, sizeof *p);
-
     if (!p || !(p->what = strdup(what))) {
         free(p);
         err_fail_memory(e, sizeof *p);
@@ -165,7 +158,6 @@ struct import_pickle *import_pickle_new(const char *what, struct err *e)
 struct import_pickle *import_pickle_new_nested(const char *what, struct err *e)
 {
     struct import_pickle *p = machine_new(what, IMPORT_STREAM_MEMORY, e);
-
     if (p)
         p->nested = true;
     return p;
@@ -175,7 +167,7 @@ void import_pickle_free(struct import_pickle *p)
 {
     if (!p)
         return;
-    import_arena_free(&p->arena);
+    import_arena_clear(&p->arena);
     free(p->storages.at);
     free(p->stack.at);
     free(p->memo.at);

@@ -19,8 +19,7 @@ static int pop_to_mark(struct import_pickle *p, struct import_value ***values, s
 static int op_proto(struct import_pickle *p)
 {
     uint64_t version;
-
-    if (import_pickle_take_number(p, 1, &version))
+    if (import_pickle_take_number(p, 1, &version) != 0)
         return -1;
     if (version > IMPORT_PICKLE_PROTOCOL)
         return import_pickle_refuse(p, "pickle protocol %d is not known (0 to %d are)",
@@ -31,7 +30,6 @@ static int op_proto(struct import_pickle *p)
 static int op_frame(struct import_pickle *p)
 {
     uint64_t length; /* a hint for readers of streams */
-
     return import_pickle_take_number(p, 8, &length);
 }
 
@@ -61,7 +59,6 @@ static int op_pop_mark(struct import_pickle *p)
 {
     struct import_value **values = NULL;
     size_t count = 0;
-
     return pop_to_mark(p, &values, &count);
 }
 
@@ -73,7 +70,6 @@ static int op_dup(struct import_pickle *p)
 static int op_empty(struct import_pickle *p)
 {
     unsigned char c = *p->opcode;
-
     return import_pickle_push(p, import_value_new(p, c == ')'   ? IMPORT_VALUE_TUPLE
                                                      : c == ']' ? IMPORT_VALUE_LIST
                                                                 : IMPORT_VALUE_DICT));
@@ -84,7 +80,6 @@ static int push_container(struct import_pickle *p, enum import_value_kind kind,
                           struct import_value *const *values, size_t count)
 {
     struct import_value *container = import_value_new(p, kind);
-
     if (!container)
         return -1;
     if (kind == IMPORT_VALUE_DICT && count % 2)
@@ -104,7 +99,6 @@ static int op_container(struct import_pickle *p)
     struct import_value **values = NULL;
     size_t count = 0;
     unsigned char c = *p->opcode;
-
     if (pop_to_mark(p, &values, &count))
         return -1;
     return push_container(p,
@@ -117,7 +111,6 @@ static int op_container(struct import_pickle *p)
 static int op_tuple_short(struct import_pickle *p)
 {
     size_t count = (size_t)(*p->opcode - 0x84);
-
     if (import_pickle_above_mark(p) < count)
         return import_pickle_refuse(p, "nothing on the stack");
     p->stack.count -= count;
@@ -130,7 +123,6 @@ static int extend(struct import_pickle *p, enum import_value_kind kind,
                   struct import_value *const *values, size_t count)
 {
     struct import_value *container = import_pickle_top(p);
-
     if (!container)
         return -1;
     if (container->kind != kind)
@@ -139,7 +131,7 @@ static int extend(struct import_pickle *p, enum import_value_kind kind,
     if (kind == IMPORT_VALUE_DICT && count % 2)
         return import_pickle_refuse(p, "a key without value");
     for (size_t i = 0; i < count; i++)
-        if (import_value_append(p, container, values[i]))
+        if (import_value_append(p, container, values[i]) != 0)
             return -1;
     return 0;
 }
@@ -147,14 +139,12 @@ static int extend(struct import_pickle *p, enum import_value_kind kind,
 static int op_append(struct import_pickle *p)
 {
     struct import_value *item = import_pickle_pop(p);
-
     return item ? extend(p, IMPORT_VALUE_LIST, &item, 1) : -1;
 }
 
 static int op_setitem(struct import_pickle *p)
 {
     struct import_value *pair[2];
-
     if (!(pair[1] = import_pickle_pop(p)) || !(pair[0] = import_pickle_pop(p)))
         return -1;
     return extend(p, IMPORT_VALUE_DICT, pair, 2);
@@ -164,7 +154,6 @@ static int op_extend(struct import_pickle *p)
 {
     struct import_value **values = NULL;
     size_t count = 0;
-
     if (pop_to_mark(p, &values, &count))
         return -1;
     return extend(p, *p->opcode == 'e' ? IMPORT_VALUE_LIST : IMPORT_VALUE_DICT, values, count);
@@ -175,7 +164,6 @@ static int op_extend(struct import_pickle *p)
 static int memo_put(struct import_pickle *p, uint64_t number)
 {
     struct import_value *value = import_pickle_top(p);
-
     if (!value)
         return -1;
     /* each number of an honest pickle takes a byte at least to put there */
@@ -184,7 +172,7 @@ static int memo_put(struct import_pickle *p, uint64_t number)
                                     (unsigned long long)number);
     while (p->memo.count <= number)
         if (import_pointers_push(p, &p->memo, NULL, IMPORT_PICKLE_MEMORY / sizeof(void *),
-                                 "memo numbers"))
+                                 "memo numbers") != 0)
             return -1;
     p->memo.at[number] = value;
     return 0;
@@ -195,7 +183,6 @@ static int memo_number(struct import_pickle *p, uint64_t *number)
 {
     unsigned char c = *p->opcode;
     size_t length;
-
     if (c != 'p' && c != 'g')
         return import_pickle_take_number(p, c == 'q' || c == 'h' ? 1 : 4, number);
     const char *line = import_pickle_take_line(p, &length);
@@ -215,8 +202,7 @@ static int memo_number(struct import_pickle *p, uint64_t *number)
 static int op_put(struct import_pickle *p)
 {
     uint64_t number;
-
-    return memo_number(p, &number) ? -1 : memo_put(p, number);
+    return memo_number(p, &number) != 0 ? -1 : memo_put(p, number);
 }
 
 static int op_memoize(struct import_pickle *p)
@@ -227,8 +213,7 @@ static int op_memoize(struct import_pickle *p)
 static int op_get(struct import_pickle *p)
 {
     uint64_t number;
-
-    if (memo_number(p, &number))
+    if (memo_number(p, &number) != 0)
         return -1;
     if (number >= p->memo.count || !p->memo.at[number])
         return import_pickle_refuse(p, "nothing in the memo under %llu",
@@ -243,7 +228,6 @@ static int op_global(struct import_pickle *p)
     size_t module_length, name_length;
     const char *module = import_pickle_take_line(p, &module_length);
     const char *name = module ? import_pickle_take_line(p, &name_length) : NULL;
-
     return name ? import_pickle_push(
                       p, import_global_find(p, module, module_length, name, name_length))
                 : -1;
@@ -253,7 +237,6 @@ static int op_stack_global(struct import_pickle *p)
 {
     const struct import_value *name = import_pickle_pop(p);
     const struct import_value *module = name ? import_pickle_pop(p) : NULL;
-
     if (!module)
         return -1;
     if (module->kind != IMPORT_VALUE_STRING || name->kind != IMPORT_VALUE_STRING)
@@ -266,7 +249,6 @@ static int op_reduce(struct import_pickle *p)
 {
     const struct import_value *arguments = import_pickle_pop(p);
     const struct import_value *callable = arguments ? import_pickle_pop(p) : NULL;
-
     return callable ? import_pickle_push(p, import_global_call(p, callable, arguments)) : -1;
 }
 
@@ -274,7 +256,6 @@ static int op_newobj(struct import_pickle *p)
 {
     const struct import_value *arguments = import_pickle_pop(p);
     const struct import_value *class = arguments ? import_pickle_pop(p) : NULL;
-
     return class ? import_pickle_push(p, import_global_instance(p, class, arguments)) : -1;
 }
 
@@ -282,7 +263,6 @@ static int op_build(struct import_pickle *p)
 {
     const struct import_value *state = import_pickle_pop(p);
     struct import_value *object = state ? import_pickle_top(p) : NULL;
-
     return object ? import_object_build(p, object, state) : -1;
 }
 
@@ -298,7 +278,6 @@ static int op_additems(struct import_pickle *p)
 {
     struct import_value **values = NULL;
     size_t count = 0;
-
     if (pop_to_mark(p, &values, &count))
         return -1;
     const struct import_value *set = import_pickle_top(p);
@@ -315,7 +294,6 @@ static int op_frozenset(struct import_pickle *p)
 static int op_binpersid(struct import_pickle *p)
 {
     const struct import_value *id = import_pickle_pop(p);
-
     return id ? import_pickle_push(p, import_storage_load(p, id)) : -1;
 }
 

@@ -119,7 +119,6 @@ static int extents_read(struct import_pickle *p, const struct import_value *valu
 static int view_check(struct import_pickle *p, struct import_view *view)
 {
     size_t count = 1, last = view->offset;
-
     for (int i = 0; i < view->rank; i++)
         if (!size_mul(count, view->shape[i], &count))
             return import_pickle_refuse(p, "a tensor's shape overflows");
@@ -147,7 +146,6 @@ static struct import_value *tensor_call(struct import_pickle *p,
     struct import_value *tensor = import_value_new(p, IMPORT_VALUE_TENSOR);
     struct import_view *view = tensor ? import_pickle_take(p, sizeof *view, p->e) : NULL;
     int strides;
-
     if (!view)
         return NULL;
     if (!is_kind(storage, IMPORT_VALUE_STORAGE) || !is_kind(offset, IMPORT_VALUE_INT) ||
@@ -175,7 +173,6 @@ static struct import_value *dict_call(struct import_pickle *p, const struct impo
 {
     struct import_value *dict = import_value_new(p, IMPORT_VALUE_DICT);
     const struct import_value *pairs = item(arguments, 0);
-
     if (!dict || !pairs)
         return dict;
     if (!is_kind(pairs, IMPORT_VALUE_LIST) || arguments->items.count > 1) {
@@ -190,8 +187,8 @@ static struct import_value *dict_call(struct import_pickle *p, const struct impo
                                  "OrderedDict is called with something else than a list of pairs");
             return NULL;
         }
-        if (import_value_append(p, dict, pair->items.values[0]) ||
-            import_value_append(p, dict, pair->items.values[1]))
+        if (import_value_append(p, dict, pair->items.values[0]) != 0 ||
+            import_value_append(p, dict, pair->items.values[1]) != 0)
             return NULL;
     }
     return dict;
@@ -204,7 +201,6 @@ static struct import_value *record_call(struct import_pickle *p,
                                         const struct import_value *arguments)
 {
     const struct import_value *record = item(arguments, 0);
-
     p->record_items += is_kind(record, IMPORT_VALUE_DICT) ? record->items.count : 0;
     if (p->record_items > (uint64_t)(p->end - p->begin)) {
         import_pickle_refuse(p, "persistence records are called more often than they are there");
@@ -242,7 +238,6 @@ static struct import_value *stream_call(struct import_pickle *p,
     const struct import_value *bytes = item(arguments, 0);
     struct import_value *value = NULL;
     char *key = NULL, what[256];
-
     if (p->nested || !is_kind(bytes, IMPORT_VALUE_BYTES) || arguments->items.count != 1) {
         import_pickle_refuse(p, p->nested ? "a stream within a stream" : "a stream without bytes");
         return NULL;
@@ -259,13 +254,13 @@ static struct import_value *stream_call(struct import_pickle *p,
         return NULL;
     snprintf(key, STREAM_KEY, "embedded at %zu", (size_t)(data - p->begin));
     snprintf(what, sizeof what, "%.200s, %s", p->what, key);
-    if (import_stream_storage(data, bytes->text.length, what, value->storage, p->e))
+    if (import_stream_storage(data, bytes->text.length, what, value->storage, p->e) != 0)
         return NULL;
     /* equal keys in two streams name two storages, so each gets one that says where it is */
     value->storage->key = key;
     value->storage->key_length = strlen(key);
     return import_pointers_push(p, &p->storages, value->storage,
-                                IMPORT_PICKLE_MEMORY / sizeof(void *), "storages")
+                                IMPORT_PICKLE_MEMORY / sizeof(void *), "storages") != 0
                ? NULL
                : value;
 }
@@ -309,7 +304,6 @@ struct import_value *import_global_instance(struct import_pickle *p,
 {
     const struct import_global *global = class->kind == IMPORT_VALUE_GLOBAL ? class->global : NULL;
     bool plain = arguments->kind == IMPORT_VALUE_TUPLE && arguments->items.count == 0;
-
     if (global && plain && global->meaning == MEANS_ORDERED_DICT)
         return import_value_new(p, IMPORT_VALUE_DICT);
     if (global && plain && global->meaning == MEANS_MODULES) {
@@ -343,7 +337,6 @@ struct import_value *import_storage_load(struct import_pickle *p, const struct i
 {
     struct import_value *value = NULL;
     struct import_storage *storage = NULL;
-
     if (id->kind != IMPORT_VALUE_TUPLE || id->items.count < 5 || id->items.count > 6 ||
         !import_value_is(item(id, 0), "storage") || !is_kind(item(id, 1), IMPORT_VALUE_GLOBAL) ||
         item(id, 1)->global->meaning != MEANS_STORAGE ||
@@ -360,7 +353,7 @@ struct import_value *import_storage_load(struct import_pickle *p, const struct i
     value = import_value_new(p, IMPORT_VALUE_STORAGE);
     storage = value ? import_pickle_take(p, sizeof *storage, p->e) : NULL;
     if (!storage || import_pointers_push(p, &p->storages, storage,
-                                         IMPORT_PICKLE_MEMORY / sizeof(void *), "storages"))
+                                         IMPORT_PICKLE_MEMORY / sizeof(void *), "storages") != 0)
         return NULL;
     storage->key = item(id, 2)->text.data;
     storage->key_length = item(id, 2)->text.length;

@@ -13,7 +13,6 @@ int import_op_none(struct import_pickle *p)
 static int push_bool(struct import_pickle *p, bool truth)
 {
     struct import_value *value = import_value_new(p, IMPORT_VALUE_BOOL);
-
     if (value)
         value->truth = truth;
     return import_pickle_push(p, value);
@@ -32,7 +31,6 @@ int import_op_newfalse(struct import_pickle *p)
 static int push_int(struct import_pickle *p, int64_t integer)
 {
     struct import_value *value = import_value_new(p, IMPORT_VALUE_INT);
-
     if (value)
         value->integer = integer;
     return import_pickle_push(p, value);
@@ -44,7 +42,6 @@ int import_op_decimal(struct import_pickle *p)
     size_t length;
     const char *line = import_pickle_take_line(p, &length);
     char text[32], *rest;
-
     if (!line)
         return -1;
     if (*p->opcode == 'I' && length == 2 && line[0] == '0' && (line[1] == '0' || line[1] == '1'))
@@ -65,29 +62,25 @@ int import_op_decimal(struct import_pickle *p)
 int import_op_binint(struct import_pickle *p)
 {
     uint64_t bits;
-
-    return import_pickle_take_number(p, 4, &bits) ? -1 : push_int(p, (int32_t)(uint32_t)bits);
+    return import_pickle_take_number(p, 4, &bits) != 0 ? -1 : push_int(p, (int32_t)(uint32_t)bits);
 }
 
 int import_op_binint1(struct import_pickle *p)
 {
     uint64_t bits;
-
-    return import_pickle_take_number(p, 1, &bits) ? -1 : push_int(p, (int64_t)bits);
+    return import_pickle_take_number(p, 1, &bits) != 0 ? -1 : push_int(p, (int64_t)bits);
 }
 
 int import_op_binint2(struct import_pickle *p)
 {
     uint64_t bits;
-
-    return import_pickle_take_number(p, 2, &bits) ? -1 : push_int(p, (int64_t)bits);
+    return import_pickle_take_number(p, 2, &bits) != 0 ? -1 : push_int(p, (int64_t)bits);
 }
 
 static int push_text(struct import_pickle *p, enum import_value_kind kind, uint64_t length)
 {
     const unsigned char *taken = import_pickle_operand(p, length);
     struct import_value *value = taken ? import_value_new(p, kind) : NULL;
-
     if (!value)
         return -1;
     value->text.data = (const char *)taken;
@@ -107,8 +100,7 @@ int import_op_long(struct import_pickle *p)
 {
     uint64_t length;
     uint64_t bits = 0;
-
-    if (import_pickle_take_number(p, *p->opcode == 0x8a ? 1 : 4, &length))
+    if (import_pickle_take_number(p, *p->opcode == 0x8a ? 1 : 4, &length) != 0)
         return -1;
     if (length > 8)
         return push_text(p, IMPORT_VALUE_LONG, length);
@@ -125,8 +117,7 @@ int import_op_binfloat(struct import_pickle *p)
 {
     uint64_t bits;
     struct import_value *value = import_value_new(p, IMPORT_VALUE_REAL);
-
-    if (!value || import_pickle_take_number(p, 8, &bits))
+    if (!value || import_pickle_take_number(p, 8, &bits) != 0)
         return -1;
     bits = __builtin_bswap64(bits); /* the one big-endian operand of the language */
     memcpy(&value->real, &bits, 8);
@@ -147,10 +138,9 @@ int import_op_text(struct import_pickle *p)
     };
     size_t form = 0;
     uint64_t length;
-
     while (forms[form].opcode != *p->opcode)
         form++;
-    if (import_pickle_take_number(p, forms[form].width, &length))
+    if (import_pickle_take_number(p, forms[form].width, &length) != 0)
         return -1;
     return push_text(p, forms[form].kind, length);
 }

@@ -19,8 +19,7 @@ struct import_plain {
 bool import_plain_is(const char *path)
 {
     struct file_map map;
-
-    if (file_map_open(&map, path, NULL))
+    if (file_map_open(&map, path, NULL) != 0)
         return false;
     bool is = map.length >= 9 && map.data[8] == '{';
     file_map_close(&map);
@@ -30,11 +29,10 @@ bool import_plain_is(const char *path)
 static int tensors_list(struct import_plain *w, struct err *e)
 {
     size_t count = ckpt_file_count(w->file);
-
     w->places = calloc(count + 1, sizeof *w->places);
     if (!w->places)
         return err_fail_memory(e, (count + 1) * sizeof *w->places);
-    if (import_table_allocate(&w->table, count, ckpt_file_path(w->file), e))
+    if (import_table_allocate(&w->table, count, ckpt_file_path(w->file), e) != 0)
         return -1;
     for (size_t i = 0; i < count; i++) {
         const struct ckpt_tensor *t = ckpt_file_tensor(w->file, i);
@@ -55,7 +53,6 @@ static int config_get(struct import_plain *w, struct err *e)
 {
     const char *path = ckpt_file_path(w->file);
     const char *text = ckpt_file_metadata(w->file, "config");
-
     if (w->table.count == 0 || !text)
         return err_fail(e, ERR_INPUT, path,
                         "a safetensors file, not a PyTorch checkpoint, and not weights with their "
@@ -68,13 +65,13 @@ static int config_get(struct import_plain *w, struct err *e)
 struct import_plain *import_plain_open(const char *path, struct err *e)
 {
     struct import_plain *w = calloc(1, sizeof *w);
-
     if (!w) {
         err_fail_memory(e, sizeof *w);
         return NULL;
     }
     w->file = ckpt_file_open(path, e);
-    if (!w->file || tensors_list(w, e) || config_get(w, e) || ckpt_file_verify(w->file, e)) {
+    if (!w->file || tensors_list(w, e) != 0 || config_get(w, e) != 0 ||
+        ckpt_file_verify(w->file, e) != 0) {
         import_plain_close(w);
         return NULL;
     }
@@ -95,7 +92,6 @@ void import_plain_close(struct import_plain *w)
 static int plain_read(void *owner, size_t i, float *out, struct err *e)
 {
     struct import_plain *w = owner;
-
     return ckpt_tensor_to_f32(ckpt_file_tensor(w->file, w->places[i]), out, e);
 }
 

@@ -28,7 +28,7 @@ struct names {
     int count;
 };
 
-static void names_free(struct names *n)
+static void names_clear(struct names *n)
 {
     free(n->module);
     free(n->kind);
@@ -50,7 +50,6 @@ static void res_name(const struct nn_arch *arch, const struct nn_step *s, struct
                      char out[LAYER_BYTES])
 {
     int side = s->side_out;
-
     if (s->resampling != NN_RESAMPLE_NONE) {
         bool down = s->resampling == NN_RESAMPLE_DOWN;
         snprintf(out, LAYER_BYTES, "%s.%dx%d_%s", down ? "enc" : "dec", side, side,
@@ -103,15 +102,14 @@ static int names_build(struct names *n, const struct nn_arch *arch, struct err *
 {
     struct position at = {0};
     int stem = nn_stem_module(arch);
-
     *n = (struct names){0};
-    if (nn_plan_build(arch, &n->plan, e))
+    if (nn_plan_build(arch, &n->plan, e) != 0)
         return -1;
     n->count = n->plan.steps[n->plan.step_count - 1].module + 2;
     n->module = calloc((size_t)n->count, sizeof *n->module);
     n->kind = calloc((size_t)n->count, sizeof *n->kind);
     if (!n->module || !n->kind) {
-        names_free(n);
+        names_clear(n);
         return err_fail_memory(e, (size_t)n->count * sizeof *n->module);
     }
     if (stem == 3)
@@ -167,7 +165,6 @@ static int param_locate(const struct names *n, const struct nn_arch *arch,
                         struct import_song_item *item, struct err *e)
 {
     int module = -1, end = 0;
-
     *item = (struct import_song_item){0};
     if (strcmp(param->name, NN_LABEL_EMBEDDING) == 0) {
         item->layout = IMPORT_LAYOUT_LABELS;
@@ -193,7 +190,6 @@ static int param_locate(const struct names *n, const struct nn_arch *arch,
 static int shape_there(const struct nn_param *param, enum import_layout layout, size_t shape[4])
 {
     size_t parts = layout == IMPORT_LAYOUT_QKV ? 3 : 1;
-
     memcpy(shape, param->shape, sizeof param->shape);
     if (layout == IMPORT_LAYOUT_SAME || layout == IMPORT_LAYOUT_FOLDED)
         return param->rank;
@@ -221,7 +217,6 @@ static int64_t take(struct census *c, const char *name, int rank, const size_t *
                     const char *param, struct err *e)
 {
     int64_t at = import_source_take(c->source, name, rank, shape, param, e);
-
     if (at >= 0)
         c->used[at] = true;
     return at;
@@ -233,8 +228,7 @@ static int param_match(struct census *c, const struct nn_param *param,
     const struct nn_arch *arch = &c->song->description->arch;
     char name[2 * NN_NAME_MAX];
     size_t shape[4];
-
-    if (param_locate(&c->names, arch, param, name, item, e))
+    if (param_locate(&c->names, arch, param, name, item, e) != 0)
         return -1;
     int64_t at = take(c, name, shape_there(param, item->layout, shape), shape, param->name, e);
     if (at < 0)
@@ -261,12 +255,11 @@ static int filter_check(struct census *c, const char *layer, bool values, struct
     size_t side = wide ? 4 : 2, shape[4] = {1, 1, side, side};
     char name[2 * NN_NAME_MAX];
     float found[16];
-
     snprintf(name, sizeof name, "%s.resample_filter", layer);
     int64_t at = take(c, name, 4, shape, name, e);
     if (at < 0 || !values)
         return at < 0 ? -1 : 0;
-    if (c->source->read(c->source->owner, (size_t)at, found, e))
+    if (c->source->read(c->source->owner, (size_t)at, found, e) != 0)
         return -1;
     for (size_t i = 0; i < side * side; i++) {
         double wanted = taps[i / side] * taps[i % side];
@@ -285,19 +278,18 @@ static int filters_check(struct census *c, bool values, struct err *e)
 {
     const struct nn_plan *plan = &c->names.plan;
     char layer[NN_NAME_MAX + 8];
-
     for (int i = 0; i < plan->step_count; i++) {
         const struct nn_step *s = &plan->steps[i];
         const char *name = c->names.module[s->module];
-        if (s->kind == NN_STEP_PYRAMID && filter_check(c, name, values, e))
+        if (s->kind == NN_STEP_PYRAMID && filter_check(c, name, values, e) != 0)
             return -1;
         if (s->kind != NN_STEP_RES || s->resampling == NN_RESAMPLE_NONE)
             continue;
         snprintf(layer, sizeof layer, "%s.conv0", name);
-        if (filter_check(c, layer, values, e))
+        if (filter_check(c, layer, values, e) != 0)
             return -1;
         snprintf(layer, sizeof layer, "%s.skip", name);
-        if (filter_check(c, layer, values, e))
+        if (filter_check(c, layer, values, e) != 0)
             return -1;
     }
     return 0;
@@ -308,7 +300,6 @@ static int augment_check(struct census *c, struct err *e)
 {
     const struct nn_arch *arch = &c->song->description->arch;
     size_t shape[2] = {(size_t)nn_embedding_length(arch), (size_t)c->song->augment_dim};
-
     return c->song->augment_dim > 0 && take(c, MAP_AUGMENT, 2, shape, MAP_AUGMENT, e) < 0 ? -1 : 0;
 }
 
@@ -329,8 +320,7 @@ int import_song_match(const struct import_song *song, const struct nn_param *par
 {
     struct census c = {.song = song, .source = source};
     int result = 0;
-
-    if (names_build(&c.names, &song->description->arch, e))
+    if (names_build(&c.names, &song->description->arch, e) != 0)
         return -1;
     c.used = calloc(source->table->count + 1, sizeof *c.used);
     if (!c.used)
@@ -338,12 +328,12 @@ int import_song_match(const struct import_song *song, const struct nn_param *par
     for (size_t i = 0; !result && i < count; i++)
         result = param_match(&c, &params[i], &items[i], e);
     if (!result)
-        result = filters_check(&c, false, e) || augment_check(&c, e) || rest_check(&c, e) ||
-                         filters_check(&c, true, e)
+        result = filters_check(&c, false, e) != 0 || augment_check(&c, e) != 0 ||
+                         rest_check(&c, e) != 0 || filters_check(&c, true, e) != 0
                      ? -1
                      : 0;
     free(c.used);
-    names_free(&c.names);
+    names_clear(&c.names);
     return result;
 }
 
@@ -354,12 +344,11 @@ static float *values_get(const struct import_source *source, size_t index, struc
 {
     size_t count = (size_t)source->table->tensors[index].count, bytes;
     float *values = size_mul(count + 1, sizeof *values, &bytes) ? malloc(bytes) : NULL;
-
     if (!values) {
         err_fail_memory(e, count * sizeof *values);
         return NULL;
     }
-    if (source->read(source->owner, index, values, e)) {
+    if (source->read(source->owner, index, values, e) != 0) {
         free(values);
         return NULL;
     }
@@ -371,7 +360,6 @@ static void transpose(const float *there, const struct nn_param *param, size_t s
                       float scale, float *out)
 {
     size_t outs = param->shape[param->rank - 1], ins = param->count / outs;
-
     for (size_t i = 0; i < ins; i++)
         for (size_t o = 0; o < outs; o++)
             out[i * outs + o] = scale * there[(step * o + part) * ins + i];
@@ -384,7 +372,6 @@ static int bias_fold(const struct import_source *source, const struct nn_param *
     float *weight = values_get(source, item->folded_weight, e);
     float *bias = weight ? values_get(source, item->folded_bias, e) : NULL;
     int result = bias ? source->read(source->owner, item->index, out, e) : -1;
-
     for (size_t i = 0; !result && i < param->count; i++) {
         double sum = (double)out[i];
         for (size_t k = 0; k < length; k++)
@@ -401,7 +388,6 @@ int import_song_read(const struct import_source *source, const struct nn_param *
 {
     bool qkv = item->layout == IMPORT_LAYOUT_QKV;
     float scale = 1;
-
     if (item->layout == IMPORT_LAYOUT_SAME)
         return source->read(source->owner, item->index, out, e);
     if (item->layout == IMPORT_LAYOUT_FOLDED)

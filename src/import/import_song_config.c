@@ -30,7 +30,6 @@ struct keys {
 static int labels_number(struct ckpt_description *d, int count, struct err *e)
 {
     char text[16];
-
     d->labels = count ? calloc((size_t)count, sizeof *d->labels) : NULL;
     if (count && !d->labels)
         return err_fail_memory(e, (size_t)count * sizeof *d->labels);
@@ -51,17 +50,16 @@ static int sizes_read(const json_t *root, const struct keys *keys, const char *w
 {
     struct nn_arch *arch = &out->description->arch;
     int64_t labels = 0, augment = 0;
-
-    if (ckpt_int_read(root, keys->image_size, NN_SIDE_MAX, &arch->image_size, what, e) ||
-        ckpt_int_read(root, keys->channels, 16, &arch->channels, what, e) ||
-        ckpt_int_read(root, keys->nf, NN_CHANNELS_MAX, &arch->nf, what, e) ||
+    if (ckpt_int_read(root, keys->image_size, NN_SIDE_MAX, &arch->image_size, what, e) != 0 ||
+        ckpt_int_read(root, keys->channels, 16, &arch->channels, what, e) != 0 ||
+        ckpt_int_read(root, keys->nf, NN_CHANNELS_MAX, &arch->nf, what, e) != 0 ||
         ckpt_ints_read(root, keys->ch_mult, 1, NN_CHANNELS_MAX, arch->ch_mult, &arch->levels, what,
-                       e) ||
-        ckpt_int_read(root, keys->blocks, 1000, &arch->num_res_blocks, what, e) ||
+                       e) != 0 ||
+        ckpt_int_read(root, keys->blocks, 1000, &arch->num_res_blocks, what, e) != 0 ||
         ckpt_ints_read(root, keys->attention, 0, NN_SIDE_MAX, arch->attn_resolutions,
-                       &arch->attn_count, what, e) ||
-        json_get_int(root, keys->labels, true, 0, CKPT_LABELS_MAX, &labels, what, e) ||
-        json_get_int(root, keys->augment, true, 0, 4096, &augment, what, e))
+                       &arch->attn_count, what, e) != 0 ||
+        json_get_int(root, keys->labels, true, 0, CKPT_LABELS_MAX, &labels, what, e) != 0 ||
+        json_get_int(root, keys->augment, true, 0, 4096, &augment, what, e) != 0)
         return -1;
     arch->denoiser = true;
     out->augment_dim = (int)augment;
@@ -91,20 +89,19 @@ int import_song_from_config(const json_t *config, const char *what, struct impor
                                      "label_dim",    "augment_dim"};
     struct nn_arch *arch = &out->description->arch;
     const char *family, *word;
-
     song_begin(out);
     if (!json_is_object(config))
         return err_fail(e, ERR_INPUT, what, "the configuration must be a JSON object");
-    if (json_get_string(config, "family", true, &family, what, e))
+    if (json_get_string(config, "family", true, &family, what, e) != 0)
         return -1;
     if (strcmp(family, "pfgmpp") != 0)
         return err_fail(e, ERR_UNSUPPORTED, what,
                         "weights of family \"%.40s\" in safetensors; only \"pfgmpp\" is known so",
                         family);
-    if (json_only_keys(config, known, sizeof known / sizeof known[0], what, e) ||
-        json_get_string(config, "arch", true, &word, what, e) ||
-        sizes_read(config, &keys, what, out, e) ||
-        ckpt_pfgmpp_read(config, out->description, what, e))
+    if (json_only_keys(config, known, sizeof known / sizeof known[0], what, e) != 0 ||
+        json_get_string(config, "arch", true, &word, what, e) != 0 ||
+        sizes_read(config, &keys, what, out, e) != 0 ||
+        ckpt_pfgmpp_read(config, out->description, what, e) != 0)
         return -1;
     if (strcmp(word, "ncsnpp") == 0) {
         arch->fir = true;
@@ -213,13 +210,12 @@ static int arguments_take(json_t *root, const struct import_value *network, cons
 {
     const struct import_value *list = import_value_attribute(network, "_init_args");
     const struct import_value *named = import_value_attribute(network, "_init_kwargs");
-
     if (!list || list->kind != IMPORT_VALUE_TUPLE || list->items.count > ARGUMENTS || !named ||
         named->kind != IMPORT_VALUE_DICT)
         return err_fail(e, ERR_UNSUPPORTED, what,
                         "the constructor's arguments were not recorded (_init_args, _init_kwargs)");
     for (size_t i = 0; i < list->items.count; i++)
-        if (argument_set(root, arguments[i].name, list->items.values[i], what, e))
+        if (argument_set(root, arguments[i].name, list->items.values[i], what, e) != 0)
             return -1;
     for (size_t i = 0; i + 1 < named->items.count; i += 2) {
         const struct import_value *key = named->items.values[i];
@@ -229,7 +225,7 @@ static int arguments_take(json_t *root, const struct import_value *network, cons
         if (known == ARGUMENTS)
             return err_fail(e, ERR_UNSUPPORTED, what, "unknown argument \"%.60s\"",
                             key->kind == IMPORT_VALUE_STRING ? key->text.data : "");
-        if (argument_set(root, arguments[known].name, named->items.values[i + 1], what, e))
+        if (argument_set(root, arguments[known].name, named->items.values[i + 1], what, e) != 0)
             return -1;
     }
     return 0;
@@ -238,7 +234,6 @@ static int arguments_take(json_t *root, const struct import_value *network, cons
 static json_t *arguments_json(const struct import_value *network, const char *what, struct err *e)
 {
     json_t *root = json_object();
-
     for (size_t i = 0; i < ARGUMENTS; i++) {
         const char *usual = arguments[i].usual;
         json_t *value = usual ? json_parse(usual, strlen(usual), what, e) : NULL;
@@ -248,7 +243,7 @@ static json_t *arguments_json(const struct import_value *network, const char *wh
             return NULL;
         }
     }
-    if (arguments_take(root, network, what, e)) {
+    if (arguments_take(root, network, what, e) != 0) {
         json_decref(root);
         return NULL;
     }
@@ -258,7 +253,6 @@ static json_t *arguments_json(const struct import_value *network, const char *wh
 static bool word_is(const json_t *root, const char *key, const char *word)
 {
     const char *text = json_string_value(json_object_get(root, key));
-
     return text && strcmp(text, word) == 0;
 }
 
@@ -266,7 +260,6 @@ static bool word_is(const json_t *root, const char *key, const char *word)
 static bool filter_is(const json_t *array, size_t count, const double *taps)
 {
     bool same = json_array_size(array) == count;
-
     for (size_t i = 0; same && i < count; i++)
         same = json_number_value(json_array_get(array, i)) == taps[i];
     return same;
@@ -279,7 +272,6 @@ static int kinds_read(const json_t *root, const char *what, struct nn_arch *arch
     const json_t *filter = json_object_get(root, "resample_filter");
     double noise = json_number_value(json_object_get(root, "channel_mult_noise"));
     bool residual = word_is(root, "encoder_type", "residual");
-
     if (!residual && !word_is(root, "encoder_type", "standard"))
         return err_fail(e, ERR_UNSUPPORTED, what,
                         "\"encoder_type\" is neither \"standard\" nor \"residual\"");
@@ -313,7 +305,6 @@ static int noise_read(const struct import_value *module, const char *what,
     double low = 0, high = INFINITY, dimensions = INFINITY, data = 0.5;
     json_t *root;
     int result;
-
     if (added && (!finite || finite->kind != IMPORT_VALUE_BOOL))
         return err_fail(e, ERR_UNSUPPORTED, what,
                         "says D but not whether it is used (attribute \"pfgmpp\")");
@@ -351,7 +342,6 @@ static int sizes_agree(const struct import_value *module, const struct ckpt_desc
     } told[] = {{"img_resolution", d->arch.image_size},
                 {"img_channels", d->arch.channels},
                 {"label_dim", d->label_count}};
-
     for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
         const struct import_value *value = import_value_attribute(module, told[i].attribute);
         double number = 0;
@@ -369,7 +359,6 @@ static int groups_check(const char *name, const struct import_value *module, con
     const struct import_value *groups = import_value_attribute(module, "num_groups");
     const struct import_value *weight =
         import_value_get(import_value_attribute(module, "_parameters"), "weight");
-
     if (!groups || groups->kind != IMPORT_VALUE_INT || !weight ||
         weight->kind != IMPORT_VALUE_TENSOR || weight->view->count > 2 * NN_CHANNELS_MAX ||
         groups->integer == nn_groups((int)weight->view->count))
@@ -384,7 +373,6 @@ static int fixed_visit(void *context, const char *name, const struct import_valu
                        struct err *e)
 {
     const char *what = context;
-
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
         double number;
         if (strcmp(module->object.class_name, fixed[i].class_name) != 0 ||
@@ -411,7 +399,6 @@ int import_song_from_module(const struct import_value *module, const char *what,
     struct ckpt_description *d = out->description;
     json_t *root;
     int result;
-
     song_begin(out);
     if (strcmp(module->object.class_name, "EDMPrecond") != 0)
         return err_fail(e, ERR_UNSUPPORTED, what,
@@ -426,10 +413,12 @@ int import_song_from_module(const struct import_value *module, const char *what,
     root = arguments_json(network, what, e);
     if (!root)
         return -1;
-    result = kinds_read(root, what, &d->arch, e) || sizes_read(root, &keys, what, out, e) ? -1 : 0;
+    result = kinds_read(root, what, &d->arch, e) != 0 || sizes_read(root, &keys, what, out, e) != 0
+                 ? -1
+                 : 0;
     json_decref(root);
-    if (result || noise_read(module, what, d, e) || sizes_agree(module, d, what, e) ||
-        import_modules_walk(module, what, fixed_visit, (void *)(uintptr_t)what, e))
+    if (result || noise_read(module, what, d, e) != 0 || sizes_agree(module, d, what, e) != 0 ||
+        import_modules_walk(module, what, fixed_visit, (void *)(uintptr_t)what, e) != 0)
         return -1;
     return ckpt_description_check_arch(d, what, e);
 }
@@ -439,7 +428,6 @@ int import_song_from_torch(const struct import_torch *t, bool raw, struct import
 {
     const struct import_value *module = raw ? t->net_module : t->ema_module;
     char what[256];
-
     if (!module && raw)
         return err_fail(e, ERR_INPUT, t->path, "holds no raw weights (\"net\")");
     if (!module)

@@ -18,7 +18,6 @@ static int compare_storages(const void *a, const void *b)
     const struct import_storage *t = *(const struct import_storage *const *)b;
     size_t common = s->key_length < t->key_length ? s->key_length : t->key_length;
     int order = memcmp(s->key, t->key, common);
-
     if (order != 0 || s->key_length == t->key_length)
         return order;
     return s->key_length < t->key_length ? -1 : 1;
@@ -28,7 +27,6 @@ static int place_add(struct import_places *places, const struct import_storage *
                      const char *what, struct err *e)
 {
     struct import_place *place = &places->at[places->count++];
-
     place->storage = storage;
     place->data = storage->data;
     if (strlen(storage->key) != storage->key_length)
@@ -43,7 +41,6 @@ int import_places_unite(struct import_places *places, struct import_pickle *pick
 {
     size_t count;
     struct import_storage **storages = import_pickle_storages(pickle, &count);
-
     places->at = calloc(count + 1, sizeof *places->at);
     if (!places->at)
         return err_fail_memory(e, (count + 1) * sizeof *places->at);
@@ -51,7 +48,7 @@ int import_places_unite(struct import_places *places, struct import_pickle *pick
         qsort(storages, count, sizeof(void *), compare_storages);
     for (size_t i = 0; i < count; i++) {
         bool first = i == 0 || compare_storages(&storages[i - 1], &storages[i]) != 0;
-        if (first && place_add(places, storages[i], what, e))
+        if (first && place_add(places, storages[i], what, e) != 0)
             return -1;
         const struct import_storage *known = places->at[places->count - 1].storage;
         if (known->dtype != storages[i]->dtype || known->numel != storages[i]->numel ||
@@ -69,7 +66,6 @@ static struct import_place *place_find(const struct import_places *places,
     size_t low = 0, high = places->count;
     struct import_storage wanted = {.key = key->text.data, .key_length = key->text.length};
     const struct import_storage *probe = &wanted;
-
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         int order = compare_storages(&probe, &places->at[middle].storage);
@@ -98,7 +94,6 @@ static const struct import_value *value_next(struct stream *s, struct err *e)
     size_t used = 0;
     const struct import_value *value =
         import_pickle_run(s->pickle, s->data + s->at, s->length - s->at, &used, e);
-
     s->at += used;
     return value;
 }
@@ -107,7 +102,6 @@ static bool is_magic(const struct import_value *value)
 {
     static const unsigned char magic[10] = {0x6c, 0xfc, 0x9c, 0x46, 0xf9,
                                             0x20, 0x6a, 0xa8, 0x50, 0x19};
-
     return value->kind == IMPORT_VALUE_LONG && value->text.length == sizeof magic &&
            memcmp(value->text.data, magic, sizeof magic) == 0;
 }
@@ -116,7 +110,6 @@ static bool is_magic(const struct import_value *value)
 static int head_read(struct stream *s, struct err *e)
 {
     const struct import_value *value = value_next(s, e);
-
     if (!value)
         return -1;
     if (value->kind != IMPORT_VALUE_INT || value->integer != 1001)
@@ -141,7 +134,6 @@ static int storage_read(struct stream *s, struct import_places *places,
 {
     struct import_place *place = key->kind == IMPORT_VALUE_STRING ? place_find(places, key) : NULL;
     uint64_t numel;
-
     if (!place || place->data)
         return err_fail(e, ERR_INPUT, s->what,
                         "the list of storages holds one that is not in the pickle, or twice");
@@ -168,7 +160,6 @@ static int storage_read(struct stream *s, struct import_places *places,
 static int storages_read(struct stream *s, struct import_places *places, struct err *e)
 {
     size_t before, after, wanted = 0;
-
     for (size_t i = 0; i < places->count; i++)
         wanted += places->at[i].data == NULL;
     import_pickle_storages(s->pickle, &before);
@@ -181,7 +172,7 @@ static int storages_read(struct stream *s, struct import_places *places, struct 
                         "the list of storages does not name the %zu storages of the pickle",
                         wanted);
     for (size_t i = 0; i < keys->items.count; i++)
-        if (storage_read(s, places, keys->items.values[i], e))
+        if (storage_read(s, places, keys->items.values[i], e) != 0)
             return -1;
     if (s->at != s->length)
         return err_fail(e, ERR_INPUT, s->what, "%zu bytes are left over after the last storage",
@@ -193,9 +184,9 @@ static int storages_read(struct stream *s, struct import_places *places, struct 
 static const struct import_value *object_read(struct stream *s, struct import_places *places,
                                               struct err *e)
 {
-    const struct import_value *top = head_read(s, e) ? NULL : value_next(s, e);
-
-    if (!top || import_places_unite(places, s->pickle, s->what, e) || storages_read(s, places, e))
+    const struct import_value *top = head_read(s, e) != 0 ? NULL : value_next(s, e);
+    if (!top || import_places_unite(places, s->pickle, s->what, e) != 0 ||
+        storages_read(s, places, e) != 0)
         return NULL;
     return top;
 }
@@ -207,7 +198,6 @@ const struct import_value *import_stream_read(struct import_pickle *pickle,
 {
     struct stream s = {.pickle = pickle, .data = data, .length = length, .what = what};
     const struct import_value *top = value_next(&s, e);
-
     *plain = false;
     if (!top)
         return NULL;
@@ -220,7 +210,7 @@ const struct import_value *import_stream_read(struct import_pickle *pickle,
                  length - s.at);
         return NULL;
     }
-    if (import_places_unite(places, pickle, what, e))
+    if (import_places_unite(places, pickle, what, e) != 0)
         return NULL;
     for (size_t i = 0; i < places->count; i++) {
         if (places->at[i].data)
@@ -239,7 +229,6 @@ int import_stream_storage(const unsigned char *data, size_t length, const char *
     struct import_places places = {0};
     const struct import_value *top;
     int result = -1;
-
     s.pickle = import_pickle_new_nested(what, e);
     if (!s.pickle)
         return -1;

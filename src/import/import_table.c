@@ -28,7 +28,6 @@ void import_table_clear(struct import_table *table)
 static int compare_names(const void *a, const void *b, void *context)
 {
     const struct import_torch_tensor *tensors = context;
-
     return strcmp(tensors[*(const size_t *)a].name, tensors[*(const size_t *)b].name);
 }
 
@@ -48,7 +47,6 @@ int import_table_index(struct import_table *table, const char *what, struct err 
 int64_t import_table_find(const struct import_table *table, const char *name)
 {
     size_t low = 0, high = table->count;
-
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         int order = strcmp(name, table->tensors[table->by_name[middle]].name);
@@ -68,7 +66,6 @@ int import_source_check(const struct import_source *source, const struct import_
     uint64_t wanted[CKPT_RANK_MAX] = {0};
     char expected[CKPT_SHAPE_TEXT], given[CKPT_SHAPE_TEXT], alias[128] = "";
     bool same = found->rank == rank;
-
     for (int i = 0; i < rank; i++) {
         wanted[i] = shape[i];
         same = same && found->shape[i] == wanted[i];
@@ -91,10 +88,10 @@ int64_t import_source_take(const struct import_source *source, const char *name,
                            const size_t *shape, const char *param, struct err *e)
 {
     int64_t at = import_table_find(source->table, name);
-
     if (at < 0)
         return err_fail(e, ERR_INPUT, source->path, "tensor \"%s\" is missing from \"%s\"", name,
                         source->word);
-    return import_source_check(source, &source->table->tensors[at], rank, shape, param, e) ? -1
-                                                                                           : at;
+    return import_source_check(source, &source->table->tensors[at], rank, shape, param, e) != 0
+               ? -1
+               : at;
 }

@@ -15,7 +15,7 @@ void import_tensor_set_clear(struct import_tensor_set *set)
 int import_tensor_set_allocate(struct import_tensor_set *set, size_t n, const char *path,
                                struct err *e)
 {
-    if (import_table_allocate(&set->table, n, path, e))
+    if (import_table_allocate(&set->table, n, path, e) != 0)
         return -1;
     set->views = calloc(n + 1, sizeof *set->views);
     return set->views ? 0 : err_fail_memory(e, (n + 1) * sizeof *set->views);
@@ -41,7 +41,6 @@ void import_tensor_set_append(struct import_tensor_set *set, const char *name,
                               const struct import_view *view)
 {
     struct import_torch_tensor *tensor = &set->table.tensors[set->table.count];
-
     tensor->name = name;
     tensor->dtype = view->storage->dtype;
     tensor->rank = view->rank;
@@ -54,7 +53,6 @@ int import_tensor_set_add(struct import_torch *t, struct import_tensor_set *set,
                           const struct import_view *view, struct err *e)
 {
     char *copy = import_pickle_take(t->pickle, strlen(name) + 1, e);
-
     if (!copy)
         return -1;
     strcpy(copy, name);

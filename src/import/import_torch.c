@@ -19,16 +19,16 @@
 struct import_torch *import_torch_open(const char *path, struct err *e)
 {
     struct import_torch *t = calloc(1, sizeof *t);
-
     if (!t || !(t->path = strdup(path))) {
         free(t);
         err_fail_memory(e, sizeof *t + strlen(path));
         return NULL;
     }
     t->pickle = import_pickle_new(path, e);
-    if (!t->pickle || file_map_open(&t->map, path, e) || import_torch_container_read(t, e) ||
-        import_torch_state_read(t, e) || import_tensor_set_measure(t, &t->model, e) ||
-        import_tensor_set_measure(t, &t->ema, e)) {
+    if (!t->pickle || file_map_open(&t->map, path, e) != 0 ||
+        import_torch_container_read(t, e) != 0 || import_torch_state_read(t, e) != 0 ||
+        import_tensor_set_measure(t, &t->model, e) != 0 ||
+        import_tensor_set_measure(t, &t->ema, e) != 0) {
         import_torch_close(t);
         return NULL;
     }
@@ -57,7 +57,6 @@ static int storage_check(const struct import_torch *t, const struct import_tenso
 {
     const struct import_place *place = &t->places.at[index];
     size_t viewed = (size_t)set->viewed[index] * ckpt_dtype_size(place->storage->dtype);
-
     if (place->bytes <= STORAGE_SPARE || (place->bytes - STORAGE_SPARE) / STORAGE_PER_VIEW < viewed)
         return 0;
     return err_fail(e, ERR_LIMIT, t->path,
@@ -72,12 +71,11 @@ static const unsigned char *storage_bytes(struct import_torch *t,
                                           struct err *e)
 {
     const struct import_place *place = &t->places.at[index];
-
     if (place->data)
         return place->data;
     if (t->held && t->held_place == index)
         return t->held;
-    if (storage_check(t, set, index, e))
+    if (storage_check(t, set, index, e) != 0)
         return NULL;
     free(t->held);
     t->held = malloc(place->bytes + 1);
@@ -86,7 +84,7 @@ static const unsigned char *storage_bytes(struct import_torch *t,
         return NULL;
     }
     t->held_place = index;
-    if (archive_zip_read(t->zip, place->member, t->held, place->bytes, e)) {
+    if (archive_zip_read(t->zip, place->member, t->held, place->bytes, e) != 0) {
         free(t->held);
         t->held = NULL;
         return NULL;
@@ -101,7 +99,6 @@ static uint64_t run_length(const struct import_view *view, int *outer)
 {
     int i = view->rank - 1;
     uint64_t run = view->shape[i];
-
     while (i > 0 && view->stride[i - 1] == view->stride[i] * view->shape[i]) {
         i--;
         run *= view->shape[i];
@@ -118,7 +115,6 @@ static size_t view_gather(const struct import_view *view, const unsigned char *b
     size_t size = ckpt_dtype_size(dtype);
     uint64_t index[CKPT_RANK_MAX] = {0};
     int outer = 0;
-
     if (view->count == 0)
         return 0;
     if (view->rank == 0)
@@ -143,7 +139,6 @@ static int set_read(struct import_torch *t, const struct import_tensor_set *set,
 {
     const struct import_view *view = set->views[i];
     const char *name = set->table.tensors[i].name;
-
     if (!ckpt_dtype_is_float(view->storage->dtype))
         return err_fail(e, ERR_INPUT, t->path,
                         "tensor \"%.200s\": dtype %s where a float type is needed", name,
@@ -181,21 +176,18 @@ static int source_ema_read(void *owner, size_t i, float *out, struct err *e)
 static size_t set_place(const struct import_torch *t, const struct import_tensor_set *set, size_t i)
 {
     const struct import_place *place = &t->places.at[set->views[i]->storage->place];
-
     return place->data ? 0 : place->member;
 }
 
 static size_t source_model_place(void *owner, size_t i)
 {
     const struct import_torch *t = owner;
-
     return set_place(t, &t->model, i);
 }
 
 static size_t source_ema_place(void *owner, size_t i)
 {
     const struct import_torch *t = owner;
-
     return set_place(t, &t->ema, i);
 }
 
@@ -278,7 +270,7 @@ const char *import_torch_container(const struct import_torch *t)
 
 const char *import_torch_sha256(struct import_torch *t, struct err *e)
 {
-    if (!t->sha256[0] && sha256_hex(t->map.data, t->map.length, t->sha256, e)) {
+    if (!t->sha256[0] && sha256_hex(t->map.data, t->map.length, t->sha256, e) != 0) {
         t->sha256[0] = 0;
         return NULL;
     }
@@ -288,8 +280,7 @@ const char *import_torch_sha256(struct import_torch *t, struct err *e)
 bool import_torch_is(const char *path)
 {
     struct file_map map;
-
-    if (file_map_open(&map, path, NULL))
+    if (file_map_open(&map, path, NULL) != 0)
         return false;
     bool zip = map.length >= 4 && memcmp(map.data, "PK\003\004", 4) == 0;
     bool pickle = map.length >= 2 && map.data[0] == 0x80 && map.data[1] <= IMPORT_PICKLE_PROTOCOL;

@@ -22,7 +22,6 @@ static int root_find(const struct import_torch *t, size_t *member, size_t *root,
 {
     static const char ending[] = "/data.pkl";
     size_t found = 0;
-
     for (size_t i = 0; i < archive_zip_count(t->zip); i++) {
         const char *name = archive_zip_name(t->zip, i);
         size_t length = strlen(name);
@@ -46,7 +45,6 @@ static int64_t member_find(const struct import_torch *t, const char *root, size_
 {
     size_t size = root_length + strlen(folder) + strlen(name) + 1;
     char *full = malloc(size);
-
     if (!full) {
         err_fail_memory(e, size);
         return -2;
@@ -62,7 +60,6 @@ static int byteorder_check(const struct import_torch *t, const char *root, size_
 {
     char text[16] = {0};
     int64_t member = member_find(t, root, root_length, "", "byteorder", e);
-
     if (member == -1)
         return 0;
     if (member < 0)
@@ -71,7 +68,7 @@ static int byteorder_check(const struct import_torch *t, const char *root, size_
     if (size >= sizeof text)
         return err_fail(e, ERR_INPUT, t->path, "the byteorder record has %llu bytes",
                         (unsigned long long)size);
-    if (archive_zip_read(t->zip, (size_t)member, text, (size_t)size, e))
+    if (archive_zip_read(t->zip, (size_t)member, text, (size_t)size, e) != 0)
         return -1;
     if (strcmp(text, "little") == 0)
         return 0;
@@ -109,13 +106,12 @@ static int zip_places_find(struct import_torch *t, const char *root, size_t root
 static int zip_read(struct import_torch *t, struct err *e)
 {
     size_t member = 0, root_length = 0, used;
-
     t->zip = archive_zip_open(t->map.data, t->map.length, t->path, e);
-    if (!t->zip || root_find(t, &member, &root_length, e))
+    if (!t->zip || root_find(t, &member, &root_length, e) != 0)
         return -1;
     const char *root = archive_zip_name(t->zip, member);
     uint64_t size = archive_zip_size(t->zip, member);
-    if (byteorder_check(t, root, root_length, e))
+    if (byteorder_check(t, root, root_length, e) != 0)
         return -1;
     if (size > PICKLE_BYTES_MAX)
         return err_fail(e, ERR_LIMIT, t->path, "data.pkl claims %llu bytes, the limit is %llu",
@@ -123,15 +119,15 @@ static int zip_read(struct import_torch *t, struct err *e)
     t->pickle_bytes = malloc((size_t)size + 1);
     if (!t->pickle_bytes)
         return err_fail_memory(e, (size_t)size + 1);
-    if (archive_zip_read(t->zip, member, t->pickle_bytes, (size_t)size, e))
+    if (archive_zip_read(t->zip, member, t->pickle_bytes, (size_t)size, e) != 0)
         return -1;
     t->top = import_pickle_run(t->pickle, t->pickle_bytes, (size_t)size, &used, e);
     if (!t->top)
         return -1;
     if (used != size)
         return err_fail(e, ERR_INPUT, t->path, "trailing bytes after the pickle in data.pkl");
-    return import_places_unite(&t->places, t->pickle, t->path, e) ||
-                   zip_places_find(t, root, root_length, e)
+    return import_places_unite(&t->places, t->pickle, t->path, e) != 0 ||
+                   zip_places_find(t, root, root_length, e) != 0
                ? -1
                : 0;
 }
@@ -142,7 +138,6 @@ int import_torch_container_read(struct import_torch *t, struct err *e)
 {
     const unsigned char *data = t->map.data;
     size_t length = t->map.length;
-
     if (length >= 4 && memcmp(data, "PK\003\004", 4) == 0)
         return zip_read(t, e);
     /* before the pickle: 80 02 is also the length of a safetensors header of 640 bytes */

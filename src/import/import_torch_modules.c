@@ -36,7 +36,6 @@ static int dict_get(const struct walk *w, const struct import_value *module, con
                     const struct import_value **out, struct err *e)
 {
     const struct import_value *dict = import_value_attribute(module, attribute);
-
     *out = dict;
     if (!dict)
         return 0;
@@ -53,11 +52,10 @@ static int dict_get(const struct walk *w, const struct import_value *module, con
 static int entries_count(struct walk *w, const struct import_value *module, struct err *e)
 {
     static const char *const dicts[] = {"_modules", "_parameters", "_buffers"};
-
     w->entries += module->object.state->items.count / 2;
     for (size_t i = 0; i < sizeof dicts / sizeof dicts[0]; i++) {
         const struct import_value *dict = NULL;
-        if (dict_get(w, module, dicts[i], &dict, e))
+        if (dict_get(w, module, dicts[i], &dict, e) != 0)
             return -1;
         w->entries += dict ? dict->items.count / 2 : 0;
     }
@@ -70,7 +68,6 @@ static int entries_count(struct walk *w, const struct import_value *module, stru
 static int module_enter(struct walk *w, const struct import_value *module, struct err *e)
 {
     struct frame *frame = &w->frames[w->depth];
-
     if (module->kind != IMPORT_VALUE_OBJECT || !module->object.state)
         return err_fail(e, ERR_INPUT, w->path, "\"%.200s\" is no module", w->name);
     if (w->depth == DEPTH_MAX)
@@ -82,7 +79,8 @@ static int module_enter(struct walk *w, const struct import_value *module, struc
         return err_fail(e, ERR_LIMIT, w->path, "module \"%.200s\" has more than %d attributes",
                         w->name, ATTRIBUTES_MAX);
     *frame = (struct frame){.length = strlen(w->name)};
-    if (entries_count(w, module, e) || dict_get(w, module, "_modules", &frame->modules, e) ||
+    if (entries_count(w, module, e) != 0 ||
+        dict_get(w, module, "_modules", &frame->modules, e) != 0 ||
         w->visit(w->context, w->name, module, e))
         return -1;
     w->depth++;
@@ -109,8 +107,7 @@ int import_modules_walk(const struct import_value *root, const char *path,
                         import_module_visit *visit, void *context, struct err *e)
 {
     struct walk w = {.path = path, .visit = visit, .context = context};
-
-    if (module_enter(&w, root, e))
+    if (module_enter(&w, root, e) != 0)
         return -1;
     while (w.depth > 0) {
         struct frame *frame = &w.frames[w.depth - 1];
@@ -122,9 +119,9 @@ int import_modules_walk(const struct import_value *root, const char *path,
         const struct import_value *module = frame->modules->items.values[frame->next + 1];
         frame->next += 2;
         w.name[frame->length] = 0;
-        if (name_join(&w, w.name, frame->length, key, w.name, e))
+        if (name_join(&w, w.name, frame->length, key, w.name, e) != 0)
             return -1;
-        if (module->kind != IMPORT_VALUE_NONE && module_enter(&w, module, e))
+        if (module->kind != IMPORT_VALUE_NONE && module_enter(&w, module, e) != 0)
             return -1;
     }
     return 0;
@@ -147,21 +144,21 @@ static int tensors_visit(void *context, const char *name, const struct import_va
     struct walk w = {.path = g->t->path};
     const struct import_value *dict;
     char full[NAME_BYTES];
-
     snprintf(w.name, sizeof w.name, "%s", name);
     for (size_t d = 0; d < sizeof dicts / sizeof dicts[0]; d++) {
-        if (dict_get(&w, module, dicts[d], &dict, e))
+        if (dict_get(&w, module, dicts[d], &dict, e) != 0)
             return -1;
         for (size_t i = 0; dict && i + 1 < dict->items.count; i += 2) {
             const struct import_value *value = dict->items.values[i + 1];
             if (value->kind == IMPORT_VALUE_NONE)
                 continue;
-            if (name_join(&w, name, strlen(name), dict->items.values[i], full, e))
+            if (name_join(&w, name, strlen(name), dict->items.values[i], full, e) != 0)
                 return -1;
             if (value->kind != IMPORT_VALUE_TENSOR)
                 return err_fail(e, ERR_INPUT, g->t->path, "\"%.200s\" in %s is no tensor", full,
                                 dicts[d]);
-            if (g->set->table.tensors && import_tensor_set_add(g->t, g->set, full, value->view, e))
+            if (g->set->table.tensors &&
+                import_tensor_set_add(g->t, g->set, full, value->view, e) != 0)
                 return -1;
             if (++g->count > IMPORT_TENSORS_MAX)
                 return err_fail(e, ERR_LIMIT, g->t->path, "more than %d tensors",
@@ -175,10 +172,9 @@ static int tensors_gather(struct import_torch *t, const struct import_value *mod
                           struct import_tensor_set *set, struct err *e)
 {
     struct gathering g = {.t = t, .set = set};
-
-    if (import_modules_walk(module, t->path, tensors_visit, &g, e) ||
-        import_tensor_set_allocate(set, g.count, t->path, e) ||
-        import_modules_walk(module, t->path, tensors_visit, &g, e))
+    if (import_modules_walk(module, t->path, tensors_visit, &g, e) != 0 ||
+        import_tensor_set_allocate(set, g.count, t->path, e) != 0 ||
+        import_modules_walk(module, t->path, tensors_visit, &g, e) != 0)
         return -1;
     return import_table_index(&set->table, t->path, e);
 }
@@ -191,14 +187,14 @@ int import_torch_modules_read(struct import_torch *t, const struct import_value 
             return err_fail(e, ERR_INPUT, t->path, "\"ema\" is no module, but \"net\" is");
         t->ema_module = ema;
         t->ema_kind = IMPORT_TORCH_EMA_NAMED;
-        if (tensors_gather(t, ema, &t->ema, e))
+        if (tensors_gather(t, ema, &t->ema, e) != 0)
             return -1;
     }
     if (net && net->kind != IMPORT_VALUE_NONE) {
         if (net->kind != IMPORT_VALUE_OBJECT)
             return err_fail(e, ERR_INPUT, t->path, "\"net\" is no module, but \"ema\" is");
         t->net_module = net;
-        if (tensors_gather(t, net, &t->model, e))
+        if (tensors_gather(t, net, &t->model, e) != 0)
             return -1;
     }
     return 0;

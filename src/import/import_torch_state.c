@@ -20,7 +20,6 @@ static int prefix_fail(const struct import_tensor_set *set, bool having, const c
 {
     char list[400] = "";
     size_t length = 0, n = 0;
-
     for (size_t i = 0; i < set->table.count; i++) {
         const char *name = set->table.tensors[i].name;
         if ((strncmp(name, prefix, PREFIX_LENGTH) == 0) != having || n++ >= 3)
@@ -36,7 +35,6 @@ static int prefix_fail(const struct import_tensor_set *set, bool having, const c
 static int prefix_strip(struct import_tensor_set *set, const char *path, struct err *e)
 {
     size_t having = 0;
-
     for (size_t i = 0; i < set->table.count; i++)
         having += strncmp(set->table.tensors[i].name, prefix, PREFIX_LENGTH) == 0;
     if (having == 0)
@@ -59,7 +57,7 @@ static int prefix_strip(struct import_tensor_set *set, const char *path, struct 
 static int set_from_dict(struct import_tensor_set *set, const struct import_value *dict,
                          bool others, const char *path, struct err *e)
 {
-    if (import_tensor_set_allocate(set, dict->items.count / 2, path, e))
+    if (import_tensor_set_allocate(set, dict->items.count / 2, path, e) != 0)
         return -1;
     for (size_t i = 0; i + 1 < dict->items.count; i += 2) {
         const struct import_value *key = dict->items.values[i];
@@ -73,20 +71,21 @@ static int set_from_dict(struct import_tensor_set *set, const struct import_valu
                             key->text.data);
         import_tensor_set_append(set, key->text.data, value->view);
     }
-    return prefix_strip(set, path, e) || import_table_index(&set->table, path, e) ? -1 : 0;
+    return prefix_strip(set, path, e) != 0 || import_table_index(&set->table, path, e) != 0 ? -1
+                                                                                            : 0;
 }
 
 /* The reference's list without names; each gets a name that says where it was. */
 static int set_from_list(struct import_torch *t, const struct import_value *list, struct err *e)
 {
-    if (import_tensor_set_allocate(&t->ema, list->items.count, t->path, e))
+    if (import_tensor_set_allocate(&t->ema, list->items.count, t->path, e) != 0)
         return -1;
     for (size_t i = 0; i < list->items.count; i++) {
         char name[48];
         snprintf(name, sizeof name, "ema.shadow_params[%zu]", i);
         if (list->items.values[i]->kind != IMPORT_VALUE_TENSOR)
             return err_fail(e, ERR_INPUT, t->path, "%s is no tensor", name);
-        if (import_tensor_set_add(t, &t->ema, name, list->items.values[i]->view, e))
+        if (import_tensor_set_add(t, &t->ema, name, list->items.values[i]->view, e) != 0)
             return -1;
     }
     return import_table_index(&t->ema.table, t->path, e);
@@ -134,14 +133,15 @@ int import_torch_state_read(struct import_torch *t, struct err *e)
     const struct import_value *step = import_value_get(t->top, "step");
     bool state = model && model->kind == IMPORT_VALUE_DICT;
     bool whole = !state && (is_module(ema) || is_module(net));
-
     t->step = -1;
     if ((state || whole) && step && step->kind == IMPORT_VALUE_INT && step->integer >= 0)
         t->step = step->integer;
     if (whole)
         return import_torch_modules_read(t, ema, net, e);
     if (state)
-        return set_from_dict(&t->model, model, false, t->path, e) || ema_read(t, ema, e) ? -1 : 0;
+        return set_from_dict(&t->model, model, false, t->path, e) != 0 || ema_read(t, ema, e) != 0
+                   ? -1
+                   : 0;
     if (t->top->kind != IMPORT_VALUE_DICT || !holds_tensor(t->top))
         return err_fail(e, ERR_INPUT, t->path,
                         "holds no weights: neither {\"model\": dict}, nor a dict of tensors, nor "

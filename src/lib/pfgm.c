@@ -343,10 +343,11 @@ static struct engine_request *go_up(struct pfgm_model *model,
                                          : model_solver_forward_default(m);
     order->model = model->em;
     order->n = options->n;
-    int bad = model_solver_choose_forward(m, &base, choice, &order->solver, &e) != 0;
+    int result = model_solver_choose_forward(m, &base, choice, &order->solver, &e) != 0;
     if (linear)
         order->solver.ode.clock = ODE_CLOCK_LINEAR;
-    if (bad || (options->label && engine_class_parse(m, options->label, &order->class, &e) != 0) ||
+    if (result != 0 ||
+        (options->label && engine_class_parse(m, options->label, &order->class, &e) != 0) ||
         engine_submit(model->engine, order, &r, &e) != 0) {
         tell(error, &e);
         return NULL;

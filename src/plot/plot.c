@@ -17,7 +17,6 @@ static cairo_status_t take_bytes(void *context, const unsigned char *data, unsig
 {
     struct plot *p = context;
     struct err e = {0};
-
     if (buf_append(&p->bytes, data, length, &e) == 0)
         return CAIRO_STATUS_SUCCESS;
     p->memory_short = true;
@@ -28,7 +27,6 @@ struct plot *plot_new(const char *path, double width, double height, struct err 
 {
     struct plot *p;
     bool svg = file_name_ends(path, ".svg");
-
     if (!svg && !file_name_ends(path, ".png")) {
         err_fail(e, ERR_INPUT, path, "a figure's name must end in .png or .svg");
         return NULL;
@@ -83,7 +81,6 @@ int plot_save(struct plot *p, struct err *e)
 {
     cairo_status_t status = cairo_status(p->cairo);
     int result = -1;
-
     if (status == CAIRO_STATUS_SUCCESS && p->svg) {
         cairo_surface_finish(p->surface);
         status = cairo_surface_status(p->surface);
@@ -130,7 +127,6 @@ void plot_words(struct plot *p, double x, double y, double size, enum plot_align
                 struct plot_colour colour, const char *text)
 {
     cairo_text_extents_t extents;
-
     cairo_set_font_size(p->cairo, size);
     cairo_text_extents(p->cairo, text, &extents);
     if (align != PLOT_LEFT)
@@ -154,7 +150,6 @@ void plot_curve(struct plot *p, const struct plot_panel *panel, const double *x,
 {
     const double dash[2] = {4 * width, 3 * width};
     bool pen_down = false;
-
     begin_clip(p, panel);
     for (size_t i = 0; i < n; i++) {
         double across, up;
@@ -180,7 +175,6 @@ void plot_point(struct plot *p, const struct plot_panel *panel, double x, double
                 struct plot_colour colour)
 {
     double across, up;
-
     if (!plot_place_across(panel, x, &across) || !plot_place_up(panel, y, &up))
         return;
     begin_clip(p, panel);
@@ -194,7 +188,6 @@ void plot_arrow(struct plot *p, const struct plot_panel *panel, double x, double
                 double dy, double length, struct plot_colour colour)
 {
     double across, up, to_across, to_up;
-
     if (!plot_place_across(panel, x, &across) || !plot_place_up(panel, y, &up) ||
         !plot_place_across(panel, x + dx, &to_across) || !plot_place_up(panel, y + dy, &to_up))
         return;
@@ -236,7 +229,6 @@ void plot_picture(struct plot *p, const struct plot_panel *panel, double left, d
                   int width)
 {
     double x0, y0, x1, y1;
-
     if (!plot_place_across(panel, left, &x0) || !plot_place_across(panel, right, &x1) ||
         !plot_place_up(panel, top, &y0) || !plot_place_up(panel, bottom, &y1))
         return;

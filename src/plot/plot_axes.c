@@ -23,7 +23,6 @@ static void draw_ticks(struct plot *p, const struct plot_panel *panel, bool upri
     const struct plot_axis *a = upright ? &panel->up : &panel->across;
     const double bottom = panel->y + panel->height;
     struct plot_ticks t;
-
     if (a->bare)
         return;
     plot_ticks_find(a, &t);
@@ -53,7 +52,6 @@ static void make_square(struct plot_panel *panel)
 {
     double across = panel->across.high - panel->across.low, up = panel->up.high - panel->up.low;
     double scale = fmin(panel->width / across, panel->height / up);
-
     panel->x += (panel->width - scale * across) / 2;
     panel->y += (panel->height - scale * up) / 2;
     panel->width = scale * across;
@@ -92,7 +90,6 @@ void plot_legend(struct plot *p, const struct plot_panel *panel, const struct pl
 {
     const double line = 14.0, mark = 22.0, margin = 8.0;
     double widest = 0.0;
-
     cairo_set_font_size(p->cairo, NUMBER_SIZE);
     for (size_t i = 0; i < n; i++) {
         cairo_text_extents_t extents;

@@ -117,13 +117,13 @@ static int change_config(struct run *r, struct err *e)
 static int open_state(struct run *r, struct err *e)
 {
     char path[PATH_MAX_HERE];
-    if (train_state_new(&r->state, nn_arch_scalars(&r->config.arch), e))
+    if (train_state_allocate(&r->state, nn_arch_scalars(&r->config.arch), e) != 0)
         return -1;
     if (!r->o->resume)
         return write_config(r, e);
     return train_state_load(&r->state, path_in(r, "state.safetensors", path), r->config_sha256,
-                            r->config.continued, r->data.sha256, e) ||
-                   change_config(r, e)
+                            r->config.continued, r->data.sha256, e) != 0 ||
+                   change_config(r, e) != 0
                ? -1
                : 0;
 }
@@ -154,10 +154,10 @@ static int build(struct run *r, struct err *e)
         return err_fail_memory(e, r->state.count * sizeof *r->gradient);
     if (!r->o->resume)
         train_state_init(&r->state, r->params, r->param_count, c->seed, &r->data);
-    if (train_batch_new(&r->batch, c, &r->data, r->o->kernel, r->pool, e))
+    if (train_batch_init(&r->batch, c, &r->data, r->o->kernel, r->pool, e) != 0)
         return -1;
     /* So a run that ends before its first save can be resumed too. */
-    if (!r->o->resume && save_state(r, e))
+    if (!r->o->resume && save_state(r, e) != 0)
         return -1;
     return train_log_open(&r->log, path_in(r, "log.csv", path), r->o->resume ? r->state.step : -1,
                           e);
@@ -176,13 +176,14 @@ static int open_run(struct run *r, struct err *e)
     /* A folder that is there is taken before the data are read, which may last; one that is not is
      * made when nothing is left to be refused. */
     struct stat st;
-    if ((r->o->resume || stat(r->o->run, &st) == 0) && take_place(r, e))
+    if ((r->o->resume || stat(r->o->run, &st) == 0) && take_place(r, e) != 0)
         return -1;
-    if (data_open(&r->o->data, &r->data, e) || read_config(r, e) ||
-        train_config_classes(&r->config, &r->data, r->o->data.path, e) ||
-        train_config_digest(&r->config, r->config_sha256, e) || make_folder(r->o->run, e) ||
-        take_place(r, e) || make_folder(path_in(r, "samples", path), e) || open_state(r, e) ||
-        build(r, e))
+    if (data_open(&r->o->data, &r->data, e) != 0 || read_config(r, e) != 0 ||
+        train_config_classes(&r->config, &r->data, r->o->data.path, e) != 0 ||
+        train_config_digest(&r->config, r->config_sha256, e) != 0 ||
+        make_folder(r->o->run, e) != 0 || take_place(r, e) != 0 ||
+        make_folder(path_in(r, "samples", path), e) != 0 || open_state(r, e) != 0 ||
+        build(r, e) != 0)
         return -1;
     if (r->data.count < (size_t)r->config.batch)
         log_line(LOG_WARN, "%s: %zu images for batches of %" PRId64 ": each comes several times",
@@ -192,15 +193,15 @@ static int open_run(struct run *r, struct err *e)
 
 static void close_run(struct run *r)
 {
-    train_batch_free(&r->batch);
-    train_state_free(&r->state);
+    train_batch_clear(&r->batch);
+    train_state_clear(&r->state);
     train_log_close(&r->log);
     nn_grad_free(r->grad);
     pool_free(r->pool);
     free(r->gradient);
     free(r->losses);
     train_config_clear(&r->config);
-    data_close(&r->data);
+    data_clear(&r->data);
     train_place_leave(&r->place);
 }
 
@@ -211,7 +212,7 @@ static int save_model(struct run *r, struct err *e)
     char path[PATH_MAX_HERE];
     struct ckpt_description d;
     if (train_config_describe(&r->config, r->data.names, r->data.classes, r->state.step,
-                              r->o->data.path, &d, e))
+                              r->o->data.path, &d, e) != 0)
         return -1;
     strcpy(d.provenance.source_sha256, r->data.sha256);
     int result = train_state_export(&r->state, r->params, r->param_count, &d, r->o->export_dtype,
@@ -223,7 +224,7 @@ static int save_model(struct run *r, struct err *e)
 static int save(struct run *r, struct err *e)
 {
     char path[PATH_MAX_HERE];
-    if (save_state(r, e) || save_model(r, e))
+    if (save_state(r, e) != 0 || save_model(r, e) != 0)
         return -1;
     return train_log_plot(&r->log, path_in(r, "loss.png", path), e);
 }
@@ -327,40 +328,40 @@ static int loop(struct run *r, struct train_result *result, struct err *e)
     r->begun_ns = clock_ns();
     while (r->state.step < c->steps && !(result->stopped = r->o->stop && *r->o->stop)) {
         struct train_progress p;
-        if (take_step(r, e) || report(r, &p, e))
+        if (take_step(r, e) != 0 || report(r, &p, e) != 0)
             return -1;
         if (r->o->progress)
             r->o->progress(r->o->context, &p);
         if (r->state.step % c->save_every == 0 && r->state.step < c->steps) {
-            if (save(r, e))
+            if (save(r, e) != 0)
                 return -1;
             saved = r->state.step;
         }
-        if (c->sheet_every > 0 && r->state.step % c->sheet_every == 0 && write_sheet(r, e))
+        if (c->sheet_every > 0 && r->state.step % c->sheet_every == 0 && write_sheet(r, e) != 0)
             return -1;
     }
-    if (saved != r->state.step && save(r, e))
+    if (saved != r->state.step && save(r, e) != 0)
         return -1;
     return result->stopped || c->sheet_every == 0 || r->state.step % c->sheet_every == 0
                ? 0
                : write_sheet(r, e);
 }
 
-int train_run(const struct train_options *options, struct train_result *result, struct err *e)
+int train_run(const struct train_options *options, struct train_result *out, struct err *e)
 {
     struct run r = {.o = options, .place = TRAIN_PLACE_NONE};
     char path[PATH_MAX_HERE];
-    *result = (struct train_result){.loss = NAN};
-    int failed = open_run(&r, e);
-    if (!failed && options->begin)
+    *out = (struct train_result){.loss = NAN};
+    int result = open_run(&r, e);
+    if (result == 0 && options->begin)
         options->begin(options->context, &r.config, &r.data, nn_grad_scalars(r.grad), r.state.step);
-    if (!failed)
-        failed = loop(&r, result, e);
-    if (!failed)
-        failed = sha256_file_hex(path_in(&r, "model.safetensors", path), result->model_sha256, e);
-    result->step = r.state.step;
+    if (result == 0)
+        result = loop(&r, out, e);
+    if (result == 0)
+        result = sha256_file_hex(path_in(&r, "model.safetensors", path), out->model_sha256, e);
+    out->step = r.state.step;
     if (r.log.count > 0)
-        result->loss = r.log.lines[r.log.count - 1].loss;
+        out->loss = r.log.lines[r.log.count - 1].loss;
     close_run(&r);
-    return failed;
+    return result;
 }

@@ -48,6 +48,6 @@ struct train_result {
 
 /* Begins or continues a run and takes it to its end. On failure the last saved state stays. A loss
  * or gradient that is not finite is ERR_NUMERIC. */
-int train_run(const struct train_options *options, struct train_result *result, struct err *e);
+int train_run(const struct train_options *options, struct train_result *out, struct err *e);
 
 #endif

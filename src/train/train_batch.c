@@ -91,9 +91,9 @@ static int new_threads(struct train_batch *b, enum nn_kernel kernel, struct err 
     return 0;
 }
 
-int train_batch_new(struct train_batch *b, const struct train_config *config,
-                    const struct data_set *data, enum nn_kernel kernel, struct pool *pool,
-                    struct err *e)
+int train_batch_init(struct train_batch *b, const struct train_config *config,
+                     const struct data_set *data, enum nn_kernel kernel, struct pool *pool,
+                     struct err *e)
 {
     size_t count = (size_t)config->batch;
     *b = (struct train_batch){.config = config, .data = data, .pool = pool, .count = (int)count};
@@ -123,12 +123,12 @@ int train_batch_new(struct train_batch *b, const struct train_config *config,
         if (!b->rows[g])
             return err_fail_memory(e, rows * sizeof **b->rows);
     }
-    if (config->conditional && sort_members(b, e))
+    if (config->conditional && sort_members(b, e) != 0)
         return -1;
     return new_threads(b, kernel, e);
 }
 
-void train_batch_free(struct train_batch *b)
+void train_batch_clear(struct train_batch *b)
 {
     for (int i = 0; b->pool && i < pool_threads(b->pool); i++) {
         if (b->scratch)

@@ -38,10 +38,10 @@ struct train_batch {
 
 /* Takes all memory. A data set smaller than the batch is no error: images then come more than once.
  */
-int train_batch_new(struct train_batch *b, const struct train_config *config,
-                    const struct data_set *data, enum nn_kernel kernel, struct pool *pool,
-                    struct err *e);
-void train_batch_free(struct train_batch *b);
+int train_batch_init(struct train_batch *b, const struct train_config *config,
+                     const struct data_set *data, enum nn_kernel kernel, struct pool *pool,
+                     struct err *e);
+void train_batch_clear(struct train_batch *b);
 void train_batch_make(struct train_batch *b, int64_t step);
 /* The loss of an image of the batch for what the network gave, and unless v_x_slope is NULL its
  * gradient times `share`. */

@@ -45,7 +45,8 @@ int train_config_classes(struct train_config *c, const struct data_set *data, co
                          struct err *e)
 {
     const size_t names = json_array_size(c->labels);
-    if (names > 0 && data->number && names == (size_t)data->numbers && narrow_labels(c, data, e))
+    if (names > 0 && data->number && names == (size_t)data->numbers &&
+        narrow_labels(c, data, e) != 0)
         return -1;
     if (names > 0 && json_array_size(c->labels) != (size_t)data->classes)
         return err_fail(e, ERR_INPUT, "\"labels\"", "names %zu classes, the data have %d", names,
@@ -63,7 +64,7 @@ int train_config_classes(struct train_config *c, const struct data_set *data, co
                         data->classes, CKPT_LABELS_MAX);
     for (int i = 0; i < data->classes; i++) {
         const char *given = json_string_value(json_array_get(c->labels, (size_t)i));
-        if (check_name(given ? given : data->names[i], path, e))
+        if (check_name(given ? given : data->names[i], path, e) != 0)
             return -1;
     }
     c->arch.classes = data->classes;

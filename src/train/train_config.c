@@ -110,7 +110,7 @@ static int read_word(const json_t *root, const struct key *k, int *out, const ch
 {
     const char *word = NULL;
     char choices[128] = "";
-    if (json_get_string(root, k->name, false, &word, what, e))
+    if (json_get_string(root, k->name, false, &word, what, e) != 0)
         return -1;
     for (int i = 0; word && k->words[i]; i++) {
         if (strcmp(word, k->words[i]) == 0) {
@@ -186,8 +186,8 @@ static int read_continued(const json_t *continued, struct train_config *c, const
         const json_t *entry = json_array_get(continued, i);
         int64_t step;
         const char *digest;
-        if (json_get_int(entry, "step", true, 0, TRAIN_STEPS_MAX, &step, what, e) ||
-            json_get_string(entry, "config_sha256", true, &digest, what, e))
+        if (json_get_int(entry, "step", true, 0, TRAIN_STEPS_MAX, &step, what, e) != 0 ||
+            json_get_string(entry, "config_sha256", true, &digest, what, e) != 0)
             return -1;
     }
     if (!json_is_array(continued))
@@ -200,18 +200,17 @@ static int read_object(const json_t *root, struct train_config *c, const char *w
 {
     const char *known[KEY_COUNT + 4] = {"network", "seed", "labels", "continued"};
     int64_t seed = (int64_t)c->seed;
-
     if (!json_is_object(root))
         return err_fail(e, ERR_INPUT, what, "the configuration must be a JSON object");
     for (size_t i = 0; i < KEY_COUNT; i++)
         known[i + 4] = keys[i].name;
-    if (json_only_keys(root, known, KEY_COUNT + 4, what, e) ||
-        json_get_int(root, "seed", false, 0, INT64_MAX, &seed, what, e))
+    if (json_only_keys(root, known, KEY_COUNT + 4, what, e) != 0 ||
+        json_get_int(root, "seed", false, 0, INT64_MAX, &seed, what, e) != 0)
         return -1;
     c->seed = (uint64_t)seed;
     c->conditional_given = json_object_get(root, "conditional") != NULL;
     for (size_t i = 0; i < KEY_COUNT; i++)
-        if (read_key(root, &keys[i], c, what, e))
+        if (read_key(root, &keys[i], c, what, e) != 0)
             return -1;
     const json_t *network = json_object_get(root, "network");
     if (network && !json_is_object(network))
@@ -219,8 +218,8 @@ static int read_object(const json_t *root, struct train_config *c, const char *w
     c->network = network ? json_deep_copy(network) : json_object();
     if (!c->network)
         return err_fail_memory(e, 256);
-    return read_labels(json_object_get(root, "labels"), c, what, e) ||
-                   read_continued(json_object_get(root, "continued"), c, what, e)
+    return read_labels(json_object_get(root, "labels"), c, what, e) != 0 ||
+                   read_continued(json_object_get(root, "continued"), c, what, e) != 0
                ? -1
                : 0;
 }
@@ -292,7 +291,7 @@ static int settle_network(struct train_config *c, const struct data_set *data, c
                         "\"network\" is for images of %d channels and %d pixels a side, the data "
                         "have %d and %d",
                         c->arch.channels, c->arch.image_size, data->channels, data->side);
-    if (nn_arch_check(&c->arch, &reason)) {
+    if (nn_arch_check(&c->arch, &reason) != 0) {
         char line[1100];
         return err_fail(e, reason.code, what, "\"network\": %s",
                         err_line(&reason, line, sizeof line));
@@ -372,7 +371,7 @@ int train_config_settle(struct train_config *c, const struct data_set *data, con
 {
     if (!c->conditional_given)
         c->conditional = data->classes > 1;
-    if (settle_network(c, data, what, e) || settle_constants(c, data, what, e))
+    if (settle_network(c, data, what, e) != 0 || settle_constants(c, data, what, e) != 0)
         return -1;
     double root = sqrt((double)data->channels * data->side * data->side);
     double growth = math_log(1 + c->tau);
@@ -452,10 +451,10 @@ static int apply_changes(struct train_config *c, const json_t *changes, const ch
             known[count++] = keys[i].name;
     if (!json_is_object(changes))
         return err_fail(e, ERR_INPUT, what, "the changes must be a JSON object");
-    if (json_only_keys(changes, known, count, what, e))
+    if (json_only_keys(changes, known, count, what, e) != 0)
         return -1;
     for (size_t i = 0; i < KEY_COUNT; i++)
-        if (read_key(changes, &keys[i], c, what, e))
+        if (read_key(changes, &keys[i], c, what, e) != 0)
             return -1;
     return 0;
 }
@@ -467,7 +466,8 @@ int train_config_change(struct train_config *c, const char *text, size_t length,
     json_t *changes = json_parse(text, length, what, e);
     if (!changes)
         return -1;
-    int result = train_config_digest(c, before, e) || apply_changes(c, changes, what, e) ? -1 : 0;
+    int result =
+        train_config_digest(c, before, e) != 0 || apply_changes(c, changes, what, e) != 0 ? -1 : 0;
     if (result == 0) {
         json_t *entry = json_pack("{s:I, s:s, s:O}", "step", (json_int_t)step, "config_sha256",
                                   before, "changes", changes);

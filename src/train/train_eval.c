@@ -239,7 +239,7 @@ static int run_losses(struct losses *l, struct train_config *c, const struct dat
                       struct pool *pool, size_t points, struct train_eval_loss *out, struct err *e)
 {
     struct train_batch b;
-    int result = train_batch_new(&b, c, data, nn_kernel_resolve(NN_KERNEL_AUTO), pool, e);
+    int result = train_batch_init(&b, c, data, nn_kernel_resolve(NN_KERNEL_AUTO), pool, e);
     l->b = &b;
     l->loss = calloc((size_t)c->batch, sizeof *l->loss);
     if (result == 0 && !l->loss)
@@ -250,7 +250,7 @@ static int run_losses(struct losses *l, struct train_config *c, const struct dat
         add_losses(l, c, out);
     }
     free(l->loss);
-    train_batch_free(&b);
+    train_batch_clear(&b);
     return result;
 }
 

@@ -34,7 +34,7 @@ static int read_lines(struct train_log *log, char *text, int64_t keep_until, str
         if (!end || sscanf(line, "%" SCNd64 ",%lf,%lf,%lf,%lf\n", &l.step, &l.loss, &l.norm,
                            &l.rate, &l.speed) != 5)
             break;
-        if (l.step <= keep_until && remember(log, l, e))
+        if (l.step <= keep_until && remember(log, l, e) != 0)
             return -1;
         line = end;
     }
@@ -50,7 +50,7 @@ static int print_line(FILE *f, const struct train_log_line *l)
 static int rewrite(const struct train_log *log, struct err *e)
 {
     struct file_writer w;
-    if (file_writer_open(&w, log->path, e))
+    if (file_writer_open(&w, log->path, e) != 0)
         return -1;
     fputs(HEADER, w.stream);
     for (size_t i = 0; i < log->count; i++)
@@ -62,7 +62,6 @@ int train_log_open(struct train_log *log, const char *path, int64_t keep_until, 
 {
     struct buf text;
     int result = 0;
-
     *log = (struct train_log){.path = strdup(path)};
     if (!log->path)
         return err_fail_memory(e, strlen(path) + 1);
@@ -87,7 +86,7 @@ int train_log_open(struct train_log *log, const char *path, int64_t keep_until, 
 
 int train_log_add(struct train_log *log, struct train_log_line line, struct err *e)
 {
-    if (remember(log, line, e))
+    if (remember(log, line, e) != 0)
         return -1;
     if (print_line(log->file, &line) < 0 || fflush(log->file) != 0)
         return err_fail_errno(e, errno, log->path, "write");

@@ -138,7 +138,7 @@ int train_place_take(struct train_place *p, const char *folder, bool resume, con
     static const char *const own[] = {STATE, "config.json", "model.safetensors", "log.csv"};
     if (p->lock >= 0)
         return 0;
-    if ((resume && check_present(folder, e)) || lock_folder(p, folder, e))
+    if ((resume && check_present(folder, e) != 0) || lock_folder(p, folder, e) != 0)
         return -1;
     int result = 0;
     for (size_t i = 0; i < sizeof own / sizeof *own && result == 0 && !resume; i++)

@@ -11,7 +11,6 @@
 static void draw(struct plot *p, const struct train_log *lines, double *step, double *loss)
 {
     double low = INFINITY, high = 0.0;
-
     for (size_t i = 0; i < lines->count; i++) {
         step[i] = (double)lines->lines[i].step;
         loss[i] = lines->lines[i].loss > 1e-12 ? lines->lines[i].loss : 1e-12;
@@ -34,7 +33,6 @@ int train_log_plot(const struct train_log *log, const char *path, struct err *e)
 {
     double *values;
     struct plot *p;
-
     if (log->count < 2)
         return 0;
     values = calloc(2 * log->count, sizeof *values);

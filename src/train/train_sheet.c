@@ -85,7 +85,7 @@ static int start(struct draw *d, struct err *e)
             field_prior_draw(&prior, c->seed, i, d->slope);
         for (size_t k = 0; offset && k < d->n; k++)
             d->slope[k] += (double)offset[k];
-        if (ode_solver_start(d->solver[i], d->slope, c->t_max, c->t_min, e))
+        if (ode_solver_start(d->solver[i], d->slope, c->t_max, c->t_min, e) != 0)
             return -1;
         d->rows[i] = d->x + i * d->n;
         d->label[i] = d->s->config->arch.classes > 0
@@ -129,7 +129,7 @@ static int write_sheet(const struct draw *d, const char *path, struct err *e)
     const struct image_grid grid = {d->s->columns, arch->image_size < 64 ? 2 : 1, IMAGE_GRID_GAP};
     struct image_shape shape;
     struct buf png;
-    if (image_grid_shape(grid, one, d->images, &shape, e))
+    if (image_grid_shape(grid, one, d->images, &shape, e) != 0)
         return -1;
     uint8_t *sheet = calloc(image_shape_count(shape), 1), *pixels = calloc(d->n, 1);
     int result = sheet && pixels ? 0 : err_fail_memory(e, image_shape_count(shape));

@@ -14,7 +14,7 @@
 #define MLP_STEM "all_modules.3.weight"
 #define MLP_STEM_DEVIATION 3.0
 
-int train_state_new(struct train_state *s, size_t count, struct err *e)
+int train_state_allocate(struct train_state *s, size_t count, struct err *e)
 {
     *s = (struct train_state){.count = count};
     s->weights = calloc(count, sizeof(float));
@@ -23,11 +23,11 @@ int train_state_new(struct train_state *s, size_t count, struct err *e)
     s->ema = calloc(count, sizeof(float));
     if (s->weights && s->mean && s->square && s->ema)
         return 0;
-    train_state_free(s);
+    train_state_clear(s);
     return err_fail_memory(e, 4 * count * sizeof(float));
 }
 
-void train_state_free(struct train_state *s)
+void train_state_clear(struct train_state *s)
 {
     free(s->weights);
     free(s->mean);
@@ -156,7 +156,7 @@ int train_state_save(const struct train_state *s, const char *path, const char *
     struct ckpt_output tensors[4];
     list_arrays(s, arrays);
     for (int i = 0; i < 4; i++) {
-        if (check_finite(arrays[i].values, s->count, arrays[i].name, e))
+        if (check_finite(arrays[i].values, s->count, arrays[i].name, e) != 0)
             return -1;
         tensors[i] = (struct ckpt_output){.name = arrays[i].name,
                                           .dtype = CKPT_F32,
@@ -176,7 +176,7 @@ static int check_digest(const json_t *state, const char *key, const char *right,
                         const char *path, struct err *e)
 {
     const char *digest;
-    if (json_get_string(state, key, true, &digest, path, e))
+    if (json_get_string(state, key, true, &digest, path, e) != 0)
         return -1;
     return strcmp(digest, right) == 0
                ? 0
@@ -216,12 +216,12 @@ static int read_metadata(struct train_state *s, const struct ckpt_file *f, const
                           (long long)version, STATE_VERSION);
     if (result == 0 &&
         (check_digest(state, "config_sha256", config_of_step(state, config, continued),
-                      "another configuration", path, e) ||
-         check_digest(state, "data_sha256", data, "other data", path, e) ||
-         json_get_int(state, "step", true, 0, TRAIN_STEPS_MAX, &s->step, path, e) ||
-         json_get_real(state, "loss_sum", true, -1e300, 1e300, &s->loss_sum, path, e) ||
-         json_get_real(state, "norm_sum", true, -1e300, 1e300, &s->norm_sum, path, e) ||
-         json_get_int(state, "sum_count", true, 0, TRAIN_STEPS_MAX, &s->sum_count, path, e)))
+                      "another configuration", path, e) != 0 ||
+         check_digest(state, "data_sha256", data, "other data", path, e) != 0 ||
+         json_get_int(state, "step", true, 0, TRAIN_STEPS_MAX, &s->step, path, e) != 0 ||
+         json_get_real(state, "loss_sum", true, -1e300, 1e300, &s->loss_sum, path, e) != 0 ||
+         json_get_real(state, "norm_sum", true, -1e300, 1e300, &s->norm_sum, path, e) != 0 ||
+         json_get_int(state, "sum_count", true, 0, TRAIN_STEPS_MAX, &s->sum_count, path, e) != 0))
         result = -1;
     json_decref(state);
     return result;
@@ -237,8 +237,8 @@ static int read_arrays(struct train_state *s, const struct ckpt_file *f, struct 
             return err_fail(e, ERR_INPUT, ckpt_file_path(f),
                             "\"%s\" is missing or not %zu numbers of type F32", arrays[i].name,
                             s->count);
-        if (ckpt_tensor_to_f32(t, arrays[i].values, e) ||
-            check_finite(arrays[i].values, s->count, arrays[i].name, e))
+        if (ckpt_tensor_to_f32(t, arrays[i].values, e) != 0 ||
+            check_finite(arrays[i].values, s->count, arrays[i].name, e) != 0)
             return -1;
     }
     return 0;

@@ -18,9 +18,9 @@ struct train_state {
     int64_t sum_count;
 };
 
-/* Zeroed arrays. Free with _free. */
-int train_state_new(struct train_state *s, size_t count, struct err *e);
-void train_state_free(struct train_state *s);
+/* Zeroed arrays. Clear with train_state_clear. */
+int train_state_allocate(struct train_state *s, size_t count, struct err *e);
+void train_state_clear(struct train_state *s);
 
 /* Initial weights, as the reference draws them: variance scaling, fan average, uniform; scale 0.1
  * for queries, keys and values, 1e-10 for Conv_1, NIN_3 and the head's convolution; biases 0, norms

@@ -126,6 +126,6 @@ int main(int argc, char **argv)
     free(clean);
     free(x);
     train_field_free(f);
-    data_close(&d);
+    data_clear(&d);
     return 0;
 }

@@ -66,7 +66,7 @@ json_t *bench_machine_json(struct err *e)
         err_fail_memory(e, 512);
         return NULL;
     }
-    if (read_processor(machine, e) < 0) {
+    if (read_processor(machine, e) != 0) {
         json_decref(machine);
         return NULL;
     }

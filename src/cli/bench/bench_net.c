@@ -43,7 +43,7 @@ static int solve(const struct solving *s, struct ode_solver *ode, struct model_w
                  double *x, double *slope, uint64_t index, struct err *e)
 {
     model_prior_draw(s->model, &s->solver, 1.0, SEED, index, x);
-    if (ode_solver_start(ode, x, s->solver.t_max, s->solver.t_min, e) < 0)
+    if (ode_solver_start(ode, x, s->solver.t_max, s->solver.t_min, e) != 0)
         return -1;
     while (ode_solver_status(ode) == ODE_WANTS_SLOPE) {
         const struct model_query query = {.x = ode_solver_point(ode),
@@ -173,7 +173,7 @@ static void run_lane(void *context, int worker)
 static void timing_free(struct timing *t)
 {
     for (int i = 0; t && i < t->count; i++)
-        bench_lane_close(&t->lane[i]);
+        bench_lane_clear(&t->lane[i]);
     for (int i = 0; t && i < t->owners; i++)
         nn_team_free(t->team[i]);
     free(t);
@@ -194,7 +194,7 @@ static struct timing *timing_new(const struct bench_subject *s, int batch, int w
         struct bench_lane *lane = &t->lane[t->count];
         int share = batch / t->owners + (t->count < batch % t->owners);
         struct nn_team **team = t->count < t->owners ? &t->team[t->count] : NULL;
-        if ((team && !(*team = nn_team_new(e))) || bench_lane_open(lane, s, share, e) < 0) {
+        if ((team && !(*team = nn_team_new(e))) || bench_lane_init(lane, s, share, e) != 0) {
             timing_free(t);
             return NULL;
         }
@@ -244,14 +244,14 @@ int bench_net_run(const struct bench_net_options *o, struct bench_net_result *ou
     *out = (struct bench_net_result){.workers = o->workers};
     enum nn_kernel kernel = o->load.kernel;
     enum nn_precision precision = o->load.precision;
-    if (nn_precision_resolve(&kernel, &precision, e))
+    if (nn_precision_resolve(&kernel, &precision, e) != 0)
         return -1;
     out->peak_one = bench_peak_gflops(kernel, precision, 1, e);
     out->peak_all = out->peak_one;
     if (out->peak_one >= 0 && out->workers > 1)
         out->peak_all = bench_peak_gflops(kernel, precision, out->workers, e);
     if (out->peak_all < 0 ||
-        bench_subject_open(&out->subject, o->model, o->preset, &o->load, e) < 0)
+        bench_subject_open(&out->subject, o->model, o->preset, &o->load, e) != 0)
         return -1;
     out->flop = 2.0 * (double)nn_arch_macs(out->subject.arch);
     if (measure_subject(o, out, e) == 0 && find_nfe(o, out, e) == 0)

@@ -141,13 +141,13 @@ static int add_row(const struct ops_run *r, const struct bench_case *c, int whic
         "us_per_image", t->seconds / (double)c->images * 1e6, "gbytes_per_s",
         c->bytes / t->seconds * 1e-9, "times_portable", portable / t->seconds, "distance",
         t->distance);
-    int failed = !row;
+    int result = !row;
     if (row && c->flop > 0)
-        failed = json_object_set_new(row, "gflops", json_real(gflops)) |
+        result = json_object_set_new(row, "gflops", json_real(gflops)) |
                  json_object_set_new(row, "share_of_peak", json_real(gflops / r->peak[which]));
     if (row)
-        failed |= json_array_append_new(r->rows, row);
-    return failed ? err_fail_memory(e, 512) : 0;
+        result |= json_array_append_new(r->rows, row);
+    return result != 0 ? err_fail_memory(e, 512) : 0;
 }
 
 static int run_case(struct ops_run *r, struct bench_case *c, float *expected, struct err *e)
@@ -158,7 +158,7 @@ static int run_case(struct ops_run *r, struct bench_case *c, float *expected, st
         char size[48];
         if (!bench_case_has(c, way))
             continue;
-        if (bench_case_pack(c, way, e) < 0)
+        if (bench_case_pack(c, way, e) != 0)
             return -1;
         memset(c->out, 0, c->out_count * sizeof *c->out);
         struct timing t = {.seconds = time_case(c, way, seconds)};
@@ -173,7 +173,7 @@ static int run_case(struct ops_run *r, struct bench_case *c, float *expected, st
                             bench_shape_size(c->shape, size, sizeof size), t.distance);
         if (!r->rows)
             print_row(r, c, i, &t, portable);
-        else if (add_row(r, c, i, &t, portable, e) < 0)
+        else if (add_row(r, c, i, &t, portable, e) != 0)
             return -1;
     }
     return 0;
@@ -182,13 +182,13 @@ static int run_case(struct ops_run *r, struct bench_case *c, float *expected, st
 static int run_shape(struct ops_run *r, const struct bench_shape *shape, struct err *e)
 {
     struct bench_case c;
-    if (bench_case_open(&c, shape, (size_t)r->options->batch, e) < 0)
+    if (bench_case_init(&c, shape, (size_t)r->options->batch, e) != 0)
         return -1;
     float *expected = malloc(c.out_count * sizeof *expected);
     int result = expected ? run_case(r, &c, expected, e)
                           : err_fail_memory(e, c.out_count * sizeof *expected);
     free(expected);
-    bench_case_close(&c);
+    bench_case_clear(&c);
     return result;
 }
 
@@ -198,10 +198,10 @@ static int run_shapes(struct ops_run *r, struct err *e)
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         struct bench_shape winograd = shapes[i];
         winograd.op = BENCH_WINOGRAD;
-        if (run_shape(r, &shapes[i], e) < 0)
+        if (run_shape(r, &shapes[i], e) != 0)
             return -1;
         if (shapes[i].op == BENCH_CONV && shapes[i].in >= NN_LANES &&
-            run_shape(r, &winograd, e) < 0)
+            run_shape(r, &winograd, e) != 0)
             return -1;
     }
     return 0;
@@ -221,7 +221,7 @@ static void add_ways(struct ops_run *r, enum nn_kernel kernel)
 static int choose_kernels(struct ops_run *r, struct err *e)
 {
     enum nn_kernel wanted = NN_KERNEL_AUTO;
-    if (r->options->kernel && nn_kernel_parse(r->options->kernel, &wanted, e) < 0)
+    if (r->options->kernel && nn_kernel_parse(r->options->kernel, &wanted, e) != 0)
         return -1;
     if (!nn_kernel_available(wanted))
         return err_fail(e, ERR_UNSUPPORTED, "--kernel",
@@ -242,13 +242,13 @@ static int choose_kernels(struct ops_run *r, struct err *e)
 static int print_json(const struct ops_run *r, json_t *machine, struct err *e)
 {
     json_t *peaks = json_object();
-    int failed = !peaks;
-    for (int i = 0; i < r->way_count && !failed; i++)
-        failed = json_object_set_new(peaks, way_id(&r->ways[i]), json_real(r->peak[i]));
+    int result = peaks ? 0 : -1;
+    for (int i = 0; i < r->way_count && result == 0; i++)
+        result = json_object_set_new(peaks, way_id(&r->ways[i]), json_real(r->peak[i]));
     json_t *report = json_pack("{s:s, s:s, s:O, s:i, s:o, s:O}", "bench", "ops", "version",
                                PFGM_VERSION, "machine", machine, "workers", 1,
                                "peak_gflops_by_kernel", peaks, "rows", r->rows);
-    int result = report && !failed ? cli_json_print(report, e) : err_fail_memory(e, 4096);
+    result = report && result == 0 ? cli_json_print(report, e) : err_fail_memory(e, 4096);
     json_decref(report);
     return result;
 }

@@ -65,24 +65,24 @@ static void count_work(struct bench_case *c)
     }
 }
 
-int bench_case_open(struct bench_case *c, const struct bench_shape *shape, size_t images,
+int bench_case_init(struct bench_case *c, const struct bench_shape *shape, size_t images,
                     struct err *e)
 {
     const struct nn_case_shape work = case_of(shape, images);
     *c = (struct bench_case){.shape = shape, .images = images};
-    if (nn_case_open(&c->work, &work, e) < 0)
+    if (nn_case_open(&c->work, &work, e) != 0)
         return -1;
     c->out_count = c->work.count;
     c->out = (void *)arena_memory(c->out_count * sizeof *c->out, e);
     if (!c->out) {
-        bench_case_close(c);
+        bench_case_clear(c);
         return -1;
     }
     count_work(c);
     return 0;
 }
 
-void bench_case_close(struct bench_case *c)
+void bench_case_clear(struct bench_case *c)
 {
     nn_case_close(&c->work);
     free(c->out);

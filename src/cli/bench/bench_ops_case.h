@@ -51,9 +51,9 @@ struct bench_case {
 };
 
 /* Makes the operands for `images` images. On failure nothing is left to close. */
-int bench_case_open(struct bench_case *c, const struct bench_shape *shape, size_t images,
+int bench_case_init(struct bench_case *c, const struct bench_shape *shape, size_t images,
                     struct err *e);
-void bench_case_close(struct bench_case *c);
+void bench_case_clear(struct bench_case *c);
 /* Whether a precision concerns the operation: bf16 that of products of padded pixels. */
 bool bench_case_has(const struct bench_case *c, const struct bench_way *way);
 /* Packs a product's weights for a way and makes its scratch and inputs; before running it. */

@@ -25,7 +25,6 @@ static struct engine_request *solve(const struct bench_paths *p, const struct mo
                                        .output = ENGINE_OUTPUT_SAMPLE};
     struct engine_request *r = NULL;
     struct cli_progress progress;
-
     if (engine_submit(p->engine, &order, &r, e) != 0)
         return NULL;
     if (title)
@@ -55,7 +54,6 @@ static int solve_exact(struct bench_paths *p, const char *title, struct err *e)
                                                       .max_nfe = EXACT_NFE_MAX}};
     struct model_solver solver;
     size_t values, bytes;
-
     if (!size_mul(p->n, p->d, &values) || !size_mul(values, sizeof(float), &bytes))
         return err_fail(e, ERR_LIMIT, "--starts", "%zu starts of %zu values are too many", p->n,
                         p->d);
@@ -80,7 +78,6 @@ int bench_paths_open(struct bench_paths *p, struct model *m, size_t n, uint64_t 
                      const char *title, struct err *e)
 {
     const struct engine_options options = {.queue_images_max = n};
-
     *p = (struct bench_paths){.n = n, .d = model_dimension(m), .seed = seed};
     p->engine = engine_new(&options, e);
     if (!p->engine) {
@@ -126,7 +123,6 @@ int bench_paths_distance(const struct bench_paths *p, const struct model_solver 
     struct engine_request *r = solve(p, solver, NULL, e);
     double *sums = calloc(2 * p->d, sizeof *sums), *exact_sums = sums ? sums + p->d : NULL;
     double squares = 0.0, exact_squares = 0.0;
-
     *out = (struct bench_distance){0};
     if (r && !sums)
         err_fail_memory(e, 2 * p->d * sizeof *sums);
@@ -162,7 +158,6 @@ int bench_paths_mean(const struct model *m, size_t n, uint64_t seed, float *mean
     const struct model_solver solver = model_solver_default(m);
     struct model_workspace *ws = model_workspace_new(m, 1, e);
     double *x = ws ? calloc(3 * d, sizeof *x) : NULL;
-
     if (ws && !x)
         err_fail_memory(e, 3 * d * sizeof *x);
     for (size_t i = 0; i < n && x; i++) {

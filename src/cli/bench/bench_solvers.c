@@ -46,7 +46,6 @@ static bool choose_cell(const struct model *m, const struct candidate *c, size_t
                                       c->schedule != ODE_SCHEDULE_TUNED ? MODEL_GIVEN(METHOD) : 0,
                                   .value.ode.method = c->method};
     struct err e = {0};
-
     if (c->method == ODE_RK45) {
         if (k >= sizeof tolerances / sizeof *tolerances)
             return false;
@@ -63,7 +62,6 @@ static bool choose_cell(const struct model *m, const struct candidate *c, size_t
 static int fill_table(const struct bench_paths *paths, struct bench_solvers *t, struct err *e)
 {
     const struct model *m = engine_model_get(paths->em);
-
     for (size_t i = 0; i < BENCH_SOLVERS; i++)
         for (size_t k = 0; k < BENCH_SOLVERS_POINTS; k++) {
             struct model_solver solver;
@@ -105,7 +103,6 @@ static void print_table(const struct bench_solvers *t)
 static int print_json(const struct bench_solvers *t, struct err *e)
 {
     json_t *rows = json_array();
-
     for (size_t i = 0; i < BENCH_SOLVERS; i++)
         for (size_t k = 0; k < BENCH_SOLVERS_POINTS; k++)
             if (isfinite(t->rms[i][k]))
@@ -130,7 +127,6 @@ int bench_solvers_run(const struct bench_solvers_options *o, struct bench_solver
     struct bench_paths paths = {0};
     size_t n = o->n ? (size_t)o->n : STARTS_DEFAULT;
     int result = m ? bench_paths_open(&paths, m, n, o->seed, "exact paths", e) : -1;
-
     if (result == 0) {
         snprintf(out->sha256, sizeof out->sha256, "%s", model_sha256(engine_model_get(paths.em)));
         out->starts = paths.n;

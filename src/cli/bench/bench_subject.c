@@ -84,7 +84,7 @@ int bench_subject_open(struct bench_subject *s, const char *path, const char *pr
         return open_preset(s, preset, options, e);
     s->kernel = options->kernel;
     s->precision = options->precision;
-    if (nn_precision_resolve(&s->kernel, &s->precision, e))
+    if (nn_precision_resolve(&s->kernel, &s->precision, e) != 0)
         return -1;
     int64_t begin = clock_ns();
     s->model = model_load(path, options, e);
@@ -128,7 +128,7 @@ static void fill_lane(struct bench_lane *lane, size_t d)
     }
 }
 
-int bench_lane_open(struct bench_lane *lane, const struct bench_subject *s, int n, struct err *e)
+int bench_lane_init(struct bench_lane *lane, const struct bench_subject *s, int n, struct err *e)
 {
     size_t d = lane_dimension(s), images = (size_t)n, bytes;
     *lane = (struct bench_lane){.n = n};
@@ -146,14 +146,14 @@ int bench_lane_open(struct bench_lane *lane, const struct bench_subject *s, int 
     lane->t = calloc(images, sizeof *lane->t);
     lane->v_t = calloc(images, sizeof *lane->v_t);
     if (!lane->block || !lane->x || !lane->v_x || !lane->t || !lane->v_t) {
-        bench_lane_close(lane);
+        bench_lane_clear(lane);
         return err_fail_memory(e, bytes);
     }
     fill_lane(lane, d);
     return 0;
 }
 
-void bench_lane_close(struct bench_lane *lane)
+void bench_lane_clear(struct bench_lane *lane)
 {
     nn_workspace_free(lane->net_workspace);
     model_workspace_free(lane->model_workspace);

@@ -45,8 +45,8 @@ struct bench_lane {
     float *t, *v_t;
 };
 /* `n` images at points of the size that sampling visits, t from 0.01 to 40. */
-int bench_lane_open(struct bench_lane *lane, const struct bench_subject *s, int n, struct err *e);
-void bench_lane_close(struct bench_lane *lane);
+int bench_lane_init(struct bench_lane *lane, const struct bench_subject *s, int n, struct err *e);
+void bench_lane_clear(struct bench_lane *lane);
 /* One evaluation of the network for the lane's images; allocates nothing. */
 void bench_lane_run(const struct bench_lane *lane, const struct bench_subject *s);
 /* Shares the lane's evaluations with a team; helps a team until it has been dismissed since `call`.

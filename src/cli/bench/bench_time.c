@@ -108,9 +108,9 @@ struct bench_team *bench_team_new(int workers, void (*work)(void *context, int w
         struct member *m = &t->members[t->count];
         m->team = t;
         m->index = t->count;
-        int failed = pthread_create(&m->thread, NULL, member_run, m);
-        if (failed) {
-            err_fail_errno(e, failed, "workers", "start a thread");
+        int result = pthread_create(&m->thread, NULL, member_run, m);
+        if (result != 0) {
+            err_fail_errno(e, result, "workers", "start a thread");
             bench_team_free(t);
             return NULL;
         }

@@ -11,9 +11,10 @@ int cli_json_print(const json_t *value, struct err *e)
 {
     struct buf text;
     int result;
-
     buf_init(&text, ANSWER_BYTES_MAX);
-    result = json_append(&text, value, JSON_INDENT(2), e) || buf_string(&text, "\n", e) ? -1 : 0;
+    result = json_append(&text, value, JSON_INDENT(2), e) != 0 || buf_string(&text, "\n", e) != 0
+                 ? -1
+                 : 0;
     if (!result)
         fwrite(text.data, 1, text.length, stdout);
     buf_free(&text);
@@ -23,7 +24,6 @@ int cli_json_print(const json_t *value, struct err *e)
 json_t *cli_json_u64(uint64_t value)
 {
     char digits[24];
-
     if (value <= INT64_MAX)
         return json_integer((json_int_t)value);
     snprintf(digits, sizeof digits, "%" PRIu64, value);

@@ -11,7 +11,6 @@ enum { OPTIONS_MAX = 64, OPTION_SOLVER = 4096, HELP_MAX = 16384 };
 int cli_fail(const char *subcommand, const struct err *e)
 {
     char line[sizeof e->at + sizeof e->text + 2];
-
     fprintf(stderr, "pfgm %s: %s\n", subcommand, err_line(e, line, sizeof line));
     return err_exit_code(e);
 }
@@ -21,7 +20,6 @@ int cli_usage_error(const char *subcommand, const char *format, ...)
     struct err e = {0};
     char text[sizeof e.text];
     va_list args;
-
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
@@ -33,7 +31,6 @@ int cli_usage_error(const char *subcommand, const char *format, ...)
 int cli_option_error(const char *subcommand, int answer, char **argv)
 {
     const char *word = optind > 0 ? argv[optind - 1] : "";
-
     if (answer == ':')
         return cli_usage_error(subcommand, "option %s needs a value", word);
     if (optopt != 0 && strncmp(word, "--", 2) != 0)
@@ -47,7 +44,6 @@ static int fail_option(const struct err *own, const char *steps, struct err *e)
     const struct model_choice_field *field = model_choice_find(own->at);
     const bool renamed = steps && strcmp(own->at, "steps") == 0;
     char option[sizeof own->at + 2];
-
     snprintf(option, sizeof option, "%s%s", field ? "--" : "",
              renamed ? steps
              : field ? field->option
@@ -67,7 +63,6 @@ static void lay_options(const struct cli_options *options, const struct cli_solv
 {
     const struct model_choice_field *field;
     size_t n = 0;
-
     for (; options->long_options[n].name; n++)
         table[n] = options->long_options[n];
     for (size_t i = 0; solver && (field = model_choice_field(i)) != NULL; i++)
@@ -81,7 +76,6 @@ static int print_help(const struct cli_options *options, const struct cli_solver
 {
     struct buf text;
     struct err e = {0};
-
     fputs(options->help, stdout);
     if (!solver)
         return CLI_EXIT_OK;
@@ -101,7 +95,6 @@ int cli_take_options_solver(const struct cli_options *options,
     struct option table[OPTIONS_MAX];
     struct err e = {0}, own = {0};
     int c;
-
     lay_options(options, solver, table);
     optind = 0; /* the library's word for: begin anew */
     opterr = 0;
@@ -132,7 +125,6 @@ int cli_parse_int(const char *option, const char *word, int64_t min, int64_t max
                   struct err *e)
 {
     int64_t value;
-
     if (!text_integer(word, &value) || (word[0] == '-' && min >= 0) || value < min || value > max)
         return err_fail(e, ERR_INPUT, option,
                         "\"%s\" is not a whole number from %" PRId64 " to %" PRId64, word, min,
@@ -162,13 +154,13 @@ int cli_model_options(const char *kernel, const char *precision, struct model_op
     struct err own = {0};
     *out = (struct model_options){.kernel = NN_KERNEL_AUTO, .precision = NN_PRECISION_AUTO};
 
-    if (kernel && nn_kernel_parse(kernel, &out->kernel, e) < 0)
+    if (kernel && nn_kernel_parse(kernel, &out->kernel, e) != 0)
         return -1;
     if (!nn_kernel_available(out->kernel))
         return err_fail(e, ERR_UNSUPPORTED, "--kernel",
                         "kernel %s is not available on this machine; auto takes the best that is",
                         kernel);
-    if (precision && nn_precision_parse(precision, &out->precision, &own) < 0)
+    if (precision && nn_precision_parse(precision, &out->precision, &own) != 0)
         return err_fail(e, own.code, "--precision", "%s", own.text);
     return 0;
 }
@@ -177,9 +169,8 @@ struct model *cli_model_load(const char *path, const char *kernel, const char *p
                              struct err *e)
 {
     struct model_options options;
-
-    return cli_model_options(kernel, precision, &options, e) < 0 ? NULL
-                                                                 : model_load(path, &options, e);
+    return cli_model_options(kernel, precision, &options, e) != 0 ? NULL
+                                                                  : model_load(path, &options, e);
 }
 
 int cli_solver_choose(const struct model *m, const struct model_solver *forward, const char *steps,
@@ -188,6 +179,5 @@ int cli_solver_choose(const struct model *m, const struct model_solver *forward,
     struct err own = {0};
     int result = forward ? model_solver_choose_forward(m, forward, choice, out, &own)
                          : model_solver_choose(m, choice, out, &own);
-
     return result == 0 ? 0 : fail_option(&own, steps, e);
 }

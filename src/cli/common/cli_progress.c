@@ -20,7 +20,6 @@ void cli_progress_begin(struct cli_progress *p)
 static void time_left(double seconds, char *out, size_t size)
 {
     int64_t s = seconds < 1e8 ? (int64_t)(seconds + 0.5) : 100000000;
-
     if (s < 60)
         snprintf(out, size, "%" PRId64 " s", s);
     else if (s < 3600)
@@ -35,7 +34,6 @@ void cli_progress_draw(struct cli_progress *p, const struct engine_progress *now
     double fraction = now->fraction < 0 ? 0 : now->fraction > 1 ? 1 : now->fraction;
     int full = (int)(fraction * BAR_WIDTH);
     char bar[BAR_WIDTH + 1], left[32] = "?";
-
     if (!p->terminal || gone < QUIET_NS)
         return;
     memset(bar, ' ', BAR_WIDTH);

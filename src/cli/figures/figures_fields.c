@@ -29,7 +29,6 @@ struct line {
 static void direction(const struct field_sources *s, double x, double y, double *ux, double *uy)
 {
     double at[2] = {x, y}, F[2], log_weights[SOURCES_MAX], scale;
-
     field_exact_force(s, at, NULL, log_weights, F, &scale);
     double length = hypot(F[0], F[1]);
     *ux = length > 0.0 ? F[0] / length : 0.0;
@@ -62,7 +61,6 @@ static void draw_line(struct plot *p, const struct plot_panel *panel, const stru
                       double sign, double share, struct plot_colour colour)
 {
     size_t at = (size_t)(share * (double)line->n);
-
     plot_curve(p, panel, line->x, line->y, line->n, 1.0, false, plot_fade(colour, 0.8));
     if (line->n > 20 && at + 1 < line->n)
         plot_arrow(p, panel, line->x[at], line->y[at], sign * (line->x[at + 1] - line->x[at]),
@@ -89,7 +87,6 @@ int figures_field(const char *path, struct err *e)
                                "Lines of force of four equal sources",
                                true};
     struct line line;
-
     if (!p)
         return -1;
     plot_panel_draw(p, &panel);
@@ -109,7 +106,6 @@ static void draw_from_afar(struct plot *p, const struct plot_panel *panel,
                            const struct field_sources *s, double reach, struct plot_colour colour)
 {
     struct line line;
-
     for (int k = 0; k < 32; k++) {
         double angle = 2 * PI * (k + 0.5) / 32;
         follow(s, 0.97 * reach * cos(angle), 0.97 * reach * sin(angle), 1, reach / 400, reach,
@@ -126,7 +122,6 @@ int figures_farfield(const char *path, struct err *e)
     const struct field_sources mass = {.count = 1, .d = 2, .points = centre};
     const double reach = 16;
     struct plot *p = plot_new(path, 760, 410, e);
-
     if (!p)
         return -1;
     for (int k = 0; k < 2; k++) {
@@ -150,7 +145,6 @@ int figures_farfield(const char *path, struct err *e)
 static void draw_shell(struct plot *p, struct plot_panel *panel, const struct field_sources *s)
 {
     double log_weights[SOURCES_MAX], F[2], scale;
-
     plot_panel_draw(p, panel);
     draw_sources(p, panel, s, 1.1);
     for (int i = -8; i <= 8; i++)
@@ -182,7 +176,6 @@ static void draw_strength(struct plot *p, struct plot_panel *panel, const struct
     static const char *const names[3] = {"circle in the plane, computed", "d = 2", "d = 3"};
     double r[N], strength[3][N], log_weights[SOURCES_MAX], F[2], scale;
     struct plot_series series[3];
-
     plot_panel_draw(p, panel);
     for (int i = 0; i < N; i++) {
         double angle = PI / (double)s->count;
@@ -207,7 +200,6 @@ int figures_shell(const char *path, struct err *e)
     double points[2 * COUNT];
     const struct field_sources s = {.count = COUNT, .d = 2, .points = points};
     struct plot *p = plot_new(path, 790, 410, e);
-
     if (!p)
         return -1;
     for (int i = 0; i < COUNT; i++) {
@@ -245,7 +237,6 @@ static size_t come_down(const struct field_sources *s, double x, struct line *li
     enum { STEPS = 600 };
     double log_weights[SOURCES_MAX], t = LIFT_T, prediction;
     size_t nearest = 0;
-
     line->n = 0;
     for (int i = 0; i <= STEPS; i++) {
         line->x[line->n] = x;
@@ -279,7 +270,6 @@ int figures_lift(const char *path, struct err *e)
         "on a point",
         false};
     struct line line;
-
     if (!p)
         return -1;
     plot_panel_draw(p, &panel);

@@ -42,7 +42,6 @@ static int walk(const struct model *m, struct ode_solver *ode,
     const size_t d = model_dimension(m);
     struct model_workspace *ws = model_workspace_new(m, 1, e);
     int result = ws ? 0 : -1;
-
     while (result == 0 && ode_solver_status(ode) == ODE_WANTS_SLOPE) {
         int64_t before = ode_solver_counts(ode).accepted;
         const struct model_query q = {.x = ode_solver_point(ode),
@@ -92,7 +91,6 @@ int figures_film_make(const struct model *m, const struct model_solver *solver,
     double *x = calloc(2 * d, sizeof *x);
     struct ode_solver *ode = NULL;
     int result = -1;
-
     *out = (struct figures_film){0};
     if (!x)
         return err_fail_memory(e, 2 * d * sizeof *x);
@@ -118,7 +116,7 @@ int figures_film_make(const struct model *m, const struct model_solver *solver,
     return result;
 }
 
-void figures_film_free(struct figures_film *f)
+void figures_film_clear(struct figures_film *f)
 {
     free(f->states);
     free(f->times);

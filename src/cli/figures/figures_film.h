@@ -16,11 +16,11 @@ struct figures_film_start {
     double temperature; /* 0: 1 */
 };
 /* Solves an image by the solver, which was chosen for the model, and keeps `frames` ≥ 2
- * states, evenly over its steps; a way of fewer steps has fewer. Free with figures_film_free, after
- * a failure too. */
+ * states, evenly over its steps; a way of fewer steps has fewer. Free with figures_film_clear,
+ * after a failure too. */
 int figures_film_make(const struct model *m, const struct model_solver *solver,
                       const struct figures_film_start *start, int frames, struct figures_film *out,
                       struct err *e);
-void figures_film_free(struct figures_film *f);
+void figures_film_clear(struct figures_film *f);
 
 #endif

@@ -20,7 +20,6 @@ static int draw_table(const char *path, const struct bench_solvers *t, struct er
                                false};
     struct plot_series series[BENCH_SOLVERS];
     size_t shown = 0;
-
     if (!p)
         return -1;
     plot_panel_draw(p, &panel);
@@ -44,7 +43,6 @@ int figures_solvers(const char *path, const struct figures_options *o, struct er
     const struct bench_solvers_options options = {o->model, o->kernel, o->seed, o->n};
     struct bench_solvers *t = calloc(1, sizeof *t);
     int result = t ? bench_solvers_run(&options, t, e) : err_fail_memory(e, sizeof *t);
-
     if (result == 0)
         result = bench_solvers_print(t, o->json, e);
     if (result == 0 && path)

@@ -25,7 +25,6 @@ static int draw_row(struct plot *p, struct plot_panel *panel, const struct model
 {
     const struct image_shape s = model_shape(m);
     const size_t d = model_dimension(m);
-
     for (int i = 0; i < film->frames; i++) {
         if (model_state_pixels(m, film->states + (size_t)i * d, pixels, e) != 0)
             return -1;
@@ -57,7 +56,6 @@ static int draw_pictures(const char *path, const struct model *m, const struct m
                                NULL,
                                false};
     int result = p ? 0 : -1;
-
     if (!pixels)
         return err_fail_memory(e, model_dimension(m));
     if (p)
@@ -69,7 +67,7 @@ static int draw_pictures(const char *path, const struct model *m, const struct m
         result = figures_film_make(m, solver, &start, columns, &film, e);
         if (result == 0)
             result = draw_row(p, &panel, m, &film, row, pixels, e);
-        figures_film_free(&film);
+        figures_film_clear(&film);
     }
     free(pixels);
     if (result == 0)
@@ -86,7 +84,6 @@ static int draw_plane(const char *path, const struct model *m, const struct mode
     double reach = 0.0, *ends = calloc(2 * (size_t)n, sizeof *ends);
     struct figures_film *films = calloc((size_t)n, sizeof *films);
     int result = ends && films ? 0 : err_fail_memory(e, (size_t)n * sizeof *films);
-
     for (int i = 0; i < n && result == 0; i++) {
         const struct figures_film_start start = {o->seed, (uint64_t)i, label_of(m, i), 1.0};
         result = figures_film_make(m, solver, &start, FILM_STEPS + 1, &films[i], e);
@@ -120,7 +117,7 @@ static int draw_plane(const char *path, const struct model *m, const struct mode
     }
     result = p ? plot_save(p, e) : -1;
     for (int i = 0; i < n && films; i++)
-        figures_film_free(&films[i]);
+        figures_film_clear(&films[i]);
     free(films);
     free(ends);
     return result;
@@ -135,7 +132,6 @@ int figures_trajectories(const char *path, const struct figures_options *o, stru
         .value.ode = {.method = ODE_MULTISTEP3, .schedule = ODE_SCHEDULE_LOG, .steps = FILM_STEPS}};
     struct model_solver solver;
     int result = m ? model_solver_choose(m, &choice, &solver, e) : -1;
-
     if (result == 0) {
         const struct image_shape s = model_shape(m);
         if (!model_vectors(m))

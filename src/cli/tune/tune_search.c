@@ -32,7 +32,6 @@ enum { METHODS = 4, BENT_METHODS = 2 };
 static void show(struct tune_search *t, int nfe, double error)
 {
     int64_t now = clock_ns();
-
     if (!isatty(STDERR_FILENO) || now - t->shown_ns < 200000000)
         return;
     t->shown_ns = now;
@@ -45,7 +44,6 @@ static struct model_solver solver_of(const struct tune_search *t, const struct t
                                      int nfe)
 {
     struct model_solver s = t->base;
-
     s.ode.method = way->method;
     s.ode.steps = nfe;
     s.ode.schedule = ODE_SCHEDULE_TUNED;
@@ -73,7 +71,6 @@ static int try(struct tune_search *t, const struct bench_paths *paths, struct tu
     struct model_solver s = solver_of(t, way, nfe);
     struct bench_distance found;
     struct err own = {0};
-
     t->tried++;
     if (bench_paths_distance(paths, &s, &found, &own) == 0) {
         way->error = error_of(&found);
@@ -101,7 +98,6 @@ static int try_grids(struct tune_search *t, int nfe, struct tune_way best[METHOD
                                                      ODE_IPNDM4};
     static const double exponents[] = {0.0, 4.0, 7.0, 10.0, 20.0}, parts[] = {1.0, 0.5, 0.25};
     struct bench_paths few = t->learn; /* its first starts */
-
     few.n = few.n / SCREEN_PART;
     few.n = few.n < SCREEN_MIN ? SCREEN_MIN : few.n;
     few.n = few.n < t->learn.n ? few.n : t->learn.n;
@@ -132,7 +128,6 @@ static int bend(struct tune_search *t, int nfe, struct tune_way *best, struct er
     struct tune_curve curve = tune_curve_of(best);
     struct tune_way way = *best;
     double amount = FIRST_BEND;
-
     tune_curve_lay(&curve, &way);
     if (try(t, &t->learn, best, nfe, e) != 0 || try(t, &t->learn, &way, nfe, e) != 0)
         return -1;
@@ -163,7 +158,6 @@ static int bend(struct tune_search *t, int nfe, struct tune_way *best, struct er
 static int move_nodes(struct tune_search *t, int nfe, struct tune_way *best, struct err *e)
 {
     double share = FIRST_SHARE;
-
     for (int64_t round = 0; round < t->o->rounds; round++) {
         bool better = false;
         for (int k = 0; k < 2 * best->steps; k++) {
@@ -185,7 +179,6 @@ static int move_nodes(struct tune_search *t, int nfe, struct tune_way *best, str
 static bool own_way(const struct tune_search *t, int steps, struct tune_way *out)
 {
     const struct ckpt_description *d = model_description(engine_model_get(t->learn.em));
-
     for (int i = 0; i < d->tuned_count; i++) {
         if (d->tuned[i].steps != steps)
             continue;
@@ -203,7 +196,6 @@ static int tune_one(struct tune_search *t, int k, struct err *e)
     const int nfe = t->o->nfe[k];
     struct tune_way grids[METHODS], candidates[CANDIDATES];
     struct model_solver before = t->base;
-
     if (try_grids(t, nfe, grids, e) != 0)
         return -1;
     candidates[GRID] = grids[0];
@@ -243,7 +235,6 @@ static int tune_one(struct tune_search *t, int k, struct err *e)
 static int search_all(struct tune_search *t, struct err *e)
 {
     const struct model *m = engine_model_get(t->learn.em);
-
     t->base = model_solver_default(m);
     if (t->base.ode.schedule == ODE_SCHEDULE_TUNED)
         t->base.ode.schedule = ODE_SCHEDULE_POWER;
@@ -265,7 +256,6 @@ static int search_all(struct tune_search *t, struct err *e)
 static struct model *model_with_mean(struct tune_search *t, struct err *e)
 {
     struct model *m = cli_model_load(t->o->model, t->o->kernel, NULL, e);
-
     if (!m || model_mean(m))
         return m;
     t->mean = malloc(model_dimension(m) * sizeof *t->mean);

@@ -9,7 +9,6 @@ static int merge(const struct tune_search *t, const struct ckpt_description *own
                  struct ckpt_tuned tuned[CKPT_TUNED_MAX], int *count, struct err *e)
 {
     int next = 0;
-
     *count = 0;
     for (int k = 0; k < t->o->nfe_count || next < own->tuned_count;) {
         const struct tune_way *best = k < t->o->nfe_count ? &t->found[k].best : NULL;
@@ -36,7 +35,6 @@ static int describe(const struct tune_search *t, const struct model *m, json_t *
     struct ckpt_description d = *model_description(m); /* arrays are borrowed */
     struct ckpt_tuned tuned[CKPT_TUNED_MAX];
     int count;
-
     if (merge(t, &d, tuned, &count, e) != 0)
         return -1;
     d.tuned = tuned;
@@ -53,7 +51,6 @@ static int write_tensors(const struct tune_search *t, const struct ckpt_file *f,
     size_t count = ckpt_file_count(f), n = 0;
     void *data = NULL;
     struct ckpt_output *out = ckpt_file_outputs(f, 1, &data, e);
-
     if (!out)
         return -1;
     for (size_t i = 0; i < count; i++)
@@ -81,7 +78,6 @@ int tune_store(const struct tune_search *t, const char *output, struct err *e)
     json_t *description = NULL, *metadata = NULL;
     char *text = NULL;
     int result = f ? describe(t, m, &description, e) : -1;
-
     if (result == 0) {
         text = json_dumps(description, JSON_COMPACT);
         metadata = text ? json_pack("{s:s}", CKPT_DESCRIPTION_KEY, text) : NULL;

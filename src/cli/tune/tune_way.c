@@ -30,7 +30,6 @@ static double log_at(const struct tune_way *way, double f)
 struct tune_curve tune_curve_of(const struct tune_way *way)
 {
     struct tune_curve c = {.begin = way->nodes[0], .end = way->nodes[way->steps]};
-
     for (int q = 0; q < TUNE_QUARTERS; q++)
         c.share[q] =
             log_at(way, (double)q / TUNE_QUARTERS) - log_at(way, (double)(q + 1) / TUNE_QUARTERS);
@@ -52,7 +51,6 @@ bool tune_curve_bend(struct tune_curve *curve, int handle, double amount, double
 static void slopes_at(const double *rise, double *slope)
 {
     const int n = TUNE_QUARTERS;
-
     for (int q = 1; q < n; q++)
         slope[q] = 2.0 * rise[q - 1] * rise[q] / (rise[q - 1] + rise[q]);
     slope[0] = fmin(1.5 * rise[0] - 0.5 * slope[1], 0.3 * rise[0]);
@@ -62,7 +60,6 @@ static void slopes_at(const double *rise, double *slope)
 void tune_curve_lay(const struct tune_curve *curve, struct tune_way *way)
 {
     double knot[TUNE_HANDLES], rise[TUNE_QUARTERS], slope[TUNE_HANDLES], whole = 0.0;
-
     for (int q = 0; q < TUNE_QUARTERS; q++)
         whole += curve->share[q];
     knot[0] = log(curve->begin);
@@ -86,7 +83,6 @@ bool tune_way_move(struct tune_way *way, int i, double share, double t_max)
 {
     double above = i == 0 ? t_max : way->nodes[i - 1];
     double gap = share > 0 ? log(above / way->nodes[i]) : log(way->nodes[i] / way->nodes[i + 1]);
-
     if (!(gap > 0.0))
         return false;
     way->nodes[i] *= exp(share * gap);

@@ -91,7 +91,7 @@ static void export_values(enum ckpt_dtype dtype, float out[VALUES])
     assert_true(file >= 0);
     close(file);
     struct train_state s;
-    assert_int_equal(train_state_new(&s, VALUES, &e), 0);
+    assert_int_equal(train_state_allocate(&s, VALUES, &e), 0);
     memcpy(s.ema, values, sizeof values);
     const struct nn_param p = {.name = "w", .rank = 1, .shape = {VALUES}, .count = VALUES};
     struct train_config c;
@@ -114,7 +114,7 @@ static void export_values(enum ckpt_dtype dtype, float out[VALUES])
     assert_int_equal(e.code, ERR_NUMERIC);
     ckpt_description_clear(&d);
     train_config_clear(&c);
-    train_state_free(&s);
+    train_state_clear(&s);
     unlink(path);
 }
 

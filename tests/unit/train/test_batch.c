@@ -170,7 +170,7 @@ static void train_targets_follow_labels(void **state)
     assert_int_equal(train_config_settle(&c, &data, "test", &e), 0);
     struct pool *pool = pool_new(2, &e);
     struct train_batch b;
-    assert_int_equal(train_batch_new(&b, &c, &data, NN_KERNEL_AUTO, pool, &e), 0);
+    assert_int_equal(train_batch_init(&b, &c, &data, NN_KERNEL_AUTO, pool, &e), 0);
     int labelled = 0, apart = 0;
     for (int64_t step = 0; step < 20; step++) {
         train_batch_make(&b, step);
@@ -188,7 +188,7 @@ static void train_targets_follow_labels(void **state)
     }
     assert_int_equal(labelled, 320);
     assert_int_equal(apart, 0);
-    train_batch_free(&b);
+    train_batch_clear(&b);
     pool_free(pool);
     train_config_clear(&c);
 }

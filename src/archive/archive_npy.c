@@ -95,7 +95,7 @@ int archive_npy_header(enum archive_npy_type type, int rank, const uint64_t *sha
     result = append_header(type, rank, shape, &header, e);
     if (result == 0)
         result = buf_append(out, header.data, header.length, e);
-    buf_free(&header);
+    buf_clear(&header);
     return result;
 }
 
@@ -140,7 +140,7 @@ int image_npz_encode(const struct image_npz_array *arrays, size_t n, struct buf 
     if (result == 0)
         result = archive_zip_encode(members, n, out, e);
     for (size_t i = 0; own && i < n; i++)
-        buf_free(&own[i].head);
+        buf_clear(&own[i].head);
     free(own);
     free(members);
     return result;

@@ -13,13 +13,13 @@ void buf_init(struct buf *b, size_t max)
     *b = (struct buf){.max = max};
 }
 
-void buf_free(struct buf *b)
+void buf_clear(struct buf *b)
 {
     free(b->data);
     buf_init(b, b->max);
 }
 
-void buf_clear(struct buf *b)
+void buf_reset(struct buf *b)
 {
     b->length = 0;
     if (b->data)

@@ -17,9 +17,9 @@ struct buf {
 /* An empty buffer that will hold at most `max` bytes. Allocates nothing. */
 void buf_init(struct buf *b, size_t max);
 /* Frees the bytes and leaves an empty buffer with the same maximum. */
-void buf_free(struct buf *b);
-/* Forgets the bytes, keeps the memory. */
 void buf_clear(struct buf *b);
+/* Forgets the bytes, keeps the memory. */
+void buf_reset(struct buf *b);
 /* Hands the bytes to the caller, who frees them; the buffer is empty afterwards. */
 unsigned char *buf_take(struct buf *b, size_t *length);
 

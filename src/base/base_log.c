@@ -186,8 +186,8 @@ static void write_json(enum log_level level, const char *event, const struct log
         "{\"level\":\"error\",\"event\":\"log\",\"message\":\"out of memory\"}\n";
     log_queue_put(result != 0 ? (const void *)failed : line.data,
                   result != 0 ? sizeof failed - 1 : line.length);
-    buf_free(&text);
-    buf_free(&line);
+    buf_clear(&text);
+    buf_clear(&line);
 }
 
 void log_fields(enum log_level level, const char *event, const struct log_field *fields,

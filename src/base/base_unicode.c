@@ -45,7 +45,7 @@ int unicode_fold(const char *text, struct unicode_text *out, struct err *e)
     return 0;
 }
 
-void unicode_free(struct unicode_text *text)
+void unicode_clear(struct unicode_text *text)
 {
     free(text->points);
     *text = (struct unicode_text){0};

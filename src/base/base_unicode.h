@@ -18,7 +18,7 @@ struct unicode_text {
  * and with one blank for whatever stands between words: runs of blanks, dashes and low lines; none
  * at its ends. ERR_INPUT where it is not UTF-8, ERR_MEMORY. */
 int unicode_fold(const char *text, struct unicode_text *out, struct err *e);
-void unicode_free(struct unicode_text *text);
+void unicode_clear(struct unicode_text *text);
 
 /* Whether one word ends and another may begin between two neighbours of a folded text: one of them
  * is no letter and no digit, or is of a script that puts no blanks between words (Han, Hiragana,

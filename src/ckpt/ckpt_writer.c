@@ -149,7 +149,7 @@ int ckpt_file_write(const char *path, const struct ckpt_output *tensors, size_t 
     buf_init(&header, CKPT_HEADER_MAX + 8);
     if (header_build(&header, tensors, n, metadata, e) != 0 ||
         file_writer_open(&writer, path, e) != 0) {
-        buf_free(&header);
+        buf_clear(&header);
         return -1;
     }
     /* results of fwrite are kept by the stream and looked at by the commit */
@@ -160,6 +160,6 @@ int ckpt_file_write(const char *path, const struct ckpt_output *tensors, size_t 
         if (bytes > 0)
             fwrite(tensors[i].data, 1, bytes, writer.stream);
     }
-    buf_free(&header);
+    buf_clear(&header);
     return file_writer_commit(&writer, e);
 }

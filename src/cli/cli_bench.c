@@ -151,7 +151,7 @@ static int run_net(const struct bench_options *o, struct err *e)
         else
             result = report ? cli_json_print(report, e) : err_fail_memory(e, 4096);
         json_decref(report);
-        bench_subject_close(&measured.subject);
+        bench_subject_clear(&measured.subject);
     }
     json_decref(machine);
     return result;

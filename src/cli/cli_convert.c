@@ -157,7 +157,7 @@ static int description_get(const struct convert_options *o, struct ckpt_descript
     if (config)
         result = ckpt_description_from_config(config, o->config, d, e);
     json_decref(config);
-    buf_free(&text);
+    buf_clear(&text);
     return result;
 }
 

@@ -67,7 +67,7 @@ static int weights_read(const struct cli_convert_exact *o, const struct data_set
         result = archive_npy_read(file.data, file.length, SIZE_MAX, o->weights, &a, e);
     if (result == 0)
         result = weights_take(&a, o->weights, data, *out, e);
-    buf_free(&file);
+    buf_clear(&file);
     return result;
 }
 

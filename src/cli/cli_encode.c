@@ -76,7 +76,7 @@ static int write_npy(const struct model *m, const float *latents, size_t n, cons
         result = buf_append(&out, latents, bytes, e);
     if (result == 0)
         result = file_write_atomic(path, out.data, out.length, e);
-    buf_free(&out);
+    buf_clear(&out);
     return result;
 }
 
@@ -189,7 +189,7 @@ static int encode(const struct cli_flow_options *o, struct err *e)
     }
     if (result == 0)
         result = encode_points(&run, o, &images, e);
-    cli_flow_close(&run, &images, m);
+    cli_flow_clear(&run, &images, m);
     return result;
 }
 

@@ -296,7 +296,7 @@ static int write_sheet(const struct eval *v, const size_t *index, struct err *e)
         result = image_png_encode(sheet, shape, NULL, NULL, &png, e);
     if (result == 0)
         result = file_write_atomic(v->o->output, png.data, png.length, e);
-    buf_free(&png);
+    buf_clear(&png);
     free(sheet);
     free(pixels);
     free(values);

@@ -127,9 +127,9 @@ int cli_flow_main(const struct cli_flow_command *command, int argc, char **argv)
     return command->run(&o, &e) == 0 ? CLI_EXIT_OK : cli_fail(options.subcommand, &e);
 }
 
-void cli_flow_close(struct cli_run *run, struct cli_points *points, struct model *m)
+void cli_flow_clear(struct cli_run *run, struct cli_points *points, struct model *m)
 {
-    cli_run_close(run);
+    cli_run_clear(run);
     cli_points_clear(points);
     model_free(m);
 }
@@ -213,7 +213,7 @@ static int decode(const struct cli_flow_options *o, struct err *e)
     }
     if (result == 0)
         result = cli_flow_decode(&run, o, kind, &latents, e);
-    cli_flow_close(&run, &latents, m);
+    cli_flow_clear(&run, &latents, m);
     return result;
 }
 

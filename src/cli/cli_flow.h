@@ -76,7 +76,7 @@ struct cli_flow_command {
 int cli_flow_main(const struct cli_flow_command *command, int argc, char **argv);
 
 /* Frees what a subcommand has: each may be NULL or zeroed. */
-void cli_flow_close(struct cli_run *run, struct cli_points *points, struct model *m);
+void cli_flow_clear(struct cli_run *run, struct cli_points *points, struct model *m);
 
 /* Looks at the output before anything is computed. */
 int cli_flow_prepare(const struct cli_flow_options *o, const struct model *m,

@@ -230,7 +230,7 @@ static int value_print(const char *label, const json_t *value, struct err *e)
         result = json_append(&line, value, JSON_COMPACT, e);
     if (!result)
         line_print(&line);
-    buf_free(&line);
+    buf_clear(&line);
     return result;
 }
 
@@ -263,7 +263,7 @@ static int tensor_print(const json_t *tensor, struct err *e)
                  : 0;
     if (!result)
         line_print(&line);
-    buf_free(&line);
+    buf_clear(&line);
     return result;
 }
 

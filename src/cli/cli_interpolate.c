@@ -149,7 +149,7 @@ static int interpolate(const struct cli_flow_options *o, struct err *e)
         result = cli_flow_decode(&run, &in_a_row, kind, &way, e);
     }
     cli_points_clear(&way);
-    cli_flow_close(&run, &ends, m);
+    cli_flow_clear(&run, &ends, m);
     return result;
 }
 

@@ -170,7 +170,7 @@ static int likelihood(const struct cli_flow_options *o, struct err *e)
     if (result == 0)
         result = judge(&run, o, &images, &l, epsilon, e);
     free(epsilon);
-    cli_flow_close(&run, &images, m);
+    cli_flow_clear(&run, &images, m);
     return result;
 }
 

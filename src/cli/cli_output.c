@@ -142,13 +142,13 @@ static int write_folder(const struct engine_request *r, const char *path, struct
     buf_init(&name, 65536);
     for (size_t i = 0; result == 0 && i < engine_request_order(r)->n; i++) {
         const struct engine_image *image = engine_request_image(r, i);
-        buf_clear(&name);
+        buf_reset(&name);
         result = buf_format(&name, e, "%s%06" PRIu64 ".png", path, image->index);
         if (result == 0)
             result =
                 file_write_atomic((const char *)name.data, image->png.data, image->png.length, e);
     }
-    buf_free(&name);
+    buf_clear(&name);
     return result;
 }
 
@@ -215,7 +215,7 @@ static int write_npy(const struct engine_request *r, const char *path, struct er
     if (result == 0)
         result = file_writer_commit(&w, e);
     file_writer_abort(&w);
-    buf_free(&header);
+    buf_clear(&header);
     return result;
 }
 
@@ -280,7 +280,7 @@ static int write_npz(const struct engine_request *r, const char *path, struct er
     }
     if (result == 0)
         result = file_write_atomic(path, out.data, out.length, e);
-    buf_free(&out);
+    buf_clear(&out);
     free(index);
     free(pixels);
     return result;
@@ -300,7 +300,7 @@ static json_t *samples_metadata(const struct engine_order *order, struct err *e)
         if (!metadata)
             err_fail_memory(e, text.length);
     }
-    buf_free(&text);
+    buf_clear(&text);
     return metadata;
 }
 

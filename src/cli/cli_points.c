@@ -127,12 +127,12 @@ static int read_listed(const struct model *m, const char *folder, struct dirent 
     int result = 0;
     buf_init(&path, 65536);
     for (size_t i = 0; i < out->n && result == 0; i++) {
-        buf_clear(&path);
+        buf_reset(&path);
         result = buf_format(&path, e, "%s/%s", folder, entries[i]->d_name);
         if (result == 0)
             result = read_png(m, (const char *)path.data, i, scale, out->values + i * d, e);
     }
-    buf_free(&path);
+    buf_clear(&path);
     return result;
 }
 

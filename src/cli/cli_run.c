@@ -23,7 +23,7 @@ int cli_run_open(struct cli_run *r, struct model *m, int64_t workers, size_t ima
     return r->model ? 0 : -1;
 }
 
-void cli_run_close(struct cli_run *r)
+void cli_run_clear(struct cli_run *r)
 {
     engine_free(r->engine);
     *r = (struct cli_run){0};

@@ -17,12 +17,12 @@ struct cli_run {
 };
 
 /* Takes `m` over, also on failure. `workers` 0: as many as the machine gives; the queue has room
- * for `images`. cli_run_close also after a failure. */
+ * for `images`. cli_run_clear also after a failure. */
 int cli_run_open(struct cli_run *r, struct model *m, int64_t workers, size_t images, struct err *e);
-void cli_run_close(struct cli_run *r);
+void cli_run_clear(struct cli_run *r);
 
 /* Submits the order and waits until it has ended well; NULL otherwise, and the error names the
- * image with its seed and index. Free with engine_request_free before cli_run_close. */
+ * image with its seed and index. Free with engine_request_free before cli_run_clear. */
 struct engine_request *cli_run_order(struct cli_run *r, const struct engine_order *order,
                                      struct err *e);
 

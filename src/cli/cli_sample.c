@@ -213,7 +213,7 @@ static int run(const struct sample_options *o, struct err *e)
             cli_report_print(&report);
     }
     engine_request_free(r.request);
-    cli_run_close(&r.run);
+    cli_run_clear(&r.run);
     cli_points_clear(&r.latents);
     return result;
 }

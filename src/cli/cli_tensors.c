@@ -54,7 +54,7 @@ int cli_tensor_check_images(const struct ckpt_file *f, const struct ckpt_tensor 
     err_fail(e, ERR_INPUT, ckpt_file_path(f),
              "tensor \"%s\" has the shape %s, the model takes [n, %d, %d, %d]", t->name,
              shape_text(t, &text), shape.channels, shape.height, shape.width);
-    buf_free(&text);
+    buf_clear(&text);
     return -1;
 }
 

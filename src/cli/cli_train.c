@@ -188,7 +188,7 @@ static void print_json(json_t *object)
     if (object && json_append(&text, object, 0, NULL) == 0)
         printf("%s\n", (const char *)text.data);
     fflush(stdout);
-    buf_free(&text);
+    buf_clear(&text);
     json_decref(object);
 }
 

@@ -102,7 +102,7 @@ int cli_trajectory_write(const struct engine_order *o, int frames, int scale, co
                         : image_png_encode(s.pixels, s.shape, NULL, NULL, &out, e);
     if (result == 0)
         result = file_write_atomic(path, out.data, out.length, e);
-    buf_free(&out);
+    buf_clear(&out);
     free(s.pixels);
     return result;
 }

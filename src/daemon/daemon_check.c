@@ -61,8 +61,8 @@ int daemon_check(const struct daemon_config *c, struct err *e)
     if (daemon_address_parse(c->listen, &address, e) != 0)
         return -1;
     int result = daemon_check_tls(c, &certificate, &key, e);
-    buf_free(&certificate);
-    buf_free(&key);
+    buf_clear(&certificate);
+    buf_clear(&key);
     for (size_t i = 0; i < c->model_count && result == 0; i++)
         result = check_model(c->models[i].path, e);
     return result != 0 ? -1 : daemon_check_secrets(c, e);

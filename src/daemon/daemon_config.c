@@ -371,7 +371,7 @@ int daemon_config_read(struct daemon_config *c, const char *path, struct err *e)
         result = read_line(&r, line, where, e);
         line = next;
     }
-    buf_free(&text);
+    buf_clear(&text);
     return result;
 }
 

@@ -288,8 +288,8 @@ static int read_again(struct pfgmd *d, struct daemon_options *fresh, struct err 
                  daemon_check_tls(&fresh->config, &certificate, &key, e) != 0 ||
                  daemon_check_secrets(d->config, e) != 0 ||
                  take_pair(d, &certificate, &key, e) != 0;
-    buf_free(&certificate);
-    buf_free(&key);
+    buf_clear(&certificate);
+    buf_clear(&key);
     return result != 0 || http_server_reload_keys(d->server, e) != 0
                ? -1
                : http_server_reload_links(d->server, e);
@@ -477,8 +477,8 @@ static int run(struct daemon_config *config, int argc, char **argv)
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         if (fds[i] >= 0)
             close(fds[i]);
-    buf_free(&d.certificate);
-    buf_free(&d.key);
+    buf_clear(&d.certificate);
+    buf_clear(&d.key);
     log_stop(LOG_FLUSH_MS);
     return code;
 }

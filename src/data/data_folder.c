@@ -95,7 +95,7 @@ static int label_folder(struct data_listing *l, bool *told, struct err *e)
         if (result == 0)
             result = data_listing_label(l, text.data, text.length, told, e);
     }
-    buf_free(&text);
+    buf_clear(&text);
     free(path);
     return result;
 }

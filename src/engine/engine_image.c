@@ -23,7 +23,7 @@ static int encode_png(struct engine_request *r, const uint8_t *pixels, struct im
                                   with_text ? (const char *)text.data : NULL, &out->png, e);
     if (result == 0)
         result = sha256_hex(out->png.data, out->png.length, out->sha256, e);
-    buf_free(&text);
+    buf_clear(&text);
     return result;
 }
 

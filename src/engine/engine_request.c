@@ -174,12 +174,12 @@ void engine_request_free(struct engine_request *r)
     if (r->counted)
         engine_model_release(r->order.model);
     for (size_t i = 0; r->images && i < r->order.n; i++) {
-        buf_free(&r->images[i].png);
+        buf_clear(&r->images[i].png);
         free(r->images[i].pixels);
         free(r->images[i].sample);
         free(r->images[i].state);
     }
-    buf_free(&r->sheet.png);
+    buf_clear(&r->sheet.png);
     free(r->images);
     free(r->starts);
     free(r->epsilon);

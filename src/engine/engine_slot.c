@@ -85,7 +85,7 @@ static void preview_slot(struct engine_slot *slot, int64_t steps_before)
     if (engine_image_preview(r->order.model->model, ode_solver_state(slot->solver), &png, NULL) ==
         0)
         r->order.preview(r, slot->image, steps, &png, r->order.context);
-    buf_free(&png);
+    buf_clear(&png);
 }
 
 static void finish_slot(struct engine_slot *slot)

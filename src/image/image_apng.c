@@ -107,7 +107,7 @@ int image_apng_encode(const uint8_t *pixels, int frames, struct image_shape shap
         result = image_png_encode(pixels + (size_t)i * one, shape, NULL, NULL, &png, e) != 0 ||
                  put_frame(out, &png, i, frames, shape, i + 1 < frames ? delay_ms : last_ms,
                            &sequence, e) != 0;
-        buf_free(&png);
+        buf_clear(&png);
     }
     return result != 0 ? -1 : put_chunk(out, "IEND", signature, 0, signature, 0, e);
 }

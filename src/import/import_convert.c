@@ -297,7 +297,7 @@ static int output_write(const struct import *im, const char *output,
     }
     json_decref(metadata);
     json_decref(description);
-    buf_free(&text);
+    buf_clear(&text);
     return result;
 }
 

@@ -32,7 +32,7 @@ static void names_clear(struct names *n)
 {
     free(n->module);
     free(n->kind);
-    nn_plan_free(&n->plan);
+    nn_plan_clear(&n->plan);
 }
 
 static void name_set(struct names *n, int module, enum nn_step_kind kind, const char *name)

@@ -27,7 +27,7 @@ struct sources {
     int32_t *label;
 };
 
-static void sources_free(struct sources *s)
+static void sources_clear(struct sources *s)
 {
     free(s->points);
     free(s->weights);
@@ -125,7 +125,7 @@ static int exact_load(struct model *m, struct ckpt_file *f, const struct model_o
         m->parameters = s.count * d;
         m->bytes = field_cloud_bytes(m->own);
     }
-    sources_free(&s);
+    sources_clear(&s);
     return digest ? 0 : -1;
 }
 

@@ -72,7 +72,7 @@ void plot_free(struct plot *p)
     cairo_destroy(p->cairo);
     cairo_surface_finish(p->surface); /* the SVG's last bytes come now */
     cairo_surface_destroy(p->surface);
-    buf_free(&p->bytes);
+    buf_clear(&p->bytes);
     free(p->path);
     free(p);
 }

@@ -63,7 +63,7 @@ static int read_config(struct run *r, struct err *e)
     if (result == 0)
         result = train_config_read(path ? (const char *)text.data : NULL, text.length, path,
                                    &r->config, e);
-    buf_free(&text);
+    buf_clear(&text);
     if (result)
         return -1;
     if (r->o->steps >= 0)
@@ -84,7 +84,7 @@ static int write_config(const struct run *r, struct err *e)
         result = buf_string(&text, "\n", e);
     if (result == 0)
         result = file_write_atomic(path_in(r, "config.json", path), text.data, text.length, e);
-    buf_free(&text);
+    buf_clear(&text);
     json_decref(root);
     return result;
 }
@@ -109,7 +109,7 @@ static int change_config(struct run *r, struct err *e)
         result = write_config(r, e);
     if (result == 0)
         log_line(LOG_INFO, "from step %" PRId64 " on with the changes of %s", r->state.step, path);
-    buf_free(&text);
+    buf_clear(&text);
     return result;
 }
 

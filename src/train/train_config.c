@@ -436,7 +436,7 @@ int train_config_digest(const struct train_config *c, char out[SHA256_HEX_SIZE],
     int result = json_append(&text, root, JSON_SORT_KEYS, e);
     if (result == 0)
         result = sha256_hex(text.data, text.length, out, e);
-    buf_free(&text);
+    buf_clear(&text);
     json_decref(root);
     return result;
 }

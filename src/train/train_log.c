@@ -71,7 +71,7 @@ int train_log_open(struct train_log *log, const char *path, int64_t keep_until, 
         result = file_read(path, &text, e);
     if (result == 0 && text.data)
         result = read_lines(log, (char *)text.data, keep_until, e);
-    buf_free(&text);
+    buf_clear(&text);
     if (result == 0)
         result = rewrite(log, e);
     if (result == 0) {

@@ -142,7 +142,7 @@ static int write_sheet(const struct draw *d, const char *path, struct err *e)
         result = image_png_encode(sheet, shape, NULL, NULL, &png, e);
     if (result == 0)
         result = file_write_atomic(path, png.data, png.length, e);
-    buf_free(&png);
+    buf_clear(&png);
     free(sheet);
     free(pixels);
     return result;
@@ -163,7 +163,7 @@ static int write_vectors(const struct draw *d, const char *path, struct err *e)
     }
     if (result == 0)
         result = file_write_atomic(path, npy.data, npy.length, e);
-    buf_free(&npy);
+    buf_clear(&npy);
     return result;
 }
 

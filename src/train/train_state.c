@@ -143,7 +143,7 @@ static json_t *state_metadata(const struct train_state *s, const char *config, c
     if (state && json_append(&text, state, 0, e) == 0)
         metadata = json_pack("{s:s}", STATE_KEY, (const char *)text.data);
     json_decref(state);
-    buf_free(&text);
+    buf_clear(&text);
     if (!metadata)
         json_fail(e, ERR_NUMERIC, "state", "cannot be written: a sum is not finite");
     return metadata;
@@ -319,7 +319,7 @@ static json_t *export_metadata(const struct ckpt_description *description, struc
             err_fail_memory(e, text.length);
     }
     json_decref(root);
-    buf_free(&text);
+    buf_clear(&text);
     return metadata;
 }
 

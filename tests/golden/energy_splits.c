@@ -33,7 +33,7 @@ static int read_points(const char *path, struct points *out)
     if (!out->at || !memmem(text.data, header, "<f4", 3))
         return -1;
     memcpy(out->at, text.data + header, out->count * 2 * sizeof(float));
-    buf_free(&text);
+    buf_clear(&text);
     return 0;
 }
 

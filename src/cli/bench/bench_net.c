@@ -256,6 +256,6 @@ int bench_net_run(const struct bench_net_options *o, struct bench_net_result *ou
     out->flop = 2.0 * (double)nn_arch_macs(out->subject.arch);
     if (measure_subject(o, out, e) == 0 && find_nfe(o, out, e) == 0)
         return 0;
-    bench_subject_close(&out->subject);
+    bench_subject_clear(&out->subject);
     return -1;
 }

@@ -84,7 +84,7 @@ int bench_case_init(struct bench_case *c, const struct bench_shape *shape, size_
 
 void bench_case_clear(struct bench_case *c)
 {
-    nn_case_close(&c->work);
+    nn_case_clear(&c->work);
     free(c->out);
     *c = (struct bench_case){0};
 }

@@ -100,7 +100,7 @@ int bench_paths_open_beside(struct bench_paths *p, const struct bench_paths *fro
     return result;
 }
 
-void bench_paths_close(struct bench_paths *p)
+void bench_paths_clear(struct bench_paths *p)
 {
     free(p->exact);
     /* the starts at index 0 are the owner's */

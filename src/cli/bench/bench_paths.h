@@ -19,13 +19,13 @@ struct bench_paths {
 };
 
 /* Takes `m` over, also on failure, and solves the exact paths of n starts. Free with
- * bench_paths_close, after a failure too. */
+ * bench_paths_clear, after a failure too. */
 int bench_paths_open(struct bench_paths *p, struct model *m, size_t n, uint64_t seed,
                      const char *title, struct err *e);
 /* The same model's paths from other starts: borrows the engine of `from`, which closes last. */
 int bench_paths_open_beside(struct bench_paths *p, const struct bench_paths *from,
                             uint64_t first_index, const char *title, struct err *e);
-void bench_paths_close(struct bench_paths *p);
+void bench_paths_clear(struct bench_paths *p);
 
 /* How far a solver's ends are from the exact ones, in data scale. */
 struct bench_distance {

@@ -133,7 +133,7 @@ int bench_solvers_run(const struct bench_solvers_options *o, struct bench_solver
         out->exact_nfe = paths.exact_nfe;
         result = fill_table(&paths, out, e);
     }
-    bench_paths_close(&paths);
+    bench_paths_clear(&paths);
     return result;
 }
 

@@ -98,7 +98,7 @@ int bench_subject_open(struct bench_subject *s, const char *path, const char *pr
     return 0;
 }
 
-void bench_subject_close(struct bench_subject *s)
+void bench_subject_clear(struct bench_subject *s)
 {
     model_free(s->model);
     nn_net_free(s->net);

@@ -33,7 +33,7 @@ struct bench_subject {
 /* Opens one of `path` and `preset` (the other is NULL). -1: the error names the file or preset. */
 int bench_subject_open(struct bench_subject *s, const char *path, const char *preset,
                        const struct model_options *options, struct err *e);
-void bench_subject_close(struct bench_subject *s);
+void bench_subject_clear(struct bench_subject *s);
 
 struct bench_lane {
     int n; /* images */

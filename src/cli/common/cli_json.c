@@ -17,7 +17,7 @@ int cli_json_print(const json_t *value, struct err *e)
                  : 0;
     if (!result)
         fwrite(text.data, 1, text.length, stdout);
-    buf_free(&text);
+    buf_clear(&text);
     return result;
 }
 

@@ -84,7 +84,7 @@ static int print_help(const struct cli_options *options, const struct cli_solver
         model_choice_help(option_of(solver, MODEL_CHOICE_STEPS), solver->adaptive, &text, &e);
     if (result == 0)
         printf("\n%s\n%.*s", solver->title, (int)text.length, (const char *)text.data);
-    buf_free(&text);
+    buf_clear(&text);
     return result == 0 ? CLI_EXIT_OK : cli_fail(options->subcommand, &e);
 }
 

@@ -285,8 +285,8 @@ int tune_search_run(const struct tune_options *o, struct tune_search *t, struct 
 void tune_search_clear(struct tune_search *t)
 {
     if (t->opened) {
-        bench_paths_close(&t->judge);
-        bench_paths_close(&t->learn);
+        bench_paths_clear(&t->judge);
+        bench_paths_clear(&t->learn);
     }
     free(t->found);
     free(t->mean);

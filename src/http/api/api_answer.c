@@ -85,7 +85,7 @@ json_t *api_answer_base64(const void *data, size_t length)
     json_t *value = base64_append(&text, data, length, NULL) == 0
                         ? json_stringn_nocheck((const char *)text.data, text.length)
                         : NULL;
-    buf_free(&text);
+    buf_clear(&text);
     return value;
 }
 

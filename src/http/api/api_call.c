@@ -275,7 +275,7 @@ bool api_call_read(struct http_app *app, struct http_request *q, struct api_call
                       settle_order(app, q, call, &p) == 0 &&
                       check_order(app, &call->asked, &p) == 0 &&
                       !(call->dialect->known && call->dialect->known(q, call, &call->asked, r));
-    buf_free(&q->body);
+    buf_clear(&q->body);
     if (!read) {
         settle(call);
         if (r->status == 0)

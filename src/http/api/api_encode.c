@@ -46,7 +46,7 @@ static json_t *one_json(json_t *o, const struct engine_request *done, size_t i)
     buf_init(&npy, HTTP_REPLY_BODY_MAX);
     json_t *text =
         api_flow_latents(done, i, 1, &npy) == 0 ? api_answer_base64(npy.data, npy.length) : NULL;
-    buf_free(&npy);
+    buf_clear(&npy);
     return json_with(o, "latent", text);
 }
 

@@ -66,8 +66,8 @@ static int say_preview(struct api_stream *s, struct http_preview *preview)
                          api_answer_index(o->first_index + preview->image), "step",
                          (json_int_t)preview->step, "mime", "image/png", "b64",
                          json_stringn_nocheck((const char *)b64.data, b64.length));
-    buf_free(&b64);
-    buf_free(&preview->png);
+    buf_clear(&b64);
+    buf_clear(&preview->png);
     return say(s, "preview", data);
 }
 

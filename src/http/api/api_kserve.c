@@ -342,7 +342,7 @@ static void answer(struct http_app *app, const struct http_request *q, const str
             http_reply_header(r, "Inference-Header-Content-Length", "%zu", head);
         }
     }
-    buf_free(&tail);
+    buf_clear(&tail);
 }
 
 static json_t *problem_json(const struct http_problem *p)

@@ -120,7 +120,7 @@ int api_lookup_tag(const struct api_call *call, const struct engine_order *order
               buf_format(&text, NULL, " %s %d %d %d", http_format_type(call->format),
                          (int)order->output, call->order.chw, order->no_metadata) != 0 ||
               sha256_hex(text.data, text.length, out, NULL) != 0;
-    buf_free(&text);
+    buf_clear(&text);
     return bad ? -1 : 0;
 }
 

@@ -18,7 +18,7 @@ int api_native_pin(struct http_app *app, struct http_request *q, struct api_call
                    struct http_problem *p)
 {
     call->document = http_body_parse(&q->body, http_body_fields(app->options->n_max), p);
-    buf_free(&q->body);
+    buf_clear(&q->body);
     if (!call->document)
         return -1;
     api_pin_field(app, call);

@@ -167,7 +167,7 @@ static int pin(struct http_app *app, struct http_request *q, struct api_call *ca
 {
     const struct json_bound bound = http_body_fields(app->options->n_max);
     call->document = http_body_parse_whole(&q->body, q->body.length, bound, p);
-    buf_free(&q->body);
+    buf_clear(&q->body);
     if (!call->document)
         return -1;
     if (!json_is_object(call->document)) {

@@ -66,7 +66,7 @@ int api_points_png_text(const struct model *m, const json_t *text, size_t i,
     buf_init(&bytes, json_string_length(text));
     int bad = read_text(text, pointer, &bytes, p) != 0 ||
               api_points_png(m, bytes.data, bytes.length, i, scale, pointer, out, p) != 0;
-    buf_free(&bytes);
+    buf_clear(&bytes);
     return bad ? -1 : 0;
 }
 
@@ -80,6 +80,6 @@ int api_points_latent_text(const struct model *m, const json_t *text, const char
     int bad = read_text(text, pointer, &bytes, p) != 0 ||
               api_points_array(bytes.data, bytes.length, 1, pointer, &a, &n, p) != 0 ||
               api_points_values(m, &a, n, NULL, pointer, out, p) != 0;
-    buf_free(&bytes);
+    buf_clear(&bytes);
     return bad ? -1 : 0;
 }

@@ -125,11 +125,11 @@ int api_prompt_find(const char *prompt, char *const labels[], int n, int *best, 
         bad = unicode_fold(labels[i], &label, e);
         if (!bad)
             consider_all(&text, i, &label, &choice);
-        unicode_free(&label);
+        unicode_clear(&label);
     }
     *best = choice.label;
     *blank = text.text.length == 0;
     free(text.edges);
-    unicode_free(&text.text);
+    unicode_clear(&text.text);
     return bad ? -1 : 0;
 }

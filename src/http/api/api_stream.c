@@ -76,7 +76,7 @@ struct api_stream *api_stream_new(struct http_app *app, const struct http_reques
                                        header.length + order_of(s)->n * image_bytes(s), &s->out,
                                        NULL) != 0 ||
               archive_zip_stream_piece(s->zip, header.data, header.length, &s->out, NULL) != 0;
-    buf_free(&header);
+    buf_clear(&header);
     s->length = UINT64_MAX;
     size_t total;
     if (call->format == HTTP_FORMAT_NPY && size_mul(order_of(s)->n, image_bytes(s), &total))
@@ -91,7 +91,7 @@ void api_stream_free(struct api_stream *s)
 {
     if (!s)
         return;
-    buf_free(&s->out);
+    buf_clear(&s->out);
     archive_zip_stream_free(s->zip);
     free(s->ready);
     free(s);
@@ -176,7 +176,7 @@ static int manifest(struct api_stream *s)
                      buf_string(&text, "\n", NULL) != 0 ||
                      member(s, "manifest.json", text.data, text.length) != 0;
     json_decref(o);
-    buf_free(&text);
+    buf_clear(&text);
     return bad ? -1 : 0;
 }
 
@@ -210,7 +210,7 @@ static int number_array(struct api_stream *s, const char *name, enum archive_npy
         bad = buf_append(&b, bytes, sizeof bytes, NULL);
     }
     bad = bad || member(s, name, b.data, b.length) != 0;
-    buf_free(&b);
+    buf_clear(&b);
     return bad ? -1 : 0;
 }
 
@@ -278,7 +278,7 @@ static int fill(struct api_stream *s, const struct http_look *look, int64_t *wak
 ssize_t api_stream_read(struct api_stream *s, char *buffer, size_t max, int64_t *wake_ns)
 {
     while (s->at == s->out.length) {
-        buf_clear(&s->out);
+        buf_reset(&s->out);
         s->at = 0;
         if (s->ended)
             return API_STREAM_END;

@@ -242,7 +242,7 @@ static struct http_key_table *read_table(const char *path, struct err *e)
     buf_init(&text, HTTP_KEYS_FILE_MAX);
     int bad = file_read(path, &text, e) != 0 || check_text(&text, path, e) != 0 ||
               read_lines(&text, path, t, e) != 0 || index_keys(t, path, e) != 0;
-    buf_free(&text);
+    buf_clear(&text);
     if (!bad)
         return t;
     table_free(t);

@@ -46,7 +46,7 @@ static int read_secret(const char *path, char out[SHA256_HEX_SIZE], struct err *
         bad = sha256_hex(text.data, text.length, out, e);
     if (text.data)
         explicit_bzero(text.data, text.length);
-    buf_free(&text);
+    buf_clear(&text);
     return bad;
 }
 
@@ -161,7 +161,7 @@ enum http_link_made http_link_make(struct http_app *app, const struct http_reque
     }
     if (!bad)
         memcpy(out, text.data, text.length + 1);
-    buf_free(&text);
+    buf_clear(&text);
     return bad ? HTTP_LINK_FAILED : HTTP_LINK_MADE;
 }
 

@@ -31,7 +31,7 @@ static void unlock_and_free_if_last(struct http_wait *w, struct http_ticket *t)
     if (last) { /* `w` may be gone */
         engine_request_free(request);
         for (size_t i = 0; i < HTTP_PREVIEWS; i++)
-            buf_free(&t->news.previews[i].png);
+            buf_clear(&t->news.previews[i].png);
         free(t->news.images);
         free(t);
     }
@@ -67,7 +67,7 @@ static void on_preview(struct engine_request *r, size_t i, int64_t step, const s
         return; /* previews are a courtesy */
     pthread_mutex_lock(&t->wait->lock);
     if (news->waiting == HTTP_PREVIEWS) {
-        buf_free(&news->previews[news->first].png);
+        buf_clear(&news->previews[news->first].png);
         news->first = (news->first + 1) % HTTP_PREVIEWS;
         news->waiting--;
     }

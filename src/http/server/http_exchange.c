@@ -66,7 +66,7 @@ static bool may_grow(struct http_exchange *x)
 
 static void free_body(struct http_exchange *x)
 {
-    buf_free(&x->request.body);
+    buf_clear(&x->request.body);
     if (x->large)
         http_connection_place_leave(&x->app->wait, x->connection);
     x->large = false;
@@ -98,7 +98,7 @@ static void end(struct http_exchange *x, bool delivered)
     x->connection->exchange = NULL;
     api_call_end(x->app, &x->request, &x->call);
     free_body(x);
-    http_reply_free(&x->reply);
+    http_reply_clear(&x->reply);
     free(x->raw_target);
     free(x);
     http_wait_count(wait, -1);

@@ -34,6 +34,6 @@ bool http_last_word(const struct http_reply *reply, const struct http_connection
     else if (ready && tls)
         sent = tls_send(tls, out.data, out.length);
     bool whole = sent >= 0 && (size_t)sent == out.length;
-    buf_free(&out);
+    buf_clear(&out);
     return whole;
 }

@@ -156,6 +156,6 @@ json_t *http_body_parse_whole(const struct buf *body, size_t length, struct json
         value = http_body_parse(&text, bound, p);
     else
         http_problem_set(p, HTTP_PROBLEM_INTERNAL, "no memory for the body");
-    buf_free(&text);
+    buf_clear(&text);
     return value;
 }

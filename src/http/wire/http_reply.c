@@ -12,9 +12,9 @@ void http_reply_init(struct http_reply *r)
     buf_init(&r->body, HTTP_REPLY_BODY_MAX);
 }
 
-void http_reply_free(struct http_reply *r)
+void http_reply_clear(struct http_reply *r)
 {
-    buf_free(&r->body);
+    buf_clear(&r->body);
 }
 
 void http_reply_header(struct http_reply *r, const char *name, const char *format, ...)
@@ -37,7 +37,7 @@ void http_reply_fail(struct http_reply *r)
         "{\"type\":\"urn:pfgm:problem:internal\",\"title\":\"Internal error\","
         "\"status\":500,\"code\":\"internal\",\"error\":{\"message\":\"Internal error\","
         "\"type\":\"server_error\",\"param\":null,\"code\":\"internal\"}}\n";
-    buf_clear(&r->body);
+    buf_reset(&r->body);
     r->status = 500;
     r->content_type = "application/problem+json";
     buf_string(&r->body, text, NULL); /* on failure the body stays empty; the status tells */
@@ -45,7 +45,7 @@ void http_reply_fail(struct http_reply *r)
 
 void http_reply_json(struct http_reply *r, unsigned status, const char *content_type, json_t *body)
 {
-    buf_clear(&r->body);
+    buf_reset(&r->body);
     r->status = status;
     r->content_type = content_type;
     if (!body || json_append(&r->body, body, 0, NULL) != 0 || buf_string(&r->body, "\n", NULL) != 0)

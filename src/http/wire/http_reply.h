@@ -39,7 +39,7 @@ struct http_reply {
 };
 
 void http_reply_init(struct http_reply *r);
-void http_reply_free(struct http_reply *r);
+void http_reply_clear(struct http_reply *r);
 
 /* Adds a header; `name` must outlive the reply. A value that does not fit is cut.
  * Control characters in it become '?', so that nothing from outside can start a header of its own.

@@ -368,11 +368,11 @@ int nn_case_open(struct nn_case *c, const struct nn_case_shape *shape, struct er
                           .side_out = shape->side};
     if (ops[shape->op].open(c, e) == 0)
         return 0;
-    nn_case_close(c);
+    nn_case_clear(c);
     return -1;
 }
 
-void nn_case_close(struct nn_case *c)
+void nn_case_clear(struct nn_case *c)
 {
     for (int i = 0; i < c->memory_count; i++)
         free(c->memory[i]);

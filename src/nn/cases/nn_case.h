@@ -62,7 +62,7 @@ struct nn_case {
 
 /* The operands. On failure nothing is left to close. */
 int nn_case_open(struct nn_case *c, const struct nn_case_shape *shape, struct err *e);
-void nn_case_close(struct nn_case *c);
+void nn_case_clear(struct nn_case *c);
 /* Packs a product's weights for a kernel, with terms as in nn_product, and makes its scratch, and
  * its inputs in bf16; before running it so. */
 int nn_case_prepare(struct nn_case *c, const struct nn_kernels *kernels, int terms, struct err *e);

@@ -70,7 +70,7 @@ static int try_one(const struct trial *t, const struct nn_kernels *kernels,
             result = compare(plain.out, kernel.out, c.count, id, t->word, e);
     }
     free(memory);
-    nn_case_close(&c);
+    nn_case_clear(&c);
     return result;
 }
 

@@ -177,7 +177,7 @@ bool grad_reach(const struct nn_grad_pass *p, int value)
 
 struct nn_target grad_border(const struct nn_grad_pass *p, size_t side, size_t lanes)
 {
-    nn_bordered_clear(p->w->bordered, p->n, side, lanes);
+    nn_bordered_zero(p->w->bordered, p->n, side, lanes);
     return nn_bordered_target(p->w->bordered, side, lanes);
 }
 

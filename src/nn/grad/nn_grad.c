@@ -94,10 +94,10 @@ void nn_grad_free(struct nn_grad *g)
     if (!g)
         return;
     for (int i = 0; g->work && i < pool_threads(g->pool); i++)
-        nn_grad_work_free(&g->work[i]);
+        nn_grad_work_clear(&g->work[i]);
     free(g->work);
     free(g->transposed);
-    nn_plan_free(&g->net.plan);
+    nn_plan_clear(&g->net.plan);
     free(g->params);
     free(g->pieces);
     free(g->layers);

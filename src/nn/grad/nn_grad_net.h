@@ -119,7 +119,7 @@ void nn_grad_pack(struct nn_grad *g, const float *weights);
 /* The loss, and where the backward pass begins: the head's output of image `image` of the piece
  * goes through the batch's loss, whose gradient goes to the head's slope if `back`. */
 double nn_grad_loss(const struct nn_grad_pass *p, size_t image, bool back);
-void nn_grad_work_free(struct nn_grad_work *w);
+void nn_grad_work_clear(struct nn_grad_work *w);
 void nn_grad_gather(struct nn_grad *g, size_t shards, float *gradient);
 
 /* A piece forward, and back after its loss; without sums the gradients go to the images. */

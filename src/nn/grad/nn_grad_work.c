@@ -38,7 +38,7 @@ static void lay_work(const struct nn_grad *g, struct nn_grad_work *w, const stru
     w->v_x_slope = grad_keep(a, image);
 }
 
-void nn_grad_work_free(struct nn_grad_work *w)
+void nn_grad_work_clear(struct nn_grad_work *w)
 {
     free(w->saved);
     free(w->value_at);

@@ -65,7 +65,7 @@ void nn_vjp_workspace_free(struct nn_vjp_workspace *ws)
 {
     if (!ws)
         return;
-    nn_grad_work_free(&ws->work);
+    nn_grad_work_clear(&ws->work);
     free(ws);
 }
 

@@ -2,7 +2,7 @@
 #include "nn_pixels.h"
 #include <string.h>
 
-void nn_bordered_clear(float *out, size_t n, size_t side, size_t lanes)
+void nn_bordered_zero(float *out, size_t n, size_t side, size_t lanes)
 {
     size_t pitch = side + 1;
     for (size_t b = 0; b < n; b++) {

@@ -66,7 +66,7 @@ static inline struct nn_target nn_bordered_target(float *out, size_t side, size_
 }
 
 /* Zeroes the border of such a set of n images and leaves the inside alone. */
-void nn_bordered_clear(float *out, size_t n, size_t side, size_t lanes);
+void nn_bordered_zero(float *out, size_t n, size_t side, size_t lanes);
 
 /* ---- resampling ---- */
 

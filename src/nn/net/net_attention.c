@@ -57,7 +57,7 @@ static int load(struct net_loader *l, const struct nn_step *s, const struct nn_l
         const struct nn_dense *d = &y->dense[i / 3];
         size_t column = i < 3 ? i * lanes : 0;
         if (column == 0)
-            net_load_clear(l, d);
+            net_load_zero(l, d);
         if (load_nin(l, names[i][0], channels, d->shape.outputs, column) != 0 ||
             net_load_vector(l, names[i][1], d->bias + column, SIZE_MAX) != 0)
             return -1;

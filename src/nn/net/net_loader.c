@@ -53,7 +53,7 @@ static int load_matrix(struct net_loader *l, const char *suffix, const struct ne
     return 0;
 }
 
-void net_load_clear(struct net_loader *l, const struct nn_dense *d)
+void net_load_zero(struct net_loader *l, const struct nn_dense *d)
 {
     memset(l->matrix, 0, d->shape.inputs * d->shape.outputs * sizeof *l->matrix);
 }
@@ -68,7 +68,7 @@ void net_load_pack(struct net_loader *l, const struct nn_dense *d, const float *
 
 int net_load_conv(struct net_loader *l, const struct nn_dense *d, const struct net_inputs *in)
 {
-    net_load_clear(l, d);
+    net_load_zero(l, d);
     if (load_matrix(l, "weight", in, l->matrix, d->shape.outputs, 0) != 0)
         return -1;
     net_load_pack(l, d, l->matrix);

@@ -40,7 +40,7 @@ const float *net_load_tensor(struct net_loader *l, const char *suffix);
  * padding the rest. */
 int net_load_vector(struct net_loader *l, const char *suffix, float *out, size_t first);
 /* The loader's matrix: zeroes as much of it as the layer has, and packs it. */
-void net_load_clear(struct net_loader *l, const struct nn_dense *d);
+void net_load_zero(struct net_loader *l, const struct nn_dense *d);
 void net_load_pack(struct net_loader *l, const struct nn_dense *d, const float *matrix);
 /* A whole convolution or linear layer: its weight and, if it has one of its own, its bias. */
 int net_load_conv(struct net_loader *l, const struct nn_dense *d, const struct net_inputs *in);

@@ -105,7 +105,7 @@ void net_split(const struct net_run *r, const float *a, size_t lanes_a, const fl
 
 struct nn_target net_bordered_target(const struct net_run *r, size_t side, size_t lanes)
 {
-    nn_bordered_clear(r->ws->conv_in, r->n, side, lanes);
+    nn_bordered_zero(r->ws->conv_in, r->n, side, lanes);
     return nn_bordered_target(r->ws->conv_in, side, lanes);
 }
 
@@ -117,7 +117,7 @@ struct net_place net_bordered_place(const struct net_run *r, size_t side, size_t
     if (terms == 0)
         return (struct net_place){.target = net_bordered_target(r, side, lanes)};
     for (size_t i = 0; i < nn_bf16_planes(terms); i++)
-        nn_bordered_clear(r->ws->conv_in + i * plane / 2, r->n, side, wide / 2);
+        nn_bordered_zero(r->ws->conv_in + i * plane / 2, r->n, side, wide / 2);
     return (struct net_place){.tiles = {(uint16_t *)(void *)r->ws->conv_in, pitch + 1, pitch,
                                         pitch * pitch, wide, plane, terms}};
 }

@@ -13,7 +13,7 @@ static int check_and_plan(const struct nn_arch *a, struct nn_plan *plan, struct 
         return -1;
     int faulty = plan->groups_faulty;
     if (faulty) {
-        nn_plan_free(plan);
+        nn_plan_clear(plan);
         return err_fail(e, ERR_INPUT, "nf",
                         "with these ch_mult a group norm sees %d channels, which its %d groups do "
                         "not divide",
@@ -27,7 +27,7 @@ int nn_arch_check(const struct nn_arch *arch, struct err *e)
     struct nn_plan plan;
     if (check_and_plan(arch, &plan, e) != 0)
         return -1;
-    nn_plan_free(&plan);
+    nn_plan_clear(&plan);
     return 0;
 }
 
@@ -40,7 +40,7 @@ struct nn_param *nn_arch_params(const struct nn_arch *arch, size_t *count, struc
     net_time_params(&l, arch);
     for (int i = 0; i < plan.step_count && !l.failed; i++)
         net_layer_params(&l, &plan.steps[i], arch);
-    nn_plan_free(&plan);
+    nn_plan_clear(&plan);
     const int embedding[2] = {arch->classes, nn_label_length(arch)};
     if (arch->classes > 0)
         net_param_named(&l, NN_LABEL_EMBEDDING, 2, embedding);
@@ -76,6 +76,6 @@ uint64_t nn_arch_macs(const struct nn_arch *arch)
         if (s->time_lanes)
             total += wide * (uint64_t)s->channels_out;
     }
-    nn_plan_free(&plan);
+    nn_plan_clear(&plan);
     return total;
 }

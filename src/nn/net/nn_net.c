@@ -51,7 +51,7 @@ void nn_net_free(struct nn_net *net)
 {
     if (!net)
         return;
-    nn_plan_free(&net->plan);
+    nn_plan_clear(&net->plan);
     free(net->layers);
     free(net->block);
     free(net);

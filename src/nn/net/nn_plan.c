@@ -241,7 +241,7 @@ int nn_plan_build(const struct nn_arch *arch, struct nn_plan *plan, struct err *
     b.stack = calloc(count, sizeof *b.stack);
     if (!plan->steps || !plan->values || !b.stack) {
         free(b.stack);
-        nn_plan_free(plan);
+        nn_plan_clear(plan);
         return err_fail_memory(e, count * sizeof *plan->steps);
     }
     b.module = nn_stem_module(arch);
@@ -255,7 +255,7 @@ int nn_plan_build(const struct nn_arch *arch, struct nn_plan *plan, struct err *
     return 0;
 }
 
-void nn_plan_free(struct nn_plan *plan)
+void nn_plan_clear(struct nn_plan *plan)
 {
     free(plan->steps);
     free(plan->values);

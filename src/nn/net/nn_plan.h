@@ -67,10 +67,10 @@ struct nn_plan {
     int groups_faulty;   /* channels of the first group norm that cannot be split, or 0 */
 };
 
-/* Builds the plan of an architecture whose ranges nn_arch_check has found good. nn_plan_free on
+/* Builds the plan of an architecture whose ranges nn_arch_check has found good. nn_plan_clear on
  * success; ERR_MEMORY otherwise. */
 int nn_plan_build(const struct nn_arch *arch, struct nn_plan *plan, struct err *e);
-void nn_plan_free(struct nn_plan *plan);
+void nn_plan_clear(struct nn_plan *plan);
 
 /* Modules before the stem: the Fourier projection if there is one, and the two linears. */
 int nn_stem_module(const struct nn_arch *arch);

@@ -33,7 +33,7 @@ static void check_header(enum archive_npy_type type, int rank, const uint64_t *s
         assert_int_equal(h[i], ' ');
     assert_int_equal(h[length - 1], '\n');
     assert_true(length - 10 - strlen(text) <= 64); /* no more padding than is needed */
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 static void npy_one_dimension_cnpy_33(void **state)
@@ -87,7 +87,7 @@ static void header_lengths(void **state)
             assert_int_equal(b.length % 64, 0);
             assert_int_equal(b.data[b.length - 1], '\n');
             assert_int_equal((size_t)b.data[8] + 256u * b.data[9], b.length - 10);
-            buf_free(&b);
+            buf_clear(&b);
         }
     }
 }
@@ -103,12 +103,12 @@ static void header_refusals(void **state)
     assert_int_equal(archive_npy_header(ARCHIVE_NPY_U8, 9, shape, &b, &e), -1);
     assert_int_equal(archive_npy_header(ARCHIVE_NPY_U8, -1, shape, &b, &e), -1);
     assert_int_equal(b.length, 0);
-    buf_free(&b);
+    buf_clear(&b);
     buf_init(&b, 100); /* a header has at least 128 bytes */
     assert_int_equal(archive_npy_header(ARCHIVE_NPY_U8, 1, shape, &b, &e), -1);
     assert_int_equal(e.code, ERR_LIMIT);
     assert_int_equal(b.length, 0);
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 static void npz_holds_its_arrays(void **state)
@@ -144,8 +144,8 @@ static void npz_holds_its_arrays(void **state)
     assert_memory_equal(bytes + 128, seed, 8);
     assert_int_equal(archive_zip_size(z, 2), 128);
     archive_zip_close(z);
-    buf_free(&b);
-    buf_free(&again);
+    buf_clear(&b);
+    buf_clear(&again);
 }
 
 static void npz_refusals(void **state)
@@ -167,7 +167,7 @@ static void npz_refusals(void **state)
     assert_string_equal(e.at, "a.npy");
     assert_int_equal(image_npz_encode(NULL, 0, &b, &e), -1);
     assert_int_equal(b.length, 0);
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 static void type_sizes(void **state)

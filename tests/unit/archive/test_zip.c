@@ -137,7 +137,7 @@ static void refuse_open(const struct forged *members, size_t n, enum err_code co
         fail_msg("\"%s\" lacks \"%s\"", e.text, part);
     assert_int_equal(e.code, code);
     assert_string_equal(e.at, "file.pth");
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 static void refuse_read(const struct forged *member, const char *part)
@@ -155,7 +155,7 @@ static void refuse_read(const struct forged *member, const char *part)
         fail_msg("\"%s\" lacks \"%s\" or the name", e.text, part);
     assert_int_equal(e.code, ERR_INPUT);
     archive_zip_close(z);
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 static void reads_stored_and_deflated(void **state)
@@ -190,7 +190,7 @@ static void reads_stored_and_deflated(void **state)
                      -1); /* a caller that did not ask the size */
     assert_int_equal(e.code, ERR_INTERNAL);
     archive_zip_close(z);
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 static void refuses_corrupt_members(void **state)
@@ -288,7 +288,7 @@ static void ckpt_truncated_mmdetection_4835(void **state)
         assert_int_equal(e.code, ERR_INPUT);
         free(cut);
     }
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 /* Every byte of a good archive replaced by each of a few others: an error or the right bytes, and
@@ -319,7 +319,7 @@ static void survives_any_changed_byte(void **state)
         }
         b.data[at] = was;
     }
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 /* A directory of the 64-bit kind that claims 2^40 entries: refused without memory for them. */
@@ -357,7 +357,7 @@ static void refuses_claimed_counts(void **state)
     put(&b, 0, 2);
     assert_null(archive_zip_open(b.data, b.length, "f", &e));
     assert_int_equal(e.code, ERR_INPUT);
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 static void refuses_too_many_members(void **state)
@@ -391,7 +391,7 @@ static void refuses_too_many_members(void **state)
     assert_null(archive_zip_open(b.data, b.length, "f", &e));
     assert_int_equal(e.code, ERR_LIMIT);
     assert_non_null(strstr(e.text, "65537 members"));
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 static void writes_and_reads_back(void **state)
@@ -424,7 +424,7 @@ static void writes_and_reads_back(void **state)
     assert_int_equal(archive_zip_read(z, 2, all, 300000, &e), 0);
     assert_memory_equal(all, large, 300000);
     archive_zip_close(z);
-    buf_free(&b);
+    buf_clear(&b);
     free(all);
     free(large);
 }
@@ -449,9 +449,9 @@ static void writing_depends_on_nothing_else(void **state)
         assert_int_equal(archive_zip_encode(&member, 1, &b, &e), 0);
         assert_int_equal(b.length, first.length);
         assert_memory_equal(b.data, first.data, b.length);
-        buf_free(&b);
+        buf_clear(&b);
     }
-    buf_free(&first);
+    buf_clear(&first);
 }
 
 static void writing_refuses(void **state)
@@ -465,13 +465,13 @@ static void writing_refuses(void **state)
     assert_int_equal(archive_zip_encode(twice, 1, &b, &e), -1);
     assert_int_equal(e.code, ERR_LIMIT);
     assert_int_equal(b.length, 0);
-    buf_free(&b);
+    buf_clear(&b);
     buf_init(&b, OUT_MAX);
     assert_int_equal(archive_zip_encode(twice, 2, &b, &e), -1);
     assert_string_equal(e.at, "a");
     assert_int_equal(archive_zip_encode(twice, 0, &b, &e), -1);
     assert_int_equal(b.length, 0);
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 int main(void)

@@ -134,13 +134,13 @@ static void numbers_come_out_as_they_went_in(void **state)
     buf_init(&out, 4096);
     assert_int_equal(json_append(&out, value, 0, NULL), 0);
     assert_string_equal((char *)out.data, text);
-    buf_free(&out);
+    buf_clear(&out);
     buf_init(&out, 20); /* all or nothing */
     struct err e = {0};
     assert_int_equal(json_append(&out, value, 0, &e), -1);
     assert_int_equal(e.code, ERR_LIMIT);
     assert_int_equal(out.length, 0);
-    buf_free(&out);
+    buf_clear(&out);
     json_decref(value);
 }
 

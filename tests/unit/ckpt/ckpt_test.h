@@ -62,7 +62,7 @@ static inline void safetensors_put(const char *header, size_t data_length)
         assert_int_equal(buf_append(&b, &byte, 1, NULL), 0);
     }
     file_put(b.data, b.length);
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 /* The error of this code is there and its line holds the words. */

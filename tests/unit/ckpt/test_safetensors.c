@@ -363,7 +363,7 @@ static void round_trip(void **state)
     memcpy(&header, whole.data, 8);
     assert_int_equal(header % 8, 0);
     assert_int_equal(8 + header + 8 + 24, whole.length);
-    buf_free(&whole);
+    buf_clear(&whole);
     ckpt_file_close(f);
     assert_int_equal(ckpt_file_write(test_path, outputs, 3, metadata, &e), 0);
     f = ckpt_file_open(test_path, &e);
@@ -389,7 +389,7 @@ static void writer_refuses(void **state)
     buf_init(&kept, 16);
     assert_int_equal(file_read(test_path, &kept, &e), 0);
     assert_string_equal((const char *)kept.data, "old");
-    buf_free(&kept);
+    buf_clear(&kept);
 }
 
 /* Reading a file that was cut short, or written into, since it was opened. */

@@ -49,7 +49,7 @@ static void members_come_back(void **state)
     assert_memory_equal(text, "onetwosix", 9);
     assert_int_equal(archive_zip_size(r, 2), 0);
     archive_zip_close(r);
-    buf_free(&out);
+    buf_clear(&out);
 }
 
 static void more_members_than_two_bytes_count(void **state)
@@ -75,7 +75,7 @@ static void more_members_than_two_bytes_count(void **state)
     assert_int_equal(archive_zip_read(r, MEMBERS - 1, &last, sizeof last, &e), 0);
     assert_int_equal(last, MEMBERS - 1);
     archive_zip_close(r);
-    buf_free(&out);
+    buf_clear(&out);
 }
 
 static void limits_are_kept(void **state)
@@ -95,7 +95,7 @@ static void limits_are_kept(void **state)
     assert_int_equal(archive_tar_member(name, "", 0, &out, &e), -1);
     assert_int_equal(archive_tar_member("big", "", (size_t)1 << 33, &out, &e), -1);
     assert_int_equal(out.length, 0);
-    buf_free(&out);
+    buf_clear(&out);
 }
 
 static void tar_headers_are_as_posix_has_them(void **state)
@@ -117,7 +117,7 @@ static void tar_headers_are_as_posix_has_them(void **state)
     assert_int_equal(out.length, 2048);
     for (int i = 517; i < 2048; i++)
         assert_int_equal(out.data[i], 0);
-    buf_free(&out);
+    buf_clear(&out);
 }
 
 int main(void)

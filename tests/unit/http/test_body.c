@@ -21,7 +21,7 @@ static enum http_problem_code parse(const char *text, size_t length, char detail
     assert_true((value != NULL) == (p.code == HTTP_PROBLEM_NONE));
     snprintf(detail, 800, "%s", p.detail);
     json_decref(value);
-    buf_free(&body);
+    buf_clear(&body);
     http_problem_clear(&p);
     return p.code;
 }
@@ -173,7 +173,7 @@ static void numbers_beyond_64_bits_are_kept_as_text(void **state)
     assert_null(http_body_parse_whole(&body, body.length, http_body_fields(64), &p));
     assert_int_equal(p.code, HTTP_PROBLEM_MALFORMED_JSON);
     http_problem_clear(&p);
-    buf_free(&body);
+    buf_clear(&body);
 }
 
 int main(void)

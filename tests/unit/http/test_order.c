@@ -34,7 +34,7 @@ static unsigned read_text(const char *text, struct api_order *order, char pointe
         strcat(pointers, json_string_value(json_object_get(entry, "pointer")));
     }
     json_decref(value);
-    buf_free(&body);
+    buf_clear(&body);
     http_problem_clear(&p);
     return status;
 }

@@ -53,7 +53,7 @@ static void members_and_headers(void **state)
     assert_int_equal(json_integer_value(json_object_get(o, "retry_after_s")), 3);
     assert_int_equal(json_integer_value(json_object_get(o, "limit")), 1024);
     json_decref(o);
-    http_reply_free(&r);
+    http_reply_clear(&r);
 }
 
 static void text_that_is_not_utf8_is_still_told(void **state)
@@ -71,7 +71,7 @@ static void text_that_is_not_utf8_is_still_told(void **state)
     assert_string_equal(text(entry, "pointer"), "/a?");
     assert_string_equal(text(entry, "detail"), "cut in the middle: ??");
     json_decref(o);
-    http_reply_free(&r);
+    http_reply_clear(&r);
 }
 
 static void errors_are_bounded_and_pointers_cut(void **state)
@@ -98,7 +98,7 @@ static void headers_cannot_be_split(void **state)
     http_reply_init(&r);
     http_reply_header(&r, "X", "a\r\nSet-Cookie: b");
     assert_string_equal(header(&r, "X"), "a??Set-Cookie: b");
-    http_reply_free(&r);
+    http_reply_clear(&r);
 }
 
 int main(void)

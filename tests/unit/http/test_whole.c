@@ -109,8 +109,8 @@ static void check(const char *what, void (*run)(struct http_reply *r))
         struct http_reply r;
         run_failing(run, (long)runs, &r);
         if (r.status != 500 && !is_same(&r, &whole)) { /* a link's end, after a second has passed */
-            http_reply_free(&whole);
-            http_reply_free(&r);
+            http_reply_clear(&whole);
+            http_reply_clear(&r);
             http_reply_init(&whole);
             run(&whole);
             run_failing(run, (long)runs, &r);
@@ -119,10 +119,10 @@ static void check(const char *what, void (*run)(struct http_reply *r))
         if (r.status != 500 && !is_same(&r, &whole))
             fail_msg("%s, allocation %zu: %u %.*s", what, runs, r.status, (int)r.body.length,
                      (const char *)r.body.data);
-        http_reply_free(&r);
+        http_reply_clear(&r);
     } while (failed);
     assert_true(runs > 10);
-    http_reply_free(&whole);
+    http_reply_clear(&whole);
 }
 
 static void run_capabilities(struct http_reply *r)

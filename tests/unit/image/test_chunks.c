@@ -102,7 +102,7 @@ static void a_length_that_lies_takes_no_memory(void **state)
             assert_int_equal(b.length, 44);
             assert_refused(&b, names[i]);
             assert_refused(&b, declared == 4 ? "declares 4 bytes" : "declares 2147483647 bytes");
-            buf_free(&b);
+            buf_clear(&b);
         }
     assert_in_range(peak_memory_kib(false), 1, before + 1024);
 }
@@ -135,7 +135,7 @@ static void texts_are_not_unpacked(void **state)
     assert_in_range(peak_memory_kib(false), 1, before + 1024);
     assert_int_equal(png.pixels[0], 7);
     free(png.pixels);
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 static void image_data_behind_the_pixels_end(void **state)
@@ -150,12 +150,12 @@ static void image_data_behind_the_pixels_end(void **state)
     put_chunk(&b, "IEND", "", 0);
     assert_int_equal(read_all(&b, &png, &e), 0);
     free(png.pixels);
-    buf_free(&b);
+    buf_clear(&b);
     begin(&b, 8, 0);
     put_zeroes(&b, "IDAT", "", 0, 32 << 20);
     put_chunk(&b, "IEND", "", 0);
     assert_refused(&b, "more data");
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 static void chunks_that_change_pixels_are_not_passed_over(void **state)
@@ -165,11 +165,11 @@ static void chunks_that_change_pixels_are_not_passed_over(void **state)
     begin(&b, 8, 0);
     put_chunk(&b, "CgBI", "\x50\0\x20\x06", 4);
     assert_refused(&b, "critical chunk");
-    buf_free(&b);
+    buf_clear(&b);
     begin(&b, 8, 0);
     put_chunk(&b, "a\x9b[m", "", 0);
     assert_refused(&b, "four letters");
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 /* A palette of two colours and a picture of `depth` bits a pixel, whose last one is `last`. */
@@ -197,7 +197,7 @@ static void an_index_beyond_the_palette_is_no_black(void **state)
     for (int depth = 2; depth <= 8; depth *= 2) {
         indexed(&b, depth, 2, NULL);
         assert_refused(&b, "colour 2 at column 7, row 7, of a palette that has 2");
-        buf_free(&b);
+        buf_clear(&b);
     }
     for (int depth = 1; depth <= 8; depth *= 2)
         for (int alpha = 0; alpha <= 1; alpha++) {
@@ -210,12 +210,12 @@ static void an_index_beyond_the_palette_is_no_black(void **state)
             assert_memory_equal(png.pixels + (SIDE * SIDE - 1) * channels, want + 4,
                                 (size_t)channels);
             free(png.pixels);
-            buf_free(&b);
+            buf_clear(&b);
         }
     begin(&b, 8, 3);
     put_zeroes(&b, "IDAT", "", 0, SIDE * (SIDE + 1));
     assert_refused(&b, "PLTE");
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 int main(void)

@@ -104,10 +104,10 @@ static void round_trip(void **state)
         buf_init(&b, OUT_MAX);
         assert_int_equal(image_png_encode(pixels, s, "pfgm", json, &b, &e), 0);
         check_decoded(&b, s, pixels, "pfgm", json, PNG_TEXT_COMPRESSION_NONE);
-        buf_clear(&b);
+        buf_reset(&b);
         assert_int_equal(image_png_encode(pixels, s, NULL, NULL, &b, &e), 0);
         check_decoded(&b, s, pixels, NULL, NULL, 0);
-        buf_clear(&b);
+        buf_reset(&b);
         assert_int_equal(image_png_encode(pixels, s, "pfgm",
                                           "Gr\xc3\xbc\xc3\x9f"
                                           "e \xe2\x82\xac",
@@ -117,7 +117,7 @@ static void round_trip(void **state)
                       "Gr\xc3\xbc\xc3\x9f"
                       "e \xe2\x82\xac",
                       PNG_ITXT_COMPRESSION_NONE);
-        buf_free(&b);
+        buf_clear(&b);
         free(pixels);
     }
 }
@@ -156,11 +156,11 @@ static void only_wanted_chunks(void **state)
     assert_int_equal(image_png_encode(pixels, s, "pfgm", "{}", &b, &e), 0);
     chunk_names(&b, names);
     assert_string_equal(names, "IHDR tEXt IDAT IEND ");
-    buf_clear(&b);
+    buf_reset(&b);
     assert_int_equal(image_png_encode(pixels, s, NULL, NULL, &b, &e), 0);
     chunk_names(&b, names);
     assert_string_equal(names, "IHDR IDAT IEND ");
-    buf_free(&b);
+    buf_clear(&b);
     free(pixels);
 }
 
@@ -183,7 +183,7 @@ static void known_bytes(void **state)
     assert_int_equal(b.length, sizeof head + 4 + sizeof tail + 4 + 12);
     assert_memory_equal(b.data, head, sizeof head);
     assert_memory_equal(b.data + sizeof head + 4, tail, sizeof tail);
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 static void same_bytes_each_time(void **state)
@@ -203,8 +203,8 @@ static void same_bytes_each_time(void **state)
         assert_int_equal(b.length - before, a.length); /* appended */
         assert_memory_equal(b.data + before, a.data, a.length);
     }
-    buf_free(&a);
-    buf_free(&b);
+    buf_clear(&a);
+    buf_clear(&b);
     free(pixels);
 }
 
@@ -223,7 +223,7 @@ static void no_room_leaves_buffer_unchanged(void **state)
         assert_int_equal(e.code, ERR_LIMIT);
         assert_int_equal(b.length, 3);
         assert_string_equal((char *)b.data, "abc");
-        buf_free(&b);
+        buf_clear(&b);
     }
     free(pixels);
 }
@@ -238,7 +238,7 @@ static void refuse(struct image_shape s, const char *key, const char *text, enum
     assert_int_equal(image_png_encode(pixels, s, key, text, &b, &e), -1);
     assert_int_equal(e.code, code);
     assert_int_equal(b.length, 0);
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 static void refuses_what_png_cannot_hold(void **state)
@@ -280,7 +280,7 @@ static void largest_side(void **state)
     buf_init(&b, OUT_MAX);
     assert_int_equal(image_png_encode(pixels, s, NULL, NULL, &b, &e), 0);
     check_decoded(&b, s, pixels, NULL, NULL, 0);
-    buf_free(&b);
+    buf_clear(&b);
     free(pixels);
 }
 

@@ -54,7 +54,7 @@ static void an_array_of_ours_comes_back(void **state)
         assert_int_equal(read_exactly(b.data, cut, &a, &e), -1);
         assert_int_equal(e.code, ERR_INPUT);
     }
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 static void a_header_that_lies_is_refused(void **state)
@@ -134,18 +134,18 @@ static void pictures_fit_where_nothing_is_lost(void **state)
     assert_int_equal(e.code, ERR_LIMIT);
     assert_int_equal(
         image_png_read_as(b.data, b.length - 9, (struct image_shape){1, 2, 3}, "p", back, &e), -1);
-    buf_free(&b);
+    buf_clear(&b);
     encode(colour, 3, 2, 3, &b);
     assert_int_equal(
         image_png_read_as(b.data, b.length, (struct image_shape){1, 2, 3}, "p", back, &e), 0);
     assert_memory_equal(back, grey, sizeof grey);
-    buf_free(&b);
+    buf_clear(&b);
     colour[13] ^= 1;
     encode(colour, 3, 2, 3, &b);
     assert_int_equal(
         image_png_read_as(b.data, b.length, (struct image_shape){1, 2, 3}, "p", back, &e), -1);
     assert_non_null(strstr(e.text, "has colour at column 1, row 1"));
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 static void bytes_come_back_from_data_scale(void **state)

@@ -19,7 +19,7 @@ static void damage(const struct buf *good, uint32_t round, struct buf *out)
     double u[8];
 
     rng_uniforms(1, round, RNG_TEST, 8, u);
-    buf_clear(out);
+    buf_reset(out);
     put(out, good->data, good->length);
     int changes = 1 + (int)(u[0] * 3);
     for (int i = 0; i < changes; i++) {
@@ -111,7 +111,7 @@ static void mutate(const struct buf *good, void (*try)(const struct buf *file, s
         assert_int_equal(none, 0); /* no proper beginning of a file is one */
     }
     assert_true(accepted < MUTATIONS);
-    buf_free(&bad);
+    buf_clear(&bad);
 }
 
 static void safetensors(void **state)
@@ -129,7 +129,7 @@ static void safetensors(void **state)
     buf_init(&good, 1 << 16);
     assert_int_equal(file_read(test_path, &good, &e), 0);
     mutate(&good, safetensors_try);
-    buf_free(&good);
+    buf_clear(&good);
 }
 
 static void pickle_build(struct buf *b)
@@ -157,8 +157,8 @@ static void torch_zip(void **state)
     pickle_build(&pickle);
     torch_zip_build(&good, &pickle, storages, (const size_t[]){sizeof ramp}, 1);
     mutate(&good, torch_try);
-    buf_free(&pickle);
-    buf_free(&good);
+    buf_clear(&pickle);
+    buf_clear(&good);
 }
 
 static void torch_legacy(void **state)
@@ -175,7 +175,7 @@ static void torch_legacy(void **state)
     put(&good, &numel, 8);
     put(&good, ramp, sizeof ramp);
     mutate(&good, torch_try);
-    buf_free(&good);
+    buf_clear(&good);
 }
 
 /* The head of a module's record, up to its attributes. */
@@ -230,8 +230,8 @@ static void whole_module(void **state)
     PUT(&good, "Nuuu\x85Rs"); /* the network is among the modules */
     PUT(&good, "uu\x85Rs.");
     mutate(&good, torch_try);
-    buf_free(&good);
-    buf_free(&stream);
+    buf_clear(&good);
+    buf_clear(&stream);
 }
 
 /* The zip's checksums turn most damage away before the machine sees it; here it sees all. */
@@ -255,8 +255,8 @@ static void pickle_alone(void **state)
         import_pickle_free(p);
     }
     assert_in_range(accepted, 1, 4 * MUTATIONS - 1);
-    buf_free(&good);
-    buf_free(&bad);
+    buf_clear(&good);
+    buf_clear(&bad);
 }
 
 int main(void)

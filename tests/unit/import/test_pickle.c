@@ -259,7 +259,7 @@ static void tensors(void **state)
     assert_int_equal(value->items.values[1]->view->storage->dtype, CKPT_F16);
     import_pickle_storages(p, &count);
     assert_int_equal(count, 2);
-    buf_free(&b);
+    buf_clear(&b);
     import_pickle_free(p);
 }
 
@@ -294,7 +294,7 @@ static void tensors_beyond_their_storage(void **state)
         if (run(p, b.data, b.length, &e))
             fail_msg("accepted case %zu (%s)", i, cases[i].words);
         error_holds(&e, ERR_INPUT, cases[i].words);
-        buf_free(&b);
+        buf_clear(&b);
         import_pickle_free(p);
     }
 }
@@ -313,7 +313,7 @@ static void empty_tensors(void **state)
     const struct import_value *value = run(p, b.data, b.length, &e);
     assert_non_null(value);
     assert_int_equal(value->view->count, 0);
-    buf_free(&b);
+    buf_clear(&b);
     import_pickle_free(p);
 }
 
@@ -386,7 +386,7 @@ static void deep_nesting_is_data(void **state)
         PUT(&b, "a");
     PUT(&b, ".");
     assert_non_null(import_pickle_run(p, b.data, b.length, &used, &e));
-    buf_free(&b);
+    buf_clear(&b);
     free(pickle);
     import_pickle_free(p);
 }

@@ -47,12 +47,12 @@ static void records(void **state)
     assert_null(import_value_attribute(value, "module_src"));
     assert_null(import_value_attribute(value->object.state, "width")); /* a dict is no object */
     for (size_t i = 0; i < sizeof faulty / sizeof faulty[0]; i++) {
-        buf_clear(&b);
+        buf_reset(&b);
         put_record(&b, faulty[i].missing, faulty[i].version);
         assert_null(run(p, b.data, b.length, &e));
         error_holds(&e, ERR_INPUT, faulty[i].words);
     }
-    buf_free(&b);
+    buf_clear(&b);
     import_pickle_free(p);
 }
 
@@ -84,7 +84,7 @@ static void records_called_often(void **state)
     PUT(&b, "e.");
     assert_null(run(p, b.data, b.length, &e));
     error_holds(&e, ERR_INPUT, "called more often than they are there");
-    buf_free(&b);
+    buf_clear(&b);
     import_pickle_free(p);
 }
 
@@ -141,8 +141,8 @@ static void embedded(void **state)
     assert_string_not_equal(one->key, two->key);
     import_pickle_storages(p, &count);
     assert_int_equal(count, 2);
-    buf_free(&b);
-    buf_free(&stream);
+    buf_clear(&b);
+    buf_clear(&stream);
     import_pickle_free(p);
 }
 
@@ -158,7 +158,7 @@ static void embedded_refused(const struct buf *stream, enum err_code code, const
     assert_null(run(p, b.data, b.length, &e));
     error_holds(&e, code, words);
     error_holds(&e, code, "m.pth, embedded at ");
-    buf_free(&b);
+    buf_clear(&b);
     import_pickle_free(p);
 }
 
@@ -187,19 +187,19 @@ static void embedded_streams_that_do_not_fit(void **state)
         embedded_refused(&cut, ERR_INPUT, "truncated");
     }
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        buf_clear(&bad);
+        buf_reset(&bad);
         put_stream(&bad, cases[i].named, cases[i].announced, cases[i].there);
         embedded_refused(&bad, ERR_INPUT, cases[i].words);
     }
-    buf_clear(&bad);
+    buf_reset(&bad);
     PUT(&bad, "N.");
     embedded_refused(&bad, ERR_UNSUPPORTED, "not a stream of torch.save");
-    buf_clear(&bad);
+    buf_reset(&bad);
     put_stream_head(&bad);
     PUT(&bad, "}.].");
     embedded_refused(&bad, ERR_INPUT, "does not hold one storage");
-    buf_free(&good);
-    buf_free(&bad);
+    buf_clear(&good);
+    buf_clear(&bad);
 }
 
 /* A stream in a stream, one stream loaded a thousand times, one that wants memory without end. */
@@ -230,14 +230,14 @@ static void embedded_bombs(void **state)
     assert_null(run(p, b.data, b.length, &e));
     error_holds(&e, ERR_INPUT, "loaded more often than they are there");
 
-    buf_clear(&stream);
+    buf_reset(&stream);
     put_stream_head(&stream);
     for (int i = 0; i < 1 << 19; i++)
         PUT(&stream, "]0");
     embedded_refused(&stream, ERR_LIMIT, "needs more than 1048576 bytes");
-    buf_free(&b);
-    buf_free(&stream);
-    buf_free(&inner);
+    buf_clear(&b);
+    buf_clear(&stream);
+    buf_clear(&inner);
     import_pickle_free(p);
 }
 

@@ -17,7 +17,7 @@ static struct import_torch *opened(const struct buf *pickle, const void *const *
     buf_init(&zip, 1 << 22);
     torch_zip_build(&zip, pickle, storages, bytes, n);
     file_put(zip.data, zip.length);
-    buf_free(&zip);
+    buf_clear(&zip);
     struct import_torch *t = import_torch_open(test_path, &e);
     if (!t)
         fail_msg("%s: %s", e.at, e.text);
@@ -33,7 +33,7 @@ static void refused(const struct buf *pickle, size_t storage_bytes, const char *
     buf_init(&zip, 1 << 22);
     torch_zip_build(&zip, pickle, storages, &storage_bytes, storage_bytes ? 1 : 0);
     file_put(zip.data, zip.length);
-    buf_free(&zip);
+    buf_clear(&zip);
     assert_null(import_torch_open(test_path, &e));
     error_holds(&e, e.code == ERR_UNSUPPORTED ? ERR_UNSUPPORTED : ERR_INPUT, words);
     error_holds(&e, e.code, test_path);
@@ -84,7 +84,7 @@ static void ckpt_shared_storage_safetensors_236(void **state)
     values_are(t, "e", (const float[]){9, 9, 9, 9, 9, 9}, 6);
     assert_int_equal(import_torch_find(t, "f"), -1);
     import_torch_close(t);
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 /* Tensors that take turns in two storages have the storages' places, in the file's order. */
@@ -109,7 +109,7 @@ static void tensors_of_a_storage_have_one_place(void **state)
     assert_true(source.place(t, 1) < source.place(t, 0));
     values_are(t, "c", ramp + 2, 2);
     import_torch_close(t);
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 static void storages_beyond_their_views(void **state)
@@ -131,7 +131,7 @@ static void storages_beyond_their_views(void **state)
     assert_int_equal(import_torch_read(t, 0, out, &e), -1);
     error_holds(&e, ERR_LIMIT, "storage \"0\" has 262144 bytes, of which tensors name 8;");
     import_torch_close(t);
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 static void ckpt_strides_burn_5383(void **state)
@@ -158,7 +158,7 @@ static void ckpt_strides_burn_5383(void **state)
     values_are(t, "scalar", (const float[]){7}, 1);
     values_are(t, "empty", NULL, 0);
     import_torch_close(t);
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 static void types_widen(void **state)
@@ -191,7 +191,7 @@ static void types_widen(void **state)
     assert_int_equal(import_torch_read(t, 3, out, &e), -1);
     error_holds(&e, ERR_INPUT, "tensor \"l\": dtype I64");
     import_torch_close(t);
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 /* {"model": {names…}, "ema": ema, "step": 7}; names separated by spaces. */
@@ -249,7 +249,7 @@ static struct import_torch *checkpoint_opened(const char *names, void (*ema)(str
     buf_init(&b, 1 << 16);
     put_checkpoint(&b, names, ema);
     struct import_torch *t = opened(&b, storages, (const size_t[]){sizeof ramp}, 1);
-    buf_free(&b);
+    buf_clear(&b);
     return t;
 }
 
@@ -298,7 +298,7 @@ static void ckpt_prefix_semseg_189(void **state)
         buf_init(&b, 1 << 16);
         put_checkpoint(&b, cases[i].names, NULL);
         refused(&b, sizeof ramp, cases[i].words);
-        buf_free(&b);
+        buf_clear(&b);
     }
 }
 
@@ -323,14 +323,14 @@ static void structures_refused(void **state)
         buf_init(&b, 1 << 16);
         put(&b, cases[i].pickle, cases[i].length);
         refused(&b, 0, cases[i].words);
-        buf_free(&b);
+        buf_clear(&b);
     }
     buf_init(&b, 1 << 16);
     put_checkpoint(&b, "a", ema_odd);
     refused(&b, sizeof ramp, "\"ema\" is neither");
     refused(&b, sizeof ramp - 4, "storage \"0\": 40 bytes expected, the archive holds 36");
     refused(&b, 0, "storage \"0\" is missing");
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 static void storage_named_two_ways(void **state)
@@ -346,7 +346,7 @@ static void storage_named_two_ways(void **state)
     put_tensor(&b, "DoubleStorage", "0", 5, 0, 1, &one, &one);
     PUT(&b, "u.");
     refused(&b, sizeof ramp, "storage \"0\" is named with two types or sizes");
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 /* A legacy stream with one storage "0" of the ramp; its length is returned. */
@@ -384,7 +384,7 @@ static void ckpt_legacy_stream_burn_3605(void **state)
         assert_null(import_torch_open(test_path, &e));
         error_holds(&e, ERR_INPUT, "truncated");
     }
-    buf_free(&b);
+    buf_clear(&b);
 }
 
 static void kinds_are_told_apart(void **state)

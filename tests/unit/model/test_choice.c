@@ -319,7 +319,7 @@ static void the_solver_is_written_as_ever(void **state)
         assert_int_equal(json_append(&text, o, 0, NULL), 0);
         assert_int_equal(buf_append(&text, "", 1, NULL), 0);
         assert_string_equal((const char *)text.data, rows[i].text);
-        buf_free(&text);
+        buf_clear(&text);
         json_decref(o);
     }
     json_t *o = model_solver_json(&rows[1].solver, true);

@@ -166,7 +166,7 @@ static void another_checkpoint_in_its_place_is_refused(void **state)
     file.data[file.length - 1] ^= 1;
     assert_int_equal(file_write_atomic(path, file.data, file.length, &e), 0);
     assert_int_equal(model_workspace_vjp(m, ws, &e), 0);
-    buf_free(&file);
+    buf_clear(&file);
     model_workspace_free(ws);
     model_free(m);
     assert_int_equal(unlink(path), 0);

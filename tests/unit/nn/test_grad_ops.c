@@ -116,7 +116,7 @@ static void check_product(const struct nn_case_shape *s)
     free(oracle);
     free(slope);
     free(out);
-    nn_case_close(&c);
+    nn_case_clear(&c);
 }
 
 static void nn_grad_weights_of_products(void **state)
@@ -251,7 +251,7 @@ static void check_norm(const struct nn_case_shape *s, enum nn_kernel kernel)
     free(direction);
     free(slope);
     normed_free(&n);
-    nn_case_close(&c);
+    nn_case_clear(&c);
 }
 
 static void nn_grad_of_norms(void **state)

@@ -188,7 +188,7 @@ static void check_case(const struct nn_case_shape *s, double worst[LAST_KERNEL +
     }
     free(oracle);
     free(expected);
-    nn_case_close(&c);
+    nn_case_clear(&c);
 }
 
 static void test_operations(void **state)

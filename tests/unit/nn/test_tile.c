@@ -129,7 +129,7 @@ static void test_norm_writes_parts(void **state)
             for (size_t f = 0; f < COUNT(all); f++)
                 free(all[f]);
         }
-        nn_case_close(&w);
+        nn_case_clear(&w);
     }
 }
 
@@ -244,7 +244,7 @@ static void check_body(const struct nn_tiles *tiles, const struct nn_tiles *same
             free(out);
         }
         free(exact);
-        nn_case_close(&w);
+        nn_case_clear(&w);
     }
     if (!same)
         print_message("worst of bf16 %.1e, of bf16x3 %.1e\n", worst[1], worst[3]);

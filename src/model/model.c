@@ -22,6 +22,12 @@ static int load_from(struct model *m, struct ckpt_file *f, const struct model_op
     if (ckpt_description_read(f, &m->description, e) != 0 || ckpt_file_verify(f, e) != 0)
         return -1;
     m->family = families[m->description.family];
+    m->shape = ckpt_description_shape(&m->description);
+    m->dimension = image_shape_count(m->shape);
+    /* a learned model says what it makes; of the data themselves their shape does */
+    m->vectors = m->description.family == CKPT_FAMILY_EXACT
+                     ? image_shape_is_vector(m->shape)
+                     : nn_arch_of_vectors(&m->description.arch);
     return m->family->load(m, f, options, e) != 0 || ckpt_file_check(f, e) != 0 ? -1 : 0;
 }
 
@@ -80,19 +86,17 @@ const char *model_precision_name(const struct model *m)
 
 struct image_shape model_shape(const struct model *m)
 {
-    return ckpt_description_shape(&m->description);
+    return m->shape;
 }
 
 size_t model_dimension(const struct model *m)
 {
-    return image_shape_count(model_shape(m));
+    return m->dimension;
 }
 
 bool model_vectors(const struct model *m)
 {
-    /* a learned model says what it makes; of the data themselves their shape does */
-    return m->description.family == CKPT_FAMILY_EXACT ? image_shape_is_vector(model_shape(m))
-                                                      : nn_arch_of_vectors(&m->description.arch);
+    return m->vectors;
 }
 
 enum image_rounding model_rounding(const struct model *m)
@@ -119,8 +123,8 @@ const double *model_mean(const struct model *m)
 
 int model_state_pixels(const struct model *m, const double *state, uint8_t *pixels, struct err *e)
 {
-    const size_t d = model_dimension(m);
-    if (model_vectors(m))
+    const size_t d = m->dimension;
+    if (m->vectors)
         return err_fail(e, ERR_UNSUPPORTED, "", "the model makes vectors, not pictures");
     double largest = OVERSHOOT, *scaled = malloc(d * sizeof *scaled);
 
@@ -130,14 +134,14 @@ int model_state_pixels(const struct model *m, const double *state, uint8_t *pixe
         largest = fmax(largest, fabs(state[j]));
     for (size_t j = 0; j < d; j++)
         scaled[j] = largest > OVERSHOOT ? state[j] / largest : state[j];
-    int result = image_quantise(scaled, model_shape(m), model_rounding(m), pixels, e);
+    int result = image_quantise(scaled, m->shape, model_rounding(m), pixels, e);
     free(scaled);
     return result;
 }
 
 int model_mean_set(struct model *m, const float *mean, struct err *e)
 {
-    const size_t d = model_dimension(m);
+    const size_t d = m->dimension;
     double *copy = malloc(d * sizeof *copy);
     if (!copy)
         return err_fail_memory(e, d * sizeof *copy);
@@ -155,7 +159,7 @@ void model_prior_draw(const struct model *m, const struct model_solver *solver, 
     if (temperature == 1.0)
         return;
     const double *centre = m->family->prior_centre ? m->family->prior_centre(m) : NULL;
-    for (size_t j = 0; j < model_dimension(m); j++) {
+    for (size_t j = 0; j < m->dimension; j++) {
         double c = centre ? centre[j] : 0.0;
         x[j] = c + temperature * (x[j] - c);
     }
@@ -287,5 +291,5 @@ void model_field(const struct model *m, struct model_workspace *ws, int n, const
 
 bool model_denoises(const struct model *m)
 {
-    return m->description.family == CKPT_FAMILY_PFGMPP;
+    return m->family->denoises;
 }

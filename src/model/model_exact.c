@@ -99,7 +99,7 @@ static int exact_load(struct model *m, struct ckpt_file *f, const struct model_o
                       struct err *e)
 {
     const int classes = m->description.label_count;
-    const size_t d = model_dimension(m);
+    const size_t d = m->dimension;
     struct sources s = {0};
     (void)options; /* one kernel, one precision */
     int result = points_read(f, d, &s, e) != 0 || weights_read(f, &s, e) != 0 ||
@@ -168,7 +168,7 @@ static void exact_workspace_clear(struct model_workspace *ws)
 
 static int exact_workspace_fill(const struct model *m, struct model_workspace *ws, struct err *e)
 {
-    const size_t batch = (size_t)ws->batch, d = model_dimension(m);
+    const size_t batch = (size_t)ws->batch, d = m->dimension;
     struct exact_scratch *s = calloc(1, sizeof *s);
     ws->own = s;
     if (!s)
@@ -195,7 +195,7 @@ static void exact_prior_draw(const struct model *m, const struct model_solver *s
                              uint64_t seed, uint64_t index, double *x)
 {
     const struct field_prior prior = {
-        .d = model_dimension(m), .t_max = solver->t_max, .norm_min = 0.0, .norm_max = INFINITY};
+        .d = m->dimension, .t_max = solver->t_max, .norm_min = 0.0, .norm_max = INFINITY};
     const double *centre = field_cloud_centre(m->own);
     field_prior_draw(&prior, seed, index, x);
     for (size_t j = 0; j < prior.d; j++)
@@ -229,7 +229,7 @@ static void put_slopes(const struct exact_scratch *s, size_t d, int n,
 static void exact_slopes(const struct model *m, struct model_workspace *ws, int n,
                          const struct model_query *queries)
 {
-    const size_t d = model_dimension(m);
+    const size_t d = m->dimension;
     struct exact_scratch *s = ws->own;
     put_queries(s, d, n, queries);
     field_cloud_predict(m->own, s->cloud, n, s->queries);
@@ -240,7 +240,7 @@ static void exact_slopes(const struct model *m, struct model_workspace *ws, int 
 static void exact_slopes_vjp(const struct model *m, struct model_workspace *ws, int n,
                              const struct model_query *queries)
 {
-    const size_t d = model_dimension(m);
+    const size_t d = m->dimension;
     struct exact_scratch *s = ws->own;
     put_queries(s, d, n, queries);
     for (int i = 0; i < n; i++)
@@ -259,7 +259,7 @@ static void exact_field(const struct model *m, struct model_workspace *ws, int n
                         const float *const x[], const float t[], const int32_t label[],
                         float *const v_x[], float v_t[])
 {
-    const size_t d = model_dimension(m);
+    const size_t d = m->dimension;
     struct exact_scratch *s = ws->own;
     for (int i = 0; i < n; i++) {
         double *point = s->points + (size_t)i * d;

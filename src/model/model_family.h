@@ -10,7 +10,8 @@
 
 struct model_family {
     enum image_rounding rounding;
-    bool to_zero; /* its flow ends on the data prediction at t_min */
+    bool to_zero;  /* its flow ends on the data prediction at t_min */
+    bool denoises; /* what `field` gives is the denoised image, and t is the noise level */
     /* Takes the weights over from the file, whose description has been read, and fills `sha256`,
      * `parameters` and `bytes`. After a failure too, `unload` frees what is there. */
     int (*load)(struct model *m, struct ckpt_file *f, const struct model_options *options,
@@ -51,10 +52,13 @@ struct model_family {
 struct model {
     const struct model_family *family; /* NULL before the description is known */
     struct ckpt_description description;
-    struct nn_net *net;    /* of learned families */
-    double *mean;          /* of learned families, or NULL */
-    struct model_vjp *vjp; /* of learned families: what model_net_vjp_fill makes once, or NULL */
-    void *own;             /* of others */
+    struct image_shape shape; /* of one datum, by the description */
+    size_t dimension;         /* d = C·H·W of it */
+    bool vectors;             /* its data are vectors (model.h) */
+    struct nn_net *net;       /* of learned families */
+    double *mean;             /* of learned families, or NULL */
+    struct model_vjp *vjp;    /* of learned families: what model_net_vjp_fill makes once, or NULL */
+    void *own;                /* of others */
     size_t parameters, bytes;
     char sha256[SHA256_HEX_SIZE];
 };

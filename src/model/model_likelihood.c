@@ -36,7 +36,7 @@ struct model_solver model_solver_likelihood_default(const struct model *m)
 
 int model_likelihood_check(const struct model *m, const struct model_likelihood *l, struct err *e)
 {
-    const size_t d = model_dimension(m);
+    const size_t d = m->dimension;
     if (l->probes < 0 || l->probes > MODEL_PROBES_MAX)
         return err_fail(e, ERR_INPUT, "probes", "must be 0 to %d, is %d", MODEL_PROBES_MAX,
                         l->probes);
@@ -54,13 +54,13 @@ int model_likelihood_check(const struct model *m, const struct model_likelihood 
 
 int model_likelihood_vectors(const struct model *m, const struct model_likelihood *l)
 {
-    return l->probes > 0 ? l->probes : (int)model_dimension(m);
+    return l->probes > 0 ? l->probes : (int)m->dimension;
 }
 
 void model_likelihood_vector(const struct model *m, const struct model_likelihood *l, uint64_t seed,
                              uint64_t index, int k, double *out)
 {
-    const size_t d = model_dimension(m);
+    const size_t d = m->dimension;
     if (l->probes > 0) {
         rng_signs(seed, index, RNG_LIKELIHOOD_PROBE, (uint64_t)k * d, d, out);
         return;
@@ -77,7 +77,7 @@ double model_likelihood_factor(const struct model_likelihood *l)
 double model_prior_log_density(const struct model *m, const struct model_solver *solver,
                                const struct model_likelihood *l, const double *x)
 {
-    const size_t d = model_dimension(m);
+    const size_t d = m->dimension;
     const double *centre = m->family->prior_centre ? m->family->prior_centre(m) : NULL;
     double square = 0.0;
     for (size_t j = 0; j < d; j++) {
@@ -92,6 +92,6 @@ double model_prior_log_density(const struct model *m, const struct model_solver 
 
 double model_bits_per_dimension(const struct model *m, double log_likelihood)
 {
-    double bits = -log_likelihood / ((double)model_dimension(m) * LN_2);
-    return model_vectors(m) ? bits : bits + PICTURE_BITS;
+    double bits = -log_likelihood / ((double)m->dimension * LN_2);
+    return m->vectors ? bits : bits + PICTURE_BITS;
 }

@@ -113,10 +113,10 @@ static int pack_and_digest(struct model *m, struct ckpt_file *f,
 /* The data's mean, if the file has it; a network for vectors always does, as its offset. */
 static int read_mean(struct model *m, const struct ckpt_file *f, struct err *e)
 {
-    const bool vectors = model_vectors(m);
+    const bool vectors = m->vectors;
     const struct ckpt_tensor *t = ckpt_file_find(f, vectors ? NN_MLP_OFFSET : CKPT_DATA_MEAN);
-    const struct image_shape s = model_shape(m);
-    const size_t d = model_dimension(m);
+    const struct image_shape s = m->shape;
+    const size_t d = m->dimension;
     if (!t)
         return 0;
     if (vectors && t->count != d)
@@ -176,7 +176,7 @@ const char *model_net_kernel_id(const struct model *m)
 
 int model_net_workspace_fill(const struct model *m, struct model_workspace *ws, struct err *e)
 {
-    const size_t d = model_dimension(m), batch = (size_t)ws->batch;
+    const size_t d = m->dimension, batch = (size_t)ws->batch;
     size_t floats;
     if (!size_mul(2 * batch, d, &floats) || !size_mul(floats, sizeof(float), &floats))
         return err_fail(e, ERR_LIMIT, "batch", "%d images are too many for one call", ws->batch);

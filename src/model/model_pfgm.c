@@ -12,8 +12,8 @@
 
 static size_t pfgm_time_components(const struct model *m)
 {
-    struct image_shape shape = model_shape(m);
-    if (model_vectors(m))
+    struct image_shape shape = m->shape;
+    if (m->vectors)
         return 1;
     return (size_t)shape.height * (size_t)shape.width;
 }
@@ -21,7 +21,7 @@ static size_t pfgm_time_components(const struct model *m)
 /* Pictures lie about 0 as the reference has it; vectors lie where they lie. */
 static const double *pfgm_prior_centre(const struct model *m)
 {
-    return model_vectors(m) ? m->mean : NULL;
+    return m->vectors ? m->mean : NULL;
 }
 
 static void pfgm_prior_draw(const struct model *m, const struct model_solver *solver, uint64_t seed,
@@ -29,7 +29,7 @@ static void pfgm_prior_draw(const struct model *m, const struct model_solver *so
 {
     const struct ckpt_description *d = &m->description;
     const struct field_prior prior = {
-        .d = model_dimension(m),
+        .d = m->dimension,
         .t_max = solver->t_max,
         .norm_min = d->norm_min,
         .norm_max = d->norm_max,
@@ -53,7 +53,7 @@ static struct field_flow flow_of(const struct model *m)
 static void fill_rows(const struct model *m, struct model_workspace *ws, int n,
                       const struct model_query *queries)
 {
-    const size_t d = model_dimension(m);
+    const size_t d = m->dimension;
     for (int i = 0; i < n; i++) {
         float *x = ws->block + (size_t)i * d;
         for (size_t j = 0; j < d; j++)
@@ -83,8 +83,8 @@ static void pfgm_slopes(const struct model *m, struct model_workspace *ws, int n
     fill_rows(m, ws, n, queries);
     nn_net_forward(m->net, ws->nn, n, ws->x, ws->t, ws->label, ws->v_x, ws->v_t);
     for (int i = 0; i < n; i++)
-        answer(&flow, &queries[i], model_dimension(m), ws->v_x[i], (double)ws->v_t[i],
-               (double)ws->t[i], &factor);
+        answer(&flow, &queries[i], m->dimension, ws->v_x[i], (double)ws->v_t[i], (double)ws->t[i],
+               &factor);
 }
 
 /* Queries on their way through the network. */
@@ -117,7 +117,7 @@ static double product_output(void *context, int image, const float *v_x, float v
 static void pfgm_slopes_vjp(const struct model *m, struct model_workspace *ws, int n,
                             const struct model_query *queries)
 {
-    const size_t d = model_dimension(m);
+    const size_t d = m->dimension;
     struct product_call call = {flow_of(m), d, queries, ws->t};
     fill_rows(m, ws, n, queries);
     model_net_products(m, ws, n, product_output, &call);

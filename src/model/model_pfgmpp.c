@@ -32,14 +32,14 @@ static void pfgmpp_solver_settle(const struct model *m, struct model_solver *s)
 
 static const double *pfgmpp_prior_centre(const struct model *m)
 {
-    return model_vectors(m) ? m->mean : NULL;
+    return m->vectors ? m->mean : NULL;
 }
 
 static void pfgmpp_prior_draw(const struct model *m, const struct model_solver *solver,
                               uint64_t seed, uint64_t index, double *x)
 {
     const struct field_student prior = {
-        .d = model_dimension(m), .added = m->description.added, .sigma_max = solver->t_max};
+        .d = m->dimension, .added = m->description.added, .sigma_max = solver->t_max};
     const double *centre = pfgmpp_prior_centre(m);
     field_student_draw(&prior, seed, index, x);
     for (size_t j = 0; centre && j < prior.d; j++)
@@ -48,14 +48,14 @@ static void pfgmpp_prior_draw(const struct model *m, const struct model_solver *
 
 static struct field_denoise around(const struct model *m, double sigma)
 {
-    return field_denoise_at(sigma, m->description.sigma_data, model_vectors(m));
+    return field_denoise_at(sigma, m->description.sigma_data, m->vectors);
 }
 
 static double pfgmpp_prior_log_density(const struct model *m, const struct model_solver *solver,
                                        double r)
 {
     const struct field_student prior = {
-        .d = model_dimension(m), .added = m->description.added, .sigma_max = solver->t_max};
+        .d = m->dimension, .added = m->description.added, .sigma_max = solver->t_max};
     return field_student_log_density(&prior, r);
 }
 
@@ -63,7 +63,7 @@ static double pfgmpp_prior_log_density(const struct model *m, const struct model
 static void fill_rows(const struct model *m, struct model_workspace *ws, int n,
                       const struct model_query *queries)
 {
-    const size_t d = model_dimension(m);
+    const size_t d = m->dimension;
     for (int i = 0; i < n; i++) {
         const struct field_denoise c = around(m, queries[i].t);
         for (size_t j = 0; j < d; j++)
@@ -81,7 +81,7 @@ static double answer(const struct model *m, const struct model_query *q, const f
     double unit = q->form == ODE_SLOPE_DLNT ? 1 : 1 / q->t;
     double net = unit * field_denoise_factor(&c, v_t);
     *own = unit * (1 - c.skip);
-    for (size_t j = 0; j < model_dimension(m); j++)
+    for (size_t j = 0; j < m->dimension; j++)
         q->slope[j] = *own * q->x[j] - net * (double)v_x[j];
     return net;
 }
@@ -111,12 +111,12 @@ static double product_output(void *context, int image, const float *v_x, float v
     const struct product_call *call = context;
     const struct model_query *q = &call->queries[image];
     double own, net = answer(call->m, q, v_x, (double)v_t, &own), along = 0;
-    for (size_t j = 0; j < model_dimension(call->m); j++) {
+    for (size_t j = 0; j < call->m->dimension; j++) {
         along += q->cotangent[j] * (double)v_x[j];
         v_x_slope[j] = (float)(-net * q->cotangent[j]);
         q->product[j] = own * q->cotangent[j];
     }
-    *v_t_slope = model_vectors(call->m) ? (float)(net * along / (double)v_t) : 0.0f;
+    *v_t_slope = call->m->vectors ? (float)(net * along / (double)v_t) : 0.0f;
     return 0;
 }
 
@@ -128,7 +128,7 @@ static void pfgmpp_slopes_vjp(const struct model *m, struct model_workspace *ws,
     model_net_products(m, ws, n, product_output, &call);
     for (int i = 0; i < n; i++) {
         const struct field_denoise c = around(m, queries[i].t);
-        for (size_t j = 0; j < model_dimension(m); j++)
+        for (size_t j = 0; j < m->dimension; j++)
             queries[i].product[j] += c.in * (double)ws->v_x[i][j];
     }
 }
@@ -137,7 +137,7 @@ static void pfgmpp_field(const struct model *m, struct model_workspace *ws, int 
                          const float *const x[], const float t[], const int32_t label[],
                          float *const v_x[], float v_t[])
 {
-    const size_t d = model_dimension(m);
+    const size_t d = m->dimension;
     for (int i = 0; i < n; i++) {
         const struct field_denoise c = around(m, (double)t[i]);
         for (size_t j = 0; j < d; j++)
@@ -157,6 +157,7 @@ static void pfgmpp_field(const struct model *m, struct model_workspace *ws, int 
 const struct model_family model_family_pfgmpp = {
     .rounding = IMAGE_ROUND_PFGMPP,
     .to_zero = true,
+    .denoises = true,
     .load = model_net_load,
     .unload = model_net_unload,
     .kernel_id = model_net_kernel_id,

@@ -215,8 +215,8 @@ void model_solver_noise(const struct model *m, struct ode_solver *s, uint64_t se
                         double *scratch)
 {
     while (ode_solver_status(s) == ODE_WANTS_NOISE) {
-        rng_step_normals(seed, index, RNG_CHURN, (uint32_t)ode_solver_noise_step(s),
-                         model_dimension(m), scratch);
+        rng_step_normals(seed, index, RNG_CHURN, (uint32_t)ode_solver_noise_step(s), m->dimension,
+                         scratch);
         ode_solver_feed_noise(s, scratch);
     }
 }
@@ -229,7 +229,7 @@ double model_solver_begin(const struct model *m, const struct model_solver *solv
     if (t < solver->t_max) {
         const double *mean = model_mean(m);
         double factor = t / solver->t_max;
-        for (size_t j = 0; j < model_dimension(m); j++)
+        for (size_t j = 0; j < m->dimension; j++)
             x[j] = mean[j] + factor * (x[j] - mean[j]);
     }
     return t;

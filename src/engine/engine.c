@@ -26,7 +26,7 @@ static int check_options(const struct engine_options *o, struct err *e)
 
 static void init_locks(struct engine *g)
 {
-    engine_lock_init(&g->lock);
+    lock_init(&g->lock);
     wait_init(&g->work);
     wait_init(&g->changed);
 }
@@ -96,10 +96,10 @@ void engine_free(struct engine *g)
     engine_drain(g);
     engine_cancel_all(g);
     engine_wait_empty(g, -1);
-    engine_lock_take(&g->lock);
+    lock_take(&g->lock);
     g->stopping = true;
     pthread_cond_broadcast(&g->work);
-    engine_lock_drop(&g->lock);
+    lock_drop(&g->lock);
     for (int i = 0; i < g->threads; i++)
         pthread_join(g->worker[i].thread, NULL);
     for (int i = 0; g->worker && i < g->workers; i++) {
@@ -113,7 +113,7 @@ void engine_free(struct engine *g)
     }
     pthread_cond_destroy(&g->work);
     pthread_cond_destroy(&g->changed);
-    engine_lock_clear(&g->lock);
+    lock_clear(&g->lock);
     free(g->slots);
     free(g->worker);
     g->magic = 0;
@@ -132,7 +132,7 @@ int engine_batch(const struct engine *g)
 
 struct engine_stats engine_stats_get(struct engine *g)
 {
-    engine_lock_take(&g->lock);
+    lock_take(&g->lock);
     struct engine_stats stats = g->stats;
     stats.workers_busy = g->busy;
     int64_t now = clock_ns();
@@ -142,14 +142,14 @@ struct engine_stats engine_stats_get(struct engine *g)
         if (age > stats.step_age_s)
             stats.step_age_s = age;
     }
-    engine_lock_drop(&g->lock);
+    lock_drop(&g->lock);
     return stats;
 }
 
 size_t engine_slots_get(struct engine *g, struct engine_slot_view *out, size_t max)
 {
     size_t count = 0;
-    engine_lock_take(&g->lock);
+    lock_take(&g->lock);
     int64_t now = clock_ns();
     for (size_t i = 0; i < g->stats.slots && count < max; i++) {
         const struct engine_slot *slot = &g->slots[i];
@@ -167,25 +167,25 @@ size_t engine_slots_get(struct engine *g, struct engine_slot_view *out, size_t m
             .request_steps = atomic_load(&r->steps),
         };
     }
-    engine_lock_drop(&g->lock);
+    lock_drop(&g->lock);
     return count;
 }
 
 void engine_drain(struct engine *g)
 {
-    engine_lock_take(&g->lock);
+    lock_take(&g->lock);
     g->draining = true;
-    engine_lock_drop(&g->lock);
+    lock_drop(&g->lock);
 }
 
 bool engine_wait_empty(struct engine *g, int timeout_ms)
 {
     const int64_t end_ns = wait_end_ns(timeout_ms);
-    engine_lock_take(&g->lock);
-    while ((g->active || g->completing) && engine_lock_wait(&g->lock, &g->changed, end_ns))
+    lock_take(&g->lock);
+    while ((g->active || g->completing) && lock_wait(&g->lock, &g->changed, end_ns))
         ;
     bool empty = !g->active && !g->completing;
-    engine_lock_drop(&g->lock);
+    lock_drop(&g->lock);
     return empty;
 }
 
@@ -193,12 +193,12 @@ void engine_cancel_all(struct engine *g)
 {
     struct engine_list ended = {NULL, NULL};
     struct engine_request *next;
-    engine_lock_take(&g->lock);
+    lock_take(&g->lock);
     for (struct engine_request *r = g->active; r; r = next) {
         next = r->next_active; /* r may leave the list */
         if (!atomic_load(&r->stop))
             engine_queue_stop_locked(r, ENGINE_CAUSE_DRAINING, "the engine is stopping", &ended);
     }
-    engine_lock_drop(&g->lock);
+    lock_drop(&g->lock);
     engine_requests_announce(g, &ended);
 }

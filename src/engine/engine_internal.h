@@ -17,7 +17,7 @@
 #define ENGINE_INTERNAL_H
 
 #include "engine.h"
-#include "engine_lock.h"
+#include "base_lock.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -97,7 +97,7 @@ struct engine {
     int threads; /* started */
     struct engine_slot *slots;
 
-    struct engine_lock lock;
+    struct lock lock;
     pthread_cond_t work;    /* something to take, or the end */
     pthread_cond_t changed; /* a request is complete, or the engine empty */
     /* [lock] from here on */

@@ -105,14 +105,14 @@ static struct engine_model *prepare(struct engine *g, const char *name, struct m
 
 void engine_model_pin_locked(struct engine_model *em)
 {
-    engine_assert_locked(&em->engine->lock);
+    lock_assert_held(&em->engine->lock);
     em->pins++;
 }
 
 /* True when this was the last hold on a retired model: the caller frees it without the lock. */
 static bool unpin_locked(struct engine_model *em)
 {
-    engine_assert_locked(&em->engine->lock);
+    lock_assert_held(&em->engine->lock);
     assert(em->pins > 0);
     if (--em->pins > 0 || !em->retired)
         return false;
@@ -150,11 +150,11 @@ struct engine_model *engine_model_add(struct engine *g, const char *name, struct
     struct engine_model *em = prepare(g, name, m, e);
     if (!em)
         return NULL;
-    engine_lock_take(&g->lock);
+    lock_take(&g->lock);
     int result = place_locked(g, name) < g->model_count
                      ? err_fail(e, ERR_INPUT, name, "is the name of two models")
                      : enter_locked(g, em, e);
-    engine_lock_drop(&g->lock);
+    lock_drop(&g->lock);
     if (result == 0)
         return em;
     engine_model_free(em);
@@ -169,7 +169,7 @@ struct engine_model *engine_model_replace(struct engine *g, const char *name, st
         return NULL;
     bool free_old = false;
     int result = 0;
-    engine_lock_take(&g->lock);
+    lock_take(&g->lock);
     size_t place = place_locked(g, name);
     if (place == g->model_count) {
         result = enter_locked(g, em, e);
@@ -183,7 +183,7 @@ struct engine_model *engine_model_replace(struct engine *g, const char *name, st
         old->retired = true;
         free_old = unpin_locked(old);
     }
-    engine_lock_drop(&g->lock);
+    lock_drop(&g->lock);
     if (free_old)
         engine_model_free(old);
     if (result == 0)
@@ -196,40 +196,40 @@ void engine_model_release(struct engine_model *em)
 {
     if (!em)
         return;
-    struct engine_lock *lock = &em->engine->lock; /* the engine outlives its models */
-    engine_lock_take(lock);
+    struct lock *lock = &em->engine->lock; /* the engine outlives its models */
+    lock_take(lock);
     bool last = unpin_locked(em);
-    engine_lock_drop(lock);
+    lock_drop(lock);
     if (last)
         engine_model_free(em);
 }
 
 struct engine_model *engine_model_find(struct engine *g, const char *name)
 {
-    engine_lock_take(&g->lock);
+    lock_take(&g->lock);
     size_t place = name ? place_locked(g, name) : 0;
     struct engine_model *found = place < g->model_count ? g->models[place] : NULL;
     if (found)
         engine_model_pin_locked(found);
-    engine_lock_drop(&g->lock);
+    lock_drop(&g->lock);
     return found;
 }
 
 size_t engine_model_count(struct engine *g)
 {
-    engine_lock_take(&g->lock);
+    lock_take(&g->lock);
     size_t count = g->model_count;
-    engine_lock_drop(&g->lock);
+    lock_drop(&g->lock);
     return count;
 }
 
 struct engine_model *engine_model_at(struct engine *g, size_t i)
 {
-    engine_lock_take(&g->lock);
+    lock_take(&g->lock);
     struct engine_model *em = i < g->model_count ? g->models[i] : NULL;
     if (em)
         engine_model_pin_locked(em);
-    engine_lock_drop(&g->lock);
+    lock_drop(&g->lock);
     return em;
 }
 
@@ -250,8 +250,8 @@ int64_t engine_model_loaded_at(const struct engine_model *em)
 
 struct engine_model_stats engine_model_stats_get(struct engine_model *em)
 {
-    engine_lock_take(&em->engine->lock);
+    lock_take(&em->engine->lock);
     struct engine_model_stats stats = *em->stats;
-    engine_lock_drop(&em->engine->lock);
+    lock_drop(&em->engine->lock);
     return stats;
 }

@@ -51,7 +51,7 @@ static void list_remove(struct engine_list *list, struct engine_request *r)
 int engine_queue_admits_locked(const struct engine *g, size_t images, struct err *e)
 {
     const size_t limit = g->stats.queue_images_max, waiting = g->stats.queued_images;
-    engine_assert_locked(&g->lock);
+    lock_assert_held(&g->lock);
     if (g->draining)
         return err_fail(e, ERR_CANCELLED, "", "draining: no new work is taken");
     if (waiting <= limit && images <= limit - waiting)
@@ -62,7 +62,7 @@ int engine_queue_admits_locked(const struct engine *g, size_t images, struct err
 
 void engine_queue_add_locked(struct engine *g, struct engine_request *r)
 {
-    engine_assert_locked(&g->lock);
+    lock_assert_held(&g->lock);
     r->pending = true;
     list_push(&g->queue[r->order.priority].waiting, r);
     r->next_active = g->active;
@@ -123,7 +123,7 @@ void engine_queue_stop_locked(struct engine_request *r, enum engine_cause cause,
                               struct engine_list *ended)
 {
     struct engine *g = r->engine;
-    engine_assert_locked(&g->lock);
+    lock_assert_held(&g->lock);
     if (r->error.code == ERR_NONE)
         err_fail(&r->error, ERR_CANCELLED, "", "%s", why);
     r->cause = cause;
@@ -158,7 +158,7 @@ static void expire_one_locked(struct engine_request *r, struct engine_list *ende
 
 void engine_queue_expire_locked(struct engine *g, struct engine_list *ended)
 {
-    engine_assert_locked(&g->lock);
+    lock_assert_held(&g->lock);
     if (g->deadline_ns == INT64_MAX)
         return;
     const int64_t now = clock_ns();
@@ -260,7 +260,7 @@ static struct engine_model *choose_model_locked(struct engine *g)
 int engine_queue_take_locked(struct engine_worker *w)
 {
     struct engine *g = w->engine;
-    engine_assert_locked(&g->lock);
+    lock_assert_held(&g->lock);
     admit_locked(g);
     struct engine_model *em = choose_model_locked(g);
     if (!em)
@@ -286,7 +286,7 @@ int engine_queue_take_locked(struct engine_worker *w)
 
 void engine_queue_offer_locked(struct engine *g)
 {
-    engine_assert_locked(&g->lock);
+    lock_assert_held(&g->lock);
     if (g->waiting) { /* who is woken passes on what it leaves */
         pthread_cond_signal(&g->work);
         return;
@@ -298,7 +298,7 @@ void engine_queue_offer_locked(struct engine *g)
 
 void engine_queue_rest_locked(struct engine_worker *w)
 {
-    engine_assert_locked(&w->engine->lock);
+    lock_assert_held(&w->engine->lock);
     w->model = NULL;
     if (w->team)
         nn_team_dismiss(w->team);
@@ -350,7 +350,7 @@ static void count_step_locked(struct engine_worker *w, int count, const struct o
 void engine_queue_give_back_locked(struct engine_worker *w, int count,
                                    const struct ode_counts *totals)
 {
-    engine_assert_locked(&w->engine->lock);
+    lock_assert_held(&w->engine->lock);
     w->engine->busy--;
     count_step_locked(w, count, totals);
     for (int i = 0; i < count; i++) {

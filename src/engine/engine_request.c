@@ -115,13 +115,13 @@ int engine_submit(struct engine *g, const struct engine_order *order, struct eng
     struct engine_request *r = request_new(g, &settled, e);
     if (!r)
         return -1;
-    engine_lock_take(&g->lock);
+    lock_take(&g->lock);
     int result = engine_queue_admits_locked(g, order->n, e);
     if (result == 0) {
         *out = r;
         engine_queue_add_locked(g, r);
     }
-    engine_lock_drop(&g->lock);
+    lock_drop(&g->lock);
     if (result != 0)
         engine_request_free(r);
     return result;
@@ -139,12 +139,12 @@ static void announce(struct engine *g, struct engine_request *r)
     bool has_callback = r->order.done != NULL;
     if (has_callback)
         r->order.done(r, r->order.context);
-    engine_lock_take(&g->lock);
+    lock_take(&g->lock);
     if (!has_callback)
         r->complete = true; /* with a callback the request may be gone by now */
     g->completing--;
     pthread_cond_broadcast(&g->changed);
-    engine_lock_drop(&g->lock);
+    lock_drop(&g->lock);
 }
 
 void engine_requests_announce(struct engine *g, struct engine_list *ended)
@@ -159,10 +159,10 @@ void engine_request_cancel(struct engine_request *r)
     assert(r->magic == ENGINE_REQUEST_MAGIC);
     struct engine *g = r->engine;
     struct engine_list ended = {NULL, NULL};
-    engine_lock_take(&g->lock);
+    lock_take(&g->lock);
     if (!atomic_load(&r->stop) && r->finished < r->order.n)
         engine_queue_stop_locked(r, ENGINE_CAUSE_CLIENT, "the request was cancelled", &ended);
-    engine_lock_drop(&g->lock);
+    lock_drop(&g->lock);
     engine_requests_announce(g, &ended);
 }
 
@@ -199,9 +199,9 @@ struct engine_progress engine_request_progress(struct engine_request *r)
         .nfe = atomic_load(&r->nfe),
         .fraction = (double)atomic_load(&r->progress) / 1e6 / (double)r->order.n,
     };
-    engine_lock_take(&r->engine->lock);
+    lock_take(&r->engine->lock);
     p.images_done = r->ok;
-    engine_lock_drop(&r->engine->lock);
+    lock_drop(&r->engine->lock);
     return p;
 }
 
@@ -210,11 +210,11 @@ bool engine_request_wait(struct engine_request *r, int timeout_ms)
     assert(r->magic == ENGINE_REQUEST_MAGIC);
     struct engine *g = r->engine;
     const int64_t end_ns = wait_end_ns(timeout_ms);
-    engine_lock_take(&g->lock);
-    while (!r->complete && engine_lock_wait(&g->lock, &g->changed, end_ns))
+    lock_take(&g->lock);
+    while (!r->complete && lock_wait(&g->lock, &g->changed, end_ns))
         ;
     bool complete = r->complete;
-    engine_lock_drop(&g->lock);
+    lock_drop(&g->lock);
     return complete;
 }
 

@@ -94,22 +94,22 @@ void *engine_worker_main(void *worker)
     struct engine_worker *w = worker;
     struct engine *g = w->engine;
     struct turn turn = {.kind = TURN_SLEEP};
-    engine_lock_take(&g->lock);
+    lock_take(&g->lock);
     while (turn.kind != TURN_LEAVE) {
         turn = choose_turn_locked(w);
         if (turn.kind == TURN_SLEEP) {
             g->waiting++;
-            engine_lock_wait(&g->lock, &g->work, WAIT_FOREVER);
+            lock_wait(&g->lock, &g->work, WAIT_FOREVER);
             g->waiting--;
             continue;
         }
         struct ode_counts totals = {0};
-        engine_lock_drop(&g->lock);
+        lock_drop(&g->lock);
         act(w, &turn, &totals);
-        engine_lock_take(&g->lock);
+        lock_take(&g->lock);
         if (turn.kind == TURN_ADVANCE)
             engine_queue_give_back_locked(w, turn.count, &totals);
     }
-    engine_lock_drop(&g->lock);
+    lock_drop(&g->lock);
     return NULL;
 }

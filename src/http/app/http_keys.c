@@ -97,13 +97,13 @@ static void table_free(struct http_key_table *t)
 void http_keys_init(struct http_keys *k)
 {
     memset(k, 0, sizeof *k);
-    pthread_mutex_init(&k->lock, NULL);
+    lock_init(&k->lock);
 }
 
 void http_keys_clear(struct http_keys *k)
 {
     table_free(k->table);
-    pthread_mutex_destroy(&k->lock);
+    lock_clear(&k->lock);
 }
 
 static int read_option(struct http_key *key, const char *word, const char *where, struct err *e)
@@ -279,10 +279,10 @@ int http_keys_read(struct http_keys *k, const char *path, struct err *e)
         if (!t->keys[i]
                  .usage) /* old tables are read without the lock: only this function changes them */
             t->keys[i].usage = find(old, t->keys[i].name, false)->usage;
-    pthread_mutex_lock(&k->lock);
+    lock_take(&k->lock);
     k->table = t;
     k->required = true;
-    pthread_mutex_unlock(&k->lock);
+    lock_drop(&k->lock);
     for (size_t i = 0; i < t->count; i++) {
         struct http_key *before = find(old, t->keys[i].name, false);
         if (before)
@@ -326,8 +326,10 @@ static int take_token(const struct http_key *key, struct http_problem *p)
 }
 
 /* Whether a key that was found may ask now. */
-static int admit_locked(struct http_key *key, bool work, char *name, struct http_problem *p)
+static int admit_locked(const struct http_keys *k, struct http_key *key, bool work, char *name,
+                        struct http_problem *p)
 {
+    lock_assert_held(&k->lock);
     if (work && key->read_only) {
         http_problem_set(p, HTTP_PROBLEM_FORBIDDEN, "the key \"%s\" may only look", key->name);
         p->close = true;
@@ -343,7 +345,7 @@ int http_keys_judge(struct http_keys *k, const char *authorization, bool work, c
     char digest[SHA256_HEX_SIZE] = "";
     bool has_token = read_token(authorization, digest);
     int result = 0;
-    pthread_mutex_lock(&k->lock);
+    lock_take(&k->lock);
     struct http_key *key = k->required && has_token ? find(k->table, digest, true) : NULL;
     if (k->required && !key) {
         http_problem_set(p, HTTP_PROBLEM_UNAUTHENTICATED,
@@ -352,9 +354,9 @@ int http_keys_judge(struct http_keys *k, const char *authorization, bool work, c
         p->close = true;
         result = -1;
     } else if (key) {
-        result = admit_locked(key, work, name, p);
+        result = admit_locked(k, key, work, name, p);
     }
-    pthread_mutex_unlock(&k->lock);
+    lock_drop(&k->lock);
     return result;
 }
 
@@ -362,15 +364,15 @@ int http_keys_judge_name(struct http_keys *k, const char *named, bool work, char
                          struct http_problem *p)
 {
     int result = -1;
-    pthread_mutex_lock(&k->lock);
+    lock_take(&k->lock);
     struct http_key *key = find(k->table, named, false);
     if (key) {
-        result = admit_locked(key, work, name, p);
+        result = admit_locked(k, key, work, name, p);
     } else {
         http_problem_set(p, HTTP_PROBLEM_FORBIDDEN, "the key \"%s\" is no longer known", named);
         p->close = true;
     }
-    pthread_mutex_unlock(&k->lock);
+    lock_drop(&k->lock);
     return result;
 }
 
@@ -378,7 +380,7 @@ int http_keys_charge(struct http_keys *k, const char *name, size_t images, struc
 {
     int result = 0;
     const int64_t now = (int64_t)time(NULL), day = now / DAY_S;
-    pthread_mutex_lock(&k->lock);
+    lock_take(&k->lock);
     const struct http_key *key = *name ? find(k->table, name, false) : NULL;
     if (key && key->usage->day != day) {
         key->usage->day = day;
@@ -397,24 +399,24 @@ int http_keys_charge(struct http_keys *k, const char *name, size_t images, struc
     } else if (key && __builtin_add_overflow(used, images, &key->usage->images)) {
         key->usage->images = UINT64_MAX;
     }
-    pthread_mutex_unlock(&k->lock);
+    lock_drop(&k->lock);
     return result;
 }
 
 void http_keys_return(struct http_keys *k, const char *name, size_t images)
 {
     const int64_t day = (int64_t)time(NULL) / DAY_S;
-    pthread_mutex_lock(&k->lock);
+    lock_take(&k->lock);
     const struct http_key *key = *name && images ? find(k->table, name, false) : NULL;
     if (key && key->usage->day == day) /* what was charged yesterday is forgotten already */
         key->usage->images -= images < key->usage->images ? images : key->usage->images;
-    pthread_mutex_unlock(&k->lock);
+    lock_drop(&k->lock);
 }
 
 bool http_keys_required(struct http_keys *k)
 {
-    pthread_mutex_lock(&k->lock);
+    lock_take(&k->lock);
     bool required = k->required;
-    pthread_mutex_unlock(&k->lock);
+    lock_drop(&k->lock);
     return required;
 }

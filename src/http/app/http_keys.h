@@ -9,16 +9,15 @@
 #ifndef HTTP_KEYS_H
 #define HTTP_KEYS_H
 
+#include "base_lock.h"
 #include "http_problem.h"
-
-#include <pthread.h>
 
 #define HTTP_KEY_NAME_MAX 63
 #define HTTP_KEYS_FILE_MAX ((size_t)4 << 20)
 
 struct http_key_table;
 struct http_keys {
-    pthread_mutex_t lock;
+    struct lock lock;
     struct http_key_table *table;
     bool required;
 };

@@ -23,11 +23,12 @@
 
 static void unlock_and_free_if_last(struct http_wait *w, struct http_ticket *t)
 {
+    lock_assert_held(&w->lock);
     bool last = t->holders == 0;
     if (last && --w->ticket_count == 0)
         pthread_cond_broadcast(&w->changed);
     struct engine_request *request = t->request;
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
     if (last) { /* `w` may be gone */
         engine_request_free(request);
         for (size_t i = 0; i < HTTP_PREVIEWS; i++)
@@ -39,6 +40,7 @@ static void unlock_and_free_if_last(struct http_wait *w, struct http_ticket *t)
 
 static void wake_locked(struct http_ticket *t)
 {
+    lock_assert_held(&t->wait->lock);
     if (!t->asleep)
         return;
     t->asleep = false;
@@ -49,10 +51,10 @@ static void on_image(struct engine_request *r, size_t i, void *context)
 {
     struct http_ticket *t = context;
     (void)r;
-    pthread_mutex_lock(&t->wait->lock);
+    lock_take(&t->wait->lock);
     t->news.images[t->news.count++] = i;
     wake_locked(t);
-    pthread_mutex_unlock(&t->wait->lock);
+    lock_drop(&t->wait->lock);
 }
 
 static void on_preview(struct engine_request *r, size_t i, int64_t step, const struct buf *png,
@@ -65,7 +67,7 @@ static void on_preview(struct engine_request *r, size_t i, int64_t step, const s
     buf_init(&preview.png, png->length);
     if (buf_append(&preview.png, png->data, png->length, NULL) != 0)
         return; /* previews are a courtesy */
-    pthread_mutex_lock(&t->wait->lock);
+    lock_take(&t->wait->lock);
     if (news->waiting == HTTP_PREVIEWS) {
         buf_clear(&news->previews[news->first].png);
         news->first = (news->first + 1) % HTTP_PREVIEWS;
@@ -73,13 +75,13 @@ static void on_preview(struct engine_request *r, size_t i, int64_t step, const s
     }
     news->previews[(news->first + news->waiting++) % HTTP_PREVIEWS] = preview;
     wake_locked(t);
-    pthread_mutex_unlock(&t->wait->lock);
+    lock_drop(&t->wait->lock);
 }
 
 bool http_ticket_preview(struct http_ticket *t, struct http_preview *out)
 {
     struct http_news *news = &t->news;
-    pthread_mutex_lock(&t->wait->lock);
+    lock_take(&t->wait->lock);
     bool found = news->waiting > 0;
     if (found) {
         *out = news->previews[news->first];
@@ -87,7 +89,7 @@ bool http_ticket_preview(struct http_ticket *t, struct http_preview *out)
         news->first = (news->first + 1) % HTTP_PREVIEWS;
         news->waiting--;
     }
-    pthread_mutex_unlock(&t->wait->lock);
+    lock_drop(&t->wait->lock);
     return found;
 }
 
@@ -97,7 +99,7 @@ static void on_done(struct engine_request *r, void *context)
     struct http_wait *w = t->wait;
     if (t->charge.keys)
         http_keys_return(t->charge.keys, t->charge.name, engine_request_unmade(r));
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     if (!t->request) /* this may come before engine_submit has returned */
         t->request = r;
     t->finished = true;
@@ -115,9 +117,9 @@ struct http_ticket *http_ticket_new(struct http_wait *w, struct err *e)
     }
     t->wait = w;
     t->holders = 1;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     w->ticket_count++;
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
     return t;
 }
 
@@ -134,16 +136,16 @@ int http_ticket_submit(struct http_ticket *t, struct engine *g, struct engine_or
     }
     order->done = on_done;
     order->context = t;
-    pthread_mutex_lock(&t->wait->lock);
+    lock_take(&t->wait->lock);
     t->holders++;
-    pthread_mutex_unlock(&t->wait->lock);
+    lock_drop(&t->wait->lock);
     int failed = engine_submit(g, order, &request, e);
-    pthread_mutex_lock(&t->wait->lock);
+    lock_take(&t->wait->lock);
     if (failed)
         t->holders--;
     else
         t->request = request;
-    pthread_mutex_unlock(&t->wait->lock);
+    lock_drop(&t->wait->lock);
     return failed;
 }
 
@@ -151,7 +153,7 @@ bool http_ticket_sleep(struct http_ticket *t, struct http_connection *c, void *h
                        int64_t wake_ns)
 {
     struct http_wait *w = t->wait;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     bool sleep = !t->finished && !w->stopping && t->news.count <= seen && t->news.waiting == 0;
     if (sleep) {
         c->ticket = t;
@@ -162,42 +164,42 @@ bool http_ticket_sleep(struct http_ticket *t, struct http_connection *c, void *h
         t->asleep = true;
         w->suspend(handle);
     }
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
     return sleep;
 }
 
 struct http_look http_ticket_look(struct http_ticket *t)
 {
-    pthread_mutex_lock(&t->wait->lock);
+    lock_take(&t->wait->lock);
     struct http_look look = {t->finished, t->gone, t->wait->stopping, t->news.count};
-    pthread_mutex_unlock(&t->wait->lock);
+    lock_drop(&t->wait->lock);
     return look;
 }
 
 void http_ticket_drop(struct http_ticket *t, struct http_connection *c)
 {
     struct http_wait *w = t->wait;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     if (c && c->ticket == t)
         c->ticket = NULL;
     t->asleep = false;
     bool cancel = !t->finished && t->request;
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
     if (cancel)
         engine_request_cancel(t->request); /* ours until we let go below */
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     t->holders--;
     unlock_and_free_if_last(w, t);
 }
 
 void http_wait_wake_all(struct http_wait *w)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     w->stopping = true;
     for (struct http_connection *c = w->connections; c; c = c->next)
         if (c->ticket)
             wake_locked(c->ticket);
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
 }
 
 /* The client's address as text; empty for a unix socket. An IPv4 address that came through an IPv6
@@ -231,20 +233,20 @@ struct http_connection *http_connection_open(struct http_wait *w, int fd, bool p
     c->plain = plain;
     read_address(c);
     c->since_ns = clock_ns();
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     c->next = w->connections;
     if (w->connections)
         w->connections->previous = c;
     w->connections = c;
     w->connection_count++;
     pthread_cond_signal(&w->changed);
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
     return c;
 }
 
 void http_connection_close(struct http_wait *w, struct http_connection *c)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     if (c->previous)
         c->previous->next = c->next;
     else
@@ -252,70 +254,71 @@ void http_connection_close(struct http_wait *w, struct http_connection *c)
     if (c->next)
         c->next->previous = c->previous;
     w->connection_count--;
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
     free(c);
 }
 
 void http_connection_phase(struct http_wait *w, struct http_connection *c, enum http_phase phase)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     c->phase = phase;
     c->since_ns = clock_ns();
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
 }
 
 void http_connection_name(struct http_wait *w, struct http_connection *c, const char *address)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     snprintf(c->address, sizeof c->address, "%s", address);
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
 }
 
 size_t http_connection_count(struct http_wait *w, const struct http_connection *c,
                              size_t *same_address)
 {
     *same_address = 0;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     size_t count = w->connection_count;
     for (const struct http_connection *k = c ? w->connections : NULL; k; k = k->next)
         *same_address += strcmp(k->address, c->address) == 0;
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
     return count;
 }
 
 bool http_connection_body_ended(struct http_wait *w, struct http_connection *c)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     bool in_time = !c->cut;
     c->phase = HTTP_PHASE_WORK;
     c->since_ns = clock_ns();
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
     return in_time;
 }
 
 bool http_connection_cut(struct http_wait *w, const struct http_connection *c)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     bool cut = c->cut;
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
     return cut;
 }
 
 bool http_connection_came(struct http_wait *w, struct http_connection *c, size_t bytes)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     bool taken = !c->cut;
     c->large_bytes += bytes;
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
     return taken;
 }
 
 /* Who holds a place, stopped or trickles, and is the slowest of those; NULL when all are well under
  * way. One that has only begun is given a moment. */
-static struct http_connection *find_slow(struct http_wait *w, int64_t now)
+static struct http_connection *find_slow_locked(struct http_wait *w, int64_t now)
 {
     struct http_connection *slowest = NULL;
     double least = (double)HTTP_LEAST_RATE;
+    lock_assert_held(&w->lock);
     for (struct http_connection *c = w->connections; c; c = c->next) {
         double seconds = (double)(now - c->large_since_ns) / 1e9;
         if (!c->large || c->cut || c->phase != HTTP_PHASE_BODY || seconds < 1.0)
@@ -331,10 +334,10 @@ static struct http_connection *find_slow(struct http_wait *w, int64_t now)
 
 bool http_connection_place_take(struct http_wait *w, struct http_connection *c)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     int64_t now = clock_ns();
     if (w->large_count == HTTP_LARGE_BODIES) {
-        struct http_connection *slow = find_slow(w, now);
+        struct http_connection *slow = find_slow_locked(w, now);
         if (slow) {
             slow->large = false;
             slow->displaced = slow->cut = true;
@@ -347,16 +350,16 @@ bool http_connection_place_take(struct http_wait *w, struct http_connection *c)
     c->large_bytes = 0;
     w->large_count += c->large;
     bool taken = c->large;
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
     return taken;
 }
 
 void http_connection_place_leave(struct http_wait *w, struct http_connection *c)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     w->large_count -= c->large;
     c->large = false;
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
 }
 
 bool http_connection_left(const struct http_connection *c)
@@ -367,26 +370,26 @@ bool http_connection_left(const struct http_connection *c)
 
 void http_wait_count(struct http_wait *w, int change)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     w->exchange_count += (size_t)change;
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
 }
 
 size_t http_wait_exchanges(struct http_wait *w)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     size_t count = w->exchange_count;
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
     return count;
 }
 
 size_t http_wait_answers(struct http_wait *w)
 {
     size_t count = 0;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     for (const struct http_connection *c = w->connections; c; c = c->next)
         count += !c->cut && (c->phase == HTTP_PHASE_WORK || c->phase == HTTP_PHASE_SEND);
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
     return count;
 }
 
@@ -395,7 +398,7 @@ struct look {
     struct pollfd *fds;
     struct http_ticket **tickets; /* of the same places; then those to cancel */
     size_t room;
-    int64_t ended_ns; /* when cut_ended looked last */
+    int64_t ended_ns; /* when cut_ended_locked looked last */
 };
 
 static void grow(struct look *k, size_t want)
@@ -416,8 +419,9 @@ static void grow(struct look *k, size_t want)
  * is held, because the library closes it only after http_connection_close. One whose body was due
  * can still be written to: it gets its answer when its own thread finds that no more can be read.
  */
-static void cut_late(struct http_wait *w, int64_t now)
+static void cut_late_locked(struct http_wait *w, int64_t now)
 {
+    lock_assert_held(&w->lock);
     for (struct http_connection *c = w->connections; c; c = c->next) {
         int64_t limit = w->limits_ns[c->phase];
         if (limit && !c->cut && now - c->since_ns > limit) {
@@ -430,9 +434,10 @@ static void cut_late(struct http_wait *w, int64_t now)
 /* Collects the tickets whose clients have gone, each with a hold of its own: those that wait, and
  * those whose answer is on its way in pieces, also where it has stopped because nobody reads, and
  * those of connections that were cut, which look as if their clients had left. */
-static size_t find_gone(struct http_wait *w, struct look *k)
+static size_t find_gone_locked(struct http_wait *w, struct look *k)
 {
     size_t n = 0, gone = 0;
+    lock_assert_held(&w->lock);
     for (struct http_connection *c = w->connections; c && n < k->room; c = c->next) {
         bool awaited = c->phase == HTTP_PHASE_WORK || c->phase == HTTP_PHASE_SEND;
         if (!awaited || !c->ticket || c->ticket->finished || c->ticket->gone)
@@ -453,9 +458,10 @@ static size_t find_gone(struct http_wait *w, struct look *k)
 
 /* A client's end that comes in one packet with its request escapes the library, which then keeps
  * the connection until it has been silent for long. Here it is noticed once the answer has gone. */
-static void cut_ended(struct http_wait *w, struct look *k, int64_t now)
+static void cut_ended_locked(struct http_wait *w, struct look *k, int64_t now)
 {
     size_t n = 0;
+    lock_assert_held(&w->lock);
     for (struct http_connection *c = w->connections; c && n < k->room; c = c->next)
         if (c->phase == HTTP_PHASE_HEAD && !c->cut && now - c->since_ns > ENDED_NS)
             k->fds[n++] = (struct pollfd){.fd = c->fd, .events = POLLRDHUP};
@@ -472,25 +478,25 @@ static void cut_ended(struct http_wait *w, struct look *k, int64_t now)
 
 static void look_once(struct http_wait *w, struct look *k)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     size_t want = w->connection_count;
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
     grow(k, want + 64);
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     int64_t now = clock_ns();
-    cut_late(w, now);
+    cut_late_locked(w, now);
     if (now - k->ended_ns > ENDED_NS) {
         k->ended_ns = now;
-        cut_ended(w, k, now);
+        cut_ended_locked(w, k, now);
     }
     for (struct http_connection *c = w->connections; c; c = c->next)
         if (c->ticket && c->ticket->wake_ns && c->ticket->wake_ns <= now)
             wake_locked(c->ticket);
-    size_t gone = find_gone(w, k);
-    pthread_mutex_unlock(&w->lock);
+    size_t gone = find_gone_locked(w, k);
+    lock_drop(&w->lock);
     for (size_t i = 0; i < gone; i++) {
         engine_request_cancel(k->tickets[i]->request); /* wakes the connection through on_done */
-        pthread_mutex_lock(&w->lock);
+        lock_take(&w->lock);
         k->tickets[i]->holders--;
         unlock_and_free_if_last(w, k->tickets[i]);
     }
@@ -500,20 +506,20 @@ static void *watch(void *context)
 {
     struct http_wait *w = context;
     struct look k = {0};
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     while (w->started) {
         if (w->connection_count == 0) {
-            pthread_cond_wait(&w->changed, &w->lock);
+            lock_wait(&w->lock, &w->changed, WAIT_FOREVER);
             continue;
         }
         const int64_t end_ns = wait_end_ns(TICK_MS);
-        while (w->started && wait_until(&w->changed, &w->lock, end_ns))
+        while (w->started && lock_wait(&w->lock, &w->changed, end_ns))
             ;
-        pthread_mutex_unlock(&w->lock);
+        lock_drop(&w->lock);
         look_once(w, &k);
-        pthread_mutex_lock(&w->lock);
+        lock_take(&w->lock);
     }
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
     free(k.fds);
     free(k.tickets);
     return NULL;
@@ -527,27 +533,27 @@ int http_wait_start(struct http_wait *w, void (*suspend)(void *), void (*resume)
     w->resume = resume;
     for (int i = 0; i < HTTP_PHASES; i++)
         w->limits_ns[i] = (int64_t)limits_s[i] * 1000000000;
-    pthread_mutex_init(&w->lock, NULL);
+    lock_init(&w->lock);
     wait_init(&w->changed);
     w->started = true;
     int code = pthread_create(&w->thread, NULL, watch, w);
     if (code == 0)
         return 0;
     w->started = false;
-    pthread_mutex_destroy(&w->lock);
+    lock_clear(&w->lock);
     pthread_cond_destroy(&w->changed);
     return err_fail_errno(e, code, "watcher", "start a thread");
 }
 
 void http_wait_stop(struct http_wait *w)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     while (w->ticket_count > 0)
-        pthread_cond_wait(&w->changed, &w->lock);
+        lock_wait(&w->lock, &w->changed, WAIT_FOREVER);
     w->started = false;
     pthread_cond_broadcast(&w->changed);
-    pthread_mutex_unlock(&w->lock);
+    lock_drop(&w->lock);
     pthread_join(w->thread, NULL);
-    pthread_mutex_destroy(&w->lock);
+    lock_clear(&w->lock);
     pthread_cond_destroy(&w->changed);
 }

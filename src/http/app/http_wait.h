@@ -82,7 +82,7 @@ struct http_connection {
 };
 
 struct http_wait {
-    pthread_mutex_t lock;
+    struct lock lock;
     pthread_cond_t changed;
     pthread_t thread;
     bool started, stopping;

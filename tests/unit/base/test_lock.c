@@ -1,7 +1,7 @@
-/* The engine's lock knows its holder, and who calls without it ends at once. */
+/* A lock knows its holder, and who asserts it without holding it ends at once. */
 #include "base_cpu.h"
+#include "base_lock.h"
 #include "base_wait.h"
-#include "engine_lock.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -16,7 +16,7 @@
 
 static void *assert_from_another_thread(void *lock)
 {
-    engine_assert_locked(lock);
+    lock_assert_held(lock);
     return NULL;
 }
 
@@ -27,15 +27,15 @@ static int end_of_assertion(bool held_by_another)
     assert_true(child >= 0);
     if (child == 0) {
         const struct rlimit no_core = {0, 0};
-        struct engine_lock lock;
+        struct lock lock;
         pthread_t other;
         setrlimit(RLIMIT_CORE, &no_core);
         signal(SIGABRT, SIG_DFL);
         close(STDERR_FILENO);
-        engine_lock_init(&lock);
+        lock_init(&lock);
         if (!held_by_another)
-            engine_assert_locked(&lock);
-        engine_lock_take(&lock);
+            lock_assert_held(&lock);
+        lock_take(&lock);
         if (pthread_create(&other, NULL, assert_from_another_thread, &lock) == 0)
             pthread_join(other, NULL);
         _exit(0);
@@ -57,20 +57,20 @@ static void test_without_the_lock_the_process_ends(void **state)
 static void test_the_holder_may(void **state)
 {
     (void)state;
-    struct engine_lock lock;
+    struct lock lock;
     pthread_cond_t condition;
-    engine_lock_init(&lock);
+    lock_init(&lock);
     wait_init(&condition);
-    engine_lock_take(&lock);
-    engine_assert_locked(&lock);
+    lock_take(&lock);
+    lock_assert_held(&lock);
     int64_t begin = clock_ns();
-    while (engine_lock_wait(&lock, &condition, begin + 20000000))
+    while (lock_wait(&lock, &condition, begin + 20000000))
         ;
     assert_true(clock_ns() >= begin + 20000000);
-    engine_assert_locked(&lock);
-    engine_lock_drop(&lock);
+    lock_assert_held(&lock);
+    lock_drop(&lock);
     pthread_cond_destroy(&condition);
-    engine_lock_clear(&lock);
+    lock_clear(&lock);
 }
 
 int main(void)

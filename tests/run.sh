@@ -13,10 +13,21 @@ if [ ! -e /proc/self/maps ] && ! mount -t proc proc /proc 2>/dev/null; then
 fi
 
 logs=()
-# run FOLDER SANITIZER [meson test options]
+# What the tests of a suite need of a configured folder, as ninja's targets.
+targets() {
+    python3 - "$1" "$2" <<'PY'
+import json, os, subprocess, sys
+folder, suite = sys.argv[1:]
+def ask(what):
+    return json.loads(subprocess.check_output(["meson", "introspect", what, folder]))
+needed = {d for t in ask("--tests") if any(s.split(":")[-1] == suite for s in t["suite"]) for d in t["depends"]}
+files = [f for t in ask("--targets") if t["id"] in needed for f in t["filename"]]
+print(*(os.path.relpath(f, folder) for f in files))
+PY
+}
+# run FOLDER SANITIZER [SUITE]
 run() {
-    local folder=$1 sanitizer=$2
-    shift 2
+    local folder=$1 sanitizer=$2 suite=${3:-}
     echo "== $folder"
     if [ ! -f "$folder/build.ninja" ]; then
         meson setup "$folder" -Dsan="$sanitizer" >/dev/null || {
@@ -24,16 +35,20 @@ run() {
             exit 1
         }
     fi
+    local needed=()
+    if [ -n "$suite" ]; then
+        read -ra needed <<<"$(targets "$folder" "$suite")"
+    fi
     # On a terminal ninja's own line of progress is shown; elsewhere its output only when it fails.
     if [ -t 1 ]; then
-        ninja -C "$folder" || exit 1
+        ninja -C "$folder" ${needed[@]+"${needed[@]}"} || exit 1
     else
-        ninja -C "$folder" >"$folder/ninja.log" 2>&1 || {
+        ninja -C "$folder" ${needed[@]+"${needed[@]}"} >"$folder/ninja.log" 2>&1 || {
             cat "$folder/ninja.log" >&2
             exit 1
         }
     fi
-    meson test -C "$folder" --no-rebuild --print-errorlogs "$@" || true
+    meson test -C "$folder" --no-rebuild --print-errorlogs ${suite:+--suite "$suite"} || true
     logs+=("$folder/meson-logs/testlog.json")
 }
 
@@ -43,7 +58,7 @@ export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 run build-test none
 run build-asan address
-run build-tsan thread --suite threads
+run build-tsan thread threads
 
 # What the field's tests measured, of the plain build: the numbers in docs/field.md.
 python3 - "${logs[0]}" <<'PY'

@@ -7,7 +7,11 @@ import math
 import os
 import pathlib
 import subprocess
+import sys
 import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from sanitized import plain_only  # noqa: E402
 
 PFGM = os.environ["PFGM"]
 DIGITS = str(pathlib.Path(__file__).resolve().parents[2] / "conf" / "models" / "digits8.safetensors")
@@ -90,6 +94,7 @@ class Network(unittest.TestCase):
         self.assertEqual(digits("--workers", "4", "--batch", "3")["workers"], 4)
         self.assertEqual(digits("--workers", "1", "--batch", "3")["workers"], 1)
 
+    @plain_only
     def test_preset_with_random_weights(self):
         r = report("--preset", "cifar10-ddpmpp", "--batch", "1", "--workers", "1", "--seconds", "0.01")
         self.check(r)

@@ -13,6 +13,7 @@ import zlib
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import safetensors_file  # noqa: E402
 import test_sample  # noqa: E402
+from sanitized import SANITIZED  # noqa: E402
 from test_sample import Folder  # noqa: E402
 
 
@@ -70,7 +71,8 @@ class Figures(test_sample.Case):
                 root = xml.etree.ElementTree.fromstring(svg)
                 self.assertTrue(root.tag.endswith("svg"))
                 self.assertGreater(len(svg), 50000)
-                self.assertEqual(svg, self.draw(figure, ".svg"))
+                if not SANITIZED:
+                    self.assertEqual(svg, self.draw(figure, ".svg"))
 
     def test_trajectories(self):
         png = self.draw("trajectories", ".png", Folder.model("pfgm_digits8"), "-n", 3, "--columns", 5)
@@ -133,9 +135,12 @@ class Films(test_sample.Case):
 class FewEvaluations(test_sample.Case):
     def test_bench_solvers(self):
         plot = Folder.file("solvers.svg")
-        table = json.loads(self.run_pfgm("bench", "solvers", Folder.model("pfgm_digits8"), "-n", 4, "--json",
-                                         "--plot", plot))
+        table = json.loads(self.run_pfgm("bench", "solvers", Folder.model("pfgm_digits8"), "-n",
+                                         1 if SANITIZED else 4, "--json", "--plot", plot))
         xml.etree.ElementTree.fromstring(read(plot))
+        self.assertGreater(len(table["rows"]), 20)
+        if SANITIZED:  # the figures below are means over several images
+            return
         rms = {(r["solver"], r["schedule"], round(r["nfe"])): r["rms"] for r in table["rows"]}
         self.assertGreater(table["exact_nfe"], 100)
         for solver in ("multistep2", "multistep3", "unipc3", "ipndm4"):
@@ -144,11 +149,12 @@ class FewEvaluations(test_sample.Case):
 
     def test_tune(self):
         model, out = Folder.model("pfgm_digits8"), Folder.file("tuned.safetensors")
-        told = json.loads(self.run_pfgm("tune", model, "--nfe", "4,20", "--starts", 6, "--rounds", 1, "-o",
-                                        out, "--json"))
+        search = ("--starts", 2, "--rounds", 0) if SANITIZED else ("--starts", 6, "--rounds", 1)
+        told = json.loads(self.run_pfgm("tune", model, "--nfe", "4,20", *search, "-o", out, "--json"))
         four = told["tuned"][0]
         print("4 evaluations: %(rms).4f from the path, by default %(rms_default).4f" % four)
-        self.assertLess(four["rms"], four["rms_default"])
+        if not SANITIZED:
+            self.assertLess(four["rms"], four["rms_default"])
         self.assertEqual(len(four["nodes"]), 5)
         before, after = safetensors_file.read(model), safetensors_file.read(out)
         self.assertEqual({k: v for k, v in after[1].items() if k != "data_mean"}, before[1])

@@ -16,6 +16,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import safetensors_file  # noqa: E402
+from sanitized import SANITIZED, plain_only  # noqa: E402
 
 PFGM = os.environ["PFGM"]
 DIGITS = os.path.join(os.environ["MODELS"], "digits8.safetensors")
@@ -191,7 +192,7 @@ class ThereAndBack(Case):
         _, tensors = safetensors_file.read(GOLDEN)
         want = safetensors_file.floats(tensors["likelihood.x"])
         tight = ("--rtol", "1e-5", "--atol", "1e-5")
-        for ending in ("npy", "safetensors"):
+        for ending in ("safetensors",) if SANITIZED else ("npy", "safetensors"):
             latents, back = self.file("latents." + ending), self.file("back.npy")
             report = json.loads(self.run_pfgm("encode", DIGITS, "--input", GOLDEN, "-o", latents,
                                               "--json", *tight))
@@ -210,6 +211,7 @@ class ThereAndBack(Case):
         self.refused("temperature", "sample", DIGITS, "--latents", latents, "--temperature", "0.5",
                      "-o", self.file("hot.png"))
 
+    @plain_only
     def test_pictures_come_back_byte_by_byte(self):
         self.run_pfgm("sample", DIGITS, "-n", 2, "--seed", 3, "-o", self.file("in/"))
         self.run_pfgm("sample", DIGITS, "-n", 2, "--seed", 3, "-o", self.file("in.npy"))
@@ -237,6 +239,8 @@ class ThereAndBack(Case):
         for a, b in zip(frames, frames[1:]):
             self.assertGreater(self.mean_distance(a, b), 0)
         self.assertGreater(whole, 0.02)
+        if SANITIZED:
+            return
         # the ends are the pictures
         folder = self.file("frames/")
         self.run_pfgm("interpolate", "--between", *ends, DIGITS, "--steps", 3, "--rtol", "1e-5",
@@ -263,6 +267,7 @@ class ThereAndBack(Case):
             with open(one, "rb") as f:
                 self.assertEqual(f.read()[128:], pixels[i * D:(i + 1) * D])
 
+    @plain_only
     def test_a_class_is_the_same_both_ways(self):
         """What went up as of a class comes down as of it, and not as of all data."""
         quick = ("--rtol", "1e-4", "--atol", "1e-4")

@@ -14,6 +14,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import safetensors_file  # noqa: E402
+from sanitized import SANITIZED  # noqa: E402
 
 PFGM = os.environ["PFGM"]
 GOLDEN = os.environ["GOLDEN"]
@@ -46,7 +47,11 @@ class Pfgmpp(unittest.TestCase):
         return done.stdout
 
     def kernels(self):
-        """Those that this machine has."""
+        """Those that this machine has; under a sanitizer the last of them alone, as plain C takes minutes."""
+        found = list(self.found())
+        return found[-1:] if SANITIZED else found
+
+    def found(self):
         for kernel in KERNELS:
             done = subprocess.run([PFGM, "field", self.path(next(iter(MODELS))), "--kernel", kernel,
                                    "--input", os.devnull, "--output", self.path("none")],
@@ -84,7 +89,7 @@ class Pfgmpp(unittest.TestCase):
         for name in MODELS:
             _, want = safetensors_file.read(self.golden(name))
             for kernel in self.kernels():
-                for more in ((), ("--solver", "improved-euler", "--steps", 18)):
+                for more in ((),) if SANITIZED else ((), ("--solver", "improved-euler", "--steps", 18)):
                     text = self.run_tool("sample", self.path(name), "--kernel", kernel, "--latents",
                                          self.golden(name), "--json", "-o", self.path("out"), *more)
                     self.assertEqual(text.count('"nfe": 35'), 4)

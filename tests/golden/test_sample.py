@@ -20,6 +20,7 @@ import zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import safetensors_file  # noqa: E402
+from sanitized import SANITIZED  # noqa: E402
 
 PFGM = os.environ["PFGM"]
 GOLDEN = os.environ["GOLDEN"]
@@ -192,6 +193,8 @@ class Solvers(Case):
                 ("pfgm_digits8", "improved_euler.20", "improved-euler", 20),
                 ("pfgm_fashion28", "forward_euler.20", "euler", 20),
                 ("pfgm_fashion28", "improved_euler.10", "improved-euler", 10)):
+            if SANITIZED and name == "pfgm_fashion28":
+                continue
             with self.subTest(name + " " + key):
                 worst, _, nfe, wanted = self.compare(name, key, "--solver", method,
                                                       "--steps", steps)
@@ -202,7 +205,7 @@ class Solvers(Case):
         """Where ‖v_x‖ is near its bound the drift divides by what is left, so rounding in the last
         bit decides now and then whether a step is taken, and a pixel on an edge follows: the images
         agree as images, and the counts in the mean."""
-        for name in ("pfgm_digits8", "pfgm_fashion28"):
+        for name in ("pfgm_digits8",) if SANITIZED else ("pfgm_digits8", "pfgm_fashion28"):
             with self.subTest(name):
                 worst, image, nfe, wanted = self.compare(name, "rk45.single", "--solver", "rk45")
                 self.assertLess(image, 1e-2)
@@ -395,7 +398,7 @@ class SeedRule(Case):
         model = Folder.model("pfgm_digits8")
         alone = self.sample(model, "alone.png", "--seed", 7, "--first-index", 3)
         digest = alone["images"][0]["sha256"]
-        for workers in (1, 2, 4):
+        for workers in (2,) if SANITIZED else (1, 2, 4):
             for first, n in ((3, 1), (0, 16), (1, 5)):
                 with self.subTest(workers=workers, first=first, n=n):
                     report = self.sample(model, "company/", "--seed", 7, "--first-index", first,

@@ -14,6 +14,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import safetensors_file  # noqa: E402
 import test_sample  # noqa: E402
+from sanitized import plain_only  # noqa: E402
 from test_sample import GOLDEN, Folder  # noqa: E402
 
 SCHEDULES = ("log", "power", "rho")
@@ -24,6 +25,7 @@ def tearDownModule():
     test_sample.tearDownModule()
 
 
+@plain_only
 class Quality(test_sample.Case):
     exact = {}
 

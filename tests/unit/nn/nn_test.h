@@ -164,6 +164,15 @@ static inline bool test_way_is_slow(const struct test_way *w)
 #define TEST_SLOW_WAYS true
 #endif
 
+/* A sanitizer makes networks ten times slower, and no figure is more accurate under it. Tests of
+ * accuracy by differences are left to the plain run; those that compare kernels run the same
+ * passes. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define TEST_SANITIZED true
+#else
+#define TEST_SANITIZED false
+#endif
+
 static inline bool test_way_runs(const struct test_way *w)
 {
     if (nn_kernel_available(w->kernel) && (TEST_SLOW_WAYS || !test_way_is_slow(w)))

@@ -159,6 +159,8 @@ static double differences(struct fixture *f)
 static void nn_vjp_differences(void **state)
 {
     (void)state;
+    if (TEST_SANITIZED)
+        skip();
     for (size_t a = 0; a < COUNT(test_archs); a++) {
         struct fixture f = fixture_new(&test_archs[a], NN_KERNEL_AUTO, a % 2 ? 0 : 3);
         double apart = differences(&f);

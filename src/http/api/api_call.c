@@ -146,7 +146,7 @@ static int choose_class(const struct api_call *call, const struct model *m,
 {
     const struct api_order *order = &call->order;
     struct err e = {0};
-    int bad = 0;
+    int result = 0;
     switch (order->class) {
     case API_CLASS_ABSENT:
         out->rule = call->dialect->unnamed;
@@ -156,16 +156,16 @@ static int choose_class(const struct api_call *call, const struct model *m,
         break;
     case API_CLASS_NAME:
         out->rule = ENGINE_CLASS_GIVEN;
-        bad = model_label_find(m, order->class_name, &out->label, &e);
+        result = model_label_find(m, order->class_name, &out->label, &e);
         break;
     case API_CLASS_NUMBER:
         *out = (struct engine_class){ENGINE_CLASS_GIVEN, order->class_number};
-        bad = engine_class_check(m, out, &e);
+        result = engine_class_check(m, out, &e);
         break;
     }
-    if (bad)
+    if (result != 0)
         http_problem_point(p, "/class", "%s", e.text);
-    return bad ? -1 : 0;
+    return result != 0 ? -1 : 0;
 }
 
 /* The fields and the model that they are for. The model is looked up once, and every size is of

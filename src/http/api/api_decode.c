@@ -26,14 +26,14 @@ static int read_latents(const struct http_request *q, struct api_call *call, con
     struct flow_call *flow = call->own;
     if (q->media == HTTP_MEDIA_NPY)
         return api_points_values(m, &flow->array, call->order.n, NULL, "", flow->points, p);
-    int bad = 0;
-    for (size_t i = 0; i < call->order.n && !bad; i++) {
+    int result = 0;
+    for (size_t i = 0; i < call->order.n && result == 0; i++) {
         char pointer[64];
         snprintf(pointer, sizeof pointer, "/latents/%zu", i);
-        bad = api_points_latent_text(m, json_array_get(flow->given, i), pointer,
-                                     flow->points + i * model_dimension(m), p);
+        result = api_points_latent_text(m, json_array_get(flow->given, i), pointer,
+                                        flow->points + i * model_dimension(m), p);
     }
-    return bad;
+    return result;
 }
 
 static int order(struct http_app *app, const struct http_request *q, struct api_call *call,

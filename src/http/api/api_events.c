@@ -16,13 +16,13 @@
 /* Takes the reference to `data`; NULL counts as out of memory. */
 static int say(struct api_stream *s, const char *event, json_t *data)
 {
-    int bad =
+    int result =
         !data ||
         buf_format(&s->out, NULL, "id: %lu\nevent: %s\ndata: ", ++s->events.number, event) != 0 ||
         json_append(&s->out, data, 0, NULL) != 0 || buf_string(&s->out, "\n\n", NULL) != 0;
     json_decref(data);
     s->events.said_ns = clock_ns();
-    return bad ? API_STREAM_BROKEN : 1;
+    return result != 0 ? API_STREAM_BROKEN : 1;
 }
 
 static int say_queued(struct api_stream *s)

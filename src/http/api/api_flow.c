@@ -40,7 +40,7 @@ int api_flow_members(struct api_call *call, const struct api_flow_words *words,
     const char *key;
     json_t *value;
     void *next;
-    int bad = 0;
+    int result = 0;
     if (!json_is_object(call->document)) {
         http_problem_point(p, "", "must be an object");
         return -1;
@@ -53,15 +53,15 @@ int api_flow_members(struct api_call *call, const struct api_flow_words *words,
         if (strcmp(key, words->given) == 0) {
             flow->given = json_incref(value);
         } else if (has_word(words->own, key)) {
-            bad |= read_own(value, key, n_max, flow, p);
+            result |= read_own(value, key, n_max, flow, p);
         } else {
             http_pointer_step(pointer, sizeof pointer, key);
             http_problem_point(p, pointer, "is not a field of this route");
-            bad = -1;
+            result = -1;
         }
         json_object_del(call->document, key);
     }
-    return bad;
+    return result;
 }
 
 /* How many images or latents the request brings. */
@@ -89,11 +89,12 @@ int api_flow_order_fields(struct api_call *call, size_t n, bool seeded, size_t n
     struct api_order *o = &call->order;
     const char *key;
     json_t *value;
-    int bad = 0;
+    int result = 0;
     api_order_init(o);
     o->n = n;
-    json_object_foreach(call->document, key, value) bad |= api_order_field(o, key, value, n_max, p);
-    if (bad)
+    json_object_foreach(call->document, key, value) result |=
+        api_order_field(o, key, value, n_max, p);
+    if (result != 0)
         return -1;
     o->seed_given = o->seed_given || !seeded;
     return api_order_end(o, p);
@@ -105,10 +106,10 @@ int api_flow_read(const struct http_app *app, const struct http_request *q, stru
 {
     const size_t n_max = app->options->n_max;
     size_t n = 0;
-    int bad = api_flow_members(call, words, read_own, n_max, p);
+    int result = api_flow_members(call, words, read_own, n_max, p);
     if (json_is_object(call->document))
-        bad |= count(q, words->given, n_max, call->own, &n, p);
-    return bad ? -1 : api_flow_order_fields(call, n, seeded, n_max, p);
+        result |= count(q, words->given, n_max, call->own, &n, p);
+    return result != 0 ? -1 : api_flow_order_fields(call, n, seeded, n_max, p);
 }
 
 /* ---- what the flow begins with ---- */
@@ -138,14 +139,14 @@ int api_flow_images(const struct http_request *q, struct api_call *call, const s
         return api_points_png(m, q->body.data, q->body.length, 0, scale, "", flow->points, p);
     if (q->media == HTTP_MEDIA_NPY)
         return api_points_values(m, &flow->array, o->n, &scale, "", flow->points, p);
-    int bad = 0;
-    for (size_t i = 0; i < o->n && !bad; i++) {
+    int result = 0;
+    for (size_t i = 0; i < o->n && result == 0; i++) {
         char pointer[64];
         snprintf(pointer, sizeof pointer, "/images/%zu", i);
-        bad = api_points_png_text(m, json_array_get(flow->given, i), i, scale, pointer,
-                                  flow->points + i * d, p);
+        result = api_points_png_text(m, json_array_get(flow->given, i), i, scale, pointer,
+                                     flow->points + i * d, p);
     }
-    return bad;
+    return result;
 }
 
 void api_flow_settle(struct api_call *call)

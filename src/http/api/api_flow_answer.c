@@ -9,8 +9,8 @@ int api_flow_latents(const struct engine_request *done, size_t first, size_t n, 
 {
     const struct image_shape s = model_shape(engine_model_get(engine_request_order(done)->model));
     const uint64_t shape[] = {n, (uint64_t)s.channels, (uint64_t)s.height, (uint64_t)s.width};
-    int bad = archive_npy_header(ARCHIVE_NPY_F32, 4, shape, out, NULL);
-    for (size_t i = first; i < first + n && !bad; i++) {
+    int result = archive_npy_header(ARCHIVE_NPY_F32, 4, shape, out, NULL);
+    for (size_t i = first; i < first + n && result == 0; i++) {
         const double *state = engine_request_image(done, i)->state;
         float *to = (float *)(void *)buf_reserve(out, image_shape_count(s) * sizeof *to, NULL);
         if (!to)
@@ -19,7 +19,7 @@ int api_flow_latents(const struct engine_request *done, size_t first, size_t n, 
             to[k] = (float)state[k];
         out->length += image_shape_count(s) * sizeof *to;
     }
-    return bad;
+    return result;
 }
 
 static json_t *one_json(const struct engine_request *done, size_t i, api_flow_one *one)

@@ -39,12 +39,12 @@ static int read(struct http_app *app, struct http_request *q, struct api_call *c
     const size_t n_max = app->options->n_max;
     struct flow_call *flow = call->own;
     flow->frames = api_flow_frames(n_max);
-    int bad = api_flow_members(call, &words, read_own, n_max, p);
+    int result = api_flow_members(call, &words, read_own, n_max, p);
     if (json_is_object(call->document) && json_array_size(flow->given) != 2) {
         http_problem_point(p, "/between", "must be an array of the two ends");
-        bad = -1;
+        result = -1;
     }
-    return bad ? -1 : api_flow_order_fields(call, flow->frames, false, n_max, p);
+    return result != 0 ? -1 : api_flow_order_fields(call, flow->frames, false, n_max, p);
 }
 
 /* One end into ends [d]: {"seed", "index"}, {"latent"} or {"image"}, which is to be encoded; what
@@ -141,10 +141,10 @@ static int order(struct http_app *app, const struct http_request *q, struct api_
         http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
         return -1;
     }
-    int bad = 0;
+    int result = 0;
     for (size_t i = 0; i < 2; i++)
-        bad |= read_end(json_array_get(flow->given, i), i, m, &out->solver, flow, ends + i, p);
-    if (bad)
+        result |= read_end(json_array_get(flow->given, i), i, m, &out->solver, flow, ends + i, p);
+    if (result != 0)
         return -1;
     if (call->order.class == API_CLASS_ABSENT &&
         engine_class_between(m, ends, &out->class, &e) != 0) {

@@ -134,17 +134,17 @@ static int read_parameters(const json_t *parameters, size_t n, struct api_order 
 {
     const char *key;
     json_t *value;
-    int bad = check_parameters(parameters, p);
-    if (bad)
+    int result = check_parameters(parameters, p);
+    if (result != 0)
         return -1;
     api_order_init(o);
     o->n = n;
     o->seed_given = true; /* of each image, or none counts */
-    json_object_foreach((json_t *)(uintptr_t)parameters, key, value) if (is_plain(key)) bad |=
+    json_object_foreach((json_t *)(uintptr_t)parameters, key, value) if (is_plain(key)) result |=
         api_order_field(o, key, value, n, p);
     json_object_foreach((json_t *)(uintptr_t)parameters, key, value) if (model_choice_find(key))
-        bad |= api_order_solver_field(o, key, value, p);
-    return bad;
+        result |= api_order_solver_field(o, key, value, p);
+    return result;
 }
 
 /* The tensors' values, one block: seeds then indices, or latents. */
@@ -271,21 +271,21 @@ static json_t *values_json(const struct engine_request *done, size_t n, size_t d
 static int append_values(const struct engine_request *done, size_t n, size_t d, bool pixels,
                          struct buf *out)
 {
-    int bad = 0;
-    for (size_t i = 0; i < n && !bad; i++) {
+    int result = 0;
+    for (size_t i = 0; i < n && result == 0; i++) {
         const struct engine_image *image = engine_request_image(done, i);
         if (pixels) {
-            bad = buf_append(out, image->pixels, d, NULL);
+            result = buf_append(out, image->pixels, d, NULL);
             continue;
         }
-        for (size_t j = 0; j < d && !bad; j++) {
+        for (size_t j = 0; j < d && result == 0; j++) {
             uint32_t bits;
             memcpy(&bits, &image->sample[j], sizeof bits);
             bits = htole32(bits);
-            bad = buf_append(out, &bits, sizeof bits, NULL);
+            result = buf_append(out, &bits, sizeof bits, NULL);
         }
     }
-    return bad;
+    return result;
 }
 
 /* One output; its bytes go to `tail` when they are not to stand in the JSON. */

@@ -22,7 +22,7 @@ static int check_keys(const json_t *input, const char *base, struct http_problem
 {
     const char *key;
     json_t *value;
-    int bad = 0;
+    int result = 0;
     json_object_foreach((json_t *)(uintptr_t)input, key, value)
     {
         size_t i = 0;
@@ -33,9 +33,9 @@ static int check_keys(const json_t *input, const char *base, struct http_problem
         char pointer[300];
         step(pointer, sizeof pointer, base, key);
         http_problem_point(p, pointer, "is not a field of an input");
-        bad = -1;
+        result = -1;
     }
-    return bad;
+    return result;
 }
 
 static int read_shape(const json_t *input, size_t rank, struct kserve_tensor *t,
@@ -193,10 +193,10 @@ static int take_nested(const struct kserve_tensor *t, const json_t *node, size_t
         return take(t, node, out, (*at)++) ? 0 : fail_value(t, *at - 1, must, p);
     if (!json_is_array(node) || json_array_size(node) != t->shape[side])
         return fail_value(t, *at, "in arrays as long as the shape says", p);
-    int bad = 0;
-    for (size_t i = 0; i < json_array_size(node) && !bad; i++)
-        bad = take_nested(t, json_array_get(node, i), side + 1, take, must, out, at, p);
-    return bad;
+    int result = 0;
+    for (size_t i = 0; i < json_array_size(node) && result == 0; i++)
+        result = take_nested(t, json_array_get(node, i), side + 1, take, must, out, at, p);
+    return result;
 }
 
 static int take_json(const struct kserve_tensor *t, take_value *take, const char *must, void *out,
@@ -207,11 +207,11 @@ static int take_json(const struct kserve_tensor *t, take_value *take, const char
         return take_nested(t, t->data, 0, take, must, out, &at, p);
     if (!json_is_array(t->data) || json_array_size(t->data) != t->count)
         return fail_value(t, json_array_size(t->data), "one of as many as the shape says", p);
-    int bad = 0;
-    for (; at < t->count && !bad; at++)
+    int result = 0;
+    for (; at < t->count && result == 0; at++)
         if (!take(t, json_array_get(t->data, at), out, at))
-            bad = fail_value(t, at, must, p);
-    return bad;
+            result = fail_value(t, at, must, p);
+    return result;
 }
 
 int kserve_tensor_integers(const struct kserve_tensor *t, uint64_t *out, struct http_problem *p)

@@ -116,12 +116,12 @@ int api_lookup_tag(const struct api_call *call, const struct engine_order *order
 {
     struct buf text;
     buf_init(&text, 8192);
-    int bad = engine_seed_text(order, order->first_index, NULL, &text, NULL) != 0 ||
-              buf_format(&text, NULL, " %s %d %d %d", http_format_type(call->format),
-                         (int)order->output, call->order.chw, order->no_metadata) != 0 ||
-              sha256_hex(text.data, text.length, out, NULL) != 0;
+    int result = engine_seed_text(order, order->first_index, NULL, &text, NULL) != 0 ||
+                 buf_format(&text, NULL, " %s %d %d %d", http_format_type(call->format),
+                            (int)order->output, call->order.chw, order->no_metadata) != 0 ||
+                 sha256_hex(text.data, text.length, out, NULL) != 0;
     buf_clear(&text);
-    return bad ? -1 : 0;
+    return result != 0 ? -1 : 0;
 }
 
 bool api_lookup_matches(const char *field, const char *tag)

@@ -31,7 +31,6 @@ static int read_word(const json_t *body, const char *key, const char *first, con
     const json_t *value = json_object_get(body, key);
     const char *word = json_string_value(value);
     char pointer[64] = "";
-
     if (!value || json_is_null(value) || (word && strcmp(word, first) == 0))
         return 0;
     if (word && second && strcmp(word, second) == 0)
@@ -47,7 +46,6 @@ static int check_size(const json_t *body, const struct model *m, struct http_pro
     const json_t *value = json_object_get(body, "size");
     const struct image_shape s = model_shape(m);
     char own[32];
-
     snprintf(own, sizeof own, "%dx%d", s.width, s.height);
     if (!value || json_is_null(value) ||
         (json_is_string(value) && (strcmp(json_string_value(value), "auto") == 0 ||
@@ -75,7 +73,6 @@ static int read_prompt(struct http_app *app, const json_t *body, const struct mo
                        struct openai_call *out, struct api_order *order, struct http_problem *p)
 {
     const json_t *prompt = json_object_get(body, "prompt");
-
     if (!prompt || json_is_null(prompt))
         return 0;
     if (!json_is_string(prompt)) {
@@ -125,7 +122,6 @@ static int check_fields(const json_t *body, struct http_problem *p)
                                        "stream", "output_format", "steps"};
     const char *key;
     json_t *value;
-
     json_object_foreach((json_t *)(uintptr_t)body, key, value)
     {
         char pointer[300] = "";
@@ -152,14 +148,14 @@ static int read_fields(const json_t *body, size_t n_max, struct api_order *order
     const json_t *steps = json_object_get(body, "steps");
     const char *key;
     json_t *value;
-    int bad = 0;
+    int result = 0;
     json_object_foreach((json_t *)(uintptr_t)body, key,
                         value) if (is_one_of(key, kept, sizeof kept / sizeof *kept) &&
-                                   !json_is_null(value)) bad |=
+                                   !json_is_null(value)) result |=
         api_order_field(order, key, value, n_max, p);
     if (steps && !json_is_null(steps))
-        bad |= api_order_solver_field(order, "steps", steps, p);
-    return bad ? -1 : api_order_end(order, p);
+        result |= api_order_solver_field(order, "steps", steps, p);
+    return result != 0 ? -1 : api_order_end(order, p);
 }
 
 static int pin(struct http_app *app, struct http_request *q, struct api_call *call,
@@ -191,11 +187,11 @@ static int read(struct http_app *app, struct http_request *q, struct api_call *c
     struct openai_call *openai = call->own;
     api_order_init(&call->order);
     int url = read_word(body, "response_format", "b64_json", "url", p);
-    int bad = check_fields(body, p) | check_size(body, m, p) |
-              read_word(body, "output_format", "png", NULL, p) |
-              read_prompt(app, body, m, openai, &call->order, p);
+    int result = check_fields(body, p) | check_size(body, m, p) |
+                 read_word(body, "output_format", "png", NULL, p) |
+                 read_prompt(app, body, m, openai, &call->order, p);
     openai->url = url > 0;
-    return bad || url < 0 ? -1 : read_fields(body, app->options->n_max, &call->order, p);
+    return result != 0 || url < 0 ? -1 : read_fields(body, app->options->n_max, &call->order, p);
 }
 
 /* ---- answers ---- */

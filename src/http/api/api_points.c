@@ -31,9 +31,9 @@ int api_points_values(const struct model *m, const struct archive_npy *a, size_t
                       struct http_problem *p)
 {
     struct err e = {0};
-    int bad = scale ? model_points_images(m, a, n, *scale, "", out, &e)
-                    : model_points_latents(m, a, n, "", out, &e);
-    return bad ? refuse(&e, pointer, p) : 0;
+    int result = scale ? model_points_images(m, a, n, *scale, "", out, &e)
+                       : model_points_latents(m, a, n, "", out, &e);
+    return result != 0 ? refuse(&e, pointer, p) : 0;
 }
 
 int api_points_png(const struct model *m, const void *data, size_t length, size_t i,
@@ -41,7 +41,8 @@ int api_points_png(const struct model *m, const void *data, size_t length, size_
                    struct http_problem *p)
 {
     struct err e = {0};
-    return model_points_png(m, data, length, i, scale, "", out, &e) ? refuse(&e, pointer, p) : 0;
+    return model_points_png(m, data, length, i, scale, "", out, &e) != 0 ? refuse(&e, pointer, p)
+                                                                         : 0;
 }
 
 /* The bytes that a JSON string stands for, in `out`, which was initialised. */
@@ -64,10 +65,10 @@ int api_points_png_text(const struct model *m, const json_t *text, size_t i,
 {
     struct buf bytes;
     buf_init(&bytes, json_string_length(text));
-    int bad = read_text(text, pointer, &bytes, p) != 0 ||
-              api_points_png(m, bytes.data, bytes.length, i, scale, pointer, out, p) != 0;
+    int result = read_text(text, pointer, &bytes, p) != 0 ||
+                 api_points_png(m, bytes.data, bytes.length, i, scale, pointer, out, p) != 0;
     buf_clear(&bytes);
-    return bad ? -1 : 0;
+    return result != 0 ? -1 : 0;
 }
 
 int api_points_latent_text(const struct model *m, const json_t *text, const char *pointer,
@@ -77,9 +78,9 @@ int api_points_latent_text(const struct model *m, const json_t *text, const char
     struct archive_npy a;
     size_t n;
     buf_init(&bytes, json_string_length(text));
-    int bad = read_text(text, pointer, &bytes, p) != 0 ||
-              api_points_array(bytes.data, bytes.length, 1, pointer, &a, &n, p) != 0 ||
-              api_points_values(m, &a, n, NULL, pointer, out, p) != 0;
+    int result = read_text(text, pointer, &bytes, p) != 0 ||
+                 api_points_array(bytes.data, bytes.length, 1, pointer, &a, &n, p) != 0 ||
+                 api_points_values(m, &a, n, NULL, pointer, out, p) != 0;
     buf_clear(&bytes);
-    return bad ? -1 : 0;
+    return result != 0 ? -1 : 0;
 }

@@ -118,12 +118,11 @@ int api_prompt_find(const char *prompt, char *const labels[], int n, int *best, 
 {
     struct prompt text = {0};
     struct choice choice = {-1, 0, NOWHERE};
-    int bad = unicode_fold(prompt, &text.text, e) != 0 || mark_edges(&text, e) != 0;
-
-    for (int i = 0; i < n && !bad; i++) {
+    int result = unicode_fold(prompt, &text.text, e) != 0 || mark_edges(&text, e) != 0;
+    for (int i = 0; i < n && result == 0; i++) {
         struct unicode_text label;
-        bad = unicode_fold(labels[i], &label, e);
-        if (!bad)
+        result = unicode_fold(labels[i], &label, e);
+        if (result == 0)
             consider_all(&text, i, &label, &choice);
         unicode_clear(&label);
     }
@@ -131,5 +130,5 @@ int api_prompt_find(const char *prompt, char *const labels[], int n, int *best, 
     *blank = text.text.length == 0;
     free(text.edges);
     unicode_clear(&text.text);
-    return bad ? -1 : 0;
+    return result != 0 ? -1 : 0;
 }

@@ -131,10 +131,10 @@ static int array_piece(struct api_stream *s, const struct engine_image *image)
         transpose(s, values, turned, chw);
         values = turned;
     }
-    int bad = s->zip ? archive_zip_stream_piece(s->zip, values, bytes, &s->out, NULL)
-                     : buf_append(&s->out, values, bytes, NULL);
+    int result = s->zip ? archive_zip_stream_piece(s->zip, values, bytes, &s->out, NULL)
+                        : buf_append(&s->out, values, bytes, NULL);
     free(turned);
-    return bad;
+    return result;
 }
 
 static void picture_name(const struct api_stream *s, const struct engine_image *image,
@@ -202,16 +202,16 @@ static int number_array(struct api_stream *s, const char *name, enum archive_npy
 {
     struct buf b;
     buf_init(&b, HTTP_REPLY_BODY_MAX);
-    int bad = archive_npy_header(type, 1, &n, &b, NULL);
-    for (uint64_t i = 0; i < n && !bad; i++) {
+    int result = archive_npy_header(type, 1, &n, &b, NULL);
+    for (uint64_t i = 0; i < n && result == 0; i++) {
         unsigned char bytes[8];
         for (int k = 0; k < 8; k++)
             bytes[k] = (unsigned char)(value(s, i) >> (8 * k));
-        bad = buf_append(&b, bytes, sizeof bytes, NULL);
+        result = buf_append(&b, bytes, sizeof bytes, NULL);
     }
-    bad = bad || member(s, name, b.data, b.length) != 0;
+    result = result != 0 || member(s, name, b.data, b.length) != 0;
     buf_clear(&b);
-    return bad ? -1 : 0;
+    return result != 0 ? -1 : 0;
 }
 
 static int npz_tail(struct api_stream *s)

@@ -240,10 +240,10 @@ static struct http_key_table *read_table(const char *path, struct err *e)
         return NULL;
     }
     buf_init(&text, HTTP_KEYS_FILE_MAX);
-    int bad = file_read(path, &text, e) != 0 || check_text(&text, path, e) != 0 ||
-              read_lines(&text, path, t, e) != 0 || index_keys(t, path, e) != 0;
+    int result = file_read(path, &text, e) != 0 || check_text(&text, path, e) != 0 ||
+                 read_lines(&text, path, t, e) != 0 || index_keys(t, path, e) != 0;
     buf_clear(&text);
-    if (!bad)
+    if (result == 0)
         return t;
     table_free(t);
     return NULL;

@@ -36,18 +36,19 @@ static int read_secret(const char *path, char out[SHA256_HEX_SIZE], struct err *
 {
     struct buf text;
     buf_init(&text, HTTP_LINK_SECRET_MAX);
-    int bad = file_read(path, &text, e);
-    if (!bad && text.length < HTTP_LINK_SECRET_MIN)
-        bad = err_fail(e, ERR_INPUT, path,
-                       "holds %zu bytes; a secret for links needs %d at least, as \"openssl rand "
-                       "-hex 32\" prints them",
-                       text.length, HTTP_LINK_SECRET_MIN);
-    if (!bad)
-        bad = sha256_hex(text.data, text.length, out, e);
+    int result = file_read(path, &text, e);
+    if (result == 0 && text.length < HTTP_LINK_SECRET_MIN)
+        result =
+            err_fail(e, ERR_INPUT, path,
+                     "holds %zu bytes; a secret for links needs %d at least, as \"openssl rand "
+                     "-hex 32\" prints them",
+                     text.length, HTTP_LINK_SECRET_MIN);
+    if (result == 0)
+        result = sha256_hex(text.data, text.length, out, e);
     if (text.data)
         explicit_bzero(text.data, text.length);
     buf_clear(&text);
-    return bad;
+    return result;
 }
 
 int http_links_read(struct http_links *l, const char *path, struct err *e)
@@ -60,10 +61,10 @@ int http_links_read(struct http_links *l, const char *path, struct err *e)
     pthread_mutex_unlock(&l->lock);
     if (!file && has_one)
         return 0;
-    int bad = file ? read_secret(path, secret, e)
-                   : random_bytes(drawn, sizeof drawn, e) != 0 ||
-                         sha256_hex(drawn, sizeof drawn, secret, e) != 0;
-    if (bad)
+    int result = file ? read_secret(path, secret, e)
+                      : random_bytes(drawn, sizeof drawn, e) != 0 ||
+                            sha256_hex(drawn, sizeof drawn, secret, e) != 0;
+    if (result != 0)
         return -1;
     pthread_mutex_lock(&l->lock);
     memcpy(l->secret, secret, sizeof secret);
@@ -79,9 +80,9 @@ static int sign(struct http_links *l, const char *text, size_t length, char out[
     pthread_mutex_lock(&l->lock);
     memcpy(secret, l->secret, sizeof secret);
     pthread_mutex_unlock(&l->lock);
-    int bad = hmac_sha256_hex(secret, DIGEST_DIGITS, text, length, out, NULL);
+    int result = hmac_sha256_hex(secret, DIGEST_DIGITS, text, length, out, NULL);
     explicit_bzero(secret, sizeof secret);
-    return bad;
+    return result;
 }
 
 /* The solver as it was resolved, by the names that the query of a GET has. */
@@ -90,17 +91,17 @@ static int add_solver(struct buf *out, const struct model_solver *solver)
     json_t *o = model_solver_json(solver, true);
     const char *key;
     json_t *value;
-    int bad = o == NULL;
+    int result = o == NULL;
     json_object_foreach(o, key, value)
     {
-        if (bad || !model_choice_find(key))
+        if (result != 0 || !model_choice_find(key))
             continue;
-        bad = buf_format(out, NULL, "&%s=", key) != 0 ||
-              (json_is_string(value) ? buf_string(out, json_string_value(value), NULL)
-                                     : json_append(out, value, JSON_ENCODE_ANY, NULL)) != 0;
+        result = buf_format(out, NULL, "&%s=", key) != 0 ||
+                 (json_is_string(value) ? buf_string(out, json_string_value(value), NULL)
+                                        : json_append(out, value, JSON_ENCODE_ANY, NULL)) != 0;
     }
     json_decref(o);
-    return bad;
+    return result;
 }
 
 /* A class by its number, or by its name where another class is called like that number. */
@@ -111,26 +112,26 @@ static int add_class(struct buf *out, const struct model *m, int32_t label)
     snprintf(number, sizeof number, "%" PRId32, label);
     if (model_label_find(m, number, &found, NULL) == 0 && found == label)
         return buf_format(out, NULL, "&class=%s", number);
-    int bad = buf_string(out, "&class=", NULL);
-    for (const char *c = model_description(m)->labels[label]; *c && !bad; c++)
-        bad = isalnum((unsigned char)*c) && (unsigned char)*c < 0x80
-                  ? buf_append(out, c, 1, NULL)
-                  : buf_format(out, NULL, "%%%02X", (unsigned char)*c);
-    return bad;
+    int result = buf_string(out, "&class=", NULL);
+    for (const char *c = model_description(m)->labels[label]; *c && result == 0; c++)
+        result = isalnum((unsigned char)*c) && (unsigned char)*c < 0x80
+                     ? buf_append(out, c, 1, NULL)
+                     : buf_format(out, NULL, "%%%02X", (unsigned char)*c);
+    return result;
 }
 
 static int add_rest(struct buf *out, const struct engine_order *order, uint64_t index)
 {
     const int32_t label = engine_order_label(order, index);
-    int bad = 0;
+    int result = 0;
     if (order->class.rule != ENGINE_CLASS_DRAWN) /* one that is drawn is drawn again */
-        bad = label == MODEL_LABEL_NONE ? buf_string(out, "&class=null", NULL)
-                                        : add_class(out, engine_model_get(order->model), label);
-    if (!bad && order->temperature != 0.0 && order->temperature != 1.0)
-        bad = buf_format(out, NULL, "&temperature=%.17g", order->temperature);
-    if (!bad && order->no_metadata)
-        bad = buf_string(out, "&embed_metadata=false", NULL);
-    return bad;
+        result = label == MODEL_LABEL_NONE ? buf_string(out, "&class=null", NULL)
+                                           : add_class(out, engine_model_get(order->model), label);
+    if (result == 0 && order->temperature != 0.0 && order->temperature != 1.0)
+        result = buf_format(out, NULL, "&temperature=%.17g", order->temperature);
+    if (result == 0 && order->no_metadata)
+        result = buf_string(out, "&embed_metadata=false", NULL);
+    return result;
 }
 
 /* The path and the query of the image, unsigned. */
@@ -151,18 +152,18 @@ enum http_link_made http_link_make(struct http_app *app, const struct http_reque
         return HTTP_LINK_NONE;
     buf_init(&text, HTTP_LINK_MAX - 1);
     const size_t prefix = strlen(q->prefix); /* of a proxy, which does not reach the server */
-    int bad = buf_string(&text, q->prefix, NULL) != 0 || add_address(&text, order, index) != 0;
-    if (!bad && q->client[0]) {
+    int result = buf_string(&text, q->prefix, NULL) != 0 || add_address(&text, order, index) != 0;
+    if (result == 0 && q->client[0]) {
         const long long end = (long long)time(NULL) + app->links.lifetime_s;
-        bad = buf_format(&text, NULL, KEY_PART "%s" END_PART "%lld", q->client, end) != 0 ||
-              sign(&app->links, (const char *)text.data + prefix, text.length - prefix,
-                   signature) != 0 ||
-              buf_format(&text, NULL, SIGNATURE_PART "%s", signature) != 0;
+        result = buf_format(&text, NULL, KEY_PART "%s" END_PART "%lld", q->client, end) != 0 ||
+                 sign(&app->links, (const char *)text.data + prefix, text.length - prefix,
+                      signature) != 0 ||
+                 buf_format(&text, NULL, SIGNATURE_PART "%s", signature) != 0;
     }
-    if (!bad)
+    if (result == 0)
         memcpy(out, text.data, text.length + 1);
     buf_clear(&text);
-    return bad ? HTTP_LINK_FAILED : HTTP_LINK_MADE;
+    return result != 0 ? HTTP_LINK_FAILED : HTTP_LINK_MADE;
 }
 
 bool http_link_is_signed(const struct http_request *q)

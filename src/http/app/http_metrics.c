@@ -57,12 +57,12 @@ void http_metrics_reload(struct http_metrics *m, enum http_reload outcome)
 
 int http_metrics_escape(struct buf *out, const char *value, struct err *e)
 {
-    int bad = 0;
-    for (const char *c = value; *c && !bad; c++) {
+    int result = 0;
+    for (const char *c = value; *c && result == 0; c++) {
         const char *escaped = *c == '\\' ? "\\\\" : *c == '"' ? "\\\"" : *c == '\n' ? "\\n" : NULL;
-        bad = escaped ? buf_string(out, escaped, e) : buf_append(out, c, 1, e);
+        result = escaped ? buf_string(out, escaped, e) : buf_append(out, c, 1, e);
     }
-    return bad;
+    return result;
 }
 
 /* Where the text goes; the first failure ends the writing. */
@@ -70,30 +70,31 @@ struct writer {
     struct buf *out;
     struct err *e;
     const char *name;
-    int bad;
+    int result;
 };
 
 static void family(struct writer *w, const char *name, const char *type, const char *help)
 {
     w->name = name;
-    w->bad = w->bad || buf_format(w->out, w->e, "# HELP pfgmd_%s %s\n# TYPE pfgmd_%s %s\n", name,
-                                  help, name, type) != 0;
+    w->result =
+        w->result != 0 || buf_format(w->out, w->e, "# HELP pfgmd_%s %s\n# TYPE pfgmd_%s %s\n", name,
+                                     help, name, type) != 0;
 }
 
 /* One sample; labels in pairs of name and value, up to a NULL name. */
 static void sample(struct writer *w, const char *suffix, const char *const labels[][2],
                    double value)
 {
-    if (w->bad)
+    if (w->result != 0)
         return;
-    int bad = buf_format(w->out, w->e, "pfgmd_%s%s", w->name, suffix);
-    for (size_t i = 0; labels && labels[i][0] && !bad; i++) {
-        bad = buf_format(w->out, w->e, "%s%s=\"", i ? "," : "{", labels[i][0]) != 0 ||
-              http_metrics_escape(w->out, labels[i][1], w->e) != 0 ||
-              buf_string(w->out, "\"", w->e) != 0;
+    int result = buf_format(w->out, w->e, "pfgmd_%s%s", w->name, suffix);
+    for (size_t i = 0; labels && labels[i][0] && result == 0; i++) {
+        result = buf_format(w->out, w->e, "%s%s=\"", i ? "," : "{", labels[i][0]) != 0 ||
+                 http_metrics_escape(w->out, labels[i][1], w->e) != 0 ||
+                 buf_string(w->out, "\"", w->e) != 0;
     }
-    w->bad = bad ||
-             buf_format(w->out, w->e, "%s %.17g\n", labels && labels[0][0] ? "}" : "", value) != 0;
+    w->result = result != 0 || buf_format(w->out, w->e, "%s %.17g\n",
+                                          labels && labels[0][0] ? "}" : "", value) != 0;
 }
 
 static void plain(struct writer *w, const char *name, const char *type, const char *help,
@@ -288,7 +289,7 @@ int http_metrics_text(struct http_metrics *m, const struct http_metrics_state *s
     pthread_mutex_unlock(&m->lock);
     queue_families(&w, &stats);
     model_families(&w, s->engine);
-    return w.bad ? -1 : http_process_text(out, e);
+    return w.result != 0 ? -1 : http_process_text(out, e);
 }
 
 /* Whether one of the values of "name[]" is the name; `any` tells whether there are values at all.

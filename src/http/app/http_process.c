@@ -70,10 +70,10 @@ int http_process_text(struct buf *out, struct err *e)
         {"start_time_seconds", "gauge", "When the process started",
          boot_time() + stat_field(stat, 22) / ticks},
     };
-    int bad = 0;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows && !bad; i++)
-        bad = buf_format(out, e, "# HELP process_%s %s\n# TYPE process_%s %s\nprocess_%s %.17g\n",
-                         rows[i].name, rows[i].help, rows[i].name, rows[i].type, rows[i].name,
-                         rows[i].value);
-    return bad;
+    int result = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows && result == 0; i++)
+        result = buf_format(
+            out, e, "# HELP process_%s %s\n# TYPE process_%s %s\nprocess_%s %.17g\n", rows[i].name,
+            rows[i].help, rows[i].name, rows[i].type, rows[i].name, rows[i].value);
+    return result;
 }

@@ -139,14 +139,14 @@ int http_ticket_submit(struct http_ticket *t, struct engine *g, struct engine_or
     lock_take(&t->wait->lock);
     t->holders++;
     lock_drop(&t->wait->lock);
-    int failed = engine_submit(g, order, &request, e);
+    int result = engine_submit(g, order, &request, e);
     lock_take(&t->wait->lock);
-    if (failed)
+    if (result != 0)
         t->holders--;
     else
         t->request = request;
     lock_drop(&t->wait->lock);
-    return failed;
+    return result;
 }
 
 bool http_ticket_sleep(struct http_ticket *t, struct http_connection *c, void *handle, size_t seen,

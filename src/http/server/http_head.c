@@ -230,10 +230,10 @@ static int judge_key(struct http_exchange *x, const struct http_head *head, stru
         return 0; /* who may open the admin socket is the file system's to say */
     bool has = http_field_join(head->fields, head->count, "Authorization", field, sizeof field);
     if (q->route->linked && http_link_is_signed(q)) {
-        int bad = !has && http_keys_required(&x->app->keys) ? http_link_judge(x->app, q, p) : 1;
+        int verdict = !has && http_keys_required(&x->app->keys) ? http_link_judge(x->app, q, p) : 1;
         http_link_strip(q);
-        if (bad <= 0)
-            return bad;
+        if (verdict <= 0)
+            return verdict;
     }
     return http_keys_judge(&x->app->keys, has ? field : NULL, q->route->work, q->client, p);
 }

@@ -14,11 +14,12 @@
 
 static int put_reply(const struct http_reply *r, struct buf *out)
 {
-    int bad = buf_format(out, NULL, "HTTP/1.1 %u %s\r\n", r->status,
-                         MHD_get_reason_phrase_for(r->status));
-    for (size_t i = 0; i < r->header_count && !bad; i++)
-        bad = buf_format(out, NULL, "%s: %s\r\n", r->headers[i].name, r->headers[i].value);
-    return bad || buf_format(out, NULL, "Content-Length: %zu\r\n\r\n", r->body.length) != 0 ||
+    int result = buf_format(out, NULL, "HTTP/1.1 %u %s\r\n", r->status,
+                            MHD_get_reason_phrase_for(r->status));
+    for (size_t i = 0; i < r->header_count && result == 0; i++)
+        result = buf_format(out, NULL, "%s: %s\r\n", r->headers[i].name, r->headers[i].value);
+    return result != 0 ||
+           buf_format(out, NULL, "Content-Length: %zu\r\n\r\n", r->body.length) != 0 ||
            buf_append(out, r->body.data, r->body.length, NULL) != 0;
 }
 

@@ -19,7 +19,7 @@ void http_server_ready(struct http_server *s);
  * did). */
 void http_server_reloading(struct http_server *s, size_t model);
 void http_server_reloaded(struct http_server *s, size_t model, const char *why);
-/* Reads the keys anew; -1 when the file is bad, and the old ones stay. */
+/* Reads the keys anew; -1 when the file cannot be used, and the old ones stay. */
 int http_server_reload_keys(struct http_server *s, struct err *e);
 /* The same with the secret that signs links. */
 int http_server_reload_links(struct http_server *s, struct err *e);

@@ -111,15 +111,15 @@ static int quote_numbers(const unsigned char *text, size_t length, struct buf *o
 {
     struct number number;
     size_t done = 0, at = 0;
-    int bad = 0;
-    while (!bad && next_beyond_range(text, length, &at, &number)) {
-        bad = buf_append(out, text + done, number.begin - done, NULL) != 0 ||
-              buf_string(out, "\"", NULL) != 0 ||
-              buf_append(out, text + number.begin, number.end - number.begin, NULL) != 0 ||
-              buf_string(out, "\"", NULL) != 0;
+    int result = 0;
+    while (result == 0 && next_beyond_range(text, length, &at, &number)) {
+        result = buf_append(out, text + done, number.begin - done, NULL) != 0 ||
+                 buf_string(out, "\"", NULL) != 0 ||
+                 buf_append(out, text + number.begin, number.end - number.begin, NULL) != 0 ||
+                 buf_string(out, "\"", NULL) != 0;
         done = number.end;
     }
-    return bad ? -1 : buf_append(out, text + done, length - done, NULL);
+    return result != 0 ? -1 : buf_append(out, text + done, length - done, NULL);
 }
 
 struct json_bound http_body_fields(size_t n_max)

@@ -19,7 +19,6 @@ static void check_header(enum archive_npy_type type, int rank, const uint64_t *s
     struct buf b;
     struct err e;
     size_t length;
-
     buf_init(&b, OUT_MAX);
     assert_int_equal(buf_string(&b, "before", &e), 0);
     assert_int_equal(archive_npy_header(type, rank, shape, &b, &e), 0);
@@ -55,7 +54,6 @@ static void npy_digits_plain_libnpy_37(void **state)
 {
     static const char *const locales[] = {"de_DE.UTF-8", "de_DE.utf8", "de_DE", "en_US.UTF-8", "C"};
     const char *set = NULL;
-
     (void)state;
     for (size_t i = 0; i < sizeof locales / sizeof *locales && !set; i++)
         set = setlocale(LC_ALL, locales[i]);
@@ -73,7 +71,6 @@ static void header_lengths(void **state)
 {
     uint64_t shape[8];
     int rank, digits;
-
     (void)state;
     for (rank = 1; rank <= 8; rank++) {
         uint64_t value = 1;
@@ -97,7 +94,6 @@ static void header_refusals(void **state)
     static const uint64_t shape[9];
     struct buf b;
     struct err e = {0};
-
     (void)state;
     buf_init(&b, OUT_MAX);
     assert_int_equal(archive_npy_header(ARCHIVE_NPY_U8, 9, shape, &b, &e), -1);
@@ -123,7 +119,6 @@ static void npz_holds_its_arrays(void **state)
     struct buf b, again;
     struct err e;
     unsigned char bytes[256];
-
     (void)state;
     buf_init(&b, OUT_MAX);
     buf_init(&again, OUT_MAX);
@@ -157,7 +152,6 @@ static void npz_refusals(void **state)
                                                    {"a", ARCHIVE_NPY_U8, 1, {1}, "y"}};
     struct buf b;
     struct err e = {0};
-
     (void)state;
     buf_init(&b, OUT_MAX);
     assert_int_equal(image_npz_encode(overflow, 1, &b, &e), -1);

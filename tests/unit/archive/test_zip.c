@@ -31,7 +31,6 @@ static uint32_t crc32_of(const void *data, size_t n)
 {
     const unsigned char *p = data;
     uint32_t crc = 0xffffffffu;
-
     for (size_t i = 0; i < n; i++) {
         crc ^= p[i];
         for (int k = 0; k < 8; k++)
@@ -45,7 +44,6 @@ static void put(struct buf *b, uint32_t value, int bytes)
     unsigned char out[4] = {(unsigned char)value, (unsigned char)(value >> 8),
                             (unsigned char)(value >> 16), (unsigned char)(value >> 24)};
     struct err e;
-
     assert_int_equal(buf_append(b, out, (size_t)bytes, &e), 0);
 }
 
@@ -68,7 +66,6 @@ static void forge(struct buf *b, const struct forged *members, size_t n)
 {
     uint32_t offsets[8], directory;
     struct err e;
-
     buf_init(b, OUT_MAX);
     for (size_t i = 0; i < n; i++) {
         offsets[i] = members[i].alias && i > 0 ? offsets[i - 1] : (uint32_t)b->length;
@@ -102,7 +99,6 @@ static void forge(struct buf *b, const struct forged *members, size_t n)
 static struct forged good_stored(const char *name, const char *text)
 {
     uint32_t n = (uint32_t)strlen(text);
-
     return (struct forged){.name = name,
                            .data = text,
                            .stored = n,
@@ -114,7 +110,6 @@ static struct forged good_stored(const char *name, const char *text)
 static struct forged good_deflated(const char *name)
 {
     char plain[1000];
-
     memset(plain, 'a', sizeof plain);
     return (struct forged){.name = name,
                            .data = thousand_a,
@@ -130,7 +125,6 @@ static void refuse_open(const struct forged *members, size_t n, enum err_code co
 {
     struct buf b;
     struct err e = {0};
-
     forge(&b, members, n);
     assert_null(archive_zip_open(b.data, b.length, "file.pth", &e));
     if (!strstr(e.text, part))
@@ -146,7 +140,6 @@ static void refuse_read(const struct forged *member, const char *part)
     struct err e = {0};
     struct archive_zip *z;
     unsigned char out[4096];
-
     forge(&b, member, 1);
     z = archive_zip_open(b.data, b.length, "file.pth", &e);
     assert_non_null(z);
@@ -167,7 +160,6 @@ static void reads_stored_and_deflated(void **state)
     struct err e;
     struct archive_zip *z;
     char out[1000], plain[1000];
-
     (void)state;
     memset(plain, 'a', sizeof plain);
     forge(&b, members, 4);
@@ -197,7 +189,6 @@ static void refuses_corrupt_members(void **state)
 {
     struct forged m = good_stored("w", "hello");
     unsigned char broken[sizeof thousand_a];
-
     (void)state;
     m.crc ^= 1;
     refuse_read(&m, "CRC");
@@ -223,7 +214,6 @@ static void refuses_double_names(void **state)
 {
     struct forged members[] = {good_stored("a/data.pkl", "x"), good_stored("a/data/0", "y"),
                                good_stored("a/data.pkl", "z")};
-
     (void)state;
     refuse_open(members, 3, ERR_INPUT, "a/data.pkl of the zip archive: occurs twice");
 }
@@ -231,7 +221,6 @@ static void refuses_double_names(void **state)
 static void refuses_encrypted_and_unknown_methods(void **state)
 {
     struct forged m = good_stored("w", "0123456789abcdef");
-
     (void)state;
     m.flags = 1;
     refuse_open(&m, 1, ERR_INPUT, "is encrypted");
@@ -247,7 +236,6 @@ static void refuses_impossible_sizes(void **state)
     struct forged m = good_stored("w", "hello");
     struct forged overlap[] = {good_deflated("a"), good_deflated("b"), good_deflated("c"),
                                good_deflated("d"), good_deflated("e"), good_deflated("f")};
-
     (void)state;
     m.size = 6;
     refuse_open(&m, 1, ERR_INPUT, "6 bytes cannot come out of 5");
@@ -270,7 +258,6 @@ static void ckpt_truncated_mmdetection_4835(void **state)
 {
     struct forged members[] = {good_stored("data.pkl", "hello, world"), good_deflated("data/0")};
     struct buf b;
-
     (void)state;
     forge(&b, members, 2);
     for (size_t length = 0; length < b.length; length++) {
@@ -298,7 +285,6 @@ static void survives_any_changed_byte(void **state)
     static const unsigned char changes[] = {0x00, 0x01, 0x7f, 0x80, 0xff};
     struct forged members[] = {good_stored("data.pkl", "hello"), good_deflated("data/0")};
     struct buf b;
-
     (void)state;
     forge(&b, members, 2);
     for (size_t at = 0; at < b.length; at++) {
@@ -327,7 +313,6 @@ static void refuses_claimed_counts(void **state)
 {
     struct buf b;
     struct err e = {0};
-
     (void)state;
     buf_init(&b, OUT_MAX);
     put(&b, 0x06064b50, 4); /* 64-bit end of directory */
@@ -365,7 +350,6 @@ static void refuses_too_many_members(void **state)
     struct buf b;
     struct err e = {0};
     char name[16];
-
     (void)state;
     buf_init(&b, OUT_MAX);
     for (uint32_t i = 0; i < 65537; i++) { /* a directory alone is enough to be counted */
@@ -404,7 +388,6 @@ static void writes_and_reads_back(void **state)
     struct buf b;
     struct err e;
     char out[8], *all = malloc(300000);
-
     (void)state;
     assert_non_null(large);
     assert_non_null(all);
@@ -436,7 +419,6 @@ static void writing_depends_on_nothing_else(void **state)
     const struct archive_zip_member member = {"a.npy", "head", 4, "data", 4};
     struct buf first;
     struct err e;
-
     (void)state;
     buf_init(&first, OUT_MAX);
     assert_int_equal(archive_zip_encode(&member, 1, &first, &e), 0);
@@ -459,7 +441,6 @@ static void writing_refuses(void **state)
     const struct archive_zip_member twice[] = {{"a", "x", 1, NULL, 0}, {"a", "y", 1, NULL, 0}};
     struct buf b;
     struct err e = {0};
-
     (void)state;
     buf_init(&b, 40); /* too small for any archive with a member */
     assert_int_equal(archive_zip_encode(twice, 1, &b, &e), -1);

@@ -53,7 +53,6 @@ static inline void safetensors_put(const char *header, size_t data_length)
 {
     struct buf b;
     uint64_t length = strlen(header);
-
     buf_init(&b, 1 << 20);
     assert_int_equal(buf_append(&b, &length, 8, NULL), 0);
     assert_int_equal(buf_append(&b, header, length, NULL), 0);
@@ -69,7 +68,6 @@ static inline void safetensors_put(const char *header, size_t data_length)
 static inline void error_holds(const struct err *e, enum err_code code, const char *words)
 {
     char line[1200];
-
     err_line(e, line, sizeof line);
     if (e->code != code || !strstr(line, words))
         fail_msg("code %d and \"%s\" expected, code %d came: %s", code, words, e->code, line);
@@ -88,7 +86,6 @@ static inline void put(struct buf *b, const void *bytes, size_t length)
 static inline void put_string(struct buf *b, const char *text)
 {
     uint32_t length = (uint32_t)strlen(text);
-
     PUT(b, "X");
     put(b, &length, 4);
     put(b, text, length);
@@ -165,7 +162,6 @@ static inline void put_stream(struct buf *b, int64_t named, int64_t announced, s
 static inline void put_embedded(struct buf *b, const struct buf *stream)
 {
     const uint32_t length = (uint32_t)stream->length;
-
     PUT(b, "ctorch.storage\n_load_from_bytes\nB");
     put(b, &length, 4);
     put(b, stream->data, stream->length);
@@ -179,7 +175,6 @@ static inline void torch_zip_build(struct buf *out, const struct buf *pickle,
     struct archive_zip_member members[16];
     char names[16][32];
     struct err e = {0};
-
     assert_true(n < 16);
     members[0] = (struct archive_zip_member){
         .name = "archive/data.pkl", .data = pickle->data, .length = pickle->length};

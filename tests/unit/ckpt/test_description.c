@@ -15,7 +15,6 @@ static const char config_text[] =
 static json_t *config_get(void)
 {
     json_t *config = json_parse(config_text, strlen(config_text), "config", NULL);
-
     assert_non_null(config);
     return config;
 }
@@ -25,7 +24,6 @@ static struct ckpt_description description_get(void)
     struct ckpt_description d;
     struct err e = {0};
     json_t *config = config_get();
-
     if (ckpt_description_from_config(config, "config", &d, &e))
         fail_msg("%s", e.text);
     json_decref(config);
@@ -35,7 +33,6 @@ static struct ckpt_description description_get(void)
 static void from_config(void **state)
 {
     struct ckpt_description d = description_get();
-
     (void)state;
     assert_int_equal(d.arch.image_size, 8);
     assert_int_equal(d.arch.levels, 2);
@@ -105,7 +102,6 @@ static int text_read(const char *text, struct ckpt_description *d, struct err *e
     json_t *metadata = json_pack("{s:s}", CKPT_DESCRIPTION_KEY, text);
     struct ckpt_file *f;
     int result;
-
     assert_int_equal(ckpt_file_write(test_path, NULL, 0, metadata, e), 0);
     json_decref(metadata);
     f = ckpt_file_open(test_path, e);
@@ -120,7 +116,6 @@ static char *text_of(const struct ckpt_description *d)
     struct err e = {0};
     json_t *root = ckpt_description_json(d, &e);
     struct buf text;
-
     assert_non_null(root);
     buf_init(&text, 1 << 16);
     assert_int_equal(json_append(&text, root, JSON_COMPACT, &e), 0);
@@ -133,7 +128,6 @@ static void round_trip(void **state)
     struct ckpt_description d = description_get(), back;
     struct err e = {0};
     char *labels[2] = {(char[]){"zero"}, (char[]){"ünö"}}, *first, *second;
-
     (void)state;
     d.labels = labels;
     d.label_count = 2;
@@ -213,7 +207,6 @@ static void absent_or_broken(void **state)
     struct ckpt_description d;
     struct err e = {0};
     struct ckpt_file *f;
-
     (void)state;
     assert_int_equal(ckpt_file_write(test_path, NULL, 0, NULL, &e), 0);
     f = ckpt_file_open(test_path, &e);

@@ -11,7 +11,6 @@ static double defined(uint16_t bits, int exponent_bits, int fraction_bits)
     int fraction = bits & ((1 << fraction_bits) - 1);
     int bias = (1 << (exponent_bits - 1)) - 1;
     double value;
-
     if (exponent == (1 << exponent_bits) - 1)
         value = fraction ? (double)NAN : (double)INFINITY;
     else if (exponent == 0)
@@ -49,7 +48,6 @@ static void steps_and_widths(void **state)
     const double doubles[6] = {1, -2, 0.1, 1e-60, 3e38, -0.0};
     float out[3];
     double wide[6];
-
     (void)state;
     memcpy(bytes + 1, doubles, sizeof doubles);
     assert_int_equal(ckpt_elements_to_f32(CKPT_F64, bytes + 1, 2, 3, out), 3);
@@ -68,7 +66,6 @@ static void too_large_for_single(void **state)
 {
     const double doubles[4] = {1, (double)INFINITY, 3.5e38, 0};
     float out[4];
-
     (void)state;
     assert_int_equal(ckpt_elements_to_f32(CKPT_F64, (const unsigned char *)doubles, 1, 4, out), 2);
     assert_true(isinf(out[1])); /* an infinity is no overflow: the census of values refuses it */
@@ -102,7 +99,6 @@ static void shape_text(void **state)
     const uint64_t shape[CKPT_RANK_MAX] = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX,
                                            UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
     char text[CKPT_SHAPE_TEXT];
-
     (void)state;
     assert_string_equal(ckpt_shape_text(0, shape, text), "[]");
     assert_string_equal(ckpt_shape_text(2, (const uint64_t[]){3, 40}, text), "[3, 40]");

@@ -13,7 +13,6 @@ static void refused(const char *header, size_t data_length, enum err_code code, 
 {
     struct err e = {0};
     struct ckpt_file *f;
-
     safetensors_put(header, data_length);
     f = ckpt_file_open(test_path, &e);
     if (f) {
@@ -175,7 +174,6 @@ static void ckpt_nul_padding_ruview_1522(void **state)
     /* strlen cannot carry the NUL, so the header is built by hand */
     char file[8 + 5] = {5, 0, 0, 0, 0, 0, 0, 0, '{', '}', 0, 0, 0};
     struct err e = {0};
-
     (void)state;
     file_put(file, sizeof file);
     assert_null(ckpt_file_open(test_path, &e));
@@ -196,7 +194,6 @@ static struct ckpt_file *accepted(const char *header, size_t data_length)
 {
     struct err e = {0};
     struct ckpt_file *f;
-
     safetensors_put(header, data_length);
     f = ckpt_file_open(test_path, &e);
     if (!f)
@@ -235,7 +232,6 @@ static void order_and_lookup(void **state)
     struct ckpt_file *f = accepted("{" F32_AT("z", 4, 8) ",\"__metadata__\":{\"k\":\"v\"}," F32_AT(
                                        "a", 8, 12) "," F32_AT("m", 0, 4) "}",
                                    12);
-
     (void)state;
     assert_string_equal(ckpt_file_tensor(f, 0)->name, "m");
     assert_string_equal(ckpt_file_tensor(f, 1)->name, "z");
@@ -258,7 +254,6 @@ static void ckpt_unaligned_comfyui_12266(void **state)
 {
     const float values[3] = {1.25f, -3e-40f, 7e37f};
     char header[128];
-
     (void)state;
     for (int spaces = 0; spaces < 8; spaces++) {
         struct err e = {0};
@@ -306,7 +301,6 @@ static void wrong_kinds_get_hints(void **state)
 static void header_of_640_bytes_is_no_pickle(void **state)
 {
     char header[641];
-
     (void)state;
     memset(header, ' ', 640);
     header[640] = 0;
@@ -320,7 +314,6 @@ static void integers_are_no_weights(void **state)
     float out[4];
     struct ckpt_file *f =
         accepted("{\"n\":{\"dtype\":\"I8\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4);
-
     (void)state;
     assert_int_equal(ckpt_tensor_to_f32(ckpt_file_tensor(f, 0), out, &e), -1);
     error_holds(&e, ERR_INPUT, "n: dtype I8");
@@ -339,7 +332,6 @@ static void round_trip(void **state)
     struct err e = {0};
     json_t *metadata = json_pack("{s:s, s:s}", "k", "v\n", "pfgm", "{}");
     char first[SHA256_HEX_SIZE];
-
     (void)state;
     assert_int_equal(ckpt_file_write(test_path, outputs, 3, metadata, &e), 0);
     struct ckpt_file *f = ckpt_file_open(test_path, &e);
@@ -379,7 +371,6 @@ static void writer_refuses(void **state)
     const struct ckpt_output huge[] = {
         {"h", CKPT_F32, 2, {UINT64_C(1) << 40, UINT64_C(1) << 40}, a}};
     struct err e = {0};
-
     (void)state;
     file_put("old", 3);
     assert_int_equal(ckpt_file_write(test_path, twice, 2, NULL, &e), -1);
@@ -399,7 +390,6 @@ static void changed_while_open(void **state)
     const struct ckpt_output output = {"a", CKPT_F32, 1, {4096}, ones};
     struct err e = {0};
     float out[4096];
-
     (void)state;
     assert_int_equal(ckpt_file_write(test_path, &output, 1, NULL, &e), 0);
     struct ckpt_file *f = ckpt_file_open(test_path, &e);

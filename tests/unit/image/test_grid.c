@@ -28,7 +28,6 @@ static void shape_of_sheet(void **state)
 {
     struct image_shape one = {3, 5, 7}, sheet;
     struct err e;
-
     (void)state;
     assert_int_equal(image_grid_shape((struct image_grid){4, 2, 1}, one, 9, &sheet, &e), 0);
     assert_int_equal(sheet.channels, 3);
@@ -48,7 +47,6 @@ static uint8_t expected(struct image_grid g, struct image_shape one, size_t n, s
     size_t sy = y / (size_t)g.scale, sx = x / (size_t)g.scale;
     size_t ph = (size_t)(one.height + g.gap), pw = (size_t)(one.width + g.gap);
     size_t k = sy / ph * (size_t)g.columns + sx / pw;
-
     if (sy % ph >= (size_t)one.height || sx % pw >= (size_t)one.width || k >= n)
         return 0;
     return (uint8_t)(1 + (k * 60 + sy % ph * 20 + sx % pw * 4 + c) % 255);
@@ -59,7 +57,6 @@ static void check_sheet(struct image_grid g, struct image_shape one, size_t n)
     struct image_shape sheet;
     struct err e;
     uint8_t *all, *pixels = malloc(image_shape_count(one));
-
     assert_int_equal(image_grid_shape(g, one, n, &sheet, &e), 0);
     all = calloc(image_shape_count(sheet), 1);
     assert_non_null(all);
@@ -95,7 +92,6 @@ static void limits(void **state)
 {
     struct image_shape one = {3, 32, 32}, sheet = {9, 9, 9};
     struct err e = {0};
-
     (void)state;
     assert_int_equal(image_grid_shape((struct image_grid){1, 1, 0}, one, 1024, &sheet, &e), 0);
     assert_int_equal(sheet.height, IMAGE_SIDE_MAX);
@@ -119,7 +115,6 @@ static void refuses_impossible_grids(void **state)
 {
     struct image_shape one = {1, 4, 4}, sheet;
     struct err e = {0};
-
     (void)state;
     assert_int_equal(image_grid_shape((struct image_grid){0, 1, 0}, one, 4, &sheet, &e), -1);
     assert_string_equal(e.at, "columns");

@@ -17,7 +17,6 @@ static uint8_t *pattern(struct image_shape s)
 {
     uint8_t *pixels = malloc(image_shape_count(s));
     uint32_t x = 12345;
-
     assert_non_null(pixels);
     for (size_t i = 0; i < image_shape_count(s); i++) {
         x = x * 1664525u + 1013904223u;
@@ -34,7 +33,6 @@ struct reader {
 static void read_bytes(png_structp png, png_bytep out, size_t n)
 {
     struct reader *r = png_get_io_ptr(png);
-
     if (n > r->length - r->at)
         png_error(png, "ends early");
     memcpy(out, r->data + r->at, n);
@@ -64,7 +62,6 @@ static void check_decoded(const struct buf *b, struct image_shape s, const uint8
     uint8_t *row = malloc(stride);
     png_textp texts = NULL;
     int n_texts = 0;
-
     png_set_read_fn(png, &r, read_bytes);
     png_read_info(png, info); /* texts before the image data only */
     assert_int_equal(png_get_image_width(png, info), s.width);
@@ -94,7 +91,6 @@ static void round_trip(void **state)
     static const struct image_shape shapes[] = {{1, 1, 1},  {3, 1, 1},   {1, 28, 28},  {3, 32, 32},
                                                 {3, 1, 65}, {1, 129, 1}, {3, 257, 300}};
     const char *json = "{\"seed\":\"7\",\"index\":3,\"note\":\"line\\nline\"}";
-
     (void)state;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         struct image_shape s = shapes[i];
@@ -127,7 +123,6 @@ static void chunk_names(const struct buf *b, char out[200])
 {
     size_t at = 8;
     char last[5] = "";
-
     out[0] = '\0';
     while (at < b->length) {
         const unsigned char *p = b->data + at;
@@ -150,7 +145,6 @@ static void only_wanted_chunks(void **state)
     char names[200];
     struct buf b;
     struct err e;
-
     (void)state;
     buf_init(&b, OUT_MAX);
     assert_int_equal(image_png_encode(pixels, s, "pfgm", "{}", &b, &e), 0);
@@ -176,7 +170,6 @@ static void known_bytes(void **state)
                                          0x63, 0x60, 0xc0, 0x04, 0x00, 0x00, 0x14, 0x00, 0x01};
     struct buf b;
     struct err e;
-
     (void)state;
     buf_init(&b, OUT_MAX);
     assert_int_equal(image_png_encode(black, (struct image_shape){1, 4, 4}, NULL, NULL, &b, &e), 0);
@@ -192,7 +185,6 @@ static void same_bytes_each_time(void **state)
     uint8_t *pixels = pattern(s);
     struct buf a, b;
     struct err e;
-
     (void)state;
     buf_init(&a, OUT_MAX);
     buf_init(&b, OUT_MAX);
@@ -212,7 +204,6 @@ static void no_room_leaves_buffer_unchanged(void **state)
 {
     struct image_shape s = {3, 64, 64};
     uint8_t *pixels = pattern(s);
-
     (void)state;
     for (size_t max = 3; max < 13000; max = max * 3 / 2 + 1) {
         struct buf b;
@@ -233,7 +224,6 @@ static void refuse(struct image_shape s, const char *key, const char *text, enum
     static const uint8_t pixels[64];
     struct buf b;
     struct err e = {0};
-
     buf_init(&b, OUT_MAX);
     assert_int_equal(image_png_encode(pixels, s, key, text, &b, &e), -1);
     assert_int_equal(e.code, code);
@@ -245,7 +235,6 @@ static void refuses_what_png_cannot_hold(void **state)
 {
     struct image_shape good = {1, 2, 2};
     char long_key[81];
-
     (void)state;
     memset(long_key, 'k', 80);
     long_key[80] = '\0';
@@ -275,7 +264,6 @@ static void largest_side(void **state)
     uint8_t *pixels = pattern(s);
     struct buf b;
     struct err e;
-
     (void)state;
     buf_init(&b, OUT_MAX);
     assert_int_equal(image_png_encode(pixels, s, NULL, NULL, &b, &e), 0);

@@ -15,7 +15,6 @@ static uint8_t quantise_one(double x, enum image_rounding rounding)
 {
     struct err e;
     uint8_t pixel = 77;
-
     assert_int_equal(image_quantise(&x, (struct image_shape){1, 1, 1}, rounding, &pixel, &e), 0);
     return pixel;
 }
@@ -84,7 +83,6 @@ static void quantise_interleaves_channels(void **state)
     double sample[12];
     uint8_t pixels[12];
     struct err e;
-
     (void)state;
     for (int i = 0; i < 12; i++) /* the exact centre of byte 10·i */
         sample[i] = (10.0 * i + 0.5) / 127.5 - 1.0;
@@ -100,7 +98,6 @@ static void quantise_refuses_non_finite(void **state)
 {
     static const double bad[] = {NAN, INFINITY, -INFINITY};
     struct image_shape shape = {2, 3, 4};
-
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         double sample[24] = {0};

@@ -12,7 +12,6 @@ static inline const struct import_value *run(struct import_pickle *p, const void
 {
     size_t used = 0;
     const struct import_value *value = import_pickle_run(p, pickle, length, &used, e);
-
     if (value)
         assert_int_equal(used, length);
     return value;
@@ -22,7 +21,6 @@ static inline struct import_pickle *machine(void)
 {
     struct err e = {0};
     struct import_pickle *p = import_pickle_new("m.pth", &e);
-
     assert_non_null(p);
     return p;
 }

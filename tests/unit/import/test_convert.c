@@ -31,7 +31,6 @@ struct calls {
 static void progress(void *context, size_t done, size_t all)
 {
     struct calls *calls = context;
-
     assert_int_equal(all, 152);
     assert_int_equal(done, calls->last + 1);
     calls->last = done;
@@ -44,7 +43,6 @@ static void digits(void **state)
     struct import_census census = {0};
     struct calls calls = {0};
     struct err e = {0};
-
     (void)state;
     if (import_convert(source, test_path, &d, IMPORT_WEIGHTS_EMA, progress, &calls, &census, &e))
         fail_msg("%s: %s", e.at, e.text);
@@ -82,7 +80,6 @@ static void another_network_is_refused(void **state)
     struct ckpt_description d = description_get();
     struct import_census census;
     struct err e = {0};
-
     (void)state;
     unlink(test_path);
     d.arch.num_res_blocks = 2;
@@ -98,7 +95,6 @@ static void input_is_not_overwritten(void **state)
     struct ckpt_description d = description_get();
     struct import_census census;
     struct err e = {0};
-
     (void)state;
     file_put("PK\003\004", 4);
     assert_int_equal(

@@ -17,7 +17,6 @@ static void damage(const struct buf *good, uint32_t round, struct buf *out)
 {
     static const unsigned char favourites[] = {0, 1, 0x7f, 0x80, 0xff, '"', '{', '(', '.', 'R'};
     double u[8];
-
     rng_uniforms(1, round, RNG_TEST, 8, u);
     buf_reset(out);
     put(out, good->data, good->length);
@@ -39,7 +38,6 @@ static void safetensors_try(const struct buf *file, size_t *accepted)
 {
     struct err e = {0};
     struct ckpt_description d;
-
     file_put(file->data, file->length);
     struct ckpt_file *f = ckpt_file_open(test_path, &e);
     if (!f) {
@@ -63,7 +61,6 @@ static void safetensors_try(const struct buf *file, size_t *accepted)
 static void torch_try(const struct buf *file, size_t *accepted)
 {
     struct err e = {0};
-
     file_put(file->data, file->length);
     struct import_torch *t = import_torch_open(test_path, &e);
     if (!t) {
@@ -95,7 +92,6 @@ static void mutate(const struct buf *good, void (*try)(const struct buf *file, s
 {
     struct buf bad;
     size_t accepted = 0;
-
     buf_init(&bad, 1 << 20);
     try(good, &accepted);
     assert_int_equal(accepted, 1);
@@ -122,7 +118,6 @@ static void safetensors(void **state)
                                           {"n", CKPT_I64, 0, {0}, ramp}};
     json_t *metadata = json_pack("{s:s}", "pfgm", "{\"version\":1,\"family\":\"pfgm\"}");
     struct buf good;
-
     (void)state;
     assert_int_equal(ckpt_file_write(test_path, outputs, 3, metadata, &e), 0);
     json_decref(metadata);
@@ -150,7 +145,6 @@ static void torch_zip(void **state)
 {
     const void *storages[] = {ramp};
     struct buf pickle, good;
-
     (void)state;
     buf_init(&pickle, 1 << 16);
     buf_init(&good, 1 << 16);
@@ -165,7 +159,6 @@ static void torch_legacy(void **state)
 {
     const int64_t numel = 10;
     struct buf good;
-
     (void)state;
     buf_init(&good, 1 << 16);
     put_stream_head(&good);
@@ -196,7 +189,6 @@ static void put_module(struct buf *b, const char *class_name)
 static void whole_module(void **state)
 {
     struct buf good, stream;
-
     (void)state;
     buf_init(&good, 1 << 16);
     buf_init(&stream, 1 << 16);
@@ -239,7 +231,6 @@ static void pickle_alone(void **state)
 {
     struct buf good, bad;
     size_t accepted = 0, used;
-
     (void)state;
     buf_init(&good, 1 << 16);
     buf_init(&bad, 1 << 20);

@@ -38,7 +38,6 @@ static void scalars(void **state)
     struct import_pickle *p = machine();
     struct err e = {0};
     const struct import_value *value;
-
     (void)state;
     assert_int_equal(RUN(p, "N.", &e)->kind, IMPORT_VALUE_NONE);
     assert_true(RUN(p, "\x88.", &e)->truth);
@@ -66,7 +65,6 @@ static void containers(void **state)
     struct import_pickle *p = machine();
     struct err e = {0};
     const struct import_value *value;
-
     (void)state;
     assert_int_equal(RUN(p, "(.", &e) == NULL, 1);
     assert_int_equal(RUN(p, "(t.", &e)->items.count, 0);
@@ -118,7 +116,6 @@ static void memo(void **state)
     struct import_pickle *p = machine();
     struct err e = {0};
     const struct import_value *value;
-
     (void)state;
     value = RUN(p, "]q\x01(h\x01h\x01t.", &e);
     assert_null(value); /* the list is left below */
@@ -138,7 +135,6 @@ static void cycles_are_data(void **state)
     struct import_pickle *p = machine();
     struct err e = {0};
     const struct import_value *value = RUN(p, "]q\0h\0a.", &e);
-
     (void)state;
     assert_non_null(value);
     assert_ptr_equal(value->items.values[0], value);
@@ -239,7 +235,6 @@ static void tensors(void **state)
     struct err e = {0};
     struct buf b;
     size_t count;
-
     (void)state;
     buf_init(&b, 1 << 16);
     PUT(&b, "(");
@@ -305,7 +300,6 @@ static void empty_tensors(void **state)
     struct import_pickle *p = machine();
     struct err e = {0};
     struct buf b;
-
     (void)state;
     buf_init(&b, 1 << 16);
     put_tensor(&b, "FloatStorage", "k", 0, 0, 2, (const int64_t[]){0, 7}, (const int64_t[]){7, 1});
@@ -326,7 +320,6 @@ static void numpy_scalars_are_opaque(void **state)
                                            "f8\x89\x88\x87R(K\x03U\x01<NNNtb"
                                            "c_codecs\nencode\nU\x01xU\x06latin1\x86RtR.",
                                            &e);
-
     (void)state;
     if (!value)
         fail_msg("%s", e.text);
@@ -340,7 +333,6 @@ static void *repeated(const char *unit, size_t times, const char *tail, size_t *
 {
     size_t one = strlen(unit), rest = strlen(tail);
     char *all = malloc(one * times + rest + 1);
-
     assert_non_null(all);
     for (size_t i = 0; i < times; i++)
         memcpy(all + i * one, unit, one);
@@ -355,7 +347,6 @@ static void repeated_refused(const char *unit, size_t times, enum err_code code,
     struct import_pickle *p = machine();
     size_t length, used;
     void *pickle = repeated(unit, times, ".", &length);
-
     assert_null(import_pickle_run(p, pickle, length, &used, &e));
     error_holds(&e, code, words);
     free(pickle);
@@ -378,7 +369,6 @@ static void deep_nesting_is_data(void **state)
     /* each level a list inside the list before; nobody recurses, so depth is free */
     void *pickle = repeated("]", 1 << 18, "", &length);
     struct buf b;
-
     (void)state;
     buf_init(&b, 1 << 22);
     put(&b, pickle, length);

@@ -63,7 +63,6 @@ static void records_called_often(void **state)
     struct import_pickle *p = machine();
     struct err e = {0};
     struct buf b;
-
     (void)state;
     buf_init(&b, 1 << 20);
     PUT(&b, "ctorch_utils.persistence\n_reconstruct_persistent_obj\nq\x01"
@@ -94,7 +93,6 @@ static void modules_and_sets(void **state)
     struct err e = {0};
     const struct import_value *value =
         RUN(p, "ctorch.nn.modules.container\nModuleDict\n)\x81}U\x01nK\x02sb.", &e);
-
     (void)state;
     if (!value)
         fail_msg("%s", e.text);
@@ -120,7 +118,6 @@ static void embedded(void **state)
     struct err e = {0};
     struct buf b, stream;
     size_t count;
-
     (void)state;
     buf_init(&b, 1 << 16);
     buf_init(&stream, 1 << 16);
@@ -151,7 +148,6 @@ static void embedded_refused(const struct buf *stream, enum err_code code, const
     struct import_pickle *p = machine();
     struct err e = {0};
     struct buf b;
-
     buf_init(&b, 1 << 22);
     put_embedded(&b, stream);
     PUT(&b, ".");
@@ -208,7 +204,6 @@ static void embedded_bombs(void **state)
     struct import_pickle *p = machine();
     struct err e = {0};
     struct buf b, stream, inner;
-
     (void)state;
     buf_init(&b, 1 << 22);
     buf_init(&stream, 1 << 22);

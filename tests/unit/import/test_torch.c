@@ -13,7 +13,6 @@ static struct import_torch *opened(const struct buf *pickle, const void *const *
 {
     struct err e = {0};
     struct buf zip;
-
     buf_init(&zip, 1 << 22);
     torch_zip_build(&zip, pickle, storages, bytes, n);
     file_put(zip.data, zip.length);
@@ -29,7 +28,6 @@ static void refused(const struct buf *pickle, size_t storage_bytes, const char *
     struct err e = {0};
     struct buf zip;
     const void *storages[] = {ramp};
-
     buf_init(&zip, 1 << 22);
     torch_zip_build(&zip, pickle, storages, &storage_bytes, storage_bytes ? 1 : 0);
     file_put(zip.data, zip.length);
@@ -51,7 +49,6 @@ static void values_are(struct import_torch *t, const char *name, const float *ex
     struct err e = {0};
     float out[16];
     int64_t at = import_torch_find(t, name);
-
     assert_true(at >= 0);
     assert_int_equal(import_torch_tensor(t, (size_t)at)->count, n);
     assert_int_equal(import_torch_read(t, (size_t)at, out, &e), 0);
@@ -63,7 +60,6 @@ static void ckpt_shared_storage_safetensors_236(void **state)
 {
     struct buf b;
     const void *storages[] = {ramp};
-
     (void)state;
     buf_init(&b, 1 << 16);
     PUT(&b, "}(");
@@ -93,7 +89,6 @@ static void tensors_of_a_storage_have_one_place(void **state)
     struct buf b;
     const void *storages[] = {ramp, ramp};
     const int64_t two = 2, one = 1;
-
     (void)state;
     buf_init(&b, 1 << 16);
     PUT(&b, "}(");
@@ -120,7 +115,6 @@ static void storages_beyond_their_views(void **state)
     float out[4];
     const int64_t numel = 1 << 16, two = 2, far = (1 << 16) - 1;
     const void *storages[] = {vast};
-
     (void)state;
     buf_init(&b, 1 << 16);
     PUT(&b, "}(");
@@ -138,7 +132,6 @@ static void ckpt_strides_burn_5383(void **state)
 {
     struct buf b;
     const void *storages[] = {ramp};
-
     (void)state;
     buf_init(&b, 1 << 16);
     PUT(&b, "}(");
@@ -170,7 +163,6 @@ static void types_widen(void **state)
     struct err e = {0};
     struct buf b;
     float out[2];
-
     (void)state;
     buf_init(&b, 1 << 16);
     PUT(&b, "}(");
@@ -198,7 +190,6 @@ static void types_widen(void **state)
 static void put_checkpoint(struct buf *b, const char *names, void (*ema)(struct buf *b))
 {
     char copy[200], *rest = copy, *name;
-
     strcpy(copy, names);
     PUT(b, "}(");
     put_string(b, "model");
@@ -245,7 +236,6 @@ static struct import_torch *checkpoint_opened(const char *names, void (*ema)(str
 {
     struct buf b;
     const void *storages[] = {ramp};
-
     buf_init(&b, 1 << 16);
     put_checkpoint(&b, names, ema);
     struct import_torch *t = opened(&b, storages, (const size_t[]){sizeof ramp}, 1);
@@ -258,7 +248,6 @@ static void ema_kinds(void **state)
     struct err e = {0};
     float out[2];
     struct import_torch *t = checkpoint_opened("a b", ema_list);
-
     (void)state;
     assert_int_equal(import_torch_step(t), 7);
     assert_int_equal(import_torch_ema_kind(t), IMPORT_TORCH_EMA_LIST);
@@ -337,7 +326,6 @@ static void storage_named_two_ways(void **state)
 {
     struct buf b;
     const int64_t one = 1;
-
     (void)state;
     buf_init(&b, 1 << 16);
     PUT(&b, "}(");
@@ -353,7 +341,6 @@ static void storage_named_two_ways(void **state)
 static void legacy_build(struct buf *b)
 {
     const int64_t numel = 10;
-
     put_stream_head(b);
     PUT(b, "\x80\x02}");
     put_vector(b, "w", 3, 2, 4);
@@ -367,7 +354,6 @@ static void ckpt_legacy_stream_burn_3605(void **state)
 {
     struct err e = {0};
     struct buf b;
-
     (void)state;
     buf_init(&b, 1 << 16);
     legacy_build(&b);

@@ -20,7 +20,6 @@ static void a_log_that_cannot_be_read_is_not_replaced(void **state)
     struct train_log log;
     struct stat st;
     struct err e = {0};
-
     (void)state;
     assert_true(fd >= 0);
     assert_int_equal(ftruncate(fd, TOO_LARGE), 0);
@@ -43,7 +42,6 @@ static void a_log_goes_on_where_its_run_does(void **state)
     int fd = mkstemp(path);
     struct train_log log;
     struct err e = {0};
-
     (void)state;
     assert_true(fd >= 0);
     close(fd);

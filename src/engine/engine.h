@@ -153,6 +153,9 @@ struct engine_order {
     struct image_grid grid; /* of ENGINE_OUTPUT_SHEET */
     bool no_metadata;       /* leave the seed rule's inputs out of the PNG */
     enum engine_priority priority;
+    /* Not held to queue_images_max, and takes no place there: its submitter sees to it that little
+     * waits. */
+    bool outside_queue;
     /* On clock_ns; past it what waits is dropped and live images stop within a step. 0: never. */
     int64_t deadline_ns;
     /* Called from a worker, without a lock, whenever image i is finished (never for a sheet). The

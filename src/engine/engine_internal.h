@@ -109,6 +109,7 @@ struct engine {
     struct engine_slot *free_slots;
     struct engine_queue queue[ENGINE_PRIORITIES];
     unsigned admissions;           /* while both queues waited */
+    size_t outside_images;         /* of stats.queued_images, those that the limit is not for */
     struct engine_request *active; /* all that are not complete */
     int64_t deadline_ns;           /* the earliest one of them, INT64_MAX without any */
     size_t completing;             /* requests that have ended and are not announced yet */

@@ -48,13 +48,15 @@ static void list_remove(struct engine_list *list, struct engine_request *r)
     r->next = NULL;
 }
 
-int engine_queue_admits_locked(const struct engine *g, size_t images, struct err *e)
+int engine_queue_admits_locked(const struct engine *g, const struct engine_order *order,
+                               struct err *e)
 {
-    const size_t limit = g->stats.queue_images_max, waiting = g->stats.queued_images;
+    const size_t limit = g->stats.queue_images_max;
+    const size_t waiting = g->stats.queued_images - g->outside_images;
     lock_assert_held(&g->lock);
     if (g->draining)
         return err_fail(e, ERR_CANCELLED, "", "draining: no new work is taken");
-    if (waiting <= limit && images <= limit - waiting)
+    if (order->outside_queue || (waiting <= limit && order->n <= limit - waiting))
         return 0;
     return err_fail(e, ERR_LIMIT, "queue", "full: %zu images wait and %zu are the limit", waiting,
                     limit);
@@ -74,6 +76,7 @@ void engine_queue_add_locked(struct engine *g, struct engine_request *r)
     if (r->order.deadline_ns && r->order.deadline_ns < g->deadline_ns)
         g->deadline_ns = r->order.deadline_ns;
     g->stats.queued_images += r->order.n;
+    g->outside_images += r->order.outside_queue ? r->order.n : 0;
     g->stats.queued[r->order.priority].images += r->order.n;
     g->stats.queued[r->order.priority].requests++;
     g->stats.images_admitted += r->order.n;
@@ -139,6 +142,7 @@ void engine_queue_stop_locked(struct engine_request *r, enum engine_cause cause,
     g->stats.queued[r->order.priority].requests--;
     g->stats.queued[r->order.priority].images -= dropped;
     g->stats.queued_images -= dropped;
+    g->outside_images -= r->order.outside_queue ? dropped : 0;
     count_images_locked(r, outcome_of(cause), dropped);
     finish_images_locked(r, dropped, ended);
 }
@@ -233,6 +237,7 @@ static void admit_locked(struct engine *g)
             g->stats.queued[priority].requests--;
         }
         g->stats.queued_images--;
+        g->outside_images -= r->order.outside_queue;
         g->stats.queued[priority].images--;
         g->stats.live_images++;
         q->live++;

@@ -10,9 +10,10 @@
  * to itself need no lock. */
 struct engine_request *engine_list_pop(struct engine_list *list);
 
-/* Whether so many images may wait besides those that do; ERR_LIMIT at "queue", or ERR_CANCELLED
+/* Whether the order's images may wait besides those that do; ERR_LIMIT at "queue", or ERR_CANCELLED
  * while draining. */
-int engine_queue_admits_locked(const struct engine *g, size_t images, struct err *e);
+int engine_queue_admits_locked(const struct engine *g, const struct engine_order *order,
+                               struct err *e);
 /* Takes a request in, to be begun by whoever comes first. */
 void engine_queue_add_locked(struct engine *g, struct engine_request *r);
 /* Drops the images of a request that were not begun and marks the rest to stop. `why` becomes the

@@ -116,7 +116,7 @@ int engine_submit(struct engine *g, const struct engine_order *order, struct eng
     if (!r)
         return -1;
     lock_take(&g->lock);
-    int result = engine_queue_admits_locked(g, order->n, e);
+    int result = engine_queue_admits_locked(g, order, e);
     if (result == 0) {
         *out = r;
         engine_queue_add_locked(g, r);

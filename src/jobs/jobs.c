@@ -1,0 +1,239 @@
+/* Jobs from their owner's side, and the room's life. Whoever calls only reads and writes records;
+ * what follows from them is the jobs' thread's to do. */
+#include "jobs_feed.h"
+
+#include "jobs_order.h"
+#include "jobs_sqlite.h"
+
+#include "base_cpu.h"
+#include "base_log.h"
+#include "base_wait.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- life ---- */
+
+void jobs_wake(struct jobs *j)
+{
+    lock_take(&j->lock);
+    j->wake = true;
+    pthread_cond_signal(&j->changed);
+    lock_drop(&j->lock);
+}
+
+static void store_changed(void *context, const char *id)
+{
+    struct jobs *j = context;
+    jobs_wake(j);
+    if (j->news)
+        j->news(j->news_context, id);
+}
+
+static void say_what_is_there(struct jobs *j, const char *folder)
+{
+    struct jobs_store_stats stats;
+    struct err e = {0};
+    uint64_t live = 0, all = 0;
+    if (j->store->ops->stats(j->store, &stats, &e) != JOBS_DONE)
+        return; /* the first one who wants something of it says why */
+    for (int state = 0; state < JOBS_STATES; state++) {
+        all += stats.jobs[state];
+        live += JOBS_LIVE & JOBS_BIT(state) ? stats.jobs[state] : 0;
+    }
+    log_line(LOG_INFO, "jobs are kept in %s: %" PRIu64 " there, %" PRIu64 " of them go on", folder,
+             all, live);
+}
+
+struct jobs *jobs_open(struct engine *g, const struct jobs_options *options, struct err *e)
+{
+    struct jobs *j = calloc(1, sizeof *j);
+    if (!j) {
+        err_fail_memory(e, sizeof *j);
+        return NULL;
+    }
+    if (jobs_sqlite_open(options->folder, &j->store, e) != JOBS_DONE) {
+        free(j);
+        return NULL;
+    }
+    j->engine = g;
+    j->keep_ms = (options->keep_s > 0 ? options->keep_s : JOBS_KEEP_S_DEFAULT) * 1000;
+    j->keep_bytes = options->keep_bytes;
+    j->news = options->news;
+    j->news_context = options->context;
+    lock_init(&j->lock);
+    wait_init(&j->changed);
+    j->store->changed = store_changed;
+    j->store->context = j;
+    say_what_is_there(j, options->folder);
+    const int code = pthread_create(&j->thread, NULL, jobs_feed_main, j);
+    if (code == 0)
+        return j;
+    err_fail(e, ERR_IO, "jobs", "cannot start a thread: %s", strerror(code));
+    j->store->ops->close(j->store);
+    free(j);
+    return NULL;
+}
+
+void jobs_drain(struct jobs *j)
+{
+    j->draining = true;
+    jobs_wake(j);
+}
+
+void jobs_close(struct jobs *j)
+{
+    if (!j)
+        return;
+    j->stopping = true;
+    jobs_drain(j);
+    pthread_join(j->thread, NULL);
+    j->store->ops->close(j->store);
+    pthread_cond_destroy(&j->changed);
+    lock_clear(&j->lock);
+    free(j);
+}
+
+/* ---- filing ---- */
+
+static int fill(const struct jobs_filing *f, struct jobs_record *r, struct err *e)
+{
+    memset(r, 0, sizeof *r);
+    if (strlen(f->owner) > JOBS_OWNER_MAX)
+        return err_fail(e, ERR_LIMIT, "owner", "is longer than %d bytes", JOBS_OWNER_MAX);
+    snprintf(r->owner, sizeof r->owner, "%s", f->owner);
+    snprintf(r->body, sizeof r->body, "%s", f->body);
+    snprintf(r->label, sizeof r->label, "%s", f->label ? f->label : "");
+    if (f->id)
+        snprintf(r->id, sizeof r->id, "%s", f->id);
+    else if (jobs_id_draw(r->id, e) != 0)
+        return -1;
+    if (f->key && sha256_hex(f->key, strlen(f->key), r->key, e) != 0)
+        return -1;
+    r->submitted_ms = jobs_now_ms();
+    return jobs_order_write(f->order, r, e);
+}
+
+enum jobs_answer jobs_file(struct jobs *j, const struct jobs_filing *filing,
+                           struct jobs_record *out, bool *is_new, struct err *e)
+{
+    if (fill(filing, out, e) != 0)
+        return JOBS_BROKEN;
+    const enum jobs_answer answer = j->store->ops->create(j->store, out, e);
+    *is_new = answer == JOBS_DONE;
+    if (answer != JOBS_CONFLICT)
+        return answer;
+    if (strcmp(out->owner, filing->owner) != 0 || strcmp(out->body, filing->body) != 0)
+        return JOBS_CONFLICT;
+    if (out->state != JOBS_EXPIRED)
+        return JOBS_DONE;
+    err_fail(e, ERR_INPUT, "", "this job has expired");
+    return JOBS_GONE;
+}
+
+/* ---- looking and removing ---- */
+
+enum jobs_answer jobs_get(struct jobs *j, const char *owner, const char *id,
+                          struct jobs_record *out, struct err *e)
+{
+    const enum jobs_answer answer = j->store->ops->get(j->store, id, out, e);
+    if (answer != JOBS_DONE)
+        return answer;
+    if (strcmp(out->owner, owner) != 0) {
+        err_fail(e, ERR_INPUT, "", "there is no such job");
+        return JOBS_ABSENT;
+    }
+    if (out->state != JOBS_EXPIRED)
+        return JOBS_DONE;
+    err_fail(e, ERR_INPUT, "", "this job has expired");
+    return JOBS_GONE;
+}
+
+enum jobs_answer jobs_list(struct jobs *j, const char *owner, unsigned states, uint64_t before,
+                           struct jobs_record *out, size_t *count, struct err *e)
+{
+    const struct jobs_query query = {.owner = owner, .states = states, .before = before};
+    return j->store->ops->list(j->store, &query, out, count, e);
+}
+
+enum jobs_answer jobs_remove(struct jobs *j, const char *owner, const char *id,
+                             struct jobs_record *out, struct err *e)
+{
+    enum jobs_answer answer;
+    do {
+        struct err gone = {0};
+        answer = jobs_get(j, owner, id, out, &gone);
+        if (answer == JOBS_GONE || (answer == JOBS_DONE && out->state == JOBS_CANCELLING))
+            return JOBS_DONE;
+        if (answer != JOBS_DONE) {
+            if (e)
+                *e = gone;
+            return answer;
+        }
+        if (JOBS_LIVE & JOBS_BIT(out->state)) {
+            out->state = JOBS_CANCELLING;
+        } else {
+            out->state = JOBS_EXPIRED;
+            out->finished_ms = jobs_now_ms();
+        }
+        answer = j->store->ops->change(j->store, out, &gone);
+        if (answer != JOBS_DONE && e)
+            *e = gone;
+    } while (answer == JOBS_CONFLICT); /* somebody was faster */
+    return answer;
+}
+
+enum jobs_answer jobs_image(struct jobs *j, const char *id, uint64_t index, struct jobs_result *out,
+                            struct buf *bytes, struct err *e)
+{
+    return j->store->ops->get_result(j->store, id, index, out, bytes, e);
+}
+
+enum jobs_answer jobs_log(struct jobs *j, const char *id, uint64_t after, struct jobs_result *out,
+                          size_t *count, struct err *e)
+{
+    return j->store->ops->log(j->store, id, after, out, count, e);
+}
+
+double jobs_fraction(struct jobs *j, const struct jobs_record *r)
+{
+    double images = (double)r->images_done;
+    lock_take(&j->lock);
+    for (const struct jobs_run *run = j->runs; run; run = run->next)
+        if (strcmp(run->shard.id, r->id) == 0)
+            images += engine_request_progress(run->request).fraction * (double)run->shard.count -
+                      (double)run->kept;
+    lock_drop(&j->lock);
+    const double fraction = images / (double)r->n;
+    return fraction < 0.0 ? 0.0 : fraction > 1.0 ? 1.0 : fraction;
+}
+
+bool jobs_served(struct jobs *j, const struct jobs_record *r, char *why, size_t size)
+{
+    struct engine_model *em = jobs_order_model(j->engine, &r->needs);
+    if (em) {
+        engine_model_release(em);
+        return true;
+    }
+    snprintf(why, size,
+             "waits for model %s (SHA-256 %.12s…) on kernel %s in %s, which is not loaded",
+             r->needs.model, r->needs.sha256, r->needs.kernel, r->needs.precision);
+    return false;
+}
+
+enum jobs_answer jobs_stats_get(struct jobs *j, struct jobs_stats *out, struct err *e)
+{
+    struct jobs_store_stats stats;
+    *out = (struct jobs_stats){.store_bytes = 0};
+    lock_take(&j->lock);
+    out->trouble = j->trouble;
+    lock_drop(&j->lock);
+    const enum jobs_answer answer = j->store->ops->stats(j->store, &stats, e);
+    if (answer == JOBS_DONE) {
+        memcpy(out->jobs, stats.jobs, sizeof out->jobs);
+        out->store_bytes = stats.file_bytes;
+    }
+    return answer;
+}

@@ -1,0 +1,88 @@
+/* Jobs: work that outlives the process.
+ *
+ * A job is an order for up to a million images. It is written down before it is acknowledged, its
+ * images are stored as they are finished, and after a restart it goes on where it stood: an image
+ * is a function of the seed rule's inputs, so one that has to be made again is the same image. Jobs
+ * run at batch priority, a few shards ahead of the engine and each job in its turn.
+ *
+ * Threads: every function may be called from any thread, except where it says otherwise. Calls read
+ * from or write to a disk. */
+#ifndef JOBS_H
+#define JOBS_H
+
+#include "engine.h"
+#include "jobs_record.h"
+
+struct jobs_options {
+    const char *folder;  /* of the store; made where it is not there */
+    int64_t keep_s;      /* how long a job is kept after its end, and as long again its tombstone */
+    uint64_t keep_bytes; /* images of finished jobs above which the oldest job goes; 0: no bound */
+    /* Called after each change of a job or its results, from any thread; it does nothing that takes
+     * long. NULL: nobody listens. */
+    void (*news)(void *context, const char *id);
+    void *context;
+};
+#define JOBS_KEEP_S_DEFAULT (7 * 86400)
+#define JOBS_KEEP_BYTES_DEFAULT (UINT64_C(10) << 30)
+
+struct jobs;
+/* Opens the store and goes on with what is in it, as soon as the engine has the models. NULL: one
+ * line says what is wrong with the store. The engine outlives it. */
+struct jobs *jobs_open(struct engine *g, const struct jobs_options *options, struct err *e);
+/* Hands no more work to the engine and takes back what it has; what is finished is stored. */
+void jobs_drain(struct jobs *j);
+/* The same, waits for it, and closes the store. Before the engine is drained, or at least freed.
+ * NULL is taken. */
+void jobs_close(struct jobs *j);
+/* There may be a model that was not there before. */
+void jobs_wake(struct jobs *j);
+
+/* ---- jobs, as their owner sees them ----
+ *
+ * Other owners' jobs are JOBS_ABSENT; an expired one is JOBS_GONE. Each answer but JOBS_DONE comes
+ * with an error in words. */
+
+struct jobs_filing {
+    const char *owner;                /* at most JOBS_OWNER_MAX bytes */
+    const char *id;                   /* a UUID as jobs_id_parse gives it; NULL: one is drawn */
+    const char *key;                  /* the owner's Idempotency-Key, any text; NULL: none */
+    const char *body;                 /* digest of what is asked for, in hexadecimal */
+    const char *label;                /* NULL: none */
+    const struct engine_order *order; /* checked (engine_check); priority and callbacks are ours */
+};
+/* Writes a job down. The same again (by id or key) is that job, *is_new false; something else under
+ * a name that is taken: JOBS_CONFLICT. JOBS_FULL: nothing was written. */
+enum jobs_answer jobs_file(struct jobs *j, const struct jobs_filing *filing,
+                           struct jobs_record *out, bool *is_new, struct err *e);
+enum jobs_answer jobs_get(struct jobs *j, const char *owner, const char *id,
+                          struct jobs_record *out, struct err *e);
+/* The owner's jobs in those states (JOBS_BIT), the newest first, from before the one of that number
+ * on (0: the newest); *count at most, and how many there are. */
+enum jobs_answer jobs_list(struct jobs *j, const char *owner, unsigned states, uint64_t before,
+                           struct jobs_record *out, size_t *count, struct err *e);
+/* Cancels a job that is live, forgets one that has ended; *out is what it then is. Repeatable. */
+enum jobs_answer jobs_remove(struct jobs *j, const char *owner, const char *id,
+                             struct jobs_record *out, struct err *e);
+
+/* Of a job that jobs_get gave. JOBS_ABSENT: the image is not there yet. `bytes` was initialised. */
+enum jobs_answer jobs_image(struct jobs *j, const char *id, uint64_t index, struct jobs_result *out,
+                            struct buf *bytes, struct err *e);
+/* What was stored after result `after` (0: from the first on), in that order and without the
+ * bytes. A result's sequence never changes, so whoever was told up to some number goes on from
+ * there, after a restart too. */
+enum jobs_answer jobs_log(struct jobs *j, const char *id, uint64_t after, struct jobs_result *out,
+                          size_t *count, struct err *e);
+
+/* How far a job is, from 0 to 1, images in flight counted by their steps. */
+double jobs_fraction(struct jobs *j, const struct jobs_record *r);
+/* Whether a model that the job needs is loaded; else `why` [size] says which it waits for. */
+bool jobs_served(struct jobs *j, const struct jobs_record *r, char *why, size_t size);
+
+struct jobs_stats {
+    uint64_t jobs[JOBS_STATES];
+    uint64_t store_bytes;
+    struct err trouble; /* why results cannot be stored at present; ERR_NONE: they can */
+};
+enum jobs_answer jobs_stats_get(struct jobs *j, struct jobs_stats *out, struct err *e);
+
+#endif

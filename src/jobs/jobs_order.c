@@ -1,0 +1,171 @@
+/* Orders as JSON: {"seed", "first_index", "solver", "class": {"rule", "label"}, "temperature",
+ * "output", "metadata"}. The solver stands there resolved, as it does in answers; what may not be
+ * chosen follows from the model, whose digest is the job's. */
+#include "jobs_order.h"
+
+#include "base_text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const class_words[] = {[ENGINE_CLASS_DRAWN] = "drawn",
+                                          [ENGINE_CLASS_GIVEN] = "given",
+                                          [ENGINE_CLASS_NONE] = "none",
+                                          [ENGINE_CLASS_EACH] = "each"};
+static const char *const output_words[] = {[ENGINE_OUTPUT_PNG] = "png",
+                                           [ENGINE_OUTPUT_PIXELS] = "pixels",
+                                           [ENGINE_OUTPUT_SAMPLE] = "sample"};
+#define COUNT(words) (sizeof words / sizeof *words)
+
+void jobs_order_needs(const struct engine_model *em, struct jobs_needs *out)
+{
+    const struct model *m = engine_model_get(em);
+    snprintf(out->model, sizeof out->model, "%s", engine_model_name(em));
+    snprintf(out->sha256, sizeof out->sha256, "%s", model_sha256(m));
+    snprintf(out->kernel, sizeof out->kernel, "%s", model_kernel_id(m));
+    snprintf(out->precision, sizeof out->precision, "%s", model_precision_name(m));
+}
+
+struct engine_model *jobs_order_model(struct engine *g, const struct jobs_needs *needs)
+{
+    struct jobs_needs offered;
+    struct engine_model *em;
+    for (size_t i = 0; (em = engine_model_at(g, i)) != NULL; i++) {
+        jobs_order_needs(em, &offered);
+        if (strcmp(offered.sha256, needs->sha256) == 0 &&
+            strcmp(offered.kernel, needs->kernel) == 0 &&
+            strcmp(offered.precision, needs->precision) == 0)
+            return em;
+        engine_model_release(em);
+    }
+    return NULL;
+}
+
+static json_t *uint64_json(uint64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%" PRIu64, value);
+    return json_string(text);
+}
+
+static const char *output_word(enum engine_output output)
+{
+    return (size_t)output < COUNT(output_words) ? output_words[output] : NULL;
+}
+
+static int check(const struct engine_order *o, struct err *e)
+{
+    if (o->n < 1 || o->n > JOBS_IMAGES_MAX)
+        return err_fail(e, ERR_LIMIT, "n", "a job has 1 to %d images", JOBS_IMAGES_MAX);
+    if (o->task != ENGINE_TASK_SAMPLE || o->latents || o->points || o->seeds ||
+        o->class.rule == ENGINE_CLASS_LISTED || !output_word(o->output))
+        return err_fail(e, ERR_UNSUPPORTED, "", "a job makes images by seed and index only");
+    return 0;
+}
+
+int jobs_order_write(const struct engine_order *o, struct jobs_record *r, struct err *e)
+{
+    struct buf text;
+    if (check(o, e) != 0)
+        return -1;
+    json_t *class = json_with(json_object(), "rule", json_string(class_words[o->class.rule]));
+    class = json_with(class, "label", json_integer(o->class.label));
+    json_t *all = json_with(json_object(), "seed", uint64_json(o->seed));
+    all = json_with(all, "first_index", uint64_json(o->first_index));
+    all = json_with(all, "solver", model_solver_json(&o->solver, true));
+    all = json_with(all, "class", class);
+    all = json_with(all, "temperature", json_real(o->temperature == 0.0 ? 1.0 : o->temperature));
+    all = json_with(all, "output", json_string(output_word(o->output)));
+    all = json_with(all, "metadata", json_boolean(!o->no_metadata));
+    buf_init(&text, sizeof r->parameters - 1);
+    int result = all ? json_append(&text, all, 0, e) : err_fail_memory(e, 1024);
+    if (result == 0) {
+        memcpy(r->parameters, text.data, text.length);
+        r->parameters[text.length] = '\0';
+        r->n = o->n;
+        jobs_order_needs(o->model, &r->needs);
+    }
+    json_decref(all);
+    buf_clear(&text);
+    return result;
+}
+
+/* ---- reading ---- */
+
+static int read_word(const json_t *o, const char *key, const char *const *words, size_t count,
+                     size_t *out, struct err *e)
+{
+    const char *word = NULL;
+    if (json_get_string(o, key, true, &word, "parameters", e) != 0)
+        return -1;
+    for (*out = 0; *out < count; ++*out)
+        if (words[*out] && strcmp(words[*out], word) == 0)
+            return 0;
+    return err_fail(e, ERR_INPUT, key, "\"%s\" is not known to this pfgmd", word);
+}
+
+static int read_uint64(const json_t *o, const char *key, uint64_t *out, struct err *e)
+{
+    const char *word = NULL;
+    if (json_get_string(o, key, true, &word, "parameters", e) != 0)
+        return -1;
+    return text_digits(word, out) ? 0 : err_fail(e, ERR_INPUT, key, "is not a number");
+}
+
+static int read_solver(const json_t *parameters, const struct model *m, struct model_solver *out,
+                       struct err *e)
+{
+    struct model_choice choice = {.given = 0};
+    const char *key;
+    json_t *value, *solver = json_object_get(parameters, "solver");
+    json_object_foreach(solver, key, value)
+    {
+        const struct model_choice_field *field = model_choice_find(key);
+        if (field && model_choice_read_json(&choice, field, value, e) != 0)
+            return -1;
+    }
+    return model_solver_choose(m, &choice, out, e);
+}
+
+static int read_class(const json_t *parameters, struct engine_class *out, struct err *e)
+{
+    const json_t *class = json_object_get(parameters, "class");
+    size_t rule = 0;
+    int64_t label = 0;
+    if (read_word(class, "rule", class_words, COUNT(class_words), &rule, e) != 0 ||
+        json_get_int(class, "label", true, INT32_MIN, INT32_MAX, &label, "parameters", e) != 0)
+        return -1;
+    *out = (struct engine_class){(enum engine_class_rule)rule, (int32_t)label};
+    return 0;
+}
+
+static int read_all(const json_t *o, struct engine_model *em, struct engine_order *out,
+                    struct err *e)
+{
+    size_t output = 0;
+    bool metadata = true;
+    if (read_uint64(o, "seed", &out->seed, e) != 0 ||
+        read_uint64(o, "first_index", &out->first_index, e) != 0 ||
+        read_solver(o, engine_model_get(em), &out->solver, e) != 0 ||
+        read_class(o, &out->class, e) != 0 ||
+        json_get_real(o, "temperature", true, ENGINE_TEMPERATURE_MIN, ENGINE_TEMPERATURE_MAX,
+                      &out->temperature, "parameters", e) != 0 ||
+        read_word(o, "output", output_words, COUNT(output_words), &output, e) != 0 ||
+        json_get_bool(o, "metadata", true, &metadata, "parameters", e) != 0)
+        return -1;
+    out->output = (enum engine_output)output;
+    out->no_metadata = !metadata;
+    return 0;
+}
+
+int jobs_order_read(const struct jobs_record *r, struct engine_model *em, uint64_t first,
+                    size_t count, struct engine_order *out, struct err *e)
+{
+    json_t *all = json_parse(r->parameters, strlen(r->parameters), "the job's parameters", e);
+    *out = (struct engine_order){.model = em, .n = count, .priority = ENGINE_PRIORITY_BATCH};
+    const int result = all ? read_all(all, em, out, e) : -1;
+    json_decref(all);
+    out->first_index += first;
+    return result;
+}

@@ -1,0 +1,59 @@
+/* When the store refuses, the jobs' thread leaves it in peace for a while, each time longer, and
+ * whoever asks is told why. The work that is finished waits in the engine's requests meanwhile. */
+#include "jobs_pause.h"
+
+#include "base_cpu.h"
+#include "base_log.h"
+
+#include <string.h>
+
+#define PAUSE_MIN_NS 250000000LL /* doubled each time */
+#define PAUSE_MAX_NS 2000000000LL
+
+/* The store has refused. */
+static void pause_work(struct jobs *j, const struct err *e)
+{
+    char line[sizeof e->at + sizeof e->text];
+    lock_take(&j->lock);
+    const bool is_news = strcmp(j->trouble.text, e->text) != 0;
+    j->trouble = *e;
+    lock_drop(&j->lock);
+    if (is_news)
+        log_line(LOG_ERROR, "jobs wait: %s", err_line(e, line, sizeof line));
+    j->pause_ns = j->pause_ns == 0 ? PAUSE_MIN_NS : 2 * j->pause_ns;
+    if (j->pause_ns > PAUSE_MAX_NS)
+        j->pause_ns = PAUSE_MAX_NS;
+    j->paused_until_ns = clock_ns() + j->pause_ns;
+}
+
+/* The store has taken something. */
+static void end_pause(struct jobs *j)
+{
+    lock_take(&j->lock);
+    const bool is_news = j->trouble.code != ERR_NONE;
+    j->trouble = (struct err){.code = ERR_NONE};
+    lock_drop(&j->lock);
+    j->pause_ns = j->paused_until_ns = 0;
+    if (is_news)
+        log_line(LOG_INFO, "jobs go on: the store is written again");
+}
+
+bool jobs_note_read(struct jobs *j, enum jobs_answer answer, const struct err *e)
+{
+    if (answer != JOBS_FULL && answer != JOBS_BROKEN)
+        return true;
+    pause_work(j, e);
+    return false;
+}
+
+bool jobs_note_write(struct jobs *j, enum jobs_answer answer, const struct err *e)
+{
+    if (answer == JOBS_DONE)
+        end_pause(j);
+    return jobs_note_read(j, answer, e);
+}
+
+bool jobs_paused(const struct jobs *j)
+{
+    return j->paused_until_ns > clock_ns();
+}

@@ -1,0 +1,13 @@
+/* What the store answers to the jobs' thread. Of that thread alone; inside the room only. */
+#ifndef JOBS_PAUSE_H
+#define JOBS_PAUSE_H
+
+#include "jobs_internal.h"
+
+/* Notes an answer, and says so in the log when it is news. JOBS_FULL and JOBS_BROKEN pause the
+ * thread, and are the answers for which this is false; a write that was done ends the pause. */
+bool jobs_note_read(struct jobs *j, enum jobs_answer answer, const struct err *e);
+bool jobs_note_write(struct jobs *j, enum jobs_answer answer, const struct err *e);
+bool jobs_paused(const struct jobs *j);
+
+#endif

@@ -1,0 +1,98 @@
+/* Where jobs are kept: one table of functions for each kind of store.
+ *
+ * A store is asked and told in whole steps. Each is done or not done, whatever happens to the
+ * process or the machine, and what it has answered with JOBS_DONE is there after a restart. Nobody
+ * owns a job: a record changes only where its revision is still the one that was read, a result is
+ * named by (job, index) and stored once, and work is handed out in shards, a few images each, to
+ * whoever asks. So the same table serves a store that one process has to itself and one that many
+ * share.
+ *
+ * Threads: every function may be called from any thread. Inside the room only. */
+#ifndef JOBS_STORE_H
+#define JOBS_STORE_H
+
+#include "base_buf.h"
+#include "jobs_record.h"
+
+struct jobs_store_ops;
+struct jobs_store {
+    const struct jobs_store_ops *ops;
+    /* Called after every change of a record or its results, from whichever thread, and without a
+     * lock of the store's: somebody may have news. */
+    void (*changed)(void *context, const char *id);
+    void *context;
+};
+
+/* Images first to first + count − 1 of a job, none of which was stored when they were handed out.
+ */
+struct jobs_shard {
+    char id[JOBS_ID_SIZE];
+    uint64_t first;
+    size_t count; /* 1 to JOBS_SHARD_IMAGES */
+};
+
+struct jobs_query {
+    const char *owner; /* NULL: everybody's */
+    unsigned states;   /* JOBS_BIT of each that is wanted */
+    uint64_t before;   /* created before the record of that number; 0: from the newest on */
+};
+
+struct jobs_store_stats {
+    uint64_t jobs[JOBS_STATES];
+    uint64_t finished_bytes; /* of results of finished jobs */
+    uint64_t file_bytes;     /* what the store takes */
+};
+
+struct jobs_store_ops {
+    void (*close)(struct jobs_store *s);
+
+    /* ---- records ---- */
+
+    /* Creates a record if neither its id nor its owner's key is there, and fills number and
+     * revision. JOBS_CONFLICT: *r is the one that is there. */
+    enum jobs_answer (*create)(struct jobs_store *s, struct jobs_record *r, struct err *e);
+    enum jobs_answer (*get)(struct jobs_store *s, const char *id, struct jobs_record *out,
+                            struct err *e);
+    /* State, times and error of *r become the record's if its revision is still r->revision, which
+     * then rises. JOBS_CONFLICT: it is another one; JOBS_ABSENT. A job that has ended is handed out
+     * no more. */
+    enum jobs_answer (*change)(struct jobs_store *s, struct jobs_record *r, struct err *e);
+    /* The newest records first, *count of them at most; *count becomes how many there are. */
+    enum jobs_answer (*list)(struct jobs_store *s, const struct jobs_query *query,
+                             struct jobs_record *out, size_t *count, struct err *e);
+    /* Of those states the one with the earliest finished_ms; `holding`: that has results. */
+    enum jobs_answer (*oldest)(struct jobs_store *s, unsigned states, bool holding,
+                               struct jobs_record *out, struct err *e);
+    /* Deletes at most `max` results of an expired job; with the last its `bytes` become 0. */
+    enum jobs_answer (*sweep)(struct jobs_store *s, const char *id, size_t max, struct err *e);
+    /* Deletes an expired job's record, whose results have been swept. */
+    enum jobs_answer (*erase)(struct jobs_store *s, const char *id, struct err *e);
+    enum jobs_answer (*stats)(struct jobs_store *s, struct jobs_store_stats *out, struct err *e);
+
+    /* ---- results ---- */
+
+    /* Stores results of a live job, each once: one that is there already is left as it is. With the
+     * last one of a running job the job has succeeded. JOBS_ABSENT: the job has ended, or there is
+     * none, and nothing is stored. */
+    enum jobs_answer (*put_results)(struct jobs_store *s, const char *id,
+                                    const struct jobs_result *results, size_t count, struct err *e);
+    /* *out with its bytes in `bytes`, which was initialised. JOBS_ABSENT: not yet. JOBS_BROKEN
+     * also where the bytes are not those that were stored. */
+    enum jobs_answer (*get_result)(struct jobs_store *s, const char *id, uint64_t index,
+                                   struct jobs_result *out, struct buf *bytes, struct err *e);
+    /* Results without their bytes in the order of their sequence, from the one after `after` on. */
+    enum jobs_answer (*log)(struct jobs_store *s, const char *id, uint64_t after,
+                            struct jobs_result *out, size_t *count, struct err *e);
+
+    /* ---- work ---- */
+
+    /* The next shard of those queued and running jobs that need one of the models, each job in its
+     * turn. It is nobody else's until it is ended. JOBS_ABSENT: there is none at present. */
+    enum jobs_answer (*take_shard)(struct jobs_store *s, const struct jobs_needs *models,
+                                   size_t count, struct jobs_shard *out, struct err *e);
+    /* The results of a shard are stored, or its job has ended; or (`again`) it is to be handed out
+     * once more. */
+    void (*end_shard)(struct jobs_store *s, const struct jobs_shard *shard, bool again);
+};
+
+#endif

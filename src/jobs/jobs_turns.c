@@ -1,0 +1,114 @@
+/* Turns of jobs: a list that goes round. */
+#include "jobs_turns.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void turn_free(struct jobs_turn *turn)
+{
+    free(turn->again);
+    free(turn);
+}
+
+void jobs_turns_clear(struct jobs_turns *t)
+{
+    while (t->first) {
+        struct jobs_turn *turn = t->first;
+        t->first = turn->next;
+        turn_free(turn);
+    }
+}
+
+static void append(struct jobs_turns *t, struct jobs_turn *turn)
+{
+    struct jobs_turn **link = &t->first;
+    while (*link)
+        link = &(*link)->next;
+    turn->next = NULL;
+    *link = turn;
+}
+
+int jobs_turns_add(struct jobs_turns *t, const struct jobs_record *r, struct err *e)
+{
+    struct jobs_turn *turn = calloc(1, sizeof *turn);
+    if (!turn)
+        return err_fail_memory(e, sizeof *turn);
+    memcpy(turn->id, r->id, sizeof turn->id);
+    turn->number = r->number;
+    turn->needs = r->needs;
+    turn->n = r->n;
+    append(t, turn);
+    return 0;
+}
+
+void jobs_turns_remove(struct jobs_turns *t, const char *id)
+{
+    struct jobs_turn **link = &t->first;
+    while (*link && strcmp((*link)->id, id) != 0)
+        link = &(*link)->next;
+    struct jobs_turn *turn = *link;
+    if (!turn)
+        return;
+    *link = turn->next;
+    turn_free(turn);
+}
+
+struct jobs_turn *jobs_turns_find(struct jobs_turns *t, const char *id)
+{
+    struct jobs_turn *turn = t->first;
+    while (turn && strcmp(turn->id, id) != 0)
+        turn = turn->next;
+    return turn;
+}
+
+static bool serves(const struct jobs_needs *model, const struct jobs_needs *needs)
+{
+    return strcmp(model->sha256, needs->sha256) == 0 && strcmp(model->kernel, needs->kernel) == 0 &&
+           strcmp(model->precision, needs->precision) == 0;
+}
+
+static bool may_be_next(const struct jobs_turn *turn, const struct jobs_needs *models, size_t count)
+{
+    if (turn->begun == turn->n && turn->again_count == 0)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (serves(&models[i], &turn->needs))
+            return true;
+    return false;
+}
+
+static struct jobs_range hand_out(struct jobs_turn *turn)
+{
+    if (turn->again_count > 0)
+        return turn->again[--turn->again_count];
+    struct jobs_range range = {turn->begun, turn->begun + JOBS_SHARD_IMAGES};
+    if (range.end > turn->n)
+        range.end = turn->n;
+    turn->begun = range.end;
+    return range;
+}
+
+struct jobs_turn *jobs_turns_next(struct jobs_turns *t, const struct jobs_needs *models,
+                                  size_t count, struct jobs_range *out)
+{
+    struct jobs_turn **link = &t->first;
+    while (*link && !may_be_next(*link, models, count))
+        link = &(*link)->next;
+    struct jobs_turn *turn = *link;
+    if (!turn)
+        return NULL;
+    *link = turn->next;
+    append(t, turn);
+    *out = hand_out(turn);
+    return turn;
+}
+
+int jobs_turns_again(struct jobs_turn *turn, struct jobs_range range)
+{
+    struct jobs_range *grown = realloc(turn->again, (turn->again_count + 1) * sizeof *turn->again);
+    if (!grown)
+        return -1;
+    turn->again = grown;
+    turn->again[turn->again_count++] = range;
+    return 0;
+}

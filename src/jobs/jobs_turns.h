@@ -1,0 +1,39 @@
+/* Whose turn it is, in a store that one process has to itself: the live jobs in memory, each with
+ * the images of it that were not handed out yet. After a restart it is made anew from the records;
+ * what was handed out before and not stored is then handed out again.
+ *
+ * No locks: the store's. Inside the room only. */
+#ifndef JOBS_TURNS_H
+#define JOBS_TURNS_H
+
+#include "jobs_store.h"
+
+struct jobs_range {
+    uint64_t first, end;
+};
+struct jobs_turn {
+    struct jobs_turn *next;
+    char id[JOBS_ID_SIZE];
+    uint64_t number; /* the record's */
+    struct jobs_needs needs;
+    uint64_t n, begun; /* images; from `begun` on none was handed out */
+    struct jobs_range *again;
+    size_t again_count;
+};
+struct jobs_turns {
+    struct jobs_turn *first; /* who is next */
+};
+
+void jobs_turns_clear(struct jobs_turns *t);
+int jobs_turns_add(struct jobs_turns *t, const struct jobs_record *r, struct err *e);
+/* Harmless for one that is not there. */
+void jobs_turns_remove(struct jobs_turns *t, const char *id);
+/* The next job that has something to hand out and needs one of the models; it goes to the end of
+ * the line. *out: which of its images, some of which may be stored already. NULL: none. */
+struct jobs_turn *jobs_turns_next(struct jobs_turns *t, const struct jobs_needs *models,
+                                  size_t count, struct jobs_range *out);
+/* These are to be handed out again. -1: out of memory; they are after a restart. */
+int jobs_turns_again(struct jobs_turn *turn, struct jobs_range range);
+struct jobs_turn *jobs_turns_find(struct jobs_turns *t, const char *id);
+
+#endif

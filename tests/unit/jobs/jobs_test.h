@@ -1,0 +1,171 @@
+/* A folder for a store, records and results to put there, an engine with the small bundled model.
+ * Include after <cmocka.h>. */
+#ifndef JOBS_TEST_H
+#define JOBS_TEST_H
+
+#include "jobs.h"
+#include "jobs_sqlite.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DIGITS MODELS_DIR "/digits8.safetensors"
+#define WAIT_MS 600000
+
+static inline void make_folder(char *out, size_t size)
+{
+    snprintf(out, size, "/tmp/pfgm-jobs-XXXXXX");
+    assert_non_null(mkdtemp(out));
+}
+
+static inline void remove_folder(const char *folder)
+{
+    char path[512];
+    struct dirent *entry;
+    DIR *d = opendir(folder);
+    assert_non_null(d);
+    while ((entry = readdir(d)) != NULL)
+        if (entry->d_name[0] != '.') {
+            snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+            assert_int_equal(unlink(path), 0);
+        }
+    closedir(d);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+/* Fails with what went wrong, when it is not the answer that was expected. */
+static inline void assert_answer(enum jobs_answer answer, enum jobs_answer expected,
+                                 const struct err *e)
+{
+    if (answer != expected)
+        fail_msg("answer %d instead of %d: %s: %s", (int)answer, (int)expected, e->at, e->text);
+}
+
+static inline struct jobs_store *open_store(const char *folder)
+{
+    struct jobs_store *s = NULL;
+    struct err e = {0};
+    assert_answer(jobs_sqlite_open(folder, &s, &e), JOBS_DONE, &e);
+    return s;
+}
+
+static inline struct jobs_record record_of(const char *owner, uint64_t n)
+{
+    struct jobs_record r = {.n = n, .submitted_ms = 1};
+    assert_int_equal(jobs_id_draw(r.id, NULL), 0);
+    snprintf(r.owner, sizeof r.owner, "%s", owner);
+    snprintf(r.body, sizeof r.body, "%064d", 1);
+    snprintf(r.parameters, sizeof r.parameters, "{}");
+    r.needs = (struct jobs_needs){"m", "abc", "c.1", "f32"};
+    return r;
+}
+
+static inline struct engine *digits_engine(int workers, int batch)
+{
+    struct err e = {0};
+    const struct engine_options options = {
+        .workers = workers, .batch = batch, .queue_images_max = 4};
+    const struct model_options choice = {NN_KERNEL_AUTO, NN_PRECISION_AUTO};
+    struct engine *g = engine_new(&options, &e);
+    assert_non_null(g);
+    struct model *m = model_load(DIGITS, &choice, &e);
+    if (!m || !engine_model_add(g, "digits8", m, &e))
+        fail_msg("%s: %s", e.at, e.text);
+    return g;
+}
+
+static inline struct engine_order digits_order(struct engine *g, size_t n, int steps)
+{
+    struct engine_model *em = engine_model_find(g, NULL);
+    engine_model_release(em);
+    struct engine_order order = {
+        .model = em,
+        .seed = UINT64_MAX - 4,
+        .first_index = 11,
+        .n = n,
+        .solver = model_solver_default(engine_model_get(em)),
+        .temperature = 0.9,
+        .output = ENGINE_OUTPUT_PNG,
+    };
+    order.solver.ode.method = ODE_EULER;
+    order.solver.ode.schedule = ODE_SCHEDULE_LOG;
+    order.solver.ode.steps = steps;
+    order.solver.ode.max_nfe = 1000000;
+    return order;
+}
+
+static inline struct jobs *open_jobs(struct engine *g, const char *folder)
+{
+    struct err e = {0};
+    const struct jobs_options options = {.folder = folder};
+    struct jobs *j = jobs_open(g, &options, &e);
+    if (!j)
+        fail_msg("%s: %s", e.at, e.text);
+    return j;
+}
+
+static inline struct jobs_record file_job(struct jobs *j, const char *id,
+                                          const struct engine_order *order)
+{
+    struct jobs_record r;
+    struct err e = {0};
+    bool is_new;
+    const struct jobs_filing filing = {.owner = "me", .id = id, .body = "body", .order = order};
+    assert_answer(jobs_file(j, &filing, &r, &is_new, &e), JOBS_DONE, &e);
+    return r;
+}
+
+/* Waits until the job is in one of the states. */
+static inline struct jobs_record wait_state(struct jobs *j, const char *id, unsigned states)
+{
+    struct jobs_record r;
+    struct err e = {0};
+    for (int i = 0; i < WAIT_MS; i++, usleep(1000)) {
+        enum jobs_answer answer = jobs_get(j, "me", id, &r, &e);
+        if (answer != JOBS_GONE)
+            assert_answer(answer, JOBS_DONE, &e);
+        if (states & JOBS_BIT(r.state))
+            return r;
+    }
+    fail_msg("the job stays %s", jobs_state_word(r.state));
+    return r;
+}
+
+/* Every image of the job is there, is stored once, and is the one that the engine makes when it is
+ * asked for the whole at once. */
+static inline void assert_images(struct jobs *j, struct engine *g, const char *id,
+                                 const struct engine_order *order)
+{
+    struct engine_order whole = *order;
+    struct engine_request *r = NULL;
+    struct jobs_result one, *log = calloc(order->n + 1, sizeof *log);
+    struct err e = {0};
+    size_t count = order->n + 1;
+    assert_non_null(log);
+    whole.outside_queue = true;
+    assert_int_equal(engine_submit(g, &whole, &r, &e), 0);
+    assert_true(engine_request_wait(r, WAIT_MS));
+    for (size_t i = 0; i < order->n; i++) {
+        const struct engine_image *image = engine_request_image(r, i);
+        struct buf bytes;
+        buf_init(&bytes, 1 << 20);
+        assert_answer(jobs_image(j, id, i, &one, &bytes, &e), JOBS_DONE, &e);
+        assert_int_equal(one.index, i);
+        assert_int_equal(one.nfe, image->counts.nfe);
+        assert_string_equal(one.sha256, image->sha256);
+        assert_int_equal(one.length, image->png.length);
+        assert_memory_equal(one.bytes, image->png.data, one.length);
+        buf_clear(&bytes);
+    }
+    engine_request_free(r);
+    assert_answer(jobs_log(j, id, 0, log, &count, &e), JOBS_DONE, &e);
+    assert_int_equal(count, order->n);
+    for (size_t k = 0; k < count; k++)
+        assert_int_equal(log[k].sequence, k + 1);
+    free(log);
+}
+
+#endif

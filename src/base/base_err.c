@@ -41,6 +41,24 @@ int err_fail_memory(struct err *e, size_t bytes)
     return err_fail(e, ERR_MEMORY, "", "out of memory: %zu bytes were asked for", bytes);
 }
 
+int err_pass(struct err *e, const struct err *why)
+{
+    if (e)
+        *e = *why;
+    return -1;
+}
+
+int err_rename(struct err *e, const struct err *why, const char *at)
+{
+    return err_fail(e, why->code, at, "%s", why->text);
+}
+
+int err_within(struct err *e, const struct err *why, const char *at)
+{
+    char line[sizeof why->at + sizeof why->text + 2];
+    return err_fail(e, why->code, at, "%s", err_line(why, line, sizeof line));
+}
+
 const char *err_line(const struct err *e, char *out, size_t size)
 {
     if (e->at[0])

@@ -39,6 +39,12 @@ int err_fail_errno(struct err *e, int errno_value, const char *at, const char *d
 /* err_fail for a failed allocation of `bytes`. */
 int err_fail_memory(struct err *e, size_t bytes);
 
+/* Hands on what a lower room said: as it is, under the caller's name for what is at fault, or as
+ * "why->at: text" within something larger. `e` may be NULL. Each returns -1. */
+int err_pass(struct err *e, const struct err *why);
+int err_rename(struct err *e, const struct err *why, const char *at);
+int err_within(struct err *e, const struct err *why, const char *at);
+
 /* "at: text" (or "text") in `out`, always terminated; returns `out`. */
 const char *err_line(const struct err *e, char *out, size_t size);
 

@@ -3,8 +3,12 @@
  * makes of a text can be eighty times as large. */
 #include "base_json.h"
 
+#include "base_text.h"
+
+#include <inttypes.h>
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -185,6 +189,25 @@ int json_fail(struct err *e, enum err_code code, const char *at, const char *for
     bool memory = memory_failed;
     memory_failed = false;
     return memory ? err_fail_memory(e, 64) : err_fail(e, code, at, "%s", text);
+}
+
+json_t *json_u64(uint64_t value)
+{
+    char digits[24];
+    if (value <= INT64_MAX)
+        return json_integer((json_int_t)value);
+    snprintf(digits, sizeof digits, "%" PRIu64, value);
+    return json_string(digits);
+}
+
+bool json_u64_read(const json_t *value, uint64_t *out)
+{
+    if (json_is_integer(value) && json_integer_value(value) >= 0) {
+        *out = (uint64_t)json_integer_value(value);
+        return true;
+    }
+    const char *text = json_is_string(value) ? json_string_value(value) : "";
+    return (text[0] != '0' || !text[1]) && text_digits(text, out);
 }
 
 json_t *json_text(const char *text)

@@ -31,6 +31,13 @@ json_t *json_parse_bounded(const void *data, size_t length, struct json_bound bo
  * then every byte beyond ASCII becomes '?'. New reference or NULL. */
 json_t *json_text(const char *text);
 
+/* A number to 2^64 - 1: an integer up to 2^63 - 1, which is what JSON readers hold, else its digits
+ * as a string. New reference or NULL. */
+json_t *json_u64(uint64_t value);
+/* The same read: an integer from 0, or a string of decimal digits without zeros before them. False,
+ * and *out as it was, for anything else. */
+bool json_u64_read(const json_t *value, uint64_t *out);
+
 /* err_fail for a value that jansson did not make: for want of memory, if an allocation of its own
  * failed in this thread since json_fail or json_parse looked last, else as it is said here. */
 int json_fail(struct err *e, enum err_code code, const char *at, const char *format, ...)

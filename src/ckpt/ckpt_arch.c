@@ -136,10 +136,7 @@ json_t *ckpt_arch_json(const struct nn_arch *arch)
 int ckpt_description_check_arch(const struct ckpt_description *d, const char *what, struct err *e)
 {
     struct err reason = {0};
-    char line[1100];
-    return nn_arch_check(&d->arch, &reason) != 0
-               ? err_fail(e, reason.code, what, "%s", err_line(&reason, line, sizeof line))
-               : 0;
+    return nn_arch_check(&d->arch, &reason) != 0 ? err_within(e, &reason, what) : 0;
 }
 
 struct image_shape ckpt_arch_shape(const struct ckpt_description *d)

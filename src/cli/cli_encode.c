@@ -138,10 +138,10 @@ static int tell_json(const struct engine_request *request, const struct cli_flow
     json_t *all = result != 0
                       ? NULL
                       : json_pack("{s:o, s:O, s:{s:s, s:s}, s:s, s:o, s:f, s:s}", "n",
-                                  cli_json_u64(order->n), "images", images, "model", "path",
-                                  o->model, "sha256", model_sha256(m), "kernel", model_kernel_id(m),
-                                  "solver", model_solver_json(&order->solver, true), "seconds",
-                                  seconds, "output", o->output.path);
+                                  json_u64(order->n), "images", images, "model", "path", o->model,
+                                  "sha256", model_sha256(m), "kernel", model_kernel_id(m), "solver",
+                                  model_solver_json(&order->solver, true), "seconds", seconds,
+                                  "output", o->output.path);
     json_decref(images);
     result = all ? cli_json_print(all, e)
                  : json_fail(e, ERR_IO, "--json",

@@ -248,7 +248,7 @@ static int draw_samples(struct eval *v, struct err *e)
     engine_request_wait(v->request, -1);
     const struct err *why = engine_request_error(v->request);
     if (why)
-        return err_fail(e, why->code, why->at, "%s", why->text);
+        return err_pass(e, why);
     v->samples = calloc(v->n * v->d, sizeof *v->samples);
     if (!v->samples)
         return err_fail_memory(e, v->n * v->d * sizeof *v->samples);

@@ -84,10 +84,9 @@ static void tensor_add(struct inventory *all, const char *name, enum ckpt_dtype 
     if (__builtin_add_overflow(all->elements, count, &all->elements))
         all->elements = UINT64_MAX;
     for (int i = 0; i < rank; i++)
-        all->failed |= json_array_append_new(extents, cli_json_u64(shape[i])) != 0;
-    json_t *tensor =
-        json_pack("{s:s, s:s, s:o, s:o}", "name", name, "dtype", ckpt_dtype_name(dtype), "shape",
-                  extents, "bytes", cli_json_u64(size));
+        all->failed |= json_array_append_new(extents, json_u64(shape[i])) != 0;
+    json_t *tensor = json_pack("{s:s, s:s, s:o, s:o}", "name", name, "dtype",
+                               ckpt_dtype_name(dtype), "shape", extents, "bytes", json_u64(size));
     all->failed |= json_array_append_new(all->tensors, tensor) != 0;
 }
 
@@ -100,9 +99,9 @@ static json_t *report_build(const char *path, const char *format, uint64_t file_
     size_t count = json_array_size(all->tensors);
     json_t *root =
         json_pack("{s:s, s:s, s:o, s:s, s:o, s:I, s:o, s:o, s:o}", "path", path, "format", format,
-                  "bytes", cli_json_u64(file_bytes), "sha256", sha256, "description", description,
-                  "tensor_count", (json_int_t)count, "elements", cli_json_u64(all->elements),
-                  "tensor_bytes", cli_json_u64(all->bytes), "tensors", all->tensors);
+                  "bytes", json_u64(file_bytes), "sha256", sha256, "description", description,
+                  "tensor_count", (json_int_t)count, "elements", json_u64(all->elements),
+                  "tensor_bytes", json_u64(all->bytes), "tensors", all->tensors);
     if (root && !all->failed)
         return root;
     json_decref(root);

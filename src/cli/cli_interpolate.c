@@ -68,7 +68,7 @@ static int read_ends(const struct cli_flow_options *o, const struct model *m,
     const struct engine_end seeds[2] = {{.seed = o->seeds[0]}, {.seed = o->seeds[1]}};
     struct err own = {0};
     if (!o->class && engine_class_between(m, seeds, &class, &own) != 0)
-        return err_fail(e, own.code, "--class", "%s", own.text);
+        return err_rename(e, &own, "--class");
     if (class.rule == ENGINE_CLASS_GIVEN) {
         ends->labels = malloc(2 * sizeof *ends->labels);
         if (!ends->labels)

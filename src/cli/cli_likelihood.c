@@ -120,7 +120,7 @@ static int choose_probes(const struct cli_flow_options *o, const struct model *m
     }
     return model_likelihood_check(m, l, &own) == 0
                ? 0
-               : err_fail(e, own.code, o->exact_trace ? "--exact-trace" : own.at, "%s", own.text);
+               : err_rename(e, &own, o->exact_trace ? "--exact-trace" : own.at);
 }
 
 static int judge(struct cli_run *run, const struct cli_flow_options *o,

@@ -31,7 +31,7 @@ static json_t *image_json(const struct engine_request *request, size_t i, struct
     char digest[SHA256_HEX_SIZE];
     if (cli_output_digest(request, i, digest, e) != 0)
         return NULL;
-    json_t *o = json_pack("{s:o, s:I, s:I, s:I, s:s?}", "index", cli_json_u64(image->index), "nfe",
+    json_t *o = json_pack("{s:o, s:I, s:I, s:I, s:s?}", "index", json_u64(image->index), "nfe",
                           (json_int_t)image->counts.nfe, "steps_accepted",
                           (json_int_t)image->counts.accepted, "steps_rejected",
                           (json_int_t)image->counts.rejected, "sha256", digest[0] ? digest : NULL);
@@ -77,8 +77,8 @@ static json_t *report_json(const struct cli_report *r, struct err *e)
         return NULL;
     snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
     json_t *o = json_pack(
-        "{s:o, s:s, s:o, s:{s:s, s:s}, s:s, s:s, s:o, s:o, s:f, s:s}", "n", cli_json_u64(order->n),
-        "seed", seed, "first_index", cli_json_u64(order->first_index), "model", "path", r->model,
+        "{s:o, s:s, s:o, s:{s:s, s:s}, s:s, s:s, s:o, s:o, s:f, s:s}", "n", json_u64(order->n),
+        "seed", seed, "first_index", json_u64(order->first_index), "model", "path", r->model,
         "sha256", model_sha256(m), "kernel", model_kernel_id(m), "precision",
         model_precision_name(m), "solver", model_solver_json(&order->solver, true), "images",
         images, "seconds", r->seconds, "output", r->output);

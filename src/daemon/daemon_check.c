@@ -49,9 +49,7 @@ static int check_model(const char *path, struct err *e)
     int result = ckpt_description_read(f, &description, &own);
     ckpt_description_clear(&description);
     ckpt_file_close(f);
-    return result == 0
-               ? 0
-               : err_fail(e, own.code, path, "%s%s%s", own.at, own.at[0] ? ": " : "", own.text);
+    return result == 0 ? 0 : err_within(e, &own, path);
 }
 
 int daemon_check(const struct daemon_config *c, struct err *e)

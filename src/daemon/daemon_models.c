@@ -58,8 +58,7 @@ static int load_model(struct daemon_models *d, size_t i, struct err *e)
     struct engine_model *em = d->again ? engine_model_replace(d->engine, wanted->name, m, &own)
                                        : engine_model_add(d->engine, wanted->name, m, &own);
     if (!em)
-        return err_fail(e, own.code, wanted->path, "%s%s%s", own.at, own.at[0] ? ": " : "",
-                        own.text);
+        return err_within(e, &own, wanted->path);
     em = engine_model_find(d->engine, wanted->name); /* held while it is looked at */
     const struct model *ready = engine_model_get(em);
     log_line(LOG_INFO, "model %s: %zu parameters, kernel %s, sha256 %s, loaded in %.0f ms",

@@ -212,7 +212,7 @@ int data_draft_skip(struct data_draft *set, const struct err *why, struct err *e
     bool forgiven =
         why->code == ERR_INPUT || why->code == ERR_UNSUPPORTED || why->code == ERR_LIMIT;
     if (set->options->strict || !forgiven)
-        return err_fail(e, why->code, why->at, "%s", why->text);
+        return err_pass(e, why);
     log_line(LOG_WARN, "skipped %s", err_line(why, line, sizeof line));
     set->data.skipped++;
     return 0;

@@ -260,7 +260,7 @@ int image_png_read(const void *data, size_t length, int side_max, const char *wh
     if (result != 0) {
         free(r.pixels);
         *out = (struct image_png){0};
-        return err_fail(e, r.failure.code, r.failure.at, "%s", r.failure.text);
+        return err_pass(e, &r.failure);
     }
     out->pixels = r.pixels;
     return 0;

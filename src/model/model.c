@@ -48,9 +48,9 @@ struct model *model_load(const char *path, const struct model_options *options, 
     model_free(m);
     /* Lower rooms name the tensor or key; a reader of the log needs the file as well. */
     if (strncmp(own.at, path, strlen(path)) == 0 || own.code == ERR_MEMORY)
-        err_fail(e, own.code, own.at, "%s", own.text);
+        err_pass(e, &own);
     else
-        err_fail(e, own.code, path, "%s%s%s", own.at, own.at[0] ? ": " : "", own.text);
+        err_within(e, &own, path);
     return NULL;
 }
 

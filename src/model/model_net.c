@@ -107,7 +107,7 @@ static int pack_and_digest(struct model *m, struct ckpt_file *f,
     if (!digest)
         return -1;
     memcpy(m->sha256, digest, sizeof m->sha256);
-    return p.net ? 0 : err_fail(e, p.error.code, p.error.at, "%s", p.error.text);
+    return p.net ? 0 : err_pass(e, &p.error);
 }
 
 /* The data's mean, if the file has it; a network for vectors always does, as its offset. */

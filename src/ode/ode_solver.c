@@ -281,7 +281,7 @@ static bool all_finite(const double *values, size_t n)
 static int refuse(struct ode_solver *s, struct err *e)
 {
     s->status = ODE_FAILED;
-    return err_fail(e, s->error.code, s->error.at, "%s", s->error.text);
+    return err_pass(e, &s->error);
 }
 
 int ode_solver_start(struct ode_solver *s, const double *x0, double t0, double t1, struct err *e)

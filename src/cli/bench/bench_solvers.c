@@ -74,7 +74,7 @@ static int fill_table(const struct bench_paths *paths, struct bench_solvers *t, 
                 t->nfe[i][k] = found.nfe;
                 t->rms[i][k] = found.rms;
             } else if (own.code != ERR_NUMERIC) { /* who does not come to an end leaves a gap */
-                return err_fail(e, own.code, own.at, "%s", own.text);
+                return err_pass(e, &own);
             }
         }
     return 0;

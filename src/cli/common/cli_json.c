@@ -1,7 +1,6 @@
 /* The answer is built in memory first, so that an error leaves nothing half printed. */
 #include "cli_json.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
 /* Of one answer; the largest is the list of the tensors of a checkpoint. */
@@ -19,13 +18,4 @@ int cli_json_print(const json_t *value, struct err *e)
         fwrite(text.data, 1, text.length, stdout);
     buf_clear(&text);
     return result;
-}
-
-json_t *cli_json_u64(uint64_t value)
-{
-    char digits[24];
-    if (value <= INT64_MAX)
-        return json_integer((json_int_t)value);
-    snprintf(digits, sizeof digits, "%" PRIu64, value);
-    return json_string(digits);
 }

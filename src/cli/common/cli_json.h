@@ -8,7 +8,4 @@
  * closed standard output shows when main() flushes it. */
 int cli_json_print(const json_t *value, struct err *e);
 
-/* A number as JSON: an integer up to 2^63 − 1, else its digits as a string. New reference. */
-json_t *cli_json_u64(uint64_t value);
-
 #endif

@@ -48,7 +48,7 @@ static int fail_option(const struct err *own, const char *steps, struct err *e)
              renamed ? steps
              : field ? field->option
                      : own->at);
-    return err_fail(e, own->code, option, "%s", own->text);
+    return err_rename(e, own, option);
 }
 
 static const char *option_of(const struct cli_solver_options *solver, size_t row)
@@ -161,7 +161,7 @@ int cli_model_options(const char *kernel, const char *precision, struct model_op
                         "kernel %s is not available on this machine; auto takes the best that is",
                         kernel);
     if (precision && nn_precision_parse(precision, &out->precision, &own) != 0)
-        return err_fail(e, own.code, "--precision", "%s", own.text);
+        return err_rename(e, &own, "--precision");
     return 0;
 }
 

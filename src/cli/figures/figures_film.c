@@ -58,7 +58,7 @@ static int walk(const struct model *m, struct ode_solver *ode,
     model_workspace_free(ws);
     if (result == 0 && ode_solver_status(ode) == ODE_FAILED) {
         const struct err *why = ode_solver_error(ode);
-        result = err_fail(e, why->code, why->at, "%s", why->text);
+        result = err_pass(e, why);
     }
     return result;
 }

@@ -77,7 +77,7 @@ static int try(struct tune_search *t, const struct bench_paths *paths, struct tu
         return 0;
     }
     if (own.code != ERR_NUMERIC)
-        return err_fail(e, own.code, own.at, "%s", own.text);
+        return err_pass(e, &own);
     way->error = INFINITY;
     return 0;
 }

@@ -51,15 +51,6 @@ void api_answer_problem(struct http_app *app, const struct engine_request *done,
     }
 }
 
-json_t *api_answer_index(uint64_t index)
-{
-    char text[24];
-    if (index <= INT64_MAX)
-        return json_integer((json_int_t)index);
-    snprintf(text, sizeof text, "%" PRIu64, index);
-    return json_string(text);
-}
-
 json_t *api_answer_label(int32_t label)
 {
     return label == MODEL_LABEL_NONE ? json_null() : json_integer(label);
@@ -91,7 +82,7 @@ json_t *api_answer_base64(const void *data, size_t length)
 
 json_t *api_answer_image(const struct engine_image *image, const char *name)
 {
-    json_t *o = json_with(json_object(), "index", api_answer_index(image->index));
+    json_t *o = json_with(json_object(), "index", json_u64(image->index));
     if (name) {
         o = json_with(o, "name", json_string(name));
     } else {
@@ -126,10 +117,10 @@ json_t *api_answer_parameters(const struct api_call *call, const struct engine_o
     char seed[24];
     snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
     const bool is_array = call->format == HTTP_FORMAT_NPY || call->format == HTTP_FORMAT_NPZ;
-    json_t *o = json_pack("{s:s, s:I, s:s, s:o, s:o}", "model", engine_model_name(order->model),
-                          "n", (json_int_t)order->n, "seed", seed, "first_index",
-                          api_answer_index(order->first_index), "solver",
-                          model_solver_json(&order->solver, true));
+    json_t *o =
+        json_pack("{s:s, s:I, s:s, s:o, s:o}", "model", engine_model_name(order->model), "n",
+                  (json_int_t)order->n, "seed", seed, "first_index", json_u64(order->first_index),
+                  "solver", model_solver_json(&order->solver, true));
     /* One that was drawn stands with each image: here it would be another request. */
     if (model_label_count(engine_model_get(order->model)) > 0 &&
         order->class.rule != ENGINE_CLASS_DRAWN)

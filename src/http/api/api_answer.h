@@ -5,9 +5,6 @@
 
 #include "api_call.h"
 
-/* A number while it fits the signed 64 bits that JSON readers hold, then a string. New reference.
- */
-json_t *api_answer_index(uint64_t index);
 /* {"index", "mime", "b64", "sha256", "nfe", "steps_rejected"}, and "class", or "classes" of a
  * sheet, where the model knows any; with `name` in the place of mime and
  * b64 it is an archive's member. New reference or NULL. */

@@ -62,9 +62,8 @@ static int say_preview(struct api_stream *s, struct http_preview *preview)
     buf_init(&b64, HTTP_REPLY_BODY_MAX);
     json_t *data = NULL;
     if (base64_append(&b64, preview->png.data, preview->png.length, NULL) == 0)
-        data = json_pack("{s:o, s:I, s:s, s:o}", "index",
-                         api_answer_index(o->first_index + preview->image), "step",
-                         (json_int_t)preview->step, "mime", "image/png", "b64",
+        data = json_pack("{s:o, s:I, s:s, s:o}", "index", json_u64(o->first_index + preview->image),
+                         "step", (json_int_t)preview->step, "mime", "image/png", "b64",
                          json_stringn_nocheck((const char *)b64.data, b64.length));
     buf_clear(&b64);
     buf_clear(&preview->png);

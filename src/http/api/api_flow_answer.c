@@ -25,7 +25,7 @@ int api_flow_latents(const struct engine_request *done, size_t first, size_t n, 
 static json_t *one_json(const struct engine_request *done, size_t i, api_flow_one *one)
 {
     const struct engine_image *image = engine_request_image(done, i);
-    json_t *o = json_pack("{s:o, s:I, s:I}", "index", api_answer_index(image->index), "nfe",
+    json_t *o = json_pack("{s:o, s:I, s:I}", "index", json_u64(image->index), "nfe",
                           (json_int_t)image->counts.nfe, "steps_rejected",
                           (json_int_t)image->counts.rejected);
     if (image->label_count == 1)

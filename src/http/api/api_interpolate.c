@@ -73,7 +73,7 @@ static int read_end(const json_t *end, size_t i, const struct model *m,
         return image ? api_points_png_text(m, image, i, (struct model_scale){0}, pointer, out, p)
                      : api_points_latent_text(m, latent, pointer, out, p);
     }
-    if (!api_order_uint64(seed, &what->seed) || (index && !api_order_uint64(index, &what->index))) {
+    if (!json_u64_read(seed, &what->seed) || (index && !json_u64_read(index, &what->index))) {
         http_problem_point(p, pointer,
                            "seed and index must be integers from 0, or strings of decimal digits "
                            "up to \"18446744073709551615\"");

@@ -18,7 +18,7 @@ static json_t *read_head(struct http_request *q, size_t *head, struct http_probl
     uint64_t n = q->body.length;
     if (q->inference_length[0]) {
         json_t *text = json_text(q->inference_length);
-        const bool ok = api_order_uint64(text, &n) && n <= q->body.length;
+        const bool ok = json_u64_read(text, &n) && n <= q->body.length;
         json_decref(text);
         if (!ok) {
             http_problem_set(p, HTTP_PROBLEM_BAD_REQUEST,

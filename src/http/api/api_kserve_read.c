@@ -160,7 +160,7 @@ typedef bool take_value(const struct kserve_tensor *t, const json_t *value, void
 static bool take_integer(const struct kserve_tensor *t, const json_t *value, void *out, size_t at)
 {
     uint64_t n = 0;
-    if (!api_order_uint64(value, &n) || (t->is_signed && n > INT64_MAX))
+    if (!json_u64_read(value, &n) || (t->is_signed && n > INT64_MAX))
         return false;
     ((uint64_t *)out)[at] = n;
     return true;

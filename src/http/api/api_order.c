@@ -67,28 +67,9 @@ static bool read_int(struct reading *r, const char *pointer, const json_t *value
     return false;
 }
 
-bool api_order_uint64(const json_t *value, uint64_t *out)
-{
-    if (json_is_integer(value) && json_integer_value(value) >= 0) {
-        *out = (uint64_t)json_integer_value(value);
-        return true;
-    }
-    const char *text = json_is_string(value) ? json_string_value(value) : "";
-    uint64_t n = 0;
-    bool ok = *text && (text[0] != '0' || !text[1]);
-    for (const char *c = text; *c && ok; c++) {
-        unsigned digit = (unsigned)(unsigned char)*c - '0';
-        ok = digit <= 9 && !__builtin_mul_overflow(n, (uint64_t)10, &n) &&
-             !__builtin_add_overflow(n, (uint64_t)digit, &n);
-    }
-    if (ok)
-        *out = n;
-    return ok;
-}
-
 static bool read_uint64(struct reading *r, const char *pointer, const json_t *value, uint64_t *out)
 {
-    if (api_order_uint64(value, out))
+    if (json_u64_read(value, out))
         return true;
     FAULT(r, pointer,
           "must be an integer from 0 to 9223372036854775807, or a string of decimal digits up "

@@ -65,7 +65,4 @@ int api_order_solver_forward(const struct model_choice *choice, const struct mod
                              const struct model_solver *base, struct model_solver *out,
                              struct http_problem *p);
 
-/* A number to 2^63 - 1, or the plain decimal digits of one to 2^64 - 1. */
-bool api_order_uint64(const json_t *value, uint64_t *out);
-
 #endif

@@ -53,7 +53,7 @@ int nn_kernel_environment(enum nn_kernel *out, struct err *e)
     *out = NN_KERNEL_AUTO;
     if (!word || !*word || nn_kernel_parse(word, out, &own) == 0)
         return 0;
-    return err_fail(e, own.code, NN_KERNEL_VARIABLE, "%s", own.text);
+    return err_rename(e, &own, NN_KERNEL_VARIABLE);
 }
 
 enum nn_kernel nn_kernel_resolve(enum nn_kernel kernel)

@@ -99,7 +99,7 @@ static int load_all(struct net_loader *l, int threads, struct err *e)
         if (l[i].failed != SIZE_MAX && (!first || l[i].failed < first->failed))
             first = &l[i];
     if (first)
-        return err_fail(e, first->own.code, first->own.at, "%s", first->own.text);
+        return err_pass(e, &first->own);
     net->kernels->pack(&net->time.shape, l->time, net->time.packed);
     return 0;
 }

@@ -144,6 +144,30 @@ static void numbers_come_out_as_they_went_in(void **state)
     json_decref(value);
 }
 
+static void numbers_of_64_bits_keep_them(void **state)
+{
+    (void)state;
+    static const uint64_t values[] = {0, 1, INT64_MAX, (uint64_t)INT64_MAX + 1, UINT64_MAX};
+    static const char *const refused[] = {"-1",     "1.0",    "true",
+                                          "\"\"",   "\"01\"", "\"-1\"",
+                                          "\" 1\"", "\"1x\"", "\"18446744073709551616\""};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        uint64_t back = 7;
+        json_t *value = json_u64(values[i]);
+        assert_true(json_is_integer(value) == (values[i] <= INT64_MAX));
+        assert_true(json_u64_read(value, &back) && back == values[i]);
+        json_decref(value);
+    }
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        struct err e = {0};
+        uint64_t back = 7;
+        json_t *value = json_parse(refused[i], strlen(refused[i]), "value", &e);
+        if (!value || json_u64_read(value, &back) || back != 7)
+            fail_msg("%s was taken as %llu", refused[i], (unsigned long long)back);
+        json_decref(value);
+    }
+}
+
 static void members_are_checked(void **state)
 {
     (void)state;
@@ -179,6 +203,7 @@ int main(void)
         cmocka_unit_test(counts_values_before_it_makes_them),
         cmocka_unit_test(many_small_values_take_little_memory),
         cmocka_unit_test(numbers_come_out_as_they_went_in),
+        cmocka_unit_test(numbers_of_64_bits_keep_them),
         cmocka_unit_test(members_are_checked),
     };
     return cmocka_run_group_tests_name("base: json", tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* What is said about finished images, in whichever format: JSON, headers, and the problem that a
- * failed request is. */
+ * failed request is. For the files of src/http/api only. */
 #ifndef API_ANSWER_H
 #define API_ANSWER_H
 

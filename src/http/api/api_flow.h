@@ -9,7 +9,8 @@
  *
  * A body is JSON, or the bytes of what the interface begins with, and then the fields are in the
  * query. Images are of all data where no class is given: encoding and decoding then follow the same
- * flow. Runs on the server's threads; `call` is the exchange's. */
+ * flow. Runs on the server's threads; `call` is the exchange's.
+ * For the files of src/http/api only. */
 #ifndef API_FLOW_H
 #define API_FLOW_H
 

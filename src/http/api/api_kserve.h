@@ -5,7 +5,8 @@
  * Inputs: "seed" UINT64 or INT64 [n] with "index" of the same kind, 0 each when it is left out; or
  * "latents" FP32 [n,C,H,W], points on t = t_max, which start the flow instead of the prior.
  * Outputs: "images" UINT8 [n,H,W,C] and "samples" FP32 [n,C,H,W]. Parameters of the request are the
- * fields of POST /v1/images that a number or a word can hold. */
+ * fields of POST /v1/images that a number or a word can hold.
+ * For the files of src/http/api only. */
 #ifndef API_KSERVE_H
 #define API_KSERVE_H
 

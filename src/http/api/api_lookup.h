@@ -1,4 +1,5 @@
-/* GET /v1/images/{seed}/{index}: an image by what it is a function of. */
+/* GET /v1/images/{seed}/{index}: an image by what it is a function of.
+ * For the files of src/http/api only. */
 #ifndef API_LOOKUP_H
 #define API_LOOKUP_H
 

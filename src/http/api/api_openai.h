@@ -4,7 +4,7 @@
  * The prompt is no condition of these models. On a model that knows classes it names one
  * (api_prompt.h); a prompt that names none is an error that lists them, since these clients show
  * pictures and errors and no more. On a model without classes it counts for nothing, and the answer
- * says so ("pfgm": {"prompt": "ignored"}). */
+ * says so ("pfgm": {"prompt": "ignored"}). For the files of src/http/api only. */
 #ifndef API_OPENAI_H
 #define API_OPENAI_H
 

@@ -1,6 +1,7 @@
 /* Images and latents out of the bytes that a client sends: PNG, NPY, or either in base64. What a
  * model takes is model_points.h's to say; here what is wrong becomes a 422 under the pointer that
- * the caller gives. Everything is hostile until it has been read. Pure functions. */
+ * the caller gives. Everything is hostile until it has been read. Pure functions.
+ * For the files of src/http/api only. */
 #ifndef API_POINTS_H
 #define API_POINTS_H
 

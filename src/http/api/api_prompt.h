@@ -4,7 +4,7 @@
  * its own words may be a blank, a dash or nothing ("T-shirt", "t shirt", "tshirt"). A "/" in a
  * label parts alternatives: "T-shirt/top" is named by either. English plurals count ("sneakers",
  * "dresses", "puppies", and "sandal" where the label is "Sandals"). Of several the longest wins, of
- * equally long ones the first in the prompt. */
+ * equally long ones the first in the prompt. For the files of src/http/api only. */
 #ifndef API_PROMPT_H
 #define API_PROMPT_H
 

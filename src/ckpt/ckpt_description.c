@@ -14,8 +14,8 @@
 
 /* ---- reading ---- */
 
-int ckpt_description_check_way(const struct ckpt_description *d, const char *t_max_key,
-                               const char *t_min_key, const char *what, struct err *e)
+int ckpt_description_check_planes(const struct ckpt_description *d, const char *t_max_key,
+                                  const char *t_min_key, const char *what, struct err *e)
 {
     if (d->t_min <= 0)
         return err_fail(e, ERR_INPUT, what, "\"%s\" must be greater than 0", t_min_key);

@@ -27,8 +27,8 @@ int ckpt_tuned_read(const json_t *tuned, struct ckpt_description *d, const char 
 json_t *ckpt_tuned_json(const struct ckpt_description *d);
 
 /* 0 < t_min < t_max; the error uses the source's words for both. */
-int ckpt_description_check_way(const struct ckpt_description *d, const char *t_max_key,
-                               const char *t_min_key, const char *what, struct err *e);
+int ckpt_description_check_planes(const struct ckpt_description *d, const char *t_max_key,
+                                  const char *t_min_key, const char *what, struct err *e);
 
 /* How the values of a learned PFGM field fit together, whatever the source calls them. */
 int ckpt_description_check(const struct ckpt_description *d, const char *t_max_key,

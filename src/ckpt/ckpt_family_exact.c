@@ -30,7 +30,7 @@ static int exact_read(const json_t *root, struct ckpt_description *d, const char
         json_get_real(root, "t_max", true, 0, FIELD_T_MAX, &d->t_max, what, e) != 0 ||
         json_get_real(root, "t_min", true, 0, FIELD_T_MAX, &d->t_min, what, e) != 0)
         return -1;
-    return ckpt_description_check_way(d, "t_max", "t_min", what, e);
+    return ckpt_description_check_planes(d, "t_max", "t_min", what, e);
 }
 
 static int exact_write(const struct ckpt_description *d, json_t *root)

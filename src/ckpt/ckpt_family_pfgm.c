@@ -8,7 +8,7 @@ int ckpt_description_check(const struct ckpt_description *d, const char *t_max_k
                            const char *t_min_key, const char *norm_max_key, const char *what,
                            struct err *e)
 {
-    if (ckpt_description_check_way(d, t_max_key, t_min_key, what, e) != 0)
+    if (ckpt_description_check_planes(d, t_max_key, t_min_key, what, e) != 0)
         return -1;
     if (d->norm_max <= d->norm_min)
         return err_fail(e, ERR_INPUT, what, "\"%s\" (%g) must be greater than the least norm (%g)",

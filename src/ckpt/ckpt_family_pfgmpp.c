@@ -44,7 +44,7 @@ int ckpt_pfgmpp_read(const json_t *root, struct ckpt_description *d, const char 
     d->num_steps = (int)steps;
     if (d->sigma_data <= 0)
         return err_fail(e, ERR_INPUT, what, "\"sigma_data\" must be greater than 0");
-    return ckpt_description_check_way(d, "sigma_max", "sigma_min", what, e);
+    return ckpt_description_check_planes(d, "sigma_max", "sigma_min", what, e);
 }
 
 static int pfgmpp_read(const json_t *root, struct ckpt_description *d, const char *what,

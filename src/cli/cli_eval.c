@@ -217,12 +217,12 @@ static bool match_classes(const struct eval *v, int32_t *labels)
 {
     const struct model *m = engine_model_get(v->em);
     const struct data_set *d = &v->held_out;
-    if (model_label_count(m) == 0 || d->classes == 0 || !d->label)
+    if (model_class_count(m) == 0 || d->classes == 0 || !d->label)
         return false;
     for (size_t i = 0; i < v->n; i++) {
         int32_t label = d->label[v->chosen[2 * i]];
-        labels[i] = MODEL_LABEL_NONE;
-        if (label >= 0 && model_label_find(m, d->names[label], &labels[i], NULL) != 0)
+        labels[i] = MODEL_CLASS_NONE;
+        if (label >= 0 && model_class_find(m, d->names[label], &labels[i], NULL) != 0)
             return false;
     }
     return true;

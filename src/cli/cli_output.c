@@ -219,7 +219,7 @@ static int write_npy(const struct engine_request *r, const char *path, struct er
     return result;
 }
 
-/* Whether the model knows classes: each image has one then, MODEL_LABEL_NONE among them. */
+/* Whether the model knows classes: each image has one then, MODEL_CLASS_NONE among them. */
 static bool has_classes(const struct engine_request *r)
 {
     return engine_request_image(r, 0)->label_count > 0;
@@ -270,7 +270,7 @@ static int write_npz(const struct engine_request *r, const char *path, struct er
         int64_t *class = (int64_t *)(index + order->n);
         for (size_t i = 0; i < order->n; i++) {
             index[i] = engine_request_image(r, i)->index;
-            class[i] = has_classes(r) ? engine_request_image(r, i)->labels[0] : MODEL_LABEL_NONE;
+            class[i] = has_classes(r) ? engine_request_image(r, i)->labels[0] : MODEL_CLASS_NONE;
         }
         pixels_shape(r, arrays[0].shape);
         arrays[0].data = pixels;

@@ -72,12 +72,12 @@ static int read_tensor(const struct model *m, const struct ckpt_file *f, const c
 static int read_labels(const struct model *m, const struct ckpt_file *f, struct cli_points *out,
                        struct err *e)
 {
-    if (model_label_count(m) == 0)
+    if (model_class_count(m) == 0)
         return 0;
     out->labels = malloc(out->n * sizeof *out->labels);
     if (!out->labels)
         return err_fail_memory(e, out->n * sizeof *out->labels);
-    int found = cli_tensor_labels(f, (size_t)model_label_count(m), out->n, out->labels, e);
+    int found = cli_tensor_labels(f, (size_t)model_class_count(m), out->n, out->labels, e);
     if (found > 0)
         return 0;
     free(out->labels);

@@ -37,7 +37,7 @@ static json_t *image_json(const struct engine_request *request, size_t i, struct
                           (json_int_t)image->counts.rejected, "sha256", digest[0] ? digest : NULL);
     if (o && image->label_count > 0 &&
         json_object_set_new(o, "class",
-                            image->labels[0] == MODEL_LABEL_NONE
+                            image->labels[0] == MODEL_CLASS_NONE
                                 ? json_null()
                                 : json_integer(image->labels[0])) < 0) {
         json_decref(o);

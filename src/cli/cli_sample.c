@@ -151,7 +151,7 @@ static int fill_order(const struct sample_run *r, struct engine_order *order, st
     if (cli_run_class(m, o->class, &order->class, e) != 0)
         return -1;
     if (order->class.rule == ENGINE_CLASS_EACH && !o->output.columns)
-        order->grid.columns = model_label_count(m);
+        order->grid.columns = model_class_count(m);
     return o->has_seed || o->latents ? 0 : draw_seed(&order->seed, e);
 }
 

@@ -96,7 +96,7 @@ struct engine_class {
     enum engine_class_rule rule;
     int32_t label; /* of ENGINE_CLASS_GIVEN */
 };
-/* From a word: a class as model_label_find takes it, else "drawn", "none" or "each". */
+/* From a word: a class as model_class_find takes it, else "drawn", "none" or "each". */
 int engine_class_parse(const struct model *m, const char *word, struct engine_class *out,
                        struct err *e);
 
@@ -145,7 +145,7 @@ struct engine_order {
     const uint64_t *seeds, *indices;
     struct model_solver solver;
     struct engine_class class;
-    const int32_t *labels; /* [n] of ENGINE_CLASS_LISTED, MODEL_LABEL_NONE: of none; copied */
+    const int32_t *labels; /* [n] of ENGINE_CLASS_LISTED, MODEL_CLASS_NONE: of none; copied */
     double temperature;    /* 0: 1 */
     const double *
         latents; /* [n,d]: starts to use instead of the prior, taken as they are; copied. Or NULL */
@@ -172,7 +172,7 @@ struct engine_order {
     void *context;
 };
 
-/* The class of an image of the order by its index, or MODEL_LABEL_NONE. */
+/* The class of an image of the order by its index, or MODEL_CLASS_NONE. */
 int32_t engine_order_label(const struct engine_order *order, uint64_t index);
 
 /* What engine_submit would say of the order itself, whatever waits: 0, or -1 with its errors. */
@@ -210,7 +210,7 @@ const struct engine_order *engine_request_order(const struct engine_request *r);
 
 struct engine_image {
     uint64_t index;
-    /* Its class, or of a sheet those of its images in their order (MODEL_LABEL_NONE: none); NULL
+    /* Its class, or of a sheet those of its images in their order (MODEL_CLASS_NONE: none); NULL
      * and 0 where the model knows no classes. */
     const int32_t *labels;
     size_t label_count;

@@ -34,7 +34,7 @@ struct engine_slot {
     struct engine_slot *next; /* on the free list or a ready list [lock] */
     struct engine_request *request;
     size_t image;              /* which of the request's */
-    int32_t label;             /* its class, or MODEL_LABEL_NONE */
+    int32_t label;             /* its class, or MODEL_CLASS_NONE */
     int worker;                /* -1: none [lock] */
     int64_t admitted_ns;       /* [lock] */
     struct ode_solver *solver; /* NULL until the first worker has begun it */

@@ -46,7 +46,7 @@ static int warm_up(const struct engine_model *em, struct err *e)
     for (int n = 1; n <= g->batch; n++) {
         for (int i = 0; i < n; i++)
             queries[i] = (struct model_query){
-                .x = x, .t = t, .form = ODE_SLOPE_DT, .label = MODEL_LABEL_NONE, .slope = x + d};
+                .x = x, .t = t, .form = ODE_SLOPE_DT, .label = MODEL_CLASS_NONE, .slope = x + d};
         model_slopes(m, em->workspaces[0], n, queries);
         if (n > 2)
             continue;

@@ -9,7 +9,7 @@
 
 int engine_class_check(const struct model *m, const struct engine_class *class, struct err *e)
 {
-    const int count = model_label_count(m);
+    const int count = model_class_count(m);
     if (class->rule != ENGINE_CLASS_GIVEN)
         return 0;
     if (count == 0)
@@ -28,19 +28,19 @@ int engine_class_parse(const struct model *m, const char *word, struct engine_cl
     } rules[] = {
         {"drawn", ENGINE_CLASS_DRAWN}, {"none", ENGINE_CLASS_NONE}, {"each", ENGINE_CLASS_EACH}};
     *out = (struct engine_class){.rule = ENGINE_CLASS_GIVEN};
-    if (model_label_find(m, word, &out->label, NULL) == 0)
+    if (model_class_find(m, word, &out->label, NULL) == 0)
         return 0;
-    for (size_t i = 0; i < sizeof rules / sizeof *rules && model_label_count(m) > 0; i++)
+    for (size_t i = 0; i < sizeof rules / sizeof *rules && model_class_count(m) > 0; i++)
         if (strcmp(word, rules[i].word) == 0) {
             out->rule = rules[i].rule;
             return 0;
         }
-    return model_label_find(m, word, &out->label, e);
+    return model_class_find(m, word, &out->label, e);
 }
 
 static int32_t draw_label(const struct model *m, uint64_t seed, uint64_t index)
 {
-    return (int32_t)rng_below(seed, index, RNG_CLASS, (uint64_t)model_label_count(m));
+    return (int32_t)rng_below(seed, index, RNG_CLASS, (uint64_t)model_class_count(m));
 }
 
 int engine_class_between(const struct model *m, const struct engine_end ends[2],
@@ -50,13 +50,13 @@ int engine_class_between(const struct model *m, const struct engine_end ends[2],
     char *const *names = model_description(m)->labels;
     int32_t label[2];
     *out = (struct engine_class){.rule = ENGINE_CLASS_NONE};
-    if (model_label_count(m) == 0)
+    if (model_class_count(m) == 0)
         return 0;
     for (int i = 0; i < 2; i++)
         label[i] = ends[i].kind == ENGINE_END_SEED ? draw_label(m, ends[i].seed, ends[i].index)
-                                                   : MODEL_LABEL_NONE;
-    const int first = label[0] == MODEL_LABEL_NONE;
-    if (label[first] == MODEL_LABEL_NONE)
+                                                   : MODEL_CLASS_NONE;
+    const int first = label[0] == MODEL_CLASS_NONE;
+    if (label[first] == MODEL_CLASS_NONE)
         return 0;
     if (ends[!first].kind == ENGINE_END_LATENT)
         return err_fail(e, ERR_INPUT, "class",
@@ -71,9 +71,9 @@ int engine_class_between(const struct model *m, const struct engine_end ends[2],
 
 int32_t engine_order_label(const struct engine_order *order, uint64_t index)
 {
-    const uint64_t count = (uint64_t)model_label_count(order->model->model);
+    const uint64_t count = (uint64_t)model_class_count(order->model->model);
     if (count == 0)
-        return MODEL_LABEL_NONE;
+        return MODEL_CLASS_NONE;
     switch (order->class.rule) {
     case ENGINE_CLASS_DRAWN:
         return draw_label(order->model->model, order->seed, index);
@@ -86,7 +86,7 @@ int32_t engine_order_label(const struct engine_order *order, uint64_t index)
     case ENGINE_CLASS_NONE:
         break;
     }
-    return MODEL_LABEL_NONE;
+    return MODEL_CLASS_NONE;
 }
 
 static int check_finite(const struct engine_order *o, struct err *e)
@@ -179,23 +179,23 @@ static int check_order(const struct engine_order *o, struct err *e)
     return engine_class_check(m, &o->class, e) != 0 ? -1 : model_solver_check(m, &o->solver, e);
 }
 
-int engine_order_settle(const struct engine_order *order, struct engine_order *out, struct err *e)
+int engine_order_resolve(const struct engine_order *order, struct engine_order *out, struct err *e)
 {
-    struct engine_order settled = *order;
-    if (settled.temperature == 0.0)
-        settled.temperature = 1.0;
-    if (settled.task != ENGINE_TASK_SAMPLE) {
-        settled.output = ENGINE_OUTPUT_SAMPLE; /* nothing but numbers comes of it */
-        if (settled.class.rule == ENGINE_CLASS_DRAWN)
-            settled.class.rule = ENGINE_CLASS_NONE;
+    struct engine_order resolved = *order;
+    if (resolved.temperature == 0.0)
+        resolved.temperature = 1.0;
+    if (resolved.task != ENGINE_TASK_SAMPLE) {
+        resolved.output = ENGINE_OUTPUT_SAMPLE; /* nothing but numbers comes of it */
+        if (resolved.class.rule == ENGINE_CLASS_DRAWN)
+            resolved.class.rule = ENGINE_CLASS_NONE;
     }
     struct err own = {0}; /* check_order reads what went wrong */
-    if (model_solver_settle(order->model->model, &settled.solver, &own) != 0 ||
-        check_order(&settled, &own) != 0) {
+    if (model_solver_resolve(order->model->model, &resolved.solver, &own) != 0 ||
+        check_order(&resolved, &own) != 0) {
         if (e)
             *e = own;
         return -1;
     }
-    *out = settled;
+    *out = resolved;
     return 0;
 }

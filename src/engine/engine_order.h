@@ -7,6 +7,6 @@
 /* Copies `order` with every default filled in (temperature, solver, what encode and likelihood
  * leave open) and checks it. ERR_INPUT, ERR_LIMIT or ERR_UNSUPPORTED with the option's name in
  * `at`. 0 or -1. */
-int engine_order_settle(const struct engine_order *order, struct engine_order *out, struct err *e);
+int engine_order_resolve(const struct engine_order *order, struct engine_order *out, struct err *e);
 
 #endif

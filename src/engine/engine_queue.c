@@ -226,7 +226,7 @@ static void admit_locked(struct engine *g)
         }
         *slot = (struct engine_slot){.request = r,
                                      .image = r->begun,
-                                     .label = r->labels ? r->labels[r->begun] : MODEL_LABEL_NONE,
+                                     .label = r->labels ? r->labels[r->begun] : MODEL_CLASS_NONE,
                                      .worker = -1,
                                      .admitted_ns = now};
         r->begun++;

@@ -36,7 +36,7 @@ static int name_images(struct engine_request *r, struct err *e)
 static int label_images(struct engine_request *r, struct err *e)
 {
     const size_t n = r->order.n;
-    if (model_label_count(r->order.model->model) == 0)
+    if (model_class_count(r->order.model->model) == 0)
         return 0;
     r->labels = calloc(n, sizeof *r->labels);
     if (!r->labels)
@@ -101,18 +101,18 @@ static struct engine_request *request_new(struct engine *g, const struct engine_
 
 int engine_check(const struct engine_order *order, struct err *e)
 {
-    struct engine_order settled;
-    return engine_order_settle(order, &settled, e);
+    struct engine_order resolved;
+    return engine_order_resolve(order, &resolved, e);
 }
 
 int engine_submit(struct engine *g, const struct engine_order *order, struct engine_request **out,
                   struct err *e)
 {
     assert(g->magic == ENGINE_MAGIC);
-    struct engine_order settled;
-    if (engine_order_settle(order, &settled, e) != 0)
+    struct engine_order resolved;
+    if (engine_order_resolve(order, &resolved, e) != 0)
         return -1;
-    struct engine_request *r = request_new(g, &settled, e);
+    struct engine_request *r = request_new(g, &resolved, e);
     if (!r)
         return -1;
     lock_take(&g->lock);

@@ -7,7 +7,7 @@
 
 static bool has_classes(const struct model *m)
 {
-    return model_label_count(m) > 0;
+    return model_class_count(m) > 0;
 }
 
 /* Of one image its class. A sheet of several tells the rule, as the bytes hold them all. */
@@ -22,7 +22,7 @@ static json_t *class_json(const struct engine_order *order, uint64_t index, bool
             return json_string("listed");
     }
     int32_t label = engine_order_label(order, index);
-    return label == MODEL_LABEL_NONE ? json_null() : json_integer(label);
+    return label == MODEL_CLASS_NONE ? json_null() : json_integer(label);
 }
 
 /* The usual one as an integer. */

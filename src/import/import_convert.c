@@ -203,7 +203,7 @@ static int compare_places(const void *a, const void *b, void *context)
 
 /* The order in which the parameters are read: as their bytes lie in the file, so that storages that
  * many tensors share are unpacked once. */
-static int order_settle(struct import *im, struct err *e)
+static int order_resolve(struct import *im, struct err *e)
 {
     im->order = calloc(im->count + 1, sizeof *im->order);
     if (!im->order)
@@ -238,7 +238,7 @@ static int values_read(struct import *im, void (*progress)(void *, size_t, size_
         output->data = at;
         at += im->params[i].count;
     }
-    if (order_settle(im, e) != 0)
+    if (order_resolve(im, e) != 0)
         return -1;
     for (size_t i = 0; i < im->count; i++) {
         const size_t k = im->order[i];

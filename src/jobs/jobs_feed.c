@@ -59,7 +59,7 @@ static void describe(const struct jobs_run *run, size_t i, struct jobs_result *o
     const size_t d = model_dimension(m);
     *out = (struct jobs_result){
         .index = run->shard.first + i,
-        .label = image->label_count > 0 ? image->labels[0] : MODEL_LABEL_NONE,
+        .label = image->label_count > 0 ? image->labels[0] : MODEL_CLASS_NONE,
         .nfe = image->counts.nfe,
         .steps_rejected = image->counts.rejected,
         .bytes = image->png.data,

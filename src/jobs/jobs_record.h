@@ -88,7 +88,7 @@ int64_t jobs_now_ms(void);
 struct jobs_result {
     uint64_t index;    /* of the job's images, from 0 */
     uint64_t sequence; /* in which order it was stored, from 1 and without gaps */
-    int32_t label;     /* its class, or MODEL_LABEL_NONE */
+    int32_t label;     /* its class, or MODEL_CLASS_NONE */
     int64_t nfe, steps_rejected;
     char sha256[SHA256_HEX_SIZE]; /* of the bytes */
     const void *bytes;            /* a PNG, or float [C,H,W]: what the parameters say */

@@ -118,13 +118,13 @@ const char *pfgm_model_kernel(const struct pfgm_model *model)
 
 int pfgm_model_label_count(const struct pfgm_model *model)
 {
-    return model_label_count(model_of(model));
+    return model_class_count(model_of(model));
 }
 
 const char *pfgm_model_label(const struct pfgm_model *model, int i)
 {
     const struct model *m = model_of(model);
-    return i >= 0 && i < model_label_count(m) ? model_description(m)->labels[i] : NULL;
+    return i >= 0 && i < model_class_count(m) ? model_description(m)->labels[i] : NULL;
 }
 
 void pfgm_sample_options_default(const struct pfgm_model *model,

@@ -165,12 +165,12 @@ void model_prior_draw(const struct model *m, const struct model_solver *solver, 
     }
 }
 
-int model_label_count(const struct model *m)
+int model_class_count(const struct model *m)
 {
     return m->description.label_count;
 }
 
-void model_labels_list(const struct model *m, bool numbered, char *out, size_t size)
+void model_classes_list(const struct model *m, bool numbered, char *out, size_t size)
 {
     size_t length = 0;
     for (int i = 0; i < m->description.label_count; i++) {
@@ -188,7 +188,7 @@ void model_labels_list(const struct model *m, bool numbered, char *out, size_t s
     }
 }
 
-int model_label_find(const struct model *m, const char *word, int32_t *out, struct err *e)
+int model_class_find(const struct model *m, const char *word, int32_t *out, struct err *e)
 {
     const struct ckpt_description *d = &m->description;
     int64_t number = 0;
@@ -207,7 +207,7 @@ int model_label_find(const struct model *m, const char *word, int32_t *out, stru
     if (d->label_count == 0)
         return err_fail(e, ERR_INPUT, "class", "this model knows no classes: leave it out");
     char known[600];
-    model_labels_list(m, true, known, sizeof known);
+    model_classes_list(m, true, known, sizeof known);
     return err_fail(e, ERR_INPUT, "class", "there is no class \"%.100s\"; there are %s", word,
                     known);
 }

@@ -38,12 +38,12 @@ enum image_rounding model_rounding(const struct model *m);
 size_t model_parameters(const struct model *m); /* scalars */
 size_t model_bytes(const struct model *m);      /* memory of the weights */
 /* Classes that an image can be asked of; 0: unconditional. Their names are the description's. */
-int model_label_count(const struct model *m);
+int model_class_count(const struct model *m);
 /* "0 Trouser, 1 Dress, …", or without the numbers; as many as fit into `out` [size]. */
-void model_labels_list(const struct model *m, bool numbered, char *out, size_t size);
+void model_classes_list(const struct model *m, bool numbered, char *out, size_t size);
 /* The class of that name or, where none is called so, of that number in decimal digits. ERR_INPUT,
  * `at` "class", says what there is. */
-int model_label_find(const struct model *m, const char *word, int32_t *out, struct err *e);
+int model_class_find(const struct model *m, const char *word, int32_t *out, struct err *e);
 
 /* The model's own default (see model_solver.c). */
 struct model_solver model_solver_default(const struct model *m);
@@ -64,11 +64,11 @@ int model_solver_choose(const struct model *m, const struct model_choice *choice
 int model_solver_choose_forward(const struct model *m, const struct model_solver *base,
                                 const struct model_choice *choice, struct model_solver *out,
                                 struct err *e);
-/* The steps by which a request names the description's tuned way i. */
+/* The steps by which a request names the description's tuned schedule i. */
 int model_tuned_steps(const struct model *m, int i);
 /* Before a check: gives the schedule `tuned` the nodes that the checkpoint has for the steps,
  * unless it has some; they last as long as the model. ERR_INPUT when it has none. */
-int model_solver_settle(const struct model *m, struct model_solver *solver, struct err *e);
+int model_solver_resolve(const struct model *m, struct model_solver *solver, struct err *e);
 /* Checks everything, against the model too; the error's `at` is the option's name: "steps", "t_max"
  * … */
 int model_solver_check(const struct model *m, const struct model_solver *solver, struct err *e);
@@ -82,7 +82,7 @@ bool model_solver_warning(const struct model *m, const struct model_solver *solv
 
 /* Brings x [d] from the plane t = t_max to where the solver begins, which it returns: t_max itself,
  * or the first of the tuned nodes, to which x goes straight through the data's mean. The solver was
- * settled and checked. */
+ * resolved and checked. */
 double model_solver_begin(const struct model *m, const struct model_solver *solver, double *x);
 /* The noise that a stochastic way of image (seed, index) asks for: leaves the solver where it wants
  * a slope, or at its end. `scratch` [d]. */
@@ -140,13 +140,13 @@ double model_prior_log_density(const struct model *m, const struct model_solver 
  * Vectors are in coordinates of their own, and nothing is added. */
 double model_bits_per_dimension(const struct model *m, double log_likelihood);
 
-#define MODEL_LABEL_NONE NN_LABEL_NONE
+#define MODEL_CLASS_NONE NN_CLASS_NONE
 /* One image's question to the flow: the slope at (x, t), dx/d ln t or dx/dt as `form` says. */
 struct model_query {
     const double *x; /* [d] */
     double t;
     enum ode_form form;
-    int32_t label; /* class, 0 to model_label_count − 1; MODEL_LABEL_NONE: of all data */
+    int32_t label; /* class, 0 to model_class_count − 1; MODEL_CLASS_NONE: of all data */
     double *slope; /* [d], out; non-finite where the network's answer is */
     /* Of model_slopes_vjp, else NULL. `product` [d], out: Jᵀ·cotangent with J = ∂slope/∂x, of the
      * slope in the query's own form. */

@@ -28,7 +28,7 @@ struct model_family {
     void (*solver_default)(const struct model *m, struct model_solver *solver);
     /* What the family means by the method and schedule of a solver that was chosen; NULL: nothing
      * else. */
-    void (*solver_settle)(const struct model *m, struct model_solver *solver);
+    void (*solver_resolve)(const struct model *m, struct model_solver *solver);
     /* The data's mean [d] or NULL. */
     const double *(*mean)(const struct model *m);
     /* Where the prior is centred [d]; NULL: the origin. */

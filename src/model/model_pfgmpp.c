@@ -24,7 +24,7 @@ static void pfgmpp_solver_default(const struct model *m, struct model_solver *s)
 }
 
 /* Its Heun steps are in σ, its grid has the description's exponent. */
-static void pfgmpp_solver_settle(const struct model *m, struct model_solver *s)
+static void pfgmpp_solver_resolve(const struct model *m, struct model_solver *s)
 {
     s->ode.clock = s->ode.method == ODE_HEUN ? ODE_CLOCK_LINEAR : ODE_CLOCK_LOG;
     s->ode.exponent = s->ode.schedule == ODE_SCHEDULE_RHO ? m->description.rho : 0;
@@ -166,7 +166,7 @@ const struct model_family model_family_pfgmpp = {
     .workspace_clear = model_net_workspace_clear,
     .time_components = pfgmpp_time_components,
     .solver_default = pfgmpp_solver_default,
-    .solver_settle = pfgmpp_solver_settle,
+    .solver_resolve = pfgmpp_solver_resolve,
     .prior_centre = pfgmpp_prior_centre,
     .prior_draw = pfgmpp_prior_draw,
     .prior_log_density = pfgmpp_prior_log_density,

@@ -1,9 +1,10 @@
 /* Which way from t_max to t_min: the model's default, what a request makes of it, and the ways that
  * a search has found for the checkpoint.
  *
- * The default is the cheapest that gives rk45's picture: with a tuned way of DEFAULT_STEPS_TUNED
- * evaluations that, else multistep3 on the power grid, which with 35 is nearer to the exact path
- * than rk45 at 1e-4 with about a hundred. A family with a sampler of its own has that.
+ * The default is the cheapest that gives rk45's picture: with a tuned schedule of
+ * DEFAULT_STEPS_TUNED evaluations that, else multistep3 on the power grid, which with 35 is nearer
+ * to the exact path than rk45 at 1e-4 with about a hundred. A family with a sampler of its own has
+ * that.
  *
  * No t_break at the t substitution's threshold, though the slope jumps there (by 5 to 10 % of its
  * length): the substitution changes the divisor alone, so the jump lies along the path, and what a
@@ -65,8 +66,8 @@ static bool given(const struct model_choice *c, uint32_t rows)
     return (c->given & rows) != 0;
 }
 
-/* The method, where the request leaves it to us: tolerances ask for rk45, a tuned way for what it
- * was tuned with. */
+/* The method, where the request leaves it to us: tolerances ask for rk45, a tuned schedule for what
+ * it was tuned with. */
 static void choose_method(const struct model *m, const struct model_choice *c,
                           struct model_solver *out)
 {
@@ -156,11 +157,11 @@ int model_solver_choose_forward(const struct model *m, const struct model_solver
     return model_choice_apply(&c, out, e);
 }
 
-int model_solver_settle(const struct model *m, struct model_solver *s, struct err *e)
+int model_solver_resolve(const struct model *m, struct model_solver *s, struct err *e)
 {
     const struct ckpt_tuned *tuned;
-    if (m->family->solver_settle)
-        m->family->solver_settle(m, s);
+    if (m->family->solver_resolve)
+        m->family->solver_resolve(m, s);
     if (!ode_method_is_fixed_step(s->ode.method) || s->ode.schedule != ODE_SCHEDULE_TUNED ||
         s->ode.nodes)
         return 0;
@@ -169,8 +170,8 @@ int model_solver_settle(const struct model *m, struct model_solver *s, struct er
         return err_fail(
             e, ERR_INPUT, "schedule",
             m->description.tuned_count > 0
-                ? "this model is not tuned for %d steps: \"pfgm inspect\" lists its tuned ways"
-                : "this model has no tuned ways, for %d steps or others: \"pfgm tune\" "
+                ? "this model is not tuned for %d steps: \"pfgm inspect\" lists its tuned schedules"
+                : "this model has no tuned schedules, for %d steps or others: \"pfgm tune\" "
                   "finds them",
             s->ode.steps);
     if (s->ode.method != tuned->method)
@@ -206,7 +207,7 @@ int model_solver_check(const struct model *m, const struct model_solver *solver,
     if (ode->nodes[0] < solver->t_max && !model_mean(m))
         return err_fail(
             e, ERR_INPUT, "schedule",
-            "the tuned way begins below t_max, for which the checkpoint needs the tensor "
+            "the tuned schedule begins below t_max, for which the checkpoint needs the tensor "
             "\"" CKPT_DATA_MEAN "\"");
     return 0;
 }

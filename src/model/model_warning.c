@@ -63,7 +63,7 @@ bool model_solver_warning(const struct model *m, const struct model_solver *solv
     struct trial trial;
     out[0] = '\0';
     if (!ode_method_is_fixed_step(s.ode.method) || s.ode.steps > STEPS_FINE ||
-        s.ode.schedule == ODE_SCHEDULE_TUNED || model_solver_settle(m, &s, NULL) != 0 ||
+        s.ode.schedule == ODE_SCHEDULE_TUNED || model_solver_resolve(m, &s, NULL) != 0 ||
         model_solver_check(m, &s, NULL) != 0)
         return false;
     const double one = model_vectors(m) ? model_description(m)->t_max / VECTORS_FAR : 1.0;

@@ -68,7 +68,7 @@ static int read_config(struct run *r, struct err *e)
         return -1;
     if (r->o->steps >= 0)
         r->config.steps = r->o->steps;
-    return train_config_settle(&r->config, &r->data, path ? path : "configuration", e);
+    return train_config_resolve(&r->config, &r->data, path ? path : "configuration", e);
 }
 
 static int write_config(const struct run *r, struct err *e)

@@ -1,6 +1,6 @@
 /* Training a field: the run from data to checkpoint.
  *
- * A run is a folder: config.json (settled), state.safetensors (what the next step needs),
+ * A run is a folder: config.json (resolved), state.safetensors (what the next step needs),
  * model.safetensors (the averaged weights, to be served), log.csv, loss.png, samples/. Its bytes
  * follow from configuration, data and kernel; not from the number of threads, nor from how often it
  * was interrupted. One thread drives it and a pool of its own. */

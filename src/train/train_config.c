@@ -1,4 +1,4 @@
-/* Reading, settling and writing a training configuration. One table of keys serves both
+/* Reading, resolving and writing a training configuration. One table of keys serves both
  * directions. */
 #include "train_config.h"
 #include "base_math.h"
@@ -246,7 +246,7 @@ void train_config_clear(struct train_config *c)
     c->network = c->labels = c->continued = NULL;
 }
 
-/* ---- settling ---- */
+/* ---- resolving ---- */
 
 /* Halved while it stays even and at least 8 a side, twice at most: {1}, {1,2} or {1,2,2}. */
 static json_t *default_levels(int side)
@@ -268,7 +268,7 @@ static json_t *network_defaults(const struct data_set *data)
                      "embedding_type", "positional");
 }
 
-static int settle_network(struct train_config *c, const struct data_set *data, const char *what,
+static int resolve_network(struct train_config *c, const struct data_set *data, const char *what,
                           struct err *e)
 {
     json_t *defaults_json = network_defaults(data);
@@ -300,7 +300,7 @@ static int settle_network(struct train_config *c, const struct data_set *data, c
 }
 
 /* Of pfgmpp, whose way ends are noise levels. */
-static void settle_noise(struct train_config *c, const struct data_set *data)
+static void resolve_noise(struct train_config *c, const struct data_set *data)
 {
     if (c->sigma_data <= 0)
         c->sigma_data = data->values ? (double)data->scale : DENOISE_DATA;
@@ -336,7 +336,7 @@ static int settle_constants(struct train_config *c, const struct data_set *data,
                         "\"objective\" pfgmpp has no normalisation: leave \"gamma\" and "
                         "\"t_substitution\" out");
     if (denoise)
-        settle_noise(c, data);
+        resolve_noise(c, data);
     bool plain = data->values || direct || denoise;
     if (c->sigma <= 0)
         c->sigma = data->values ? 0.01 * (double)data->scale : 0.01;
@@ -366,12 +366,12 @@ static int64_t settled_m(const struct train_config *c, const struct data_set *da
     return m < CKPT_M_MAX ? (int64_t)m : CKPT_M_MAX;
 }
 
-int train_config_settle(struct train_config *c, const struct data_set *data, const char *what,
-                        struct err *e)
+int train_config_resolve(struct train_config *c, const struct data_set *data, const char *what,
+                         struct err *e)
 {
     if (!c->conditional_given)
         c->conditional = data->classes > 1;
-    if (settle_network(c, data, what, e) != 0 || settle_constants(c, data, what, e) != 0)
+    if (resolve_network(c, data, what, e) != 0 || settle_constants(c, data, what, e) != 0)
         return -1;
     double root = sqrt((double)data->channels * data->side * data->side);
     double growth = math_log(1 + c->tau);

@@ -2,7 +2,7 @@
  *
  * A configuration is a JSON object; every key is optional, unknown ones are refused. What it leaves
  * out gets a default here or, where the data decide (image size, channels, the field's constants),
- * is settled by train_config_settle. The settled configuration is written to RUN/config.json and
+ * is resolved by train_config_resolve. The resolved configuration is written to RUN/config.json and
  * can be given to another run. Plain data. */
 #ifndef TRAIN_CONFIG_H
 #define TRAIN_CONFIG_H
@@ -26,7 +26,7 @@ enum train_decay { TRAIN_DECAY_NONE, TRAIN_DECAY_LINEAR, TRAIN_DECAY_COSINE };
 
 struct train_config {
     struct nn_arch arch;
-    json_t *network; /* as given: settled when the image size is known; owned, may be NULL */
+    json_t *network; /* as given: resolved when the image size is known; owned, may be NULL */
     json_t *labels;  /* names of the classes instead of the data's own; owned, may be NULL */
     json_t
         *continued; /* what was changed on the way, see train_config_change; owned, may be NULL */
@@ -73,10 +73,10 @@ void train_config_clear(struct train_config *c);
  * norm_max = 10⁶ t_max. The objective pfgmpp has the constants of Karras et al. 2022, made for data
  * of the deviation sigma_data = 0.5 and scaled with it: t_max = 80, t_min = 0.002, ln σ ~
  * N(−1.2, 1.2²); sigma_data is 0.5 for pictures and s for vectors. */
-int train_config_settle(struct train_config *c, const struct data_set *data, const char *what,
-                        struct err *e);
+int train_config_resolve(struct train_config *c, const struct data_set *data, const char *what,
+                         struct err *e);
 
-/* The settled configuration (new reference), readable by train_config_read. */
+/* The resolved configuration (new reference), readable by train_config_read. */
 json_t *train_config_json(const struct train_config *c, struct err *e);
 
 /* SHA-256 of what decides the bytes of the weights: without how long to train (unless the rate
@@ -84,7 +84,7 @@ json_t *train_config_json(const struct train_config *c, struct err *e);
  * after the first version count only where they differ from their default. */
 int train_config_digest(const struct train_config *c, char out[SHA256_HEX_SIZE], struct err *e);
 
-/* Changes a settled configuration from step `step` on, by a JSON object of some of: steps,
+/* Changes a resolved configuration from step `step` on, by a JSON object of some of: steps,
  * learning_rate, decay, decay_steps, ema, dropout, large_batch, log_every, save_every, sheet_every.
  * What was changed is added to c->continued as {"step", "config_sha256", "changes"}, the digest
  * being that of the configuration before. */

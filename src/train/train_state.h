@@ -29,7 +29,7 @@ void train_state_clear(struct train_state *s);
 void train_state_init(struct train_state *s, const struct nn_param *params, size_t param_count,
                       uint64_t seed, const struct data_set *data);
 
-/* ERR_NUMERIC and the old file unharmed when a value is not finite. `data_sha256` and the settled
+/* ERR_NUMERIC and the old file unharmed when a value is not finite. `data_sha256` and the resolved
  * configuration's digest are stored and must be the same when it is read; or the configuration must
  * have been `continued` (an array as train_config_change makes, or NULL) from the stored one at the
  * state's own step. */

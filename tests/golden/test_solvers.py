@@ -137,7 +137,7 @@ class Options(test_sample.Case):
         for part, arguments in (
                 ("use log, power, rho or tuned", ("--solver", "euler", "--schedule", "linear")),
                 ("--schedule: does not apply to rk45", ("--solver", "rk45", "--schedule", "log")),
-                ("no tuned ways", ("--schedule", "tuned")),
+                ("no tuned schedules", ("--schedule", "tuned")),
                 ("multistep3, ipndm4 or unipc3", ("--solver", "multistep")),
                 ("--rtol: does not apply to ipndm4", ("--solver", "ipndm4", "--rtol", "1e-3")),
                 ("takes 30 evaluations", ("--solver", "multistep3", "--steps", 30, "--max-nfe", 29))):

@@ -49,7 +49,7 @@ static int solve(const struct solving *s, struct ode_solver *ode, struct model_w
         const struct model_query query = {.x = ode_solver_point(ode),
                                           .t = ode_solver_time(ode),
                                           .form = ode_solver_form(ode),
-                                          .label = MODEL_LABEL_NONE,
+                                          .label = MODEL_CLASS_NONE,
                                           .slope = slope};
         model_slopes(s->model, ws, 1, &query);
         ode_solver_feed(ode, slope);

@@ -65,9 +65,9 @@ static const struct bench_shape shapes[] = {
 
 struct ops_run {
     const struct bench_ops_options *options;
-    struct bench_way ways[WAYS_MAX]; /* the portable one first */
-    double peak[WAYS_MAX];           /* GFLOP/s of one thread */
-    int way_count;
+    struct bench_variant variants[WAYS_MAX]; /* the portable one first */
+    double peak[WAYS_MAX];                   /* GFLOP/s of one thread */
+    int variant_count;
     json_t *rows; /* NULL without --json */
 };
 
@@ -88,26 +88,26 @@ static double distance(const float *a, const float *b, size_t n)
     return largest > 0 ? apart / largest : apart;
 }
 
-static double time_case(struct bench_case *c, const struct bench_way *way, double seconds)
+static double time_case(struct bench_case *c, const struct bench_variant *variant, double seconds)
 {
     struct bench_series series = {0};
     int64_t begin = clock_ns();
-    bench_case_run(c, way);
+    bench_case_run(c, variant);
     double once = (double)(clock_ns() - begin) * 1e-9;
     int repeats = once > 0 && once < SAMPLE_SECONDS ? (int)(SAMPLE_SECONDS / once) + 1 : 1;
     begin = clock_ns();
     do {
         int64_t start = clock_ns();
         for (int i = 0; i < repeats; i++)
-            bench_case_run(c, way);
+            bench_case_run(c, variant);
         series.value[series.count++] = (double)(clock_ns() - start) * 1e-9 / repeats;
     } while (series.count < BENCH_SERIES_MAX && (double)(clock_ns() - begin) * 1e-9 < seconds);
     return bench_series_median(&series);
 }
 
-static const char *way_id(const struct bench_way *way)
+static const char *variant_id(const struct bench_variant *variant)
 {
-    return nn_kernel_id_in(way->kernel, way->precision);
+    return nn_kernel_id_in(variant->kernel, variant->precision);
 }
 
 static void print_row(const struct ops_run *r, const struct bench_case *c, int which,
@@ -123,9 +123,9 @@ static void print_row(const struct ops_run *r, const struct bench_case *c, int w
     }
     printf("%-10s %-16s %-12s %-6s %10.1f us  %s  %6.1fx  %6s  %.0e%s\n",
            bench_shape_name(c->shape), bench_shape_size(c->shape, size, sizeof size),
-           way_id(&r->ways[which]), nn_precision_name(r->ways[which].precision),
+           variant_id(&r->variants[which]), nn_precision_name(r->variants[which].precision),
            t->seconds / (double)c->images * 1e6, rate, portable / t->seconds, share, t->distance,
-           bench_case_is_used(c, &r->ways[which]) ? "" : "  (not used)");
+           bench_case_is_used(c, &r->variants[which]) ? "" : "  (not used)");
 }
 
 static int add_row(const struct ops_run *r, const struct bench_case *c, int which,
@@ -136,11 +136,11 @@ static int add_row(const struct ops_run *r, const struct bench_case *c, int whic
     json_t *row = json_pack(
         "{s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:b, s:f, s:f, s:f, s:f}", "op", bench_shape_name(s),
         "side", (json_int_t)s->side, "in", (json_int_t)s->in, "out", (json_int_t)s->out, "images",
-        (json_int_t)c->images, "kernel", way_id(&r->ways[which]), "precision",
-        nn_precision_name(r->ways[which].precision), "used", bench_case_is_used(c, &r->ways[which]),
-        "us_per_image", t->seconds / (double)c->images * 1e6, "gbytes_per_s",
-        c->bytes / t->seconds * 1e-9, "times_portable", portable / t->seconds, "distance",
-        t->distance);
+        (json_int_t)c->images, "kernel", variant_id(&r->variants[which]), "precision",
+        nn_precision_name(r->variants[which].precision), "used",
+        bench_case_is_used(c, &r->variants[which]), "us_per_image",
+        t->seconds / (double)c->images * 1e6, "gbytes_per_s", c->bytes / t->seconds * 1e-9,
+        "times_portable", portable / t->seconds, "distance", t->distance);
     int result = !row;
     if (row && c->flop > 0)
         result = json_object_set_new(row, "gflops", json_real(gflops)) |
@@ -153,23 +153,23 @@ static int add_row(const struct ops_run *r, const struct bench_case *c, int whic
 static int run_case(struct ops_run *r, struct bench_case *c, float *expected, struct err *e)
 {
     double seconds = r->options->seconds > 0 ? r->options->seconds : SECONDS_DEFAULT, portable = 0;
-    for (int i = 0; i < r->way_count; i++) {
-        const struct bench_way *way = &r->ways[i];
+    for (int i = 0; i < r->variant_count; i++) {
+        const struct bench_variant *variant = &r->variants[i];
         char size[48];
-        if (!bench_case_has(c, way))
+        if (!bench_case_has(c, variant))
             continue;
-        if (bench_case_pack(c, way, e) != 0)
+        if (bench_case_pack(c, variant, e) != 0)
             return -1;
         memset(c->out, 0, c->out_count * sizeof *c->out);
-        struct timing t = {.seconds = time_case(c, way, seconds)};
+        struct timing t = {.seconds = time_case(c, variant, seconds)};
         if (i == 0) {
             portable = t.seconds;
             memcpy(expected, c->out, c->out_count * sizeof *expected);
         }
         t.distance = distance(c->out, expected, c->out_count);
-        if (!(t.distance <= (way->terms == 1 ? DISTANCE_MAX_BF16 : DISTANCE_MAX)))
-            return err_fail(e, ERR_NUMERIC, way_id(way), "%s %s is %g off the portable kernel",
-                            bench_shape_name(c->shape),
+        if (!(t.distance <= (variant->terms == 1 ? DISTANCE_MAX_BF16 : DISTANCE_MAX)))
+            return err_fail(e, ERR_NUMERIC, variant_id(variant),
+                            "%s %s is %g off the portable kernel", bench_shape_name(c->shape),
                             bench_shape_size(c->shape, size, sizeof size), t.distance);
         if (!r->rows)
             print_row(r, c, i, &t, portable);
@@ -208,14 +208,14 @@ static int run_shapes(struct ops_run *r, struct err *e)
 }
 
 /* In f32, which AMX leaves to AVX-512; and in bf16 by the kernel's own instructions. */
-static void add_ways(struct ops_run *r, enum nn_kernel kernel)
+static void add_variants(struct ops_run *r, enum nn_kernel kernel)
 {
     if (kernel != NN_KERNEL_AMX)
-        r->ways[r->way_count++] = bench_way_of(kernel, NN_PRECISION_F32);
+        r->variants[r->variant_count++] = bench_variant_of(kernel, NN_PRECISION_F32);
     if (nn_tiles_get(kernel) == &nn_tiles_c)
         return;
-    r->ways[r->way_count++] = bench_way_of(kernel, NN_PRECISION_BF16X3);
-    r->ways[r->way_count++] = bench_way_of(kernel, NN_PRECISION_BF16);
+    r->variants[r->variant_count++] = bench_variant_of(kernel, NN_PRECISION_BF16X3);
+    r->variants[r->variant_count++] = bench_variant_of(kernel, NN_PRECISION_BF16);
 }
 
 static int choose_kernels(struct ops_run *r, struct err *e)
@@ -230,9 +230,9 @@ static int choose_kernels(struct ops_run *r, struct err *e)
         wanted = nn_kernel_resolve(wanted);
     for (enum nn_kernel k = NN_KERNEL_C; k <= NN_KERNEL_AMX; k++)
         if (k == NN_KERNEL_C || k == wanted || (wanted == NN_KERNEL_AUTO && nn_kernel_available(k)))
-            add_ways(r, k);
-    for (int i = 0; i < r->way_count; i++) {
-        r->peak[i] = bench_peak_gflops(r->ways[i].kernel, r->ways[i].precision, 1, e);
+            add_variants(r, k);
+    for (int i = 0; i < r->variant_count; i++) {
+        r->peak[i] = bench_peak_gflops(r->variants[i].kernel, r->variants[i].precision, 1, e);
         if (r->peak[i] < 0)
             return -1;
     }
@@ -243,8 +243,8 @@ static int print_json(const struct ops_run *r, json_t *machine, struct err *e)
 {
     json_t *peaks = json_object();
     int result = peaks ? 0 : -1;
-    for (int i = 0; i < r->way_count && result == 0; i++)
-        result = json_object_set_new(peaks, way_id(&r->ways[i]), json_real(r->peak[i]));
+    for (int i = 0; i < r->variant_count && result == 0; i++)
+        result = json_object_set_new(peaks, variant_id(&r->variants[i]), json_real(r->peak[i]));
     json_t *report = json_pack("{s:s, s:s, s:O, s:i, s:o, s:O}", "bench", "ops", "version",
                                PFGM_VERSION, "machine", machine, "workers", 1,
                                "peak_gflops_by_kernel", peaks, "rows", r->rows);
@@ -258,9 +258,9 @@ static void print_head(const struct ops_run *r, const json_t *machine)
     char line[512];
     printf("one thread, %d images a call, on %s\n", r->options->batch,
            bench_machine_line(machine, line, sizeof line));
-    for (int i = 0; i < r->way_count; i++)
-        printf("%s, %s: measured multiply-add peak %.1f GFLOP/s\n", way_id(&r->ways[i]),
-               nn_precision_name(r->ways[i].precision), r->peak[i]);
+    for (int i = 0; i < r->variant_count; i++)
+        printf("%s, %s: measured multiply-add peak %.1f GFLOP/s\n", variant_id(&r->variants[i]),
+               nn_precision_name(r->variants[i].precision), r->peak[i]);
     printf("%-10s %-16s %-19s %13s  %16s  %7s  %6s  %s\n", "operation", "size", "kernel",
            "an image", "rate", "of c", "peak", "apart");
 }

@@ -91,36 +91,36 @@ void bench_case_clear(struct bench_case *c)
 
 /* ---- running ---- */
 
-struct bench_way bench_way_of(enum nn_kernel kernel, enum nn_precision precision)
+struct bench_variant bench_variant_of(enum nn_kernel kernel, enum nn_precision precision)
 {
     int terms = precision == NN_PRECISION_F32 ? 0 : precision == NN_PRECISION_BF16 ? 1 : 3;
-    return (struct bench_way){kernel, precision, nn_kernels_get(kernel), nn_tiles_get(kernel),
-                              terms};
+    return (struct bench_variant){kernel, precision, nn_kernels_get(kernel), nn_tiles_get(kernel),
+                                  terms};
 }
 
-int bench_case_pack(struct bench_case *c, const struct bench_way *way, struct err *e)
+int bench_case_pack(struct bench_case *c, const struct bench_variant *variant, struct err *e)
 {
-    return nn_case_prepare(&c->work, way->kernels, way->terms, e);
+    return nn_case_prepare(&c->work, variant->kernels, variant->terms, e);
 }
 
-bool bench_case_has(const struct bench_case *c, const struct bench_way *way)
+bool bench_case_has(const struct bench_case *c, const struct bench_variant *variant)
 {
     const struct bench_shape *s = c->shape;
     bool inner = s->op == BENCH_CONV || s->op == BENCH_POINT || s->op == BENCH_ATTENTION;
-    return way->terms == 0 || (inner && s->in >= NN_LANES);
+    return variant->terms == 0 || (inner && s->in >= NN_LANES);
 }
 
-bool bench_case_is_used(const struct bench_case *c, const struct bench_way *way)
+bool bench_case_is_used(const struct bench_case *c, const struct bench_variant *variant)
 {
     const struct bench_shape *s = c->shape;
     bool conv = s->op == BENCH_CONV || s->op == BENCH_WINOGRAD;
     /* The first layer's pixels are not padded, which the transformed form needs. */
-    bool winograd = way->terms == 0 && conv && s->in >= NN_LANES &&
-                    way->kernels->winograd(nn_lanes(s->in), nn_lanes(s->out), s->side);
+    bool winograd = variant->terms == 0 && conv && s->in >= NN_LANES &&
+                    variant->kernels->winograd(nn_lanes(s->in), nn_lanes(s->out), s->side);
     return winograd == (s->op == BENCH_WINOGRAD);
 }
 
-void bench_case_run(struct bench_case *c, const struct bench_way *way)
+void bench_case_run(struct bench_case *c, const struct bench_variant *variant)
 {
-    nn_case_run(&c->work, way->kernels, way->tiles, c->out);
+    nn_case_run(&c->work, variant->kernels, variant->tiles, c->out);
 }

@@ -31,14 +31,14 @@ const char *bench_shape_name(const struct bench_shape *s);
 const char *bench_shape_size(const struct bench_shape *s, char *out, size_t size);
 
 /* How it is computed: a kernel and a precision that this machine runs. */
-struct bench_way {
+struct bench_variant {
     enum nn_kernel kernel;
     enum nn_precision precision;
     const struct nn_kernels *kernels;
     const struct nn_tiles *tiles;
     int terms; /* of nn_product; 0: f32 */
 };
-struct bench_way bench_way_of(enum nn_kernel kernel, enum nn_precision precision);
+struct bench_variant bench_variant_of(enum nn_kernel kernel, enum nn_precision precision);
 
 struct bench_case {
     const struct bench_shape *shape;
@@ -55,11 +55,11 @@ int bench_case_init(struct bench_case *c, const struct bench_shape *shape, size_
                     struct err *e);
 void bench_case_clear(struct bench_case *c);
 /* Whether a precision concerns the operation: bf16 that of products of padded pixels. */
-bool bench_case_has(const struct bench_case *c, const struct bench_way *way);
-/* Packs a product's weights for a way and makes its scratch and inputs; before running it. */
-int bench_case_pack(struct bench_case *c, const struct bench_way *way, struct err *e);
-void bench_case_run(struct bench_case *c, const struct bench_way *way);
-/* Whether a network would run this form of the operation that way. */
-bool bench_case_is_used(const struct bench_case *c, const struct bench_way *way);
+bool bench_case_has(const struct bench_case *c, const struct bench_variant *variant);
+/* Packs a product's weights for a variant and makes its scratch and inputs; before running it. */
+int bench_case_pack(struct bench_case *c, const struct bench_variant *variant, struct err *e);
+void bench_case_run(struct bench_case *c, const struct bench_variant *variant);
+/* Whether a network would run this form of the operation in that variant. */
+bool bench_case_is_used(const struct bench_case *c, const struct bench_variant *variant);
 
 #endif

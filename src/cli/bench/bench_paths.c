@@ -165,7 +165,7 @@ int bench_paths_mean(const struct model *m, size_t n, uint64_t seed, float *mean
         const struct model_query q = {.x = x,
                                       .t = solver.t_max,
                                       .form = ODE_SLOPE_DLNT,
-                                      .label = MODEL_LABEL_NONE,
+                                      .label = MODEL_CLASS_NONE,
                                       .slope = slope};
         model_prior_draw(m, &solver, 1.0, seed, i, x);
         model_slopes(m, ws, 1, &q);

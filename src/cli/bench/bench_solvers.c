@@ -56,7 +56,7 @@ static bool choose_cell(const struct model *m, const struct candidate *c, size_t
         choice.value.ode.schedule = c->schedule;
         choice.value.ode.steps = c->halved ? (evaluations[k] + 1) / 2 : evaluations[k];
     }
-    return model_solver_choose(m, &choice, out, &e) == 0 && model_solver_settle(m, out, &e) == 0;
+    return model_solver_choose(m, &choice, out, &e) == 0 && model_solver_resolve(m, out, &e) == 0;
 }
 
 static int fill_table(const struct bench_paths *paths, struct bench_solvers *t, struct err *e)

@@ -86,7 +86,7 @@ int figures_film_make(const struct model *m, const struct model_solver *solver,
                       struct err *e)
 {
     const size_t d = model_dimension(m);
-    struct model_solver settled = *solver;
+    struct model_solver resolved = *solver;
     struct way w = {0};
     double *x = calloc(2 * d, sizeof *x);
     struct ode_solver *ode = NULL;
@@ -94,15 +94,15 @@ int figures_film_make(const struct model *m, const struct model_solver *solver,
     *out = (struct figures_film){0};
     if (!x)
         return err_fail_memory(e, 2 * d * sizeof *x);
-    if (model_solver_settle(m, &settled, e) == 0 && model_solver_check(m, &settled, e) == 0)
-        ode = ode_solver_new(&settled.ode, d, e);
+    if (model_solver_resolve(m, &resolved, e) == 0 && model_solver_check(m, &resolved, e) == 0)
+        ode = ode_solver_new(&resolved.ode, d, e);
     if (ode) {
-        model_prior_draw(m, &settled, start->temperature != 0.0 ? start->temperature : 1.0,
+        model_prior_draw(m, &resolved, start->temperature != 0.0 ? start->temperature : 1.0,
                          start->seed, start->index, x);
-        result = keep(&w, d, x, settled.t_max, e);
-        double t = model_solver_begin(m, &settled, x);
+        result = keep(&w, d, x, resolved.t_max, e);
+        double t = model_solver_begin(m, &resolved, x);
         if (result == 0)
-            result = ode_solver_start(ode, x, t, settled.t_min, e);
+            result = ode_solver_start(ode, x, t, resolved.t_min, e);
         model_solver_noise(m, ode, start->seed, start->index, x + d);
         if (result == 0)
             result = walk(m, ode, start, x + d, &w, e);

@@ -17,7 +17,7 @@
 /* One class after the other where the model knows classes. */
 static int32_t label_of(const struct model *m, int i)
 {
-    return model_label_count(m) > 0 ? i % model_label_count(m) : MODEL_LABEL_NONE;
+    return model_class_count(m) > 0 ? i % model_class_count(m) : MODEL_CLASS_NONE;
 }
 
 static int draw_row(struct plot *p, struct plot_panel *panel, const struct model *m,

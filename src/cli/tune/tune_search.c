@@ -1,16 +1,17 @@
 /* The order of the search. First every multistep method on a few grids and beginnings, on a part of
  * the starts. The grids of the best two methods are then bent: their nodes put on a curve of a few
  * numbers, which is shifted as long as that helps. Last come the nodes of the better one, one by
- * one, up and down in ln t by a share of the gap beside them, or of the way that the checkpoint
- * has, where that is better. What was learned from some starts is judged on as many others: grid,
- * curve, nodes or the old way, whatever is best there, so that a search that has only learned its
- * starts by heart is thrown away.
+ * one, up and down in ln t by a share of the gap beside them, or of the schedule that the
+ * checkpoint has, where that is better. What was learned from some starts is judged on as many
+ * others: grid, curve, nodes or the old schedule, whatever is best there, so that a search that has
+ * only learned its starts by heart is thrown away.
  *
  * What is made small is the mean over the images of each one's distance, and with it what the ends
  * as a whole lack in spread. Of the mean square nine tenths may belong to two or three starts that
  * the least change sends to another image: a search for that is one for luck. And distance alone
- * has a liking for pale pictures, since who does not know the detail errs least without it: of ways
- * equally near the one that keeps the spread has the better Fréchet distance (docs/field.md). */
+ * has a liking for pale pictures, since who does not know the detail errs least without it: of
+ * schedules equally near the one that keeps the spread has the better Fréchet distance
+ * (docs/field.md). */
 #include "tune_search.h"
 
 #include "cli_options.h"
@@ -35,23 +36,23 @@ static void show(struct tune_search *t, int nfe, double error)
     if (!isatty(STDERR_FILENO) || now - t->shown_ns < 200000000)
         return;
     t->shown_ns = now;
-    fprintf(stderr, "\r\033[K%d evaluations: %lld ways tried, %.5f from the path", nfe,
+    fprintf(stderr, "\r\033[K%d evaluations: %lld schedules tried, %.5f from the path", nfe,
             (long long)t->tried, error);
     fflush(stderr);
 }
 
-static struct model_solver solver_of(const struct tune_search *t, const struct tune_way *way,
-                                     int nfe)
+static struct model_solver solver_of(const struct tune_search *t,
+                                     const struct tune_schedule *schedule, int nfe)
 {
     struct model_solver s = t->base;
-    s.ode.method = way->method;
+    s.ode.method = schedule->method;
     s.ode.steps = nfe;
     s.ode.schedule = ODE_SCHEDULE_TUNED;
-    s.ode.nodes = way->nodes;
+    s.ode.nodes = schedule->nodes;
     return s;
 }
 
-/* Steps between the nodes of a way of so many evaluations. */
+/* Steps between the nodes of a schedule of so many evaluations. */
 static int between(const struct tune_search *t, int nfe)
 {
     struct ode_options options = t->base.ode;
@@ -64,35 +65,36 @@ static double error_of(const struct bench_distance *d)
     return d->mean + SPREAD_WEIGHT * fabs(d->spread);
 }
 
-/* Its error on the paths; a way that fails is no way. */
-static int try(struct tune_search *t, const struct bench_paths *paths, struct tune_way *way,
-               int nfe, struct err *e)
+/* Its error on the paths; a schedule that fails is no schedule. */
+static int try(struct tune_search *t, const struct bench_paths *paths,
+               struct tune_schedule *schedule, int nfe, struct err *e)
 {
-    struct model_solver s = solver_of(t, way, nfe);
+    struct model_solver s = solver_of(t, schedule, nfe);
     struct bench_distance found;
     struct err own = {0};
     t->tried++;
     if (bench_paths_distance(paths, &s, &found, &own) == 0) {
-        way->error = error_of(&found);
+        schedule->error = error_of(&found);
         return 0;
     }
     if (own.code != ERR_NUMERIC)
         return err_pass(e, &own);
-    way->error = INFINITY;
+    schedule->error = INFINITY;
     return 0;
 }
 
-/* The better of two ways stays in `best`; whether that is the new one. */
-static bool keep(struct tune_way *best, const struct tune_way *way)
+/* The better of two schedules stays in `best`; whether that is the new one. */
+static bool keep(struct tune_schedule *best, const struct tune_schedule *schedule)
 {
-    if (!(way->error < best->error))
+    if (!(schedule->error < best->error))
         return false;
-    *best = *way;
+    *best = *schedule;
     return true;
 }
 
 /* The best grid of each method on a part of the starts, the best method first. */
-static int try_grids(struct tune_search *t, int nfe, struct tune_way best[METHODS], struct err *e)
+static int try_grids(struct tune_search *t, int nfe, struct tune_schedule best[METHODS],
+                     struct err *e)
 {
     static const enum ode_method methods[METHODS] = {ODE_MULTISTEP2, ODE_MULTISTEP3, ODE_UNIPC3,
                                                      ODE_IPNDM4};
@@ -104,45 +106,45 @@ static int try_grids(struct tune_search *t, int nfe, struct tune_way best[METHOD
     for (size_t i = 0; i < METHODS; i++) {
         best[i].error = INFINITY;
         for (size_t k = 0; k < 5 * 3; k++) {
-            struct tune_way way = {.method = methods[i], .steps = between(t, nfe)};
-            tune_way_lay(&way, t->t_max * parts[k / 5], t->t_min, exponents[k % 5]);
-            if (try(t, &few, &way, nfe, e) != 0)
+            struct tune_schedule schedule = {.method = methods[i], .steps = between(t, nfe)};
+            tune_schedule_lay(&schedule, t->t_max * parts[k / 5], t->t_min, exponents[k % 5]);
+            if (try(t, &few, &schedule, nfe, e) != 0)
                 return -1;
-            keep(&best[i], &way);
+            keep(&best[i], &schedule);
             show(t, nfe, best[i].error);
         }
         for (size_t k = i; k > 0 && best[k].error < best[k - 1].error; k--) {
-            struct tune_way other = best[k];
+            struct tune_schedule other = best[k];
             best[k] = best[k - 1];
             best[k - 1] = other;
         }
     }
     return isfinite(best[0].error) ? 0
                                    : err_fail(e, ERR_NUMERIC, t->o->model,
-                                              "no way of %d evaluations came to an end", nfe);
+                                              "no schedule of %d evaluations came to an end", nfe);
 }
 
 /* Puts the nodes on a curve and bends it. */
-static int bend(struct tune_search *t, int nfe, struct tune_way *best, struct err *e)
+static int bend(struct tune_search *t, int nfe, struct tune_schedule *best, struct err *e)
 {
     struct tune_curve curve = tune_curve_of(best);
-    struct tune_way way = *best;
+    struct tune_schedule schedule = *best;
     double amount = FIRST_BEND;
-    tune_curve_lay(&curve, &way);
-    if (try(t, &t->learn, best, nfe, e) != 0 || try(t, &t->learn, &way, nfe, e) != 0)
+    tune_curve_lay(&curve, &schedule);
+    if (try(t, &t->learn, best, nfe, e) != 0 || try(t, &t->learn, &schedule, nfe, e) != 0)
         return -1;
     /* from the curve even where the grid itself is better: all else lies on curves */
-    struct tune_way bent = way;
+    struct tune_schedule bent = schedule;
     for (int64_t round = 0; round < 2 * t->o->rounds && amount > FIRST_BEND / 16.0; round++) {
         bool better = false;
         for (int k = 0; k < 2 * TUNE_HANDLES; k++) {
             struct tune_curve other = curve;
             if (!tune_curve_bend(&other, k / 2, k % 2 ? -amount : amount, t->t_max))
                 continue;
-            tune_curve_lay(&other, &way);
-            if (try(t, &t->learn, &way, nfe, e) != 0)
+            tune_curve_lay(&other, &schedule);
+            if (try(t, &t->learn, &schedule, nfe, e) != 0)
                 return -1;
-            if (keep(&bent, &way)) {
+            if (keep(&bent, &schedule)) {
                 curve = other;
                 better = true;
             }
@@ -155,18 +157,18 @@ static int bend(struct tune_search *t, int nfe, struct tune_way *best, struct er
     return 0;
 }
 
-static int move_nodes(struct tune_search *t, int nfe, struct tune_way *best, struct err *e)
+static int move_nodes(struct tune_search *t, int nfe, struct tune_schedule *best, struct err *e)
 {
     double share = FIRST_SHARE;
     for (int64_t round = 0; round < t->o->rounds; round++) {
         bool better = false;
         for (int k = 0; k < 2 * best->steps; k++) {
-            struct tune_way way = *best;
-            if (!tune_way_move(&way, k / 2, k % 2 ? -share : share, t->t_max))
+            struct tune_schedule schedule = *best;
+            if (!tune_schedule_move(&schedule, k / 2, k % 2 ? -share : share, t->t_max))
                 continue;
-            if (try(t, &t->learn, &way, nfe, e) != 0)
+            if (try(t, &t->learn, &schedule, nfe, e) != 0)
                 return -1;
-            better = keep(best, &way) || better;
+            better = keep(best, &schedule) || better;
             show(t, nfe, best->error);
         }
         if (!better)
@@ -175,26 +177,26 @@ static int move_nodes(struct tune_search *t, int nfe, struct tune_way *best, str
     return 0;
 }
 
-/* The way that the checkpoint already has for so many steps, if it has one. */
-static bool own_way(const struct tune_search *t, int steps, struct tune_way *out)
+/* The schedule that the checkpoint already has for so many steps, if it has one. */
+static bool own_schedule(const struct tune_search *t, int steps, struct tune_schedule *out)
 {
     const struct ckpt_description *d = model_description(engine_model_get(t->learn.em));
     for (int i = 0; i < d->tuned_count; i++) {
         if (d->tuned[i].steps != steps)
             continue;
-        *out = (struct tune_way){.method = d->tuned[i].method, .steps = steps};
+        *out = (struct tune_schedule){.method = d->tuned[i].method, .steps = steps};
         memcpy(out->nodes, d->tuned[i].nodes, ((size_t)steps + 1) * sizeof *out->nodes);
         return true;
     }
     return false;
 }
 
-/* The way for the k-th number of evaluations: what is best on the other starts. */
+/* The schedule for the k-th number of evaluations: what is best on the other starts. */
 static int tune_one(struct tune_search *t, int k, struct err *e)
 {
     enum { GRID, BENT, OWN, MOVED, CANDIDATES };
     const int nfe = t->o->nfe[k];
-    struct tune_way grids[METHODS], candidates[CANDIDATES];
+    struct tune_schedule grids[METHODS], candidates[CANDIDATES];
     struct model_solver before = t->base;
     if (try_grids(t, nfe, grids, e) != 0)
         return -1;
@@ -209,7 +211,7 @@ static int tune_one(struct tune_search *t, int k, struct err *e)
         keep(&candidates[BENT], &grids[i]);
     }
     candidates[OWN] = candidates[MOVED] = candidates[BENT];
-    if (own_way(t, between(t, nfe), &candidates[OWN])) {
+    if (own_schedule(t, between(t, nfe), &candidates[OWN])) {
         if (try(t, &t->learn, &candidates[OWN], nfe, e) != 0)
             return -1;
         keep(&candidates[MOVED], &candidates[OWN]);
@@ -251,8 +253,8 @@ static int search_all(struct tune_search *t, struct err *e)
     return 0;
 }
 
-/* A learned model needs the data's mean for a way that begins below t_max: where the checkpoint
- * does not tell it, it is measured. */
+/* A learned model needs the data's mean for a schedule that begins below t_max: where the
+ * checkpoint does not tell it, it is measured. */
 static struct model *model_with_mean(struct tune_search *t, struct err *e)
 {
     struct model *m = cli_model_load(t->o->model, t->o->kernel, NULL, e);

@@ -4,7 +4,7 @@
 #define TUNE_SEARCH_H
 
 #include "bench_paths.h"
-#include "tune_way.h"
+#include "tune_schedule.h"
 
 struct tune_options {
     const char *model, *kernel;
@@ -18,11 +18,11 @@ struct tune_search {
     bool opened; /* the paths */
     struct bench_paths learn, judge;
     double t_max, t_min;
-    struct model_solver base; /* what all ways share */
+    struct model_solver base; /* what all schedules share */
     int64_t tried;
     int64_t shown_ns;
     struct {
-        struct tune_way best;
+        struct tune_schedule best;
         struct bench_distance judged, before; /* on the other starts: found, and the default's */
     } * found;                                /* [nfe_count] */
     float *mean; /* [d] of the data, measured here; NULL where the checkpoint has it */

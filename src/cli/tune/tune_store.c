@@ -4,19 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What was found, and the checkpoint's own ways for other numbers of evaluations. */
+/* What was found, and the checkpoint's own schedules for other numbers of evaluations. */
 static int merge(const struct tune_search *t, const struct ckpt_description *own,
                  struct ckpt_tuned tuned[CKPT_TUNED_MAX], int *count, struct err *e)
 {
     int next = 0;
     *count = 0;
     for (int k = 0; k < t->o->nfe_count || next < own->tuned_count;) {
-        const struct tune_way *best = k < t->o->nfe_count ? &t->found[k].best : NULL;
+        const struct tune_schedule *best = k < t->o->nfe_count ? &t->found[k].best : NULL;
         const struct ckpt_tuned *old = next < own->tuned_count ? &own->tuned[next] : NULL;
         if (*count == CKPT_TUNED_MAX)
             return err_fail(e, ERR_LIMIT, "--nfe",
                             "with those that it has, the model has more than "
-                            "%d tuned ways",
+                            "%d tuned schedules",
                             CKPT_TUNED_MAX);
         if (best && (!old || best->steps <= old->steps)) {
             next += old && best->steps == old->steps;

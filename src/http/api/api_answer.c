@@ -53,7 +53,7 @@ void api_answer_problem(struct http_app *app, const struct engine_request *done,
 
 json_t *api_answer_label(int32_t label)
 {
-    return label == MODEL_LABEL_NONE ? json_null() : json_integer(label);
+    return label == MODEL_CLASS_NONE ? json_null() : json_integer(label);
 }
 
 /* With "class" of one image, "classes" of a sheet's, where the model knows any. */
@@ -122,7 +122,7 @@ json_t *api_answer_parameters(const struct api_call *call, const struct engine_o
                   (json_int_t)order->n, "seed", seed, "first_index", json_u64(order->first_index),
                   "solver", model_solver_json(&order->solver, true));
     /* One that was drawn stands with each image: here it would be another request. */
-    if (model_label_count(engine_model_get(order->model)) > 0 &&
+    if (model_class_count(engine_model_get(order->model)) > 0 &&
         order->class.rule != ENGINE_CLASS_DRAWN)
         o = json_with(o, "class", api_answer_label(engine_order_label(order, order->first_index)));
     o = json_with(o, "temperature", json_real(order->temperature));

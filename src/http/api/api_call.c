@@ -1,6 +1,6 @@
 /* The path of all requests for work, whichever interface they speak (api_dialect.h). Read: the
- * model is pinned, body or query become fields, and these are settled into an order. Begin: order →
- * engine. Finish: images → answer; what is sent in pieces is api_stream.c's. Between the last two
+ * model is pinned, body or query become fields, and these are resolved into an order. Begin: order
+ * → engine. Finish: images → answer; what is sent in pieces is api_stream.c's. Between the last two
  * the connection sleeps and no thread waits. */
 #include "api_dialect.h"
 
@@ -156,7 +156,7 @@ static int choose_class(const struct api_call *call, const struct model *m,
         break;
     case API_CLASS_NAME:
         out->rule = ENGINE_CLASS_GIVEN;
-        result = model_label_find(m, order->class_name, &out->label, &e);
+        result = model_class_find(m, order->class_name, &out->label, &e);
         break;
     case API_CLASS_NUMBER:
         *out = (struct engine_class){ENGINE_CLASS_GIVEN, order->class_number};
@@ -189,8 +189,8 @@ static int read_fields(struct http_app *app, struct http_request *q, struct api_
 }
 
 /* All that the engine has to know, into call->asked, whose model is held already. */
-static int settle_order(struct http_app *app, const struct http_request *q, struct api_call *call,
-                        struct http_problem *p)
+static int resolve_order(struct http_app *app, const struct http_request *q, struct api_call *call,
+                         struct http_problem *p)
 {
     struct engine_order *out = &call->asked;
     struct api_order *order = &call->order;
@@ -244,12 +244,12 @@ static int submit(struct http_app *app, const struct http_request *q, struct api
 }
 
 /* Lets go of what only the way to the engine needed. */
-static void settle(struct api_call *call)
+static void release(struct api_call *call)
 {
     engine_model_release(call->asked.model);
     call->asked = (struct engine_order){0};
-    if (call->own && call->dialect->settle)
-        call->dialect->settle(call);
+    if (call->own && call->dialect->release)
+        call->dialect->release(call);
     json_decref(call->document);
     call->document = NULL;
 }
@@ -260,7 +260,7 @@ void api_call_end(struct http_app *app, const struct http_request *q, struct api
     call->charged = 0;
     free(call->next);
     call->next = NULL;
-    settle(call);
+    release(call);
     free(call->own);
     call->own = NULL;
 }
@@ -272,12 +272,12 @@ bool api_call_read(struct http_app *app, struct http_request *q, struct api_call
     http_problem_init(&p);
     http_reply_header(r, "Vary", "Accept");
     const bool read = http_app_ready(app, &p) == 0 && read_fields(app, q, call, &p) == 0 &&
-                      settle_order(app, q, call, &p) == 0 &&
+                      resolve_order(app, q, call, &p) == 0 &&
                       check_order(app, &call->asked, &p) == 0 &&
                       !(call->dialect->known && call->dialect->known(q, call, &call->asked, r));
     buf_clear(&q->body);
     if (!read) {
-        settle(call);
+        release(call);
         if (r->status == 0)
             http_problem_reply(&p, q->id, r);
     }
@@ -298,7 +298,7 @@ bool api_call_begin(struct http_app *app, const struct http_request *q, struct a
         if (!begun)
             api_answer_refusal(app, &e, &p);
     }
-    settle(call);
+    release(call);
     if (!begun) {
         api_call_end(app, q, call);
         http_problem_reply(&p, q->id, r);
@@ -335,7 +335,7 @@ bool api_call_follow(struct http_app *app, const struct http_request *q, struct 
         http_problem_reply(&p, q->id, r);
     }
     http_ticket_drop(before, connection);
-    settle(call);
+    release(call);
     return begun;
 }
 

@@ -59,5 +59,5 @@ const struct api_dialect api_decode = {
     .formats = formats,
     .order = order,
     .answer = api_native_answer,
-    .settle = api_flow_settle,
+    .release = api_flow_release,
 };

@@ -1,7 +1,7 @@
 /* Interfaces: how each says a request for work. A row says it all, one file a row, and a route
  * names its row; the common path (api_call.c) is
  *
- *     pin → read → settle → submit → answer
+ *     pin → read → resolve → submit → answer
  *
  * and asks nobody which interface speaks. The model is pinned once and first, and every size is
  * taken from the pinned one: a reload meanwhile changes nothing for a request that has begun. */
@@ -40,7 +40,7 @@ struct api_dialect {
     void (*formats)(const struct http_request *q, const struct api_call *call,
                     struct api_formats *out);
     /* What else the engine is to do, into an order that has everything from the fields; it borrows
-     * from `call` until that is settled. NULL: nothing. */
+     * from `call` until that is released. NULL: nothing. */
     int (*order)(struct http_app *app, const struct http_request *q, struct api_call *call,
                  struct engine_order *out, struct http_problem *p);
     /* Whether the client has the answer already; fills the reply then. NULL: never. */
@@ -58,7 +58,7 @@ struct api_dialect {
     json_t *(*problem)(const struct http_problem *p);
     /* Frees what call->own holds; called when the engine has its own copy, or has refused, and
      * again at the end. NULL: it holds nothing. */
-    void (*settle)(struct api_call *call);
+    void (*release)(struct api_call *call);
 };
 
 /* The rows; those of interfaces that are not ours stand in headers of their own. */

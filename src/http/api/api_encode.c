@@ -80,5 +80,5 @@ const struct api_dialect api_encode = {
     .formats = formats,
     .order = order,
     .answer = answer,
-    .settle = api_flow_settle,
+    .release = api_flow_release,
 };

@@ -149,7 +149,7 @@ int api_flow_images(const struct http_request *q, struct api_call *call, const s
     return result;
 }
 
-void api_flow_settle(struct api_call *call)
+void api_flow_release(struct api_call *call)
 {
     struct flow_call *flow = call->own;
     json_decref(flow->given);

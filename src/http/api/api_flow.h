@@ -64,7 +64,7 @@ int api_flow_room(struct api_call *call, const struct model *m, struct http_prob
 /* That, and the images that the request brings in it. */
 int api_flow_images(const struct http_request *q, struct api_call *call, const struct model *m,
                     bool dequantised, struct http_problem *p);
-void api_flow_settle(struct api_call *call);
+void api_flow_release(struct api_call *call);
 
 /* api_flow_answer.c. Latents first to first + n - 1 as an NPY [n,C,H,W] of single precision, which
  * is what networks read. */

@@ -74,12 +74,12 @@ void api_info_health(struct http_app *app, const struct http_request *q, struct 
 static json_t *labels_json(const struct model *m)
 {
     json_t *labels = json_array();
-    for (int i = 0; i < model_label_count(m); i++)
+    for (int i = 0; i < model_class_count(m); i++)
         labels = json_plus(labels, json_string(model_description(m)->labels[i]));
     return labels;
 }
 
-/* Its tuned ways, each by the method and the steps that a request names. */
+/* Its tuned schedules, each by the method and the steps that a request names. */
 static json_t *tuned_json(const struct model *m)
 {
     json_t *tuned = json_array();

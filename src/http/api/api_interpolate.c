@@ -103,7 +103,7 @@ static int encode_first(struct http_app *app, struct api_call *call, struct engi
     struct model_solver down = out->solver;
     struct err e = {0};
     /* What is wrong with the way down is told before the way up is gone. */
-    if (model_solver_settle(m, &down, &e) != 0 || model_solver_check(m, &down, &e) != 0) {
+    if (model_solver_resolve(m, &down, &e) != 0 || model_solver_check(m, &down, &e) != 0) {
         api_answer_refusal(app, &e, p);
         return -1;
     }
@@ -171,11 +171,11 @@ static void follow(struct api_call *call, const struct engine_request *done)
 }
 
 /* The ends, and the room for what is between, are needed until the second request has its own. */
-static void settle(struct api_call *call)
+static void release(struct api_call *call)
 {
     struct flow_call *flow = call->own;
     if (!call->next)
-        api_flow_settle(call);
+        api_flow_release(call);
     else
         json_decref(flow->given);
     flow->given = NULL;
@@ -193,5 +193,5 @@ const struct api_dialect api_interpolate = {
     .order = order,
     .follow = follow,
     .answer = api_native_answer,
-    .settle = settle,
+    .release = release,
 };

@@ -247,7 +247,7 @@ static int order(struct http_app *app, const struct http_request *q, struct api_
     return 0;
 }
 
-static void settle(struct api_call *call)
+static void release(struct api_call *call)
 {
     struct kserve_call *k = call->own;
     free(k->values);
@@ -360,5 +360,5 @@ const struct api_dialect api_kserve = {
     .order = order,
     .answer = answer,
     .problem = problem_json,
-    .settle = settle,
+    .release = release,
 };

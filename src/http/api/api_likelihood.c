@@ -97,5 +97,5 @@ const struct api_dialect api_likelihood = {
     .formats = formats,
     .order = order,
     .answer = answer,
-    .settle = api_flow_settle,
+    .release = api_flow_release,
 };

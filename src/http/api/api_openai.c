@@ -61,7 +61,7 @@ static int check_size(const json_t *body, const struct model *m, struct http_pro
 static void refuse_prompt(const struct model *m, struct http_problem *p)
 {
     char known[600];
-    model_labels_list(m, false, known, sizeof known);
+    model_classes_list(m, false, known, sizeof known);
     http_problem_point(
         p, "/prompt",
         "names no class of this model: name one of %s; an empty prompt is for images "
@@ -84,7 +84,7 @@ static int read_prompt(struct http_app *app, const json_t *body, const struct mo
         return -1;
     }
     char *const *labels = model_description(m)->labels;
-    const int count = model_label_count(m);
+    const int count = model_class_count(m);
     struct err e = {0};
     bool blank = true;
     int class = -1;
@@ -215,7 +215,7 @@ static json_t *one_json(struct http_app *app, const struct http_request *q,
         out = json_with(out, "b64_json", json_incref(json_object_get(o, "b64")));
     }
     /* what its clients show beside the picture: the class, also where it was drawn */
-    if (image->label_count == 1 && image->labels[0] != MODEL_LABEL_NONE)
+    if (image->label_count == 1 && image->labels[0] != MODEL_CLASS_NONE)
         out = json_with(
             out, "revised_prompt",
             json_string(

@@ -217,7 +217,7 @@ static int number_array(struct api_stream *s, const char *name, enum archive_npy
 static int npz_tail(struct api_stream *s)
 {
     const struct engine_order *o = order_of(s);
-    const bool conditional = model_label_count(engine_model_get(o->model)) > 0;
+    const bool conditional = model_class_count(engine_model_get(o->model)) > 0;
     if (number_array(s, "seed.npy", ARCHIVE_NPY_U64, seed_value, 1) != 0 ||
         number_array(s, "index.npy", ARCHIVE_NPY_U64, index_value, o->n) != 0 ||
         (conditional && number_array(s, "class.npy", ARCHIVE_NPY_I64, class_value, o->n) != 0))

@@ -110,7 +110,7 @@ static int add_class(struct buf *out, const struct model *m, int32_t label)
     char number[16];
     int32_t found;
     snprintf(number, sizeof number, "%" PRId32, label);
-    if (model_label_find(m, number, &found, NULL) == 0 && found == label)
+    if (model_class_find(m, number, &found, NULL) == 0 && found == label)
         return buf_format(out, NULL, "&class=%s", number);
     int result = buf_string(out, "&class=", NULL);
     for (const char *c = model_description(m)->labels[label]; *c && result == 0; c++)
@@ -125,7 +125,7 @@ static int add_rest(struct buf *out, const struct engine_order *order, uint64_t 
     const int32_t label = engine_order_label(order, index);
     int result = 0;
     if (order->class.rule != ENGINE_CLASS_DRAWN) /* one that is drawn is drawn again */
-        result = label == MODEL_LABEL_NONE ? buf_string(out, "&class=null", NULL)
+        result = label == MODEL_CLASS_NONE ? buf_string(out, "&class=null", NULL)
                                            : add_class(out, engine_model_get(order->model), label);
     if (result == 0 && order->temperature != 0.0 && order->temperature != 1.0)
         result = buf_format(out, NULL, "&temperature=%.17g", order->temperature);

@@ -89,7 +89,7 @@ static void add_labels(const struct nn_net *net, size_t n, const int32_t label[]
 {
     size_t wide = nn_lanes((size_t)nn_label_length(&net->arch));
     for (size_t b = 0; b < n; b++) {
-        if (label[b] == NN_LABEL_NONE)
+        if (label[b] == NN_CLASS_NONE)
             continue;
         assert(label[b] >= 0 && label[b] < net->arch.classes);
         const float *row = net->label + (size_t)label[b] * wide;

@@ -38,9 +38,9 @@ void nn_workspace_free(struct nn_workspace *ws);
 size_t nn_workspace_bytes(const struct nn_workspace *ws);
 int nn_workspace_batch(const struct nn_workspace *ws);
 
-#define NN_LABEL_NONE (-1)
+#define NN_CLASS_NONE (-1)
 /* v_x [n][C,H,W], v_t [n] of n images x [n][C,H,W] at t [n] > 0, 1 ≤ n ≤ batch. The arrays of
- * pointers let images lie anywhere. label [n]: classes below nn_arch.classes, or NN_LABEL_NONE;
+ * pointers let images lie anywhere. label [n]: classes below nn_arch.classes, or NN_CLASS_NONE;
  * NULL: none at all. A denoiser (nn_arch.denoiser) takes c_in·x as x and c_noise, of any sign, as
  * t, and gives F as v_x and 0 as v_t. Raw network output, no substitution; non-finite values are
  * passed on for the caller to see. */

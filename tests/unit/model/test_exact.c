@@ -85,14 +85,14 @@ static void test_a_model_of_points(void **state)
         fail_msg("%s: %s", e.at, e.text);
     assert_int_equal(model_dimension(m), 2);
     assert_int_equal(model_parameters(m), 8);
-    assert_int_equal(model_label_count(m), 0);
+    assert_int_equal(model_class_count(m), 0);
     assert_string_equal(model_kernel_id(m), "exact.2");
     assert_true(model_solver_default(m).ode.to_zero);
     /* far away the prediction is the centre of mass, near a source that source */
-    slope_at(m, 0, 0, 1e6, MODEL_LABEL_NONE, slope);
+    slope_at(m, 0, 0, 1e6, MODEL_CLASS_NONE, slope);
     assert_true(fabs(-slope[0] - (1 - 2 - 3 + 4) / 10.0) < 1e-6);
     assert_true(fabs(-slope[1] - (1 + 2 - 3 - 4) / 10.0) < 1e-6);
-    slope_at(m, 1.0, 1.001, 1e-3, MODEL_LABEL_NONE, slope);
+    slope_at(m, 1.0, 1.001, 1e-3, MODEL_CLASS_NONE, slope);
     assert_true(fabs(slope[0]) < 1e-6 && fabs(slope[1] - 0.001) < 1e-6);
     model_free(m);
 }
@@ -107,12 +107,12 @@ static void test_a_class_has_its_own_field(void **state)
     struct model *m = load(path, &e);
     if (!m)
         fail_msg("%s: %s", e.at, e.text);
-    assert_int_equal(model_label_count(m), 2);
+    assert_int_equal(model_class_count(m), 2);
     slope_at(m, 0, 0, 5, 0, slope); /* between its two sources, both above */
     assert_true(slope[0] == 0 && slope[1] == -1);
     slope_at(m, 0, 0, 5, 1, slope);
     assert_true(slope[0] == 1 && slope[1] == 1);
-    slope_at(m, 0, 0, 5, MODEL_LABEL_NONE, slope);
+    slope_at(m, 0, 0, 5, MODEL_CLASS_NONE, slope);
     assert_true(fabs(slope[0]) < 1e-6 && fabs(slope[1]) < 1e-6);
     model_free(m);
 }
@@ -133,7 +133,7 @@ static void test_products(void **state)
     const double x[2] = {0.4, 0.8}, c[2] = {0.3, -2.0}, t = 0.7, h = 0.01;
     double slopes[4], products[4], above[2], below[2];
     struct model_query q[2] = {
-        {x, t, ODE_SLOPE_DLNT, MODEL_LABEL_NONE, slopes, c, products},
+        {x, t, ODE_SLOPE_DLNT, MODEL_CLASS_NONE, slopes, c, products},
         {x, t, ODE_SLOPE_DT, 0, slopes + 2, c, products + 2},
     };
     model_slopes_vjp(m, ws, 2, q);
@@ -148,7 +148,7 @@ static void test_products(void **state)
         print_message("product %d: %.5f, by differences %.5f\n", k, products[k], want);
         assert_true(fabs(products[k] - want) < 1e-3);
     }
-    slope_at(m, x[0], x[1], t, MODEL_LABEL_NONE, above);
+    slope_at(m, x[0], x[1], t, MODEL_CLASS_NONE, above);
     assert_true(slopes[0] == above[0] && slopes[1] == above[1]);
     model_workspace_free(ws);
     model_free(m);

@@ -146,7 +146,7 @@ static void a_slope_does_not_depend_on_company(void **state)
         queries[i] = (struct model_query){.x = x[i],
                                           .t = t[i],
                                           .form = ODE_SLOPE_DLNT,
-                                          .label = MODEL_LABEL_NONE,
+                                          .label = MODEL_CLASS_NONE,
                                           .slope = alone[i]};
         model_slopes(m, ws, 1, &queries[i]);
     }
@@ -156,7 +156,7 @@ static void a_slope_does_not_depend_on_company(void **state)
             queries[i] = (struct model_query){.x = x[from],
                                               .t = t[from],
                                               .form = ODE_SLOPE_DLNT,
-                                              .label = MODEL_LABEL_NONE,
+                                              .label = MODEL_CLASS_NONE,
                                               .slope = together[from]};
         }
         memset(together, 0, sizeof together);
@@ -201,7 +201,7 @@ static void slopes_follow_the_substitution_below_its_threshold(void **state)
         struct model_query q = {.x = x,
                                 .t = times[k],
                                 .form = ODE_SLOPE_DLNT,
-                                .label = MODEL_LABEL_NONE,
+                                .label = MODEL_CLASS_NONE,
                                 .slope = slope};
         model_slopes(m, ws, 1, &q);
         q.form = ODE_SLOPE_DT;

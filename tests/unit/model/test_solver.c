@@ -1,4 +1,5 @@
-/* Which solver a request gets: the model's default, what the request changes, and tuned ways. */
+/* Which solver a request gets: the model's default, what the request changes, and tuned schedules.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Two points, an exact field, with or without tuned ways, whose last step is the one to zero. */
+/* Two points, an exact field, with or without tuned schedules, whose last step is the one to zero.
+ */
 static struct model *points_model(const char *tuned, struct err *e)
 {
     static const float points[4] = {1, 1, -1, 3};
@@ -98,7 +100,7 @@ static void refused(const struct model *m, struct model_choice c, const char *at
 {
     struct model_solver s;
     struct err e = {0};
-    int bad = model_solver_choose(m, &c, &s, &e) != 0 || model_solver_settle(m, &s, &e) != 0 ||
+    int bad = model_solver_choose(m, &c, &s, &e) != 0 || model_solver_resolve(m, &s, &e) != 0 ||
               model_solver_check(m, &s, &e) != 0;
     if (!bad || strcmp(e.at, at) != 0)
         fail_msg("refused %d, at \"%s\", not \"%s\"", bad, e.at, at);
@@ -156,7 +158,7 @@ static void the_path_up_is_chosen(void **state)
     model_free(m);
 }
 
-static void tuned_ways_are_taken(void **state)
+static void tuned_schedules_are_taken(void **state)
 {
     (void)state;
     struct err e = {0};
@@ -169,7 +171,7 @@ static void tuned_ways_are_taken(void **state)
                                         .value.ode.schedule = ODE_SCHEDULE_TUNED,
                                         .value.ode.steps = 4});
     assert_int_equal(s.ode.method, ODE_IPNDM4);
-    assert_int_equal(model_solver_settle(m, &s, &e), 0);
+    assert_int_equal(model_solver_resolve(m, &s, &e), 0);
     assert_int_equal(model_solver_check(m, &s, &e), 0);
     assert_true(s.ode.nodes[1] == 5 && s.ode.nodes[3] == 1e-3);
     /* from 40 to 20 straight through the mean, (0, 2) */
@@ -180,7 +182,7 @@ static void tuned_ways_are_taken(void **state)
     s = choose(m, (struct model_choice){.given = MODEL_GIVEN(STEPS), .value.ode.steps = 4});
     assert_int_equal(s.ode.method, ODE_IPNDM4);
     assert_int_equal(s.ode.schedule, ODE_SCHEDULE_TUNED);
-    assert_int_equal(model_solver_settle(m, &s, &e), 0);
+    assert_int_equal(model_solver_resolve(m, &s, &e), 0);
     s = choose(m, (struct model_choice){.given = MODEL_GIVEN(METHOD) | MODEL_GIVEN(STEPS),
                                         .value.ode.method = ODE_MULTISTEP2,
                                         .value.ode.steps = 4});
@@ -206,7 +208,7 @@ static void tuned_ways_are_taken(void **state)
     model_free(m);
 }
 
-static void bad_tuned_ways_are_refused(void **state)
+static void bad_tuned_schedules_are_refused(void **state)
 {
     (void)state;
     static const char *const rows[] = {
@@ -236,8 +238,8 @@ int main(void)
         cmocka_unit_test(the_solver_is_resolved),
         cmocka_unit_test(options_of_the_other_kind_of_method_are_refused),
         cmocka_unit_test(the_path_up_is_chosen),
-        cmocka_unit_test(tuned_ways_are_taken),
-        cmocka_unit_test(bad_tuned_ways_are_refused),
+        cmocka_unit_test(tuned_schedules_are_taken),
+        cmocka_unit_test(bad_tuned_schedules_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,7 +49,7 @@ static void ask_about(const struct model *m, enum ode_form form, struct asked *a
         a->queries[i] = (struct model_query){.x = a->x[i],
                                              .t = times[i],
                                              .form = form,
-                                             .label = MODEL_LABEL_NONE,
+                                             .label = MODEL_CLASS_NONE,
                                              .slope = a->slope[i],
                                              .cotangent = a->cotangent[i],
                                              .product = a->product[i]};

@@ -134,12 +134,12 @@ static const struct test_arch {
       .denoiser = true}},
 };
 
-/* Every way to compute a network; of bf16 those in plain C are slow. */
-static const struct test_way {
+/* Every variant to compute a network; of bf16 those in plain C are slow. */
+static const struct test_variant {
     const char *name;
     enum nn_kernel kernel;
     enum nn_precision precision;
-} test_ways[] = {
+} test_variants[] = {
     {"c", NN_KERNEL_C, NN_PRECISION_F32},
     {"avx2", NN_KERNEL_AVX2, NN_PRECISION_F32},
     {"avx512", NN_KERNEL_AVX512, NN_PRECISION_F32},
@@ -152,7 +152,7 @@ static const struct test_way {
 };
 
 /* Whether products in bf16 are computed in plain C. */
-static inline bool test_way_is_slow(const struct test_way *w)
+static inline bool test_variant_is_slow(const struct test_variant *w)
 {
     return w->precision != NN_PRECISION_F32 && nn_tiles_get(w->kernel) == &nn_tiles_c;
 }
@@ -173,16 +173,16 @@ static inline bool test_way_is_slow(const struct test_way *w)
 #define TEST_SANITIZED false
 #endif
 
-static inline bool test_way_runs(const struct test_way *w)
+static inline bool test_variant_runs(const struct test_variant *w)
 {
-    if (nn_kernel_available(w->kernel) && (TEST_SLOW_WAYS || !test_way_is_slow(w)))
+    if (nn_kernel_available(w->kernel) && (TEST_SLOW_WAYS || !test_variant_is_slow(w)))
         return true;
     print_message("skipped: this machine cannot run %s\n", w->name);
     return false;
 }
 
 /* A net of the random weights, and a workspace for it; a failure fails the test. */
-static inline struct nn_net *test_net_by(const struct nn_arch *arch, const struct test_way *w)
+static inline struct nn_net *test_net_by(const struct nn_arch *arch, const struct test_variant *w)
 {
     struct err e = {0};
     struct nn_net *net = nn_net_new_threads(arch, &test_weights, w->kernel, w->precision, 1, &e);
@@ -193,7 +193,7 @@ static inline struct nn_net *test_net_by(const struct nn_arch *arch, const struc
 
 static inline struct nn_net *test_net_of(const struct nn_arch *arch, enum nn_kernel kernel)
 {
-    return test_net_by(arch, &(struct test_way){"", kernel, NN_PRECISION_F32});
+    return test_net_by(arch, &(struct test_variant){"", kernel, NN_PRECISION_F32});
 }
 
 static inline struct nn_workspace *test_workspace_of(const struct nn_net *net, int batch)

@@ -165,7 +165,8 @@ static void test_mlp_is_the_described_one(void **state)
             continue;
         arch.classes = 2;
         struct reference r = reference_new(&arch);
-        for (const struct test_way *w = test_ways; w < test_ways + COUNT(test_ways); w++) {
+        for (const struct test_variant *w = test_variants; w < test_variants + COUNT(test_variants);
+             w++) {
             static const double tolerances[] = {[NN_PRECISION_F32] = 2e-5,
                                                 [NN_PRECISION_BF16X3] = 1e-4,
                                                 [NN_PRECISION_BF16] = 3e-2};

@@ -141,9 +141,9 @@ static void check_net(const struct nn_arch *arch, struct nn_net *net)
     images_free(&im);
 }
 
-static void check_independence(const struct nn_arch *arch, const struct test_way *way)
+static void check_independence(const struct nn_arch *arch, const struct test_variant *variant)
 {
-    check_net(arch, test_net_by(arch, way));
+    check_net(arch, test_net_by(arch, variant));
 }
 
 static void test_bits_do_not_depend_on_company(void **state)
@@ -157,13 +157,14 @@ static void test_bits_do_not_depend_on_company(void **state)
                                            .num_res_blocks = 1,
                                            .attn_count = 1,
                                            .attn_resolutions = {7}};
-    for (const struct test_way *w = test_ways; w < test_ways + COUNT(test_ways); w++) {
-        if (!test_way_runs(w))
+    for (const struct test_variant *w = test_variants; w < test_variants + COUNT(test_variants);
+         w++) {
+        if (!test_variant_runs(w))
             continue;
         for (size_t a = 0; a < COUNT(test_archs); a++)
-            if (test_archs[a].arch.image_size <= 4 || !test_way_is_slow(w))
+            if (test_archs[a].arch.image_size <= 4 || !test_variant_is_slow(w))
                 check_independence(&test_archs[a].arch, w);
-        if (w->kernel != NN_KERNEL_C && !test_way_is_slow(w))
+        if (w->kernel != NN_KERNEL_C && !test_variant_is_slow(w))
             check_independence(&bundled, w);
     }
 }
@@ -172,9 +173,9 @@ static void test_bits_do_not_depend_on_company(void **state)
 static void test_bits_in_the_order_of_amx(void **state)
 {
     (void)state;
-    static const struct test_way way = {"c in bf16x3", NN_KERNEL_C, NN_PRECISION_BF16X3};
+    static const struct test_variant variant = {"c in bf16x3", NN_KERNEL_C, NN_PRECISION_BF16X3};
     for (size_t a = 0; a < COUNT(test_archs); a++) {
-        struct nn_net *net = test_net_by(&test_archs[a].arch, &way);
+        struct nn_net *net = test_net_by(&test_archs[a].arch, &variant);
         net->tiles = &nn_tiles_c_amx;
         if (test_archs[a].arch.image_size <= 4)
             check_net(&test_archs[a].arch, net);
@@ -186,9 +187,10 @@ static void test_bits_in_the_order_of_amx(void **state)
 static void test_forward_allocates_nothing(void **state)
 {
     (void)state;
-    for (const struct test_way *w = test_ways; w < test_ways + COUNT(test_ways); w++)
+    for (const struct test_variant *w = test_variants; w < test_variants + COUNT(test_variants);
+         w++)
         for (size_t a = 0; a < COUNT(test_archs) && nn_kernel_available(w->kernel); a++) {
-            if (test_archs[a].arch.image_size > 4 && test_way_is_slow(w))
+            if (test_archs[a].arch.image_size > 4 && test_variant_is_slow(w))
                 continue;
             struct images im;
             images_new(&im, &test_archs[a].arch);
@@ -407,7 +409,8 @@ static void test_precisions_are_resolved(void **state)
         assert_int_equal(kernel, NN_KERNEL_AVX512);
     else
         assert_string_equal(e.text, "this machine cannot run amx: use auto");
-    for (const struct test_way *w = test_ways; w < test_ways + COUNT(test_ways); w++) {
+    for (const struct test_variant *w = test_variants; w < test_variants + COUNT(test_variants);
+         w++) {
         if (!nn_kernel_available(w->kernel))
             continue;
         struct nn_net *net = test_net_by(&test_archs[3].arch, w);
@@ -470,8 +473,9 @@ static void test_limits(void **state)
 static void test_not_a_number_stays_visible(void **state)
 {
     (void)state;
-    for (const struct test_way *w = test_ways; w < test_ways + COUNT(test_ways); w++) {
-        if (!nn_kernel_available(w->kernel) || test_way_is_slow(w))
+    for (const struct test_variant *w = test_variants; w < test_variants + COUNT(test_variants);
+         w++) {
+        if (!nn_kernel_available(w->kernel) || test_variant_is_slow(w))
             continue;
         struct images im;
         images_new(&im, &test_archs[0].arch);

@@ -396,12 +396,12 @@ static void reference_free(struct reference *r)
 #define POINTS 3
 
 /* What a network may be off, of the largest number. */
-static double tolerance(const struct test_way *way)
+static double tolerance(const struct test_variant *variant)
 {
-    return way->precision == NN_PRECISION_BF16 ? 3e-2 : 1e-4;
+    return variant->precision == NN_PRECISION_BF16 ? 3e-2 : 1e-4;
 }
 
-static void compare(const struct test_arch *c, const struct test_way *way,
+static void compare(const struct test_arch *c, const struct test_variant *variant,
                     float *const expected_x[], const float expected_t[], float *const x[],
                     const float t[])
 {
@@ -409,7 +409,7 @@ static void compare(const struct test_arch *c, const struct test_way *way,
     const float *in[POINTS] = {x[0], x[1], x[2]};
     float *v_x[POINTS], v_t[POINTS];
     double worst = 0;
-    struct nn_net *net = test_net_by(&c->arch, way);
+    struct nn_net *net = test_net_by(&c->arch, variant);
     struct nn_workspace *ws = test_workspace_of(net, POINTS);
     for (int i = 0; i < POINTS; i++)
         v_x[i] = calloc(n, sizeof(float));
@@ -419,8 +419,8 @@ static void compare(const struct test_arch *c, const struct test_way *way,
     double apart = c->arch.denoiser ? 0 : test_distance(v_t, expected_t, POINTS);
     for (int i = 0; i < POINTS && c->arch.denoiser; i++)
         assert_true(v_t[i] == 0 && expected_t[i] == 0);
-    print_message("%s, %s: v_x %.1e, v_t %.1e\n", c->name, way->name, worst, apart);
-    assert_true(worst < tolerance(way) && apart < tolerance(way));
+    print_message("%s, %s: v_x %.1e, v_t %.1e\n", c->name, variant->name, worst, apart);
+    assert_true(worst < tolerance(variant) && apart < tolerance(variant));
     for (int i = 0; i < POINTS; i++)
         free(v_x[i]);
     nn_workspace_free(ws);
@@ -448,8 +448,9 @@ static void test_network_is_the_described_one(void **state)
                 x[i][k] *= 1 + 2 * t[i];
             reference_field(&r, x[i], t[i], v_x[i], &v_t[i]);
         }
-        for (const struct test_way *w = test_ways; w < test_ways + COUNT(test_ways); w++)
-            if ((c->arch.image_size <= 8 || !test_way_is_slow(w)) && test_way_runs(w))
+        for (const struct test_variant *w = test_variants; w < test_variants + COUNT(test_variants);
+             w++)
+            if ((c->arch.image_size <= 8 || !test_variant_is_slow(w)) && test_variant_runs(w))
                 compare(c, w, v_x, v_t, x, t);
         for (size_t i = 0; i < POINTS; i++) {
             free(x[i]);

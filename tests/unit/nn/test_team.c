@@ -180,10 +180,10 @@ static void evaluate(const struct nn_net *net, struct nn_workspace *ws, size_t n
     nn_net_forward(net, ws, (int)n, x, im->t, NULL, im->v_x, im->v_t);
 }
 
-static void check_network(const struct nn_arch *arch, const struct test_way *way)
+static void check_network(const struct nn_arch *arch, const struct test_variant *variant)
 {
     struct helper helpers[HELPERS];
-    struct nn_net *net = test_net_by(arch, way);
+    struct nn_net *net = test_net_by(arch, variant);
     struct nn_workspace *alone = test_workspace_of(net, 3), *ws = test_workspace_of(net, 3);
     struct nn_team *team = helpers_start(helpers, HELPERS, net);
     struct images expected = images_new(arch), im = images_new(arch);
@@ -213,8 +213,9 @@ static void check_network(const struct nn_arch *arch, const struct test_way *way
 static void test_bits_do_not_depend_on_the_team(void **state)
 {
     (void)state;
-    for (const struct test_way *w = test_ways; w < test_ways + COUNT(test_ways); w++) {
-        if (test_way_is_slow(w) || !test_way_runs(w))
+    for (const struct test_variant *w = test_variants; w < test_variants + COUNT(test_variants);
+         w++) {
+        if (test_variant_is_slow(w) || !test_variant_runs(w))
             continue;
         check_network(&filtered, w);
         if (w->kernel != NN_KERNEL_C && w->precision != NN_PRECISION_BF16X3)

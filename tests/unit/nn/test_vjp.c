@@ -99,7 +99,7 @@ static struct fixture fixture_new(const struct test_arch *test, enum nn_kernel k
             f.x[(size_t)i * f.d + j] *= size;
         f.vector[(size_t)(i + 1) * (f.d + 1) - 1] *= 10; /* one v_t among many v_x */
         f.t[i] = 0.05f + 0.2f * (float)i;
-        f.label[i] = classes > 0 ? i % (classes + 1) - 1 : NN_LABEL_NONE;
+        f.label[i] = classes > 0 ? i % (classes + 1) - 1 : NN_CLASS_NONE;
     }
     return f;
 }

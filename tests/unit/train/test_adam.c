@@ -98,7 +98,7 @@ static void export_values(enum ckpt_dtype dtype, float out[VALUES])
     struct ckpt_description d;
     const struct data_set data = {.channels = 1, .side = 8, .norm = 5};
     assert_int_equal(train_config_read(NULL, 0, "test", &c, &e), 0);
-    assert_int_equal(train_config_settle(&c, &data, "test", &e), 0);
+    assert_int_equal(train_config_resolve(&c, &data, "test", &e), 0);
     assert_int_equal(train_config_describe(&c, NULL, 0, 3, "x", &d, &e), 0);
     if (train_state_export(&s, &p, 1, &d, dtype, path, &e))
         fail_msg("%s: %s", e.at, e.text);

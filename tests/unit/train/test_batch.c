@@ -167,7 +167,7 @@ static void train_targets_follow_labels(void **state)
                                   .classes = 2,
                                   .norm = 4};
     assert_int_equal(train_config_read(text, strlen(text), "test", &c, &e), 0);
-    assert_int_equal(train_config_settle(&c, &data, "test", &e), 0);
+    assert_int_equal(train_config_resolve(&c, &data, "test", &e), 0);
     struct pool *pool = pool_new(2, &e);
     struct train_batch b;
     assert_int_equal(train_batch_init(&b, &c, &data, NN_KERNEL_AUTO, pool, &e), 0);

@@ -111,7 +111,7 @@ static void fill_points(struct points *p)
 {
     for (int i = 0; i < POINTS; i++) {
         p->t[i] = p->time[i] = 0.5f * (float)(i + 1);
-        p->label[i] = i < CLASSES ? i : MODEL_LABEL_NONE;
+        p->label[i] = i < CLASSES ? i : MODEL_CLASS_NONE;
         rng_normals(2, (uint64_t)i, RNG_TEST, D, p->x[i]);
         for (int j = 0; j < D; j++)
             p->x[i][j] = p->row[i][j] = (float)(3 * p->x[i][j]);
@@ -197,7 +197,7 @@ static void a_served_label_is_the_trained_one(void **state)
     struct model *m = open_model();
     const struct ckpt_description *d = model_description(m);
     const struct field_flow flow = {d->gamma, d->t_substitution, d->divisor_offset};
-    assert_int_equal(model_label_count(m), CLASSES);
+    assert_int_equal(model_class_count(m), CLASSES);
     assert_int_equal(d->arch.classes, CLASSES);
     fill_points(&p);
     run_training_network(&p);
@@ -247,7 +247,7 @@ static void labels_are_found_by_name_and_number(void **state)
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         struct err e = {0};
         int32_t label = -1;
-        int result = model_label_find(m, words[i].word, &label, &e);
+        int result = model_class_find(m, words[i].word, &label, &e);
         assert_int_equal(result, words[i].label < 0 ? -1 : 0);
         assert_int_equal(label, words[i].label);
         if (result)

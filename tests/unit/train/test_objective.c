@@ -36,25 +36,25 @@ static struct data_set plane_data(void)
                              .norm = 0.8};
 }
 
-static int settle(const char *text, const struct data_set *data, struct train_config *c,
-                  struct err *e)
+static int resolve(const char *text, const struct data_set *data, struct train_config *c,
+                   struct err *e)
 {
     if (train_config_read(text, strlen(text), "test", c, e))
         return -1;
-    int result = train_config_settle(c, data, "test", e);
+    int result = train_config_resolve(c, data, "test", e);
     if (result)
         train_config_clear(c);
     return result;
 }
 
-static void train_vectors_are_settled_by_their_size(void **state)
+static void train_vectors_are_resolved_by_their_size(void **state)
 {
     (void)state;
     plane_offset[0] = plane_offset[1] = 0;
     const struct data_set data = plane_data();
     struct train_config c;
     struct err e = {0};
-    assert_int_equal(settle("{}", &data, &c, &e), 0);
+    assert_int_equal(resolve("{}", &data, &c, &e), 0);
     assert_int_equal(c.arch.kind, NN_ARCH_MLP);
     assert_true(fabs(c.sigma - 0.006) < 1e-6 && fabs(c.t_min - 0.0006) < 1e-7);
     assert_true(c.t_max >= 40 * data.norm && c.t_max < 1.04 * 40 * data.norm);
@@ -85,7 +85,7 @@ static void train_what_does_not_fit_is_refused(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct train_config c;
         struct err e = {0};
-        assert_int_equal(settle(cases[i].text, cases[i].data, &c, &e), -1);
+        assert_int_equal(resolve(cases[i].text, cases[i].data, &c, &e), -1);
         if (!strstr(e.text, cases[i].word))
             fail_msg("%s: \"%s\" does not say \"%s\"", cases[i].text, e.text, cases[i].word);
     }
@@ -122,7 +122,7 @@ static void train_changes_on_the_way(void **state)
     char before[SHA256_HEX_SIZE], after[SHA256_HEX_SIZE];
     struct train_config c, again;
     struct err e = {0};
-    assert_int_equal(settle("{}", &data, &c, &e), 0);
+    assert_int_equal(resolve("{}", &data, &c, &e), 0);
     assert_int_equal(train_config_digest(&c, before, &e), 0);
     assert_int_equal(train_config_change(&c, wrong, strlen(wrong), 5, "test", &e), -1);
     assert_non_null(strstr(e.text, "batch"));
@@ -135,7 +135,7 @@ static void train_changes_on_the_way(void **state)
     assert_string_not_equal(before, after);
     json_t *root = train_config_json(&c, &e);
     char *text = json_dumps(root, 0);
-    assert_int_equal(settle(text, &data, &again, &e), 0);
+    assert_int_equal(resolve(text, &data, &again, &e), 0);
     assert_int_equal(json_array_size(again.continued), 2);
     assert_int_equal(train_config_digest(&again, before, &e), 0);
     assert_string_equal(before, after);
@@ -194,7 +194,7 @@ static void train_direct_means_the_field(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(train_vectors_are_settled_by_their_size),
+        cmocka_unit_test(train_vectors_are_resolved_by_their_size),
         cmocka_unit_test(train_what_does_not_fit_is_refused),
         cmocka_unit_test(train_rate_rises_and_falls),
         cmocka_unit_test(train_changes_on_the_way),

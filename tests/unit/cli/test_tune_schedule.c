@@ -8,31 +8,31 @@
 #include <cmocka.h>
 
 #include "base_rng.h"
-#include "tune_way.h"
+#include "tune_schedule.h"
 #include <math.h>
 
 #define T_MAX 43.4
 #define T_MIN 1e-3
 
-static void assert_falls(const struct tune_way *way, double begin)
+static void assert_falls(const struct tune_schedule *schedule, double begin)
 {
-    assert_true(way->nodes[0] == begin);
-    assert_true(way->nodes[way->steps] == T_MIN);
-    for (int i = 1; i <= way->steps; i++)
-        assert_true(way->nodes[i] < way->nodes[i - 1]);
+    assert_true(schedule->nodes[0] == begin);
+    assert_true(schedule->nodes[schedule->steps] == T_MIN);
+    for (int i = 1; i <= schedule->steps; i++)
+        assert_true(schedule->nodes[i] < schedule->nodes[i - 1]);
 }
 
 static void test_grids(void **state)
 {
     (void)state;
-    struct tune_way way = {.steps = 2};
-    tune_way_lay(&way, 4.0, 1e-3, 0.0);
-    assert_true(fabs(way.nodes[1] / sqrt(4e-3) - 1.0) < 1e-12);
-    tune_way_lay(&way, 4.0, 1e-3, 1.0);
-    assert_true(fabs(way.nodes[1] / (0.5 * 4.001) - 1.0) < 1e-12);
-    for (way.steps = 1; way.steps <= CKPT_TUNED_STEPS_MAX; way.steps++) {
-        tune_way_lay(&way, T_MAX, T_MIN, 7.0);
-        assert_falls(&way, T_MAX);
+    struct tune_schedule schedule = {.steps = 2};
+    tune_schedule_lay(&schedule, 4.0, 1e-3, 0.0);
+    assert_true(fabs(schedule.nodes[1] / sqrt(4e-3) - 1.0) < 1e-12);
+    tune_schedule_lay(&schedule, 4.0, 1e-3, 1.0);
+    assert_true(fabs(schedule.nodes[1] / (0.5 * 4.001) - 1.0) < 1e-12);
+    for (schedule.steps = 1; schedule.steps <= CKPT_TUNED_STEPS_MAX; schedule.steps++) {
+        tune_schedule_lay(&schedule, T_MAX, T_MIN, 7.0);
+        assert_falls(&schedule, T_MAX);
     }
 }
 
@@ -43,14 +43,14 @@ static void test_the_curve_of_a_grid(void **state)
     static const double exponents[] = {0.0, 4.0, 10.0};
     for (int k = 0; k < 3; k++)
         for (int steps = 4; steps <= 100; steps += 16) {
-            struct tune_way grid = {.steps = steps}, way = grid;
+            struct tune_schedule grid = {.steps = steps}, schedule = grid;
             double worst = 0.0;
-            tune_way_lay(&grid, T_MAX, T_MIN, exponents[k]);
+            tune_schedule_lay(&grid, T_MAX, T_MIN, exponents[k]);
             struct tune_curve curve = tune_curve_of(&grid);
-            tune_curve_lay(&curve, &way);
-            assert_falls(&way, T_MAX);
+            tune_curve_lay(&curve, &schedule);
+            assert_falls(&schedule, T_MAX);
             for (int i = 0; i <= steps; i++) {
-                double off = fabs(log(way.nodes[i] / grid.nodes[i]));
+                double off = fabs(log(schedule.nodes[i] / grid.nodes[i]));
                 worst = fmax(worst, off);
                 if (4 * i % steps == 0)
                     assert_true(off < 1e-12);
@@ -65,10 +65,10 @@ static void test_bent_curves_fall(void **state)
 {
     (void)state;
     for (uint64_t draw = 0; draw < 300; draw++) {
-        struct tune_way way = {.steps = 1 + (int)(draw % 40)};
+        struct tune_schedule schedule = {.steps = 1 + (int)(draw % 40)};
         double normals[TUNE_HANDLES];
-        tune_way_lay(&way, 20.0, T_MIN, 10.0);
-        struct tune_curve curve = tune_curve_of(&way);
+        tune_schedule_lay(&schedule, 20.0, T_MIN, 10.0);
+        struct tune_curve curve = tune_curve_of(&schedule);
         rng_normals(draw, 0, RNG_TEST, TUNE_HANDLES, normals);
         for (int handle = 0; handle < TUNE_QUARTERS; handle++)
             assert_true(tune_curve_bend(&curve, handle, 2.0 * normals[handle], T_MAX));
@@ -77,27 +77,27 @@ static void test_bent_curves_fall(void **state)
         assert_true(stays == (curve.begin <= T_MAX));
         if (!stays)
             curve.begin = before;
-        tune_curve_lay(&curve, &way);
-        assert_falls(&way, curve.begin);
+        tune_curve_lay(&curve, &schedule);
+        assert_falls(&schedule, curve.begin);
     }
 }
 
 static void test_moves(void **state)
 {
     (void)state;
-    struct tune_way grid = {.steps = 6}, way;
-    tune_way_lay(&grid, 20.0, T_MIN, 10.0);
+    struct tune_schedule grid = {.steps = 6}, schedule;
+    tune_schedule_lay(&grid, 20.0, T_MIN, 10.0);
     for (int i = 0; i < grid.steps; i++)
         for (int up = 0; up <= 1; up++) {
-            way = grid;
-            assert_true(tune_way_move(&way, i, up ? 0.3 : -0.3, T_MAX));
-            assert_true(up ? way.nodes[i] > grid.nodes[i] : way.nodes[i] < grid.nodes[i]);
-            assert_falls(&way, i == 0 ? way.nodes[0] : 20.0);
-            way = grid;
-            assert_false(tune_way_move(&way, i, up ? 1.001 : -1.001, T_MAX));
+            schedule = grid;
+            assert_true(tune_schedule_move(&schedule, i, up ? 0.3 : -0.3, T_MAX));
+            assert_true(up ? schedule.nodes[i] > grid.nodes[i] : schedule.nodes[i] < grid.nodes[i]);
+            assert_falls(&schedule, i == 0 ? schedule.nodes[0] : 20.0);
+            schedule = grid;
+            assert_false(tune_schedule_move(&schedule, i, up ? 1.001 : -1.001, T_MAX));
         }
-    tune_way_lay(&way, T_MAX, T_MIN, 10.0); /* there is nothing above t_max */
-    assert_false(tune_way_move(&way, 0, 0.3, T_MAX));
+    tune_schedule_lay(&schedule, T_MAX, T_MIN, 10.0); /* there is nothing above t_max */
+    assert_false(tune_schedule_move(&schedule, 0, 0.3, T_MAX));
 }
 
 int main(void)

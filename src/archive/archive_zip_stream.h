@@ -13,7 +13,7 @@
 
 struct archive_zip_stream;
 struct archive_zip_stream *archive_zip_stream_new(struct err *e);
-void archive_zip_stream_free(struct archive_zip_stream *z); /* NULL is taken */
+void archive_zip_stream_free(struct archive_zip_stream *z); /* may be NULL */
 
 /* Each appends to `out` what the caller then sends. A failure (ERR_MEMORY, ERR_LIMIT) leaves an
  * archive that cannot be ended. Names up to 255 bytes; members below 4 GiB. */

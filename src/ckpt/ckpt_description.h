@@ -28,9 +28,10 @@ const char *ckpt_family_name(enum ckpt_family family); /* the word of the interf
 #define CKPT_SOURCE_WEIGHTS "weights"
 #define CKPT_SOURCE_LABELS "labels"
 
-/* What a search has found to be the best way in `steps` evaluations: the method, and steps + 1
- * nodes that fall from at most t_max to t_min. Above the first node the data look like one mass at
- * their mean, the tensor CKPT_DATA_MEAN [C,H,W] F32, and the way there costs nothing. */
+/* A tuned schedule, the best that a search has found in `steps` evaluations: the method, and
+ * steps + 1 nodes that fall from at most t_max to t_min. Above the first node the data look like
+ * one mass at their mean, the tensor CKPT_DATA_MEAN [C,H,W] F32, and the path to there costs
+ * nothing. */
 #define CKPT_TUNED_MAX 16
 #define CKPT_TUNED_STEPS_MAX 1000
 #define CKPT_DATA_MEAN "data_mean"

@@ -1,6 +1,6 @@
 /* A digest of a file's data section, kept in its own metadata, which finds weights that were
- * damaged on their way. It is the SHA-256 of the SHA-256s of the section's pieces of 1 MiB, so that
- * all processors can work on it. Internal to the room. */
+ * damaged on their journey. It is the SHA-256 of the SHA-256s of the section's pieces of 1 MiB, so
+ * that all processors can work on it. Internal to the room. */
 #ifndef CKPT_DIGEST_H
 #define CKPT_DIGEST_H
 

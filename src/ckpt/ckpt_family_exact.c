@@ -1,4 +1,4 @@
-/* What the description says of an exact field: the shape of a datum and the way of the flow. The
+/* What the description says of an exact field: the shape of a datum and the planes of the flow. The
  * field itself is the checkpoint's data, the tensors CKPT_SOURCES and what belongs to them. */
 #include "ckpt_description_keys.h"
 

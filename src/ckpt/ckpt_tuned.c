@@ -1,5 +1,5 @@
-/* The ways that a search has found for a checkpoint, in its description: a table a number of
- * evaluations, checked here so that a solver can take it as it is. */
+/* The tuned schedules of a checkpoint, in its description: one per number of evaluations, checked
+ * here so that a solver can take it as it is. */
 #include "ckpt_description_keys.h"
 
 #include <math.h>

@@ -49,7 +49,7 @@ struct engine_model *engine_model_replace(struct engine *g, const char *name, st
  * until engine_model_release, also when it is replaced meanwhile; one that is never released lasts
  * until engine_free. */
 struct engine_model *engine_model_find(struct engine *g, const char *name);
-void engine_model_release(struct engine_model *em); /* NULL is taken */
+void engine_model_release(struct engine_model *em); /* may be NULL */
 size_t engine_model_count(struct engine *g);
 /* In the order of adding; to be released like one that was found. */
 struct engine_model *engine_model_at(struct engine *g, size_t i);
@@ -123,7 +123,7 @@ int engine_class_check(const struct model *m, const struct engine_class *class, 
 enum engine_task {
     ENGINE_TASK_SAMPLE,    /* from a start at t_max down to an image */
     ENGINE_TASK_ENCODE,    /* from an image at t_min up to its latent at t_max */
-    ENGINE_TASK_LIKELIHOOD /* likewise, with the divergence of the flow along the way */
+    ENGINE_TASK_LIKELIHOOD /* up too, with the divergence of the flow along the path */
 };
 
 struct engine_request;
@@ -161,8 +161,8 @@ struct engine_order {
     /* Called from a worker, without a lock, whenever image i is finished (never for a sheet). The
      * image may be read from then on, until the request is freed. Or NULL. */
     void (*image)(struct engine_request *r, size_t i, void *context);
-    /* Called likewise after every `preview_every` steps of image i with a PNG of its state, scaled
-     * to the range of the picture. 0 or NULL: no previews. */
+    /* Called from a worker, without a lock, after every `preview_every` steps of image i, with a
+     * PNG of its state, scaled to the range of the picture. 0 or NULL: no previews. */
     int preview_every;
     void (*preview)(struct engine_request *r, size_t i, int64_t step, const struct buf *png,
                     void *context);

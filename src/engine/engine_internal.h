@@ -45,7 +45,7 @@ struct engine_slot {
     double products;
     bool answered;
     struct ode_counts seen; /* what of the solver's counts has been added to the totals */
-    int64_t progress;       /* millionths, likewise */
+    int64_t progress;       /* millionths that have been added to the request's */
     enum slot_end end;
     struct err error; /* of SLOT_FAILED */
 };

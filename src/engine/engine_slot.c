@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void resolve_noise(struct engine_slot *slot)
+static void answer_noise(struct engine_slot *slot)
 {
     const struct engine_request *r = slot->request;
     model_solver_noise(r->order.model->model, slot->solver, engine_request_seed(r, slot->image),
@@ -43,7 +43,7 @@ static int begin_slot(struct engine_slot *slot, struct err *e)
     double t = model_solver_begin(m, &o->solver, slot->slope);
     if (ode_solver_start(slot->solver, slot->slope, t, o->solver.t_min, e) != 0)
         return -1;
-    resolve_noise(slot);
+    answer_noise(slot);
     return 0;
 }
 
@@ -115,7 +115,7 @@ static void feed_slot(struct engine_slot *slot, struct ode_counts *totals)
 {
     int64_t steps_before = slot->seen.accepted;
     ode_solver_feed(slot->solver, slot->slope);
-    resolve_noise(slot);
+    answer_noise(slot);
     count_progress(slot, totals);
     enum ode_status status = ode_solver_status(slot->solver);
     if (status == ODE_DONE)

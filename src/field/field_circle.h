@@ -1,4 +1,4 @@
-/* The way between two points of the plane t = T.
+/* The path between two points of the plane t = T.
  *
  * A latent of a Poisson flow is a direction, on which what the image shows depends, and a norm. The
  * straight line between two latents of high dimension passes far below both norms, where the prior
@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The point out [d] at fraction s, 0 ≤ s ≤ 1, of the way from a [d] to b [d]. All are finite; `out`
- * is neither of them. The ends are exact: s = 0 gives a and s = 1 gives b, bit for bit.
+/* The point out [d] at fraction s, 0 ≤ s ≤ 1, of the path from a [d] to b [d]. All are finite;
+ * `out` is neither of them. The ends are exact: s = 0 gives a and s = 1 gives b, bit for bit.
  *
  * Where the circle does not exist or is not the only one: with a norm of 0 the direction is the
  * other point's all along; opposite directions (within 1e-7 of half a turn) go by way of a

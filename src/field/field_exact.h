@@ -20,7 +20,8 @@ void field_exact_prediction(const struct field_sources *sources, const double *x
 /* The field itself over its constant and total weight: with the added dimension (`t` not NULL) the
  * vector F [d+1] = −Σ w_i (x − y_i, t)/(‖x − y_i‖² + t²)^((d+1)/2) / Σ w_i, without it, for study,
  * F [d] = −Σ w_i (x − y_i)/‖x − y_i‖^d / Σ w_i. Given as F · e^(−*log_scale), as the powers leave
- * any float; at a source the length is that of DBL_MIN's distance. `log_weights` as above. */
+ * any float; at a source the length is that of DBL_MIN's distance. `log_weights` is scratch of
+ * [count]. */
 void field_exact_force(const struct field_sources *sources, const double *x, const double *t,
                        double *log_weights, double *out, double *log_scale);
 

@@ -31,7 +31,7 @@ enum image_rounding {
 int image_quantise(const double *sample, struct image_shape shape, enum image_rounding rounding,
                    uint8_t *pixels, struct err *e);
 /* pixels [H,W,C] → sample [C,H,W]: of each byte the middle of the values that are rounded to it, so
- * that what comes back from a way there and back within half a byte is the same picture. */
+ * that what comes back from encoding and decoding within half a byte is the same picture. */
 void image_unquantise(const uint8_t *pixels, struct image_shape shape, enum image_rounding rounding,
                       double *sample);
 /* The same for a likelihood, which is a density: byte v becomes 2·(v + u)/256 − 1, u uniform in

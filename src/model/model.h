@@ -48,19 +48,19 @@ int model_class_find(const struct model *m, const char *word, int32_t *out, stru
 /* The model's own default (see model_solver.c). */
 struct model_solver model_solver_default(const struct model *m);
 
-/* The way up, from t_min to t_max, of encoding and likelihood: rk45 over ln t, tolerances 1e-5;
- * those of the likelihood are the reference's 1e-4. */
+/* The solver of the path up, from t_min to t_max, of encoding and likelihood: rk45 over ln t,
+ * tolerances 1e-5; those of the likelihood are the reference's 1e-4. */
 struct model_solver model_solver_forward_default(const struct model *m);
 struct model_solver model_solver_likelihood_default(const struct model *m);
 
 /* The model's default with what the choice changes; tolerances without a method ask for rk45.
- * ERR_INPUT where an option belongs to the other kind of method, `at` as below. Ranges are
- * model_solver_check's. */
+ * ERR_INPUT where an option belongs to the other kind of method; the error's `at` is the option's
+ * name. Ranges are model_solver_check's. */
 int model_solver_choose(const struct model *m, const struct model_choice *choice,
                         struct model_solver *out, struct err *e);
-/* The way up: `base`, one of the two above, with what the choice changes, unless that names another
- * method than its rk45; then the model's default of that method. It does not end at t = 0. Errors
- * as above. */
+/* The path up: `base`, one of the two defaults of that direction, with what the choice changes,
+ * unless that names another method than its rk45; then the model's default of that method. It does
+ * not end at t = 0. ERR_INPUT where an option belongs to the other kind of method. */
 int model_solver_choose_forward(const struct model *m, const struct model_solver *base,
                                 const struct model_choice *choice, struct model_solver *out,
                                 struct err *e);
@@ -73,9 +73,9 @@ int model_solver_resolve(const struct model *m, struct model_solver *solver, str
  * … */
 int model_solver_check(const struct model *m, const struct model_solver *solver, struct err *e);
 
-/* Whether a way down is so coarse that it is likely to end in noise, and what to do, in words; else
- * false and "". It looks at the steps alone and costs microseconds; a way that is fine may be poor
- * all the same. `size` 256 holds every text. */
+/* Whether a solver is so coarse that a sample is likely to end in noise, and what to do, in words;
+ * else false and "". It looks at the steps alone and costs microseconds; one that it finds fine may
+ * be poor all the same. `size` 256 holds every text. */
 #define MODEL_WARNING_MAX 256
 bool model_solver_warning(const struct model *m, const struct model_solver *solver, char *out,
                           size_t size);
@@ -84,8 +84,8 @@ bool model_solver_warning(const struct model *m, const struct model_solver *solv
  * or the first of the tuned nodes, to which x goes straight through the data's mean. The solver was
  * resolved and checked. */
 double model_solver_begin(const struct model *m, const struct model_solver *solver, double *x);
-/* The noise that a stochastic way of image (seed, index) asks for: leaves the solver where it wants
- * a slope, or at its end. `scratch` [d]. */
+/* The noise that a stochastic solver of image (seed, index) asks for: leaves the solver where it
+ * wants a slope, or at its end. `scratch` [d]. */
 void model_solver_noise(const struct model *m, struct ode_solver *s, uint64_t seed, uint64_t index,
                         double *scratch);
 /* The data's mean [d] in data scale, or NULL where the checkpoint does not tell. A learned model
@@ -93,8 +93,8 @@ void model_solver_noise(const struct model *m, struct ode_solver *s, uint64_t se
 const double *model_mean(const struct model *m);
 int model_mean_set(struct model *m, const float *mean, struct err *e);
 
-/* A state on its way as pixels [H,W,C], for looking at: as it is where it overshoots [-1, 1] but
- * little, else divided by its largest value, for it is far outside on most of its way. */
+/* A state on its path as pixels [H,W,C], for looking at: as it is where it overshoots [-1, 1] but
+ * little, else divided by its largest value, for it is far outside on most of the path. */
 int model_state_pixels(const struct model *m, const double *state, uint8_t *pixels, struct err *e);
 
 /* The start of image (seed, index) on the plane t = solver->t_max, x [d] in data scale, C,H,W
@@ -118,7 +118,7 @@ void model_workspace_help(struct model_workspace *ws, struct nn_team *team, unsi
  * Along the flow d/dt log p = −div(dx/dt), so that of a point x at t_min, which the forward flow
  * takes to x_T, log p(x) = log prior(x_T) + ∫ div dt from t_min to T. The divergence is the trace
  * of the slope's derivative J: Σ eᵢᵀJeᵢ over all unit vectors, or (Hutchinson) the mean of εᵀJε
- * over probes ε of random signs that stay the same all the way. */
+ * over probes ε of random signs that stay the same along the path. */
 struct model_likelihood {
     int probes;              /* 0: the exact trace, d products at each evaluation */
     bool reference_constant; /* the prior's, as the reference has it (see field_prior.h) */

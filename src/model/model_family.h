@@ -18,7 +18,8 @@ struct model_family {
                 struct err *e);
     void (*unload)(struct model *m);
     const char *(*kernel_id)(const struct model *m);
-    /* Everything of a workspace but `family` and `batch`; likewise. */
+    /* Everything of a workspace but `family` and `batch`. After a failure too, `workspace_clear`
+     * frees what is there. */
     int (*workspace_fill)(const struct model *m, struct model_workspace *ws, struct err *e);
     void (*workspace_clear)(struct model_workspace *ws);
     /* Components of the reference's time channel in the norm of its step control (see ode_options).

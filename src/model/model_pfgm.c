@@ -87,7 +87,7 @@ static void pfgm_slopes(const struct model *m, struct model_workspace *ws, int n
                &factor);
 }
 
-/* Queries on their way through the network. */
+/* Queries that are in the network. */
 struct product_call {
     struct field_flow flow;
     size_t d;

@@ -96,7 +96,7 @@ static void pfgmpp_slopes(const struct model *m, struct model_workspace *ws, int
         answer(m, &queries[i], ws->v_x[i], (double)ws->v_t[i], &own);
 }
 
-/* Queries on their way through the network. */
+/* Queries that are in the network. */
 struct product_call {
     const struct model *m;
     const struct model_query *queries;

@@ -1,5 +1,5 @@
-/* Which way from t_max to t_min: the model's default, what a request makes of it, and the ways that
- * a search has found for the checkpoint.
+/* Which solver leads from t_max to t_min: the model's default, what a request makes of it, and the
+ * schedules that a search has found for the checkpoint.
  *
  * The default is the cheapest that gives rk45's picture: with a tuned schedule of
  * DEFAULT_STEPS_TUNED evaluations that, else multistep3 on the power grid, which with 35 is nearer
@@ -94,7 +94,7 @@ static void choose_method(const struct model *m, const struct model_choice *c,
         out->ode.method = asked->method;
         return;
     }
-    /* what belongs to the default way does not belong to another */
+    /* what belongs to the default solver does not belong to another */
     if (out->ode.method != fallback.ode.method || (tuned_default && given(c, MODEL_GIVEN(STEPS)) &&
                                                    !(asked && asked->method == out->ode.method))) {
         bool multistep = out->ode.method == fallback.ode.method ||
@@ -130,7 +130,7 @@ int model_solver_choose(const struct model *m, const struct model_choice *c,
     choose_method(m, c, out);
     if (check_kind(c, out->ode.method, e) != 0 || model_choice_apply(c, out, e) != 0)
         return -1;
-    /* a way that the model has by default is for its own ends */
+    /* nodes that the model has by default are for its own ends */
     if (out->ode.schedule == ODE_SCHEDULE_TUNED && !given(c, MODEL_GIVEN(SCHEDULE)) &&
         (out->t_max != m->description.t_max || out->t_min != m->description.t_min)) {
         out->ode.schedule = ODE_SCHEDULE_POWER;

@@ -1,6 +1,6 @@
-/* Which ways are too coarse to give pictures, found out without the network.
+/* Which solvers are too coarse to give pictures, found out without the network.
  *
- * Two things turn a way of few steps into noise, and both are the solver's own doing. Far from the
+ * Two things turn a path of few steps into noise, and both are the solver's own doing. Far from the
  * data they look like one mass, the flow is x − x̂ with x̂ at rest, and the distance from x̂ must
  * shrink as t does: Heun's method in ln t multiplies it by 1 + h + h²/2 in a step of h = ln t,
  * which grows again below h = −2. So the solver is run on that flow, in one dimension. And a
@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 #define STEPS_FINE 200   /* more are not looked at */
-#define FAR_MAX 0.3      /* of what may be left of the way from afar, data being within 1 */
+#define FAR_MAX 0.3      /* of what may be left of the distance from afar, data being within 1 */
 #define BLOWN_UP_MAX 2.0 /* of what a corrector may make of a change of x̂ */
 #define VECTORS_FAR 40.0 /* t_max of vectors over their size, by the rule of training */
 

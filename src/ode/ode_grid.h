@@ -7,7 +7,7 @@
  *     tuned   a table         the options' nodes
  *
  * A node is computed from its number alone, so nothing is stored and the first and last are t0 and
- * t1 themselves. With a break the way is two such grids that share the node next to it. Inside the
+ * t1 themselves. With a break the path is two such grids that share the node next to it. Inside the
  * room only; plain data, owned by the solver that holds it. */
 #ifndef ODE_GRID_H
 #define ODE_GRID_H
@@ -18,7 +18,7 @@ struct ode_grid {
     enum ode_schedule schedule;
     double exponent;     /* of power and rho */
     const double *nodes; /* of tuned */
-    int steps;           /* of the whole way */
+    int steps;           /* of the whole path */
     int break_step;      /* number of the node at the break; 0: none */
     double t0, t1, tb;   /* the ends, and the node at the break */
     double u0, u1, ub;   /* the same in u */

@@ -36,7 +36,7 @@ struct ode_solver {
     size_t n;
     enum ode_status status;
     enum ode_form form;
-    bool ending; /* the way to t1 is done, the step to zero is under way */
+    bool ending; /* t1 is reached, the step to zero is under way */
     double t0, t1;
     const double *point; /* what is wanted, while ODE_WANTS_SLOPE */
     double time;
@@ -63,7 +63,7 @@ void ode_begin_step(struct ode_solver *s, double t);
 /* One more step taken: the state is `state` (one of the solver's vectors), at time. False, and
  * failed, when it is not finite. */
 bool ode_advance(struct ode_solver *s, double *state, double time);
-/* The way to t1 is done. */
+/* t1 is reached. */
 void ode_finish(struct ode_solver *s);
 void ode_fail(struct ode_solver *s, enum err_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -46,11 +46,11 @@ static void ipndm_feed(struct ode_solver *s, const double *slope)
     double *newest = ode_vector(s, (size_t)(HISTORY + own->newest));
     for (size_t i = 0; i < s->n; i++)
         newest[i] = slope[i] / own->t;
-    double t_new = ode_grid_time(&own->grid, own->step + 1), way = t_new - own->t;
+    double t_new = ode_grid_time(&own->grid, own->step + 1), length = t_new - own->t;
     for (int j = 0; j < own->count; j++) {
         int place = (own->newest - j + ORDER) % ORDER;
         const double *past = ode_vector(s, (size_t)(HISTORY + place));
-        double w = way * WEIGHTS[own->count - 1][j];
+        double w = length * WEIGHTS[own->count - 1][j];
         for (size_t i = 0; i < s->n; i++)
             s->state[i] += w * past[i];
     }

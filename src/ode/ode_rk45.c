@@ -314,8 +314,8 @@ static void rk45_feed(struct ode_solver *s, const double *slope)
 static double rk45_progress(const struct ode_solver *s)
 {
     const struct rk45 *own = s->own;
-    double way = own->s1 - own->s0;
-    return way > 0.0 || way < 0.0 ? (own->s - own->s0) / way : 0.0;
+    double whole = own->s1 - own->s0;
+    return whole > 0.0 || whole < 0.0 ? (own->s - own->s0) / whole : 0.0;
 }
 
 static enum ode_form rk45_form(const struct ode_options *options)

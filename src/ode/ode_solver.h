@@ -10,7 +10,7 @@
  *         → slope of the field at (ode_solver_point(s), ode_solver_time(s)), in the form
  *           ode_solver_form(s) → ode_solver_feed(s, slope);
  *
- * A stochastic way (ode_churn) also asks for noise now and then: ODE_WANTS_NOISE, to be answered
+ * A stochastic solver (ode_churn) also asks for noise now and then: ODE_WANTS_NOISE, to be answered
  * with ode_solver_feed_noise.
  *
  * Independent variable: the added dimension t itself or ln t (`clock`). In ln t the slope asked for
@@ -97,8 +97,8 @@ struct ode_options {
      * control. This many components of that kind (H·W for the reference's norm, 0 for the plain
      * one). Only with ODE_CLOCK_LOG. */
     size_t time_components;
-    /* The way ends at t = 0 instead: from t1, which then lies below t0, by a step of Euler's, since
-     * x − t·dx/dt there is the data prediction, on which exact fields and PFGM++ end. Of a
+    /* The path ends at t = 0 instead: from t1, which then lies below t0, by a step of Euler's,
+     * since x − t·dx/dt there is the data prediction, on which exact fields and PFGM++ end. Of a
      * fixed-step method it is the last of `steps`, two at least, as PFGM++'s reference counts;
      * rk45 takes it besides. */
     bool to_zero;

@@ -15,7 +15,7 @@ struct plot;
 struct plot *plot_new(const char *path, double width, double height, struct err *e);
 /* Writes the file, whole or not at all, and frees the plot, after a failure too. */
 int plot_save(struct plot *p, struct err *e);
-void plot_free(struct plot *p); /* without saving; NULL is taken */
+void plot_free(struct plot *p); /* without saving; may be NULL */
 
 struct plot_colour {
     double red, green, blue, alpha;

@@ -156,7 +156,7 @@ json_t *api_answer_timings(const struct engine_request *done)
                      milliseconds(times.compute_ns), "encode_ms", milliseconds(times.encode_ns));
 }
 
-/* With what speaks against the way that was asked for; as it is where nothing does. */
+/* With what speaks against the solver that was asked for; as it is where nothing does. */
 static json_t *with_warnings(json_t *o, const struct engine_order *order)
 {
     char text[MODEL_WARNING_MAX];

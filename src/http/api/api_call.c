@@ -243,7 +243,7 @@ static int submit(struct http_app *app, const struct http_request *q, struct api
     return -1;
 }
 
-/* Lets go of what only the way to the engine needed. */
+/* Lets go of what was needed only until the engine had the order. */
 static void release(struct api_call *call)
 {
     engine_model_release(call->asked.model);

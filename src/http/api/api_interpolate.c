@@ -91,7 +91,7 @@ static void fill_between(struct flow_call *flow, size_t d, uint64_t seed)
                              seed, flow->points + k * d);
 }
 
-/* Puts `out`, which is to decode the way, aside, and makes of it the order that encodes the ends
+/* Puts `out`, which is to decode the path, aside, and makes of it the order that encodes the ends
  * which are images. */
 static int encode_first(struct http_app *app, struct api_call *call, struct engine_order *out,
                         struct http_problem *p)
@@ -102,7 +102,7 @@ static int encode_first(struct http_app *app, struct api_call *call, struct engi
     const struct model_solver up = model_solver_forward_default(m);
     struct model_solver down = out->solver;
     struct err e = {0};
-    /* What is wrong with the way down is told before the way up is gone. */
+    /* What is wrong with the solver down is reported before the path up is taken. */
     if (model_solver_resolve(m, &down, &e) != 0 || model_solver_check(m, &down, &e) != 0) {
         api_answer_refusal(app, &e, p);
         return -1;

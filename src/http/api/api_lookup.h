@@ -11,7 +11,8 @@
 json_t *api_lookup_fields(const struct http_request *q, struct http_problem *p);
 /* The query as fields, added to `o` (taken over; NULL counts as out of memory): members of the
  * solver by their own names, numbers and booleans as what they read as. `any`: those of the grid
- * likewise, and all other names as they are, for the caller to judge; else what a link can say. */
+ * in the same form, and all other names as they are, for the caller to judge; else what a link can
+ * say. */
 json_t *api_lookup_query(const struct http_request *q, bool any, json_t *o, struct http_problem *p);
 
 /* The strong entity tag, without quotes: a digest of all that the answer's bytes depend on, so that

@@ -93,7 +93,7 @@ struct http_wait {
     int64_t limits_ns[HTTP_PHASES]; /* how long a phase may last; 0: for ever */
 };
 
-/* Starts the watcher thread. `limits_s` as above, in seconds. */
+/* Starts the watcher thread. `limits_s`: how long each phase may last, in seconds; 0: for ever. */
 int http_wait_start(struct http_wait *w, void (*suspend)(void *), void (*resume)(void *),
                     const int limits_s[HTTP_PHASES], struct err *e);
 /* After the HTTP library has been stopped: waits until the engine has let go of the last ticket

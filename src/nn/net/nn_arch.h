@@ -45,7 +45,7 @@ struct nn_arch {
     int nf;                     /* base width */
     int levels;                 /* resolutions */
     int ch_mult[NN_LEVELS_MAX]; /* width of a level = nf * ch_mult */
-    int num_res_blocks;         /* a level, on the way down */
+    int num_res_blocks;         /* per level, downward */
     int attn_count;
     int attn_resolutions[NN_LEVELS_MAX]; /* in pixels a side */
     bool fir;                            /* resample with the [1,3,3,1] filter instead of box */

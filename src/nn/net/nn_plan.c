@@ -231,7 +231,7 @@ static void place_values(struct nn_plan *plan)
 int nn_plan_build(const struct nn_arch *arch, struct nn_plan *plan, struct err *e)
 {
     *plan = (struct nn_plan){0};
-    /* At most, a level has two modules a block on the way down, one a block on the way up, and a
+    /* At most, a level has two modules per block downward, one per block upward, and a
      * change of resolution, a pyramid and an attention; then stem, middle and head. */
     int capacity = arch->levels * (3 * arch->num_res_blocks + 6) + 8;
     size_t count = (size_t)capacity;

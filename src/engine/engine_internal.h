@@ -50,14 +50,18 @@ struct engine_slot {
     struct err error; /* of SLOT_FAILED */
 };
 
+/* Slots that wait for a worker, first in first out. */
+struct engine_ready {
+    struct engine_slot *first, *last;
+    size_t count;
+};
+
 struct engine_model {
     char name[ENGINE_NAME_MAX + 1];
     struct model *model;
     struct model_workspace **workspaces; /* one a worker */
     int64_t loaded_at;
-    /* Slots that wait for a worker, first in first out [lock]. */
-    struct engine_slot *ready_first, *ready_last;
-    size_t ready;
+    struct engine_ready ready[ENGINE_PRIORITIES]; /* [lock] */
     struct engine *engine;
     struct engine_model_stats *stats; /* of its name [lock] */
     size_t pins;                      /* who looks at it without a place in the table [lock] */
@@ -74,9 +78,10 @@ struct engine_worker {
     struct engine *engine;
     pthread_t thread;
     int number;
-    struct nn_team *team;       /* who helps this worker; NULL where there is only one */
-    struct engine_model *model; /* that it evaluates, NULL when it does not [lock] */
-    int64_t since_ns;           /* when its evaluation began, 0 without one [lock] */
+    struct nn_team *team;          /* who helps this worker; NULL where there is only one */
+    struct engine_model *model;    /* that it evaluates, NULL when it does not [lock] */
+    enum engine_priority priority; /* of its batch [lock] */
+    int64_t since_ns;              /* when its evaluation began, 0 without one [lock] */
     struct engine_slot *batch[ENGINE_BATCH_MAX];
     struct model_query queries[ENGINE_BATCH_MAX];
     double *vectors; /* cotangents and products, [2][batch][d]; NULL until a likelihood is asked */
@@ -109,6 +114,7 @@ struct engine {
     struct engine_slot *free_slots;
     struct engine_queue queue[ENGINE_PRIORITIES];
     unsigned admissions;           /* while both queues waited */
+    int64_t batch_rests_ns;        /* while interactive images are ready, batch waits until then */
     size_t outside_images;         /* of stats.queued_images, those that the limit is not for */
     struct engine_request *active; /* all that are not complete */
     int64_t deadline_ns;           /* the earliest one of them, INT64_MAX without any */

@@ -1,9 +1,10 @@
 /* The queue: who waits, who has a slot, who is over, and the counters of all that.
  *
- * Fairness: requests that wait take turns image by image, and live slots go round by first in,
- * first out, so a request for one image is not held up by one for a thousand. With fewer slots than
- * workers could hold, a worker takes only its share, so that the others have something to do as
- * well. */
+ * Fairness: an image that somebody waits for goes before one of batch at every step, but for a
+ * small share of the time. Among those of one priority, requests that wait take turns image by
+ * image, and live slots go round by first in, first out, so a request for one image is not held up
+ * by one for a thousand. With fewer slots than workers could hold, a worker takes only its share,
+ * so that the others have something to do as well. */
 #include "engine_queue.h"
 
 #include "engine_model.h"
@@ -184,14 +185,15 @@ void engine_queue_expire_locked(struct engine *g, struct engine_list *ended)
 
 static void push_ready_locked(struct engine_slot *slot)
 {
-    struct engine_model *em = slot->request->order.model;
+    const struct engine_order *order = &slot->request->order;
+    struct engine_ready *ready = &order->model->ready[order->priority];
     slot->next = NULL;
-    if (em->ready_last)
-        em->ready_last->next = slot;
+    if (ready->last)
+        ready->last->next = slot;
     else
-        em->ready_first = slot;
-    em->ready_last = slot;
-    em->ready++;
+        ready->first = slot;
+    ready->last = slot;
+    ready->count++;
 }
 
 /* Whose turn the next free slot is; NULL when nobody may have it. */
@@ -245,11 +247,31 @@ static void admit_locked(struct engine *g)
     }
 }
 
+static bool is_ready_locked(const struct engine *g, enum engine_priority priority)
+{
+    const struct engine_model *em = g->turns;
+    while (em && em->ready[priority].count == 0)
+        em = em->next;
+    return em != NULL;
+}
+
+/* Whose step is next. An image that somebody waits for shares no step with one that can wait, or
+ * its step would take as long as both: while there is such an image, batch has one step in a time
+ * of ENGINE_BATCH_REST + 1. */
+static enum engine_priority choose_priority_locked(const struct engine *g)
+{
+    if (!is_ready_locked(g, ENGINE_PRIORITY_INTERACTIVE))
+        return ENGINE_PRIORITY_BATCH;
+    return is_ready_locked(g, ENGINE_PRIORITY_BATCH) && clock_ns() >= g->batch_rests_ns
+               ? ENGINE_PRIORITY_BATCH
+               : ENGINE_PRIORITY_INTERACTIVE;
+}
+
 /* The model whose turn it is, of those with something to do; it goes to the end of the line. */
-static struct engine_model *choose_model_locked(struct engine *g)
+static struct engine_model *choose_model_locked(struct engine *g, enum engine_priority priority)
 {
     struct engine_model **link = &g->turns;
-    while (*link && !(*link)->ready)
+    while (*link && (*link)->ready[priority].count == 0)
         link = &(*link)->next;
     struct engine_model *em = *link;
     if (!em || !em->next)
@@ -267,23 +289,27 @@ int engine_queue_take_locked(struct engine_worker *w)
     struct engine *g = w->engine;
     lock_assert_held(&g->lock);
     admit_locked(g);
-    struct engine_model *em = choose_model_locked(g);
+    const enum engine_priority priority = choose_priority_locked(g);
+    struct engine_model *em = choose_model_locked(g, priority);
     if (!em)
         return 0;
+    struct engine_ready *ready = &em->ready[priority];
     size_t idle = (size_t)(g->workers - g->busy); /* this one included */
-    size_t share = (em->ready + idle - 1) / idle;
+    size_t share = (ready->count + idle - 1) / idle;
     int count = share < (size_t)g->batch ? (int)share : g->batch;
     for (int i = 0; i < count; i++) {
-        w->batch[i] = em->ready_first;
+        w->batch[i] = ready->first;
         w->batch[i]->worker = w->number;
-        em->ready_first = em->ready_first->next;
-        em->ready--;
+        ready->first = ready->first->next;
+        ready->count--;
     }
-    if (!em->ready_first)
-        em->ready_last = NULL;
-    else
+    if (!ready->first)
+        ready->last = NULL;
+    if (is_ready_locked(g, ENGINE_PRIORITY_INTERACTIVE) ||
+        is_ready_locked(g, ENGINE_PRIORITY_BATCH))
         engine_queue_offer_locked(g); /* the rest is for the next one */
     w->model = em;
+    w->priority = priority;
     w->since_ns = clock_ns();
     g->busy++;
     return count;
@@ -346,8 +372,10 @@ static void count_step_locked(struct engine_worker *w, int count, const struct o
     stats->steps += (uint64_t)totals->accepted;
     stats->steps_rejected += (uint64_t)totals->rejected;
     w->model->stats->field_evaluations += (uint64_t)totals->nfe;
-    engine_histogram_add(&stats->step_s, engine_histogram_seconds,
-                         (double)(clock_ns() - w->since_ns) * 1e-9);
+    const int64_t now = clock_ns(), took = now - w->since_ns;
+    engine_histogram_add(&stats->step_s, engine_histogram_seconds, (double)took * 1e-9);
+    if (w->priority == ENGINE_PRIORITY_BATCH)
+        w->engine->batch_rests_ns = now + ENGINE_BATCH_REST * took;
     engine_histogram_add(&stats->batch_images, engine_histogram_images, count);
     w->since_ns = 0;
 }

@@ -113,6 +113,30 @@ static void an_interactive_request_does_not_wait_for_batch(void **state)
     engine_free(g);
 }
 
+/* Nor does each of its steps take as long as one of all of them. */
+static void an_interactive_image_shares_few_steps_with_batch(void **state)
+{
+    (void)state;
+    struct engine *g = new_engine(1, 8);
+    struct engine_order big = order_of(g, 8, 100000), small = order_of(g, 1, 400);
+    big.priority = ENGINE_PRIORITY_BATCH;
+    struct engine_request *slow = submit(g, &big);
+    while (engine_stats_get(g).live_images < 8)
+        usleep(1000);
+    const uint64_t before = engine_stats_get(g).steps;
+    struct engine_request *quick = submit(g, &small);
+    assert_true(engine_request_wait(quick, 600000));
+    const uint64_t others = engine_stats_get(g).steps - before - 400;
+    assert_true(others > 0);   /* of batch, which is not left for ever either */
+    assert_true(others < 800); /* of 3200 if they were taken together */
+    engine_request_cancel(slow);
+    assert_true(engine_request_wait(slow, 600000));
+    engine_request_free(slow);
+    engine_request_free(quick);
+    counters_add_up(g);
+    engine_free(g);
+}
+
 static void batch_gets_its_turn_while_interactive_keeps_coming(void **state)
 {
     (void)state;
@@ -285,6 +309,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_interactive_request_does_not_wait_for_batch),
+        cmocka_unit_test(an_interactive_image_shares_few_steps_with_batch),
         cmocka_unit_test(batch_gets_its_turn_while_interactive_keeps_coming),
         cmocka_unit_test(deadlines_end_work_in_the_queue_and_in_the_solve),
         cmocka_unit_test(a_deadline_that_is_kept_changes_nothing),

@@ -15,7 +15,7 @@ export interface Fields {
 }
 export interface Image {
   index: bigint; seed: bigint; png: Uint8Array; sha256: string; nfe: number; class?: number | null; url?: string;
-  /** What speaks against the way that was asked for, such as a solver with so few steps that it gives noise. */
+  /** What is wrong with the solver that was asked for, such as so few steps that it returns noise. */
   warnings?: string[];
 }
 export interface Event {

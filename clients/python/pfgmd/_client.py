@@ -30,7 +30,7 @@ class Image:
     nfe: int
     label: Optional[int] = None  #: its class, where the model knows classes
     url: Optional[str] = None    #: where the server gives it again
-    warnings: Tuple[str, ...] = ()  #: what speaks against the way that was asked for, such as too few steps
+    warnings: Tuple[str, ...] = ()  #: what is wrong with the solver that was asked for, such as too few steps
 
     def save(self, path: "os.PathLike[str] | str") -> None:
         with open(path, "wb") as f:

@@ -17,8 +17,8 @@ test) packages=("${build[@]}" curl ca-certificates libcmocka-dev libasan8 libubs
     ;;
 # What tests/container.sh and tests/systemd.sh need
 container) packages=(buildah podman runc netavark aardvark-dns iptables catatonit mmdebstrap systemd curl ca-certificates) ;;
-# What tests/http/nightly.sh needs besides: promtool
-nightly) packages=(prometheus) ;;
+# What tests/http/nightly.sh needs besides: promtool and the proxies
+nightly) packages=(prometheus nginx haproxy caddy) ;;
 bench) packages=("${build[@]}" python3-torch python3-numpy libdnnl-dev dataset-fashion-mnist) ;;
 *)
     echo "usage: conf/deps.sh run|build|test|container|nightly|bench" >&2

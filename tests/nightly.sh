@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# What takes too long for tests/run.sh, one after the other: the daemon under load (storm, throughput), its contract before
-# judges from elsewhere (contract), the container and the units under a real manager (container, systemd; root), pfgm's
-# speed beside PyTorch's and oneDNN's (compare, compare_train), and the images of the bundled models before a classifier
-# (quality). Installs what is missing, prints a line each and ends with "N passed, N failed"; what each said, with its
-# figures, is in build-nightly/NAME.log. About two and a half hours on two cores, two of them quality's; limits of time hold
-# only where nothing else runs.
+# What takes too long for tests/run.sh, one after the other: the daemon under load (storm, throughput), its contract
+# before judges from elsewhere (contract) and behind proxies (proxies), the container and the units under a real manager
+# (container, systemd; root), pfgm's speed beside PyTorch's and oneDNN's (compare, compare_train), and the images of the
+# bundled models before a classifier (quality). Installs what is missing, prints a line each and ends with "N passed, N
+# failed"; what each said, with its figures, is in build-nightly/NAME.log. About two and a half hours on two cores, two
+# of them quality's; limits of time hold only where nothing else runs.
 #
 #     bash tests/nightly.sh [NAME ...]
 set -eu
 cd "$(dirname "$0")/.."
 out=build-nightly
-all=(storm throughput contract container systemd compare compare_train quality)
+all=(storm throughput contract proxies container systemd compare compare_train quality)
 
 # Only the daemon's checks run what is built here: the others build their own, as users would.
 prepare_daemon() {
@@ -21,7 +21,7 @@ prepare_daemon() {
 # Chained, as "set -e" does not hold where an exit code is asked for.
 check() {
     case $1 in
-    storm | throughput | contract) prepare_daemon && sh tests/http/nightly.sh "$out" "$1" ;;
+    storm | throughput | contract | proxies) prepare_daemon && sh tests/http/nightly.sh "$out" "$1" ;;
     container | systemd) bash conf/deps.sh container && bash "tests/$1.sh" ;;
     compare | compare_train) bash "tests/bench/$1.sh" ;;
     quality) bash tests/quality/run.sh ;;

@@ -105,6 +105,40 @@ def private_uses():
                   if folders.get(name) and path.parent not in folders[name])
 
 
+DECLARATION = re.compile(
+    r"\s+(?:(?:static|const|volatile|_Atomic|_Thread_local)\s+)*"
+    r"(?:(?:struct|enum|union)\s+\w+|(?:unsigned|signed|long|short)(?:\s+(?:int|long|char|short))*|[A-Za-z_]\w*)"
+    r"(?:\s+const)?(?:\s+\**|\s*\*+\s*(?:const\s+)?)[A-Za-z_]\w*\s*(?:\[|=|;|,|$)")
+STATEMENT = re.compile(r"\s*(?:return|else|case|if|for|while|switch|do|break|continue)\b")
+
+
+def blanks_behind_declarations(path):
+    """The numbers of blank lines that stand behind the declarations at the head of a block."""
+    text = re.sub(r"/\*.*?\*/", lambda m: "#" + "\n#" * m[0].count("\n"), path.read_text(), flags=re.S)
+    lines = [line for line in enumerate(re.sub(r"""'(?:[^'\\\n]|\\.)'|"(?:[^"\\\n]|\\.)*\"""", "0", text).split("\n"), 1)
+             if not line[1].strip().startswith("#")]
+    for at, (_, line) in enumerate(lines):
+        if not (line == "{" or re.search(r"(?:\)|\belse|\bdo) \{$", line)):
+            continue
+        here, end, depth = at + 1, at + 1, 0
+        while here < len(lines) and DECLARATION.match(lines[here][1]) and not STATEMENT.match(lines[here][1]):
+            while here < len(lines):
+                code = lines[here][1]
+                depth += sum(map(code.count, "({[")) - sum(map(code.count, ")}]"))
+                here += 1
+                if depth <= 0 and code.rstrip().endswith((";", "}")):
+                    break
+            end = here
+        if end > at + 1 and end < len(lines) and not lines[end][1].strip():
+            yield lines[end][0]
+
+
+def c_functions(path):
+    """The functions that a C file defines, as (type and name, name, parameters, body)."""
+    return re.findall(r"^((?:static |inline )*\w[\w *]*?\b(\w+))\(([^;{}]*?)\)\n\{\n(.*?)^\}", code_of(path),
+                      flags=re.S | re.M)
+
+
 class House(unittest.TestCase):
     def test_no_file_is_longer_than_600_lines(self):
         self.assertGreater(len(SOURCES), 50)
@@ -117,6 +151,34 @@ class House(unittest.TestCase):
             if path.suffix in (".c", ".h"):
                 with self.subTest(path=path):
                     self.assertTrue(path.read_text().startswith("/*"), "no head comment")
+
+    def test_no_blank_line_behind_declarations(self):
+        for path in SOURCES:
+            if path.suffix in (".c", ".h"):
+                with self.subTest(path=path):
+                    self.assertEqual(list(blanks_behind_declarations(path)), [])
+
+    def test_a_calls_status_is_called_result(self):
+        for path in SOURCES:
+            if path.suffix in (".c", ".h") and path.is_relative_to(ROOT / "src"):
+                with self.subTest(path=path):
+                    self.assertEqual(re.findall(r"\bint (?:rc|ret|err|bad|failed)\b", code_of(path)), [])
+
+    def test_an_ending_says_what_it_ends(self):
+        """What is called _free frees the pointer that it is given; what is called _clear does not."""
+        seen = 0
+        for path in SOURCES:
+            if path.suffix != ".c" or not path.is_relative_to(ROOT / "src"):
+                continue
+            for head, name, parameters, body in c_functions(path):
+                if not name.endswith(("_free", "_clear")) or " void " not in f" {head} ":
+                    continue
+                given = [parameter.split()[-1].strip("*") for parameter in parameters.split(",")]
+                frees = any(re.search(rf"\bfree\({one}\);", body) for one in given)
+                seen += 1
+                with self.subTest(path=path, function=name):
+                    self.assertEqual(frees, name.endswith("_free"))
+        self.assertGreater(seen, 30)
 
     def test_each_third_party_header_has_one_home(self):
         homes = {"jansson.h": ["src/base"], "gnutls/": ["src/base"], "png.h": ["src/image"], "zip.h": ["src/archive"],

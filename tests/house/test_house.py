@@ -115,8 +115,10 @@ STATEMENT = re.compile(r"\s*(?:return|else|case|if|for|while|switch|do|break|con
 def blanks_behind_declarations(path):
     """The numbers of blank lines that stand behind the declarations at the head of a block."""
     text = re.sub(r"/\*.*?\*/", lambda m: "#" + "\n#" * m[0].count("\n"), path.read_text(), flags=re.S)
-    lines = [line for line in enumerate(re.sub(r"""'(?:[^'\\\n]|\\.)'|"(?:[^"\\\n]|\\.)*\"""", "0", text).split("\n"), 1)
-             if not line[1].strip().startswith("#")]
+    text = re.sub(r"'(?:[^'\\\n]|\\.)'", "0", text)
+    text = re.sub(r'"(?:[^"\\\n]|\\.)*"', '""', text)
+    lines = [(number, line.rstrip(" #")) for number, line in enumerate(text.split("\n"), 1)
+             if not line.lstrip().startswith("#")]
     for at, (_, line) in enumerate(lines):
         if not (line == "{" or re.search(r"(?:\)|\belse|\bdo) \{$", line)):
             continue

@@ -138,7 +138,7 @@ class Resume(Case):
 
     def test_interrupt_saves_and_ends_cleanly(self):
         data = self.data()
-        config = self.config(steps=200, save_every=1000)
+        config = self.config(steps=60 if SANITIZED else 200, save_every=1000)
         self.train(data, "whole", "--config", config)
         process = subprocess.Popen(self.command(data, "half", "--config", config),
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

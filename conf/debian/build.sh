@@ -19,7 +19,7 @@ trap 'rm -rf "$work"' EXIT
 DESTDIR=$work/pfgmd meson install -C "$build" --no-rebuild >&2
 cd "$work"
 # What is the command line's moves; everything else stays the server's
-(cd pfgmd && find . -name 'pfgm' -o -name 'pfgm.1*' -o -name '_pfgm' -o -name 'libpfgm.so*' \
+(cd pfgmd && find . -name 'pfgm' -o -name 'pfgm.1*' -o -name '_pfgm' -o -name 'pfgm.fish' -o -name 'libpfgm.so*' \
     -o -name 'libpfgm.pc' -o -name 'pfgm.h') >list
 while read -r file; do
     mkdir -p "pfgm/$(dirname "$file")"

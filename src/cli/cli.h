@@ -1,28 +1,21 @@
 /* The subcommands of `pfgm`.
  *
- * Each is one function in one file. It gets the words after `pfgm` (argv[0] is its own name), may
- * use getopt, and returns the exit code: 0 done, 1 it failed, 2 bad input. Nothing below main()
- * ends the process. One thread, except for the engine's workers. */
+ * Each is a table in a file of its own (cli_command.h). Nothing below main() ends the process. Exit
+ * codes: 0 done, 1 it failed, 2 bad input. One thread, except for the engine's workers. */
 #ifndef CLI_H
 #define CLI_H
 
 #include "cli_options.h"
 
-int cli_sample(int argc, char **argv);
-int cli_field(int argc, char **argv);
-int cli_convert(int argc, char **argv);
-int cli_inspect(int argc, char **argv);
-int cli_bench(int argc, char **argv);
-int cli_tune(int argc, char **argv);
-int cli_plot(int argc, char **argv);
-int cli_train(int argc, char **argv);
-int cli_encode(int argc, char **argv);
-int cli_decode(int argc, char **argv);
-int cli_interpolate(int argc, char **argv);
-int cli_likelihood(int argc, char **argv);
-int cli_eval(int argc, char **argv);
+extern const struct cli_command cli_sample_command, cli_encode_command, cli_decode_command,
+    cli_interpolate_command, cli_likelihood_command, cli_field_command, cli_convert_command,
+    cli_inspect_command, cli_train_command, cli_eval_command, cli_tune_command, cli_plot_command,
+    cli_bench_command, cli_bench_ops_command, cli_bench_solvers_command;
 
-/* `pfgm bench solvers`, which has options of its own; argv[0] is "solvers". */
-int cli_bench_solvers(int argc, char **argv);
+/* The manual page of the subcommands in `list`, which ends with NULL, in roff to standard output.
+ */
+void cli_man_print(const struct cli_command *const *list);
+/* Their completions for a shell: "bash", "zsh" or "fish". -1 for another. */
+int cli_completions_print(const struct cli_command *const *list, const char *shell);
 
 #endif

@@ -17,53 +17,23 @@
 #define SECONDS_MAX 3600.0
 #define STEPS_DEFAULT 100 /* the reference's */
 
-static const char help[] =
-    "usage: pfgm bench [--preset NAME | --model FILE] [options]\n"
-    "       pfgm bench ops [options]\n"
-    "       pfgm bench solvers MODEL [options]   (see its own --help)\n"
-    "\n"
-    "Times a network: milliseconds an image and evaluation, images a second for a solver, and the\n"
-    "share of the machine's multiply-add peak, which it measures too.\n"
-    "\n"
-    "  --preset NAME     a published network with random weights (cifar10-ddpmpp)\n"
-    "  --model FILE      a model\n"
-    "  --batch B         images in an evaluation, shared out over the workers (8)\n"
-    "  --workers W       threads (as many as the machine gives)\n"
-    "  --kernel K        auto (default), c, avx2, avx512, amx\n"
-    "  --precision P     auto (default: bf16x3 with AMX, else f32), f32, bf16x3, bf16\n"
-    "  --seconds S       how long to measure (3)\n"
-    "  --solver METHOD   of images a second: rk45 (default) or another of pfgm sample's\n"
-    "  --steps N         of a fixed-step method (100)\n"
-    "  --nfe N           evaluations an image; if absent, those of the steps, or for rk45 the "
-    "mean\n"
-    "                    over a few images of the model, or what is published for the preset\n"
-    "  --json\n"
-    "\n"
-    "ops: times every operation at the sizes of real networks on one thread, for each kernel,\n"
-    "against the portable one.\n"
-    "\n"
-    "  --kernel K        only this one, beside the portable one\n"
-    "  --batch B         images in a call (4)\n"
-    "  --seconds S       how long to measure each (0.1)\n"
-    "  --json\n";
-
-enum { /* what getopt_long returns */
-       OPTION_PRESET = 256,
-       OPTION_MODEL,
-       OPTION_BATCH,
-       OPTION_WORKERS,
-       OPTION_KERNEL,
-       OPTION_PRECISION,
-       OPTION_SECONDS,
-       OPTION_SOLVER,
-       OPTION_STEPS,
-       OPTION_NFE,
-       OPTION_JSON
+enum {
+    OPTION_PRESET = 256,
+    OPTION_MODEL,
+    OPTION_BATCH,
+    OPTION_WORKERS,
+    OPTION_KERNEL,
+    OPTION_PRECISION,
+    OPTION_SECONDS,
+    OPTION_SOLVER,
+    OPTION_STEPS,
+    OPTION_NFE,
+    OPTION_JSON
 };
 
 /* As given; 0 and NULL mean absent. */
 struct bench_options {
-    bool ops, json, has_steps;
+    bool json, has_steps;
     const char *model, *preset, *kernel, *precision;
     enum ode_method method;
     int64_t batch, workers, steps, nfe;
@@ -204,26 +174,9 @@ static int take_option(void *context, int c, const char *word, struct err *e)
     }
 }
 
-static const struct option long_options[] = {
-    {"preset", required_argument, NULL, OPTION_PRESET},
-    {"model", required_argument, NULL, OPTION_MODEL},
-    {"batch", required_argument, NULL, OPTION_BATCH},
-    {"workers", required_argument, NULL, OPTION_WORKERS},
-    {"kernel", required_argument, NULL, OPTION_KERNEL},
-    {"precision", required_argument, NULL, OPTION_PRECISION},
-    {"seconds", required_argument, NULL, OPTION_SECONDS},
-    {"solver", required_argument, NULL, OPTION_SOLVER},
-    {"steps", required_argument, NULL, OPTION_STEPS},
-    {"nfe", required_argument, NULL, OPTION_NFE},
-    {"json", no_argument, NULL, OPTION_JSON},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0}};
-
 /* Options that contradict each other. -1: none do; else the exit code. */
 static int check_options(const struct bench_options *o)
 {
-    if (o->ops && (o->model || o->preset || o->workers || o->precision || o->has_steps || o->nfe))
-        return cli_usage_error("bench", "ops takes --kernel, --batch, --seconds and --json only");
     if (o->model && o->preset)
         return cli_usage_error("bench", "--model and --preset exclude each other");
     if (o->has_steps && !ode_method_is_fixed_step(o->method))
@@ -232,38 +185,91 @@ static int check_options(const struct bench_options *o)
     return -1;
 }
 
-/* -1: go on; else the exit code. */
-static int parse(int argc, char **argv, struct bench_options *o)
-{
-    static const struct cli_options options = {"bench", help, ":h", long_options, take_option};
-    int code = cli_take_options(&options, argc, argv, o);
-    if (code >= 0)
-        return code;
-    o->ops = argc - optind == 1 && strcmp(argv[optind], "ops") == 0;
-    if (argc - optind > o->ops)
-        return cli_usage_error("bench", "\"%s\" is no word of bench: models go behind --model",
-                               argv[optind]);
-    return check_options(o);
-}
-
-int cli_bench(int argc, char **argv)
+static int bench_main(int argc, char **argv)
 {
     struct bench_options options = {.method = ODE_RK45};
     struct err e = {0};
-    if (argc > 1 && strcmp(argv[1], "solvers") == 0)
-        return cli_bench_solvers(argc - 1, argv + 1);
-    int code = parse(argc, argv, &options);
-
+    int code = cli_options_take(&cli_bench_command, NULL, argc, argv, &options);
     if (code >= 0)
         return code;
-    if (options.ops) {
-        const struct bench_ops_options ops = {.kernel = options.kernel,
-                                              .batch = options.batch ? (int)options.batch : 4,
-                                              .seconds = options.seconds,
-                                              .json = options.json};
-        code = bench_ops_run(&ops, &e);
-    } else {
-        code = run_net(&options, &e);
-    }
-    return code == 0 ? CLI_EXIT_OK : cli_fail("bench", &e);
+    if (argc > optind)
+        return cli_usage_error("bench",
+                               "\"%s\" is no word of bench: models go behind --model, and ops and "
+                               "solvers before all options",
+                               argv[optind]);
+    code = check_options(&options);
+    if (code >= 0)
+        return code;
+    return run_net(&options, &e) == 0 ? CLI_EXIT_OK : cli_fail("bench", &e);
 }
+
+static int ops_main(int argc, char **argv)
+{
+    struct bench_options options = {0};
+    struct err e = {0};
+    int code = cli_options_take(&cli_bench_ops_command, NULL, argc, argv, &options);
+    if (code >= 0)
+        return code;
+    if (argc > optind)
+        return cli_usage_error("bench ops", "unexpected word \"%s\"", argv[optind]);
+    const struct bench_ops_options ops = {.kernel = options.kernel,
+                                          .batch = options.batch ? (int)options.batch : 4,
+                                          .seconds = options.seconds,
+                                          .json = options.json};
+    return bench_ops_run(&ops, &e) == 0 ? CLI_EXIT_OK : cli_fail("bench ops", &e);
+}
+
+static const struct cli_option bench_table[] = {
+    {"preset", 0, OPTION_PRESET, "NAME", CLI_VALUES_PRESETS,
+     "a published network with random weights (cifar10-ddpmpp)"},
+    {"model", 0, OPTION_MODEL, "FILE", CLI_VALUES_FILES, "a model"},
+    {"batch", 0, OPTION_BATCH, "B", NULL,
+     "images in an evaluation, shared out over the workers (8)"},
+    CLI_OPTION_WORKERS(OPTION_WORKERS),
+    CLI_OPTION_KERNEL(OPTION_KERNEL),
+    CLI_OPTION_PRECISION(OPTION_PRECISION),
+    {"seconds", 0, OPTION_SECONDS, "S", NULL, "how long to measure (3)"},
+    {"solver", 0, OPTION_SOLVER, "METHOD", ODE_METHOD_WORDS,
+     "of images per second: rk45 (default) or another of pfgm sample's"},
+    {"steps", 0, OPTION_STEPS, "N", NULL, "of a fixed-step method (100)"},
+    {"nfe", 0, OPTION_NFE, "N", NULL,
+     "evaluations per image; if absent, those of the steps, or for rk45 the mean over a few images "
+     "of the model, or what is published for the preset"},
+    CLI_OPTION_JSON(OPTION_JSON),
+    {0}};
+
+static const struct cli_option ops_table[] = {
+    {"kernel", 0, OPTION_KERNEL, "K", "auto c avx2 avx512 amx",
+     "only this one, beside the portable one"},
+    {"batch", 0, OPTION_BATCH, "B", NULL, "images in a call (4)"},
+    {"seconds", 0, OPTION_SECONDS, "S", NULL, "how long to measure each (0.1)"},
+    CLI_OPTION_JSON(OPTION_JSON),
+    {0}};
+
+const struct cli_command cli_bench_ops_command = {
+    .name = "bench ops",
+    .summary = "time every operation of the network, for each kernel",
+    .synopsis = "bench ops [options]",
+    .about = "Times every operation at the sizes of real networks on one thread, for each kernel, "
+             "against the portable one.",
+    .options = ops_table,
+    .take = take_option,
+    .run = ops_main};
+
+static const struct cli_command *const inner[] = {&cli_bench_ops_command,
+                                                  &cli_bench_solvers_command, NULL};
+
+const struct cli_command cli_bench_command = {
+    .name = "bench",
+    .summary = "time networks and operations on this machine",
+    .synopsis = "bench [--preset NAME | --model FILE] [options]\n"
+                "bench ops [options]\n"
+                "bench solvers MODEL [options]",
+    .about =
+        "Times a network: milliseconds per image and evaluation, images per second for a solver, "
+        "and the share of the machine's multiply-add peak, which it measures too.",
+    .options = bench_table,
+    .words = "ops solvers",
+    .inner = inner,
+    .take = take_option,
+    .run = bench_main};

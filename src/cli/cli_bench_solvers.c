@@ -3,17 +3,6 @@
 #include "cli.h"
 #include "figures.h"
 
-static const char help[] =
-    "usage: pfgm bench solvers MODEL [options]\n"
-    "\n"
-    "How far each solver ends from the exact path (rk45 at 1e-6) by the number of evaluations.\n"
-    "\n"
-    "  -n N              starts (64)\n"
-    "  --seed S          of the starts (0)\n"
-    "  --kernel K        as of pfgm sample\n"
-    "  --plot FILE       the figure too, .png or .svg\n"
-    "  --json\n";
-
 struct solvers_options {
     const char *plot;
     struct figures_options model;
@@ -43,17 +32,11 @@ static int take_option(void *context, int option, const char *word, struct err *
     }
 }
 
-int cli_bench_solvers(int argc, char **argv)
+static int solvers_main(int argc, char **argv)
 {
-    static const struct option long_options[] = {
-        {"seed", required_argument, NULL, 's'}, {"kernel", required_argument, NULL, 'k'},
-        {"plot", required_argument, NULL, 'p'}, {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0}};
-    static const struct cli_options options = {"bench solvers", help, ":n:h", long_options,
-                                               take_option};
     struct solvers_options o = {0};
     struct err e = {0};
-    int code = cli_take_options(&options, argc, argv, &o);
+    int code = cli_options_take(&cli_bench_solvers_command, NULL, argc, argv, &o);
     if (code >= 0)
         return code;
     if (argc - optind != 1)
@@ -61,3 +44,22 @@ int cli_bench_solvers(int argc, char **argv)
     o.model.model = argv[optind];
     return figures_solvers(o.plot, &o.model, &e) == 0 ? CLI_EXIT_OK : cli_fail("bench solvers", &e);
 }
+
+static const struct cli_option options[] = {
+    {NULL, 'n', 0, "N", NULL, "starts (64)"},
+    {"seed", 0, 's', "S", NULL, "of the starts (0)"},
+    CLI_OPTION_KERNEL('k'),
+    {"plot", 0, 'p', "FILE", CLI_VALUES_FILES, "the figure too, .png or .svg"},
+    CLI_OPTION_JSON('j'),
+    {0}};
+
+const struct cli_command cli_bench_solvers_command = {
+    .name = "bench solvers",
+    .summary = "quality against evaluations, for each solver on a model",
+    .synopsis = "bench solvers MODEL [options]",
+    .about = "How far each solver ends from the exact path (rk45 at 1e-6) by the number of "
+             "evaluations.",
+    .options = options,
+    .words = CLI_VALUES_FILES,
+    .take = take_option,
+    .run = solvers_main};

@@ -14,36 +14,6 @@
 
 #define CONFIG_BYTES_MAX ((size_t)1 << 20)
 
-static const char usage[] =
-    "usage: pfgm convert IN -o OUT.safetensors [--preset NAME | --config FILE.json]\n"
-    "                    [--weights ema|raw] [--json]\n"
-    "       pfgm convert --exact DATA -o OUT.safetensors [--labels FILE]\n"
-    "                    [--source-weights FILE.npy] [--t-max T] [--t-min T] [--strict] [--json]\n"
-    "\n"
-    "Reads a checkpoint that the reference code of PFGM (.pth) or of PFGM++ (.pkl, .pt, or its\n"
-    "weights.* as safetensors) saved, checks every tensor against the network and writes a model\n"
-    "file. Nothing in it is executed. PFGM's needs --preset or --config; PFGM++'s say themselves\n"
-    "what their network is.\n"
-    "\n"
-    "  -o, --output FILE   the model to write; it appears only when all went well\n"
-    "      --preset NAME   cifar10-ddpmpp, cifar10-ddpmpp-deep, cifar10-ncsnpp, celeba64-ddpmpp\n"
-    "                      or bedroom-ddpmpp\n"
-    "      --config FILE   JSON object of the training configuration: image_size, channels, nf,\n"
-    "                      ch_mult, num_res_blocks, attn_resolutions, fir, progressive_input,\n"
-    "                      embedding_type, gamma, sigma, tau, M, z_max, z_min, upper_norm, z_exp\n"
-    "      --weights KIND  ema (averaged, the default) or raw\n"
-    "      --exact DATA    no network: the exact field of the data themselves, as pfgm train\n"
-    "                      takes them (a folder of PNGs, IDX, .npy or .npz)\n"
-    "      --labels FILE   their labels, where DATA is IDX and the name does not tell\n"
-    "      --source-weights FILE.npy\n"
-    "                      a weight above 0 for each of the data, in their order: the share of\n"
-    "                      samples that ends there, over the sum of all (all alike)\n"
-    "      --t-max T       plane of the start (20 radii of the data)\n"
-    "      --t-min T       where the last step to 0 begins (1e-4 radii)\n"
-    "      --strict        a file of DATA that cannot be used is an error\n"
-    "      --json          print the summary as JSON\n"
-    "      --help          print this text\n";
-
 struct convert_options {
     const char *input, *output, *preset, *config;
     struct cli_convert_exact exact; /* data NULL: a checkpoint is converted */
@@ -101,27 +71,7 @@ static int take(void *context, int option, const char *word, struct err *e)
 /* -1 to go on, else the exit code. */
 static int options_parse(int argc, char **argv, struct convert_options *o)
 {
-    static const struct option options[] = {
-        {"output", required_argument, NULL, 'o'},
-        {"preset", required_argument, NULL, 'p'},
-        {"config", required_argument, NULL, 'c'},
-        {"weights", required_argument, NULL, 'w'},
-        {"exact", required_argument, NULL, 'x'},
-        {"labels", required_argument, NULL, 'l'},
-        {"source-weights", required_argument, NULL, 'W'},
-        {"t-max", required_argument, NULL, 'T'},
-        {"t-min", required_argument, NULL, 't'},
-        {"strict", no_argument, NULL, 's'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
-    const struct cli_options table = {.subcommand = "convert",
-                                      .help = usage,
-                                      .short_options = ":o:h",
-                                      .long_options = options,
-                                      .take = take};
-    int code = cli_take_options(&table, argc, argv, o);
+    int code = cli_options_take(&cli_convert_command, NULL, argc, argv, o);
     if (code >= 0)
         return code;
     if (optind + (o->exact.data ? 0 : 1) != argc)
@@ -212,7 +162,7 @@ static int summary_print(const struct convert_options *o, const struct ckpt_desc
     return 0;
 }
 
-int cli_convert(int argc, char **argv)
+static int convert_main(int argc, char **argv)
 {
     struct convert_options o = {.weights = IMPORT_WEIGHTS_EMA};
     struct ckpt_description d = {0};
@@ -235,3 +185,46 @@ int cli_convert(int argc, char **argv)
     ckpt_description_clear(&d);
     return code;
 }
+
+static const struct cli_option options[] = {
+    {"output", 'o', 0, "FILE", CLI_VALUES_FILES,
+     "the model to write; it appears only when all went well"},
+    {"preset", 0, 'p', "NAME", CLI_VALUES_PRESETS, CLI_VALUES_PRESETS},
+    {"config", 0, 'c', "FILE", CLI_VALUES_FILES,
+     "JSON object of the training configuration: image_size, channels, nf, ch_mult, "
+     "num_res_blocks, "
+     "attn_resolutions, fir, progressive_input, embedding_type, gamma, sigma, tau, M, z_max, "
+     "z_min, "
+     "upper_norm, z_exp"},
+    {"weights", 0, 'w', "KIND", "ema raw", "ema (averaged, the default) or raw"},
+    {"exact", 0, 'x', "DATA", CLI_VALUES_FILES,
+     "no network: the exact field of the data themselves, as pfgm train takes them (a folder of "
+     "PNGs, IDX, .npy or .npz)"},
+    {"labels", 0, 'l', "FILE", CLI_VALUES_FILES,
+     "their labels, where DATA is IDX and the name does not lead to them"},
+    {"source-weights", 0, 'W', "FILE.npy", CLI_VALUES_FILES,
+     "a weight above 0 for each of the data, in their order: the share of samples that ends there, "
+     "over the sum of all (all alike)"},
+    {"t-max", 0, 'T', "T", NULL, "plane of the start (20 radii of the data)"},
+    {"t-min", 0, 't', "T", NULL, "where the last step to 0 begins (1e-4 radii)"},
+    {"strict", 0, 's', NULL, NULL, "a file of DATA that cannot be used is an error"},
+    {"json", 0, 'j', NULL, NULL, "print the summary as JSON"},
+    {0}};
+
+const struct cli_command cli_convert_command = {
+    .name = "convert",
+    .summary = "make a model from a checkpoint of the reference code, or of data",
+    .synopsis =
+        "convert IN -o OUT.safetensors [--preset NAME | --config FILE.json]\n"
+        "             [--weights ema|raw] [--json]\n"
+        "convert --exact DATA -o OUT.safetensors [--labels FILE]\n"
+        "             [--source-weights FILE.npy] [--t-max T] [--t-min T] [--strict] [--json]",
+    .about =
+        "Reads a checkpoint that the reference code of PFGM (.pth) or of PFGM++ (.pkl, .pt, or "
+        "its weights.* as safetensors) saved, checks every tensor against the network and writes "
+        "a model file. Nothing in it is executed. PFGM's needs --preset or --config; PFGM++'s "
+        "say themselves what their network is.",
+    .options = options,
+    .words = CLI_VALUES_FILES,
+    .take = take,
+    .run = convert_main};

@@ -5,6 +5,7 @@
 #include "cli_flow.h"
 
 #include "cli_json.h"
+#include "cli_stream.h"
 #include "base_size.h"
 #include "archive_npy.h"
 
@@ -14,32 +15,25 @@
 
 #define NPY_HEADER_MAX 4096
 
-static const char help[] =
-    "usage: pfgm encode MODEL --input IMAGES [options] -o LATENTS\n"
-    "\n"
-    "Follows the flow from images at t_min up to t = T: the latents from which pfgm decode makes\n"
-    "them again. Writes float32 [n,C,H,W], of vectors [n,d], by the ending:\n"
-    "  NAME.npy          the array\n"
-    "  NAME.safetensors  the tensor x\n"
-    "\n"
-    "  -i, --input I     NAME.png; a folder of .png, in the order of their names; NAME.npy, uint8\n"
-    "                    [n,H,W,C] or floats [n,C,H,W] in data scale; NAME.safetensors with the\n"
-    "                    tensor x or likelihood.x in data scale; of vectors floats [n,d]\n"
-    "  --class C         a class of the model, by name or number; none: of all data (default)\n"
-    "  --kernel K        auto (default), c, avx2, avx512, amx\n"
-    "  --precision P     auto (default: bf16x3 with AMX, else f32), f32, bf16x3, bf16\n"
-    "  --workers W       threads (as many as the machine gives)\n"
-    "  --json            tell the result as JSON\n"
-    "  -o, --output OUT\n";
+static const struct cli_term forms[] = {{"NAME.npy", "the array"},
+                                        {"NAME.safetensors", "the tensor x"},
+                                        {"-", "standard output: a .npy"},
+                                        {0}};
 
-static const struct option long_options[] = {{"input", required_argument, NULL, 'i'},
-                                             {"output", required_argument, NULL, 'o'},
-                                             CLI_FLOW_OPTIONS,
-                                             {NULL, 0, NULL, 0}};
+static const struct cli_option options[] = {
+    {"input", 'i', 0, "IMAGES", CLI_VALUES_FILES,
+     "NAME.png; a folder of .png, in the order of their names; NAME.npy, uint8 [n,H,W,C] or floats "
+     "[n,C,H,W] in data scale; NAME.safetensors with the tensor x or likelihood.x in data scale; "
+     "of "
+     "vectors floats [n,d]; -: a PNG or a .npy on standard input"},
+    CLI_OPTION_CLASS(CLI_FLOW_CLASS, "default"),
+    CLI_FLOW_OPTIONS,
+    {"output", 'o', 0, "OUT", CLI_VALUES_FILES, "where the latents go"},
+    {0}};
 
 static bool is_npy(const char *path)
 {
-    return file_name_ends(path, ".npy");
+    return file_name_ends(path, ".npy") || cli_stream_is_standard(path);
 }
 
 static double norm_of(const struct engine_image *image, size_t d)
@@ -75,7 +69,7 @@ static int write_npy(const struct model *m, const float *latents, size_t n, cons
     if (result == 0)
         result = buf_append(&out, latents, bytes, e);
     if (result == 0)
-        result = file_write_atomic(path, out.data, out.length, e);
+        result = cli_sink_write(path, out.data, out.length, e);
     buf_clear(&out);
     return result;
 }
@@ -118,8 +112,8 @@ static void tell(const struct engine_request *request, const struct cli_flow_opt
     int64_t sum = 0;
     for (size_t i = 0; i < n; i++)
         sum += engine_request_image(request, i)->counts.nfe;
-    printf("%zu latent%s, nfe mean %.2f, %.2f s, %s\n", n, n == 1 ? "" : "s",
-           (double)sum / (double)n, seconds, o->output.path);
+    fprintf(cli_stream_report(o->output.path), "%zu latent%s, nfe mean %.2f, %.2f s, %s\n", n,
+            n == 1 ? "" : "s", (double)sum / (double)n, seconds, o->output.path);
 }
 
 static int tell_json(const struct engine_request *request, const struct cli_flow_options *o,
@@ -201,15 +195,26 @@ static const char *missing(const struct cli_flow_options *o)
         return "-o LATENTS is needed";
     return is_npy(o->output.path) || file_name_ends(o->output.path, ".safetensors")
                ? NULL
-               : "the output must end in .npy or .safetensors";
+               : "the output must end in .npy or .safetensors, or be - for standard output";
 }
 
-int cli_encode(int argc, char **argv)
+static int encode_main(int argc, char **argv)
 {
-    static const struct cli_flow_command command = {
-        {"encode", help, ":i:o:h", long_options, NULL},
-        missing,
-        encode,
-        {.title = "The solver of the path up, rk45 over ln t with tolerances 1e-5 unless chosen:"}};
-    return cli_flow_main(&command, argc, argv);
+    static const struct cli_flow_command flow = {&cli_encode_command, missing, encode};
+    return cli_flow_main(&flow, argc, argv);
 }
+
+const struct cli_command cli_encode_command = {
+    .name = "encode",
+    .summary = "turn images into latents, from which decode makes them again",
+    .synopsis = "encode MODEL --input IMAGES [options] -o LATENTS",
+    .about =
+        "Follows the flow from images at t_min up to t = T: the latents from which pfgm decode "
+        "makes them again. Writes float32 [n,C,H,W], of vectors [n,d], by the ending:",
+    .terms = forms,
+    .options = options,
+    .solver = {.title =
+                   "The solver of the path up, rk45 over ln t with tolerances 1e-5 unless chosen:"},
+    .words = CLI_VALUES_FILES,
+    .take = cli_flow_take,
+    .run = encode_main};

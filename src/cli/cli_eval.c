@@ -20,34 +20,12 @@
 #define DIRECTIONS 256
 #define SHEET_ROWS 10
 
-static const char help[] =
-    "usage: pfgm eval MODEL --data SRC [options]\n"
-    "\n"
-    "Measures a model on held-out pictures: its loss by t, and the energy distance and the sliced\n"
-    "Wasserstein distance of its samples to them, each beside that of the pictures' two halves.\n"
-    "The pictures are drawn by the seed, each class in its share; a model with those classes is\n"
-    "asked for as many samples of each.\n"
-    "\n"
-    "  -d, --data SRC      held-out pictures, in any form that pfgm train takes\n"
-    "  --labels FILE       labels of an IDX file, when its name does not tell\n"
-    "  --train SRC         the training pictures: finds each sample's nearest among them\n"
-    "  -o, --output FILE   with --train: a sheet, samples above their nearest training pictures\n"
-    "  --center-crop N     of all pictures, as pfgm train\n"
-    "  --resize N          likewise, then\n"
-    "  -n N                samples (default 500, and at most half of the pictures)\n"
-    "  --seed S            of the samples (default 1)\n"
-    "  --loss-points N     perturbed pictures for the loss (default 1024; 0: none)\n"
-    "  --kernel K          auto (default), c, avx2, avx512, amx\n"
-    "  --json              numbers as JSON on standard output\n";
-
 enum {
     OPTION_LABELS = 256,
     OPTION_TRAIN,
     OPTION_CROP,
     OPTION_RESIZE,
     OPTION_SEED,
-    OPTION_SOLVER,
-    OPTION_STEPS,
     OPTION_POINTS,
     OPTION_KERNEL,
     OPTION_JSON
@@ -117,22 +95,7 @@ static int take_option(void *context, int option, const char *word, struct err *
 /* -1 to go on, else the exit code. */
 static int parse_options(int argc, char **argv, struct eval_options *o)
 {
-    static const struct option long_options[] = {
-        {"data", required_argument, NULL, 'd'},
-        {"output", required_argument, NULL, 'o'},
-        {"labels", required_argument, NULL, OPTION_LABELS},
-        {"train", required_argument, NULL, OPTION_TRAIN},
-        {"center-crop", required_argument, NULL, OPTION_CROP},
-        {"resize", required_argument, NULL, OPTION_RESIZE},
-        {"seed", required_argument, NULL, OPTION_SEED},
-        {"loss-points", required_argument, NULL, OPTION_POINTS},
-        {"kernel", required_argument, NULL, OPTION_KERNEL},
-        {"json", no_argument, NULL, OPTION_JSON},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0}};
-    static const struct cli_options options = {"eval", help, ":d:o:n:h", long_options, take_option};
-    static const struct cli_solver_options solver = {.title = "The solver of the samples:"};
-    int code = cli_take_options_solver(&options, &solver, &o->solver, argc, argv, o);
+    int code = cli_options_take(&cli_eval_command, &o->solver, argc, argv, o);
     if (code >= 0)
         return code;
     if (optind + 1 != argc || !o->data)
@@ -393,7 +356,7 @@ static int run(struct eval *v, struct err *e)
     return 0;
 }
 
-int cli_eval(int argc, char **argv)
+static int eval_main(int argc, char **argv)
 {
     struct eval_options o = {.n = SAMPLES_DEFAULT, .points = LOSS_POINTS_DEFAULT, .seed = 1};
     struct eval v = {.o = &o, .nearest_median = NAN};
@@ -415,3 +378,38 @@ int cli_eval(int argc, char **argv)
     free(v.data[1]);
     return result != 0 ? cli_fail("eval", &e) : CLI_EXIT_OK;
 }
+
+static const struct cli_option options[] = {
+    {"data", 'd', 0, "SRC", CLI_VALUES_FILES,
+     "held-out pictures, in any form that pfgm train takes"},
+    {"labels", 0, OPTION_LABELS, "FILE", CLI_VALUES_FILES,
+     "labels of an IDX file, when its name does not lead to them"},
+    {"train", 0, OPTION_TRAIN, "SRC", CLI_VALUES_FILES,
+     "the training pictures: finds each sample's nearest among them"},
+    {"output", 'o', 0, "FILE", CLI_VALUES_FILES,
+     "with --train: a sheet, samples above their nearest training pictures"},
+    {"center-crop", 0, OPTION_CROP, "N", NULL,
+     "first cut N×N pixels from the middle of each picture"},
+    {"resize", 0, OPTION_RESIZE, "N", NULL, "then scale to N×N pixels"},
+    {NULL, 'n', 0, "N", NULL, "samples (default 500, and at most half of the pictures)"},
+    {"seed", 0, OPTION_SEED, "S", NULL, "of the samples (default 1)"},
+    {"loss-points", 0, OPTION_POINTS, "N", NULL,
+     "perturbed pictures for the loss (default 1024; 0: none)"},
+    CLI_OPTION_KERNEL(OPTION_KERNEL),
+    CLI_OPTION_JSON(OPTION_JSON),
+    {0}};
+
+const struct cli_command cli_eval_command = {
+    .name = "eval",
+    .summary = "measure a model on pictures that it has not seen",
+    .synopsis = "eval MODEL --data SRC [options]",
+    .about =
+        "Measures a model on held-out pictures: its loss by t, and the energy distance and the "
+        "sliced Wasserstein distance of its samples to them, each beside that of the pictures' "
+        "two halves. The pictures are drawn by the seed, each class in its share; a model with "
+        "those classes is asked for as many samples of each.",
+    .options = options,
+    .solver = {.title = "The solver of the samples:"},
+    .words = CLI_VALUES_FILES,
+    .take = take_option,
+    .run = eval_main};

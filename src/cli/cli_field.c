@@ -12,20 +12,6 @@
 
 #define FIELD_BATCH 8
 
-static const char help[] =
-    "usage: pfgm field MODEL --input IN.safetensors --output OUT.safetensors [options]\n"
-    "\n"
-    "Evaluates the network at the points x [n,C,H,W] (or field.x) and t [n] (or field.z) of the\n"
-    "input, and writes its raw output v_x [n,C,H,W] and v_t [n] in float32: as the network gives\n"
-    "it, without the substitution at small t. Of a PFGM++ model it takes x (or denoise.x), sigma\n"
-    "(or denoise.sigma) and, where there are classes, class_onehot [n,classes] (or\n"
-    "denoise.class_onehot; rows of zeros: of no class) and writes the denoised D_x [n,C,H,W].\n"
-    "\n"
-    "  -i, --input FILE    the points\n"
-    "  -o, --output FILE   where v_x and v_t, or D_x, go\n"
-    "  --kernel K          auto (default), c, avx2, avx512, amx\n"
-    "  --precision P       auto (default: bf16x3 with AMX, else f32), f32, bf16x3, bf16\n";
-
 struct field_options {
     const char *model, *input, *output, *kernel, *precision;
 };
@@ -163,50 +149,51 @@ static int run(const struct field_options *o, struct err *e)
     return result;
 }
 
-/* -1: go on; else the exit code. */
-static int parse(int argc, char **argv, struct field_options *o)
+static int take_option(void *context, int id, const char *word, struct err *e)
 {
-    static const struct option options[] = {
-        {"input", required_argument, NULL, 'i'},  {"output", required_argument, NULL, 'o'},
-        {"kernel", required_argument, NULL, 'k'}, {"precision", required_argument, NULL, 'p'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
-    int c;
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, ":i:o:h", options, NULL)) != -1) {
-        switch (c) {
-        case 'i':
-            o->input = optarg;
-            break;
-        case 'o':
-            o->output = optarg;
-            break;
-        case 'k':
-            o->kernel = optarg;
-            break;
-        case 'p':
-            o->precision = optarg;
-            break;
-        case 'h':
-            fputs(help, stdout);
-            return CLI_EXIT_OK;
-        default:
-            return cli_option_error("field", c, argv);
-        }
-    }
-    if (argc - optind != 1)
-        return cli_usage_error("field", "one MODEL is needed, %d given", argc - optind);
-    if (!o->input || !o->output)
-        return cli_usage_error("field", "%s is needed", o->input ? "--output" : "--input");
-    o->model = argv[optind];
-    return -1;
+    struct field_options *o = context;
+    (void)e;
+    *(id == 'i'   ? &o->input
+      : id == 'o' ? &o->output
+      : id == 'k' ? &o->kernel
+                  : &o->precision) = word;
+    return 0;
 }
 
-int cli_field(int argc, char **argv)
+static int field_main(int argc, char **argv)
 {
-    struct field_options options = {0};
+    struct field_options o = {0};
     struct err e = {0};
-    int code = parse(argc, argv, &options);
+    int code = cli_options_take(&cli_field_command, NULL, argc, argv, &o);
     if (code >= 0)
         return code;
-    return run(&options, &e) == 0 ? CLI_EXIT_OK : cli_fail("field", &e);
+    if (argc - optind != 1)
+        return cli_usage_error("field", "one MODEL is needed, %d given", argc - optind);
+    if (!o.input || !o.output)
+        return cli_usage_error("field", "%s is needed", o.input ? "--output" : "--input");
+    o.model = argv[optind];
+    return run(&o, &e) == 0 ? CLI_EXIT_OK : cli_fail("field", &e);
 }
+
+static const struct cli_option options[] = {
+    {"input", 'i', 0, "FILE", CLI_VALUES_FILES, "the points"},
+    {"output", 'o', 0, "FILE", CLI_VALUES_FILES, "where v_x and v_t, or D_x, go"},
+    CLI_OPTION_KERNEL('k'),
+    CLI_OPTION_PRECISION('p'),
+    {0}};
+
+const struct cli_command cli_field_command = {
+    .name = "field",
+    .summary = "evaluate a model's network at given points",
+    .synopsis = "field MODEL --input IN.safetensors --output OUT.safetensors [options]",
+    .about =
+        "Evaluates the network at the points x [n,C,H,W] (or field.x) and t [n] (or field.z) of "
+        "the input, and writes its raw output v_x [n,C,H,W] and v_t [n] in float32: as the "
+        "network gives it, without the substitution at small t. Of a PFGM++ model it takes x (or "
+        "denoise.x), sigma (or denoise.sigma) and, where there are classes, class_onehot "
+        "[n,classes] (or denoise.class_onehot; rows of zeros: of no class) and writes the "
+        "denoised D_x [n,C,H,W].",
+    .options = options,
+    .words = CLI_VALUES_FILES,
+    .take = take_option,
+    .run = field_main};

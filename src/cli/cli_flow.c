@@ -2,6 +2,7 @@
 #include "cli_flow.h"
 
 #include "cli_report.h"
+#include "cli_stream.h"
 
 #include <string.h>
 
@@ -77,7 +78,7 @@ static int take_input(struct cli_flow_options *o, int c, const char *word, struc
     }
 }
 
-static int take(void *context, int c, const char *word, struct err *e)
+int cli_flow_take(void *context, int c, const char *word, struct err *e)
 {
     struct cli_flow_options *o = context;
     switch (c) {
@@ -109,22 +110,23 @@ static int take(void *context, int c, const char *word, struct err *e)
     }
 }
 
-int cli_flow_main(const struct cli_flow_command *command, int argc, char **argv)
+int cli_flow_main(const struct cli_flow_command *flow, int argc, char **argv)
 {
+    const struct cli_command *command = flow->command;
     struct cli_flow_options o = {.argc = argc, .argv = argv, .steps = command->solver.steps};
-    struct cli_options options = command->options;
     struct err e = {0};
-    options.take = take;
-    int code = cli_take_options_solver(&options, &command->solver, &o.solver, argc, argv, &o);
+    int code = cli_options_take(command, &o.solver, argc, argv, &o);
     if (code >= 0)
         return code;
     if (argc - optind != 1)
-        return cli_usage_error(options.subcommand, "one MODEL is needed, %d given", argc - optind);
+        return cli_usage_error(command->name, "one MODEL is needed, %d given", argc - optind);
     o.model = argv[optind];
-    const char *missing = command->missing(&o);
+    const char *missing = flow->missing(&o);
+    if (!missing && o.json && o.output.path && cli_stream_is_standard(o.output.path))
+        missing = "--json and -o - both write to standard output";
     if (missing)
-        return cli_usage_error(options.subcommand, "%s", missing);
-    return command->run(&o, &e) == 0 ? CLI_EXIT_OK : cli_fail(options.subcommand, &e);
+        return cli_usage_error(command->name, "%s", missing);
+    return flow->run(&o, &e) == 0 ? CLI_EXIT_OK : cli_fail(command->name, &e);
 }
 
 void cli_flow_clear(struct cli_run *run, struct cli_points *points, struct model *m)
@@ -175,29 +177,16 @@ int cli_flow_decode(struct cli_run *run, const struct cli_flow_options *o,
 
 /* ---- decode ---- */
 
-static const char help[] =
-    "usage: pfgm decode MODEL --latents FILE [options] -o OUT\n"
-    "\n"
-    "Brings latents, points on t = T, down to images: the inverse of pfgm encode.\n"
-    "\n"
-    "  --latents FILE    float32 or float64 [n,C,H,W], of vectors [n,d] too, in a .npy, or as the\n"
-    "                    tensor x or prior.x (of PFGM++ heun18.latent) of a safetensors file,\n"
-    "                    with their classes as class_onehot [n,classes] if it has one\n"
-    "  --class C         a class of the model, by name or number; none: of all data (default,\n"
-    "                    unless the file has classes)\n"
-    "  --kernel K        auto (default), c, avx2, avx512, amx\n"
-    "  --precision P     auto (default: bf16x3 with AMX, else f32), f32, bf16x3, bf16\n"
-    "  --workers W       threads (as many as the machine gives)\n"
-    "  --dtype T         of a .npy: uint8, or float32 (of vectors always)\n"
-    "  --columns N       images a row of a sheet (about the root of n)\n"
-    "  --scale K         enlarge a .png K times\n"
-    "  --json            tell the result as JSON\n"
-    "  -o, --output OUT  as that of pfgm sample: .png, DIR/, .npy, .npz, .safetensors\n";
-
-static const struct option long_options[] = {{"latents", required_argument, NULL, CLI_FLOW_LATENTS},
-                                             CLI_FLOW_IMAGE_OPTIONS,
-                                             CLI_FLOW_OPTIONS,
-                                             {NULL, 0, NULL, 0}};
+static const struct cli_option options[] = {
+    CLI_FLOW_LATENTS_OPTION("float32 or float64 [n,C,H,W], of vectors [n,d] too, in a .npy (-: on "
+                            "standard input), or as "
+                            "the tensor x or prior.x (of PFGM++ heun18.latent) of a safetensors "
+                            "file, with their classes "
+                            "as class_onehot [n,classes] if it has one"),
+    CLI_OPTION_CLASS(CLI_FLOW_CLASS, "default, unless the file has classes"),
+    CLI_FLOW_OPTIONS,
+    CLI_FLOW_IMAGE_OPTIONS("about the root of n"),
+    {0}};
 
 static int decode(const struct cli_flow_options *o, struct err *e)
 {
@@ -222,11 +211,19 @@ static const char *decode_missing(const struct cli_flow_options *o)
     return !o->latents ? "--latents FILE is needed" : !o->output.path ? "-o OUT is needed" : NULL;
 }
 
-int cli_decode(int argc, char **argv)
+static int decode_main(int argc, char **argv)
 {
-    static const struct cli_flow_command command = {{"decode", help, ":o:h", long_options, NULL},
-                                                    decode_missing,
-                                                    decode,
-                                                    {.title = "The solver:"}};
-    return cli_flow_main(&command, argc, argv);
+    static const struct cli_flow_command flow = {&cli_decode_command, decode_missing, decode};
+    return cli_flow_main(&flow, argc, argv);
 }
+
+const struct cli_command cli_decode_command = {
+    .name = "decode",
+    .summary = "turn latents into images",
+    .synopsis = "decode MODEL --latents FILE [options] -o OUT",
+    .about = "Brings latents, points on t = T, down to images: the inverse of pfgm encode.",
+    .options = options,
+    .solver = {.title = "The solver:"},
+    .words = CLI_VALUES_FILES,
+    .take = cli_flow_take,
+    .run = decode_main};

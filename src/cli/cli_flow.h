@@ -9,7 +9,7 @@
 #include "cli_points.h"
 #include "cli_run.h"
 
-enum { /* what getopt_long returns for options without a letter */
+enum { /* of options without a letter */
        CLI_FLOW_LATENTS = 256,
        CLI_FLOW_BETWEEN,
        CLI_FLOW_SEEDS,
@@ -35,7 +35,7 @@ struct cli_flow_options {
     const char *model, *input, *latents, *between[2], *epsilon, *class, *kernel, *precision;
     struct cli_output_options output;
     struct model_choice solver;
-    const char *steps; /* as in the subcommand's cli_solver_options */
+    const char *steps; /* as in the subcommand's table */
     struct model_likelihood likelihood;
     bool json, exact_trace, linear, seeds_given;
     uint64_t seed, seeds[2];
@@ -44,34 +44,35 @@ struct cli_flow_options {
     int argc;
     char **argv;
 };
-/* Rows of an option table: what all take, and what those that write images take. */
+/* Rows that several of them have: what all take, and what those that write images take. */
 #define CLI_FLOW_OPTIONS                                                                           \
-    {"class", required_argument, NULL, CLI_FLOW_CLASS},                                            \
-        {"kernel", required_argument, NULL, CLI_FLOW_KERNEL},                                      \
-        {"precision", required_argument, NULL, CLI_FLOW_PRECISION},                                \
-        {"workers", required_argument, NULL, CLI_FLOW_WORKERS},                                    \
-        {"json", no_argument, NULL, CLI_FLOW_JSON},                                                \
+    CLI_OPTION_KERNEL(CLI_FLOW_KERNEL), CLI_OPTION_PRECISION(CLI_FLOW_PRECISION),                  \
+        CLI_OPTION_WORKERS(CLI_FLOW_WORKERS), CLI_OPTION_JSON(CLI_FLOW_JSON)
+#define CLI_FLOW_IMAGE_OPTIONS(columns_)                                                           \
+    {"dtype",         0,                                                                           \
+     CLI_FLOW_DTYPE,  "T",                                                                         \
+     "uint8 float32", "of a .npy: uint8, or float32 (of vectors always)"},                         \
+        {"columns", 0, CLI_FLOW_COLUMNS, "N", NULL, "images in a row of a sheet (" columns_ ")"},  \
+        {"scale", 0, CLI_FLOW_SCALE, "K", NULL, "enlarge a .png K times"},                         \
     {                                                                                              \
-        "help", no_argument, NULL, 'h'                                                             \
+        "output", 'o', 0, "OUT", CLI_VALUES_FILES,                                                 \
+            "as that of pfgm sample: .png, DIR/, .npy, .npz, .safetensors, or - for standard "     \
+            "output"                                                                               \
     }
-#define CLI_FLOW_IMAGE_OPTIONS                                                                     \
-    {"columns", required_argument, NULL, CLI_FLOW_COLUMNS},                                        \
-        {"scale", required_argument, NULL, CLI_FLOW_SCALE},                                        \
-        {"dtype", required_argument, NULL, CLI_FLOW_DTYPE},                                        \
+#define CLI_FLOW_LATENTS_OPTION(help_)                                                             \
     {                                                                                              \
-        "output", required_argument, NULL, 'o'                                                     \
+        "latents", 0, CLI_FLOW_LATENTS, "FILE", CLI_VALUES_FILES, help_                            \
     }
 
-/* A subcommand: its options (`take` is filled in), what must be there beside them,
- * and what it does.
- */
+/* A subcommand: its table, whose `take` is cli_flow_take, what must be there beside its options,
+ * and what it does. */
 struct cli_flow_command {
-    struct cli_options options;
+    const struct cli_command *command;
     /* What is missing or does not go together, in words for a usage error; NULL: nothing. */
     const char *(*missing)(const struct cli_flow_options *o);
     int (*run)(const struct cli_flow_options *o, struct err *e);
-    struct cli_solver_options solver;
 };
+int cli_flow_take(void *context, int id, const char *word, struct err *e);
 /* Reads the command line and runs it: the exit code. */
 int cli_flow_main(const struct cli_flow_command *command, int argc, char **argv);
 

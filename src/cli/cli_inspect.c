@@ -13,51 +13,17 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char usage[] =
-    "usage: pfgm inspect MODEL [--json] [--tensors]\n"
-    "\n"
-    "Shows the description, the tensors, the sizes and the SHA-256 of a model (safetensors) or of "
-    "a\n"
-    "checkpoint of the reference codes (.pth, .pt, .pkl), which is read without executing "
-    "anything\n"
-    "in it. The description of a .pth is not in the file; that of .pt and .pkl is shown as pfgm\n"
-    "convert would write it.\n"
-    "\n"
-    "      --json     print JSON, with all tensors\n"
-    "      --tensors  list the tensors in the text too\n"
-    "      --help     print this text\n";
-
 struct inspect_options {
     const char *path;
-    bool json, tensors, help;
+    bool json, tensors;
 };
 
-static int options_parse(int argc, char **argv, struct inspect_options *o)
+static int take_option(void *context, int id, const char *word, struct err *e)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'},
-        {"tensors", no_argument, NULL, 't'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
-    int option;
-    optind = 0; /* the library's word for: begin anew */
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-        if (option == 'j')
-            o->json = true;
-        else if (option == 't')
-            o->tensors = true;
-        else if (option == 'h')
-            o->help = true;
-        else
-            return cli_option_error("inspect", option, argv);
-    }
-    if (o->help)
-        return 0;
-    if (optind + 1 != argc)
-        return cli_usage_error("inspect", "exactly one file is needed");
-    o->path = argv[optind];
+    struct inspect_options *o = context;
+    (void)word;
+    (void)e;
+    *(id == 'j' ? &o->json : &o->tensors) = true;
     return 0;
 }
 
@@ -302,19 +268,40 @@ static int text_print(const json_t *root, bool tensors, struct err *e)
     return tensors ? tensors_print(json_object_get(root, "tensors"), e) : 0;
 }
 
-int cli_inspect(int argc, char **argv)
+static int inspect_main(int argc, char **argv)
 {
     struct inspect_options o = {0};
     struct err e = {0};
-    json_t *root;
-    int code = options_parse(argc, argv, &o);
-    if (code)
+    int code = cli_options_take(&cli_inspect_command, NULL, argc, argv, &o);
+    if (code >= 0)
         return code;
-    if (o.help)
-        return fputs(usage, stdout) < 0 ? CLI_EXIT_FAILED : CLI_EXIT_OK;
-    root = import_torch_is(o.path) ? torch_report(o.path, &e) : safetensors_report(o.path, &e);
-    if (!root || (o.json ? cli_json_print(root, &e) : text_print(root, o.tensors, &e)) != 0)
-        code = cli_fail("inspect", &e);
+    if (optind + 1 != argc)
+        return cli_usage_error("inspect", "exactly one file is needed");
+    o.path = argv[optind];
+    json_t *root =
+        import_torch_is(o.path) ? torch_report(o.path, &e) : safetensors_report(o.path, &e);
+    int result = root ? 0 : -1;
+    if (result == 0)
+        result = o.json ? cli_json_print(root, &e) : text_print(root, o.tensors, &e);
     json_decref(root);
-    return code;
+    return result == 0 ? CLI_EXIT_OK : cli_fail("inspect", &e);
 }
+
+static const struct cli_option options[] = {
+    {"json", 0, 'j', NULL, NULL, "print JSON, with all tensors"},
+    {"tensors", 0, 't', NULL, NULL, "list the tensors in the text too"},
+    {0}};
+
+const struct cli_command cli_inspect_command = {
+    .name = "inspect",
+    .summary = "show what a model or a checkpoint holds",
+    .synopsis = "inspect MODEL [--json] [--tensors]",
+    .about =
+        "Shows the description, the tensors, the sizes and the SHA-256 of a model (safetensors) "
+        "or of a checkpoint of the reference codes (.pth, .pt, .pkl), which is read without "
+        "executing anything in it. The description of a .pth is not in the file; that of .pt and "
+        ".pkl is shown as pfgm convert would write it.",
+    .options = options,
+    .words = CLI_VALUES_FILES,
+    .take = take_option,
+    .run = inspect_main};

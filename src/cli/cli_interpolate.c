@@ -12,35 +12,19 @@
 
 #define FRAMES 10 /* as in the reference */
 
-static const char help[] =
-    "usage: pfgm interpolate MODEL (--between A.png B.png | --seeds A,B | --latents FILE)\n"
-    "                        [options] -o OUT\n"
-    "\n"
-    "Makes images along the way between two: their directions on t = T go along a great circle,\n"
-    "their norms in even steps. Both ends are among the images.\n"
-    "\n"
-    "  --between A B     two pictures, which are encoded first (rk45 at 1e-5)\n"
-    "  --seeds A,B       the images of index 0 of two seeds, with the class that both draw\n"
-    "  --latents FILE    two latents, as pfgm encode writes them\n"
-    "  --steps K         images, the ends included (10)\n"
-    "  --class C         a class of the model, by name or number; none: of all data (default,\n"
-    "                    unless the ends are seeds, which must draw one class)\n"
-    "  --kernel K        auto (default), c, avx2, avx512, amx\n"
-    "  --precision P     auto (default: bf16x3 with AMX, else f32), f32, bf16x3, bf16\n"
-    "  --workers W       threads (as many as the machine gives)\n"
-    "  --dtype T         of a .npy: uint8, or float32 (of vectors always)\n"
-    "  --columns N       images a row of a sheet (all)\n"
-    "  --scale K         enlarge a .png K times\n"
-    "  --json            tell the result as JSON\n"
-    "  -o, --output OUT  as that of pfgm sample: .png, DIR/, .npy, .npz, .safetensors\n";
-
-static const struct option long_options[] = {{"between", required_argument, NULL, CLI_FLOW_BETWEEN},
-                                             {"seeds", required_argument, NULL, CLI_FLOW_SEEDS},
-                                             {"latents", required_argument, NULL, CLI_FLOW_LATENTS},
-                                             {"steps", required_argument, NULL, CLI_FLOW_FRAMES},
-                                             CLI_FLOW_IMAGE_OPTIONS,
-                                             CLI_FLOW_OPTIONS,
-                                             {NULL, 0, NULL, 0}};
+static const struct cli_option options[] = {
+    {"between", 0, CLI_FLOW_BETWEEN, "A B", CLI_VALUES_FILES,
+     "two pictures, which are encoded first (rk45 at 1e-5)"},
+    {"seeds", 0, CLI_FLOW_SEEDS, "A,B", NULL,
+     "the images of index 0 of two seeds, with the class that both draw"},
+    CLI_FLOW_LATENTS_OPTION(
+        "two latents, as pfgm encode writes them (-: a .npy on standard input)"),
+    {"steps", 0, CLI_FLOW_FRAMES, "K", NULL, "images, the ends included (10)"},
+    CLI_OPTION_CLASS(CLI_FLOW_CLASS,
+                     "default, unless the ends are seeds, which must draw one class"),
+    CLI_FLOW_OPTIONS,
+    CLI_FLOW_IMAGE_OPTIONS("all"),
+    {0}};
 
 /* What the ends are made of: pictures in data scale, or latents. */
 static int read_ends(const struct cli_flow_options *o, const struct model *m,
@@ -160,12 +144,22 @@ static const char *missing(const struct cli_flow_options *o)
     return o->output.path ? NULL : "-o OUT is needed";
 }
 
-int cli_interpolate(int argc, char **argv)
+static int interpolate_main(int argc, char **argv)
 {
-    static const struct cli_flow_command command = {
-        {"interpolate", help, ":o:h", long_options, NULL},
-        missing,
-        interpolate,
-        {.title = "The solver of the path down:", .steps = "solver-steps"}};
-    return cli_flow_main(&command, argc, argv);
+    static const struct cli_flow_command flow = {&cli_interpolate_command, missing, interpolate};
+    return cli_flow_main(&flow, argc, argv);
 }
+
+const struct cli_command cli_interpolate_command = {
+    .name = "interpolate",
+    .summary = "draw images that lead from one to another",
+    .synopsis = "interpolate MODEL (--between A.png B.png | --seeds A,B | --latents FILE)\n"
+                "                 [options] -o OUT",
+    .about =
+        "Makes images that lead from one to another: their directions on t = T go along a great "
+        "circle, their norms in even steps. Both ends are among the images.",
+    .options = options,
+    .solver = {.title = "The solver of the path down:", .steps = "solver-steps"},
+    .words = CLI_VALUES_FILES,
+    .take = cli_flow_take,
+    .run = interpolate_main};

@@ -8,43 +8,28 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-static const char help[] =
-    "usage: pfgm likelihood MODEL --input IMAGES [options]\n"
-    "\n"
-    "Tells the log-likelihood of images under the model, in natural logarithms and in bits per\n"
-    "dimension of 8-bit pictures, -log p / (d ln 2) + 7; of vectors, whose scale is their own, "
-    "the\n"
-    "7 is left out. The divergence of the flow is estimated by random probes.\n"
-    "\n"
-    "  -i, --input I     NAME.png; a folder of .png, in the order of their names; NAME.npy, uint8\n"
-    "                    [n,H,W,C] or floats [n,C,H,W] in data scale; NAME.safetensors with the\n"
-    "                    tensor x or likelihood.x in data scale; of vectors floats [n,d]. Bytes\n"
-    "                    get uniform noise by the seed; floats are taken as they are\n"
-    "  --probes K        probes an image, 1 to 1000 (1)\n"
-    "  --exact-trace     no probes: the divergence itself, d products an evaluation, d <= 64\n"
-    "  --epsilon FILE    the probes: floats [n,C,H,W], or [n,K,C,H,W], in a .npy, or as the "
-    "tensor\n"
-    "                    epsilon or likelihood.epsilon of a safetensors file\n"
-    "  --seed S          of the probes and of the noise on bytes, 0 to 2^64-1 (0)\n"
-    "  --constant C      of the prior's density: exact (default), or reference, as in the\n"
-    "                    reference's code\n"
-    "  --time T          what rk45 steps in: log (default), or linear, as in the reference\n"
-    "  --class C         a class of the model, by name or number; none: of all data (default)\n"
-    "  --kernel K        auto (default), c, avx2, avx512, amx\n"
-    "  --precision P     auto (default: bf16x3 with AMX, else f32), f32, bf16x3, bf16\n"
-    "  --workers W       threads (as many as the machine gives)\n"
-    "  --json            tell the result as JSON\n";
-
-static const struct option long_options[] = {
-    {"input", required_argument, NULL, 'i'},
-    {"probes", required_argument, NULL, CLI_FLOW_PROBES},
-    {"exact-trace", no_argument, NULL, CLI_FLOW_EXACT_TRACE},
-    {"epsilon", required_argument, NULL, CLI_FLOW_EPSILON},
-    {"seed", required_argument, NULL, CLI_FLOW_SEED},
-    {"constant", required_argument, NULL, CLI_FLOW_CONSTANT},
-    {"time", required_argument, NULL, CLI_FLOW_TIME},
+static const struct cli_option options[] = {
+    {"input", 'i', 0, "IMAGES", CLI_VALUES_FILES,
+     "NAME.png; a folder of .png, in the order of their names; NAME.npy, uint8 [n,H,W,C] or floats "
+     "[n,C,H,W] in data scale; NAME.safetensors with the tensor x or likelihood.x in data scale; "
+     "of "
+     "vectors floats [n,d]; -: a PNG or a .npy on standard input. Bytes get uniform noise by the "
+     "seed; floats are taken as they are"},
+    {"probes", 0, CLI_FLOW_PROBES, "K", NULL, "probes per image, 1 to 1000 (1)"},
+    {"exact-trace", 0, CLI_FLOW_EXACT_TRACE, NULL, NULL,
+     "no probes: the divergence itself, d products per evaluation, d <= 64"},
+    {"epsilon", 0, CLI_FLOW_EPSILON, "FILE", CLI_VALUES_FILES,
+     "the probes: floats [n,C,H,W], or [n,K,C,H,W], in a .npy, or as the tensor epsilon or "
+     "likelihood.epsilon of a safetensors file"},
+    {"seed", 0, CLI_FLOW_SEED, "S", NULL,
+     "of the probes and of the noise on bytes, 0 to 2^64-1 (0)"},
+    {"constant", 0, CLI_FLOW_CONSTANT, "C", "exact reference",
+     "of the prior's density: exact (default), or reference, as in the reference's code"},
+    {"time", 0, CLI_FLOW_TIME, "T", "log linear",
+     "what rk45 steps in: log (default), or linear, as in the reference"},
+    CLI_OPTION_CLASS(CLI_FLOW_CLASS, "default"),
     CLI_FLOW_OPTIONS,
-    {NULL, 0, NULL, 0}};
+    {0}};
 
 static double mean_bits(const struct engine_request *request)
 {
@@ -182,13 +167,24 @@ static const char *missing(const struct cli_flow_options *o)
     return o->input ? NULL : "--input IMAGES is needed";
 }
 
-int cli_likelihood(int argc, char **argv)
+static int likelihood_main(int argc, char **argv)
 {
-    static const struct cli_flow_command command = {
-        {"likelihood", help, ":i:h", long_options, NULL},
-        missing,
-        likelihood,
-        {.title = "The solver, which is rk45, with tolerances 1e-4 unless they are given:",
-         .adaptive = true}};
-    return cli_flow_main(&command, argc, argv);
+    static const struct cli_flow_command flow = {&cli_likelihood_command, missing, likelihood};
+    return cli_flow_main(&flow, argc, argv);
 }
+
+const struct cli_command cli_likelihood_command = {
+    .name = "likelihood",
+    .summary = "measure how probable a model finds images",
+    .synopsis = "likelihood MODEL --input IMAGES [options]",
+    .about =
+        "Prints the log-likelihood of images under the model, in natural logarithms and in bits "
+        "per dimension of 8-bit pictures, -log p / (d ln 2) + 7; of vectors, whose scale is "
+        "their own, the 7 is left out. The divergence of the flow is estimated by random "
+        "probes.",
+    .options = options,
+    .solver = {.title = "The solver, which is rk45, with tolerances 1e-4 unless they are given:",
+               .adaptive = true},
+    .words = CLI_VALUES_FILES,
+    .take = cli_flow_take,
+    .run = likelihood_main};

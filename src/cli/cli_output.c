@@ -3,7 +3,7 @@
  *
  * A .npy is streamed; .npz and .safetensors need their array in one piece, which is copied. */
 #include "cli_output.h"
-#include "base_file.h"
+#include "cli_stream.h"
 #include "base_size.h"
 #include "archive_npy.h"
 #include <errno.h>
@@ -27,6 +27,9 @@ static const struct {
 
 int cli_output_kind_parse(const char *path, enum cli_output_kind *out, struct err *e)
 {
+    *out = CLI_OUTPUT_PNG;
+    if (cli_stream_is_standard(path))
+        return 0;
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
         if (file_name_ends(path, endings[i].ending)) {
             *out = endings[i].kind;
@@ -34,7 +37,9 @@ int cli_output_kind_parse(const char *path, enum cli_output_kind *out, struct er
         }
     }
     return err_fail(e, ERR_INPUT, "--output",
-                    "\"%s\" must end in .png, .npy, .npz, .safetensors, or / for a folder", path);
+                    "\"%s\" must end in .png, .npy, .npz, .safetensors, or / for a folder, or be - "
+                    "for standard output",
+                    path);
 }
 
 int cli_output_choose(const struct cli_output_options *o, const struct model *m,
@@ -42,6 +47,8 @@ int cli_output_choose(const struct cli_output_options *o, const struct model *m,
 {
     if (cli_output_kind_parse(o->path, out, e) != 0)
         return -1;
+    if (cli_stream_is_standard(o->path) && o->dtype_given)
+        *out = CLI_OUTPUT_NPY;
     if (*out != CLI_OUTPUT_PNG && (o->columns || o->scale))
         return err_fail(e, ERR_INPUT, o->columns ? "--columns" : "--scale",
                         "is for a .png only, the output is %s", o->path);
@@ -107,6 +114,8 @@ int cli_output_prepare(enum cli_output_kind kind, const char *path, struct image
         return err_fail(e, ERR_UNSUPPORTED, "--output",
                         "images of %d channels cannot be PNG; write .npy, .npz or .safetensors",
                         shape.channels);
+    if (cli_stream_is_standard(path))
+        return cli_stream_check(path, e);
     return kind == CLI_OUTPUT_FOLDER ? prepare_folder(path, e) : prepare_file(path, e);
 }
 
@@ -132,7 +141,7 @@ static int write_png(const struct engine_request *r, const char *path, struct er
     const struct engine_image *image = engine_request_order(r)->output == ENGINE_OUTPUT_SHEET
                                            ? engine_request_sheet(r)
                                            : engine_request_image(r, 0);
-    return file_write_atomic(path, image->png.data, image->png.length, e);
+    return cli_sink_write(path, image->png.data, image->png.length, e);
 }
 
 static int write_folder(const struct engine_request *r, const char *path, struct err *e)
@@ -166,14 +175,6 @@ static void pixels_shape(const struct engine_request *r, uint64_t shape[4])
     shape[3] = (uint64_t)s.channels;
 }
 
-static int put(struct file_writer *w, const char *path, const void *data, size_t length,
-               struct err *e)
-{
-    return fwrite(data, 1, length, w->stream) == length
-               ? 0
-               : err_fail_errno(e, errno, path, "write the file");
-}
-
 static int npy_header(const struct engine_request *r, struct buf *out, struct err *e)
 {
     const struct engine_order *order = engine_request_order(r);
@@ -198,23 +199,23 @@ static int write_npy(const struct engine_request *r, const char *path, struct er
 {
     bool pixels = engine_request_order(r)->output == ENGINE_OUTPUT_PIXELS;
     size_t bytes = image_shape_count(request_shape(r)) * (pixels ? 1 : sizeof(float));
-    struct file_writer w = {0};
+    struct cli_sink sink = {0};
     struct buf header;
     int result;
     buf_init(&header, NPY_HEADER_MAX);
     result = npy_header(r, &header, e);
     if (result == 0)
-        result = file_writer_open(&w, path, e);
+        result = cli_sink_open(&sink, path, e);
     if (result == 0)
-        result = put(&w, path, header.data, header.length, e);
+        result = cli_sink_put(&sink, header.data, header.length, e);
     for (size_t i = 0; result == 0 && i < engine_request_order(r)->n; i++) {
         const struct engine_image *image = engine_request_image(r, i);
         const void *values = pixels ? (const void *)image->pixels : (const void *)image->sample;
-        result = put(&w, path, values, bytes, e);
+        result = cli_sink_put(&sink, values, bytes, e);
     }
     if (result == 0)
-        result = file_writer_commit(&w, e);
-    file_writer_abort(&w);
+        result = cli_sink_commit(&sink, e);
+    cli_sink_close(&sink);
     buf_clear(&header);
     return result;
 }

@@ -5,22 +5,6 @@
 
 #include <string.h>
 
-static const char help[] =
-    "usage: pfgm plot FIGURE [MODEL] -o OUT.png|OUT.svg [options]\n"
-    "\n"
-    "  field              four sources in the plane and their lines of force\n"
-    "  farfield           the same from afar, beside one source at the centre of mass\n"
-    "  shell              a shell, and no force inside\n"
-    "  lift               points on a line lifted to (x, t): lines come down from T\n"
-    "  trajectories MODEL samples on their way from noise to images\n"
-    "  solvers MODEL      distance from the exact path over evaluations, for each solver\n"
-    "\n"
-    "  -n N               samples (5), or starts of solvers (64)\n"
-    "  --columns N        states of each sample (9)\n"
-    "  --seed S           of samples and starts (0)\n"
-    "  --kernel K         as of pfgm sample\n"
-    "  -o, --output OUT\n";
-
 struct plot_options {
     const char *output;
     struct figures_options model;
@@ -64,17 +48,23 @@ static const struct {
     {"solvers", NULL, figures_solvers},
 };
 
-int cli_plot(int argc, char **argv)
+static int no_figure(const char *word)
 {
-    static const struct option long_options[] = {
-        {"output", required_argument, NULL, 'o'}, {"columns", required_argument, NULL, 'c'},
-        {"seed", required_argument, NULL, 's'},   {"kernel", required_argument, NULL, 'k'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
-    static const struct cli_options options = {"plot", help, ":o:n:h", long_options, take_option};
+    const char *names[sizeof figures / sizeof *figures];
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+        names[i] = figures[i].name;
+    const char *nearest = cli_nearest(word, names, sizeof names / sizeof *names);
+    return cli_usage_error("plot", "there is no figure \"%s\"%s%s%s", word,
+                           nearest ? ": did you mean " : "", nearest ? nearest : "",
+                           nearest ? "?" : "");
+}
+
+static int plot_main(int argc, char **argv)
+{
     struct plot_options o = {0};
     struct err e = {0};
     size_t k = 0;
-    int code = cli_take_options(&options, argc, argv, &o);
+    int code = cli_options_take(&cli_plot_command, NULL, argc, argv, &o);
     if (code >= 0)
         return code;
     if (argc == optind)
@@ -82,7 +72,7 @@ int cli_plot(int argc, char **argv)
     while (k < sizeof figures / sizeof *figures && strcmp(argv[optind], figures[k].name) != 0)
         k++;
     if (k == sizeof figures / sizeof *figures)
-        return cli_usage_error("plot", "there is no figure \"%s\"", argv[optind]);
+        return no_figure(argv[optind]);
     if (argc - optind != (figures[k].draw_model ? 2 : 1))
         return cli_usage_error(
             "plot", figures[k].draw_model ? "%s needs one MODEL" : "%s takes no further word",
@@ -97,3 +87,31 @@ int cli_plot(int argc, char **argv)
     }
     return code == 0 ? CLI_EXIT_OK : cli_fail("plot", &e);
 }
+
+static const struct cli_term terms[] = {
+    {"field", "four sources in the plane and their lines of force"},
+    {"farfield", "the same from afar, beside one source at the centre of mass"},
+    {"shell", "a shell, and no force inside"},
+    {"lift", "points on a line lifted to (x, t): lines come down from T"},
+    {"trajectories MODEL", "samples between noise and images"},
+    {"solvers MODEL", "distance from the exact path over evaluations, for each solver"},
+    {0}};
+
+static const struct cli_option options[] = {
+    {NULL, 'n', 0, "N", NULL, "samples (5), or starts of solvers (64)"},
+    {"columns", 0, 'c', "N", NULL, "states of each sample (9)"},
+    {"seed", 0, 's', "S", NULL, "of samples and starts (0)"},
+    CLI_OPTION_KERNEL('k'),
+    {"output", 'o', 0, "OUT", CLI_VALUES_FILES, "the picture, .png or .svg"},
+    {0}};
+
+const struct cli_command cli_plot_command = {
+    .name = "plot",
+    .summary = "draw the method's figures, from computed fields and from models",
+    .synopsis = "plot FIGURE [MODEL] -o OUT.png|OUT.svg [options]",
+    .about = "Draws one of these figures:",
+    .terms = terms,
+    .options = options,
+    .words = "field farfield shell lift trajectories solvers",
+    .take = take_option,
+    .run = plot_main};

@@ -4,7 +4,7 @@
 
 #include "cli_run.h"
 #include "cli_tensors.h"
-#include "base_file.h"
+#include "cli_stream.h"
 #include "base_size.h"
 
 #include <dirent.h>
@@ -34,22 +34,28 @@ static int take(const struct model *m, size_t n, const char *path, struct cli_po
 
 /* ---- arrays and tensors ---- */
 
+static int take_npy(const struct model *m, const struct cli_source *source,
+                    const struct model_scale *scale, struct cli_points *out, struct err *e)
+{
+    const char *path = source->name;
+    struct archive_npy a;
+    size_t n;
+    if (archive_npy_read(source->data, source->length, SIZE_MAX, path, &a, e) != 0 ||
+        model_points_count(&a, CLI_IMAGES_MAX, path, &n, e) != 0 || take(m, n, path, out, e) != 0)
+        return -1;
+    return scale ? model_points_images(m, &a, n, *scale, path, out->values, e)
+                 : model_points_latents(m, &a, n, path, out->values, e);
+}
+
 static int read_npy(const struct model *m, const char *path, const struct model_scale *scale,
                     struct cli_points *out, struct err *e)
 {
-    struct file_map map;
-    struct archive_npy a;
-    size_t n;
-    if (file_map_open(&map, path, e) != 0)
+    struct cli_source source;
+    if (cli_source_open(&source, path, e) != 0)
         return -1;
-    int result = archive_npy_read(map.data, map.length, SIZE_MAX, path, &a, e) != 0 ||
-                 model_points_count(&a, CLI_IMAGES_MAX, path, &n, e) != 0 ||
-                 take(m, n, path, out, e) != 0;
-    if (result == 0)
-        result = scale ? model_points_images(m, &a, n, *scale, path, out->values, e)
-                       : model_points_latents(m, &a, n, path, out->values, e);
-    file_map_close(&map);
-    return result != 0 ? -1 : 0;
+    int result = take_npy(m, &source, scale, out, e);
+    cli_source_close(&source);
+    return result;
 }
 
 static int read_tensor(const struct model *m, const struct ckpt_file *f, const char *other,
@@ -155,6 +161,27 @@ static int read_folder(const struct model *m, const char *folder, struct model_s
     return result;
 }
 
+/* What comes on standard input has no name: its first bytes say what it is. */
+static int read_standard(const struct model *m, struct model_scale scale, struct cli_points *out,
+                         struct err *e)
+{
+    struct cli_source source;
+    int result;
+    if (cli_source_open(&source, "-", e) != 0)
+        return -1;
+    if (source.length >= 6 && memcmp(source.data, "\x93NUMPY", 6) == 0)
+        result = take_npy(m, &source, &scale, out, e);
+    else if (source.length >= 4 && memcmp(source.data, "\x89PNG", 4) == 0)
+        result = take(m, 1, source.name, out, e) != 0
+                     ? -1
+                     : model_points_png(m, source.data, source.length, 0, scale, source.name,
+                                        out->values, e);
+    else
+        result = err_fail(e, ERR_INPUT, source.name, "holds neither a PNG nor a .npy");
+    cli_source_close(&source);
+    return result;
+}
+
 int cli_points_pair(const struct model *m, const char *const paths[2], struct model_scale scale,
                     struct cli_points *out, struct err *e)
 {
@@ -170,6 +197,8 @@ int cli_points_pair(const struct model *m, const char *const paths[2], struct mo
 int cli_points_images(const struct model *m, const char *path, struct model_scale scale,
                       struct cli_points *out, struct err *e)
 {
+    if (cli_stream_is_standard(path))
+        return read_standard(m, scale, out, e);
     if (file_name_ends(path, ".npy"))
         return read_npy(m, path, &scale, out, e);
     if (file_name_ends(path, ".safetensors"))
@@ -182,7 +211,7 @@ int cli_points_images(const struct model *m, const char *path, struct model_scal
 int cli_points_latents(const struct model *m, const char *path, bool with_labels,
                        struct cli_points *out, struct err *e)
 {
-    if (file_name_ends(path, ".npy"))
+    if (file_name_ends(path, ".npy") || cli_stream_is_standard(path))
         return read_npy(m, path, NULL, out, e);
     return read_tensors(m, path, model_denoises(m) ? "heun18.latent" : "prior.x", with_labels, out,
                         e);

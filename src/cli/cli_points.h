@@ -4,6 +4,7 @@
  *     NAME.png           one picture
  *     NAME.npy           an array (model_points.h)
  *     NAME.safetensors   a tensor of floats, by its name
+ *     -                  standard input: a picture or, of latents always, an array
  *     another            a folder: its NAME.png in the order of their names
  *
  * All of it is read and checked before anything is computed; errors name the file. */

@@ -4,6 +4,7 @@
 #include "cli.h"
 #include "cli_json.h"
 #include "cli_output.h"
+#include "cli_stream.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -18,11 +19,12 @@ void cli_report_print(const struct cli_report *r)
         least = counts.nfe < least ? counts.nfe : least;
         most = counts.nfe > most ? counts.nfe : most;
     }
-    printf("%zu %s, seed %" PRIu64 ", %s, nfe mean %.2f min %" PRId64 " max %" PRId64 ", %" PRId64
-           " steps rejected, %.2f s, %s\n",
-           order->n, order->n == 1 ? "image" : "images", order->seed,
-           ode_method_name(order->solver.ode.method), (double)sum / (double)order->n, least, most,
-           rejected, r->seconds, r->output);
+    fprintf(cli_stream_report(r->output),
+            "%zu %s, seed %" PRIu64 ", %s, nfe mean %.2f min %" PRId64 " max %" PRId64 ", %" PRId64
+            " steps rejected, %.2f s, %s\n",
+            order->n, order->n == 1 ? "image" : "images", order->seed,
+            ode_method_name(order->solver.ode.method), (double)sum / (double)order->n, least, most,
+            rejected, r->seconds, r->output);
 }
 
 static json_t *image_json(const struct engine_request *request, size_t i, struct err *e)

@@ -8,6 +8,7 @@
 #include "cli_points.h"
 #include "cli_report.h"
 #include "cli_run.h"
+#include "cli_stream.h"
 #include "cli_trajectory.h"
 #include "base_cpu.h"
 #include "base_size.h"
@@ -18,42 +19,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
-static const char help[] =
-    "usage: pfgm sample MODEL [options] -o OUT\n"
-    "\n"
-    "Draws images and writes them to OUT, by its ending:\n"
-    "  NAME.png          one image, or a sheet of all\n"
-    "  DIR/              a PNG an image, 000003.png by its index\n"
-    "  NAME.npy          uint8 [n,H,W,C]; with --dtype float32 [n,C,H,W] in data scale, and\n"
-    "                    float32 [n,d] of a model of vectors\n"
-    "  NAME.npz          arr_0 (uint8 [n,H,W,C]), seed, index, and class [n] of a model that\n"
-    "                    knows classes (-1: none)\n"
-    "  NAME.safetensors  samples (float32 [n,C,H,W], data scale, before rounding to bytes), and\n"
-    "                    likewise class\n"
-    "\n"
-    "  -n N              images (1, or as many as there are latents)\n"
-    "  --seed S          0 to 2^64-1; drawn and told if absent\n"
-    "  --first-index K   the images are K, K+1, ... of the seed (0)\n"
-    "  --class C         a class of the model, by name or number; drawn (default): by seed and\n"
-    "                    index; none: of all data; each: one after the other, a column each\n"
-    "  --temperature F   factor on the distance from which an image starts, 0.001 to 10 (1)\n"
-    "  --latents FILE    points on t = T to start from: float32 or float64 [n,C,H,W] in a .npy,\n"
-    "                    or as the tensor x or prior.x (of PFGM++ heun18.latent) of a\n"
-    "                    safetensors file; taken as they are. Their classes are its\n"
-    "                    class_onehot [n,classes] if it has one\n"
-    "  --kernel K        auto (default), c, avx2, avx512, amx\n"
-    "  --precision P     auto (default: bf16x3 with AMX, else f32), f32, bf16x3, bf16\n"
-    "  --workers W       threads (as many as the machine gives)\n"
-    "  --trajectory K    K states of each image on its way: to NAME.png a row an image, to\n"
-    "                    NAME.apng a moving sheet\n"
-    "  --dtype T         of a .npy: uint8, or float32 (of vectors always)\n"
-    "  --columns N       images a row of a sheet (about the root of n)\n"
-    "  --scale K         enlarge a .png K times\n"
-    "  --json            tell the result as JSON\n"
-    "  -o, --output OUT\n";
+#define OWN_OUTPUTS_MAX 9999
 
-enum { /* what getopt_long returns for options without a letter */
+enum { /* of options without a letter */
        OPTION_SEED = 256,
        OPTION_FIRST_INDEX,
        OPTION_CLASS,
@@ -73,6 +43,7 @@ enum { /* what getopt_long returns for options without a letter */
 struct sample_options {
     const char *model, *latents, *kernel, *precision, *class;
     struct cli_output_options output;
+    char own_output[32]; /* where none was given */
     bool has_seed, json;
     struct model_choice solver;
     uint64_t seed, first_index;
@@ -81,7 +52,7 @@ struct sample_options {
 };
 
 struct sample_run {
-    const struct sample_options *options;
+    struct sample_options *options;
     enum cli_output_kind kind;
     size_t n;
     struct cli_points latents;
@@ -104,14 +75,36 @@ static int take_latents(struct sample_run *r, const struct model *m, struct err 
     return 0;
 }
 
+/* sample.png, or for what is no picture sample.npy; a file that is there already stays. */
+static int choose_output(struct sample_options *o, const struct model *m, struct err *e)
+{
+    const struct image_shape s = model_shape(m);
+    const bool picture = !model_vectors(m) && (s.channels == 1 || s.channels == 3);
+    const char *ending = picture && !o->output.dtype_given ? "png" : "npy";
+    for (int i = 1; i <= OWN_OUTPUTS_MAX; i++) {
+        char number[12] = "";
+        if (i > 1)
+            snprintf(number, sizeof number, "-%d", i);
+        snprintf(o->own_output, sizeof o->own_output, "sample%s.%s", number, ending);
+        if (access(o->own_output, F_OK) != 0) {
+            o->output.path = o->own_output;
+            return 0;
+        }
+    }
+    return err_fail(e, ERR_INPUT, "--output",
+                    "%s is there, and so are %d names before it: name one", o->own_output,
+                    OWN_OUTPUTS_MAX - 1);
+}
+
 /* Model, output and latents are looked at before threads start or anything is computed. */
 static int open_engine(struct sample_run *r, struct err *e)
 {
-    const struct sample_options *o = r->options;
+    struct sample_options *o = r->options;
     struct model *m = cli_model_load(o->model, o->kernel, o->precision, e);
     if (!m)
         return -1;
-    if ((!o->trajectory && cli_output_choose(&o->output, m, &r->kind, e) != 0) ||
+    if ((!o->output.path && choose_output(o, m, e) != 0) ||
+        (!o->trajectory && cli_output_choose(&o->output, m, &r->kind, e) != 0) ||
         cli_output_prepare(r->kind, o->output.path, model_shape(m), e) != 0 ||
         take_latents(r, m, e) != 0) {
         model_free(m);
@@ -163,9 +156,10 @@ static int write_trajectory(const struct sample_run *r, const struct engine_orde
     int frames = (int)o->trajectory, scale = o->output.scale ? (int)o->output.scale : 1;
     if (cli_trajectory_write(order, frames, scale, o->output.path, e) != 0)
         return -1;
-    printf("%zu image%s, seed %" PRIu64 ", %s, %d states each, %s\n", order->n,
-           order->n == 1 ? "" : "s", order->seed, ode_method_name(order->solver.ode.method), frames,
-           o->output.path);
+    fprintf(cli_stream_report(o->output.path),
+            "%zu image%s, seed %" PRIu64 ", %s, %d states each, %s\n", order->n,
+            order->n == 1 ? "" : "s", order->seed, ode_method_name(order->solver.ode.method),
+            frames, o->output.path);
     return 0;
 }
 
@@ -191,14 +185,15 @@ static int check_trajectory(const struct sample_options *o, enum cli_output_kind
                         : o->json           ? "--json"
                         : o->output.columns ? "--columns"
                                             : "--dtype");
-    return cli_trajectory_check(o->output.path, e);
+    return o->output.path ? cli_trajectory_check(o->output.path, e) : 0;
 }
 
-static int run(const struct sample_options *o, struct err *e)
+static int run(struct sample_options *o, struct err *e)
 {
     struct sample_run r = {.options = o};
-    int result = o->trajectory ? check_trajectory(o, &r.kind, e)
-                               : cli_output_kind_parse(o->output.path, &r.kind, e);
+    int result = o->trajectory    ? check_trajectory(o, &r.kind, e)
+                 : o->output.path ? cli_output_kind_parse(o->output.path, &r.kind, e)
+                                  : 0;
     if (result == 0)
         result = open_engine(&r, e);
     if (result == 0)
@@ -275,46 +270,80 @@ static int take_option(void *context, int c, const char *word, struct err *e)
     }
 }
 
-static const struct option long_options[] = {
-    {"seed", required_argument, NULL, OPTION_SEED},
-    {"first-index", required_argument, NULL, OPTION_FIRST_INDEX},
-    {"class", required_argument, NULL, OPTION_CLASS},
-    {"temperature", required_argument, NULL, OPTION_TEMPERATURE},
-    {"latents", required_argument, NULL, OPTION_LATENTS},
-    {"kernel", required_argument, NULL, OPTION_KERNEL},
-    {"precision", required_argument, NULL, OPTION_PRECISION},
-    {"workers", required_argument, NULL, OPTION_WORKERS},
-    {"trajectory", required_argument, NULL, OPTION_TRAJECTORY},
-    {"columns", required_argument, NULL, OPTION_COLUMNS},
-    {"scale", required_argument, NULL, OPTION_SCALE},
-    {"dtype", required_argument, NULL, OPTION_DTYPE},
-    {"json", no_argument, NULL, OPTION_JSON},
-    {"output", required_argument, NULL, 'o'},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0}};
+static const struct cli_option options[] = {
+    {NULL, 'n', 0, "N", NULL, "images (1, or as many as there are latents)"},
+    {"seed", 0, OPTION_SEED, "S", NULL, "0 to 2^64-1; drawn and printed if absent"},
+    {"first-index", 0, OPTION_FIRST_INDEX, "K", NULL, "the images are K, K+1, ... of the seed (0)"},
+    {"class", 0, OPTION_CLASS, "C", "drawn none each",
+     "a class of the model, by name or number; drawn (default): by seed and index; none: of all "
+     "data; each: one after the other, a column for each"},
+    {"temperature", 0, OPTION_TEMPERATURE, "F", NULL,
+     "factor on the distance from which an image starts, 0.001 to 10 (1)"},
+    {"latents", 0, OPTION_LATENTS, "FILE", CLI_VALUES_FILES,
+     "points on t = T to start from: float32 or float64 [n,C,H,W] in a .npy (-: on standard "
+     "input), "
+     "or as the tensor x or prior.x (of PFGM++ heun18.latent) of a safetensors file; taken as they "
+     "are. Their classes are its class_onehot [n,classes] if it has one"},
+    CLI_OPTION_KERNEL(OPTION_KERNEL),
+    CLI_OPTION_PRECISION(OPTION_PRECISION),
+    CLI_OPTION_WORKERS(OPTION_WORKERS),
+    {"trajectory", 0, OPTION_TRAJECTORY, "K", NULL,
+     "K states of each image between noise and picture: to NAME.png a row for each image, to "
+     "NAME.apng a moving sheet"},
+    {"dtype", 0, OPTION_DTYPE, "T", "uint8 float32",
+     "of a .npy: uint8, or float32 (of vectors always)"},
+    {"columns", 0, OPTION_COLUMNS, "N", NULL, "images in a row of a sheet (about the root of n)"},
+    {"scale", 0, OPTION_SCALE, "K", NULL, "enlarge a .png K times"},
+    CLI_OPTION_JSON(OPTION_JSON),
+    {"output", 'o', 0, "OUT", CLI_VALUES_FILES,
+     "where the images go (sample.png, or a name after it that is free)"},
+    {0}};
+
+static const struct cli_term forms[] = {
+    {"NAME.png", "one image, or a sheet of all"},
+    {"DIR/", "one PNG per image, 000003.png by its index"},
+    {"NAME.npy", "uint8 [n,H,W,C]; with --dtype float32 [n,C,H,W] in data scale, and float32 [n,d] "
+                 "of a model of vectors"},
+    {"NAME.npz",
+     "arr_0 (uint8 [n,H,W,C]), seed, index, and class [n] of a model that knows classes "
+     "(-1: none)"},
+    {"NAME.safetensors", "samples (float32 [n,C,H,W], data scale, before rounding to bytes), and "
+                         "class [n] of a model that knows classes"},
+    {"-", "standard output: a PNG, or with --dtype a .npy"},
+    {0}};
 
 /* -1: go on; else the exit code. */
 static int parse(int argc, char **argv, struct sample_options *o)
 {
-    static const struct cli_options options = {"sample", help, ":n:o:h", long_options, take_option};
-    static const struct cli_solver_options solver = {.title = "The solver:"};
-    int code = cli_take_options_solver(&options, &solver, &o->solver, argc, argv, o);
+    int code = cli_options_take(&cli_sample_command, &o->solver, argc, argv, o);
     if (code >= 0)
         return code;
     if (argc - optind != 1)
         return cli_usage_error("sample", "one MODEL is needed, %d given", argc - optind);
-    if (!o->output.path)
-        return cli_usage_error("sample", "-o OUT is needed");
+    if (o->json && o->output.path && cli_stream_is_standard(o->output.path))
+        return cli_usage_error("sample", "--json and -o - both write to standard output");
     o->model = argv[optind];
     return -1;
 }
 
-int cli_sample(int argc, char **argv)
+static int sample_main(int argc, char **argv)
 {
-    struct sample_options options = {0};
+    struct sample_options o = {0};
     struct err e = {0};
-    int code = parse(argc, argv, &options);
+    int code = parse(argc, argv, &o);
     if (code >= 0)
         return code;
-    return run(&options, &e) == 0 ? CLI_EXIT_OK : cli_fail("sample", &e);
+    return run(&o, &e) == 0 ? CLI_EXIT_OK : cli_fail("sample", &e);
 }
+
+const struct cli_command cli_sample_command = {
+    .name = "sample",
+    .summary = "draw images from a model",
+    .synopsis = "sample MODEL [options] [-o OUT]",
+    .about = "Draws images and writes them to OUT, whose ending says in which form:",
+    .terms = forms,
+    .options = options,
+    .solver = {.title = "The solver:"},
+    .words = CLI_VALUES_FILES,
+    .take = take_option,
+    .run = sample_main};

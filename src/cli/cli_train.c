@@ -16,35 +16,6 @@
 #define DRAW_NS 200000000
 #define THREADS_MAX 1024
 
-static const char help[] =
-    "usage: pfgm train --data SRC -o RUN/ [options]\n"
-    "\n"
-    "Learns the field of a set of pictures or vectors. SRC is a folder of PNGs or a ZIP archive "
-    "of\n"
-    "one (a class for each subfolder, if there are any, or as dataset.json says), an IDX file of\n"
-    "images (gzipped or not), or an NPY or NPZ array of bytes [n,H,W] or [n,H,W,C], or of floats\n"
-    "[n,d]. Two classes or more are learned with the images. RUN/ gets model.safetensors (which "
-    "pfgmd\n"
-    "serves), log.csv, loss.png, samples/, config.json and the state from which --resume\n"
-    "continues.\n"
-    "\n"
-    "  -d, --data SRC        the pictures or vectors\n"
-    "  -o, --output RUN/     folder of the run\n"
-    "  -c, --config FILE     configuration (JSON); what it leaves out has defaults\n"
-    "  -r, --resume          continue the run in RUN/; same data, same bytes as without a break\n"
-    "  --continue-with FILE  with --resume: change steps, learning_rate, decay and the like "
-    "(JSON)\n"
-    "                        from here on; the change is noted in config.json\n"
-    "  --steps N             steps to take in all, instead of the configuration's\n"
-    "  --labels FILE         labels of an IDX file, when its name does not tell\n"
-    "  --center-crop N       first cut N×N pixels from the middle of each picture\n"
-    "  --resize N            then scale to N×N pixels\n"
-    "  --strict              refuse files that cannot be used, instead of skipping them\n"
-    "  --export-dtype T      of model.safetensors: f32 (default), bf16, f16\n"
-    "  --threads N           default: one for each processor\n"
-    "  --kernel K            auto (default), c, avx2, avx512\n"
-    "  --json                one JSON object a line on standard output\n";
-
 enum {
     OPTION_CHANGES = 256,
     OPTION_STEPS,
@@ -146,26 +117,7 @@ static int take_option(void *context, int option, const char *word, struct err *
 /* -1 to go on, else the exit code. */
 static int parse_options(int argc, char **argv, struct train_options *o)
 {
-    static const struct option long_options[] = {
-        {"data", required_argument, NULL, 'd'},
-        {"output", required_argument, NULL, 'o'},
-        {"config", required_argument, NULL, 'c'},
-        {"resume", no_argument, NULL, 'r'},
-        {"continue-with", required_argument, NULL, OPTION_CHANGES},
-        {"steps", required_argument, NULL, OPTION_STEPS},
-        {"labels", required_argument, NULL, OPTION_LABELS},
-        {"center-crop", required_argument, NULL, OPTION_CROP},
-        {"resize", required_argument, NULL, OPTION_RESIZE},
-        {"strict", no_argument, NULL, OPTION_STRICT},
-        {"export-dtype", required_argument, NULL, OPTION_DTYPE},
-        {"threads", required_argument, NULL, OPTION_THREADS},
-        {"kernel", required_argument, NULL, OPTION_KERNEL},
-        {"json", no_argument, NULL, OPTION_JSON},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0}};
-    static const struct cli_options options = {"train", help, ":d:o:c:rh", long_options,
-                                               take_option};
-    int code = cli_take_options(&options, argc, argv, o);
+    int code = cli_options_take(&cli_train_command, NULL, argc, argv, o);
     if (code >= 0)
         return code;
     if (optind < argc)
@@ -293,7 +245,7 @@ static void print_result(const struct show *s, const struct train_options *o,
         printf("continue with: pfgm train --data %s -o %s --resume\n", o->data.path, o->run);
 }
 
-int cli_train(int argc, char **argv)
+static int train_main(int argc, char **argv)
 {
     struct show show = {.terminal = isatty(STDERR_FILENO) == 1};
     struct train_options o = {.steps = -1,
@@ -323,3 +275,44 @@ int cli_train(int argc, char **argv)
     print_result(&show, &o, &trained);
     return CLI_EXIT_OK;
 }
+
+static const struct cli_option options[] = {
+    {"data", 'd', 0, "SRC", CLI_VALUES_FILES, "the pictures or vectors"},
+    {"output", 'o', 0, "RUN/", CLI_VALUES_FILES, "folder of the run"},
+    {"config", 'c', 0, "FILE", CLI_VALUES_FILES,
+     "configuration (JSON); what it leaves out has defaults"},
+    {"resume", 'r', 0, NULL, NULL,
+     "continue the run in RUN/; same data, same bytes as without a break"},
+    {"continue-with", 0, OPTION_CHANGES, "FILE", CLI_VALUES_FILES,
+     "with --resume: change steps, learning_rate, decay and the like (JSON) from here on; the "
+     "change "
+     "is noted in config.json"},
+    {"steps", 0, OPTION_STEPS, "N", NULL, "steps to take in all, instead of the configuration's"},
+    {"labels", 0, OPTION_LABELS, "FILE", CLI_VALUES_FILES,
+     "labels of an IDX file, when its name does not lead to them"},
+    {"center-crop", 0, OPTION_CROP, "N", NULL,
+     "first cut N×N pixels from the middle of each picture"},
+    {"resize", 0, OPTION_RESIZE, "N", NULL, "then scale to N×N pixels"},
+    {"strict", 0, OPTION_STRICT, NULL, NULL,
+     "refuse files that cannot be used, instead of skipping them"},
+    {"export-dtype", 0, OPTION_DTYPE, "T", "f32 bf16 f16",
+     "of model.safetensors: f32 (default), bf16, f16"},
+    {"threads", 0, OPTION_THREADS, "N", NULL, "default: one for each processor"},
+    {"kernel", 0, OPTION_KERNEL, "K", "auto c avx2 avx512", "auto (default), c, avx2, avx512"},
+    {"json", 0, OPTION_JSON, NULL, NULL, "print one JSON object per line"},
+    {0}};
+
+const struct cli_command cli_train_command = {
+    .name = "train",
+    .summary = "learn a model from pictures or vectors",
+    .synopsis = "train --data SRC -o RUN/ [options]",
+    .about =
+        "Learns the field of a set of pictures or vectors. SRC is a folder of PNGs or a ZIP "
+        "archive of one (a class for each subfolder, if there are any, or as dataset.json says), "
+        "an IDX file of images (gzipped or not), or an NPY or NPZ array of bytes [n,H,W] or "
+        "[n,H,W,C], or of floats [n,d]. Two classes or more are learned with the images. RUN/ "
+        "gets model.safetensors (which pfgmd serves), log.csv, loss.png, samples/, config.json "
+        "and the state from which --resume continues.",
+    .options = options,
+    .take = take_option,
+    .run = train_main};

@@ -2,7 +2,7 @@
  * into sheets. */
 #include "cli_trajectory.h"
 
-#include "base_file.h"
+#include "cli_stream.h"
 #include "base_size.h"
 #include "figures_film.h"
 #include "image_apng.h"
@@ -28,7 +28,7 @@ static bool moves(const char *path)
 
 int cli_trajectory_check(const char *path, struct err *e)
 {
-    return file_name_ends(path, ".png") || moves(path)
+    return file_name_ends(path, ".png") || moves(path) || cli_stream_is_standard(path)
                ? 0
                : err_fail(e, ERR_INPUT, "--output",
                           "\"%s\" must end in .png (a strip) or .apng (a moving sheet)", path);
@@ -101,7 +101,7 @@ int cli_trajectory_write(const struct engine_order *o, int frames, int scale, co
         result = moving ? image_apng_encode(s.pixels, s.count, s.shape, FRAME_MS, LAST_MS, &out, e)
                         : image_png_encode(s.pixels, s.shape, NULL, NULL, &out, e);
     if (result == 0)
-        result = file_write_atomic(path, out.data, out.length, e);
+        result = cli_sink_write(path, out.data, out.length, e);
     buf_clear(&out);
     free(s.pixels);
     return result;

@@ -13,23 +13,6 @@
 #define ROUNDS_DEFAULT 4
 #define ROUNDS_MAX 50
 
-static const char help[] =
-    "usage: pfgm tune MODEL --nfe N[,N...] -o OUT.safetensors [options]\n"
-    "\n"
-    "Searches the solver and the nodes that come nearest to the exact path in N evaluations, and\n"
-    "writes the model with what it found: --schedule tuned, and the default way if 20 is among\n"
-    "them. Ways that MODEL has for other numbers stay. OUT may be MODEL itself; its SHA-256, "
-    "which\n"
-    "PNGs carry, is another then.\n"
-    "\n"
-    "  --nfe N,N,...     numbers of evaluations, 2 to 100\n"
-    "  --starts N        starts to learn from, and as many others to judge by (128)\n"
-    "  --rounds N        times that all nodes are tried, and twice as often the curve (4)\n"
-    "  --seed S          of the starts (0)\n"
-    "  --kernel K        as of pfgm sample\n"
-    "  --json            tell the result as JSON\n"
-    "  -o, --output OUT\n";
-
 struct tune_words {
     struct tune_options search;
     const char *output;
@@ -123,21 +106,11 @@ static int take_option(void *context, int option, const char *word, struct err *
     }
 }
 
-int cli_tune(int argc, char **argv)
+static int tune_main(int argc, char **argv)
 {
-    static const struct option long_options[] = {{"nfe", required_argument, NULL, 'n'},
-                                                 {"starts", required_argument, NULL, 's'},
-                                                 {"rounds", required_argument, NULL, 'r'},
-                                                 {"seed", required_argument, NULL, 'S'},
-                                                 {"kernel", required_argument, NULL, 'k'},
-                                                 {"json", no_argument, NULL, 'j'},
-                                                 {"output", required_argument, NULL, 'o'},
-                                                 {"help", no_argument, NULL, 'h'},
-                                                 {NULL, 0, NULL, 0}};
-    static const struct cli_options options = {"tune", help, ":o:h", long_options, take_option};
     struct tune_words o = {.search = {.starts = STARTS_DEFAULT, .rounds = ROUNDS_DEFAULT}};
     struct err e = {0};
-    int code = cli_take_options(&options, argc, argv, &o);
+    int code = cli_options_take(&cli_tune_command, NULL, argc, argv, &o);
     if (code >= 0)
         return code;
     if (argc - optind != 1)
@@ -147,3 +120,28 @@ int cli_tune(int argc, char **argv)
     o.search.model = argv[optind];
     return run(&o, &e) == 0 ? CLI_EXIT_OK : cli_fail("tune", &e);
 }
+
+static const struct cli_option options[] = {
+    {"nfe", 0, 'n', "N,N,...", NULL, "numbers of evaluations, 2 to 100"},
+    {"starts", 0, 's', "N", NULL, "starts to learn from, and as many others to judge by (128)"},
+    {"rounds", 0, 'r', "N", NULL,
+     "times that all nodes are tried, and twice as often the curve (4)"},
+    {"seed", 0, 'S', "S", NULL, "of the starts (0)"},
+    CLI_OPTION_KERNEL('k'),
+    CLI_OPTION_JSON('j'),
+    {"output", 'o', 0, "OUT", CLI_VALUES_FILES, "the model with what was found"},
+    {0}};
+
+const struct cli_command cli_tune_command = {
+    .name = "tune",
+    .summary = "find the best solver of few evaluations, and store it in the model",
+    .synopsis = "tune MODEL --nfe N[,N...] -o OUT.safetensors [options]",
+    .about =
+        "Searches the solver and the nodes that come nearest to the exact path in N evaluations, "
+        "and writes the model with what it found: --schedule tuned, and the default if 20 is "
+        "among them. What MODEL has for other numbers stays. OUT may be MODEL itself; its "
+        "SHA-256, which PNGs carry, is another then.",
+    .options = options,
+    .words = CLI_VALUES_FILES,
+    .take = take_option,
+    .run = tune_main};

@@ -1,4 +1,4 @@
-/* The command line tool: finds the subcommand and answers with its exit code.
+/* The command line tool: finds the subcommand and ends with its exit code.
  *
  * 0: done. 1: it was tried and failed. 2: the input, a file or an option, is wrong.
  *
@@ -15,26 +15,15 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *summary;
-} subcommands[] = {
-    {"sample", cli_sample, "draw images from a model into PNG, NPY, NPZ or safetensors files"},
-    {"encode", cli_encode, "turn images into latents, from which decode makes them again"},
-    {"decode", cli_decode, "turn latents into images"},
-    {"interpolate", cli_interpolate, "draw images along the way between two"},
-    {"likelihood", cli_likelihood, "tell how probable a model finds images"},
-    {"field", cli_field, "evaluate a model's network at given points"},
-    {"convert", cli_convert, "make a model from a checkpoint of the reference code, or of data"},
-    {"inspect", cli_inspect, "show what a model or a checkpoint holds"},
-    {"train", cli_train, "learn a model from pictures or vectors"},
-    {"eval", cli_eval, "measure a model on pictures that it has not seen"},
-    {"tune", cli_tune, "find the best way in few evaluations, and store it in the model"},
-    {"plot", cli_plot, "draw the method's figures, from computed fields and from models"},
-    {"bench", cli_bench, "time networks and operations on this machine"},
-};
-#define SUBCOMMAND_COUNT (sizeof subcommands / sizeof *subcommands)
+static const struct cli_command *const commands[] = {
+    &cli_sample_command,     &cli_encode_command,
+    &cli_decode_command,     &cli_interpolate_command,
+    &cli_likelihood_command, &cli_field_command,
+    &cli_convert_command,    &cli_inspect_command,
+    &cli_train_command,      &cli_eval_command,
+    &cli_tune_command,       &cli_plot_command,
+    &cli_bench_command,      NULL};
+enum { COMMANDS_MAX = 32 };
 
 static void print_usage(FILE *to)
 {
@@ -43,11 +32,11 @@ static void print_usage(FILE *to)
           "Samples Poisson flow generative models.\n"
           "\n",
           to);
-    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++)
-        fprintf(to, "  %-11s %s\n", subcommands[i].name, subcommands[i].summary);
+    for (size_t i = 0; commands[i]; i++)
+        fprintf(to, "  %-11s %s\n", commands[i]->name, commands[i]->summary);
     fputs("\n"
-          "  --help     this text; pfgm SUBCOMMAND --help prints a subcommand's options\n"
-          "  --version  the version\n",
+          "  -h, --help     print this text; pfgm help SUBCOMMAND prints a subcommand's options\n"
+          "  -V, --version  print the version\n",
           to);
 }
 
@@ -74,53 +63,64 @@ static int finish(int code)
     return code == CLI_EXIT_OK ? CLI_EXIT_FAILED : code;
 }
 
-static int find(const char *word)
-{
-    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++)
-        if (strcmp(word, subcommands[i].name) == 0)
-            return (int)i;
-    return -1;
-}
-
 static int no_subcommand(const char *word)
 {
-    fprintf(stderr, "pfgm: no subcommand \"%s\" (try pfgm --help)\n", word);
+    const char *names[COMMANDS_MAX] = {"help", "--help", "--version"}, *nearest;
+    size_t count = 3;
+    for (size_t i = 0; commands[i]; i++)
+        names[count++] = commands[i]->name;
+    nearest = cli_nearest(word, names, count);
+    fprintf(stderr, "pfgm: no subcommand \"%s\"%s%s%s (try pfgm --help)\n", word,
+            nearest ? ": did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
     return CLI_EXIT_INPUT;
 }
 
-/* `pfgm help WORD` */
-static int help_of(char *word)
+/* `pfgm help [WORD...]`. With --man or --completions SHELL it writes what the build installs. */
+static int help_of(int count, char **words)
 {
-    static char option[] = "--help";
-    char *words[] = {word, option, NULL};
-    const int found = find(word);
-    return found >= 0 ? subcommands[found].run(2, words) : no_subcommand(word);
+    int used;
+    if (count == 0 || strcmp(words[0], "--help") == 0 || strcmp(words[0], "-h") == 0) {
+        print_usage(stdout);
+        return CLI_EXIT_OK;
+    }
+    if (strcmp(words[0], "--man") == 0) {
+        cli_man_print(commands);
+        return CLI_EXIT_OK;
+    }
+    if (strcmp(words[0], "--completions") == 0 && count > 1)
+        return cli_completions_print(commands, words[1]) == 0 ? CLI_EXIT_OK : CLI_EXIT_INPUT;
+    const struct cli_command *command = cli_command_find(commands, count, words, &used);
+    if (!command || used < count)
+        return no_subcommand(words[used]);
+    cli_command_help(command);
+    return CLI_EXIT_OK;
+}
+
+static int run(int argc, char **argv)
+{
+    int used;
+    const struct cli_command *command = cli_command_find(commands, argc - 1, argv + 1, &used);
+    if (command)
+        return command->run(argc - used, argv + used);
+    if (strcmp(argv[1], "help") == 0)
+        return help_of(argc - 2, argv + 2);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return help_of(0, NULL);
+    if (strcmp(argv[1], "--version") != 0 && strcmp(argv[1], "-V") != 0)
+        return no_subcommand(argv[1]);
+    puts("pfgm " PFGM_VERSION);
+    return CLI_EXIT_OK;
 }
 
 int main(int argc, char **argv)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN}, shortened = {.sa_handler = on_shortened};
-    const char *word = argc > 1 ? argv[1] : NULL;
     if (file_hold_standard() != 0)
         return CLI_EXIT_FAILED;
     sigaction(SIGPIPE, &ignore, NULL);
     sigaction(SIGBUS, &shortened, NULL);
-    if (!word) {
-        print_usage(stderr);
-        return CLI_EXIT_INPUT;
-    }
-    const int found = find(word);
-    if (found >= 0)
-        return finish(subcommands[found].run(argc - 1, argv + 1));
-    if (strcmp(word, "help") == 0 && argc > 2)
-        return finish(help_of(argv[2]));
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
-        print_usage(stdout);
-        return finish(CLI_EXIT_OK);
-    }
-    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
-        puts("pfgm " PFGM_VERSION);
-        return finish(CLI_EXIT_OK);
-    }
-    return no_subcommand(word);
+    if (argc > 1)
+        return finish(run(argc, argv));
+    print_usage(stderr);
+    return CLI_EXIT_INPUT;
 }

@@ -23,7 +23,7 @@ static const struct model_choice_field fields[] = {
                              .kind = MODEL_CHOICE_IS_METHOD,
                              .offset = AT(ode.method),
                              .help =
-                                 "the model's own (default), rk45, euler, improved-euler, heun,\n"
+                                 "the model's own (default), rk45, euler, improved-euler, heun, "
                                  "multistep2, multistep3, ipndm4, unipc3"},
     [MODEL_CHOICE_STEPS] = {.name = "steps",
                             .option = "steps",
@@ -41,7 +41,7 @@ static const struct model_choice_field fields[] = {
                                .takes = ode_method_is_fixed_step,
                                .offset = AT(ode.schedule),
                                .help = "where the steps lie: log, power, rho, or tuned, where the "
-                                       "model has\nways that pfgm tune found"},
+                                       "model has solvers that pfgm tune found"},
     [MODEL_CHOICE_RTOL] = {.name = "rtol",
                            .option = "rtol",
                            .value = "R",
@@ -100,8 +100,8 @@ static const struct model_choice_field fields[] = {
                             .max = ODE_CHURN_MAX,
                             .quiet = true,
                             .help =
-                                "noise before each step of euler, improved-euler and heun, for a\n"
-                                "sampler that is stochastic: t grows by the factor\n"
+                                "noise before each step of euler, improved-euler and heun, for a "
+                                "sampler that is stochastic: t grows by the factor "
                                 "1 + min(S/N, 0.41)"},
     {.name = "churn_t_min",
      .option = "churn-t-min",
@@ -147,7 +147,7 @@ static const struct model_choice_field fields[] = {
      .min = 1,
      .max = ODE_ORDER_MAX,
      .quiet = true,
-     .help = "highest order of multistep2, multistep3, ipndm4 and unipc3, 1 to the\n"
+     .help = "highest order of multistep2, multistep3, ipndm4 and unipc3, 1 to the "
              "method's own (its own)"},
 };
 #define FIELD_COUNT (sizeof fields / sizeof *fields)
@@ -347,22 +347,4 @@ json_t *model_solver_json(const struct model_solver *solver, bool with_budget)
                 (with_budget || i != MODEL_CHOICE_MAX_NFE))
                 o = json_with(o, fields[i].name, value_json(&s, &fields[i]));
     return o;
-}
-
-int model_choice_help(const char *steps, bool adaptive, struct buf *out, struct err *e)
-{
-    int result = 0;
-    for (size_t i = 0; i < FIELD_COUNT && result == 0; i++) {
-        const struct model_choice_field *f = &fields[i];
-        if (!model_choice_offered(f, adaptive))
-            continue;
-        const char *option = i == MODEL_CHOICE_STEPS ? steps : f->option, *line = f->help;
-        int width = 14 - (int)strlen(option), length = (int)strcspn(line, "\n");
-        result = buf_format(out, e, "  --%s %-*s %.*s\n", option, width, f->value, length, line);
-        for (line += length; *line && result == 0; line += length) {
-            length = (int)strcspn(++line, "\n");
-            result = buf_format(out, e, "%20s%.*s\n", "", length, line);
-        }
-    }
-    return result;
 }

@@ -66,7 +66,7 @@ struct model_choice_field {
     double otherwise;
     bool quiet;       /* left out of answers while it is 0 */
     bool hidden;      /* the family's to set: in answers, and not to be chosen */
-    const char *help; /* lines of at most 76 characters */
+    const char *help; /* in words; where lines break is the printer's business */
 };
 
 /* Row i of the table, hidden ones included; NULL beyond the last. */
@@ -96,9 +96,5 @@ int model_choice_apply(const struct model_choice *c, struct model_solver *out, s
  * "max_nfe"}: a new reference or NULL. The budget decides whether there is an image and not which,
  * so that a text that names an image goes without it. */
 json_t *model_solver_json(const struct model_solver *solver, bool with_budget);
-
-/* "--steps N …" a line and more of each field that is offered, as --help prints it; `steps` is what
- * the option of the steps is called. */
-int model_choice_help(const char *steps, bool adaptive, struct buf *out, struct err *e);
 
 #endif

@@ -1,10 +1,13 @@
-"""The words of the command line: help, manual page and completions say what the program takes.
+"""The words of the command line: what the program takes is what help, manual page and completions say, misspelt words
+are answered with what they may mean, and "-" is standard input or output.
 
 PFGM is the binary, SOURCE the source tree. Standard library only."""
 
 import json
 import os
+import pty
 import re
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -18,52 +21,94 @@ def pfgm(*words):
                           stdin=subprocess.DEVNULL)
 
 
-def read(*names):
-    with open(os.path.join(SOURCE, *names), encoding="utf-8") as f:
-        return f.read()
-
-
 def subcommands():
     return re.findall(r"^  ([a-z]+) +\S", pfgm("--help").stdout, re.M)
 
 
-def takes(subcommand, option):
+def commands():
+    """Subcommands, and those of subcommands."""
+    return [[name] for name in subcommands()] + [["bench", "ops"], ["bench", "solvers"]]
+
+
+def takes(command, option):
     """Whether the program knows the option; the word behind it is unknown, so it goes no further."""
-    done = pfgm(subcommand, option, "1", "--nothing-of-the-kind")
-    return f"unknown or ambiguous option {option} " not in done.stderr
+    return f"unknown option {option}" not in pfgm(*command, option, "1", "--nothing-of-the-kind").stderr
+
+
+def listed(command):
+    """The options that a help text lists, with whether a value follows."""
+    return {name: bool(value) for name, value in
+            re.findall(r"^  (?:-\w, )?(--[a-z][a-z-]*)( [A-Z]\S*)?", pfgm(*command, "--help").stdout, re.M)}
 
 
 class Words(unittest.TestCase):
     def man(self):
         """Options of each subcommand by the manual page."""
-        text = read("docs", "man", "pfgm.1").replace("\\-", "-")
-        parts = re.split(r"^\.SH PFGM ([A-Z]+)$", text.split("\n.SH EXIT")[0], flags=re.M)
-        return {name.lower(): set(OPTION.findall(body)) for name, body in zip(parts[1::2], parts[2::2])}
+        text = pfgm("help", "--man").stdout.replace("\\-", "-").split("\n.SH EXIT")[0]
+        parts = re.split(r"^\.SH PFGM ([A-Z ]+)$", text, flags=re.M)
+        return {name.lower(): set(OPTION.findall("\n".join(re.findall(r"^\.B (.*)", body, re.M))))
+                for name, body in zip(parts[1::2], parts[2::2])}
 
-    def completion(self, name, pattern):
-        return {word: set(OPTION.findall(rest)) for word, rest in
-                re.findall(pattern, read("conf", "completions", name), re.M)}
-
-    def test_help_manual_and_completions_have_the_same_options(self):
+    def test_help_manual_and_completions_have_what_the_program_takes(self):
         man = self.man()
-        bash = self.completion("pfgm.bash", r"^    ([a-z]+)\) words=(.*) ;;$")
-        zsh = self.completion("_pfgm", r"^    ([a-z]+)\) compadd -- (.*) ;;$")
-        names = subcommands()
-        self.assertGreater(len(names), 10)
-        self.assertEqual([sorted(d) for d in (man, bash, zsh)], [sorted(names)] * 3)
-        for name in names:
-            text = pfgm(name, "--help").stdout + (pfgm(name, "ops", "--help").stdout if name == "bench" else "")
-            # those that the text only mentions, of other programs and subcommands, are none of its own
-            own = {o for o in OPTION.findall(text) if o in bash[name] or takes(name, o)}
-            self.assertEqual(bash[name] - {"--help"}, own - {"--help"}, name)
-            self.assertEqual(zsh[name], bash[name], name)
-            self.assertLessEqual(own, man[name] | {"--help"}, name)
-            for option in bash[name]:
-                self.assertTrue(option == "--help" or takes(name, option), (name, option))
+        bash, zsh, fish = (pfgm("help", "--completions", shell).stdout for shell in ("bash", "zsh", "fish"))
+        self.assertEqual(sorted(man), sorted(" ".join(words) for words in commands()))
+        for words in commands():
+            name, own = " ".join(words), listed(words)
+            with self.subTest(name=name):
+                self.assertGreater(len(own), 2)
+                self.assertEqual(man[name], set(own))
+                in_bash = re.search(rf"^    '{name}'\) words=\"(.*?)\"", bash, re.M)[1].split()
+                in_zsh = re.search(rf"^    '{name}'\) options=\((.*?)\) ;;$", zsh, re.M | re.S)[1]
+                seen = "; and ".join("__fish_seen_subcommand_from " + word for word in words)
+                in_fish = re.findall(rf"^complete -c pfgm -n '{seen}' -l ([a-z-]+)", fish, re.M)
+                self.assertEqual(set(in_bash), set(own))
+                self.assertEqual(set(re.findall(r"^        '(--[a-z-]+):", in_zsh, re.M)), set(own))
+                self.assertEqual({"--" + option for option in in_fish}, set(own))
+                for option, value in own.items():
+                    self.assertTrue(takes(words, option), option)
+                    self.assertEqual(f"'{name} {option}'" in bash, value, option)
+        self.assertFalse(takes(["sample"], "--nowhere"))
+
+    def test_every_field_of_the_solver_is_an_option(self):
+        fields = {"--solver", "--steps", "--schedule", "--rtol", "--atol", "--t-max", "--t-min", "--max-nfe", "--churn",
+                  "--churn-t-min", "--churn-t-max", "--churn-noise", "--order-cap"}
+        for name in ("sample", "encode", "decode", "eval"):
+            self.assertLessEqual(fields, set(listed([name])))
+        self.assertLessEqual(fields | {"--solver-steps"}, set(listed(["interpolate"])))
+        self.assertNotIn("--churn", listed(["likelihood"]))
+
+    def test_help_fits_a_terminal(self):
+        for words in commands():
+            for line in pfgm(*words, "-h").stdout.splitlines():
+                if not line.startswith(("usage:", "       ")):
+                    self.assertLessEqual(len(line), 80)
+
+    def test_a_misspelt_word_is_answered_with_the_one_it_may_mean(self):
+        for words, answer in ((["sampel"], 'no subcommand "sampel": did you mean sample?'),
+                              (["tran"], 'no subcommand "tran": did you mean train?'),
+                              (["--hlep"], 'no subcommand "--hlep": did you mean --help?'),
+                              (["help", "trian"], "did you mean train?"),
+                              (["sample", "--sed", "3"], "unknown option --sed: did you mean --seed?"),
+                              (["sample", "--colums=3"], "unknown option --colums: did you mean --columns?"),
+                              (["interpolate", "--sovler-steps", "3"], "option --sovler-steps: did you mean --solver-steps?"),
+                              (["train", "--cofnig", "x"], "unknown option --cofnig: did you mean --config?"),
+                              (["sample", "--churn-t", "3"], "option --churn-t may be --churn-t-min, --churn-t-max"),
+                              (["sample", "--json=3"], "option --json takes no value"),
+                              (["sample", "-q"], "unknown option -q"),
+                              (["plot", "fild"], 'there is no figure "fild": did you mean field?')):
+            done = pfgm(*words)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), words)
+            self.assertEqual(len(done.stderr.splitlines()), 1, words)
+            self.assertIn(answer, done.stderr)
+        for words in (["frobnicate"], ["sample", "--frobnicate"], ["sample", "--" + "x" * 300]):
+            self.assertNotIn("did you mean", pfgm(*words).stderr)
 
     def test_help_of_a_subcommand_and_the_version(self):
-        for name in subcommands():
-            self.assertEqual(pfgm("help", name).stdout, pfgm(name, "--help").stdout)
+        for words in commands():
+            self.assertEqual(pfgm("help", *words).stdout, pfgm(*words, "--help").stdout)
+            self.assertEqual(pfgm(*words, "-h").stdout, pfgm(*words, "--help").stdout)
+            self.assertIn("usage: pfgm " + " ".join(words), pfgm(*words, "-h").stdout)
         self.assertEqual(pfgm("help").stdout, pfgm("--help").stdout)
         self.assertEqual(pfgm("help", "nothing").returncode, 2)
         self.assertEqual(pfgm("-V").stdout, pfgm("--version").stdout)
@@ -105,9 +150,36 @@ class Words(unittest.TestCase):
             self.assertIn("pfgm interpolate: --solver-steps: does not apply to rk45", done.stderr)
 
     def test_the_manual_page_has_the_usual_sections(self):
-        page = read("docs", "man", "pfgm.1")
-        for section in ("EXAMPLES", "EXIT STATUS", "ENVIRONMENT"):
+        page = pfgm("help", "--man").stdout
+        for section in ("EXAMPLES", "EXIT STATUS", "ENVIRONMENT", "FILES"):
             self.assertIn(f".SH {section}\n", page)
+        if shutil.which("groff"):
+            done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-z"], input=page, capture_output=True, text=True)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_completion_of_bash(self):
+        """Names, options and values as a shell gets them."""
+        script = pfgm("help", "--completions", "bash").stdout
+        ask = 'eval "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _pfgm; printf "%s\\n" "${COMPREPLY[@]}"'
+        for words, answer in ((["pfgm", "inter"], ["interpolate"]), (["pfgm", "help", "lik"], ["likelihood"]),
+                              (["pfgm", "tune", "--nf"], ["--nfe"]), (["pfgm", "bench", "so"], ["solvers"]),
+                              (["pfgm", "sample", "m", "--kernel", "avx"], ["avx2", "avx512"]),
+                              (["pfgm", "sample", "--solver", "h"], ["heun"]), (["pfgm", "sample", "--seed", ""], [""]),
+                              (["pfgm", "bench", "ops", "--ba"], ["--batch"]),
+                              (["pfgm", "bench", "solvers", "--p"], ["--plot"]),
+                              (["pfgm", "plot", "s"], ["shell", "solvers"]),
+                              (["pfgm", "sample", "-o", "x"], [""]), (["pfgm", "sample", "mod"], [""])):
+            done = subprocess.run(["bash", "-c", ask, "bash", script, *words], capture_output=True, text=True)
+            self.assertEqual(done.stdout.splitlines(), answer, (words, done.stderr))
+
+    def test_completions_are_sentences_of_their_shells(self):
+        for shell in ("bash", "zsh", "fish"):
+            text = pfgm("help", "--completions", shell).stdout
+            self.assertGreater(len(text), 2000)
+            if shutil.which(shell):
+                done = subprocess.run([shell, "-n", "/dev/stdin"], input=text, capture_output=True, text=True)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(pfgm("help", "--completions", "tcsh").returncode, 2)
 
     def test_a_model_that_is_not_there_is_wrong_input_everywhere(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -122,6 +194,87 @@ class Words(unittest.TestCase):
                 done = pfgm(*words)
                 self.assertEqual(done.returncode, 2, (words, done.stderr))
                 self.assertIn(none, done.stderr)
+
+
+class Streams(unittest.TestCase):
+    """"-" is standard input or output, and a run without -o finds a name for itself."""
+    MODEL = os.path.join(SOURCE, "conf", "models", "digits8.safetensors")
+    FEW = ("--solver", "euler", "--steps", "3")
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def run_in(self, *words, given=b""):
+        done = subprocess.run([PFGM, *words], capture_output=True, input=given, cwd=self.folder)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done
+
+    def bytes_of(self, name):
+        with open(os.path.join(self.folder, name), "rb") as f:
+            return f.read()
+
+    def test_sample_writes_to_standard_output_what_it_writes_to_a_file(self):
+        for n, ending, more in (("1", "png", []), ("3", "png", ["--scale", "2"]), ("2", "npy", ["--dtype", "uint8"]),
+                                ("2", "npy", ["--dtype", "float32"]), ("2", "png", ["--trajectory", "3"])):
+            words = ["sample", self.MODEL, "-n", n, "--seed", "7", *self.FEW, *more, "-o"]
+            if ending == "npy":
+                self.run_in(*words, "a.npy")
+            else:
+                self.run_in(*words, "a.png")
+            done = self.run_in(*words, "-")
+            self.assertEqual(done.stdout, self.bytes_of("a." + ending), more)
+            self.assertEqual(len(done.stderr.splitlines()), 1)  # the report
+
+    def test_what_one_writes_another_reads(self):
+        picture = self.run_in("sample", self.MODEL, "--seed", "7", "-o", "-").stdout
+        with open(os.path.join(self.folder, "p.png"), "wb") as f:
+            f.write(picture)
+        latents = self.run_in("encode", self.MODEL, "-i", "-", "-o", "-", given=picture).stdout
+        self.run_in("encode", self.MODEL, "-i", "p.png", "-o", "l.npy")
+        self.assertEqual(latents, self.bytes_of("l.npy"))
+        back = self.run_in("decode", self.MODEL, "--latents", "-", "-o", "-", given=latents).stdout
+        self.run_in("decode", self.MODEL, "--latents", "l.npy", "-o", "b.png")
+        self.assertEqual(back, self.bytes_of("b.png"))
+        two = self.run_in("sample", self.MODEL, "-n", "2", "--seed", "1", "--dtype", "float32", "-o", "-").stdout
+        ends = self.run_in("encode", self.MODEL, "-i", "-", "-o", "-", given=two).stdout
+        strip = self.run_in("interpolate", self.MODEL, "--latents", "-", "--steps", "3", "-o", "-", given=ends).stdout
+        self.assertTrue(strip.startswith(b"\x89PNG"))
+        told = json.loads(self.run_in("likelihood", self.MODEL, "-i", "-", "--json", given=two).stdout)
+        self.assertEqual(len(told["images"]), 2)
+
+    def test_without_an_output_no_file_is_replaced(self):
+        for seed, name in (("1", "sample.png"), ("2", "sample-2.png"), ("3", "sample-3.png")):
+            done = self.run_in("sample", self.MODEL, "--seed", seed, *self.FEW)
+            self.assertIn(name.encode(), done.stdout)
+        self.run_in("sample", self.MODEL, "--dtype", "float32", *self.FEW)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["sample-2.png", "sample-3.png", "sample.npy", "sample.png"])
+        self.assertNotEqual(self.bytes_of("sample.png"), self.bytes_of("sample-2.png"))
+
+    def test_what_cannot_be_is_said_in_a_line(self):
+        for words, answer in ((["encode", self.MODEL, "-i", "-", "-o", "x.npy"], "standard input: holds neither a PNG"),
+                              (["decode", self.MODEL, "--latents", "-", "-o", "x.png"], "standard input"),
+                              (["sample", self.MODEL, "--json", "-o", "-"], "--json and -o - both"),
+                              (["decode", self.MODEL, "--json", "--latents", "-", "-o", "-"], "--json and -o - both")):
+            done = subprocess.run([PFGM, *words], capture_output=True, text=True, input="nothing", cwd=self.folder)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
+            self.assertIn(answer, done.stderr)
+            self.assertEqual(len(done.stderr.splitlines()), 1)
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([PFGM, "sample", self.MODEL, *self.FEW, "-o", "-"], stdout=full,
+                                  stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("standard output", done.stderr)
+
+    def test_a_terminal_gets_no_picture(self):
+        lead, follow = pty.openpty()
+        done = subprocess.run([PFGM, "sample", self.MODEL, *self.FEW, "-o", "-"], stdout=follow,
+                              stderr=subprocess.PIPE, text=True)
+        os.close(follow)
+        os.close(lead)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("standard output is a terminal", done.stderr)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { OPTIONS_MAX = 64, OPTION_SOLVER = 4096, HELP_MAX = 16384 };
+enum { OPTIONS_MAX = 64 };
 
 int cli_fail(const char *subcommand, const struct err *e)
 {
@@ -28,16 +28,6 @@ int cli_usage_error(const char *subcommand, const char *format, ...)
     return CLI_EXIT_INPUT;
 }
 
-int cli_option_error(const char *subcommand, int answer, char **argv)
-{
-    const char *word = optind > 0 ? argv[optind - 1] : "";
-    if (answer == ':')
-        return cli_usage_error(subcommand, "option %s needs a value", word);
-    if (optopt != 0 && strncmp(word, "--", 2) != 0)
-        return cli_usage_error(subcommand, "unknown option -%c", optopt);
-    return cli_usage_error(subcommand, "unknown or ambiguous option %s", word);
-}
-
 /* The error with the option of the command line in place of the field. */
 static int fail_option(const struct err *own, const char *steps, struct err *e)
 {
@@ -51,75 +41,116 @@ static int fail_option(const struct err *own, const char *steps, struct err *e)
     return err_rename(e, own, option);
 }
 
-static const char *option_of(const struct cli_solver_options *solver, size_t row)
+/* ---- misspelt options ---- */
+
+static int unknown_option(const struct cli_command *command, const char *word)
 {
-    return row == MODEL_CHOICE_STEPS && solver->steps ? solver->steps
-                                                      : model_choice_field(row)->option;
+    const char *names[OPTIONS_MAX], *nearest;
+    const size_t length = strcspn(word + 2, "=");
+    char asked[48], among[256] = "";
+    struct cli_option option;
+    size_t count = 0, beginning = 0;
+    snprintf(asked, sizeof asked, "%.*s", (int)length, word + 2);
+    for (size_t i = 0; cli_command_option(command, i, &option); i++) {
+        if (!option.name)
+            continue;
+        if (strcmp(option.name, asked) == 0) /* or it would not be here */
+            return cli_usage_error(command->name, "option --%s takes no value", asked);
+        if (length > 0 && strncmp(option.name, asked, length) == 0)
+            snprintf(among + strlen(among), sizeof among - strlen(among), "%s--%s",
+                     beginning++ ? ", " : "", option.name);
+        names[count++] = option.name;
+    }
+    if (beginning > 1)
+        return cli_usage_error(command->name, "option --%s may be %s", asked, among);
+    nearest = cli_nearest(asked, names, count);
+    return nearest ? cli_usage_error(command->name, "unknown option --%s: did you mean --%s?",
+                                     asked, nearest)
+                   : cli_usage_error(command->name, "unknown option --%s", asked);
 }
 
-/* The subcommand's own rows, then one for each field of the solver. */
-static void lay_options(const struct cli_options *options, const struct cli_solver_options *solver,
-                        struct option table[OPTIONS_MAX])
+/* The usage error for what getopt_long returned as '?' or ':'; the exit code. */
+static int option_error(const struct cli_command *command, int answer, char **argv)
 {
-    const struct model_choice_field *field;
-    size_t n = 0;
-    for (; options->long_options[n].name; n++)
-        table[n] = options->long_options[n];
-    for (size_t i = 0; solver && (field = model_choice_field(i)) != NULL; i++)
-        if (model_choice_offered(field, solver->adaptive))
-            table[n++] = (struct option){option_of(solver, i), required_argument, NULL,
-                                         OPTION_SOLVER + (int)i};
-    table[n] = (struct option){0};
+    const char *word = optind > 0 ? argv[optind - 1] : "";
+    if (answer == ':')
+        return cli_usage_error(command->name, "option %s needs a value", word);
+    if (strncmp(word, "--", 2) != 0)
+        return cli_usage_error(command->name, "unknown option -%c", optopt);
+    return unknown_option(command, word);
 }
 
-static int print_help(const struct cli_options *options, const struct cli_solver_options *solver)
+/* ---- reading ---- */
+
+/* The tables that getopt_long wants. */
+struct getopt_tables {
+    struct option options[OPTIONS_MAX + 1];
+    char letters[2 * OPTIONS_MAX + 2];
+};
+
+static void lay_tables(const struct cli_command *command, struct getopt_tables *out)
 {
-    struct buf text;
+    struct cli_option o;
+    size_t n = 0, at = 0;
+    out->letters[at++] = ':'; /* the library's word for: a missing value is told from the rest */
+    for (size_t i = 0; i < OPTIONS_MAX && cli_command_option(command, i, &o); i++) {
+        if (o.name)
+            out->options[n++] = (struct option){
+                o.name, o.argument ? required_argument : no_argument, NULL, o.id ? o.id : o.letter};
+        if (o.letter)
+            out->letters[at++] = o.letter;
+        if (o.letter && o.argument)
+            out->letters[at++] = ':';
+    }
+    out->options[n] = (struct option){0};
+    out->letters[at] = '\0';
+}
+
+/* What `take` gets for what getopt_long returned: a letter may stand for an option with an id. */
+static int id_of(const struct cli_command *command, int answer)
+{
+    struct cli_option o;
+    for (size_t i = 0; answer < 256 && cli_command_option(command, i, &o); i++)
+        if (o.letter == answer)
+            return o.id ? o.id : answer;
+    return answer;
+}
+
+static int take(const struct cli_command *command, struct model_choice *choice, int id,
+                void *context, struct err *e)
+{
+    struct err own = {0};
+    if (id < CLI_OPTION_SOLVER)
+        return command->take(context, id, optarg, e);
+    const struct model_choice_field *field = model_choice_field((size_t)(id - CLI_OPTION_SOLVER));
+    return model_choice_read_word(choice, field, optarg, &own) == 0
+               ? 0
+               : fail_option(&own, command->solver.steps, e);
+}
+
+int cli_options_take(const struct cli_command *command, struct model_choice *choice, int argc,
+                     char **argv, void *context)
+{
+    struct getopt_tables tables;
     struct err e = {0};
-    fputs(options->help, stdout);
-    if (!solver)
-        return CLI_EXIT_OK;
-    buf_init(&text, HELP_MAX);
-    int result =
-        model_choice_help(option_of(solver, MODEL_CHOICE_STEPS), solver->adaptive, &text, &e);
-    if (result == 0)
-        printf("\n%s\n%.*s", solver->title, (int)text.length, (const char *)text.data);
-    buf_clear(&text);
-    return result == 0 ? CLI_EXIT_OK : cli_fail(options->subcommand, &e);
-}
-
-int cli_take_options_solver(const struct cli_options *options,
-                            const struct cli_solver_options *solver, struct model_choice *choice,
-                            int argc, char **argv, void *context)
-{
-    struct option table[OPTIONS_MAX];
-    struct err e = {0}, own = {0};
-    int c;
-    lay_options(options, solver, table);
+    int answer;
+    lay_tables(command, &tables);
     optind = 0; /* the library's word for: begin anew */
     opterr = 0;
-    while ((c = getopt_long(argc, argv, options->short_options, table, NULL)) != -1) {
-        if (c == 'h')
-            return print_help(options, solver);
-        if (c == '?' || c == ':')
-            return cli_option_error(options->subcommand, c, argv);
-        int result =
-            c < OPTION_SOLVER
-                ? options->take(context, c, optarg, &e)
-                : model_choice_read_word(choice, model_choice_field((size_t)(c - OPTION_SOLVER)),
-                                         optarg, &own);
-        if (result != 0 && c >= OPTION_SOLVER)
-            fail_option(&own, solver->steps, &e);
-        if (result != 0)
-            return cli_fail(options->subcommand, &e);
+    while ((answer = getopt_long(argc, argv, tables.letters, tables.options, NULL)) != -1) {
+        if (answer == 'h') {
+            cli_command_help(command);
+            return CLI_EXIT_OK;
+        }
+        if (answer == '?' || answer == ':')
+            return option_error(command, answer, argv);
+        if (take(command, choice, id_of(command, answer), context, &e) != 0)
+            return cli_fail(command->name, &e);
     }
     return -1;
 }
 
-int cli_take_options(const struct cli_options *options, int argc, char **argv, void *context)
-{
-    return cli_take_options_solver(options, NULL, NULL, argc, argv, context);
-}
+/* ---- values ---- */
 
 int cli_parse_int(const char *option, const char *word, int64_t min, int64_t max, int64_t *out,
                   struct err *e)

@@ -3,6 +3,7 @@
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
+#include "cli_command.h"
 #include "model.h"
 #include <getopt.h>
 #include <stdint.h>
@@ -16,31 +17,11 @@ int cli_fail(const char *subcommand, const struct err *e);
 /* Prints a usage error with the hint "try pfgm SUBCOMMAND --help"; returns 2. */
 int cli_usage_error(const char *subcommand, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* The usage error for what getopt_long returned as '?' or ':' (with opterr = 0); returns 2. */
-int cli_option_error(const char *subcommand, int answer, char **argv);
-
-/* The options of a subcommand, for cli_take_options. */
-struct cli_options {
-    const char *subcommand, *help;
-    const char *short_options; /* begins with ':' and has 'h' */
-    const struct option *long_options;
-    /* Takes one option and its value (NULL without one) into what `context` points to. */
-    int (*take)(void *context, int option, const char *word, struct err *e);
-};
-/* Reads all options with getopt_long; `optind` is then at the first other word. -1 to go on, else
- * the exit code: help was asked for and printed, or a usage error was told. */
-int cli_take_options(const struct cli_options *options, int argc, char **argv, void *context);
-
-/* The options of a subcommand whose solver can be chosen: one for each row of model_choice.h. */
-struct cli_solver_options {
-    const char *title; /* of these options in the help, which ends with them */
-    const char *steps; /* the option of the steps, where "--steps" means something else; or NULL */
-    bool adaptive;     /* the method is rk45 in any case, and so is what can be chosen */
-};
-/* cli_take_options with these options too, whose values go to `choice`. */
-int cli_take_options_solver(const struct cli_options *options,
-                            const struct cli_solver_options *solver, struct model_choice *choice,
-                            int argc, char **argv, void *context);
+/* Reads all options of the command line; `optind` is then at the first other word. The solver's go
+ * to `choice`, which may be NULL where the command has none. -1 to go on, else the exit code: help
+ * was asked for and printed, or a usage error was, with the option that a misspelt one may mean. */
+int cli_options_take(const struct cli_command *command, struct model_choice *choice, int argc,
+                     char **argv, void *context);
 
 /* Numbers from the command line. Each takes the whole word or fails with ERR_INPUT, `at` being the
  * option's name: no space, no other base, no sign where none can be right, no overflow. Digits mean

@@ -1,6 +1,6 @@
 /* The table of the solver's fields against all that describes it by hand: the OpenAPI document, the
- * manual page, the completions, the reference of the interface and the JavaScript types. A row that
- * is missing in one of them is named, with the place. And its readers against bad values. */
+ * reference of the interface and the JavaScript types. A row that is missing in one of them is
+ * named, with the place. And its readers against bad values. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -127,79 +127,6 @@ static void the_openapi_document_has_every_row(void **state)
         MISSING("openapi.json, Solver: \"%s\" is not a field\n", key);
     walk_parameters(json_object_get(openapi, "paths"), "");
     json_decref(openapi);
-    assert_int_equal(faults, 0);
-}
-
-/* Whether `line`, up to its end, has the word with no letter of a word on either side. */
-static bool line_has(const char *line, const char *word)
-{
-    const size_t length = strlen(word), size = strcspn(line, "\n");
-    for (const char *at = line; (at = strstr(at, word)) != NULL && at < line + size; at++)
-        if (!strchr("abcdefghijklmnopqrstuvwxyz-_\\", at[length]) &&
-            (at == line || !strchr("abcdefghijklmnopqrstuvwxyz-_", at[-1])))
-            return true;
-    return false;
-}
-
-/* Whether a line that begins so has the word; until a line that begins with `end`. */
-static bool lines_have(const char *text, const char *start, const char *word, const char *end)
-{
-    for (const char *line = text; line && *line; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        if (end && strncmp(line, end, strlen(end)) == 0)
-            return false;
-        if (strncmp(line, start, strlen(start)) == 0 && line_has(line + strlen(start), word))
-            return true;
-    }
-    return false;
-}
-
-static const char *option_of(const struct model_choice_field *f, const char *subcommand)
-{
-    return strcmp(subcommand, "interpolate") == 0 && strcmp(f->name, "steps") == 0 ? "solver-steps"
-                                                                                   : f->option;
-}
-
-static void look_for_option(const char *subcommand, const struct model_choice_field *f,
-                            const char *man, const char *bash, const char *zsh)
-{
-    const char *option = option_of(f, subcommand);
-    char word[64], escaped[128] = "", start[64], section[64] = "";
-    snprintf(word, sizeof word, "--%s", option);
-    for (size_t i = 0, n = 0; word[i]; i++) {
-        if (word[i] == '-')
-            escaped[n++] = '\\';
-        escaped[n++] = word[i];
-    }
-    snprintf(start, sizeof start, "    %s) ", subcommand);
-    if (!lines_have(bash, start, word, NULL))
-        MISSING("conf/completions/pfgm.bash, %s: %s is missing\n", subcommand, word);
-    if (!lines_have(zsh, start, word, NULL))
-        MISSING("conf/completions/_pfgm, %s: %s is missing\n", subcommand, word);
-    snprintf(section, sizeof section, ".SH PFGM %s\n", subcommand);
-    for (char *c = section + 9; *c; c++)
-        *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c);
-    const char *at = strstr(man, section);
-    if (!at || !lines_have(at + strlen(section), ".B ", escaped, ".SH"))
-        MISSING("docs/man/pfgm.1, %s: %s is missing\n", subcommand, word);
-}
-
-static void the_manual_page_and_the_completions_have_every_row(void **state)
-{
-    (void)state;
-    static const char *const subcommands[] = {"sample",      "encode", "decode",
-                                              "interpolate", "eval",   "likelihood"};
-    char *man = read_source("docs/man/pfgm.1"), *bash = read_source("conf/completions/pfgm.bash"),
-         *zsh = read_source("conf/completions/_pfgm");
-    const struct model_choice_field *f;
-    faults = 0;
-    for (size_t i = 0; (f = model_choice_field(i)) != NULL; i++)
-        for (size_t k = 0; k < sizeof subcommands / sizeof *subcommands; k++)
-            if (model_choice_offered(f, strcmp(subcommands[k], "likelihood") == 0))
-                look_for_option(subcommands[k], f, man, bash, zsh);
-    free(man);
-    free(bash);
-    free(zsh);
     assert_int_equal(faults, 0);
 }
 
@@ -331,7 +258,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_openapi_document_has_every_row),
-        cmocka_unit_test(the_manual_page_and_the_completions_have_every_row),
         cmocka_unit_test(the_reference_and_the_client_types_have_every_row),
         cmocka_unit_test(words_are_read_and_bad_ones_refused),
         cmocka_unit_test(fields_that_say_nothing_alone_are_refused),

@@ -1,4 +1,4 @@
-"""What holds of the tree as a whole: file sizes, head comments, the exported names, the table of faults."""
+"""What holds of the tree as a whole: file sizes, head comments, the exported names, the table of faults, the pages."""
 import os
 import pathlib
 import re
@@ -8,6 +8,8 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SOURCES = [p for d in ("src", "include", "tests", "clients", "conf") for p in sorted((ROOT / d).rglob("*"))
            if p.suffix in (".c", ".h", ".py", ".sh") and p.is_file()]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "clients").rglob("*.md")),
+         *sorted((ROOT / "conf").rglob("*.md"))]
 LINES_MAX = 600
 
 
@@ -229,6 +231,26 @@ class House(unittest.TestCase):
         exported = {n for n in exported if not re.match(r"_*(asan|tsan|ubsan|lsan|sanitizer)|__odr_asan", n)}
         self.assertEqual(exported, declared)
         self.assertGreater(len(declared), 5)
+
+    def test_prose_is_wrapped_at_100_columns(self):
+        """Tables and code aside."""
+        for path in PAGES:
+            prose = re.sub(r"^ *```.*?^ *```", lambda m: "\n" * m[0].count("\n"), path.read_text(), flags=re.M | re.S)
+            for number, line in enumerate(prose.splitlines(), 1):
+                if len(line) > 100 and not line.startswith("|"):
+                    self.fail(f"{path.relative_to(ROOT)}:{number} has {len(line)} columns")
+
+    def test_links_between_pages_lead_somewhere(self):
+        for path in PAGES:
+            for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+                name, _, part = target.partition("#")
+                if not name.startswith("http"):
+                    page = path.parent / name if name else path
+                    with self.subTest(page=path, link=target):
+                        self.assertTrue(page.exists())
+                        heads = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.M) if part else []
+                        marks = [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in heads]
+                        self.assertTrue(not part or part in marks, marks)
 
     def test_every_fault_in_the_table_is_a_test(self):
         rows = [line for line in (ROOT / "tests/FAULTS.md").read_text().splitlines()

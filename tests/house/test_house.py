@@ -240,6 +240,13 @@ class House(unittest.TestCase):
                 if len(line) > 100 and not line.startswith("|"):
                     self.fail(f"{path.relative_to(ROOT)}:{number} has {len(line)} columns")
 
+    def test_the_manual_page_of_the_settings_has_each_with_its_default(self):
+        settings = re.findall(r"^#([a-z_]+ =.*?) *$", (ROOT / "conf/pfgmd.conf").read_text(), flags=re.M)
+        page = (ROOT / "docs/man/pfgmd.conf.5").read_text().replace("\\-", "-")
+        self.assertGreater(len(settings), 20)
+        for setting in settings:
+            self.assertIn(f".B {setting}\n", page)
+
     def test_links_between_pages_lead_somewhere(self):
         for path in PAGES:
             for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):

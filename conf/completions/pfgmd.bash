@@ -1,8 +1,16 @@
-# Completion of pfgmd for bash: its options, else files.
+# Completion of pfgmd for bash: the options that its --help lists and the words of their values, else files.
 _pfgmd()
 {
-    local word=${COMP_WORDS[COMP_CWORD]}
+    local word=${COMP_WORDS[COMP_CWORD]} words=""
     COMPREPLY=()
-    [[ $word == -* ]] && mapfile -t COMPREPLY < <(compgen -W "--admin --batch --check-config --config --connections --connections-per-address --cors-origins --drain-delay --drain-timeout --health --help --hosts --http-threads --idle-timeout --kernel --keys --link-lifetime --link-secret --listen --log-format --log-level --model --n-max --precision --public-metrics --public-url --queue --read-timeout --tls-certificate --tls-key --trusted-proxies --version --watchdog --workers" -- "$word")
+    case ${COMP_WORDS[COMP_CWORD-1]} in
+    --kernel) words="auto c avx2 avx512 amx" ;;
+    --precision) words="auto f32 bf16x3 bf16" ;;
+    --public-metrics) words="on off" ;;
+    --log-level) words="error warn info debug" ;;
+    --log-format) words="text json" ;;
+    *) [[ $word != -* ]] || words=$("${COMP_WORDS[0]}" --help 2>/dev/null | sed -n '/^  -/p' | grep -oE -- '--[a-z][a-z-]*') ;;
+    esac
+    [ -z "$words" ] || mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }
 complete -o default -F _pfgmd pfgmd

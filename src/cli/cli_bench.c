@@ -230,11 +230,11 @@ static const struct cli_option bench_table[] = {
     CLI_OPTION_PRECISION(OPTION_PRECISION),
     {"seconds", 0, OPTION_SECONDS, "S", NULL, "how long to measure (3)"},
     {"solver", 0, OPTION_SOLVER, "METHOD", ODE_METHOD_WORDS,
-     "of images per second: rk45 (default) or another of pfgm sample's"},
+     "solver for the images per second: rk45 (default) or another one of pfgm sample"},
     {"steps", 0, OPTION_STEPS, "N", NULL, "of a fixed-step method (100)"},
     {"nfe", 0, OPTION_NFE, "N", NULL,
      "evaluations per image; if absent, those of the steps, or for rk45 the mean over a few images "
-     "of the model, or what is published for the preset"},
+     "of the model, or the published number of the preset"},
     CLI_OPTION_JSON(OPTION_JSON),
     {0}};
 

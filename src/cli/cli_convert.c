@@ -201,7 +201,7 @@ static const struct cli_option options[] = {
      "no network: the exact field of the data themselves, as pfgm train takes them (a folder of "
      "PNGs, IDX, .npy or .npz)"},
     {"labels", 0, 'l', "FILE", CLI_VALUES_FILES,
-     "their labels, where DATA is IDX and the name does not lead to them"},
+     "their labels, if DATA is IDX and the name does not lead to them"},
     {"source-weights", 0, 'W', "FILE.npy", CLI_VALUES_FILES,
      "a weight above 0 for each of the data, in their order: the share of samples that ends there, "
      "over the sum of all (all alike)"},

@@ -208,9 +208,9 @@ const struct cli_command cli_encode_command = {
     .name = "encode",
     .summary = "turn images into latents, from which decode makes them again",
     .synopsis = "encode MODEL --input IMAGES [options] -o LATENTS",
-    .about =
-        "Follows the flow from images at t_min up to t = T: the latents from which pfgm decode "
-        "makes them again. Writes float32 [n,C,H,W], of vectors [n,d], by the ending:",
+    .about = "Follows the flow from images at t_min up to t = T. The results are the latents from "
+             "which pfgm decode makes the images again. Writes float32 [n,C,H,W], for vectors "
+             "[n,d]. The name's ending chooses the format:",
     .terms = forms,
     .options = options,
     .solver = {.title =

@@ -383,7 +383,7 @@ static const struct cli_option options[] = {
     {"data", 'd', 0, "SRC", CLI_VALUES_FILES,
      "held-out pictures, in any form that pfgm train takes"},
     {"labels", 0, OPTION_LABELS, "FILE", CLI_VALUES_FILES,
-     "labels of an IDX file, when its name does not lead to them"},
+     "labels of an IDX file, if its name does not lead to them"},
     {"train", 0, OPTION_TRAIN, "SRC", CLI_VALUES_FILES,
      "the training pictures: finds each sample's nearest among them"},
     {"output", 'o', 0, "FILE", CLI_VALUES_FILES,

@@ -185,7 +185,7 @@ static const struct cli_option options[] = {
                             "as class_onehot [n,classes] if it has one"),
     CLI_OPTION_CLASS(CLI_FLOW_CLASS, "default, unless the file has classes"),
     CLI_FLOW_OPTIONS,
-    CLI_FLOW_IMAGE_OPTIONS("about the root of n"),
+    CLI_FLOW_IMAGE_OPTIONS("about the square root of n"),
     {0}};
 
 static int decode(const struct cli_flow_options *o, struct err *e)
@@ -221,7 +221,8 @@ const struct cli_command cli_decode_command = {
     .name = "decode",
     .summary = "turn latents into images",
     .synopsis = "decode MODEL --latents FILE [options] -o OUT",
-    .about = "Brings latents, points on t = T, down to images: the inverse of pfgm encode.",
+    .about = "Follows the flow from latents, points on t = T, down to images. This is the inverse "
+             "of pfgm encode.",
     .options = options,
     .solver = {.title = "The solver:"},
     .words = CLI_VALUES_FILES,

@@ -51,8 +51,8 @@ struct cli_flow_options {
 #define CLI_FLOW_IMAGE_OPTIONS(columns_)                                                           \
     {"dtype",         0,                                                                           \
      CLI_FLOW_DTYPE,  "T",                                                                         \
-     "uint8 float32", "of a .npy: uint8, or float32 (of vectors always)"},                         \
-        {"columns", 0, CLI_FLOW_COLUMNS, "N", NULL, "images in a row of a sheet (" columns_ ")"},  \
+     "uint8 float32", "of a .npy: uint8 or float32 (for vectors always float32)"},                 \
+        {"columns", 0, CLI_FLOW_COLUMNS, "N", NULL, "images per row of a sheet (" columns_ ")"},   \
         {"scale", 0, CLI_FLOW_SCALE, "K", NULL, "enlarge a .png K times"},                         \
     {                                                                                              \
         "output", 'o', 0, "OUT", CLI_VALUES_FILES,                                                 \

@@ -152,12 +152,11 @@ static int interpolate_main(int argc, char **argv)
 
 const struct cli_command cli_interpolate_command = {
     .name = "interpolate",
-    .summary = "draw images that lead from one to another",
+    .summary = "draw images on the path between two",
     .synopsis = "interpolate MODEL (--between A.png B.png | --seeds A,B | --latents FILE)\n"
                 "                 [options] -o OUT",
-    .about =
-        "Makes images that lead from one to another: their directions on t = T go along a great "
-        "circle, their norms in even steps. Both ends are among the images.",
+    .about = "Makes images on the path between two. On t = T the path follows a great circle of "
+             "directions, with the norm in even steps. Both ends are among the images.",
     .options = options,
     .solver = {.title = "The solver of the path down:", .steps = "solver-steps"},
     .words = CLI_VALUES_FILES,

@@ -14,10 +14,10 @@ static const struct cli_option options[] = {
      "[n,C,H,W] in data scale; NAME.safetensors with the tensor x or likelihood.x in data scale; "
      "of "
      "vectors floats [n,d]; -: a PNG or a .npy on standard input. Bytes get uniform noise by the "
-     "seed; floats are taken as they are"},
+     "seed; floats are taken unchanged"},
     {"probes", 0, CLI_FLOW_PROBES, "K", NULL, "probes per image, 1 to 1000 (1)"},
     {"exact-trace", 0, CLI_FLOW_EXACT_TRACE, NULL, NULL,
-     "no probes: the divergence itself, d products per evaluation, d <= 64"},
+     "no probes: the divergence itself, by d products per evaluation, d <= 64"},
     {"epsilon", 0, CLI_FLOW_EPSILON, "FILE", CLI_VALUES_FILES,
      "the probes: floats [n,C,H,W], or [n,K,C,H,W], in a .npy, or as the tensor epsilon or "
      "likelihood.epsilon of a safetensors file"},
@@ -175,13 +175,13 @@ static int likelihood_main(int argc, char **argv)
 
 const struct cli_command cli_likelihood_command = {
     .name = "likelihood",
-    .summary = "measure how probable a model finds images",
+    .summary = "print how probable a model finds images",
     .synopsis = "likelihood MODEL --input IMAGES [options]",
-    .about =
-        "Prints the log-likelihood of images under the model, in natural logarithms and in bits "
-        "per dimension of 8-bit pictures, -log p / (d ln 2) + 7; of vectors, whose scale is "
-        "their own, the 7 is left out. The divergence of the flow is estimated by random "
-        "probes.",
+    .about = "Prints the log-likelihood of images under the model, in natural logarithms and in "
+             "bits per dimension. For 8-bit pictures these are -log p / (d ln 2) + 7; for vectors, "
+             "which have a scale of their own, without the 7. The divergence of the flow is "
+             "estimated by random "
+             "probes.",
     .options = options,
     .solver = {.title = "The solver, which is rk45, with tolerances 1e-4 unless they are given:",
                .adaptive = true},

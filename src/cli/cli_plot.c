@@ -93,7 +93,7 @@ static const struct cli_term terms[] = {
     {"farfield", "the same from afar, beside one source at the centre of mass"},
     {"shell", "a shell, and no force inside"},
     {"lift", "points on a line lifted to (x, t): lines come down from T"},
-    {"trajectories MODEL", "samples between noise and images"},
+    {"trajectories MODEL", "samples on their path from noise to images"},
     {"solvers MODEL", "distance from the exact path over evaluations, for each solver"},
     {0}};
 

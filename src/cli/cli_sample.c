@@ -276,23 +276,24 @@ static const struct cli_option options[] = {
     {"first-index", 0, OPTION_FIRST_INDEX, "K", NULL, "the images are K, K+1, ... of the seed (0)"},
     {"class", 0, OPTION_CLASS, "C", "drawn none each",
      "a class of the model, by name or number; drawn (default): by seed and index; none: of all "
-     "data; each: one after the other, a column for each"},
+     "data; each: all in turn, one per column"},
     {"temperature", 0, OPTION_TEMPERATURE, "F", NULL,
-     "factor on the distance from which an image starts, 0.001 to 10 (1)"},
+     "factor on the distance at which an image starts, 0.001 to 10 (1)"},
     {"latents", 0, OPTION_LATENTS, "FILE", CLI_VALUES_FILES,
      "points on t = T to start from: float32 or float64 [n,C,H,W] in a .npy (-: on standard "
      "input), "
-     "or as the tensor x or prior.x (of PFGM++ heun18.latent) of a safetensors file; taken as they "
-     "are. Their classes are its class_onehot [n,classes] if it has one"},
+     "or as the tensor x or prior.x (of PFGM++ heun18.latent) of a safetensors file; taken "
+     "unchanged. If the file has class_onehot [n,classes], it gives their classes"},
     CLI_OPTION_KERNEL(OPTION_KERNEL),
     CLI_OPTION_PRECISION(OPTION_PRECISION),
     CLI_OPTION_WORKERS(OPTION_WORKERS),
     {"trajectory", 0, OPTION_TRAJECTORY, "K", NULL,
-     "K states of each image between noise and picture: to NAME.png a row for each image, to "
-     "NAME.apng a moving sheet"},
+     "K states of each image along its path: as NAME.png with one row per image, as NAME.apng a "
+     "moving sheet"},
     {"dtype", 0, OPTION_DTYPE, "T", "uint8 float32",
-     "of a .npy: uint8, or float32 (of vectors always)"},
-    {"columns", 0, OPTION_COLUMNS, "N", NULL, "images in a row of a sheet (about the root of n)"},
+     "of a .npy: uint8 or float32 (for vectors always float32)"},
+    {"columns", 0, OPTION_COLUMNS, "N", NULL,
+     "images per row of a sheet (about the square root of n)"},
     {"scale", 0, OPTION_SCALE, "K", NULL, "enlarge a .png K times"},
     CLI_OPTION_JSON(OPTION_JSON),
     {"output", 'o', 0, "OUT", CLI_VALUES_FILES,
@@ -301,14 +302,13 @@ static const struct cli_option options[] = {
 
 static const struct cli_term forms[] = {
     {"NAME.png", "one image, or a sheet of all"},
-    {"DIR/", "one PNG per image, 000003.png by its index"},
-    {"NAME.npy", "uint8 [n,H,W,C]; with --dtype float32 [n,C,H,W] in data scale, and float32 [n,d] "
-                 "of a model of vectors"},
-    {"NAME.npz",
-     "arr_0 (uint8 [n,H,W,C]), seed, index, and class [n] of a model that knows classes "
-     "(-1: none)"},
-    {"NAME.safetensors", "samples (float32 [n,C,H,W], data scale, before rounding to bytes), and "
-                         "class [n] of a model that knows classes"},
+    {"DIR/", "one PNG per image, named by its index: 000003.png"},
+    {"NAME.npy", "uint8 [n,H,W,C]; with --dtype float32 [n,C,H,W] in data scale; for a model of "
+                 "vectors float32 [n,d]"},
+    {"NAME.npz", "arr_0 (uint8 [n,H,W,C]), seed, index, and for a model that knows classes class "
+                 "[n] (-1: none)"},
+    {"NAME.safetensors",
+     "samples (float32 [n,C,H,W], data scale, before rounding to bytes), and class as in .npz"},
     {"-", "standard output: a PNG, or with --dtype a .npy"},
     {0}};
 
@@ -340,7 +340,7 @@ const struct cli_command cli_sample_command = {
     .name = "sample",
     .summary = "draw images from a model",
     .synopsis = "sample MODEL [options] [-o OUT]",
-    .about = "Draws images and writes them to OUT, whose ending says in which form:",
+    .about = "Draws images and writes them to OUT. The name's ending chooses the format:",
     .terms = forms,
     .options = options,
     .solver = {.title = "The solver:"},

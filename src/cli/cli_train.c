@@ -289,7 +289,7 @@ static const struct cli_option options[] = {
      "is noted in config.json"},
     {"steps", 0, OPTION_STEPS, "N", NULL, "steps to take in all, instead of the configuration's"},
     {"labels", 0, OPTION_LABELS, "FILE", CLI_VALUES_FILES,
-     "labels of an IDX file, when its name does not lead to them"},
+     "labels of an IDX file, if its name does not lead to them"},
     {"center-crop", 0, OPTION_CROP, "N", NULL,
      "first cut N×N pixels from the middle of each picture"},
     {"resize", 0, OPTION_RESIZE, "N", NULL, "then scale to N×N pixels"},
@@ -299,7 +299,7 @@ static const struct cli_option options[] = {
      "of model.safetensors: f32 (default), bf16, f16"},
     {"threads", 0, OPTION_THREADS, "N", NULL, "default: one for each processor"},
     {"kernel", 0, OPTION_KERNEL, "K", "auto c avx2 avx512", "auto (default), c, avx2, avx512"},
-    {"json", 0, OPTION_JSON, NULL, NULL, "print one JSON object per line"},
+    {"json", 0, OPTION_JSON, NULL, NULL, "one JSON object per line on standard output"},
     {0}};
 
 const struct cli_command cli_train_command = {

@@ -123,9 +123,8 @@ static int tune_main(int argc, char **argv)
 
 static const struct cli_option options[] = {
     {"nfe", 0, 'n', "N,N,...", NULL, "numbers of evaluations, 2 to 100"},
-    {"starts", 0, 's', "N", NULL, "starts to learn from, and as many others to judge by (128)"},
-    {"rounds", 0, 'r', "N", NULL,
-     "times that all nodes are tried, and twice as often the curve (4)"},
+    {"starts", 0, 's', "N", NULL, "starts to search with, and as many others to judge by (128)"},
+    {"rounds", 0, 'r', "N", NULL, "rounds over all nodes, after twice as many over the curve (4)"},
     {"seed", 0, 'S', "S", NULL, "of the starts (0)"},
     CLI_OPTION_KERNEL('k'),
     CLI_OPTION_JSON('j'),
@@ -134,13 +133,12 @@ static const struct cli_option options[] = {
 
 const struct cli_command cli_tune_command = {
     .name = "tune",
-    .summary = "find the best solver of few evaluations, and store it in the model",
+    .summary = "find the best schedule of few evaluations, and store it in the model",
     .synopsis = "tune MODEL --nfe N[,N...] -o OUT.safetensors [options]",
-    .about =
-        "Searches the solver and the nodes that come nearest to the exact path in N evaluations, "
-        "and writes the model with what it found: --schedule tuned, and the default if 20 is "
-        "among them. What MODEL has for other numbers stays. OUT may be MODEL itself; its "
-        "SHA-256, which PNGs carry, is another then.",
+    .about = "Searches for the solver and the nodes that come nearest to the exact path in N "
+             "evaluations, and writes the model with this schedule: --schedule tuned uses it, and "
+             "a schedule of 20 evaluations becomes the default. Schedules that MODEL has for other "
+             "numbers stay. OUT may be MODEL itself; its SHA-256, which PNGs carry, then changes.",
     .options = options,
     .words = CLI_VALUES_FILES,
     .take = take_option,

@@ -33,15 +33,15 @@ static const struct model_choice_field fields[] = {
                             .offset = AT(ode.steps),
                             .min = 1,
                             .max = ODE_STEPS_MAX,
-                            .help = "of every method but rk45"},
+                            .help = "number of steps, for every method but rk45"},
     [MODEL_CHOICE_SCHEDULE] = {.name = "schedule",
                                .option = "schedule",
                                .value = "GRID",
                                .kind = MODEL_CHOICE_IS_SCHEDULE,
                                .takes = ode_method_is_fixed_step,
                                .offset = AT(ode.schedule),
-                               .help = "where the steps lie: log, power, rho, or tuned, where the "
-                                       "model has solvers that pfgm tune found"},
+                               .help = "where the steps lie: log, power, rho, or tuned, if the "
+                                       "model has schedules that pfgm tune found"},
     [MODEL_CHOICE_RTOL] = {.name = "rtol",
                            .option = "rtol",
                            .value = "R",
@@ -91,18 +91,17 @@ static const struct model_choice_field fields[] = {
                                .offset = AT(ode.exponent),
                                .quiet = true,
                                .hidden = true},
-    [MODEL_CHOICE_CHURN] = {.name = "churn",
-                            .option = "churn",
-                            .value = "S",
-                            .kind = MODEL_CHOICE_IS_REAL,
-                            .takes = ode_method_churns,
-                            .offset = AT(ode.churn.amount),
-                            .max = ODE_CHURN_MAX,
-                            .quiet = true,
-                            .help =
-                                "noise before each step of euler, improved-euler and heun, for a "
-                                "sampler that is stochastic: t grows by the factor "
-                                "1 + min(S/N, 0.41)"},
+    [MODEL_CHOICE_CHURN] =
+        {.name = "churn",
+         .option = "churn",
+         .value = "S",
+         .kind = MODEL_CHOICE_IS_REAL,
+         .takes = ode_method_churns,
+         .offset = AT(ode.churn.amount),
+         .max = ODE_CHURN_MAX,
+         .quiet = true,
+         .help = "makes the sampler stochastic: noise before each step of euler, improved-euler "
+                 "and heun; t grows by the factor 1 + min(S/N, 0.41)"},
     {.name = "churn_t_min",
      .option = "churn-t-min",
      .value = "T",

@@ -1,6 +1,7 @@
 """Starting, being ready, stopping, and clients that leave."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -128,6 +129,21 @@ class Start(unittest.TestCase):
             with Daemon("--config", path, model=None) as daemon:
                 limits = daemon.get("/v1/capabilities").json()["limits"]
                 self.assertEqual((limits["n"], limits["queue_images"]), (64, 1024))
+
+    def test_help_and_completion_list_every_setting(self):
+        """Both are written by hand and from the help; the shipped configuration has all settings."""
+        text = run(PFGMD, "--help").stdout.decode()
+        with open(os.path.join(os.environ["CONF"], "pfgmd.conf"), encoding="utf-8") as f:
+            keys = re.findall(r"^#([a-z_]+) =", f.read(), re.M)
+        self.assertGreater(len(keys), 20)
+        for key in keys:
+            self.assertRegex(text, rf"--{key.replace('_', '-')}[ ,]")
+        ask = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _pfgmd; printf "%s\\n" "${COMPREPLY[@]}"'
+        script = os.path.join(os.environ["CONF"], "completions", "pfgmd.bash")
+        for words, answer in (([PFGMD, "--"], {"--" + key.replace("_", "-") for key in keys}),
+                              ([PFGMD, "--kernel", "avx"], {"avx2", "avx512"}), ([PFGMD, "--check"], {"--check-config"})):
+            offered = run("bash", "-c", ask, "bash", script, *words).stdout.decode().split()
+            self.assertLessEqual(answer, set(offered))
 
     def test_systemd_is_told_traceway_361(self):
         """Asks for time while it loads, READY only when ready, STOPPING at the end."""

@@ -39,7 +39,7 @@ struct cli_option {
 #define CLI_OPTION_WORKERS(id_)                                                                    \
     {                                                                                              \
         .name = "workers", .id = id_, .argument = "W",                                             \
-        .help = "threads (as many as the machine gives)"                                           \
+        .help = "threads (as many as the process may use)"                                         \
     }
 #define CLI_OPTION_JSON(id_)                                                                       \
     {                                                                                              \

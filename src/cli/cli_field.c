@@ -72,7 +72,7 @@ static int points_read(const struct model *m, struct ckpt_file *f, const char *p
     if (!p->x || !p->v_x || !p->t || !p->v_t || !p->label)
         return err_fail_memory(e, 2 * bytes);
     if (ckpt_tensor_to_f32(x, p->x, e) != 0 || ckpt_tensor_to_f32(t, p->t, e) != 0 ||
-        cli_tensor_labels(f, (size_t)model_class_count(m), p->n, p->label, e) < 0)
+        cli_tensor_labels(f, (size_t)model_class_count(m), p->n, p->label, e) != 0)
         return -1;
     return points_check(p, path, e);
 }

@@ -117,11 +117,11 @@ static int torch_extras_add(json_t *root, const struct import_torch *t)
         [IMPORT_TORCH_EMA_NAMED] = "named",
     };
     int64_t step = import_torch_step(t);
-    return json_object_set_new(root, "container", json_string(import_torch_container(t))) ||
-           json_object_set_new(root, "step", step < 0 ? json_null() : json_integer(step)) ||
-           json_object_set_new(root, "ema", json_string(kinds[import_torch_ema_kind(t)])) ||
+    return json_object_set_new(root, "container", json_string(import_torch_container(t))) != 0 ||
+           json_object_set_new(root, "step", step < 0 ? json_null() : json_integer(step)) != 0 ||
+           json_object_set_new(root, "ema", json_string(kinds[import_torch_ema_kind(t)])) != 0 ||
            json_object_set_new(root, "ema_tensor_count",
-                               json_integer((json_int_t)import_torch_ema_count(t)));
+                               json_integer((json_int_t)import_torch_ema_count(t))) != 0;
 }
 
 static json_t *torch_description_get(struct import_torch *t, struct err *e)
@@ -162,7 +162,7 @@ static json_t *torch_report(const char *path, struct err *e)
     } else {
         json_decref(description);
     }
-    if (root && torch_extras_add(root, t)) {
+    if (root && torch_extras_add(root, t) != 0) {
         err_fail_memory(e, 256);
         json_decref(root);
         root = NULL;

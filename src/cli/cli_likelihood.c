@@ -60,7 +60,7 @@ static json_t *images_json(const struct engine_request *request)
         json_t *one = json_pack("{s:f, s:f, s:I}", "bits_per_dimension", image->bits_per_dimension,
                                 "log_likelihood", image->log_likelihood, "nfe",
                                 (json_int_t)image->counts.nfe);
-        if (json_array_append_new(images, one) < 0) {
+        if (json_array_append_new(images, one) != 0) {
             json_decref(images);
             return NULL;
         }

@@ -78,13 +78,13 @@ struct image_grid cli_output_grid(const struct cli_output_options *o, size_t n)
 static int prepare_folder(const char *path, struct err *e)
 {
     struct stat st = {0};
-    if (mkdir(path, 0777) < 0 && errno != EEXIST)
+    if (mkdir(path, 0777) != 0 && errno != EEXIST)
         return err_fail_errno(e, errno, path, "make the folder");
-    if (stat(path, &st) < 0 && errno != ENOTDIR) /* which means FILE/ */
+    if (stat(path, &st) != 0 && errno != ENOTDIR) /* which means FILE/ */
         return err_fail_errno(e, errno, path, "look at the folder");
     if (!S_ISDIR(st.st_mode))
         return err_fail(e, ERR_INPUT, path, "exists and is not a folder; name another");
-    if (access(path, W_OK | X_OK) < 0)
+    if (access(path, W_OK | X_OK) != 0)
         return err_fail_errno(e, errno, path, "write into the folder");
     return 0;
 }
@@ -98,7 +98,7 @@ static int prepare_file(const char *path, struct err *e)
     int result = 0;
     if (!folder)
         return err_fail_memory(e, strlen(path) + 1);
-    if (access(folder, W_OK | X_OK) < 0)
+    if (access(folder, W_OK | X_OK) != 0)
         result = err_fail_errno(e, errno, path, "write into its folder");
     else if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
         result = err_fail(e, ERR_INPUT, path, "exists and is not a regular file; name another");

@@ -41,7 +41,7 @@ static json_t *image_json(const struct engine_request *request, size_t i, struct
         json_object_set_new(o, "class",
                             image->labels[0] == MODEL_CLASS_NONE
                                 ? json_null()
-                                : json_integer(image->labels[0])) < 0) {
+                                : json_integer(image->labels[0])) != 0) {
         json_decref(o);
         o = NULL;
     }
@@ -59,7 +59,7 @@ static json_t *images_json(const struct engine_request *request, struct err *e)
     }
     for (size_t i = 0; i < engine_request_order(request)->n; i++) {
         json_t *image = image_json(request, i, e);
-        if (!image || json_array_append_new(images, image) < 0) {
+        if (!image || json_array_append_new(images, image) != 0) {
             if (image)
                 err_fail_memory(e, 256);
             json_decref(images);
@@ -88,7 +88,7 @@ static json_t *report_json(const struct cli_report *r, struct err *e)
         json_fail(e, ERR_IO, "--json", "cannot be made: out of memory, or a path is not UTF-8");
     else if (order->output == ENGINE_OUTPUT_SHEET &&
              json_object_set_new(o, "sha256",
-                                 json_string(engine_request_sheet(r->request)->sha256)) < 0) {
+                                 json_string(engine_request_sheet(r->request)->sha256)) != 0) {
         err_fail_memory(e, SHA256_HEX_SIZE);
         json_decref(o);
         o = NULL;

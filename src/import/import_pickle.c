@@ -197,7 +197,7 @@ const struct import_value *import_pickle_run(struct import_pickle *p, const unsi
                                  *p->opcode);
             return NULL;
         }
-        if (opcode->run(p))
+        if (opcode->run(p) != 0)
             return NULL;
     }
     *used = (size_t)(p->at - p->begin);

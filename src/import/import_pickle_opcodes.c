@@ -99,7 +99,7 @@ static int op_container(struct import_pickle *p)
     struct import_value **values = NULL;
     size_t count = 0;
     unsigned char c = *p->opcode;
-    if (pop_to_mark(p, &values, &count))
+    if (pop_to_mark(p, &values, &count) != 0)
         return -1;
     return push_container(p,
                           c == 't'   ? IMPORT_VALUE_TUPLE
@@ -154,7 +154,7 @@ static int op_extend(struct import_pickle *p)
 {
     struct import_value **values = NULL;
     size_t count = 0;
-    if (pop_to_mark(p, &values, &count))
+    if (pop_to_mark(p, &values, &count) != 0)
         return -1;
     return extend(p, *p->opcode == 'e' ? IMPORT_VALUE_LIST : IMPORT_VALUE_DICT, values, count);
 }
@@ -278,7 +278,7 @@ static int op_additems(struct import_pickle *p)
 {
     struct import_value **values = NULL;
     size_t count = 0;
-    if (pop_to_mark(p, &values, &count))
+    if (pop_to_mark(p, &values, &count) != 0)
         return -1;
     const struct import_value *set = import_pickle_top(p);
     if (!set)
@@ -288,7 +288,7 @@ static int op_additems(struct import_pickle *p)
 
 static int op_frozenset(struct import_pickle *p)
 {
-    return op_pop_mark(p) ? -1 : op_empty_set(p);
+    return op_pop_mark(p) != 0 ? -1 : op_empty_set(p);
 }
 
 static int op_binpersid(struct import_pickle *p)

@@ -155,14 +155,14 @@ static struct import_value *tensor_call(struct import_pickle *p,
     }
     view->storage = storage->storage;
     view->offset = (uint64_t)offset->integer;
-    if (extents_read(p, item(arguments, 2), "size", view->shape, &view->rank) ||
-        extents_read(p, item(arguments, 3), "stride", view->stride, &strides))
+    if (extents_read(p, item(arguments, 2), "size", view->shape, &view->rank) != 0 ||
+        extents_read(p, item(arguments, 3), "stride", view->stride, &strides) != 0)
         return NULL;
     if (strides != view->rank) {
         import_pickle_refuse(p, "a tensor of %d dimensions with %d strides", view->rank, strides);
         return NULL;
     }
-    if (view_check(p, view))
+    if (view_check(p, view) != 0)
         return NULL;
     tensor->view = view;
     return tensor;

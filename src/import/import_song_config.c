@@ -187,7 +187,7 @@ static json_t *argument_json(const struct import_value *value)
         return scalar_json(value);
     json_t *array = value->items.count <= 2 * NN_LEVELS_MAX ? json_array() : NULL;
     for (size_t i = 0; array && i < value->items.count; i++) {
-        if (json_array_append_new(array, scalar_json(value->items.values[i]))) {
+        if (json_array_append_new(array, scalar_json(value->items.values[i])) != 0) {
             json_decref(array);
             return NULL;
         }
@@ -198,7 +198,7 @@ static json_t *argument_json(const struct import_value *value)
 static int argument_set(json_t *root, const char *name, const struct import_value *value,
                         const char *what, struct err *e)
 {
-    if (json_object_set_new(root, name, argument_json(value)))
+    if (json_object_set_new(root, name, argument_json(value)) != 0)
         return err_fail(e, ERR_UNSUPPORTED, what,
                         "the argument \"%s\" is neither a number, a string nor a short list", name);
     return 0;
@@ -237,7 +237,7 @@ static json_t *arguments_json(const struct import_value *network, const char *wh
     for (size_t i = 0; i < ARGUMENTS; i++) {
         const char *usual = arguments[i].usual;
         json_t *value = usual ? json_parse(usual, strlen(usual), what, e) : NULL;
-        if (usual && json_object_set_new(root, arguments[i].name, value)) {
+        if (usual && json_object_set_new(root, arguments[i].name, value) != 0) {
             err_fail_memory(e, strlen(usual));
             json_decref(root);
             return NULL;

@@ -81,7 +81,7 @@ static int module_enter(struct walk *w, const struct import_value *module, struc
     *frame = (struct frame){.length = strlen(w->name)};
     if (entries_count(w, module, e) != 0 ||
         dict_get(w, module, "_modules", &frame->modules, e) != 0 ||
-        w->visit(w->context, w->name, module, e))
+        w->visit(w->context, w->name, module, e) != 0)
         return -1;
     w->depth++;
     return 0;

@@ -9,7 +9,7 @@ static int narrow_labels(struct train_config *c, const struct data_set *data, st
 {
     json_t *labels = json_array();
     for (int i = 0; i < data->classes && labels; i++)
-        if (json_array_append(labels, json_array_get(c->labels, (size_t)data->number[i]))) {
+        if (json_array_append(labels, json_array_get(c->labels, (size_t)data->number[i])) != 0) {
             json_decref(labels);
             labels = NULL;
         }

@@ -269,11 +269,11 @@ static json_t *network_defaults(const struct data_set *data)
 }
 
 static int resolve_network(struct train_config *c, const struct data_set *data, const char *what,
-                          struct err *e)
+                           struct err *e)
 {
     json_t *defaults_json = network_defaults(data);
     struct err reason = {0};
-    if (!defaults_json || json_object_update(defaults_json, c->network)) {
+    if (!defaults_json || json_object_update(defaults_json, c->network) != 0) {
         json_decref(defaults_json);
         return err_fail_memory(e, 1024);
     }
@@ -395,8 +395,8 @@ int train_config_resolve(struct train_config *c, const struct data_set *data, co
 json_t *train_config_json(const struct train_config *c, struct err *e)
 {
     json_t *root = json_object();
-    bool bad = !root || json_object_set_new(root, "network", ckpt_arch_json(&c->arch)) ||
-               json_object_set_new(root, "seed", json_integer((json_int_t)c->seed));
+    bool bad = !root || json_object_set_new(root, "network", ckpt_arch_json(&c->arch)) != 0 ||
+               json_object_set_new(root, "seed", json_integer((json_int_t)c->seed)) != 0;
     for (size_t i = 0; i < KEY_COUNT && !bad; i++) {
         json_t *value = key_json(c, &keys[i]);
         bad = json_object_set_new(root, keys[i].name, value) != 0;
@@ -473,7 +473,7 @@ int train_config_change(struct train_config *c, const char *text, size_t length,
                                   before, "changes", changes);
         if (!c->continued)
             c->continued = json_array();
-        if (json_array_append_new(c->continued, entry))
+        if (json_array_append_new(c->continued, entry) != 0)
             result = err_fail_memory(e, 256);
     }
     json_decref(changes);

@@ -75,7 +75,7 @@ struct train_field *train_field_new(enum nn_kernel kernel, size_t n, size_t rows
     size_t fixed = CHUNK * lanes + 2 * TRAIN_BLOCK * lanes + packed + (CHUNK + 1 + n) * TRAIN_BLOCK;
     if (!size_mul(rows, TRAIN_BLOCK, &floats) || !size_add(floats, fixed + 8 * 16, &floats) ||
         !size_mul(floats, sizeof(float), &bytes) ||
-        posix_memalign((void **)&f->block, ARENA_ALIGN, bytes)) {
+        posix_memalign((void **)&f->block, ARENA_ALIGN, bytes) != 0) {
         free(f);
         err_fail_memory(e, fixed * sizeof(float));
         return NULL;

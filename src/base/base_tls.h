@@ -9,7 +9,7 @@
  * authenticated encryption, nothing else. */
 #define TLS_PRIORITIES                                                                             \
     "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"                                                \
-    ":-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA"                                                    \
+    ":-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA"                                                             \
     ":-CIPHER-ALL:+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-GCM:-MAC-ALL:+AEAD"
 
 /* Whether a server can be started with this certificate (chain) and key, both PEM. ERR_INPUT names

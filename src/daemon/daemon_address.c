@@ -64,11 +64,12 @@ static struct addrinfo *resolve(const struct daemon_address *a, bool passive, st
 static void fail_to_listen(const char *shown, unsigned port, int why, struct err *e)
 {
     if (why == EADDRINUSE)
-        err_fail(e, ERR_IO, shown,
-                 "cannot listen there: the address is in use by another process, perhaps an earlier "
-                 "pfgmd (ss -ltnp 'sport = :%u' shows it; bash conf/quickstart.sh --stop ends the "
-                 "quickstart's); --listen 127.0.0.1:0 takes a free port",
-                 port);
+        err_fail(
+            e, ERR_IO, shown,
+            "cannot listen there: the address is in use by another process, perhaps an earlier "
+            "pfgmd (ss -ltnp 'sport = :%u' shows it; bash conf/quickstart.sh --stop ends the "
+            "quickstart's); --listen 127.0.0.1:0 takes a free port",
+            port);
     else
         err_fail_errno(e, why, shown, "listen there");
 }

@@ -85,7 +85,7 @@ struct pfgm_sample_options {
     const char *method;         /* a method of pfgmd's, "rk45", "heun" … */
     int steps;                  /* of the fixed-step methods */
     double rtol, atol;          /* of rk45 */
-    int64_t max_nfe;            /* evaluations an image after which the solver gives up */
+    int64_t max_nfe;            /* evaluations per image after which the solver gives up */
     /* A class by its name or, where none is called so, its number in digits; "none": of all data;
      * "each": the image's index modulo the number of classes. NULL: drawn by seed and index, where
      * the model knows classes. */
@@ -122,7 +122,7 @@ PFGM_API int pfgm_images_from_pixels(const struct pfgm_model *model, size_t n,
 struct pfgm_encode_options {
     size_t n;
     double rtol, atol; /* of rk45 over ln t */
-    int64_t max_nfe;   /* evaluations an image after which the solver gives up */
+    int64_t max_nfe;   /* evaluations per image after which the solver gives up */
     /* A class by its name or number, "none", or NULL, which is "none" here: what went up as of a
      * class comes down as of it. */
     const char *label;

@@ -68,7 +68,7 @@ static int check_member(struct archive_zip *z, size_t i, size_t length, uint64_t
     const zip_uint64_t needed = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE |
                                 ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
     struct zip_stat st;
-    if (zip_stat_index(z->zip, i, ZIP_FL_ENC_RAW, &st) < 0) {
+    if (zip_stat_index(z->zip, i, ZIP_FL_ENC_RAW, &st) != 0) {
         bool memory = zip_error_code_zip(zip_get_error(z->zip)) == ZIP_ER_MEMORY;
         return err_fail(e, memory ? ERR_MEMORY : ERR_INPUT, z->what,
                         "entry %zu of the zip archive: %s", i, zip_strerror(z->zip));
@@ -221,7 +221,7 @@ int64_t archive_zip_find(const struct archive_zip *z, const char *name)
 }
 
 /* Reads on to the end: libzip compares the CRC only there, which takes one read beyond the last
- * byte. That read also tells of a stream that holds more than its entry says. */
+ * byte. That read also finds a stream that holds more than its entry says. */
 static int read_member(struct archive_zip *z, size_t i, zip_file_t *file, void *out, size_t size,
                        struct err *e)
 {

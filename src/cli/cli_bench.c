@@ -76,15 +76,15 @@ static void net_print(const struct bench_net_options *o, const struct bench_net_
     const struct bench_subject *s = &r->subject;
     double images = (double)o->batch, gflop = r->flop * images * 1e-9;
     char line[512];
-    printf("%s%s: %.2f M parameters, %.2f GFLOP an image and evaluation\n", s->name,
+    printf("%s%s: %.2f M parameters, %.2f GFLOP per image and evaluation\n", s->name,
            s->model ? "" : ", random weights", (double)s->parameters * 1e-6, r->flop * 1e-9);
     printf("kernel %s, %s, batch %d, workers %d, %zu rounds of %d\n", s->kernel_id,
            nn_precision_name(s->precision), o->batch, r->workers, r->rounds, r->repeats);
-    printf("  %10.3f ms an image and evaluation (best %.3f, processor time %.3f)\n",
+    printf("  %10.3f ms per image and evaluation (best %.3f, processor time %.3f)\n",
            r->median_s / images * 1e3, r->best_s / images * 1e3, r->cpu_s / images * 1e3);
     printf("  %10.1f GFLOP/s, %.0f %% of the measured peak of %.0f (one worker: %.0f)\n",
            gflop / r->median_s, 100 * gflop / r->median_s / r->peak_all, r->peak_all, r->peak_one);
-    printf("  %10.3f images a second: %s, %.4g evaluations an image (%s)\n",
+    printf("  %10.3f images per second: %s, %.4g evaluations per image (%s)\n",
            images / (r->median_s * r->nfe), ode_method_name(o->method), r->nfe, r->nfe_from);
     printf("  %10.3f s to load; weights %.1f MB, peak memory %.1f MB\n", s->load_s,
            (double)s->weights_bytes * 1e-6, (double)r->peak_rss * 1e-6);

@@ -1,5 +1,5 @@
 /* pfgm convert: a checkpoint of the reference codes becomes a model file of ours. What may go wrong
- * is in import_convert.h, and what kind of file it is, which its content tells; here are the
+ * is in import_convert.h, and what kind of file it is, which its content shows; here are the
  * options, the summary and a progress line on a terminal. */
 #include "base_file.h"
 #include "import_convert.h"
@@ -100,7 +100,7 @@ static int description_get(const struct convert_options *o, struct ckpt_descript
     if (o->preset)
         return ckpt_description_from_preset(o->preset, d, e);
     if (!o->config)
-        return 0; /* the file has to tell */
+        return 0; /* the file has to say it */
     buf_init(&text, CONFIG_BYTES_MAX);
     if (file_read(o->config, &text, e) == 0)
         config = json_parse(text.data, text.length, o->config, e);
@@ -134,7 +134,7 @@ static int summary_json(const struct convert_options *o, const struct ckpt_descr
                      "augment_left_out", census->augment_left_out, "description", description);
     if (!root)
         return json_fail(e, ERR_INPUT, o->input,
-                         "a file name is not UTF-8, so JSON cannot tell it");
+                         "a file name is not UTF-8, so JSON cannot hold it");
     result = cli_json_print(root, e);
     json_decref(root);
     return result;

@@ -2,7 +2,7 @@
  * as they are.
  *
  * The plane of start must lie far enough out that the sources look like one mass: the shares of the
- * sources are off by about (radius/T)², so T is 20 radii unless told otherwise. The flow ends at
+ * sources are off by about (radius/T)², so T is 20 radii unless another is given. The flow ends at
  * 1e-4 radii, below the distance of sources that a person can tell apart, and steps to 0 from
  * there. */
 #include "cli_convert_exact.h"
@@ -148,8 +148,8 @@ static int write_checkpoint(const struct cli_convert_exact *o, const struct data
     return result;
 }
 
-static int tell(const struct cli_convert_exact *o, const struct data_set *data,
-                const struct ckpt_description *d, struct err *e)
+static int print_report(const struct cli_convert_exact *o, const struct data_set *data,
+                        const struct ckpt_description *d, struct err *e)
 {
     char digest[SHA256_HEX_SIZE];
     struct image_shape s = d->exact_shape;
@@ -163,7 +163,7 @@ static int tell(const struct cli_convert_exact *o, const struct data_set *data,
                       (json_int_t)data->skipped, "description", ckpt_description_json(d, e));
         result = root ? cli_json_print(root, e)
                       : json_fail(e, ERR_INPUT, o->data,
-                                  "a file name is not UTF-8, so JSON cannot tell it");
+                                  "a file name is not UTF-8, so JSON cannot hold it");
         json_decref(root);
         return result;
     }
@@ -206,7 +206,7 @@ int cli_convert_exact(const struct cli_convert_exact *o, struct err *e)
     if (result == 0)
         result = write_checkpoint(o, &data, weights, &d, e);
     if (result == 0)
-        result = tell(o, &data, &d, e);
+        result = print_report(o, &data, &d, e);
     free(weights);
     data_clear(&data);
     return result;

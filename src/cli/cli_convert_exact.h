@@ -12,8 +12,8 @@ struct cli_convert_exact {
     bool strict, json;
 };
 
-/* Reads the data, writes the checkpoint atomically and tells about it on stdout. The error names
- * the file or option. 0 or -1. */
+/* Reads the data, writes the checkpoint atomically and reports it on standard output. The error
+ * names the file or option. 0 or -1. */
 int cli_convert_exact(const struct cli_convert_exact *options, struct err *e);
 
 #endif

@@ -105,8 +105,8 @@ static int write_latents(const struct engine_request *request, const char *path,
     return result;
 }
 
-static void tell(const struct engine_request *request, const struct cli_flow_options *o,
-                 double seconds)
+static void print_report(const struct engine_request *request, const struct cli_flow_options *o,
+                         double seconds)
 {
     const size_t n = engine_request_order(request)->n;
     int64_t sum = 0;
@@ -116,8 +116,8 @@ static void tell(const struct engine_request *request, const struct cli_flow_opt
             n == 1 ? "" : "s", (double)sum / (double)n, seconds, o->output.path);
 }
 
-static int tell_json(const struct engine_request *request, const struct cli_flow_options *o,
-                     double seconds, struct err *e)
+static int print_json(const struct engine_request *request, const struct cli_flow_options *o,
+                      double seconds, struct err *e)
 {
     const struct engine_order *order = engine_request_order(request);
     const struct model *m = engine_model_get(order->model);
@@ -163,9 +163,9 @@ static int encode_points(struct cli_run *run, const struct cli_flow_options *o,
     struct engine_request *request = cli_run_order(run, &order, e);
     int result = request ? write_latents(request, o->output.path, e) : -1;
     if (result == 0 && o->json)
-        result = tell_json(request, o, run->seconds, e);
+        result = print_json(request, o, run->seconds, e);
     else if (result == 0)
-        tell(request, o, run->seconds);
+        print_report(request, o, run->seconds);
     engine_request_free(request);
     return result;
 }

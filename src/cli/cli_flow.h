@@ -83,7 +83,7 @@ void cli_flow_clear(struct cli_run *run, struct cli_points *points, struct model
 int cli_flow_prepare(const struct cli_flow_options *o, const struct model *m,
                      enum cli_output_kind *kind, struct err *e);
 /* Brings latents (all that is in them) down, of the class of the command line, else of those that
- * came with them, else of all data; writes the images and tells the result. */
+ * came with them, else of all data; writes the images and prints the result. */
 int cli_flow_decode(struct cli_run *run, const struct cli_flow_options *o,
                     enum cli_output_kind kind, const struct cli_points *latents, struct err *e);
 

@@ -1,6 +1,6 @@
 /* `pfgm likelihood`: how probable a model finds images. The engine follows the flow up from each
  * image and adds up its divergence (model.h says the formula); here the images are read, and the
- * figures told. */
+ * figures printed. */
 #include "cli_flow.h"
 
 #include "cli_json.h"
@@ -40,7 +40,7 @@ static double mean_bits(const struct engine_request *request)
     return sum / (double)n;
 }
 
-static void tell(const struct engine_request *request, double seconds)
+static void print_report(const struct engine_request *request, double seconds)
 {
     const struct engine_order *order = engine_request_order(request);
     for (size_t i = 0; i < order->n; i++) {
@@ -68,8 +68,8 @@ static json_t *images_json(const struct engine_request *request)
     return images;
 }
 
-static int tell_json(const struct engine_request *request, const struct cli_flow_options *o,
-                     double seconds, struct err *e)
+static int print_json(const struct engine_request *request, const struct cli_flow_options *o,
+                      double seconds, struct err *e)
 {
     const struct engine_order *order = engine_request_order(request);
     const struct model *m = engine_model_get(order->model);
@@ -99,7 +99,7 @@ static int choose_probes(const struct cli_flow_options *o, const struct model *m
         if (cli_points_probes(m, o->epsilon, n, &given, epsilon, e) != 0)
             return -1;
         if (o->probes && o->probes != given)
-            return err_fail(e, ERR_INPUT, o->epsilon, "holds %d probes an image, not %" PRId64,
+            return err_fail(e, ERR_INPUT, o->epsilon, "holds %d probes per image, not %" PRId64,
                             given, o->probes);
         l->probes = given;
     }
@@ -131,9 +131,9 @@ static int judge(struct cli_run *run, const struct cli_flow_options *o,
     struct engine_request *request = cli_run_order(run, &order, e);
     int result = request ? 0 : -1;
     if (result == 0 && o->json)
-        result = tell_json(request, o, run->seconds, e);
+        result = print_json(request, o, run->seconds, e);
     else if (result == 0)
-        tell(request, run->seconds);
+        print_report(request, run->seconds);
     engine_request_free(request);
     return result;
 }

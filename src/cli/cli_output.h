@@ -6,7 +6,7 @@
 
 enum cli_output_kind {
     CLI_OUTPUT_PNG,        /* NAME.png or -: one image, or a sheet */
-    CLI_OUTPUT_FOLDER,     /* DIR/: one PNG an image, 000003.png by its index */
+    CLI_OUTPUT_FOLDER,     /* DIR/: one PNG per image, 000003.png by its index */
     CLI_OUTPUT_NPY,        /* NAME.npy, or - with a dtype: uint8 [n,H,W,C] */
     CLI_OUTPUT_NPY_F32,    /* the same with float32 [n,C,H,W] in data scale, or [n,d] of vectors */
     CLI_OUTPUT_NPZ,        /* NAME.npz: arr_0 uint8 [n,H,W,C], seed uint64 [1], index uint64 [n],

@@ -219,7 +219,7 @@ int cli_points_latents(const struct model *m, const char *path, bool with_labels
 
 /* ---- probes ---- */
 
-/* How many probes an image an array of that shape holds; 0 if it is none of probes. */
+/* How many probes per image an array of that shape holds; 0 if it is none of probes. */
 static size_t probes_of(const struct model *m, int rank, const size_t *shape, size_t n)
 {
     const struct image_shape s = model_shape(m);

@@ -31,7 +31,7 @@ int cli_points_pair(const struct model *m, const char *const paths[2], struct mo
  * classes of its class_onehot where `with_labels` and the model knows any. */
 int cli_points_latents(const struct model *m, const char *path, bool with_labels,
                        struct cli_points *out, struct err *e);
-/* Probes for n images: floats [n,C,H,W], or [n,K,C,H,W] of K probes an image (of vectors [n,d] and
+/* Probes for n images: floats [n,C,H,W], or [n,K,C,H,W] of K probes per image (of vectors [n,d] and
  * [n,K,d] too), in an array or the tensor epsilon or likelihood.epsilon. K in *probes, to be freed
  * in *out. */
 int cli_points_probes(const struct model *m, const char *path, size_t n, int *probes, float **out,

@@ -1,4 +1,4 @@
-/* A request to an engine of the subcommand's own: opened, waited for with a bar, told of in the
+/* A request to an engine of the subcommand's own: opened, waited for with a bar, reported in the
  * user's terms. What `sample`, `encode`, `decode`, `interpolate` and `likelihood` have in common.
  *
  * The images are those that the daemon makes of the same order, bit for bit: nothing of an image is

@@ -1,4 +1,4 @@
-/* `pfgm sample`: one request to an engine of its own, waited for, written, told.
+/* `pfgm sample`: one request to an engine of its own, waited for, written, reported.
  *
  * The images are those that the daemon makes of the same seed, index and solver, bit for bit: both
  * go through the engine, and nothing of an image is decided here. The main thread only waits and
@@ -39,7 +39,7 @@ enum { /* of options without a letter */
        OPTION_JSON
 };
 
-/* As given; 0, NULL and false mean absent, except where has_ tells. */
+/* As given; 0, NULL and false mean absent, except where there is a has_. */
 struct sample_options {
     const char *model, *latents, *kernel, *precision, *class;
     struct cli_output_options output;

@@ -1,5 +1,5 @@
-/* Looking up and checking tensors of a user's file; shapes are told in full, because a wrong one is
- * the commonest mistake. */
+/* Looking up and checking tensors of a user's file; shapes are printed in full, because a wrong one
+ * is the commonest mistake. */
 #include "cli_tensors.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ static const char *shape_text(const struct ckpt_tensor *t, struct buf *out)
         result = buf_format(out, &e, "%s%" PRIu64, i > 0 ? ", " : "", t->shape[i]);
     if (result == 0)
         result = buf_string(out, "]", &e);
-    return result != 0 ? "a shape too long to tell" : (const char *)out->data;
+    return result != 0 ? "a shape too long to print" : (const char *)out->data;
 }
 
 int cli_tensor_check_images(const struct ckpt_file *f, const struct ckpt_tensor *t,
@@ -84,10 +84,11 @@ int cli_tensor_labels(const struct ckpt_file *f, size_t classes, size_t n, int32
         return 0;
     if (classes == 0 || t->rank != 2 || t->shape[0] < n || t->shape[1] != classes ||
         !ckpt_dtype_is_float(t->dtype))
-        return err_fail(e, ERR_INPUT, ckpt_file_path(f),
-                        "tensor \"%s\" must be floats of the shape [%zu, %zu], a row of classes a "
-                        "point",
-                        t->name, n, classes);
+        return err_fail(
+            e, ERR_INPUT, ckpt_file_path(f),
+            "tensor \"%s\" must be floats of the shape [%zu, %zu], a row of classes per "
+            "point",
+            t->name, n, classes);
     float *rows = malloc((size_t)t->count * sizeof *rows); /* as many as the file has */
     if (!rows)
         return err_fail_memory(e, (size_t)t->count * sizeof *rows);

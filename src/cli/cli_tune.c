@@ -19,7 +19,7 @@ struct tune_words {
     bool json;
 };
 
-static int tell(const struct tune_search *t, const struct tune_words *o, struct err *e)
+static int print_report(const struct tune_search *t, const struct tune_words *o, struct err *e)
 {
     json_t *list = json_array();
     if (!o->json)
@@ -57,7 +57,7 @@ static int run(const struct tune_words *o, struct err *e)
     if (result == 0)
         result = tune_store(&t, o->output, e);
     if (result == 0)
-        result = tell(&t, o, e);
+        result = print_report(&t, o, e);
     tune_search_clear(&t);
     return result;
 }

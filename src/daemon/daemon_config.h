@@ -1,5 +1,5 @@
-/* What pfgmd is told: a configuration file of "key = value" lines with "[model NAME]" sections, and
- * flags that override it. One table of keys serves both, so a flag and a key cannot differ in
+/* The settings of pfgmd: a configuration file of "key = value" lines with "[model NAME]" sections,
+ * and flags that override it. One table of keys serves both, so a flag and a key cannot differ in
  * meaning, range or default; conf/pfgmd.conf lists it with words. */
 #ifndef DAEMON_CONFIG_H
 #define DAEMON_CONFIG_H
@@ -61,7 +61,7 @@ int daemon_config_add_model(struct daemon_config *c, const char *text, const cha
 /* Reads a file over what is set already. Unknown keys and sections, keys that occur twice, and bad
  * values are errors that name file and line. */
 int daemon_config_read(struct daemon_config *c, const char *path, struct err *e);
-/* What only the whole can tell: at least one model, and each with a path. Fills in the models'
+/* What only the whole can show: at least one model, and each with a path. Fills in the models'
  * options. */
 int daemon_config_finish(struct daemon_config *c, struct err *e);
 

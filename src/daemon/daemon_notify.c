@@ -1,4 +1,4 @@
-/* sd_notify. Its failures are not ours to act on: without a manager there is no one to tell. */
+/* sd_notify. Its failures are not ours to act on: without a manager there is no one to notify. */
 #include "daemon_notify.h"
 
 #ifdef HAVE_SYSTEMD

@@ -42,7 +42,7 @@ const char daemon_usage[] =
     "  --trusted-proxies LIST addresses whose Forwarded and X-Forwarded- fields count (none)\n"
     "  --public-metrics on|off  /metrics on the public listener too (on)\n"
     "  --log-level L          error, warn, info or debug (info)\n"
-    "  --log-format F         text or json, one line a message either way (text)\n"
+    "  --log-format F         text or json, one line per message in both (text)\n"
     "  --check-config         read the settings and what they name, say whether\n"
     "                         they are good, and exit\n"
     "  --health ADDRESS:PORT  ask a running pfgmd whether it is ready; exit 0 when it is;\n"

@@ -2,7 +2,7 @@
  *
  * Rules. Names that begin with a dot are passed over. Other names that do not end in .png (in any
  * case) are passed over with a count, for folders hold lists and licences. Folders within folders
- * within the folder are named and skipped. A dataset.json beside them tells the classes, as the
+ * within the folder are named and skipped. A dataset.json beside them lists the classes, as the
  * tools of EDM and StyleGAN write it (data_pictures.h). */
 #include "base_file.h"
 #include "data_pictures.h"
@@ -83,7 +83,7 @@ static int list_folder(struct data_listing *l, const char *within, struct err *e
     return result;
 }
 
-static int label_folder(struct data_listing *l, bool *told, struct err *e)
+static int label_folder(struct data_listing *l, bool *listed, struct err *e)
 {
     struct stat st;
     struct buf text;
@@ -93,7 +93,7 @@ static int label_folder(struct data_listing *l, bool *told, struct err *e)
     if (path && stat(path, &st) == 0) {
         result = file_read(path, &text, e);
         if (result == 0)
-            result = data_listing_label(l, text.data, text.length, told, e);
+            result = data_listing_label(l, text.data, text.length, listed, e);
     }
     buf_clear(&text);
     free(path);
@@ -103,12 +103,12 @@ static int label_folder(struct data_listing *l, bool *told, struct err *e)
 int data_folder_read(const struct data_options *o, struct data_draft *set, struct err *e)
 {
     struct data_listing l = {.options = o, .set = set};
-    bool told = false;
+    bool listed = false;
     int result = list_folder(&l, "", e);
     if (result == 0)
-        result = label_folder(&l, &told, e);
+        result = label_folder(&l, &listed, e);
     if (result == 0)
-        result = data_listing_read(&l, told, e);
+        result = data_listing_read(&l, listed, e);
     data_listing_clear(&l);
     return result;
 }
@@ -151,7 +151,7 @@ static int list_member(struct data_listing *l, size_t member, struct err *e)
     return data_draft_skip(l->set, &why, e);
 }
 
-static int label_archive(struct data_listing *l, bool *told, struct err *e)
+static int label_archive(struct data_listing *l, bool *listed, struct err *e)
 {
     int64_t at = archive_zip_find(l->zip, LABELS);
     if (at < 0)
@@ -164,7 +164,7 @@ static int label_archive(struct data_listing *l, bool *told, struct err *e)
         return err_fail_memory(e, (size_t)size);
     int result = archive_zip_read(l->zip, (size_t)at, data, (size_t)size, e);
     if (result == 0)
-        result = data_listing_label(l, data, (size_t)size, told, e);
+        result = data_listing_label(l, data, (size_t)size, listed, e);
     free(data);
     return result;
 }
@@ -173,14 +173,14 @@ int data_archive_read(const struct data_options *o, struct archive_zip *z, struc
                       struct err *e)
 {
     struct data_listing l = {.options = o, .set = set, .zip = z};
-    bool told = false;
+    bool listed = false;
     int result = 0;
     for (size_t i = 0; i < archive_zip_count(z) && result == 0; i++)
         result = list_member(&l, i, e);
     if (result == 0)
-        result = label_archive(&l, &told, e);
+        result = label_archive(&l, &listed, e);
     if (result == 0)
-        result = data_listing_read(&l, told, e);
+        result = data_listing_read(&l, listed, e);
     data_listing_clear(&l);
     return result;
 }

@@ -1,7 +1,7 @@
 /* From a list of names to a set of pictures.
  *
  * Rules. A folder that holds pictures is a class, named as the folder, numbers in the order of
- * their values; pictures beside the folders have no class; where dataset.json tells the classes,
+ * their values; pictures beside the folders have no class; where dataset.json lists the classes,
  * folders count for nothing. All pictures become grey if all of them are, else RGB (grey is
  * repeated). Alpha is blended onto black. So the set depends on names and contents only. */
 #include "data_pictures.h"
@@ -126,7 +126,7 @@ static int read_labels(struct data_listing *l, const json_t *labels, const char 
     return result;
 }
 
-int data_listing_label(struct data_listing *l, const void *json, size_t length, bool *told,
+int data_listing_label(struct data_listing *l, const void *json, size_t length, bool *listed,
                        struct err *e)
 {
     char *what = data_listing_path(l, "dataset.json", e);
@@ -135,7 +135,7 @@ int data_listing_label(struct data_listing *l, const void *json, size_t length, 
     json_t *root = what ? json_parse_bounded(json, length, bound, what, e) : NULL;
     const json_t *labels = json_object_get(root, "labels");
     int result = root ? 0 : -1;
-    *told = labels != NULL;
+    *listed = labels != NULL;
     if (root && !labels)
         log_line(LOG_WARN, "%s has no member \"labels\" and is passed over", what);
     if (labels && !json_is_null(labels))

@@ -35,8 +35,8 @@ char *data_listing_path(const struct data_listing *l, const char *name, struct e
 
 /* What dataset.json (of `length` bytes) says of classes, as the tools of EDM and StyleGAN write it:
  * {"labels": [["00000/img00000000.png", 6], …]} or {"labels": null}. Pictures that it does not name
- * are out. *told is false when it has no member "labels". */
-int data_listing_label(struct data_listing *l, const void *json, size_t length, bool *told,
+ * are out. *listed is false when it has no member "labels". */
+int data_listing_label(struct data_listing *l, const void *json, size_t length, bool *listed,
                        struct err *e);
 
 /* Sorts, finds the classes (`labelled`: they are known already; else each folder is one), and reads

@@ -350,14 +350,14 @@ static bool is_given(const struct ckpt_description *d)
 /* Who says what the network is: the file or the caller, never both. */
 static int description_settle(struct import *im, struct ckpt_description *d, struct err *e)
 {
-    bool tells = im->plain || import_torch_is_whole(im->torch);
-    if (tells && is_given(d))
+    bool describes = im->plain || import_torch_is_whole(im->torch);
+    if (describes && is_given(d))
         return err_fail(e, ERR_INPUT, im->path,
                         "says itself what its network is; leave out --preset and --config");
-    if (!tells && !is_given(d))
+    if (!describes && !is_given(d))
         return err_fail(e, ERR_INPUT, im->path,
                         "does not say what its network is; --preset or --config must");
-    return tells ? description_get(im, d, e) : 0;
+    return describes ? description_get(im, d, e) : 0;
 }
 
 int import_convert(const char *input, const char *output, struct ckpt_description *description,

@@ -15,14 +15,14 @@ struct import_census {
                               training uses */
 };
 
-/* Reads `input`, told by its content: a PyTorch file in any container, or weights.* as safetensors.
- * A state dict needs a `description`; networks saved whole and weights.* give it themselves, and
- * want it zeroed (the caller clears it either way). Takes the EMA or the raw weights, checks that
- * every parameter of the description's network is there with its shape and finite, that nothing is
- * left over (buffers of the reference that are no weights, `sigmas`, are known and skipped), fills
- * the provenance of `description`, and writes `output` atomically: tensors in float32 under the
- * reference's names, in its order of registration. Equal input gives equal bytes. On failure no
- * output is written and an old one stays. `progress` may be NULL. */
+/* Reads `input`, whose kind its content shows: a PyTorch file in any container, or weights.* as
+ * safetensors. A state dict needs a `description`; networks saved whole and weights.* give it
+ * themselves, and want it zeroed (the caller clears it either way). Takes the EMA or the raw
+ * weights, checks that every parameter of the description's network is there with its shape and
+ * finite, that nothing is left over (buffers of the reference that are no weights, `sigmas`, are
+ * known and skipped), fills the provenance of `description`, and writes `output` atomically:
+ * tensors in float32 under the reference's names, in its order of registration. Equal input gives
+ * equal bytes. On failure no output is written and an old one stays. `progress` may be NULL. */
 int import_convert(const char *input, const char *output, struct ckpt_description *description,
                    enum import_weights weights,
                    void (*progress)(void *context, size_t done, size_t all), void *context,

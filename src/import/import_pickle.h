@@ -84,7 +84,7 @@ struct import_value {
         struct import_storage *storage;
         struct import_view *view;
         struct {
-            const char *class_name;           /* without NUL in it; its module is not told */
+            const char *class_name;           /* without NUL in it; its module is not kept */
             const struct import_value *state; /* a dict of attributes; NULL as long as none came */
         } object;
     };

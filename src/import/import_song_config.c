@@ -332,22 +332,22 @@ static int noise_read(const struct import_value *module, const char *what,
     return result;
 }
 
-/* The preconditioning was told the same sizes as the network. */
+/* The preconditioning has the same sizes as the network. */
 static int sizes_agree(const struct import_value *module, const struct ckpt_description *d,
                        const char *what, struct err *e)
 {
     const struct {
         const char *attribute;
         int value;
-    } told[] = {{"img_resolution", d->arch.image_size},
-                {"img_channels", d->arch.channels},
-                {"label_dim", d->label_count}};
-    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
-        const struct import_value *value = import_value_attribute(module, told[i].attribute);
+    } sizes[] = {{"img_resolution", d->arch.image_size},
+                 {"img_channels", d->arch.channels},
+                 {"label_dim", d->label_count}};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        const struct import_value *value = import_value_attribute(module, sizes[i].attribute);
         double number = 0;
-        if (value && (!number_get(value, &number) || number != told[i].value))
+        if (value && (!number_get(value, &number) || number != sizes[i].value))
             return err_fail(e, ERR_INPUT, what, "\"%s\" is not the network's, %d",
-                            told[i].attribute, told[i].value);
+                            sizes[i].attribute, sizes[i].value);
     }
     return 0;
 }

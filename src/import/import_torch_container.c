@@ -1,4 +1,4 @@
-/* The kinds of file that hold PyTorch objects, told apart by their first bytes.
+/* The kinds of file that hold PyTorch objects, distinguished by their first bytes.
  *
  * Zip (since 1.6):   ROOT/data.pkl            the pickle; ROOT is any name
  *                    ROOT/data/KEY            the bytes of a storage, stored or deflated

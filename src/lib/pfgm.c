@@ -13,7 +13,7 @@ struct pfgm_model {
     struct engine_model *em;
 };
 
-static int tell(struct pfgm_error *error, const struct err *e)
+static int report(struct pfgm_error *error, const struct err *e)
 {
     if (!error)
         return -1;
@@ -68,7 +68,7 @@ struct pfgm_model *pfgm_model_open(const char *path, const struct pfgm_open_opti
         model->em = open_into(model->engine, path, options, &e);
     if (model && model->em)
         return model;
-    tell(error, &e);
+    report(error, &e);
     pfgm_model_close(model);
     return NULL;
 }
@@ -239,11 +239,11 @@ static int sample(struct pfgm_model *model, const struct pfgm_sample_options *op
     if ((!choice && choice_of(options, &own, &e) != 0) ||
         order_from(model, options, choice ? choice : &own, output, &order, &e) != 0 ||
         engine_submit(model->engine, &order, &r, &e) != 0)
-        return tell(error, &e);
+        return report(error, &e);
     engine_request_wait(r, -1);
     const struct err *failure = engine_request_error(r);
     if (failure)
-        tell(error, failure);
+        report(error, failure);
     const size_t d = pfgm_model_image_bytes(model);
     for (size_t i = 0; i < options->n && !failure; i++) {
         const struct engine_image *image = engine_request_image(r, i);
@@ -278,7 +278,7 @@ int pfgm_sample_with(struct pfgm_model *model, const struct pfgm_sample_options 
         err_fail(&e, ERR_INPUT, "", "one of pixels and samples is to be given");
     else if (choice_read(solver, count, &choice, &e) == 0)
         return sample(model, options, &choice, pixels, samples, error);
-    return tell(error, &e);
+    return report(error, &e);
 }
 
 int pfgm_images_from_pixels(const struct pfgm_model *model, size_t n, const uint8_t *pixels,
@@ -290,7 +290,7 @@ int pfgm_images_from_pixels(const struct pfgm_model *model, size_t n, const uint
     struct err e = {0};
     if (model_vectors(m)) {
         err_fail(&e, ERR_INPUT, "", "the model's data are vectors, of which there are no pixels");
-        return tell(error, &e);
+        return report(error, &e);
     }
     for (size_t i = 0; i < n; i++)
         if (noise)
@@ -329,7 +329,7 @@ static struct model_choice choice_up(const struct pfgm_encode_options *options)
         .value.ode = {.rtol = options->rtol, .atol = options->atol, .max_nfe = options->max_nfe}};
 }
 
-/* The request of a way up when it has ended well; NULL otherwise, with the error told. */
+/* The request of a way up when it has ended well; NULL otherwise, with the error reported. */
 static struct engine_request *go_up(struct pfgm_model *model,
                                     const struct pfgm_encode_options *options,
                                     const struct model_choice *choice, bool linear,
@@ -349,14 +349,14 @@ static struct engine_request *go_up(struct pfgm_model *model,
     if (result != 0 ||
         (options->label && engine_class_parse(m, options->label, &order->class, &e) != 0) ||
         engine_submit(model->engine, order, &r, &e) != 0) {
-        tell(error, &e);
+        report(error, &e);
         return NULL;
     }
     engine_request_wait(r, -1);
     const struct err *failure = engine_request_error(r);
     if (!failure)
         return r;
-    tell(error, failure);
+    report(error, failure);
     engine_request_free(r);
     return NULL;
 }
@@ -389,7 +389,7 @@ int pfgm_encode_with(struct pfgm_model *model, const struct pfgm_encode_options 
     struct err e = {0};
     return choice_read(solver, count, &choice, &e) == 0
                ? encode(model, options, &choice, images, latents, error)
-               : tell(error, &e);
+               : report(error, &e);
 }
 
 static int likelihood(struct pfgm_model *model, const struct pfgm_likelihood_options *options,
@@ -436,5 +436,5 @@ int pfgm_likelihood_with(struct pfgm_model *model, const struct pfgm_likelihood_
     return choice_read(solver, count, &choice, &e) == 0
                ? likelihood(model, options, &choice, images, log_likelihood, bits_per_dimension,
                             error)
-               : tell(error, &e);
+               : report(error, &e);
 }

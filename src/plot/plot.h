@@ -3,7 +3,7 @@
  *
  * A plot is a sheet of white paper, measured in points from its upper left corner; a panel is a
  * rectangle on it with its own coordinates, whose contents are clipped to it. Nothing here knows
- * what is drawn. Errors of drawing are kept and told by plot_save. One thread. */
+ * what is drawn. Errors of drawing are kept and returned by plot_save. One thread. */
 #ifndef PLOT_H
 #define PLOT_H
 

@@ -105,7 +105,7 @@ class Network(unittest.TestCase):
     def test_text_names_what_was_measured(self):
         done = bench("--model", DIGITS, "--seconds", "0.01", "--nfe", "9")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        for word in (DIGITS, "ms an image and evaluation", "GFLOP/s", "images a second", "to load", "CPUs"):
+        for word in (DIGITS, "ms per image and evaluation", "GFLOP/s", "images per second", "to load", "CPUs"):
             self.assertIn(word, done.stdout)
 
 

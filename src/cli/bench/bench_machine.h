@@ -8,8 +8,8 @@
 
 /* {"model", "flags", "cpus", "workers", "l1d_bytes", "l2_bytes", "l3_bytes", "memory_bytes"}: the
  * processor's name as it reports it (virtual machines may mask it), those of its flags that matter
- * here, logical CPUs, workers by affinity and quota, and sizes (0 where the system does not tell).
- * NULL when memory is short. New reference. */
+ * here, logical CPUs, workers by affinity and quota, and sizes (0 where the system does not report
+ * them). NULL when memory is short. New reference. */
 json_t *bench_machine_json(struct err *e);
 
 /* The same in one line of at most `size` bytes; returns `out`. */
@@ -23,7 +23,7 @@ const char *bench_machine_line(const json_t *machine, char *out, size_t size);
 double bench_peak_gflops(enum nn_kernel kernel, enum nn_precision precision, int workers,
                          struct err *e);
 
-/* The largest resident set so far in bytes (VmHWM); 0 where the system does not tell. */
+/* The largest resident set so far in bytes (VmHWM); 0 where the system does not report it. */
 uint64_t bench_peak_rss(void);
 
 #endif

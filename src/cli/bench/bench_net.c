@@ -13,7 +13,7 @@
 #define SEEDS 4 /* images solved to learn a model's nfe */
 #define SEED 7
 
-/* ---- evaluations an image ---- */
+/* ---- evaluations per image ---- */
 
 /* The evaluations of a fixed-step method do not depend on the field: counted on a field of zeros.
  */
@@ -144,7 +144,7 @@ static int find_nfe(const struct bench_net_options *o, struct bench_net_result *
     return 0;
 }
 
-/* ---- evaluations a second ---- */
+/* ---- evaluations per second ---- */
 
 /* With fewer images than workers, those without an image help those with one, as the engine's do.
  */
@@ -161,7 +161,7 @@ struct timing {
 static void run_lane(void *context, int worker)
 {
     struct timing *t = context;
-    if (worker >= t->owners) { /* an owner dismisses its team once a round */
+    if (worker >= t->owners) { /* an owner dismisses its team once per round */
         bench_lane_help(&t->lane[worker], t->team[worker % t->owners], t->round[worker]++);
         return;
     }

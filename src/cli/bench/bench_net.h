@@ -14,7 +14,7 @@ struct bench_net_options {
     double seconds;     /* of measuring */
     enum ode_method method;
     int steps;   /* of a fixed-step method */
-    int64_t nfe; /* evaluations an image, or 0: found out */
+    int64_t nfe; /* evaluations per image, or 0: found out */
 };
 
 /* What was measured of bench_net_options; times are for one evaluation of the whole batch. */
@@ -22,13 +22,13 @@ struct bench_net_result {
     struct bench_subject subject; /* open; close it */
     int workers;                  /* that had images */
     size_t rounds;
-    int repeats; /* evaluations a round */
+    int repeats; /* evaluations per round */
     double median_s, best_s;
     double cpu_s;              /* processor time of all workers together, a mean */
     double peak_one, peak_all; /* GFLOP/s, of one worker and of `workers` */
     double flop;               /* of one image: two for each multiply-add of direct convolution */
     uint64_t peak_rss;         /* bytes, right after the timing */
-    double nfe;                /* evaluations an image, a mean when measured */
+    double nfe;                /* evaluations per image, a mean when measured */
     const char *nfe_from;      /* "given", "exact", "measured", "published" */
 };
 

@@ -262,7 +262,7 @@ static void print_head(const struct ops_run *r, const json_t *machine)
         printf("%s, %s: measured multiply-add peak %.1f GFLOP/s\n", variant_id(&r->variants[i]),
                nn_precision_name(r->variants[i].precision), r->peak[i]);
     printf("%-10s %-16s %-19s %13s  %16s  %7s  %6s  %s\n", "operation", "size", "kernel",
-           "an image", "rate", "of c", "peak", "apart");
+           "per image", "rate", "of c", "peak", "apart");
 }
 
 int bench_ops_run(const struct bench_ops_options *o, struct err *e)

@@ -15,7 +15,7 @@ struct candidate {
     const char *name;
     enum ode_method method;
     enum ode_schedule schedule;
-    bool halved; /* two evaluations a step */
+    bool halved; /* two evaluations per step */
 };
 static const struct candidate candidates[] = {
     {"Euler, log", ODE_EULER, ODE_SCHEDULE_LOG, false},

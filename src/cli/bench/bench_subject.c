@@ -113,7 +113,7 @@ static size_t lane_dimension(const struct bench_subject *s)
     return (size_t)s->arch->channels * side * side;
 }
 
-/* Points: the data, of size 1 a pixel, moved by about t. */
+/* Points: the data, of size 1 per pixel, moved by about t. */
 static void fill_lane(struct bench_lane *lane, size_t d)
 {
     double ratio = T_LAST / T_FIRST;

@@ -4,7 +4,7 @@
 
 #include "base_json.h"
 
-/* Prints the value over several lines, two spaces a level, with a line feed at the end. A full or
+/* Prints the value over several lines, two spaces per level, with a line feed at the end. A full or
  * closed standard output shows when main() flushes it. */
 int cli_json_print(const json_t *value, struct err *e);
 

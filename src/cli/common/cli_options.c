@@ -92,7 +92,7 @@ static void lay_tables(const struct cli_command *command, struct getopt_tables *
 {
     struct cli_option o;
     size_t n = 0, at = 0;
-    out->letters[at++] = ':'; /* the library's word for: a missing value is told from the rest */
+    out->letters[at++] = ':'; /* the library's word for: a missing value is reported as one */
     for (size_t i = 0; i < OPTIONS_MAX && cli_command_option(command, i, &o); i++) {
         if (o.name)
             out->options[n++] = (struct option){

@@ -254,7 +254,7 @@ static int search_all(struct tune_search *t, struct err *e)
 }
 
 /* A learned model needs the data's mean for a schedule that begins below t_max: where the
- * checkpoint does not tell it, it is measured. */
+ * checkpoint does not have it, it is measured. */
 static struct model *model_with_mean(struct tune_search *t, struct err *e)
 {
     struct model *m = cli_model_load(t->o->model, t->o->kernel, NULL, e);

@@ -351,14 +351,14 @@ static int append_value(struct writer *w, const json_t *value, int depth)
 
 int json_append(struct buf *out, const json_t *value, size_t flags, struct err *e)
 {
-    struct err own = {0};
-    struct writer w = {out, flags, &own};
+    struct err why = {0};
+    struct writer w = {out, flags, &why};
     size_t before = out->length;
     if (append_value(&w, value, 0) == 0)
         return 0;
     out->length = before;
     if (e)
-        *e = own;
+        *e = why;
     return -1;
 }
 

@@ -50,9 +50,9 @@ static int read_ends(const struct cli_flow_options *o, const struct model *m,
     ends->n = 2;
     struct engine_class class = {.rule = ENGINE_CLASS_NONE};
     const struct engine_end seeds[2] = {{.seed = o->seeds[0]}, {.seed = o->seeds[1]}};
-    struct err own = {0};
-    if (!o->class && engine_class_between(m, seeds, &class, &own) != 0)
-        return err_rename(e, &own, "--class");
+    struct err why = {0};
+    if (!o->class && engine_class_between(m, seeds, &class, &why) != 0)
+        return err_rename(e, &why, "--class");
     if (class.rule == ENGINE_CLASS_GIVEN) {
         ends->labels = malloc(2 * sizeof *ends->labels);
         if (!ends->labels)

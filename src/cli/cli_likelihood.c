@@ -92,7 +92,7 @@ static int print_json(const struct engine_request *request, const struct cli_flo
 static int choose_probes(const struct cli_flow_options *o, const struct model *m, size_t n,
                          struct model_likelihood *l, float **epsilon, struct err *e)
 {
-    struct err own = {0};
+    struct err why = {0};
     int given = 0;
     l->probes = o->exact_trace ? 0 : o->probes ? (int)o->probes : 1;
     if (o->epsilon) {
@@ -103,9 +103,9 @@ static int choose_probes(const struct cli_flow_options *o, const struct model *m
                             given, o->probes);
         l->probes = given;
     }
-    return model_likelihood_check(m, l, &own) == 0
+    return model_likelihood_check(m, l, &why) == 0
                ? 0
-               : err_rename(e, &own, o->exact_trace ? "--exact-trace" : own.at);
+               : err_rename(e, &why, o->exact_trace ? "--exact-trace" : why.at);
 }
 
 static int judge(struct cli_run *run, const struct cli_flow_options *o,

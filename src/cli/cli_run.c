@@ -73,7 +73,7 @@ struct engine_request *cli_run_order(struct cli_run *r, const struct engine_orde
 
 int cli_run_class(const struct model *m, const char *word, struct engine_class *out, struct err *e)
 {
-    struct err own = {0};
-    return !word || engine_class_parse(m, word, out, &own) == 0 ? 0
-                                                                : err_rename(e, &own, "--class");
+    struct err why = {0};
+    return !word || engine_class_parse(m, word, out, &why) == 0 ? 0
+                                                                : err_rename(e, &why, "--class");
 }

@@ -41,15 +41,15 @@ int daemon_check_secrets(const struct daemon_config *c, struct err *e)
 /* The header of a checkpoint, without its weights. */
 static int check_model(const char *path, struct err *e)
 {
-    struct err own = {0};
+    struct err why = {0};
     struct ckpt_description description = {0};
     struct ckpt_file *f = ckpt_file_open(path, e);
     if (!f)
         return -1;
-    int result = ckpt_description_read(f, &description, &own);
+    int result = ckpt_description_read(f, &description, &why);
     ckpt_description_clear(&description);
     ckpt_file_close(f);
-    return result == 0 ? 0 : err_within(e, &own, path);
+    return result == 0 ? 0 : err_within(e, &why, path);
 }
 
 int daemon_check(const struct daemon_config *c, struct err *e)

@@ -123,9 +123,9 @@ static int fail_at(struct err *e, const char *where, const struct err *inner)
 
 static int set_kernel(struct model_options *o, const char *value, const char *where, struct err *e)
 {
-    struct err own = {0};
-    if (nn_kernel_parse(value, &o->kernel, &own) != 0)
-        return fail_at(e, where, &own);
+    struct err why = {0};
+    if (nn_kernel_parse(value, &o->kernel, &why) != 0)
+        return fail_at(e, where, &why);
     if (!nn_kernel_available(o->kernel))
         return err_fail(e, ERR_INPUT, where, "this machine cannot run the kernel \"%s\"", value);
     return 0;
@@ -134,8 +134,8 @@ static int set_kernel(struct model_options *o, const char *value, const char *wh
 static int set_precision(struct model_options *o, const char *value, const char *where,
                          struct err *e)
 {
-    struct err own = {0};
-    return nn_precision_parse(value, &o->precision, &own) == 0 ? 0 : fail_at(e, where, &own);
+    struct err why = {0};
+    return nn_precision_parse(value, &o->precision, &why) == 0 ? 0 : fail_at(e, where, &why);
 }
 
 static int set_text(struct daemon_config *c, const struct text_key *k, const char *value,

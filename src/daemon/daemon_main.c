@@ -158,11 +158,11 @@ static int open_sockets(const struct daemon_config *c, char *shown, size_t size,
                         struct err *e)
 {
     struct daemon_address address;
-    struct err own = {0};
+    struct err why = {0};
     *admin = -1;
-    int fd = daemon_notify_socket(&own);
-    if (own.code != ERR_NONE) {
-        *e = own;
+    int fd = daemon_notify_socket(&why);
+    if (why.code != ERR_NONE) {
+        *e = why;
         return -1;
     }
     if (fd >= 0)

@@ -54,11 +54,11 @@ static int load_model(struct daemon_models *d, size_t i, struct err *e)
     }
     if (!d->again)
         say_loading(d, i, 0.5);
-    struct err own = {0};
-    struct engine_model *em = d->again ? engine_model_replace(d->engine, wanted->name, m, &own)
-                                       : engine_model_add(d->engine, wanted->name, m, &own);
+    struct err why = {0};
+    struct engine_model *em = d->again ? engine_model_replace(d->engine, wanted->name, m, &why)
+                                       : engine_model_add(d->engine, wanted->name, m, &why);
     if (!em)
-        return err_within(e, &own, wanted->path);
+        return err_within(e, &why, wanted->path);
     em = engine_model_find(d->engine, wanted->name); /* held while it is looked at */
     const struct model *ready = engine_model_get(em);
     log_line(LOG_INFO, "model %s: %zu parameters, kernel %s, sha256 %s, loaded in %.0f ms",

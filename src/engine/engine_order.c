@@ -189,11 +189,11 @@ int engine_order_resolve(const struct engine_order *order, struct engine_order *
         if (resolved.class.rule == ENGINE_CLASS_DRAWN)
             resolved.class.rule = ENGINE_CLASS_NONE;
     }
-    struct err own = {0}; /* check_order reads what went wrong */
-    if (model_solver_resolve(order->model->model, &resolved.solver, &own) != 0 ||
-        check_order(&resolved, &own) != 0) {
+    struct err why = {0}; /* check_order reads what went wrong */
+    if (model_solver_resolve(order->model->model, &resolved.solver, &why) != 0 ||
+        check_order(&resolved, &why) != 0) {
         if (e)
-            *e = own;
+            *e = why;
         return -1;
     }
     *out = resolved;

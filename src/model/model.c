@@ -33,24 +33,24 @@ static int load_from(struct model *m, struct ckpt_file *f, const struct model_op
 
 struct model *model_load(const char *path, const struct model_options *options, struct err *e)
 {
-    struct err own = {0};
+    struct err why = {0};
     struct ckpt_file *f = ckpt_file_open(path, e);
     if (!f)
         return NULL;
     struct model *m = calloc(1, sizeof *m);
     if (!m)
-        err_fail_memory(&own, sizeof *m);
-    else if (load_from(m, f, options, &own) == 0) {
+        err_fail_memory(&why, sizeof *m);
+    else if (load_from(m, f, options, &why) == 0) {
         ckpt_file_close(f);
         return m;
     }
     ckpt_file_close(f);
     model_free(m);
     /* Lower rooms name the tensor or key; a reader of the log needs the file as well. */
-    if (strncmp(own.at, path, strlen(path)) == 0 || own.code == ERR_MEMORY)
-        err_pass(e, &own);
+    if (strncmp(why.at, path, strlen(path)) == 0 || why.code == ERR_MEMORY)
+        err_pass(e, &why);
     else
-        err_within(e, &own, path);
+        err_within(e, &why, path);
     return NULL;
 }
 

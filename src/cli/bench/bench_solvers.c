@@ -66,15 +66,15 @@ static int fill_table(const struct bench_paths *paths, struct bench_solvers *t, 
         for (size_t k = 0; k < BENCH_SOLVERS_POINTS; k++) {
             struct model_solver solver;
             struct bench_distance found;
-            struct err own = {0};
+            struct err why = {0};
             t->nfe[i][k] = t->rms[i][k] = NAN;
             if (!choose_cell(m, &candidates[i], k, &solver))
                 continue;
-            if (bench_paths_distance(paths, &solver, &found, &own) == 0) {
+            if (bench_paths_distance(paths, &solver, &found, &why) == 0) {
                 t->nfe[i][k] = found.nfe;
                 t->rms[i][k] = found.rms;
-            } else if (own.code != ERR_NUMERIC) { /* who does not come to an end leaves a gap */
-                return err_pass(e, &own);
+            } else if (why.code != ERR_NUMERIC) { /* who does not come to an end leaves a gap */
+                return err_pass(e, &why);
             }
         }
     return 0;

@@ -29,16 +29,16 @@ int cli_usage_error(const char *subcommand, const char *format, ...)
 }
 
 /* The error with the option of the command line in place of the field. */
-static int fail_option(const struct err *own, const char *steps, struct err *e)
+static int fail_option(const struct err *why, const char *steps, struct err *e)
 {
-    const struct model_choice_field *field = model_choice_find(own->at);
-    const bool renamed = steps && strcmp(own->at, "steps") == 0;
-    char option[sizeof own->at + 2];
+    const struct model_choice_field *field = model_choice_find(why->at);
+    const bool renamed = steps && strcmp(why->at, "steps") == 0;
+    char option[sizeof why->at + 2];
     snprintf(option, sizeof option, "%s%s", field ? "--" : "",
              renamed ? steps
              : field ? field->option
-                     : own->at);
-    return err_rename(e, own, option);
+                     : why->at);
+    return err_rename(e, why, option);
 }
 
 /* ---- misspelt options ---- */
@@ -119,13 +119,13 @@ static int id_of(const struct cli_command *command, int answer)
 static int take(const struct cli_command *command, struct model_choice *choice, int id,
                 void *context, struct err *e)
 {
-    struct err own = {0};
+    struct err why = {0};
     if (id < CLI_OPTION_SOLVER)
         return command->take(context, id, optarg, e);
     const struct model_choice_field *field = model_choice_field((size_t)(id - CLI_OPTION_SOLVER));
-    return model_choice_read_word(choice, field, optarg, &own) == 0
+    return model_choice_read_word(choice, field, optarg, &why) == 0
                ? 0
-               : fail_option(&own, command->solver.steps, e);
+               : fail_option(&why, command->solver.steps, e);
 }
 
 int cli_options_take(const struct cli_command *command, struct model_choice *choice, int argc,
@@ -182,7 +182,7 @@ int cli_parse_real(const char *option, const char *word, double *out, struct err
 int cli_model_options(const char *kernel, const char *precision, struct model_options *out,
                       struct err *e)
 {
-    struct err own = {0};
+    struct err why = {0};
     *out = (struct model_options){.kernel = NN_KERNEL_AUTO, .precision = NN_PRECISION_AUTO};
 
     if (kernel && nn_kernel_parse(kernel, &out->kernel, e) != 0)
@@ -191,8 +191,8 @@ int cli_model_options(const char *kernel, const char *precision, struct model_op
         return err_fail(e, ERR_UNSUPPORTED, "--kernel",
                         "kernel %s is not available on this machine; auto takes the best that is",
                         kernel);
-    if (precision && nn_precision_parse(precision, &out->precision, &own) != 0)
-        return err_rename(e, &own, "--precision");
+    if (precision && nn_precision_parse(precision, &out->precision, &why) != 0)
+        return err_rename(e, &why, "--precision");
     return 0;
 }
 
@@ -207,8 +207,8 @@ struct model *cli_model_load(const char *path, const char *kernel, const char *p
 int cli_solver_choose(const struct model *m, const struct model_solver *forward, const char *steps,
                       const struct model_choice *choice, struct model_solver *out, struct err *e)
 {
-    struct err own = {0};
-    int result = forward ? model_solver_choose_forward(m, forward, choice, out, &own)
-                         : model_solver_choose(m, choice, out, &own);
-    return result == 0 ? 0 : fail_option(&own, steps, e);
+    struct err why = {0};
+    int result = forward ? model_solver_choose_forward(m, forward, choice, out, &why)
+                         : model_solver_choose(m, choice, out, &why);
+    return result == 0 ? 0 : fail_option(&why, steps, e);
 }

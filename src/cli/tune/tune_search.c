@@ -71,14 +71,14 @@ static int try(struct tune_search *t, const struct bench_paths *paths,
 {
     struct model_solver s = solver_of(t, schedule, nfe);
     struct bench_distance found;
-    struct err own = {0};
+    struct err why = {0};
     t->tried++;
-    if (bench_paths_distance(paths, &s, &found, &own) == 0) {
+    if (bench_paths_distance(paths, &s, &found, &why) == 0) {
         schedule->error = error_of(&found);
         return 0;
     }
-    if (own.code != ERR_NUMERIC)
-        return err_pass(e, &own);
+    if (why.code != ERR_NUMERIC)
+        return err_pass(e, &why);
     schedule->error = INFINITY;
     return 0;
 }

@@ -49,11 +49,11 @@ bool nn_kernel_available(enum nn_kernel kernel)
 int nn_kernel_environment(enum nn_kernel *out, struct err *e)
 {
     const char *word = getenv(NN_KERNEL_VARIABLE);
-    struct err own = {0};
+    struct err why = {0};
     *out = NN_KERNEL_AUTO;
-    if (!word || !*word || nn_kernel_parse(word, out, &own) == 0)
+    if (!word || !*word || nn_kernel_parse(word, out, &why) == 0)
         return 0;
-    return err_rename(e, &own, NN_KERNEL_VARIABLE);
+    return err_rename(e, &why, NN_KERNEL_VARIABLE);
 }
 
 enum nn_kernel nn_kernel_resolve(enum nn_kernel kernel)

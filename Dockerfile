@@ -19,6 +19,8 @@ COPY --from=build /out/usr/bin/pfgmd /out/usr/bin/pfgm /usr/bin/
 # Which of the models is served stands in the settings alone, here as in an installation.
 COPY --from=build /out/etc/pfgmd/pfgmd.conf /etc/pfgmd/pfgmd.conf
 COPY conf/models/ /usr/share/pfgmd/models/
+# For jobs: a volume here and PFGMD_STATE=/var/lib/pfgmd/jobs keep them (docs/operation.md).
+RUN install -d -o 65532 -g 65532 -m 0700 /var/lib/pfgmd
 USER 65532:65532
 EXPOSE 8080
 # The container's network is its own; which address of the host it is published on is the host's to decide.

@@ -45,7 +45,7 @@ stop() {
 # Starts pfgmd on port $1 and waits until it listens; sets `address`.
 start() {
     mkdir -p "$state"
-    nohup env -u PFGMD_PORT build/src/daemon/pfgmd --model "fashion10=$model" --listen "127.0.0.1:$1" \
+    nohup env -u PFGMD_PORT build/src/daemon/pfgmd --model "fashion10=$model" --listen "127.0.0.1:$1" --state "$state/jobs" \
         >"$state/log" 2>&1 </dev/null &
     pid=$!
     echo "$pid" >"$state/pid"

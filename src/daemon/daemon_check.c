@@ -9,7 +9,9 @@
 #include "http_keys.h"
 #include "http_link.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define PEM_MAX ((size_t)1 << 20)
 
@@ -52,6 +54,16 @@ static int check_model(const char *path, struct err *e)
     return result == 0 ? 0 : err_within(e, &why, path);
 }
 
+/* The folder of the jobs, where it is there; it is made at the start where it is not. */
+static int check_state(const char *folder, struct err *e)
+{
+    if (!folder[0] || access(folder, F_OK) != 0)
+        return 0;
+    return access(folder, R_OK | W_OK | X_OK) == 0
+               ? 0
+               : err_fail_errno(e, errno, folder, "write into the folder that \"state\" names");
+}
+
 int daemon_check(const struct daemon_config *c, struct err *e)
 {
     struct daemon_address address;
@@ -63,6 +75,8 @@ int daemon_check(const struct daemon_config *c, struct err *e)
     buf_clear(&key);
     for (size_t i = 0; i < c->model_count && result == 0; i++)
         result = check_model(c->models[i].path, e);
+    if (result == 0)
+        result = check_state(c->state, e);
     return result != 0 ? -1 : daemon_check_secrets(c, e);
 }
 

@@ -31,6 +31,8 @@ static const struct number_key {
     {"drain_timeout", AT(drain_timeout), 30, 0, 86400},
     {"watchdog", AT(watchdog), 300, 0, 86400},
     {"link_lifetime", AT(link_lifetime), 3600, 1, 31536000},
+    {"jobs_keep", AT(jobs_keep), 604800, 1, 31536000},
+    {"jobs_keep_mib", AT(jobs_keep_mib), 10240, 0, 100000000},
 #undef AT
 };
 #define NUMBER_KEYS (sizeof number_keys / sizeof *number_keys)
@@ -42,6 +44,7 @@ static const struct text_key {
 #define TEXT(member)                                                                               \
     offsetof(struct daemon_config, member), sizeof((struct daemon_config *)0)->member
     {"admin", TEXT(admin)},
+    {"state", TEXT(state)},
     {"keys", TEXT(keys)},
     {"tls_certificate", TEXT(tls_certificate)},
     {"tls_key", TEXT(tls_key)},

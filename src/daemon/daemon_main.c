@@ -22,6 +22,7 @@
 #include "http_keys.h"
 #include "http_link.h"
 #include "http_server.h"
+#include "jobs.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -46,6 +47,8 @@ struct pfgmd {
     char **argv;
     struct daemon_config *config;
     struct engine *engine;
+    struct jobs *jobs;       /* NULL: there are none, */
+    char jobs_trouble[1100]; /* and why, if there should be */
     struct http_server *server;
     const char *names[DAEMON_MODELS_MAX];
     int signals; /* signalfd */
@@ -205,8 +208,28 @@ static struct http_options http_options_of(struct pfgmd *d, int fd, int admin)
         .key = d->key.length ? (const char *)d->key.data : NULL,
         .model_names = d->names,
         .model_count = c->model_count,
+        .jobs = d->jobs,
+        .jobs_trouble = d->jobs_trouble[0] ? d->jobs_trouble : NULL,
         .hooks = {d, on_drain, on_reload},
     };
+}
+
+/* A store that cannot be used is said, and everything that needs none is served. */
+static void open_jobs(struct pfgmd *d)
+{
+    const struct daemon_config *c = d->config;
+    const struct jobs_options options = {
+        .folder = c->state, .keep_s = c->jobs_keep, .keep_bytes = (uint64_t)c->jobs_keep_mib << 20};
+    struct err e = {0};
+    if (!c->state[0])
+        return;
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
+    d->jobs = jobs_open(d->engine, &options, &e);
+    if (d->jobs)
+        return;
+    err_line(&e, d->jobs_trouble, sizeof d->jobs_trouble);
+    log_line(LOG_ERROR, "%s; there are no jobs until that is mended and pfgmd is started again",
+             d->jobs_trouble);
 }
 
 static int start(struct pfgmd *d, struct err *e)
@@ -242,6 +265,7 @@ static int start(struct pfgmd *d, struct err *e)
     }
     for (size_t i = 0; i < c->model_count; i++)
         d->names[i] = c->models[i].name;
+    open_jobs(d);
     const struct http_options http = http_options_of(d, fd, admin);
     d->server = http_server_start(d->engine, &http, e);
     if (!d->server)
@@ -376,6 +400,8 @@ static void drain(struct pfgmd *d)
         delay_drain(d, clock_ns() + (int64_t)d->config->drain_delay * 1000000000);
     }
     http_server_drain(d->server);
+    if (d->jobs)
+        jobs_drain(d->jobs); /* they go on after the next start */
     engine_drain(d->engine);
     log_line(LOG_INFO, "stopping: no new work, finishing what runs for at most %d s", timeout_s);
     int64_t end = clock_ns() + (int64_t)timeout_s * 1000000000;
@@ -436,6 +462,8 @@ static int serve(struct pfgmd *d)
         }
         if (watch[1].revents & POLLIN) {
             daemon_models_join(&d->models);
+            if (d->jobs)
+                jobs_wake(d->jobs); /* there may be a model that one waits for */
             if (d->loading && finish_loading(d) != 0)
                 return daemon_check_exit_code(&d->models.error);
         }
@@ -471,6 +499,7 @@ static int run(struct daemon_config *config, int argc, char **argv)
     if (!ended)
         leave_at_once(&d, code);
     http_server_stop(d.server);
+    jobs_close(d.jobs);
     if (d.engine)
         engine_free(d.engine);
     const int fds[] = {d.signals, d.called, d.models.done};

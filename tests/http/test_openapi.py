@@ -115,7 +115,7 @@ class OpenApi(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         path = os.path.join(cls.folder.name, "admin.sock")
-        cls.daemon = Daemon("--admin", path)
+        cls.daemon = Daemon("--admin", path, "--state", os.path.join(cls.folder.name, "state"))
         cls.admin = Admin(path)
         cls.document = cls.daemon.get("/openapi.json").json()
         cls.schema = Schema(cls.document)
@@ -149,7 +149,7 @@ class OpenApi(unittest.TestCase):
         for label, allow in ROUTES:
             words = "GET, HEAD, OPTIONS" if allow == "READ" else allow.strip('"')
             table[label] = set(words.split(", ")) - {"OPTIONS"}
-        documented = {path: {m.upper() for m in item if m in ("get", "head", "post", "put")}
+        documented = {path: {m.upper() for m in item if m in ("get", "head", "post", "put", "delete")}
                       for path, item in self.document["paths"].items()}
         self.assertEqual(documented, table)
 
@@ -262,6 +262,16 @@ class OpenApi(unittest.TestCase):
         for path, target in rows:
             for method in ["GET", "HEAD"]:
                 self.check_answer(path, method, self.daemon.request(method, target))
+        uid = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+        for method, path, target, body in [
+                ("POST", "/v1/jobs", "/v1/jobs", '{"n":1,"label":"x","class":null}'), ("POST", "/v1/jobs", "/v1/jobs", '{"n":0}'),
+                ("PUT", "/v1/jobs/{id}", f"/v1/jobs/{uid}", '{"solver":{"method":"rk45","max_nfe":8}}'),
+                ("PUT", "/v1/jobs/{id}", f"/v1/jobs/{uid}", '{"n":2}'), ("GET", "/v1/jobs", "/v1/jobs", None),
+                ("GET", "/v1/jobs/{id}", f"/v1/jobs/{uid}", None), ("GET", "/v1/jobs/{id}", "/v1/jobs/x", None),
+                ("GET", "/v1/jobs/{id}/images/{index}", f"/v1/jobs/{uid}/images/0", None),
+                ("DELETE", "/v1/jobs/{id}", f"/v1/jobs/{uid}", None), ("HEAD", "/v1/jobs", "/v1/jobs", None)]:
+            headers = {"Content-Type": "application/json"} if body else {}
+            self.check_answer(path, method, self.daemon.request(method, target, body, headers))
         for body in ["{}", '{"n":0}', "{", '{"n":3,"format":"png"}', '{"solver":{"method":"rk45","max_nfe":8}}',
                      '{"timeout_s":0.001}']:
             self.check_answer("/v1/images", "POST", self.daemon.images(body))

@@ -205,12 +205,12 @@ static int resolve_order(struct http_app *app, const struct http_request *q, str
 
 /* Before anything is said about the answer: what the engine would refuse, and what it would never
  * have a place for. */
-static int check_order(struct http_app *app, const struct engine_order *order,
-                       struct http_problem *p)
+static int check_order(struct http_app *app, const struct api_call *call, struct http_problem *p)
 {
+    const struct engine_order *order = &call->asked;
     const size_t most = app->options->queue_images_max;
     struct err e = {0};
-    if (order->n > most) {
+    if (order->n > most && !call->dialect->take) {
         p->limit = (int64_t)most;
         http_problem_point(p, "/n", "%zu images are to be made and %zu may wait at a time",
                            order->n, most);
@@ -272,8 +272,7 @@ bool api_call_read(struct http_app *app, struct http_request *q, struct api_call
     http_problem_init(&p);
     http_reply_header(r, "Vary", "Accept");
     const bool read = http_app_ready(app, &p) == 0 && read_fields(app, q, call, &p) == 0 &&
-                      resolve_order(app, q, call, &p) == 0 &&
-                      check_order(app, &call->asked, &p) == 0 &&
+                      resolve_order(app, q, call, &p) == 0 && check_order(app, call, &p) == 0 &&
                       !(call->dialect->known && call->dialect->known(q, call, &call->asked, r));
     buf_clear(&q->body);
     if (!read) {
@@ -289,6 +288,11 @@ bool api_call_begin(struct http_app *app, const struct http_request *q, struct a
 {
     struct http_problem p;
     struct err e = {0};
+    if (call->dialect->take) {
+        call->dialect->take(app, q, call, r);
+        api_call_end(app, q, call);
+        return false;
+    }
     const size_t n = call->asked.n + (call->next ? call->next->n : 0);
     bool begun = false;
     http_problem_init(&p);

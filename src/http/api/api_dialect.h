@@ -46,6 +46,10 @@ struct api_dialect {
     /* Whether the client has the answer already; fills the reply then. NULL: never. */
     bool (*known)(const struct http_request *q, struct api_call *call,
                   const struct engine_order *order, struct http_reply *r);
+    /* What becomes of the order in the place of a submission to the engine, for dialects whose work
+     * outlives the connection; fills the reply. NULL: it is submitted. */
+    void (*take)(struct http_app *app, const struct http_request *q, struct api_call *call,
+                 struct http_reply *r);
     /* Completes call->next, the order that follows, from the request that has ended well. Of those
      * that ever set it. */
     void (*follow)(struct api_call *call, const struct engine_request *done);
@@ -63,7 +67,7 @@ struct api_dialect {
 
 /* The rows; those of interfaces that are not ours stand in headers of their own. */
 extern const struct api_dialect api_native, api_link, api_encode, api_decode, api_interpolate,
-    api_likelihood;
+    api_likelihood, api_jobs_dialect;
 
 /* ---- what several rows share ---- */
 

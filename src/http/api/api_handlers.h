@@ -11,6 +11,8 @@ typedef void api_handler(struct http_app *app, const struct http_request *q, str
 /* api_info.c */
 api_handler api_info_live, api_info_ready, api_info_models, api_info_model, api_info_capabilities,
     api_info_health, api_info_version, api_info_openapi, api_info_metrics;
+/* api_jobs.c */
+api_handler api_jobs_list, api_jobs_show, api_jobs_remove, api_jobs_image;
 /* api_page.c */
 api_handler api_page_answer;
 /* api_admin.c */

@@ -5,6 +5,7 @@
 #include "api_route.h"
 #include "http_negotiate.h"
 #include "api_order.h"
+#include "jobs.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +29,25 @@ void api_info_live(struct http_app *app, const struct http_request *q, struct ht
         send_json(r, 503,
                   json_pack("{s:s, s:f, s:i}", "status", "stuck", "step_age_s", age, "limit_s",
                             app->options->watchdog_s));
+}
+
+/* Where jobs are to be kept: whether they can be. What needs no store is served all the same, so
+ * the whole may be ready without it. */
+static json_t *with_jobs(struct http_app *app, json_t *checks)
+{
+    const struct http_options *o = app->options;
+    struct jobs_stats stats = {.store_bytes = 0};
+    struct err e = {0};
+    const char *detail = o->jobs_trouble;
+    if (!o->jobs && !detail)
+        return checks;
+    if (o->jobs && jobs_stats_get(o->jobs, &stats, &e) != JOBS_DONE)
+        detail = e.text;
+    else if (o->jobs && stats.trouble.code != ERR_NONE)
+        detail = stats.trouble.text;
+    json_t *check = json_pack("{s:s, s:b}", "name", "jobs", "ok", detail == NULL);
+    return json_plus(checks, json_with(check, "detail",
+                                       json_text(detail ? detail : "kept as they are finished")));
 }
 
 void api_info_ready(struct http_app *app, const struct http_request *q, struct http_reply *r)
@@ -56,6 +76,7 @@ void api_info_ready(struct http_app *app, const struct http_request *q, struct h
         json_pack("[{s:s, s:b, s:s}, {s:s, s:b, s:s}]", "name", "models", "ok", !loading, "detail",
                   loaded, "name", "not_draining", "ok", !draining, "detail",
                   draining ? "stopping: running and queued work is finished first" : "taking work");
+    checks = with_jobs(app, checks);
     const char *status = ready ? "ready" : http_problem_word(p.code);
     send_json(r, ready ? 200 : 503, json_pack("{s:s, s:o}", "status", status, "checks", checks));
     if (!ready)
@@ -258,6 +279,7 @@ void api_info_metrics(struct http_app *app, const struct http_request *q, struct
         .connections = http_connection_count(&app->wait, NULL, &ignored),
         .requests = http_wait_exchanges(&app->wait),
         .draining = atomic_load(&app->state) == HTTP_STATE_DRAINING,
+        .jobs = app->options->jobs,
         .version = PFGMD_VERSION,
         .route_labels = api_route_labels(),
     };

@@ -27,6 +27,16 @@ static const struct api_route routes[] = {
      .has_body = true, .dialect = &api_interpolate},
     {"/v1/likelihood", "/v1/likelihood", "POST, OPTIONS", HTTP_PUBLIC, .work = true,
      .has_body = true, .dialect = &api_likelihood},
+    {"/v1/jobs", "/v1/jobs", "GET, HEAD, POST, OPTIONS", HTTP_PUBLIC, .work = true, .has_body = true,
+     .dialect = &api_jobs_dialect, .method = "POST"},
+    {"/v1/jobs", "/v1/jobs", "GET, HEAD, POST, OPTIONS", HTTP_PUBLIC, .answer = api_jobs_list},
+    {"/v1/jobs/*", "/v1/jobs/{id}", "GET, HEAD, PUT, DELETE, OPTIONS", HTTP_PUBLIC, .work = true, .has_body = true,
+     .dialect = &api_jobs_dialect, .method = "PUT"},
+    {"/v1/jobs/*", "/v1/jobs/{id}", "GET, HEAD, PUT, DELETE, OPTIONS", HTTP_PUBLIC, .writes = true, .answer = api_jobs_remove,
+     .method = "DELETE"},
+    {"/v1/jobs/*", "/v1/jobs/{id}", "GET, HEAD, PUT, DELETE, OPTIONS", HTTP_PUBLIC, .answer = api_jobs_show},
+    {"/v1/jobs/*/images/*", "/v1/jobs/{id}/images/{index}", READ, HTTP_PUBLIC,
+     .answer = api_jobs_image},
     {"/v1/models", "/v1/models", READ, HTTP_PUBLIC, .answer = api_info_models},
     {"/v1/models/*", "/v1/models/{name}", READ, HTTP_PUBLIC, .answer = api_info_model},
     {"/v1/capabilities", "/v1/capabilities", READ, HTTP_PUBLIC, .answer = api_info_capabilities},
@@ -98,9 +108,25 @@ const struct api_route *api_route_find(unsigned where, const char *path,
     return NULL;
 }
 
+/* The first row of a path. */
+static size_t first_of(size_t row)
+{
+    while (row > 0 && strcmp(routes[row - 1].path, routes[row].path) == 0)
+        row--;
+    return row;
+}
+
+const struct api_route *api_route_for(const struct api_route *route, const char *method)
+{
+    size_t row = route ? first_of((size_t)(route - routes)) : 0;
+    while (route && routes[row].method && strcmp(routes[row].method, method) != 0)
+        row++; /* the last row of a path is for all that is left */
+    return route ? &routes[row] : NULL;
+}
+
 size_t api_route_number(const struct api_route *route)
 {
-    return route ? (size_t)(route - routes) : HTTP_ROUTES_MAX - 1;
+    return route ? first_of((size_t)(route - routes)) : HTTP_ROUTES_MAX - 1;
 }
 
 static const char *labels[HTTP_ROUTES_MAX];
@@ -108,7 +134,7 @@ static const char *labels[HTTP_ROUTES_MAX];
 static void fill_labels(void)
 {
     for (size_t i = 0; i < ROUTES; i++)
-        labels[i] = routes[i].label;
+        labels[first_of(i)] = routes[i].label;
     labels[HTTP_ROUTES_MAX - 1] = "other";
 }
 
@@ -121,7 +147,7 @@ const char *const *api_route_labels(void)
 
 const char *api_route_allow(const struct api_route *route)
 {
-    return route ? route->allow : "GET, HEAD, POST, PUT, OPTIONS"; /* the server as a whole */
+    return route ? route->allow : "GET, HEAD, POST, PUT, DELETE, OPTIONS"; /* the server as a whole */
 }
 
 /* Whether the method is a word of the route's list. */

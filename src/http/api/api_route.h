@@ -20,18 +20,22 @@ struct api_route {
     const char *allow;                 /* the methods, as in the Allow field */
     unsigned where;                    /* on which listeners */
     bool work;                         /* needs a loaded model and goes through the engine */
+    bool writes;                       /* like work not for a read-only key, but answered at once */
     bool free;                         /* needs no key */
     bool linked;                       /* signed links lead here, and are as good as a key */
     bool has_body;                     /* read into the request: JSON, or what the dialect takes */
     const struct api_dialect *dialect; /* how it says requests and problems; NULL: only ours */
     api_handler *answer;               /* of routes that answer at once */
+    const char *method; /* the one that the row is for; NULL: all that no row above it is for */
 };
 
 /* Finds the route of a raw path on a listener, by exact comparison; fills `names` where it has
  * variable segments. NULL: 404. */
 const struct api_route *api_route_find(unsigned where, const char *path,
                                        char names[HTTP_NAMES_MAX][HTTP_PATH_MAX]);
-/* Its place in the table; HTTP_ROUTES_MAX - 1 for NULL. */
+/* The row of the same path that is for the method, where a path has several. NULL is taken. */
+const struct api_route *api_route_for(const struct api_route *route, const char *method);
+/* Its place in the table, which rows of one path share; HTTP_ROUTES_MAX - 1 for NULL. */
 size_t api_route_number(const struct api_route *route);
 /* Labels by place, for the metrics. */
 const char *const *api_route_labels(void);

@@ -4,15 +4,16 @@
 
 #include "base_log.h"
 #include "http_target.h"
+#include "jobs.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 static const char *const methods[HTTP_METHODS] = {"GET",    "HEAD",    "POST",  "PUT",
                                                   "DELETE", "OPTIONS", "PATCH", "other"};
-static const unsigned codes[HTTP_CODES] = {200, 202, 204, 304, 400, 401, 403, 404, 405,
-                                           406, 408, 409, 410, 413, 414, 415, 417, 421,
-                                           422, 429, 431, 499, 500, 501, 503, 504, 0};
+static const unsigned codes[HTTP_CODES] = {200, 202, 204, 304, 400, 401, 403, 404, 405, 406,
+                                           408, 409, 410, 413, 414, 415, 417, 421, 422, 429,
+                                           431, 499, 500, 501, 503, 504, 507, 0};
 
 void http_metrics_init(struct http_metrics *m)
 {
@@ -274,6 +275,24 @@ static void model_families(struct writer *w, struct engine *g)
     for_models(w, g, model_evaluations);
 }
 
+static void job_families(struct writer *w, struct jobs *jobs)
+{
+    struct jobs_stats stats;
+    struct err e = {0};
+    if (!jobs)
+        return;
+    const bool is_read = jobs_stats_get(jobs, &stats, &e) == JOBS_DONE;
+    plain(w, "job_store_up", "gauge", "1 while results of jobs can be stored",
+          is_read && stats.trouble.code == ERR_NONE);
+    if (!is_read)
+        return;
+    family(w, "jobs", "gauge", "Jobs that are kept, by state");
+    for (int state = 0; state < JOBS_STATES; state++)
+        labelled(w, "state", jobs_state_word((enum jobs_state)state), (double)stats.jobs[state]);
+    plain(w, "job_store_bytes", "gauge", "What the store of jobs takes on its disk",
+          (double)stats.store_bytes);
+}
+
 int http_metrics_text(struct http_metrics *m, const struct http_metrics_state *s, struct buf *out,
                       struct err *e)
 {
@@ -289,6 +308,7 @@ int http_metrics_text(struct http_metrics *m, const struct http_metrics_state *s
     pthread_mutex_unlock(&m->lock);
     queue_families(&w, &stats);
     model_families(&w, s->engine);
+    job_families(&w, s->jobs);
     return w.result != 0 ? -1 : http_process_text(out, e);
 }
 

@@ -11,9 +11,9 @@
 
 #include <pthread.h>
 
-#define HTTP_ROUTES_MAX 40
+#define HTTP_ROUTES_MAX 48
 #define HTTP_METHODS 8 /* of the table in http_metrics.c, the last one is "other" */
-#define HTTP_CODES 27  /* of the table in http_metrics.c, the last one is any other */
+#define HTTP_CODES 28  /* of the table in http_metrics.c, the last one is any other */
 
 enum http_reload { HTTP_RELOAD_OK, HTTP_RELOAD_FAILED, HTTP_RELOADS };
 
@@ -34,6 +34,8 @@ void http_metrics_count(struct http_metrics *m, size_t route, const char *method
                         enum http_problem_code problem, double seconds);
 void http_metrics_reload(struct http_metrics *m, enum http_reload outcome);
 
+struct jobs;
+
 /* What the text needs from elsewhere. */
 struct http_metrics_state {
     struct engine *engine;
@@ -41,6 +43,7 @@ struct http_metrics_state {
     size_t requests; /* not ended yet; counted before the text is made, so that 1 says that the
                       * counters hold every other request that was ever answered */
     bool draining;
+    struct jobs *jobs; /* NULL: there are none */
     const char *version;
     const char *const *route_labels; /* HTTP_ROUTES_MAX, NULL where there is no route */
 };

@@ -7,6 +7,8 @@
 
 #define HTTP_MODELS_MAX 64
 
+struct jobs;
+
 /* What the admin listener asks of the process. Called on a server thread; must return at once. */
 struct http_hooks {
     void *context;
@@ -37,6 +39,8 @@ struct http_options {
     const char *certificate, *key;  /* PEM; NULL: no TLS */
     const char *const *model_names; /* as configured, in order */
     size_t model_count;
+    struct jobs *jobs;        /* not owned; NULL: there are none */
+    const char *jobs_trouble; /* why there are none though there should be; NULL: nobody asked */
     struct http_hooks hooks;
 };
 

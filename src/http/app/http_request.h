@@ -34,6 +34,7 @@ struct http_request {
     char prefix[HTTP_PREFIX_MAX + 1]; /* before all paths, or empty */
     bool foreign;              /* a web page of another origin sent it, and is none that may ask */
     char inference_length[32]; /* Inference-Header-Content-Length, or empty */
+    char idempotency_key[256]; /* or empty */
     enum http_media media;
     struct buf body;
 };

@@ -161,6 +161,8 @@ static void take_fields(struct http_exchange *x, const struct http_head *head)
         http_field_join(head->fields, head->count, "Accept", q->accept, sizeof q->accept);
     http_field_join(head->fields, head->count, "If-None-Match", q->if_none_match,
                     sizeof q->if_none_match);
+    http_field_join(head->fields, head->count, "Idempotency-Key", q->idempotency_key,
+                    sizeof q->idempotency_key);
     http_field_join(head->fields, head->count, "Inference-Header-Content-Length",
                     q->inference_length, sizeof q->inference_length);
 }
@@ -175,6 +177,7 @@ static int judge_route(struct http_exchange *x, bool *options, struct http_probl
         !x->app->options->public_metrics)
         q->route = NULL;
     x->reply.problem_json = q->route && q->route->dialect ? q->route->dialect->problem : NULL;
+    q->route = api_route_for(q->route, x->method);
     bool whole_server = strcmp(q->target.path, "*") == 0 && strcmp(x->method, "OPTIONS") == 0;
     if (api_route_method(q->route, x->method, options, p) != 0)
         return -1;
@@ -235,7 +238,8 @@ static int judge_key(struct http_exchange *x, const struct http_head *head, stru
         if (verdict <= 0)
             return verdict;
     }
-    return http_keys_judge(&x->app->keys, has ? field : NULL, q->route->work, q->client, p);
+    return http_keys_judge(&x->app->keys, has ? field : NULL, q->route->work || q->route->writes,
+                           q->client, p);
 }
 
 int http_head_judge(struct http_exchange *x, const struct http_head *head, bool http_1_0,

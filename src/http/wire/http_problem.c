@@ -18,6 +18,9 @@ static const struct {
                                          "The resource does not take this method"},
     [HTTP_PROBLEM_NOT_ACCEPTABLE] = {406, "not_acceptable", "No acceptable format"},
     [HTTP_PROBLEM_REQUEST_TIMEOUT] = {408, "request_timeout", "The body did not arrive in time"},
+    [HTTP_PROBLEM_IDEMPOTENCY_CONFLICT] = {409, "idempotency_conflict",
+                                           "The name stands for another job"},
+    [HTTP_PROBLEM_GONE] = {410, "gone", "The resource has expired"},
     [HTTP_PROBLEM_CONTENT_TOO_LARGE] = {413, "content_too_large", "The body is too large"},
     [HTTP_PROBLEM_UNSUPPORTED_MEDIA_TYPE] = {415, "unsupported_media_type",
                                              "The body is of a kind that is not taken"},
@@ -32,7 +35,9 @@ static const struct {
     [HTTP_PROBLEM_QUEUE_FULL] = {503, "queue_full", "The queue is full"},
     [HTTP_PROBLEM_LOADING] = {503, "loading", "The model is still loading"},
     [HTTP_PROBLEM_DRAINING] = {503, "draining", "The server is stopping"},
+    [HTTP_PROBLEM_JOBS_OFF] = {503, "jobs_off", "There are no jobs here"},
     [HTTP_PROBLEM_DEADLINE_EXCEEDED] = {504, "deadline_exceeded", "The deadline has passed"},
+    [HTTP_PROBLEM_STORE_FULL] = {507, "store_full", "The store of jobs is full"},
 };
 
 void http_problem_init(struct http_problem *p)

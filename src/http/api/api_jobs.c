@@ -1,0 +1,288 @@
+/* Jobs as resources: list, one, one of its images, and its end. These handlers read and write
+ * records and ask nothing of a worker. */
+#include "api_handlers.h"
+#include "api_jobs_answer.h"
+#include "api_lookup.h"
+
+#include "archive_npy.h"
+#include "base_text.h"
+#include "http_negotiate.h"
+#include "image_png_read.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LIST_DEFAULT 20
+#define LIST_MAX 100
+
+static void refuse(const struct http_request *q, struct http_problem *p, struct http_reply *r)
+{
+    http_problem_reply(p, q->id, r);
+}
+
+/* The job of the path, if it is the client's; else the reply is complete. */
+static bool find(struct http_app *app, const struct http_request *q, struct jobs_record *out,
+                 struct http_reply *r)
+{
+    struct http_problem p;
+    struct err e = {0};
+    char id[JOBS_ID_SIZE];
+    http_problem_init(&p);
+    if (!api_jobs_are_on(app, &p)) {
+        refuse(q, &p, r);
+        return false;
+    }
+    enum jobs_answer answer = JOBS_ABSENT;
+    if (jobs_id_parse(q->names[0], id) == 0)
+        answer = jobs_get(app->options->jobs, q->client, id, out, &e);
+    else
+        err_fail(&e, ERR_INPUT, "", "there is no such job: an id is a UUID");
+    if (answer == JOBS_DONE)
+        return true;
+    api_jobs_problem(answer, &e, &p);
+    refuse(q, &p, r);
+    return false;
+}
+
+/* ---- the list ---- */
+
+struct list_query {
+    unsigned states;
+    size_t limit;
+    uint64_t before;
+};
+
+static void read_parameter(struct list_query *out, const char *key, const char *value,
+                           struct http_problem *p)
+{
+    uint64_t number = 0;
+    enum jobs_state state;
+    char pointer[80] = "";
+    http_pointer_step(pointer, sizeof pointer, key);
+    if (strcmp(key, "state") == 0) {
+        if (jobs_state_parse(value, &state) == 0 && state != JOBS_EXPIRED)
+            out->states = JOBS_BIT(state);
+        else
+            http_problem_point(p, pointer,
+                               "must be queued, running, cancelling, succeeded, failed or "
+                               "cancelled");
+    } else if (strcmp(key, "limit") == 0) {
+        if (text_digits(value, &number) && number >= 1 && number <= LIST_MAX)
+            out->limit = (size_t)number;
+        else
+            http_problem_point(p, pointer, "must be a whole number from 1 to %d", LIST_MAX);
+    } else if (strcmp(key, "after") == 0) {
+        if (text_digits(value, &number) && number >= 1 && number <= INT64_MAX)
+            out->before = number;
+        else
+            http_problem_point(p, pointer, "must be what \"next\" of a list was");
+    } else {
+        http_problem_point(p, pointer, "is not a known parameter");
+    }
+}
+
+static int read_list_query(const struct http_request *q, struct list_query *out,
+                           struct http_problem *p)
+{
+    char key[64], value[64];
+    size_t at = 0;
+    *out = (struct list_query){JOBS_LIVE | JOBS_FINISHED, LIST_DEFAULT, 0};
+    while (http_query_next(q->target.query, &at, key, sizeof key, value, sizeof value))
+        read_parameter(out, key, value, p);
+    return p->code == HTTP_PROBLEM_NONE ? 0 : -1;
+}
+
+static json_t *list_json(struct http_app *app, const struct http_request *q,
+                         const struct jobs_record *jobs, size_t count, bool more)
+{
+    json_t *list = json_array();
+    char next[24] = "";
+    for (size_t i = 0; i < count; i++)
+        list = json_plus(list, api_jobs_json(app, q, &jobs[i]));
+    if (more)
+        snprintf(next, sizeof next, "%" PRIu64, jobs[count - 1].number);
+    json_t *o = json_with(json_object(), "jobs", list);
+    return json_with(o, "next", more ? json_string(next) : json_null());
+}
+
+void api_jobs_list(struct http_app *app, const struct http_request *q, struct http_reply *r)
+{
+    struct http_problem p;
+    struct list_query query;
+    struct err e = {0};
+    http_problem_init(&p);
+    if (!api_jobs_are_on(app, &p) || read_list_query(q, &query, &p) != 0) {
+        refuse(q, &p, r);
+        return;
+    }
+    size_t count = query.limit + 1; /* one more says whether there are more */
+    struct jobs_record *jobs = calloc(count, sizeof *jobs);
+    if (!jobs) {
+        http_reply_fail(r);
+        return;
+    }
+    const enum jobs_answer answer =
+        jobs_list(app->options->jobs, q->client, query.states, query.before, jobs, &count, &e);
+    const bool more = count > query.limit;
+    api_jobs_problem(answer, &e, &p);
+    if (answer != JOBS_DONE)
+        refuse(q, &p, r);
+    else
+        http_reply_json(r, 200, "application/json",
+                        list_json(app, q, jobs, more ? query.limit : count, more));
+    free(jobs);
+}
+
+/* ---- one ---- */
+
+void api_jobs_show(struct http_app *app, const struct http_request *q, struct http_reply *r)
+{
+    struct jobs_record job;
+    if (find(app, q, &job, r))
+        http_reply_json(r, 200, "application/json", api_jobs_json(app, q, &job));
+}
+
+void api_jobs_remove(struct http_app *app, const struct http_request *q, struct http_reply *r)
+{
+    struct http_problem p;
+    struct jobs_record job;
+    struct err e = {0};
+    char id[JOBS_ID_SIZE];
+    enum jobs_answer answer = JOBS_ABSENT;
+    http_problem_init(&p);
+    if (!api_jobs_are_on(app, &p)) {
+        refuse(q, &p, r);
+        return;
+    }
+    err_fail(&e, ERR_INPUT, "", "there is no such job: an id is a UUID");
+    if (jobs_id_parse(q->names[0], id) == 0)
+        answer = jobs_remove(app->options->jobs, q->client, id, &job, &e);
+    if (answer != JOBS_DONE) {
+        api_jobs_problem(answer, &e, &p);
+        refuse(q, &p, r);
+    } else if (job.state == JOBS_EXPIRED) {
+        r->status = 204;
+    } else {
+        http_reply_json(r, 202, "application/json", api_jobs_json(app, q, &job));
+    }
+}
+
+/* ---- an image ---- */
+
+/* [1,H,W,C] of what is stored. -1: out of memory, or it is not what it was. */
+static int write_npy(const struct jobs_record *job, const struct buf *stored, struct buf *out)
+{
+    json_t *kept = api_jobs_parameters(job);
+    const char *output = json_string_value(json_object_get(kept, "output"));
+    const json_t *shape = json_object_get(kept, "shape");
+    uint64_t size[3] = {0};
+    for (size_t i = 0; i < 3; i++)
+        size[i] = (uint64_t)json_integer_value(json_array_get(shape, i));
+    const uint64_t c = size[0], dims[] = {1, size[1], size[2], c}, area = size[1] * size[2];
+    const bool sample = output && strcmp(output, "sample") == 0;
+    struct image_png png = {.pixels = NULL};
+    const void *pixels = stored->data;
+    int result =
+        output ? archive_npy_header(sample ? ARCHIVE_NPY_F32 : ARCHIVE_NPY_U8, 4, dims, out, NULL)
+               : -1;
+    if (result == 0 && strcmp(output, "png") == 0) {
+        result = image_png_read(stored->data, stored->length, IMAGE_SIDE_MAX, "", &png, NULL);
+        pixels = png.pixels;
+    }
+    if (result == 0 && !sample)
+        result = buf_append(out, pixels, area * c, NULL);
+    for (uint64_t p = 0; result == 0 && sample && p < area; p++)
+        for (uint64_t k = 0; result == 0 && k < c; k++) /* samples are planar */
+            result =
+                buf_append(out, stored->data + (k * area + p) * sizeof(float), sizeof(float), NULL);
+    free(png.pixels);
+    json_decref(kept);
+    return result;
+}
+
+/* PNG where there is one, else NPY; ?format= and Accept choose. */
+static int choose_format(const struct http_request *q, bool is_png, enum http_format *out,
+                         struct http_problem *p)
+{
+    char word[16];
+    const bool available[HTTP_FORMATS] = {[HTTP_FORMAT_PNG] = is_png, [HTTP_FORMAT_NPY] = true};
+    const char *accept = q->has_accept ? q->accept : NULL;
+    const bool named = http_query_find(q->target.query, "format", word, sizeof word);
+    const char *usual = http_format_word(is_png ? HTTP_FORMAT_PNG : HTTP_FORMAT_NPY);
+    if (http_negotiate(accept,
+                       named                           ? word
+                       : http_accepts_anything(accept) ? usual
+                                                       : NULL,
+                       available, out) == 0)
+        return 0;
+    http_problem_set(p, HTTP_PROBLEM_NOT_ACCEPTABLE, "this image comes as %snpy",
+                     is_png ? "png or " : "");
+    p->available = json_array();
+    for (int f = 0; f < HTTP_FORMATS; f++)
+        if (available[f])
+            p->available =
+                json_plus(p->available, json_string(http_format_type((enum http_format)f)));
+    return -1;
+}
+
+static void send_image(const struct http_request *q, const struct jobs_record *job,
+                       const struct jobs_result *image, const struct buf *bytes,
+                       enum http_format format, struct http_reply *r)
+{
+    char tag[SHA256_HEX_SIZE + 8];
+    snprintf(tag, sizeof tag, "%s%s", image->sha256, format == HTTP_FORMAT_NPY ? ".npy" : "");
+    if (api_lookup_matches(q->if_none_match, tag)) {
+        r->status = 304;
+    } else {
+        r->status = 200;
+        r->content_type = http_format_type(format);
+        int result = format == HTTP_FORMAT_PNG
+                         ? buf_append(&r->body, bytes->data, bytes->length, NULL)
+                         : write_npy(job, bytes, &r->body);
+        if (result != 0) {
+            http_reply_fail(r);
+            return;
+        }
+    }
+    r->cachable = true;
+    http_reply_header(r, "ETag", "\"%s\"", tag);
+    http_reply_header(r, "Vary", "Accept");
+    http_reply_header(r, "Cache-Control", "%s, max-age=31536000, immutable",
+                      q->client[0] ? "private" : "public");
+    http_reply_header(r, "X-Pfgm-Model", "%s", job->needs.sha256);
+    http_reply_header(r, "X-Pfgm-Kernel", "%s", job->needs.kernel);
+}
+
+void api_jobs_image(struct http_app *app, const struct http_request *q, struct http_reply *r)
+{
+    static const unsigned char signature[] = {0x89, 'P', 'N', 'G'};
+    struct http_problem p;
+    struct jobs_record job;
+    struct jobs_result image;
+    struct err e = {0};
+    struct buf bytes;
+    uint64_t index = 0;
+    enum http_format format;
+    if (!find(app, q, &job, r))
+        return;
+    http_problem_init(&p);
+    buf_init(&bytes, HTTP_REPLY_BODY_MAX);
+    enum jobs_answer answer = JOBS_ABSENT;
+    if (!text_digits(q->names[1], &index) || index >= job.n)
+        err_fail(&e, ERR_INPUT, "", "the images of this job are 0 to %" PRIu64, job.n - 1);
+    else
+        answer = jobs_image(app->options->jobs, job.id, index, &image, &bytes, &e);
+    const bool is_png = bytes.length > sizeof signature &&
+                        memcmp(bytes.data, signature, sizeof signature) == 0 &&
+                        strstr(job.parameters, "\"output\":\"png\"");
+    api_jobs_problem(answer, &e, &p);
+    if (answer != JOBS_DONE || choose_format(q, is_png, &format, &p) != 0)
+        refuse(q, &p, r);
+    else
+        send_image(q, &job, &image, &bytes, format, r);
+    if (answer == JOBS_ABSENT && (JOBS_LIVE & JOBS_BIT(job.state)) && index < job.n)
+        http_reply_header(r, "Retry-After", "1");
+    buf_clear(&bytes);
+}

@@ -1,0 +1,145 @@
+/* Jobs as JSON, and what may be wrong with one. A job speaks for itself: its record has everything,
+ * so that it can be told whether or not its model is loaded. */
+#include "api_jobs_answer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+bool api_jobs_are_on(const struct http_app *app, struct http_problem *p)
+{
+    const struct http_options *o = app->options;
+    if (o->jobs)
+        return true;
+    if (o->jobs_trouble)
+        http_problem_set(p, HTTP_PROBLEM_JOBS_OFF, "%s", o->jobs_trouble);
+    else
+        http_problem_set(p, HTTP_PROBLEM_JOBS_OFF,
+                         "this server keeps no jobs: the setting \"state\" names the folder in "
+                         "which it would");
+    return false;
+}
+
+void api_jobs_problem(enum jobs_answer answer, const struct err *e, struct http_problem *p)
+{
+    switch (answer) {
+    case JOBS_DONE:
+        break;
+    case JOBS_ABSENT:
+        http_problem_set(p, HTTP_PROBLEM_NOT_FOUND, "%s", e->text);
+        break;
+    case JOBS_GONE:
+        http_problem_set(p, HTTP_PROBLEM_GONE, "%s", e->text);
+        break;
+    case JOBS_CONFLICT:
+        http_problem_set(p, HTTP_PROBLEM_IDEMPOTENCY_CONFLICT,
+                         "a job with this id or Idempotency-Key was filed for something else");
+        break;
+    case JOBS_FULL:
+        http_problem_set(p, HTTP_PROBLEM_STORE_FULL, "%s", e->text);
+        p->retry_after_s = 60;
+        break;
+    case JOBS_BROKEN:
+        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "%s", e->text);
+        break;
+    }
+}
+
+/* RFC 3339 with milliseconds, or null for 0. */
+static json_t *time_json(int64_t ms)
+{
+    char text[40], seconds[24];
+    const time_t whole = (time_t)(ms / 1000);
+    struct tm utc;
+    if (ms == 0)
+        return json_null();
+    gmtime_r(&whole, &utc);
+    strftime(seconds, sizeof seconds, "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(text, sizeof text, "%s.%03dZ", seconds, (int)(ms % 1000));
+    return json_string(text);
+}
+
+json_t *api_jobs_parameters(const struct jobs_record *r)
+{
+    return json_parse(r->parameters, strlen(r->parameters), "the job's parameters", NULL);
+}
+
+/* As they would be asked for: one that was drawn stands with each image. */
+static json_t *asked_json(const struct jobs_record *r)
+{
+    json_t *kept = api_jobs_parameters(r), *o = NULL;
+    const json_t *class = json_object_get(kept, "class");
+    const char *rule = json_string_value(json_object_get(class, "rule"));
+    const char *output = json_string_value(json_object_get(kept, "output"));
+    static const char *const same[] = {"seed", "first_index", "solver", "temperature"};
+    if (rule && output) {
+        o = json_with(json_object(), "model", json_string(r->needs.model));
+        o = json_with(o, "n", json_integer((json_int_t)r->n));
+        for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+            o = json_with(o, same[i], json_incref(json_object_get(kept, same[i])));
+        if (strcmp(rule, "given") == 0)
+            o = json_with(o, "class", json_incref(json_object_get(class, "label")));
+        else if (strcmp(rule, "none") == 0)
+            o = json_with(o, "class", json_null());
+        o = json_with(o, "dtype", json_string(strcmp(output, "sample") == 0 ? "float32" : "uint8"));
+        o = json_with(o, "embed_metadata", json_incref(json_object_get(kept, "metadata")));
+    }
+    json_decref(kept);
+    return o;
+}
+
+static json_t *progress_json(struct http_app *app, const struct jobs_record *r)
+{
+    const double fraction = jobs_fraction(app->options->jobs, r);
+    json_t *eta = json_null();
+    if (r->state == JOBS_RUNNING && fraction > 0.0 && r->started_ms > 0) {
+        const double run_s = (double)(jobs_now_ms() - r->started_ms) / 1e3;
+        eta = json_real(run_s > 0.0 ? run_s * (1.0 - fraction) / fraction : 0.0);
+    }
+    return json_pack("{s:I, s:I, s:f, s:o}", "images_done", (json_int_t)r->images_done,
+                     "images_total", (json_int_t)r->n, "fraction", fraction, "eta_s", eta);
+}
+
+static json_t *error_json(const struct jobs_record *r)
+{
+    if (r->state != JOBS_FAILED)
+        return json_null();
+    const bool is_numerical = r->error.code == ERR_NUMERIC || r->error.code == ERR_LIMIT;
+    const enum http_problem_code code = is_numerical && strncmp(r->error.at, "/images/", 8) == 0
+                                            ? HTTP_PROBLEM_NUMERICAL_FAILURE
+                                            : HTTP_PROBLEM_INTERNAL;
+    return json_pack("{s:s, s:s, s:o}", "code", http_problem_word(code), "pointer", r->error.at,
+                     "detail", json_text(r->error.text));
+}
+
+static json_t *links_json(const struct http_request *q, const struct jobs_record *r)
+{
+    char self[HTTP_PREFIX_MAX + 64], images[sizeof self + 16];
+    snprintf(self, sizeof self, "%s/v1/jobs/%s", q->prefix, r->id);
+    snprintf(images, sizeof images, "%s/images/{index}", self);
+    return json_pack("{s:s, s:s}", "self", self, "images", images);
+}
+
+json_t *api_jobs_json(struct http_app *app, const struct http_request *q,
+                      const struct jobs_record *r)
+{
+    char why[256];
+    json_t *o = json_with(json_object(), "id", json_string(r->id));
+    o = json_with(o, "state", json_string(jobs_state_word(r->state)));
+    if (JOBS_LIVE & JOBS_BIT(r->state) && !jobs_served(app->options->jobs, r, why, sizeof why))
+        o = json_with(o, "detail", json_text(why));
+    if (r->label[0])
+        o = json_with(o, "label", json_text(r->label));
+    o = json_with(o, "submitted_at", time_json(r->submitted_ms));
+    o = json_with(o, "started_at", time_json(r->started_ms));
+    o = json_with(o, "finished_at", time_json(r->finished_ms));
+    o = json_with(o, "progress", progress_json(app, r));
+    o = json_with(o, "model",
+                  json_pack("{s:s, s:s}", "name", r->needs.model, "sha256", r->needs.sha256));
+    o = json_with(o, "kernel", json_string(r->needs.kernel));
+    o = json_with(o, "precision", json_string(r->needs.precision));
+    o = json_with(o, "parameters", asked_json(r));
+    o = json_with(o, "error", error_json(r));
+    return json_with(o, "links", links_json(q, r));
+}

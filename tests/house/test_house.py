@@ -143,7 +143,36 @@ def c_functions(path):
                       flags=re.S | re.M)
 
 
+DECLARES = re.compile(r"\s*(?:const|static|struct|enum|unsigned|int|long|double|float|char|bool|size_t|ssize_t|u?int\d+_t|"
+                      r"json_t|json_int_t|FILE|DIR|va_list|pthread_t|sigset_t)\b(?! *\()")
+
+
+def blanks_after_declarations(path):
+    """The numbers of empty lines that stand between a block's declarations and its code."""
+    lines = path.read_text().splitlines()
+    for head, line in enumerate(lines):
+        if not line.endswith("{") or re.search(r"= \{$|^\s*(?:static |const )*(?:struct|enum|union)\b[^()]*\{$", line):
+            continue
+        at, declared = head + 1, False
+        while at < len(lines) and DECLARES.match(lines[at]):
+            depth = 0
+            while at < len(lines):
+                code = re.sub(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|/\*.*?\*/", "", lines[at])
+                depth += len(re.findall(r"[({]", code)) - len(re.findall(r"[)}]", code))
+                at += 1
+                if depth == 0 and code.rstrip().endswith(";"):
+                    break
+            declared = True
+        if declared and at < len(lines) and not lines[at]:
+            yield at + 1
+
+
 class House(unittest.TestCase):
+    def test_a_blocks_code_follows_its_declarations(self):
+        for path in SOURCES:
+            if path.suffix == ".c" and path.is_relative_to(ROOT / "src"):
+                self.assertEqual([f"{path}:{line}" for line in blanks_after_declarations(path)], [])
+
     def test_no_file_is_longer_than_600_lines(self):
         self.assertGreater(len(SOURCES), 50)
         for path in SOURCES:

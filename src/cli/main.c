@@ -51,14 +51,14 @@ static void on_shortened(int number)
     _exit(CLI_EXIT_FAILED);
 }
 
-/* A failed write to standard output turns success into failure; silently when the reader is gone.
- */
+/* A failed write to standard output turns success into failure; silently when the reader is gone,
+ * or when what failed was reported. */
 static int finish(int code)
 {
     const int why = file_flush_standard();
     if (why == 0)
         return code;
-    if (why != EPIPE)
+    if (why != EPIPE && code == CLI_EXIT_OK)
         fprintf(stderr, "pfgm: cannot write to standard output: %s\n", strerror(why));
     return code == CLI_EXIT_OK ? CLI_EXIT_FAILED : code;
 }

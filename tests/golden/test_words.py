@@ -266,6 +266,7 @@ class Streams(unittest.TestCase):
                                   stderr=subprocess.PIPE, text=True)
         self.assertEqual(done.returncode, 1)
         self.assertIn("standard output", done.stderr)
+        self.assertEqual(len(done.stderr.splitlines()), 1)
 
     def test_a_terminal_gets_no_picture(self):
         lead, follow = pty.openpty()

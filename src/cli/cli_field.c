@@ -57,11 +57,12 @@ static int points_read(const struct model *m, struct ckpt_file *f, const char *p
                                   : denoises ? cli_tensor_find(f, "sigma", "denoise.sigma", e)
                                              : cli_tensor_find(f, "t", "field.z", e);
     size_t bytes;
+    bool has_classes;
     if (!t || cli_tensor_check_images(f, x, p->shape, &p->n, e) != 0)
         return -1;
     if (t->rank != 1 || t->shape[0] != p->n)
         return err_fail(e, ERR_INPUT, path,
-                        "tensor \"%s\" must have the shape [%zu], one t a point", t->name, p->n);
+                        "tensor \"%s\" must have the shape [%zu], one t per point", t->name, p->n);
     if (!size_mul(p->n, p->d, &bytes) || !size_mul(bytes, sizeof(float), &bytes))
         return err_fail(e, ERR_LIMIT, path, "%zu points of %zu values are too many", p->n, p->d);
     p->x = malloc(bytes);
@@ -72,7 +73,7 @@ static int points_read(const struct model *m, struct ckpt_file *f, const char *p
     if (!p->x || !p->v_x || !p->t || !p->v_t || !p->label)
         return err_fail_memory(e, 2 * bytes);
     if (ckpt_tensor_to_f32(x, p->x, e) != 0 || ckpt_tensor_to_f32(t, p->t, e) != 0 ||
-        cli_tensor_labels(f, (size_t)model_class_count(m), p->n, p->label, e) != 0)
+        cli_tensor_labels(f, (size_t)model_class_count(m), p->n, p->label, &has_classes, e) != 0)
         return -1;
     return points_check(p, path, e);
 }

@@ -83,12 +83,13 @@ static int read_labels(const struct model *m, const struct ckpt_file *f, struct 
     out->labels = malloc(out->n * sizeof *out->labels);
     if (!out->labels)
         return err_fail_memory(e, out->n * sizeof *out->labels);
-    int found = cli_tensor_labels(f, (size_t)model_class_count(m), out->n, out->labels, e);
-    if (found > 0)
+    bool found;
+    int result = cli_tensor_labels(f, (size_t)model_class_count(m), out->n, out->labels, &found, e);
+    if (result == 0 && found)
         return 0;
     free(out->labels);
     out->labels = NULL;
-    return found;
+    return result;
 }
 
 static int read_tensors(const struct model *m, const char *path, const char *other,

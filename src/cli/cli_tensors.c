@@ -73,13 +73,14 @@ static int label_of(const float *row, size_t classes, int32_t *out)
 }
 
 int cli_tensor_labels(const struct ckpt_file *f, size_t classes, size_t n, int32_t *out,
-                      struct err *e)
+                      bool *found, struct err *e)
 {
     const struct ckpt_tensor *t = ckpt_file_find(f, "class_onehot");
-    int result = 1;
+    int result = 0;
     t = t ? t : ckpt_file_find(f, "denoise.class_onehot");
     for (size_t i = 0; i < n; i++)
         out[i] = -1;
+    *found = t != NULL;
     if (!t)
         return 0;
     if (classes == 0 || t->rank != 2 || t->shape[0] < n || t->shape[1] != classes ||
@@ -94,7 +95,7 @@ int cli_tensor_labels(const struct ckpt_file *f, size_t classes, size_t n, int32
         return err_fail_memory(e, (size_t)t->count * sizeof *rows);
     if (ckpt_tensor_to_f32(t, rows, e) != 0)
         result = -1;
-    for (size_t i = 0; i < n && result > 0; i++)
+    for (size_t i = 0; i < n && result == 0; i++)
         if (label_of(rows + i * classes, classes, &out[i]) != 0)
             result =
                 err_fail(e, ERR_INPUT, ckpt_file_path(f),

@@ -14,9 +14,9 @@ int cli_tensor_check_images(const struct ckpt_file *f, const struct ckpt_tensor 
                             struct image_shape shape, size_t *n, struct err *e);
 
 /* Classes [n] from the rows of class_onehot [n,classes] (or denoise.class_onehot), in floats: one 1
- * among zeros, or zeros alone for no class (-1), which all are without such a tensor. 1 if there is
- * one, 0 if not, -1 and ERR_INPUT. */
+ * among zeros, or zeros alone for no class (-1), which all are without such a tensor; *found
+ * says whether there is one. */
 int cli_tensor_labels(const struct ckpt_file *f, size_t classes, size_t n, int32_t *out,
-                      struct err *e);
+                      bool *found, struct err *e);
 
 #endif

@@ -121,7 +121,7 @@ class Likelihood(Case):
         c = self.likelihood(DIGITS, "-i", half, "--epsilon", two, *short)
         self.assertEqual(c["probes"], 2)
         self.assertNotEqual(c["images"], a["images"][:2])
-        self.refused("holds 2 probes an image, not 3", "likelihood", DIGITS, "-i", half,
+        self.refused("holds 2 probes per image, not 3", "likelihood", DIGITS, "-i", half,
                      "--epsilon", two, "--probes", 3)
         self.refused("must hold probes [4, 1, 8, 8]", "likelihood", DIGITS, "-i", x, "--epsilon",
                      two)

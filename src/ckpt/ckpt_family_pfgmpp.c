@@ -1,6 +1,6 @@
 /* What the description says of a PFGM++ denoiser: its network, how many dimensions were added, the
  * noise levels of the sampler and the preconditioning. The noise level sigma is the flow's t: the
- * way goes from t_max = sigma_max to t_min = sigma_min, and from there to 0. D, which may be
+ * path goes from t_max = sigma_max to t_min = sigma_min, and from there to 0. D, which may be
  * infinite, is a number or the word "inf". */
 #include "ckpt_description_keys.h"
 #include "field_student.h"

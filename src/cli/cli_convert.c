@@ -21,7 +21,7 @@ struct convert_options {
     bool json;
 };
 
-static int take_way(const char *name, const char *word, double *out, struct err *e)
+static int take_plane(const char *name, const char *word, double *out, struct err *e)
 {
     if (cli_parse_real(name, word, out, e) != 0)
         return -1;
@@ -57,9 +57,9 @@ static int take(void *context, int option, const char *word, struct err *e)
         o->exact.strict = true;
         return 0;
     case 'T':
-        return take_way("--t-max", word, &o->exact.t_max, e);
+        return take_plane("--t-max", word, &o->exact.t_max, e);
     case 't':
-        return take_way("--t-min", word, &o->exact.t_min, e);
+        return take_plane("--t-min", word, &o->exact.t_min, e);
     default:
         o->weights = strcmp(word, "raw") == 0 ? IMPORT_WEIGHTS_RAW : IMPORT_WEIGHTS_EMA;
         if (o->weights == IMPORT_WEIGHTS_EMA && strcmp(word, "ema") != 0)

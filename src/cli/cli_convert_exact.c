@@ -95,8 +95,8 @@ static int radius_of(const struct data_set *data, const float *weights,
     return cloud ? 0 : -1;
 }
 
-static int way_set(const struct cli_convert_exact *o, double radius, struct ckpt_description *d,
-                   struct err *e)
+static int planes_set(const struct cli_convert_exact *o, double radius, struct ckpt_description *d,
+                      struct err *e)
 {
     if (radius == 0.0 && (o->t_max == 0.0 || o->t_min == 0.0))
         return err_fail(e, ERR_INPUT, o->data,
@@ -202,7 +202,7 @@ int cli_convert_exact(const struct cli_convert_exact *o, struct err *e)
     if (result == 0)
         result = radius_of(&data, weights, d.exact_shape, &radius, e);
     if (result == 0)
-        result = way_set(o, radius, &d, e);
+        result = planes_set(o, radius, &d, e);
     if (result == 0)
         result = write_checkpoint(o, &data, weights, &d, e);
     if (result == 0)

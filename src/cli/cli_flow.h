@@ -1,5 +1,5 @@
 /* The subcommands that use the flow for more than sampling: `encode` (images up to t = T), `decode`
- * (latents down to images), `interpolate` (two ends of a way, then down) and `likelihood`. They
+ * (latents down to images), `interpolate` (two ends of a path, then down) and `likelihood`. They
  * share their options here, each with its own choice of them, and what is made of latents. */
 #ifndef CLI_FLOW_H
 #define CLI_FLOW_H

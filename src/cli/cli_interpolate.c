@@ -1,8 +1,8 @@
-/* `pfgm interpolate`: images along the way between two.
+/* `pfgm interpolate`: images along the path between two.
  *
  * The two ends are latents: those that the pictures encode to, those that two seeds draw, or two of
  * a file. Between them directions go along the great circle and norms in even steps
- * (field_circle.h); the points on the way are then decoded. */
+ * (field_circle.h); the points on the path are then decoded. */
 #include "cli_flow.h"
 
 #include "field_circle.h"
@@ -42,7 +42,7 @@ static int read_ends(const struct cli_flow_options *o, const struct model *m,
         return ends->n == 2
                    ? 0
                    : err_fail(e, ERR_INPUT, o->latents,
-                              "holds %zu latents: the two ends of the way are needed", ends->n);
+                              "holds %zu latents: the two ends of the path are needed", ends->n);
     }
     ends->values = calloc(2, d * sizeof *ends->values);
     if (!ends->values)
@@ -89,24 +89,24 @@ static int encode_ends(struct cli_run *run, const struct cli_flow_options *o,
     return request ? 0 : -1;
 }
 
-static int lay_way(const struct model *m, const struct cli_points *ends, size_t frames,
-                   struct cli_points *way, struct err *e)
+static int lay_path(const struct model *m, const struct cli_points *ends, size_t frames,
+                    struct cli_points *path, struct err *e)
 {
     const size_t d = model_dimension(m);
-    way->values = calloc(frames, d * sizeof *way->values);
-    if (!way->values)
-        return err_fail_memory(e, frames * d * sizeof *way->values);
-    way->n = frames;
+    path->values = calloc(frames, d * sizeof *path->values);
+    if (!path->values)
+        return err_fail_memory(e, frames * d * sizeof *path->values);
+    path->n = frames;
     if (ends->labels) { /* of the images of seeds */
-        way->labels = malloc(frames * sizeof *way->labels);
-        if (!way->labels)
-            return err_fail_memory(e, frames * sizeof *way->labels);
+        path->labels = malloc(frames * sizeof *path->labels);
+        if (!path->labels)
+            return err_fail_memory(e, frames * sizeof *path->labels);
         for (size_t i = 0; i < frames; i++)
-            way->labels[i] = ends->labels[0];
+            path->labels[i] = ends->labels[0];
     }
     for (size_t i = 0; i < frames; i++) /* by the seed that the daemon takes where none is given */
         field_circle_between(d, ends->values, ends->values + d, (double)i / (double)(frames - 1), 0,
-                             way->values + i * d);
+                             path->values + i * d);
     return 0;
 }
 
@@ -114,7 +114,7 @@ static int interpolate(const struct cli_flow_options *o, struct err *e)
 {
     struct model *m = cli_model_load(o->model, o->kernel, o->precision, e);
     const size_t frames = o->frames ? (size_t)o->frames : FRAMES;
-    struct cli_points ends = {0}, way = {0};
+    struct cli_points ends = {0}, path = {0};
     struct cli_run run = {0};
     enum cli_output_kind kind;
     int result = -1;
@@ -125,14 +125,14 @@ static int interpolate(const struct cli_flow_options *o, struct err *e)
     if (result == 0 && o->between[0])
         result = encode_ends(&run, o, &ends, e);
     if (result == 0)
-        result = lay_way(engine_model_get(run.model), &ends, frames, &way, e);
+        result = lay_path(engine_model_get(run.model), &ends, frames, &path, e);
     if (result == 0) {
         struct cli_flow_options in_a_row = *o;
         if (kind == CLI_OUTPUT_PNG && !o->output.columns)
             in_a_row.output.columns = (int64_t)frames;
-        result = cli_flow_decode(&run, &in_a_row, kind, &way, e);
+        result = cli_flow_decode(&run, &in_a_row, kind, &path, e);
     }
-    cli_points_clear(&way);
+    cli_points_clear(&path);
     cli_flow_clear(&run, &ends, m);
     return result;
 }
@@ -140,7 +140,7 @@ static int interpolate(const struct cli_flow_options *o, struct err *e)
 static const char *missing(const struct cli_flow_options *o)
 {
     if ((o->between[0] != NULL) + o->seeds_given + (o->latents != NULL) != 1)
-        return "one of --between, --seeds and --latents says where the way ends";
+        return "one of --between, --seeds and --latents says where the path ends";
     return o->output.path ? NULL : "-o OUT is needed";
 }
 

@@ -52,7 +52,7 @@ static int sheets_new(struct sheets *s, const struct engine_order *o, int frames
     return s->pixels ? 0 : err_fail_memory(e, bytes);
 }
 
-/* Image i's states into their places; a shorter way stands still at its end. */
+/* Image i's states into their places; a shorter path stands still at its end. */
 static int place_film(struct sheets *s, const struct model *m, const struct figures_film *film,
                       size_t i, int frames, uint8_t *pixels, struct err *e)
 {

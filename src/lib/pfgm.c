@@ -321,7 +321,7 @@ void pfgm_likelihood_options_default(const struct pfgm_model *model,
     *options = (struct pfgm_likelihood_options){.encode = forward_of(&solver), .probes = 1};
 }
 
-/* What the options of a way up say of the solver. */
+/* What the options of a path up say of the solver. */
 static struct model_choice choice_up(const struct pfgm_encode_options *options)
 {
     return (struct model_choice){
@@ -329,7 +329,7 @@ static struct model_choice choice_up(const struct pfgm_encode_options *options)
         .value.ode = {.rtol = options->rtol, .atol = options->atol, .max_nfe = options->max_nfe}};
 }
 
-/* The request of a way up when it has ended well; NULL otherwise, with the error reported. */
+/* The request of a path up when it has ended well; NULL otherwise, with the error reported. */
 static struct engine_request *go_up(struct pfgm_model *model,
                                     const struct pfgm_encode_options *options,
                                     const struct model_choice *choice, bool linear,

@@ -25,7 +25,7 @@ static double exponent_of(const struct ode_options *options)
     return options->schedule == ODE_SCHEDULE_RHO ? RHO_EXPONENT : POWER_EXPONENT;
 }
 
-/* The field at t_break itself is that of the upper side, so the way down sets out below it: on the
+/* The field at t_break itself is that of the upper side, so the path down sets out below it: on the
  * side where the steps after the break lie. Below and above by single precision, because a network
  * is asked in it and 1 − 2^-53 would be rounded to the other side. */
 static double break_node(double t0, double t1, double t_break)

@@ -27,7 +27,7 @@ struct ode_grid {
 /* The grid of the options' schedule, exponent and steps from t0 to t1, both > 0 (checked before).
  * `t_break` > 0 and strictly between them, with two steps at least, becomes a node (see
  * ode_options); 0 or elsewhere: no break. The steps are shared between both sides in proportion to
- * their ways in u, at least one each. */
+ * their lengths in u, at least one each. */
 void ode_grid_init(struct ode_grid *g, const struct ode_options *options, double t0, double t1,
                    double t_break);
 

@@ -191,10 +191,10 @@ void plot_arrow(struct plot *p, const struct plot_panel *panel, double x, double
     if (!plot_place_across(panel, x, &across) || !plot_place_up(panel, y, &up) ||
         !plot_place_across(panel, x + dx, &to_across) || !plot_place_up(panel, y + dy, &to_up))
         return;
-    double way = hypot(to_across - across, to_up - up);
-    if (!(way > 0.0))
+    double distance = hypot(to_across - across, to_up - up);
+    if (!(distance > 0.0))
         return;
-    double ux = (to_across - across) / way, uy = (to_up - up) / way;
+    double ux = (to_across - across) / distance, uy = (to_up - up) / distance;
     begin_clip(p, panel);
     cairo_move_to(p->cairo, across + 0.6 * length * ux, up + 0.6 * length * uy);
     cairo_line_to(p->cairo, across - 0.4 * length * ux - 0.38 * length * uy,

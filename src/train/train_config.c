@@ -299,7 +299,7 @@ static int resolve_network(struct train_config *c, const struct data_set *data, 
     return 0;
 }
 
-/* Of pfgmpp, whose way ends are noise levels. */
+/* Of pfgmpp, whose planes are noise levels. */
 static void resolve_noise(struct train_config *c, const struct data_set *data)
 {
     if (c->sigma_data <= 0)

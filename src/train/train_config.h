@@ -26,11 +26,11 @@ enum train_decay { TRAIN_DECAY_NONE, TRAIN_DECAY_LINEAR, TRAIN_DECAY_COSINE };
 
 struct train_config {
     struct nn_arch arch;
-    json_t *network; /* as given: resolved when the image size is known; owned, may be NULL */
-    json_t *labels;  /* names of the classes instead of the data's own; owned, may be NULL */
-    json_t
-        *continued; /* what was changed on the way, see train_config_change; owned, may be NULL */
-    int objective;  /* enum train_objective */
+    json_t *network;   /* as given: resolved when the image size is known; owned, may be NULL */
+    json_t *labels;    /* names of the classes instead of the data's own; owned, may be NULL */
+    json_t *continued; /* what was changed during the run, see train_config_change; owned, may be
+                          NULL */
+    int objective;     /* enum train_objective */
     /* the field */
     double sigma; /* 0: by the rule */
     double tau;

@@ -298,7 +298,7 @@ class ThereAndBack(Case):
                 ("one of --between", ("interpolate", DIGITS, "-o", out)),
                 ("one of --between", ("interpolate", DIGITS, "--seeds", "1,2", "--latents", two,
                                       "-o", out)),
-                ("two ends of the way", ("interpolate", DIGITS, "--latents", two, "-o", out)),
+                ("two ends of the path", ("interpolate", DIGITS, "--latents", two, "-o", out)),
                 ("two seeds", ("interpolate", DIGITS, "--seeds", "1", "-o", out)),
                 ("two seeds", ("interpolate", DIGITS, "--seeds", "1,-2", "-o", out)),
                 ("needs two pictures", ("interpolate", DIGITS, "-o", out, "--between", two)),

@@ -37,7 +37,7 @@ const char *bench_solvers_name(size_t i)
     return candidates[i].name;
 }
 
-/* The k-th cell's way of a candidate, or false where it has none. */
+/* The k-th cell's solver of a candidate, or false where it has none. */
 static bool choose_cell(const struct model *m, const struct candidate *c, size_t k,
                         struct model_solver *out)
 {

@@ -155,10 +155,10 @@ static void draw_shell(struct plot *p, struct plot_panel *panel, const struct fi
                 0.06) /* between two points of the shell the field is theirs alone */
                 continue;
             field_exact_force(s, at, NULL, log_weights, F, &scale);
-            double strength = hypot(F[0], F[1]) * exp(scale), way = 0.2 * fmin(strength, 1.2);
+            double strength = hypot(F[0], F[1]) * exp(scale), length = 0.2 * fmin(strength, 1.2);
             double ux = F[0] / hypot(F[0], F[1]), uy = F[1] / hypot(F[0], F[1]);
-            double x[2] = {at[0] - way * ux / 2, at[0] + way * ux / 2};
-            double y[2] = {at[1] - way * uy / 2, at[1] + way * uy / 2};
+            double x[2] = {at[0] - length * ux / 2, at[0] + length * ux / 2};
+            double y[2] = {at[1] - length * uy / 2, at[1] + length * uy / 2};
             if (strength < 0.02) {
                 plot_point(p, panel, at[0], at[1], 0.9, plot_grey(0.5));
                 continue;

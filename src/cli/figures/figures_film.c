@@ -1,4 +1,4 @@
-/* Films: a way solved on the caller's thread, its states kept step by step until it is known how
+/* Films: a path solved on the caller's thread, its states kept step by step until it is known how
  * many there are. */
 #include "figures_film.h"
 
@@ -10,13 +10,13 @@
 
 #define STEPS_MAX 4096
 
-struct way {
+struct film_path {
     double *states; /* [count][d] */
     double *times;
     int count, capacity;
 };
 
-static int keep(struct way *w, size_t d, const double *state, double t, struct err *e)
+static int keep(struct film_path *w, size_t d, const double *state, double t, struct err *e)
 {
     if (w->count == STEPS_MAX)
         return err_fail(e, ERR_LIMIT, "--steps", "a film has at most %d steps", STEPS_MAX);
@@ -37,7 +37,8 @@ static int keep(struct way *w, size_t d, const double *state, double t, struct e
 }
 
 static int walk(const struct model *m, struct ode_solver *ode,
-                const struct figures_film_start *start, double *slope, struct way *w, struct err *e)
+                const struct figures_film_start *start, double *slope, struct film_path *w,
+                struct err *e)
 {
     const size_t d = model_dimension(m);
     struct model_workspace *ws = model_workspace_new(m, 1, e);
@@ -63,8 +64,8 @@ static int walk(const struct model *m, struct ode_solver *ode,
     return result;
 }
 
-/* `frames` of the way's states, the first and the last among them. */
-static int choose(const struct way *w, size_t d, int frames, struct figures_film *out,
+/* `frames` of the path's states, the first and the last among them. */
+static int choose(const struct film_path *w, size_t d, int frames, struct figures_film *out,
                   struct err *e)
 {
     out->frames = frames < w->count ? frames : w->count;
@@ -87,7 +88,7 @@ int figures_film_make(const struct model *m, const struct model_solver *solver,
 {
     const size_t d = model_dimension(m);
     struct model_solver resolved = *solver;
-    struct way w = {0};
+    struct film_path w = {0};
     double *x = calloc(2 * d, sizeof *x);
     struct ode_solver *ode = NULL;
     int result = -1;

@@ -1,5 +1,5 @@
-/* A sample's way from t = T to its image, as states at a few times: what film strips and the figure
- * of trajectories show. */
+/* A sample's path from t = T to its image, as states at a few times: what film strips and the
+ * figure of trajectories show. */
 #ifndef FIGURES_FILM_H
 #define FIGURES_FILM_H
 
@@ -16,7 +16,7 @@ struct figures_film_start {
     double temperature; /* 0: 1 */
 };
 /* Solves an image by the solver, which was chosen for the model, and keeps `frames` ≥ 2
- * states, evenly over its steps; a way of fewer steps has fewer. Free with figures_film_clear,
+ * states, evenly over its steps; a path of fewer steps has fewer. Free with figures_film_clear,
  * after a failure too. */
 int figures_film_make(const struct model *m, const struct model_solver *solver,
                       const struct figures_film_start *start, int frames, struct figures_film *out,

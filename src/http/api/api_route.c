@@ -27,14 +27,15 @@ static const struct api_route routes[] = {
      .has_body = true, .dialect = &api_interpolate},
     {"/v1/likelihood", "/v1/likelihood", "POST, OPTIONS", HTTP_PUBLIC, .work = true,
      .has_body = true, .dialect = &api_likelihood},
-    {"/v1/jobs", "/v1/jobs", "GET, HEAD, POST, OPTIONS", HTTP_PUBLIC, .work = true, .has_body = true,
-     .dialect = &api_jobs_dialect, .method = "POST"},
+    {"/v1/jobs", "/v1/jobs", "GET, HEAD, POST, OPTIONS", HTTP_PUBLIC, .work = true,
+     .has_body = true, .dialect = &api_jobs_dialect, .method = "POST"},
     {"/v1/jobs", "/v1/jobs", "GET, HEAD, POST, OPTIONS", HTTP_PUBLIC, .answer = api_jobs_list},
-    {"/v1/jobs/*", "/v1/jobs/{id}", "GET, HEAD, PUT, DELETE, OPTIONS", HTTP_PUBLIC, .work = true, .has_body = true,
-     .dialect = &api_jobs_dialect, .method = "PUT"},
-    {"/v1/jobs/*", "/v1/jobs/{id}", "GET, HEAD, PUT, DELETE, OPTIONS", HTTP_PUBLIC, .writes = true, .answer = api_jobs_remove,
-     .method = "DELETE"},
-    {"/v1/jobs/*", "/v1/jobs/{id}", "GET, HEAD, PUT, DELETE, OPTIONS", HTTP_PUBLIC, .answer = api_jobs_show},
+    {"/v1/jobs/*", "/v1/jobs/{id}", "GET, HEAD, PUT, DELETE, OPTIONS", HTTP_PUBLIC, .work = true,
+     .has_body = true, .dialect = &api_jobs_dialect, .method = "PUT"},
+    {"/v1/jobs/*", "/v1/jobs/{id}", "GET, HEAD, PUT, DELETE, OPTIONS", HTTP_PUBLIC, .writes = true,
+     .answer = api_jobs_remove, .method = "DELETE"},
+    {"/v1/jobs/*", "/v1/jobs/{id}", "GET, HEAD, PUT, DELETE, OPTIONS", HTTP_PUBLIC,
+     .answer = api_jobs_show},
     {"/v1/jobs/*/images/*", "/v1/jobs/{id}/images/{index}", READ, HTTP_PUBLIC,
      .answer = api_jobs_image},
     {"/v1/models", "/v1/models", READ, HTTP_PUBLIC, .answer = api_info_models},
@@ -147,7 +148,8 @@ const char *const *api_route_labels(void)
 
 const char *api_route_allow(const struct api_route *route)
 {
-    return route ? route->allow : "GET, HEAD, POST, PUT, DELETE, OPTIONS"; /* the server as a whole */
+    return route ? route->allow
+                 : "GET, HEAD, POST, PUT, DELETE, OPTIONS"; /* the server as a whole */
 }
 
 /* Whether the method is a word of the route's list. */

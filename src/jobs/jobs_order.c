@@ -1,6 +1,6 @@
 /* Orders as JSON: {"seed", "first_index", "solver", "class": {"rule", "label"}, "temperature",
- * "output", "metadata", "shape": [C,H,W]}. The solver stands there resolved, as it does in answers;
- * what may not be chosen follows from the model, whose digest is the job's. */
+ * "output", "metadata", "classes", "shape": [C,H,W]}. The solver stands there resolved, as it does
+ * in answers; what may not be chosen follows from the model, whose digest is the job's. */
 #include "jobs_order.h"
 
 #include "base_text.h"
@@ -79,6 +79,7 @@ int jobs_order_write(const struct engine_order *o, struct jobs_record *r, struct
     all = json_with(all, "output", json_string(output_word(o->output)));
     all = json_with(all, "metadata", json_boolean(!o->no_metadata));
     const struct image_shape shape = model_shape(engine_model_get(o->model));
+    all = json_with(all, "classes", json_integer(model_class_count(engine_model_get(o->model))));
     all =
         json_with(all, "shape", json_pack("[i, i, i]", shape.channels, shape.height, shape.width));
     buf_init(&text, sizeof r->parameters - 1);

@@ -1,13 +1,17 @@
 """Jobs: filed, followed, fetched, cancelled, and gone on with after the process was killed."""
 
 import hashlib
+import io
 import json
 import os
 import random
 import signal
+import tarfile
 import tempfile
+import time
 import unittest
 import uuid
+import zipfile
 
 from harness import Daemon, ENDLESS, wait_until
 
@@ -89,6 +93,85 @@ class Jobs(unittest.TestCase):
         same = self.daemon.images({**fields, "n": 1, "first_index": 1, "dtype": "float32"}, query="?format=npy")
         self.assertEqual((array.headers["Content-Type"], array.body), ("application/x-npy", same.body))
         self.assertEqual(self.daemon.get(f"/v1/jobs/{floats['id']}/images/1?format=png").status, 406)
+
+    def test_an_archive_has_all_images_in_their_order(self):
+        fields = {"n": 16, "seed": 5, "first_index": 2, "solver": {"method": "euler", "steps": 40}}
+        path = f"/v1/jobs/{file_job(self.daemon, fields).json()['id']}/archive"
+        for kind in ("npz", "npy"):  # while it runs; the bytes are those of the wait for them
+            with self.subTest(kind=kind):
+                got, same = self.daemon.get(f"{path}?format={kind}"), self.daemon.images(fields, query=f"?format={kind}")
+                self.assertEqual((got.status, got.headers["Content-Type"]), (200, f"application/x-{kind}"))
+                self.assertEqual(got.body, same.body)
+        got = self.daemon.get(f"{path}?format=npy&layout=chw")
+        self.assertEqual(got.body, self.daemon.images({**fields, "layout": "chw"}, query="?format=npy").body)
+
+        whole = self.daemon.images(fields).json()["images"]
+        zipped = zipfile.ZipFile(io.BytesIO(self.daemon.get(path).body))
+        self.assertIsNone(zipped.testzip())
+        tarred = tarfile.open(fileobj=io.BytesIO(self.daemon.get(path, {"Accept": "application/x-tar"}).body))
+        names = [f"pfgm-5-{2 + i}.png" for i in range(16)]
+        self.assertEqual(zipped.namelist(), [*names, "manifest.json"])
+        self.assertEqual(tarred.getnames(), zipped.namelist())
+        manifest = json.loads(zipped.read("manifest.json"))
+        self.assertEqual(manifest["job"]["state"], "succeeded")
+        for name, image, member in zip(names, whole, manifest["images"]):
+            self.assertEqual(hashlib.sha256(zipped.read(name)).hexdigest(), image["sha256"])
+            self.assertEqual(tarred.extractfile(name).read(), zipped.read(name))
+            self.assertEqual((member["name"], member["sha256"], member["nfe"]), (name, image["sha256"], image["nfe"]))
+        head = self.daemon.request("HEAD", path)
+        self.assertEqual((head.status, head.headers["Content-Type"], head.body), (200, "application/zip", b""))
+        self.assertEqual(self.daemon.get(path, {"Accept": "image/png"}).status, 406)
+        self.assertEqual(self.daemon.get(path + "?layout=wide").status, 422)
+
+    def test_an_archive_of_samples(self):
+        fields = {"n": 3, "seed": 5, "solver": QUICK, "dtype": "float32"}
+        path = f"/v1/jobs/{file_job(self.daemon, fields).json()['id']}/archive"
+        self.assertEqual(self.daemon.get(path).body, self.daemon.images(fields, query="?format=npz").body)
+        self.assertEqual(self.daemon.get(path + "?format=zip").status, 406)
+
+    def test_an_archive_that_cannot_be_whole_breaks_off(self):
+        name = file_job(self.daemon, {"n": 20, "solver": ENDLESS}).json()["id"]
+        s = self.daemon.connect()
+        s.sendall(f"GET /v1/jobs/{name}/archive HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        self.assertIn(b" 200 ", s.recv(4096))
+        self.daemon.request("DELETE", f"/v1/jobs/{name}")
+        rest = b""
+        while more := s.recv(65536):
+            rest += more
+        s.close()
+        self.assertNotIn(b"0\r\n\r\n", rest)  # the end of a body in chunks
+        wait_state(self.daemon, name, "cancelled")
+        self.assertEqual(self.daemon.get(f"/v1/jobs/{name}/archive").status, 404)
+
+    def test_a_reader_of_an_archive_that_leaves_is_noticed(self):
+        name = file_job(self.daemon, {"n": 20, "solver": ENDLESS}).json()["id"]
+        s = self.daemon.connect()
+        s.sendall(f"GET /v1/jobs/{name}/archive HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        s.recv(4096)
+        s.close()
+        self.daemon.wait_metrics(lambda m: m.value("pfgmd_http_requests_open") == 1, "the reader is noticed")
+        self.daemon.request("DELETE", f"/v1/jobs/{name}")
+        wait_state(self.daemon, name, "cancelled")
+
+    def test_one_waits_for_news(self):
+        name = file_job(self.daemon, {"n": 2, "solver": {"method": "euler", "steps": 60}}).json()["id"]
+        answer = self.daemon.get(f"/v1/jobs/{name}", {"Prefer": "respond-async, wait=60"})
+        self.assertEqual((answer.json()["state"], answer.headers["Preference-Applied"]), ("succeeded", "wait=60"))
+        tag = answer.headers["ETag"]
+        same = self.daemon.get(f"/v1/jobs/{name}", {"If-None-Match": tag})
+        self.assertEqual((same.status, same.body), (304, b""))
+
+        name = file_job(self.daemon, {"n": 20, "solver": ENDLESS}).json()["id"]
+        wait_state(self.daemon, name, "running")
+        tag = self.daemon.get(f"/v1/jobs/{name}").headers["ETag"]
+        begun = time.monotonic()
+        same = self.daemon.get(f"/v1/jobs/{name}", {"If-None-Match": tag, "Prefer": "wait=1"})
+        self.assertEqual(same.status, 304)
+        self.assertGreater(time.monotonic() - begun, 0.9)
+        self.daemon.request("DELETE", f"/v1/jobs/{name}")
+        changed = self.daemon.get(f"/v1/jobs/{name}", {"If-None-Match": tag, "Prefer": "wait=60"})
+        self.assertIn(changed.json()["state"], ("cancelling", "cancelled"))
+        wait_state(self.daemon, name, "cancelled")
 
     def test_the_same_filing_is_the_same_job(self):
         fields, name = {"n": 1, "solver": QUICK}, str(uuid.uuid4())
@@ -242,6 +325,22 @@ class Apart(unittest.TestCase):
                     self.assertEqual(got, digests)
             finally:
                 daemon.stop()
+
+    def test_a_stop_ends_who_waits(self):
+        with tempfile.TemporaryDirectory() as folder, Daemon("--state", folder) as daemon:
+            name = file_job(daemon, {"n": 9, "solver": ENDLESS}).json()["id"]
+            sockets = []
+            for target in (f"/v1/jobs/{name}/archive", f"/v1/jobs/{name}"):
+                s = daemon.connect()
+                s.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=60\r\n\r\n".encode())
+                sockets.append(s)
+            daemon.wait_metrics(lambda m: m.value("pfgmd_http_requests_open") == 3, "both are there")
+            daemon.signal(signal.SIGTERM)
+            begun = time.monotonic()
+            self.assertEqual(daemon.wait(), 0)
+            self.assertLess(time.monotonic() - begun, 25)  # the drain's time is 30 s, and the wait's 60
+            for s in sockets:
+                s.close()
 
     def test_a_stop_does_not_wait_for_a_job(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -5,6 +5,7 @@
 #include "api_lookup.h"
 
 #include "archive_npy.h"
+#include "base_cpu.h"
 #include "base_text.h"
 #include "http_negotiate.h"
 #include "image_png_read.h"
@@ -16,6 +17,8 @@
 
 #define LIST_DEFAULT 20
 #define LIST_MAX 100
+#define WAIT_MAX_S 60
+#define LOOK_NS 200000000LL /* between two looks of one that waits */
 
 static void refuse(const struct http_request *q, struct http_problem *p, struct http_reply *r)
 {
@@ -137,11 +140,62 @@ void api_jobs_list(struct http_app *app, const struct http_request *q, struct ht
 
 /* ---- one ---- */
 
+/* Changes with the state and with each image that is stored. */
+static void write_tag(const struct jobs_record *job, char out[64])
+{
+    snprintf(out, 64, "%" PRIu64 ".%" PRIu64, job->revision, job->images_done);
+}
+
+/* The seconds of "wait=N" in Prefer, at most WAIT_MAX_S; 0: none. */
+static uint64_t preferred_wait(const char *prefer)
+{
+    uint64_t seconds = 0;
+    for (const char *at = prefer; *at; at += strcspn(at, ",")) {
+        char word[16];
+        at += strspn(at, ", \t");
+        if (strncmp(at, "wait=", 5) != 0)
+            continue;
+        snprintf(word, sizeof word, "%.*s", (int)strspn(at + 5, "0123456789"), at + 5);
+        if (text_digits(word, &seconds))
+            return seconds < WAIT_MAX_S ? seconds : WAIT_MAX_S;
+    }
+    return 0;
+}
+
+bool api_jobs_waits(struct http_app *app, const struct http_request *q, int64_t since_ns,
+                    int64_t *wake_ns)
+{
+    const int64_t now = clock_ns(),
+                  end = since_ns + (int64_t)preferred_wait(q->prefer) * 1000000000;
+    struct jobs_record job;
+    struct err e = {0};
+    char id[JOBS_ID_SIZE], tag[64];
+    if (now >= end || !app->options->jobs || atomic_load(&app->state) == HTTP_STATE_DRAINING ||
+        jobs_id_parse(q->names[0], id) != 0 ||
+        jobs_get(app->options->jobs, q->client, id, &job, &e) != JOBS_DONE)
+        return false;
+    write_tag(&job, tag);
+    if (JOBS_FINISHED & JOBS_BIT(job.state) ||
+        (q->if_none_match[0] && !api_lookup_matches(q->if_none_match, tag)))
+        return false;
+    *wake_ns = now + LOOK_NS < end ? now + LOOK_NS : end;
+    return true;
+}
+
 void api_jobs_show(struct http_app *app, const struct http_request *q, struct http_reply *r)
 {
     struct jobs_record job;
-    if (find(app, q, &job, r))
+    char tag[64];
+    if (!find(app, q, &job, r))
+        return;
+    write_tag(&job, tag);
+    if (q->if_none_match[0] && api_lookup_matches(q->if_none_match, tag))
+        r->status = 304;
+    else
         http_reply_json(r, 200, "application/json", api_jobs_json(app, q, &job));
+    http_reply_header(r, "ETag", "W/\"%s\"", tag);
+    if (preferred_wait(q->prefer) > 0)
+        http_reply_header(r, "Preference-Applied", "wait=%" PRIu64, preferred_wait(q->prefer));
 }
 
 void api_jobs_remove(struct http_app *app, const struct http_request *q, struct http_reply *r)

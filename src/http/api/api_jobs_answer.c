@@ -115,10 +115,11 @@ static json_t *error_json(const struct jobs_record *r)
 
 static json_t *links_json(const struct http_request *q, const struct jobs_record *r)
 {
-    char self[HTTP_PREFIX_MAX + 64], images[sizeof self + 16];
+    char self[HTTP_PREFIX_MAX + 64], images[sizeof self + 16], archive[sizeof self + 16];
     snprintf(self, sizeof self, "%s/v1/jobs/%s", q->prefix, r->id);
     snprintf(images, sizeof images, "%s/images/{index}", self);
-    return json_pack("{s:s, s:s}", "self", self, "images", images);
+    snprintf(archive, sizeof archive, "%s/archive", self);
+    return json_pack("{s:s, s:s, s:s}", "self", self, "images", images, "archive", archive);
 }
 
 json_t *api_jobs_json(struct http_app *app, const struct http_request *q,

@@ -25,8 +25,10 @@ struct api_route {
     bool linked;                       /* signed links lead here, and are as good as a key */
     bool has_body;                     /* read into the request: JSON, or what the dialect takes */
     const struct api_dialect *dialect; /* how it says requests and problems; NULL: only ours */
-    api_handler *answer;               /* of routes that answer at once */
-    const char *method; /* the one that the row is for; NULL: all that no row above it is for */
+    api_opener *stream;  /* of routes that answer in pieces, and wait for what is not there yet */
+    api_waiter *wait;    /* of routes whose answer may be waited for */
+    api_handler *answer; /* of routes that answer at once */
+    const char *method;  /* the one that the row is for; NULL: all that no row above it is for */
 };
 
 /* Finds the route of a raw path on a listener, by exact comparison; fills `names` where it has

@@ -46,16 +46,32 @@ static int array_header(const struct api_stream *s, struct buf *out)
                               s->call->order.chw ? chw : hwc, out, NULL);
 }
 
-struct api_stream *api_stream_new(struct http_app *app, const struct http_request *q,
-                                  const struct api_call *call)
+static int fill(struct api_stream *s, const struct http_look *look, int64_t *wake_ns);
+static const struct api_stream_ops of_images = {.fill = fill};
+
+struct api_stream *api_stream_make(struct http_app *app, const struct http_request *q,
+                                   const struct api_call *call, const struct api_stream_ops *ops,
+                                   void *own)
 {
     struct api_stream *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
+    s->ops = ops;
+    s->own = own;
     s->app = app;
     s->request = q;
     s->call = call;
+    s->length = UINT64_MAX;
     buf_init(&s->out, HTTP_REPLY_BODY_MAX);
+    return s;
+}
+
+struct api_stream *api_stream_new(struct http_app *app, const struct http_request *q,
+                                  const struct api_call *call)
+{
+    struct api_stream *s = api_stream_make(app, q, call, &of_images, NULL);
+    if (!s)
+        return NULL;
     bool bad = false;
     if (is_array(s)) {
         s->ready = calloc(order_of(s)->n, 1);
@@ -77,7 +93,6 @@ struct api_stream *api_stream_new(struct http_app *app, const struct http_reques
                                        NULL) != 0 ||
               archive_zip_stream_piece(s->zip, header.data, header.length, &s->out, NULL) != 0;
     buf_clear(&header);
-    s->length = UINT64_MAX;
     size_t total;
     if (call->format == HTTP_FORMAT_NPY && size_mul(order_of(s)->n, image_bytes(s), &total))
         s->length = s->out.length + total;
@@ -91,6 +106,8 @@ void api_stream_free(struct api_stream *s)
 {
     if (!s)
         return;
+    if (s->ops->free)
+        s->ops->free(s->own);
     buf_clear(&s->out);
     archive_zip_stream_free(s->zip);
     free(s->ready);
@@ -143,7 +160,7 @@ static void picture_name(const struct api_stream *s, const struct engine_image *
     snprintf(name, 80, "pfgm-%" PRIu64 "-%" PRIu64 ".png", order_of(s)->seed, image->index);
 }
 
-static int member(struct api_stream *s, const char *name, const void *data, size_t length)
+int api_stream_member(struct api_stream *s, const char *name, const void *data, size_t length)
 {
     const struct archive_zip_member m = {.name = name, .data = data, .length = length};
     return s->zip ? archive_zip_stream_member(s->zip, &m, &s->out, NULL)
@@ -154,7 +171,7 @@ static int picture(struct api_stream *s, const struct engine_image *image)
 {
     char name[80];
     picture_name(s, image, name);
-    return member(s, name, image->png.data, image->png.length);
+    return api_stream_member(s, name, image->png.data, image->png.length);
 }
 
 static int manifest(struct api_stream *s)
@@ -174,7 +191,7 @@ static int manifest(struct api_stream *s)
         api_answer_whole(api_answer_head(s->request->id, s->call, order_of(s)), images, done);
     const bool bad = !o || json_append(&text, o, 0, NULL) != 0 ||
                      buf_string(&text, "\n", NULL) != 0 ||
-                     member(s, "manifest.json", text.data, text.length) != 0;
+                     api_stream_member(s, "manifest.json", text.data, text.length) != 0;
     json_decref(o);
     buf_clear(&text);
     return bad ? -1 : 0;
@@ -197,8 +214,8 @@ static uint64_t class_value(const struct api_stream *s, uint64_t i)
 }
 
 /* A one-dimensional array of an NPZ. */
-static int number_array(struct api_stream *s, const char *name, enum archive_npy_type type,
-                        uint64_t (*value)(const struct api_stream *s, uint64_t i), uint64_t n)
+int api_stream_numbers(struct api_stream *s, const char *name, enum archive_npy_type type,
+                       uint64_t (*value)(const struct api_stream *s, uint64_t i), uint64_t n)
 {
     struct buf b;
     buf_init(&b, HTTP_REPLY_BODY_MAX);
@@ -209,7 +226,7 @@ static int number_array(struct api_stream *s, const char *name, enum archive_npy
             bytes[k] = (unsigned char)(value(s, i) >> (8 * k));
         result = buf_append(&b, bytes, sizeof bytes, NULL);
     }
-    result = result != 0 || member(s, name, b.data, b.length) != 0;
+    result = result != 0 || api_stream_member(s, name, b.data, b.length) != 0;
     buf_clear(&b);
     return result != 0 ? -1 : 0;
 }
@@ -218,9 +235,10 @@ static int npz_tail(struct api_stream *s)
 {
     const struct engine_order *o = order_of(s);
     const bool conditional = model_class_count(engine_model_get(o->model)) > 0;
-    if (number_array(s, "seed.npy", ARCHIVE_NPY_U64, seed_value, 1) != 0 ||
-        number_array(s, "index.npy", ARCHIVE_NPY_U64, index_value, o->n) != 0 ||
-        (conditional && number_array(s, "class.npy", ARCHIVE_NPY_I64, class_value, o->n) != 0))
+    if (api_stream_numbers(s, "seed.npy", ARCHIVE_NPY_U64, seed_value, 1) != 0 ||
+        api_stream_numbers(s, "index.npy", ARCHIVE_NPY_U64, index_value, o->n) != 0 ||
+        (conditional &&
+         api_stream_numbers(s, "class.npy", ARCHIVE_NPY_I64, class_value, o->n) != 0))
         return -1;
     return archive_zip_stream_finish(s->zip, &s->out, NULL);
 }
@@ -257,7 +275,6 @@ static const struct engine_image *next_image(struct api_stream *s, const struct 
 
 static int fill(struct api_stream *s, const struct http_look *look, int64_t *wake_ns)
 {
-    *wake_ns = 0;
     if (s->call->format == HTTP_FORMAT_EVENTS)
         return api_events_fill(s, look, wake_ns);
     const struct engine_image *image = next_image(s, look);
@@ -285,7 +302,8 @@ ssize_t api_stream_read(struct api_stream *s, char *buffer, size_t max, int64_t 
         const struct http_look look = http_ticket_look(s->call->ticket);
         if (look.gone)
             return API_STREAM_BROKEN;
-        int result = fill(s, &look, wake_ns);
+        *wake_ns = 0;
+        int result = s->ops->fill(s, &look, wake_ns);
         if (result <= 0)
             return result;
     }

@@ -9,9 +9,20 @@
 #define API_STREAM_H
 
 #include "api_call.h"
+#include "archive_npy.h"
 #include "archive_zip_stream.h"
 
+struct api_stream;
+/* Where the pieces come from: images of a request in the engine, or of a job. */
+struct api_stream_ops {
+    /* The next piece into s->out; a result like that of api_stream_read, > 0 when there is one. */
+    int (*fill)(struct api_stream *s, const struct http_look *look, int64_t *wake_ns);
+    void (*free)(void *own); /* NULL: nothing */
+};
+
 struct api_stream {
+    const struct api_stream_ops *ops;
+    void *own; /* of the ops */
     struct http_app *app;
     const struct http_request *request;
     const struct api_call *call;
@@ -36,6 +47,15 @@ struct api_stream {
  */
 struct api_stream *api_stream_new(struct http_app *app, const struct http_request *q,
                                   const struct api_call *call);
+/* One of another kind: nothing has been said yet, and its length is not known. */
+struct api_stream *api_stream_make(struct http_app *app, const struct http_request *q,
+                                   const struct api_call *call, const struct api_stream_ops *ops,
+                                   void *own);
+/* Appends a whole member to an archive (ZIP where s->zip is there, else tar), or an NPZ's
+ * one-dimensional array. */
+int api_stream_member(struct api_stream *s, const char *name, const void *data, size_t length);
+int api_stream_numbers(struct api_stream *s, const char *name, enum archive_npy_type type,
+                       uint64_t (*value)(const struct api_stream *s, uint64_t i), uint64_t n);
 void api_stream_free(struct api_stream *s);
 /* Whether everything has gone out. */
 bool api_stream_complete(const struct api_stream *s);

@@ -495,8 +495,11 @@ static void look_once(struct http_wait *w, struct look *k)
     size_t gone = find_gone_locked(w, k);
     lock_drop(&w->lock);
     for (size_t i = 0; i < gone; i++) {
-        engine_request_cancel(k->tickets[i]->request); /* wakes the connection through on_done */
+        if (k->tickets[i]->request)
+            engine_request_cancel(k->tickets[i]->request); /* wakes it through on_done */
         lock_take(&w->lock);
+        if (!k->tickets[i]->request)
+            wake_locked(k->tickets[i]);
         k->tickets[i]->holders--;
         unlock_and_free_if_last(w, k->tickets[i]);
     }

@@ -129,7 +129,8 @@ size_t http_wait_exchanges(struct http_wait *w);
 /* Those of them that have come and await their answer, or the rest of it. */
 size_t http_wait_answers(struct http_wait *w);
 
-/* A ticket held by the caller and, once submitted, by the engine. */
+/* A ticket held by the caller and, once submitted, by the engine. One that never is serves a
+ * connection that waits for something else and looks for itself when it is woken. */
 struct http_ticket *http_ticket_new(struct http_wait *w, struct err *e);
 /* engine_submit with the ticket's callbacks; `news`: also those that tell of single images. On
  * failure the caller still holds the ticket. */

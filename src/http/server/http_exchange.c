@@ -323,24 +323,33 @@ static ssize_t read_stream(void *context, uint64_t position, char *buffer, size_
     }
 }
 
-static enum MHD_Result send_stream(struct http_exchange *x, struct MHD_Connection *mhd)
+/* Sends x->stream, whose head the reply has. */
+static enum MHD_Result send_pieces(struct http_exchange *x, struct MHD_Connection *mhd)
 {
     struct reader *r = malloc(sizeof *r);
-    x->stream = r ? api_stream_new(x->app, &x->request, &x->call) : NULL;
-    if (!x->stream) {
-        free(r);
+    if (!r) {
         http_reply_fail(&x->reply);
         return send_reply(x, mhd);
     }
     *r = (struct reader){x, mhd};
     const uint64_t length = x->stream->length;
-    api_call_head(&x->request, &x->call, &x->reply);
     complete_reply(x);
     struct MHD_Response *response = MHD_create_response_from_callback(
         length == UINT64_MAX ? MHD_SIZE_UNKNOWN : length, PIECE, read_stream, r, free);
     if (!response)
         free(r);
     return queue(x, mhd, response);
+}
+
+static enum MHD_Result send_stream(struct http_exchange *x, struct MHD_Connection *mhd)
+{
+    x->stream = api_stream_new(x->app, &x->request, &x->call);
+    if (!x->stream) {
+        http_reply_fail(&x->reply);
+        return send_reply(x, mhd);
+    }
+    api_call_head(&x->request, &x->call, &x->reply);
+    return send_pieces(x, mhd);
 }
 
 static enum MHD_Result collect_field(void *context, enum MHD_ValueKind kind, const char *key,
@@ -429,6 +438,48 @@ static enum MHD_Result on_body(struct http_exchange *x, const char *data, size_t
 
 static enum MHD_Result on_work(struct http_exchange *x, struct MHD_Connection *mhd);
 
+/* A route that may sleep without work in the engine gets a ticket to be woken by. */
+static bool take_ticket(struct http_exchange *x)
+{
+    x->call.ticket = http_ticket_new(&x->app->wait, NULL);
+    if (!x->call.ticket)
+        http_reply_fail(&x->reply);
+    return x->call.ticket != NULL;
+}
+
+/* An answer in pieces of something that is kept. */
+static enum MHD_Result on_stream(struct http_exchange *x, struct MHD_Connection *mhd)
+{
+    if (take_ticket(x))
+        x->stream = x->request.route->stream(x->app, &x->request, &x->call, &x->reply);
+    if (x->stream)
+        return send_pieces(x, mhd);
+    let_go(x);
+    return send_reply(x, mhd);
+}
+
+/* The client may have asked to wait for news. It is looked for now and then; a stop ends the wait.
+ */
+static enum MHD_Result on_wait(struct http_exchange *x, struct MHD_Connection *mhd)
+{
+    const struct api_route *route = x->request.route;
+    int64_t wake_ns = 0;
+    x->stage = HTTP_STAGE_WORK;
+    if ((x->call.ticket || take_ticket(x)) &&
+        route->wait(x->app, &x->request, x->started_ns, &wake_ns)) {
+        if (http_ticket_look(x->call.ticket).gone) {
+            x->reply.status = HTTP_CLIENT_GONE;
+            return MHD_NO; /* the completion callback lets go of the ticket */
+        }
+        if (http_ticket_sleep(x->call.ticket, x->connection, mhd, 0, wake_ns))
+            return MHD_YES;
+    }
+    let_go(x);
+    if (x->reply.status == 0)
+        route->answer(x->app, &x->request, &x->reply);
+    return send_reply(x, mhd);
+}
+
 /* The body has been read. */
 static enum MHD_Result on_read(struct http_exchange *x, struct MHD_Connection *mhd)
 {
@@ -468,6 +519,10 @@ static enum MHD_Result on_request_end(struct http_exchange *x, struct MHD_Connec
         return MHD_NO; /* it came too late, and the answer says so already */
     if (x->refused)
         return send_reply(x, mhd);
+    if (x->request.route->stream)
+        return on_stream(x, mhd);
+    if (x->request.route->wait)
+        return on_wait(x, mhd);
     if (!x->request.route->work) {
         x->request.route->answer(x->app, &x->request, &x->reply);
         return send_reply(x, mhd);
@@ -539,5 +594,7 @@ enum MHD_Result http_exchange_access(void *context, struct MHD_Connection *mhd, 
         return *size > 0 ? on_body(x, data, size) : on_request_end(x, mhd);
     if (x->stage == HTTP_STAGE_READ)
         return on_read(x, mhd);
-    return x->stage == HTTP_STAGE_WORK ? on_work(x, mhd) : MHD_NO;
+    if (x->stage != HTTP_STAGE_WORK)
+        return MHD_NO;
+    return x->request.route->wait ? on_wait(x, mhd) : on_work(x, mhd);
 }

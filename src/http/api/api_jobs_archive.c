@@ -1,0 +1,369 @@
+/* GET /v1/jobs/{id}/archive: all images of a job in the order of their indices, read from the store
+ * one at a time. While the job runs the answer waits for what is missing; where that never comes,
+ * it ends without its last piece, so that no reader can take the part for the whole. */
+#include "api_handlers.h"
+#include "api_jobs_answer.h"
+#include "api_stream.h"
+
+#include "archive_tar.h"
+#include "base_cpu.h"
+#include "base_text.h"
+#include "image_png_read.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOOK_NS 200000000LL /* between two looks for an image that is not there yet */
+#define ARRAY_NAME "arr_0.npy"
+
+struct archive {
+    struct jobs_record job;
+    enum http_format format;
+    bool chw, float32, is_png; /* of what is stored: PNGs, else float [C,H,W] or pixels [H,W,C] */
+    int classes;               /* that the model knows */
+    uint64_t seed, first_index;
+    struct image_shape shape;
+    uint64_t next;
+    int32_t *labels;    /* [n], of an NPZ */
+    struct buf members; /* what the manifest says of the images so far */
+};
+
+static bool is_array(const struct archive *a)
+{
+    return a->format == HTTP_FORMAT_NPY || a->format == HTTP_FORMAT_NPZ;
+}
+
+static size_t image_bytes(const struct archive *a)
+{
+    return image_shape_count(a->shape) * (a->float32 ? sizeof(float) : 1);
+}
+
+static void archive_free(void *own)
+{
+    struct archive *a = own;
+    free(a->labels);
+    buf_clear(&a->members);
+    free(own);
+}
+
+/* What is kept of the job's parameters. -1: they are not what was written. */
+static int read_parameters(struct archive *a)
+{
+    json_t *kept = api_jobs_parameters(&a->job);
+    const json_t *shape = json_object_get(kept, "shape");
+    const char *output = json_string_value(json_object_get(kept, "output"));
+    const char *seed = json_string_value(json_object_get(kept, "seed"));
+    const char *first = json_string_value(json_object_get(kept, "first_index"));
+    int sides[3] = {0};
+    for (size_t i = 0; i < 3; i++)
+        sides[i] = (int)json_integer_value(json_array_get(shape, i));
+    const bool good = output && seed && first && text_digits(seed, &a->seed) &&
+                      text_digits(first, &a->first_index) && sides[0] > 0 && sides[1] > 0 &&
+                      sides[2] > 0;
+    a->shape = (struct image_shape){sides[0], sides[1], sides[2]};
+    a->float32 = output && strcmp(output, "sample") == 0;
+    a->is_png = output && strcmp(output, "png") == 0;
+    a->classes = (int)json_integer_value(json_object_get(kept, "classes"));
+    json_decref(kept);
+    return good ? 0 : -1;
+}
+
+static int choose_format(const struct http_request *q, struct archive *a, struct http_problem *p)
+{
+    char word[16], layout[8];
+    const bool available[HTTP_FORMATS] = {[HTTP_FORMAT_NPY] = true,
+                                          [HTTP_FORMAT_NPZ] = true,
+                                          [HTTP_FORMAT_ZIP] = a->is_png,
+                                          [HTTP_FORMAT_TAR] = a->is_png};
+    const char *accept = q->has_accept ? q->accept : NULL;
+    const bool named = http_query_find(q->target.query, "format", word, sizeof word);
+    const char *usual = http_format_word(a->is_png ? HTTP_FORMAT_ZIP : HTTP_FORMAT_NPZ);
+    if (http_negotiate(accept,
+                       named                           ? word
+                       : http_accepts_anything(accept) ? usual
+                                                       : NULL,
+                       available, &a->format) != 0) {
+        http_problem_set(p, HTTP_PROBLEM_NOT_ACCEPTABLE, "this job comes as %snpy or npz",
+                         a->is_png ? "zip, tar, " : "");
+        p->available = json_array();
+        for (int f = 0; f < HTTP_FORMATS; f++)
+            if (available[f])
+                p->available =
+                    json_plus(p->available, json_string(http_format_type((enum http_format)f)));
+        return -1;
+    }
+    if (!http_query_find(q->target.query, "layout", layout, sizeof layout))
+        snprintf(layout, sizeof layout, "hwc");
+    a->chw = strcmp(layout, "chw") == 0;
+    if (!a->chw && strcmp(layout, "hwc") != 0)
+        http_problem_point(p, "/layout", "must be hwc or chw");
+    const uint64_t packing = 5 * (image_bytes(a) / 65535 + 1);
+    if (a->format == HTTP_FORMAT_NPZ && (image_bytes(a) + packing) * a->job.n >= UINT32_MAX - 8192)
+        http_problem_point(p, "/format",
+                           "the array would be larger than the 4 GiB that an npz can hold; ask "
+                           "for npy");
+    return p->code == HTTP_PROBLEM_NONE ? 0 : -1;
+}
+
+/* ---- pieces ---- */
+
+/* Values [H,W,C] of a picture or [C,H,W] of a sample in the layout that was asked for. */
+static int append_values(struct api_stream *s, const unsigned char *from, bool is_planar)
+{
+    const struct archive *a = s->own;
+    const size_t size = a->float32 ? sizeof(float) : 1, c = (size_t)a->shape.channels,
+                 area = (size_t)a->shape.height * (size_t)a->shape.width, bytes = image_bytes(a);
+    unsigned char *turned = NULL;
+    if (is_planar != a->chw) {
+        turned = malloc(bytes);
+        for (size_t k = 0; turned && k < c; k++)
+            for (size_t p = 0; p < area; p++) {
+                const size_t planar = (k * area + p) * size, packed = (p * c + k) * size;
+                memcpy(turned + (a->chw ? planar : packed), from + (a->chw ? packed : planar),
+                       size);
+            }
+        if (!turned)
+            return -1;
+        from = turned;
+    }
+    const int result = s->zip ? archive_zip_stream_piece(s->zip, from, bytes, &s->out, NULL)
+                              : buf_append(&s->out, from, bytes, NULL);
+    free(turned);
+    return result;
+}
+
+static int array_piece(struct api_stream *s, const struct buf *stored)
+{
+    const struct archive *a = s->own;
+    if (!a->is_png)
+        return stored->length == image_bytes(a) ? append_values(s, stored->data, a->float32) : -1;
+    struct image_png png;
+    if (image_png_read(stored->data, stored->length, IMAGE_SIDE_MAX, "", &png, NULL) != 0)
+        return -1;
+    const int result = image_shape_count(png.shape) == image_shape_count(a->shape)
+                           ? append_values(s, png.pixels, false)
+                           : -1;
+    free(png.pixels);
+    return result;
+}
+
+/* A picture, and its line of the manifest. */
+static int picture(struct api_stream *s, const struct jobs_result *image)
+{
+    struct archive *a = s->own;
+    char name[80];
+    snprintf(name, sizeof name, "pfgm-%" PRIu64 "-%" PRIu64 ".png", a->seed,
+             a->first_index + image->index);
+    json_t *o = json_pack("{s:I, s:s, s:s, s:I, s:I}", "index", (json_int_t)image->index, "name",
+                          name, "sha256", image->sha256, "nfe", (json_int_t)image->nfe,
+                          "steps_rejected", (json_int_t)image->steps_rejected);
+    if (a->classes > 0)
+        o = json_with(o, "class",
+                      image->label == MODEL_CLASS_NONE ? json_null() : json_integer(image->label));
+    int result = !o || buf_string(&a->members, image->index > 0 ? ",\n" : "", NULL) != 0 ||
+                 json_append(&a->members, o, 0, NULL) != 0 ||
+                 api_stream_member(s, name, image->bytes, image->length) != 0;
+    json_decref(o);
+    return result != 0 ? -1 : 0;
+}
+
+static int manifest(struct api_stream *s)
+{
+    struct archive *a = s->own;
+    struct buf text;
+    buf_init(&text, HTTP_REPLY_BODY_MAX);
+    json_t *job = api_jobs_json(s->app, s->request, &a->job);
+    int result = !job || buf_string(&text, "{\"job\":", NULL) != 0 ||
+                 json_append(&text, job, 0, NULL) != 0 ||
+                 buf_string(&text, ",\"images\":[\n", NULL) != 0 ||
+                 buf_append(&text, a->members.data, a->members.length, NULL) != 0 ||
+                 buf_string(&text, "\n]}\n", NULL) != 0 ||
+                 api_stream_member(s, "manifest.json", text.data, text.length) != 0;
+    json_decref(job);
+    buf_clear(&text);
+    return result != 0 ? -1 : 0;
+}
+
+static uint64_t seed_value(const struct api_stream *s, uint64_t i)
+{
+    (void)i;
+    return ((const struct archive *)s->own)->seed;
+}
+
+static uint64_t index_value(const struct api_stream *s, uint64_t i)
+{
+    return ((const struct archive *)s->own)->first_index + i;
+}
+
+static uint64_t class_value(const struct api_stream *s, uint64_t i)
+{
+    return (uint64_t)(int64_t)((const struct archive *)s->own)->labels[i];
+}
+
+/* What follows the last image. */
+static int tail(struct api_stream *s)
+{
+    const struct archive *a = s->own;
+    switch (a->format) {
+    case HTTP_FORMAT_NPZ:
+        return api_stream_numbers(s, "seed.npy", ARCHIVE_NPY_U64, seed_value, 1) != 0 ||
+                       api_stream_numbers(s, "index.npy", ARCHIVE_NPY_U64, index_value, a->job.n) !=
+                           0 ||
+                       (a->classes > 0 && api_stream_numbers(s, "class.npy", ARCHIVE_NPY_I64,
+                                                             class_value, a->job.n) != 0)
+                   ? -1
+                   : archive_zip_stream_finish(s->zip, &s->out, NULL);
+    case HTTP_FORMAT_ZIP:
+        return manifest(s) != 0 ? -1 : archive_zip_stream_finish(s->zip, &s->out, NULL);
+    case HTTP_FORMAT_TAR:
+        return manifest(s) != 0 ? -1 : archive_tar_finish(&s->out, NULL);
+    default:
+        return 0;
+    }
+}
+
+/* Whether the image that is not there may still come. */
+static int wait_for_more(struct api_stream *s, int64_t *wake_ns)
+{
+    struct archive *a = s->own;
+    struct err e = {0};
+    if (atomic_load(&s->app->state) == HTTP_STATE_DRAINING) /* it comes after the next start */
+        return API_STREAM_BROKEN;
+    if (jobs_get(s->app->options->jobs, s->request->client, a->job.id, &a->job, &e) != JOBS_DONE)
+        return API_STREAM_BROKEN;
+    /* Between the look for the image and this one it may have come, and the job ended. */
+    if (!(JOBS_LIVE & JOBS_BIT(a->job.state)) && a->job.state != JOBS_SUCCEEDED)
+        return API_STREAM_BROKEN;
+    *wake_ns = clock_ns() + LOOK_NS;
+    return API_STREAM_WAIT;
+}
+
+static int fill(struct api_stream *s, const struct http_look *look, int64_t *wake_ns)
+{
+    struct archive *a = s->own;
+    struct jobs_result image;
+    struct buf bytes;
+    struct err e = {0};
+    if (look->stopping)
+        return API_STREAM_BROKEN;
+    if (a->next == a->job.n) {
+        s->ended = true;
+        jobs_get(s->app->options->jobs, s->request->client, a->job.id, &a->job, &e);
+        return tail(s) == 0 ? 1 : API_STREAM_BROKEN;
+    }
+    buf_init(&bytes, HTTP_REPLY_BODY_MAX);
+    const enum jobs_answer answer =
+        jobs_image(s->app->options->jobs, a->job.id, a->next, &image, &bytes, &e);
+    int result = API_STREAM_BROKEN;
+    if (answer == JOBS_ABSENT) {
+        result = wait_for_more(s, wake_ns);
+    } else if (answer == JOBS_DONE &&
+               (is_array(a) ? array_piece(s, &bytes) : picture(s, &image)) == 0) {
+        if (a->labels)
+            a->labels[a->next] = image.label;
+        a->next++;
+        result = 1;
+    }
+    buf_clear(&bytes);
+    return result;
+}
+
+static const struct api_stream_ops of_job = {.fill = fill, .free = archive_free};
+
+/* ---- opening ---- */
+
+/* The head of an array, and what holds an archive's members. */
+static int begin(struct api_stream *s)
+{
+    struct archive *a = s->own;
+    const uint64_t n = a->job.n, c = (uint64_t)a->shape.channels, h = (uint64_t)a->shape.height,
+                   w = (uint64_t)a->shape.width;
+    const uint64_t hwc[] = {n, h, w, c}, chw[] = {n, c, h, w};
+    struct buf header;
+    int result = 0;
+    if (a->format == HTTP_FORMAT_ZIP || a->format == HTTP_FORMAT_NPZ) {
+        s->zip = archive_zip_stream_new(NULL);
+        result = s->zip ? 0 : -1;
+    }
+    if (!is_array(a) || result != 0)
+        return result;
+    buf_init(&header, 4096);
+    result = archive_npy_header(a->float32 ? ARCHIVE_NPY_F32 : ARCHIVE_NPY_U8, 4,
+                                a->chw ? chw : hwc, &header, NULL);
+    if (result == 0 && a->format == HTTP_FORMAT_NPZ)
+        result = archive_zip_stream_begin(s->zip, ARRAY_NAME, header.length + n * image_bytes(a),
+                                          &s->out, NULL) != 0 ||
+                 archive_zip_stream_piece(s->zip, header.data, header.length, &s->out, NULL) != 0;
+    else if (result == 0)
+        result = buf_append(&s->out, header.data, header.length, NULL);
+    if (result == 0 && a->format == HTTP_FORMAT_NPY)
+        s->length = header.length + n * image_bytes(a);
+    buf_clear(&header);
+    return result != 0 ? -1 : 0;
+}
+
+/* The job, if it is the client's and can come whole. */
+static int find(struct http_app *app, const struct http_request *q, struct archive *a,
+                struct http_problem *p)
+{
+    struct err e = {0};
+    char id[JOBS_ID_SIZE];
+    if (!api_jobs_are_on(app, p))
+        return -1;
+    enum jobs_answer answer = JOBS_ABSENT;
+    err_fail(&e, ERR_INPUT, "", "there is no such job: an id is a UUID");
+    if (jobs_id_parse(q->names[0], id) == 0)
+        answer = jobs_get(app->options->jobs, q->client, id, &a->job, &e);
+    api_jobs_problem(answer, &e, p);
+    if (answer != JOBS_DONE)
+        return -1;
+    if (!(JOBS_LIVE & JOBS_BIT(a->job.state)) && a->job.images_done < a->job.n)
+        http_problem_set(p, HTTP_PROBLEM_NOT_FOUND,
+                         "the job has ended with %" PRIu64 " of its %" PRIu64
+                         " images; each of them is at images/{index}",
+                         a->job.images_done, a->job.n);
+    else if (read_parameters(a) != 0)
+        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "the job's parameters cannot be read");
+    return p->code == HTTP_PROBLEM_NONE ? choose_format(q, a, p) : -1;
+}
+
+struct api_stream *api_jobs_archive(struct http_app *app, const struct http_request *q,
+                                    struct api_call *call, struct http_reply *r)
+{
+    struct http_problem p;
+    struct archive *a = calloc(1, sizeof *a);
+    struct api_stream *s = NULL;
+    http_problem_init(&p);
+    if (!a) {
+        http_reply_fail(r);
+        return NULL;
+    }
+    buf_init(&a->members, HTTP_REPLY_BODY_MAX);
+    http_reply_header(r, "Vary", "Accept");
+    if (find(app, q, a, &p) != 0) {
+        http_problem_reply(&p, q->id, r);
+        archive_free(a);
+        return NULL;
+    }
+    if (a->format == HTTP_FORMAT_NPZ)
+        a->labels = calloc(a->job.n, sizeof *a->labels);
+    if (a->labels || a->format != HTTP_FORMAT_NPZ)
+        s = api_stream_make(app, q, call, &of_job, a);
+    if (!s)
+        archive_free(a);
+    if (!s || begin(s) != 0) {
+        api_stream_free(s);
+        http_reply_fail(r);
+        return NULL;
+    }
+    r->status = 200;
+    r->content_type = http_format_type(a->format);
+    http_reply_header(r, "Content-Disposition", "attachment; filename=\"pfgm-job-%.8s.%s\"",
+                      a->job.id, http_format_word(a->format));
+    http_reply_header(r, "X-Pfgm-Seed", "%" PRIu64, a->seed);
+    http_reply_header(r, "X-Pfgm-Model", "%s", a->job.needs.sha256);
+    http_reply_header(r, "X-Pfgm-Kernel", "%s", a->job.needs.kernel);
+    return s;
+}

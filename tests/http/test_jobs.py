@@ -1,6 +1,7 @@
 """Jobs: filed, followed, fetched, cancelled, and gone on with after the process was killed."""
 
 import hashlib
+import http.client
 import io
 import json
 import os
@@ -34,6 +35,26 @@ def wait_state(daemon, name, *states):
         job = job_of(daemon, name)
         return job if job["state"] in states else None
     return wait_until(look, f"job {name} is {states}")
+
+
+def events(daemon, name, after=None, until=lambda seen: False):
+    """(id, kind, data) of each event, progress aside, to the end of the stream or until there are enough."""
+    seen, connection = [], http.client.HTTPConnection(daemon.host, daemon.port, timeout=120)
+    connection.request("GET", f"/v1/jobs/{name}/events", headers={"Last-Event-ID": str(after)} if after else {})
+    response, fields = connection.getresponse(), {}
+    assert response.status == 200, response.status
+    for line in response:
+        key, _, value = line.decode().rstrip("\n").partition(": ")
+        if key:
+            fields[key] = value
+            continue
+        if fields.get("event", "progress") != "progress":
+            seen.append((int(fields["id"]), fields["event"], json.loads(fields["data"])))
+        fields = {}
+        if until(seen):
+            break
+    connection.close()
+    return seen
 
 
 class Jobs(unittest.TestCase):
@@ -152,6 +173,27 @@ class Jobs(unittest.TestCase):
         self.daemon.wait_metrics(lambda m: m.value("pfgmd_http_requests_open") == 1, "the reader is noticed")
         self.daemon.request("DELETE", f"/v1/jobs/{name}")
         wait_state(self.daemon, name, "cancelled")
+
+    def test_events_tell_of_each_image_once(self):
+        name = file_job(self.daemon, {"n": 70, "solver": QUICK}).json()["id"]
+        seen = events(self.daemon, name)
+        self.assertEqual([number for number, _, _ in seen], list(range(1, 74)))
+        self.assertEqual([kind for _, kind, _ in seen], ["queued", "started", *["image"] * 70, "done"])
+        self.assertEqual(sorted(data["index"] for _, kind, data in seen if kind == "image"), list(range(70)))
+        self.assertEqual(seen[-1][2]["state"], "succeeded")
+        self.assertEqual(events(self.daemon, name), [(seen[0][0], "queued", seen[-1][2]),
+                                                     (seen[1][0], "started", seen[-1][2]), *seen[2:]])
+        self.assertEqual(events(self.daemon, name, after=40), seen[40:])
+        over = self.daemon.get(f"/v1/jobs/{name}/events", {"Last-Event-ID": "73"})
+        self.assertEqual((over.status, over.body), (204, b""))
+        image = seen[2][2]
+        self.assertEqual(hashlib.sha256(self.daemon.get(image["url"]).body).hexdigest(), image["sha256"])
+
+        name = file_job(self.daemon, {"n": 70, "solver": ENDLESS}).json()["id"]
+        wait_state(self.daemon, name, "running")
+        self.daemon.request("DELETE", f"/v1/jobs/{name}")
+        self.assertEqual([(n, kind) for n, kind, _ in events(self.daemon, name)],
+                         [(1, "queued"), (2, "started"), (3, "cancelled")])
 
     def test_one_waits_for_news(self):
         name = file_job(self.daemon, {"n": 2, "solver": {"method": "euler", "steps": 60}}).json()["id"]
@@ -326,15 +368,32 @@ class Apart(unittest.TestCase):
             finally:
                 daemon.stop()
 
+    def test_events_go_on_after_a_kill(self):
+        fields = {"n": 200, "solver": {"method": "euler", "steps": 6}}
+        with tempfile.TemporaryDirectory() as folder:
+            daemon = Daemon("--state", folder)
+            try:
+                name = file_job(daemon, fields).json()["id"]
+                before = events(daemon, name, until=lambda seen: len(seen) >= 30)
+                daemon.process.send_signal(signal.SIGKILL)
+                daemon.wait()
+                daemon.stop()
+                daemon = Daemon("--state", folder)
+                after = events(daemon, name, after=before[-1][0])
+                self.assertEqual([number for number, _, _ in before + after], list(range(1, 204)))
+                self.assertEqual(sorted(d["index"] for _, kind, d in before + after if kind == "image"), list(range(200)))
+            finally:
+                daemon.stop()
+
     def test_a_stop_ends_who_waits(self):
         with tempfile.TemporaryDirectory() as folder, Daemon("--state", folder) as daemon:
             name = file_job(daemon, {"n": 9, "solver": ENDLESS}).json()["id"]
             sockets = []
-            for target in (f"/v1/jobs/{name}/archive", f"/v1/jobs/{name}"):
+            for target in (f"/v1/jobs/{name}/archive", f"/v1/jobs/{name}/events", f"/v1/jobs/{name}"):
                 s = daemon.connect()
                 s.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=60\r\n\r\n".encode())
                 sockets.append(s)
-            daemon.wait_metrics(lambda m: m.value("pfgmd_http_requests_open") == 3, "both are there")
+            daemon.wait_metrics(lambda m: m.value("pfgmd_http_requests_open") == 4, "all are there")
             daemon.signal(signal.SIGTERM)
             begun = time.monotonic()
             self.assertEqual(daemon.wait(), 0)

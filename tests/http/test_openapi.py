@@ -269,6 +269,7 @@ class OpenApi(unittest.TestCase):
                 ("PUT", "/v1/jobs/{id}", f"/v1/jobs/{uid}", '{"n":2}'), ("GET", "/v1/jobs", "/v1/jobs", None),
                 ("GET", "/v1/jobs/{id}", f"/v1/jobs/{uid}", None), ("GET", "/v1/jobs/{id}", "/v1/jobs/x", None),
                 ("GET", "/v1/jobs/{id}/images/{index}", f"/v1/jobs/{uid}/images/0", None),
+                ("GET", "/v1/jobs/{id}/events", f"/v1/jobs/{uid}/events", None),
                 ("GET", "/v1/jobs/{id}/archive", f"/v1/jobs/{uid}/archive?layout=x", None),
                 ("DELETE", "/v1/jobs/{id}", f"/v1/jobs/{uid}", None), ("HEAD", "/v1/jobs", "/v1/jobs", None)]:
             headers = {"Content-Type": "application/json"} if body else {}

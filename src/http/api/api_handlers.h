@@ -27,6 +27,8 @@ api_handler api_jobs_list, api_jobs_show, api_jobs_remove, api_jobs_image;
 api_waiter api_jobs_waits;
 /* api_jobs_archive.c */
 api_opener api_jobs_archive;
+/* api_jobs_events.c */
+api_opener api_jobs_events;
 /* api_page.c */
 api_handler api_page_answer;
 /* api_admin.c */

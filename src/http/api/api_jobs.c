@@ -25,30 +25,6 @@ static void refuse(const struct http_request *q, struct http_problem *p, struct 
     http_problem_reply(p, q->id, r);
 }
 
-/* The job of the path, if it is the client's; else the reply is complete. */
-static bool find(struct http_app *app, const struct http_request *q, struct jobs_record *out,
-                 struct http_reply *r)
-{
-    struct http_problem p;
-    struct err e = {0};
-    char id[JOBS_ID_SIZE];
-    http_problem_init(&p);
-    if (!api_jobs_are_on(app, &p)) {
-        refuse(q, &p, r);
-        return false;
-    }
-    enum jobs_answer answer = JOBS_ABSENT;
-    if (jobs_id_parse(q->names[0], id) == 0)
-        answer = jobs_get(app->options->jobs, q->client, id, out, &e);
-    else
-        err_fail(&e, ERR_INPUT, "", "there is no such job: an id is a UUID");
-    if (answer == JOBS_DONE)
-        return true;
-    api_jobs_problem(answer, &e, &p);
-    refuse(q, &p, r);
-    return false;
-}
-
 /* ---- the list ---- */
 
 struct list_query {
@@ -186,7 +162,7 @@ void api_jobs_show(struct http_app *app, const struct http_request *q, struct ht
 {
     struct jobs_record job;
     char tag[64];
-    if (!find(app, q, &job, r))
+    if (!api_jobs_find(app, q, &job, r))
         return;
     write_tag(&job, tag);
     if (q->if_none_match[0] && api_lookup_matches(q->if_none_match, tag))
@@ -319,7 +295,7 @@ void api_jobs_image(struct http_app *app, const struct http_request *q, struct h
     struct buf bytes;
     uint64_t index = 0;
     enum http_format format;
-    if (!find(app, q, &job, r))
+    if (!api_jobs_find(app, q, &job, r))
         return;
     http_problem_init(&p);
     buf_init(&bytes, HTTP_REPLY_BODY_MAX);

@@ -115,11 +115,14 @@ static json_t *error_json(const struct jobs_record *r)
 
 static json_t *links_json(const struct http_request *q, const struct jobs_record *r)
 {
-    char self[HTTP_PREFIX_MAX + 64], images[sizeof self + 16], archive[sizeof self + 16];
+    char self[HTTP_PREFIX_MAX + 64], images[sizeof self + 16], archive[sizeof self + 16],
+        events[sizeof self + 16];
     snprintf(self, sizeof self, "%s/v1/jobs/%s", q->prefix, r->id);
     snprintf(images, sizeof images, "%s/images/{index}", self);
     snprintf(archive, sizeof archive, "%s/archive", self);
-    return json_pack("{s:s, s:s, s:s}", "self", self, "images", images, "archive", archive);
+    snprintf(events, sizeof events, "%s/events", self);
+    return json_pack("{s:s, s:s, s:s, s:s}", "self", self, "images", images, "archive", archive,
+                     "events", events);
 }
 
 json_t *api_jobs_json(struct http_app *app, const struct http_request *q,
@@ -143,4 +146,27 @@ json_t *api_jobs_json(struct http_app *app, const struct http_request *q,
     o = json_with(o, "parameters", asked_json(r));
     o = json_with(o, "error", error_json(r));
     return json_with(o, "links", links_json(q, r));
+}
+
+bool api_jobs_find(struct http_app *app, const struct http_request *q, struct jobs_record *out,
+                   struct http_reply *r)
+{
+    struct http_problem p;
+    struct err e = {0};
+    char id[JOBS_ID_SIZE];
+    http_problem_init(&p);
+    if (!api_jobs_are_on(app, &p)) {
+        http_problem_reply(&p, q->id, r);
+        return false;
+    }
+    enum jobs_answer answer = JOBS_ABSENT;
+    if (jobs_id_parse(q->names[0], id) == 0)
+        answer = jobs_get(app->options->jobs, q->client, id, out, &e);
+    else
+        err_fail(&e, ERR_INPUT, "", "there is no such job: an id is a UUID");
+    if (answer == JOBS_DONE)
+        return true;
+    api_jobs_problem(answer, &e, &p);
+    http_problem_reply(&p, q->id, r);
+    return false;
 }

@@ -9,6 +9,9 @@
 
 /* Whether there are jobs here; else the 503 that says what turns them on. */
 bool api_jobs_are_on(const struct http_app *app, struct http_problem *p);
+/* The job of the path, if it is the client's; else the reply is complete. */
+bool api_jobs_find(struct http_app *app, const struct http_request *q, struct jobs_record *out,
+                   struct http_reply *r);
 /* The job resource. New reference or NULL. */
 json_t *api_jobs_json(struct http_app *app, const struct http_request *q,
                       const struct jobs_record *r);

@@ -37,6 +37,7 @@ static const struct api_route routes[] = {
     {"/v1/jobs/*", "/v1/jobs/{id}", "GET, HEAD, PUT, DELETE, OPTIONS", HTTP_PUBLIC,
      .wait = api_jobs_waits, .answer = api_jobs_show},
     {"/v1/jobs/*/archive", "/v1/jobs/{id}/archive", READ, HTTP_PUBLIC, .stream = api_jobs_archive},
+    {"/v1/jobs/*/events", "/v1/jobs/{id}/events", READ, HTTP_PUBLIC, .stream = api_jobs_events},
     {"/v1/jobs/*/images/*", "/v1/jobs/{id}/images/{index}", READ, HTTP_PUBLIC,
      .answer = api_jobs_image},
     {"/v1/models", "/v1/models", READ, HTTP_PUBLIC, .answer = api_info_models},

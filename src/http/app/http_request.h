@@ -35,6 +35,7 @@ struct http_request {
     bool foreign;              /* a web page of another origin sent it, and is none that may ask */
     char inference_length[32]; /* Inference-Header-Content-Length, or empty */
     char idempotency_key[256]; /* or empty */
+    char last_event_id[24];    /* or empty */
     char prefer[256];          /* all of these fields, or empty */
     enum http_media media;
     struct buf body;

@@ -233,6 +233,14 @@ class Jobs(unittest.TestCase):
         self.assertEqual((again.status, again.json()["id"]), (200, first))
         self.assertEqual(file_job(self.daemon, {**fields, "seed": 1}, key).status, 409)
 
+    def test_who_prefers_not_to_wait_gets_a_job(self):
+        headers = {"Content-Type": "application/json", "Prefer": "handling=lenient, Respond-Async"}
+        answer = self.daemon.request("POST", "/v1/images", json.dumps({"n": 20, "solver": QUICK}), headers)
+        self.assertEqual((answer.status, answer.headers["Preference-Applied"]), (202, "respond-async"))
+        self.assertEqual(answer.headers["Location"], f"/v1/jobs/{answer.json()['id']}")
+        wait_state(self.daemon, answer.json()["id"], "succeeded")
+        self.assertEqual(self.daemon.get("/v1/capabilities").json()["limits"]["job_images"], 1_000_000)
+
     def test_what_a_job_does_not_take(self):
         for fields, pointer in (({"n": 1_000_001}, "/n"), ({"grid": {}}, "/grid"), ({"timeout_s": 3}, "/timeout_s"),
                                 ({"format": "npz"}, "/format"), ({"seeed": 1}, "/seeed"),
@@ -326,6 +334,9 @@ class Apart(unittest.TestCase):
             for answer in (file_job(daemon, {}), daemon.get("/v1/jobs"), daemon.get(f"/v1/jobs/{uuid.uuid4()}")):
                 self.assertEqual((answer.status, answer.json()["code"]), (503, "jobs_off"))
                 self.assertIn('"state"', answer.json()["detail"])
+            headers = {"Content-Type": "application/json", "Prefer": "respond-async"}
+            answer = daemon.request("POST", "/v1/images", json.dumps({"solver": QUICK}), headers)
+            self.assertEqual((answer.status, answer.headers["Preference-Applied"]), (200, None))
             self.assertEqual(len(daemon.get("/readyz?verbose").json()["checks"]), 2)
 
     def test_a_store_that_cannot_be_used_leaves_the_rest(self):

@@ -173,7 +173,7 @@ static int choose_class(const struct api_call *call, const struct model *m,
 static int read_fields(struct http_app *app, struct http_request *q, struct api_call *call,
                        struct http_problem *p)
 {
-    const struct api_dialect *dialect = q->route->dialect;
+    const struct api_dialect *dialect = api_jobs_dialect_for(app, q);
     call->dialect = dialect;
     if (dialect->own && !(call->own = calloc(1, dialect->own))) {
         http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");

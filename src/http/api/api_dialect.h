@@ -69,6 +69,11 @@ struct api_dialect {
 extern const struct api_dialect api_native, api_link, api_encode, api_decode, api_interpolate,
     api_likelihood, api_jobs_dialect;
 
+/* The row of the route; but that of jobs where the client prefers not to wait (Prefer:
+ * respond-async) and there are jobs. */
+const struct api_dialect *api_jobs_dialect_for(const struct http_app *app,
+                                               const struct http_request *q);
+
 /* ---- what several rows share ---- */
 
 /* `pin` of those whose body (or query) is an object of fields, "model" among them. The object is

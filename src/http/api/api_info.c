@@ -230,14 +230,16 @@ void api_info_capabilities(struct http_app *app, const struct http_request *q, s
 {
     (void)q;
     json_t *limits = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:f, s:f, s:f, s:i, s:i}", "n",
-        (json_int_t)app->options->n_max, "body_bytes", (json_int_t)app->options->body_max,
-        "large_body_bytes", (json_int_t)API_LARGE_BODY_MAX, "queue_images",
-        (json_int_t)app->options->queue_images_max, "steps", (json_int_t)ODE_STEPS_MAX, "max_nfe",
-        (json_int_t)ODE_NFE_MAX, "grid_columns", API_COLUMNS_MAX, "grid_scale", API_SCALE_MAX,
-        "label_bytes", API_LABEL_MAX, "timeout_s", API_TIMEOUT_MAX, "temperature_min",
-        ENGINE_TEMPERATURE_MIN, "temperature_max", ENGINE_TEMPERATURE_MAX, "probes",
-        MODEL_PROBES_MAX, "exact_trace_dimension", MODEL_TRACE_MAX);
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:f, s:f, s:f, s:i, s:i}", "n",
+        (json_int_t)app->options->n_max, "job_images",
+        (json_int_t)(app->options->jobs ? JOBS_IMAGES_MAX : 0), "body_bytes",
+        (json_int_t)app->options->body_max, "large_body_bytes", (json_int_t)API_LARGE_BODY_MAX,
+        "queue_images", (json_int_t)app->options->queue_images_max, "steps",
+        (json_int_t)ODE_STEPS_MAX, "max_nfe", (json_int_t)ODE_NFE_MAX, "grid_columns",
+        API_COLUMNS_MAX, "grid_scale", API_SCALE_MAX, "label_bytes", API_LABEL_MAX, "timeout_s",
+        API_TIMEOUT_MAX, "temperature_min", ENGINE_TEMPERATURE_MIN, "temperature_max",
+        ENGINE_TEMPERATURE_MAX, "probes", MODEL_PROBES_MAX, "exact_trace_dimension",
+        MODEL_TRACE_MAX);
     json_t *models = json_array();
     for (size_t i = 0; i < app->options->model_count; i++)
         models = json_plus(models, json_string(app->options->model_names[i]));

@@ -2,11 +2,13 @@
  * written down in the place of being handed to the engine. */
 #include "api_dialect.h"
 #include "api_jobs_answer.h"
+#include "api_route.h"
 
 #include "base_crypto.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Of the fields in an order of their own, so that blanks in a body and the order of its members
  * make no other job. */
@@ -68,6 +70,26 @@ static int order(struct http_app *app, const struct http_request *q, struct api_
     return 0;
 }
 
+/* Whether Prefer has the word, which takes no value. */
+static bool prefers(const struct http_request *q, const char *word)
+{
+    const size_t length = strlen(word);
+    for (const char *at = q->prefer; *at; at += strcspn(at, ",")) {
+        at += strspn(at, ", \t");
+        if (strncasecmp(at, word, length) == 0 && strcspn(at, ",; \t") == length)
+            return true;
+    }
+    return false;
+}
+
+const struct api_dialect *api_jobs_dialect_for(const struct http_app *app,
+                                               const struct http_request *q)
+{
+    return q->route->dialect == &api_native && app->options->jobs && prefers(q, "respond-async")
+               ? &api_jobs_dialect
+               : q->route->dialect;
+}
+
 static void take(struct http_app *app, const struct http_request *q, struct api_call *call,
                  struct http_reply *r)
 {
@@ -99,6 +121,8 @@ static void take(struct http_app *app, const struct http_request *q, struct api_
         return;
     }
     http_reply_json(r, is_new ? 202 : 200, "application/json", api_jobs_json(app, q, &job));
+    if (q->route->dialect != &api_jobs_dialect)
+        http_reply_header(r, "Preference-Applied", "respond-async");
     http_reply_header(r, "Location", "%s/v1/jobs/%s", q->prefix, job.id);
 }
 

@@ -117,8 +117,10 @@ class Proxy:
                 body = json.dumps({"seed": 1, "solver": ENDLESS})
                 if accept == "text/event-stream":
                     answer = stack.enter_context(self.asked("POST", "/v1/images", body, {"Accept": accept}))
-                    while not answer.readline().startswith(b"event: progress"):
-                        pass
+                    line = answer.readline()
+                    while not line.startswith(b"event: progress"):
+                        self.assertTrue(line, "the stream has ended")
+                        line = answer.readline()
                 else:  # nothing comes before the end
                     plain = socket.create_connection(("127.0.0.1", self.port))
                     s = stack.enter_context(self.tls.wrap_socket(plain, server_hostname=NAME))

@@ -349,6 +349,7 @@ class Apart(unittest.TestCase):
                 answer = file_job(daemon, {})
                 self.assertEqual((answer.status, answer.json()["code"]), (503, "jobs_off"))
                 self.assertIn("damaged", answer.json()["detail"])
+                self.assertEqual(daemon.metrics().samples[("pfgmd_job_store_up", ())], 0)
                 ready = daemon.get("/readyz?verbose")
                 self.assertEqual(ready.status, 200)
                 self.assertFalse({c["name"]: c["ok"] for c in ready.json()["checks"]}["jobs"])

@@ -114,7 +114,7 @@ class MetricsText(unittest.TestCase):
         with open(os.path.join(os.environ["CONF"], "prometheus/alerts.yml")) as f:
             asked += re.findall(r"expr: (.*)", f.read())
         self.assertGreater(len(asked), 20)
-        with Daemon() as daemon:
+        with tempfile.TemporaryDirectory() as folder, Daemon("--state", folder) as daemon:
             self.assertEqual(daemon.images({}).status, 200)
             m = daemon.settled()  # a request is counted when its answer has gone
             self.assertEqual(m.sum("pfgmd_http_requests_total", route="/v1/images"), 1)

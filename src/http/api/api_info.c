@@ -282,6 +282,7 @@ void api_info_metrics(struct http_app *app, const struct http_request *q, struct
         .requests = http_wait_exchanges(&app->wait),
         .draining = atomic_load(&app->state) == HTTP_STATE_DRAINING,
         .jobs = app->options->jobs,
+        .jobs_broken = app->options->jobs_trouble != NULL,
         .version = PFGMD_VERSION,
         .route_labels = api_route_labels(),
     };

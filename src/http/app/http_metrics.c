@@ -275,13 +275,13 @@ static void model_families(struct writer *w, struct engine *g)
     for_models(w, g, model_evaluations);
 }
 
-static void job_families(struct writer *w, struct jobs *jobs)
+static void job_families(struct writer *w, struct jobs *jobs, bool broken)
 {
     struct jobs_stats stats;
     struct err e = {0};
-    if (!jobs)
+    if (!jobs && !broken)
         return;
-    const bool is_read = jobs_stats_get(jobs, &stats, &e) == JOBS_DONE;
+    const bool is_read = jobs && jobs_stats_get(jobs, &stats, &e) == JOBS_DONE;
     plain(w, "job_store_up", "gauge", "1 while results of jobs can be stored",
           is_read && stats.trouble.code == ERR_NONE);
     if (!is_read)
@@ -308,7 +308,7 @@ int http_metrics_text(struct http_metrics *m, const struct http_metrics_state *s
     pthread_mutex_unlock(&m->lock);
     queue_families(&w, &stats);
     model_families(&w, s->engine);
-    job_families(&w, s->jobs);
+    job_families(&w, s->jobs, s->jobs_broken);
     return w.result != 0 ? -1 : http_process_text(out, e);
 }
 

@@ -43,7 +43,8 @@ struct http_metrics_state {
     size_t requests; /* not ended yet; counted before the text is made, so that 1 says that the
                       * counters hold every other request that was ever answered */
     bool draining;
-    struct jobs *jobs; /* NULL: there are none */
+    struct jobs *jobs; /* NULL: there are none, */
+    bool jobs_broken;  /* though there should be */
     const char *version;
     const char *const *route_labels; /* HTTP_ROUTES_MAX, NULL where there is no route */
 };

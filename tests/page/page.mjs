@@ -28,6 +28,7 @@ async function open(options = {}) {
   await page.goto(address + "/");
   await page.waitForFunction(() => document.getElementById("state").textContent === "ready" &&
     document.getElementById("model").options.length > 0);
+  await page.waitForFunction(() => run && !running); // it has greeted
   return page;
 }
 const shot = async (page, name) => process.env.SHOTS && page.screenshot({ path: `${process.env.SHOTS}/${name}.png`, fullPage: true });
@@ -66,9 +67,49 @@ test("the first image is there within three seconds, and all others follow", asy
   assert.deepEqual(page.complaints, []);
 });
 
+test("a visitor sees a row of classes form from noise, which gives way to what is asked for", async () => {
+  const context = await browser.newContext(), page = await context.newPage();
+  await page.addInitScript(() => { addEventListener("DOMContentLoaded", () => {
+    new MutationObserver(() => { window.first ??= document.querySelector("#now img[src^='data:image/png']") && performance.now(); })
+      .observe(document.getElementById("now"), { subtree: true, attributes: true, attributeFilter: ["src"] });
+  }); });
+  await page.goto(address + "/");
+  await page.waitForFunction(() => run && !running);
+  console.log(`the first preview ${(await page.evaluate(() => window.first)).toFixed(0)} ms after the page began to load`);
+  const labels = await page.evaluate(() => models[document.getElementById("model").value].labels);
+  assert.deepEqual(await page.locator("#now small").allTextContents(), labels);
+  assert.ok((await page.locator("#chips img").evaluateAll(all => all.map(i => i.src))).every(src => src.startsWith("data:image/png")));
+  assert.match(await page.textContent("#status"), /^10 images in .* seed [0-9]{1,9}$/);
+  assert.ok(await page.locator("#now img").first().evaluate(i => i.width) >= 150);
+  await page.reload();
+  await page.fill("#n", "2");
+  await page.waitForFunction(() => running && run.greeting);
+  await page.click("#go");
+  await page.waitForFunction(() => run && !running && !run.greeting);
+  assert.equal(await images(page).count(), 2);
+  await context.close();
+});
+
+test("each class gives a sheet with a row for each, as the command line does", async () => {
+  const page = await open();
+  await page.fill("#n", "2");
+  await page.fill("#seed", "42");
+  await page.click("#each");
+  await page.waitForFunction(() => run && !running && run.parts.length === 10);
+  assert.equal(await images(page).count(), 20);
+  const { images: [, one] } = await (await fetch(address + "/v1/images", { method: "POST", headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ n: 2, seed: 42, class: 3 }) })).json();
+  assert.equal(await page.locator("#now img").nth(7).getAttribute("src"), "data:image/png;base64," + one.b64);
+  assert.equal(await page.locator("#take").isVisible(), false); // no one file holds them
+  await page.selectOption("#enlarge", "smooth");
+  assert.equal(await page.locator("#now img").first().evaluate(i => getComputedStyle(i).imageRendering), "auto");
+  await shot(page, "sheet");
+  assert.deepEqual(page.complaints, []);
+});
+
 test("previews show the way there", async () => {
   const page = await open();
-  await page.evaluate(() => { window.seen = 0; handlers.preview = (old => d => { window.seen++; old(d); })(handlers.preview); });
+  await page.evaluate(() => { window.seen = 0; handlers.preview = (old => (d, part) => { window.seen++; old(d, part); })(handlers.preview); });
   await page.click("summary");
   await page.fill("#preview_every", "1");
   await sample(page, 2);
@@ -78,12 +119,13 @@ test("previews show the way there", async () => {
 
 test("the same seed gives the same image, from the form and from the gallery", async () => {
   const page = await open();
+  const greeted = await images(page).count();
   await page.fill("#seed", "18446744073709551615");
   await sample(page, 2);
   const first = await page.locator("#now img").nth(1).getAttribute("src");
   await sample(page, 2);
   assert.equal(await page.locator("#now img").nth(1).getAttribute("src"), first);
-  assert.equal(await page.locator("#past li").count(), 2);
+  assert.equal(await page.locator("#past li").count(), greeted + 2);
   await page.locator("#past li button").nth(1).click();
   await page.click("#big-again");
   await page.getByText("the same bytes, made anew").waitFor();
@@ -109,7 +151,7 @@ test("every parameter reaches the server", async () => {
     preview_every: 3, solver: { method: "euler", schedule: "rho", steps: 7, t_max: 15, t_min: 0.01,
       churn: 2, churn_noise: 1.01, churn_t_max: 10, churn_t_min: 0.1 } });
   await images(page).nth(2).waitFor();
-  assert.match(await page.locator("#now small").nth(2).textContent(), /^#9007199254740995 /);
+  assert.match(await page.locator("#now img").nth(2).getAttribute("alt"), /, seed 7, index 9007199254740995$/);
   await page.selectOption("#method", "rk45");
   assert.equal(await page.locator("#steps").isVisible(), false);
   assert.equal(await page.locator("#rtol").isVisible(), true);
@@ -136,7 +178,7 @@ const walked = (page, n) => page.waitForFunction(k => document.getElementById("w
 
 test("a slider leads from one seed to another, by the keyboard alone", async () => {
   const page = await open();
-  await page.selectOption("#class", "7"); // of any two seeds
+  await page.click("#chips [data-class='7']"); // of any two seeds
   await page.focus("#a_seed");
   await page.keyboard.type("18446744073709551615");
   await page.keyboard.press("Tab");
@@ -218,7 +260,7 @@ test("two seeds are their images, of one class, or the page says what to do", as
 
 test("a way can be cancelled, and mistakes are told", async () => {
   const page = await open();
-  await page.selectOption("#class", "7");
+  await page.click("#chips [data-class='7']");
   await page.fill("#a_seed", "1");
   await page.fill("#b_seed", "2");
   await page.evaluate(() => { const inner = wayOrder; window.wayOrder = wayOrder = () => Object.assign(inner(), { solver: { method: "euler", steps: 100000, max_nfe: 10000000 } }); });
@@ -450,7 +492,7 @@ for (const colorScheme of ["light", "dark"])
     const page = await open({ colorScheme, bypassCSP: true });
     await page.click("summary");
     await sample(page, 3);
-    await page.selectOption("#class", "7");
+    await page.click("#chips [data-class='7']");
     await page.fill("#a_seed", "1");
     await page.fill("#b_seed", "2");
     await page.fill("#frames", "3");
@@ -465,7 +507,7 @@ for (const colorScheme of ["light", "dark"])
 test("a telephone's width holds it", async () => {
   const page = await open({ viewport: { width: 360, height: 740 } });
   await sample(page, 3);
-  await page.selectOption("#class", "7");
+  await page.click("#chips [data-class='7']");
   await page.fill("#a_seed", "1");
   await page.fill("#b_seed", "2");
   await page.click("#walk");

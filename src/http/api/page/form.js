@@ -16,8 +16,14 @@ async function learn() {
 }
 function chooseModel() {
   const m = models[$("model").value] || {}, labels = m.labels || [];
-  options($("class"), [["", "drawn"], ...labels.map((l, i) => [String(i), l]), ["none", "none: all data"]]);
-  $("class-row").hidden = labels.length === 0;
+  const classes = labels.length ? [["", "any class"], ...labels.map((l, i) => [String(i), l]), ["none", "no class"]] : [["", "any class"]];
+  options($("class"), classes);
+  /* A chip each where the eye can still take them in, else a list. */
+  const chips = labels.length > 0 && labels.length <= CHIPS;
+  $("class-row").hidden = chips || labels.length === 0;
+  $("chips").hidden = !chips;
+  $("each").hidden = labels.length < 2 || labels.length > caps.limits.n || isVector(m);
+  $("chips").replaceChildren(...(chips ? classes.map(c => chip(...c)) : []));
   $("plane-box").hidden = !isPlane(m);
   for (const id of ["now-box", "past-box", "way-box", "preview-row"]) $(id).hidden = Boolean(isVector(m));
   if (isPlane(m)) $("n").value = Math.min(PATHS, caps.limits.n);
@@ -28,6 +34,23 @@ function chooseModel() {
     : "Images from a Poisson flow";
   chooseMethod();
 }
+const CHIPS = 32;
+function chip(value, text) {
+  const button = document.createElement("button");
+  button.type = "button"; button.textContent = text; button.dataset.class = value;
+  button.setAttribute("aria-pressed", String(value === $("class").value));
+  if (value !== "" && value !== "none") button.prepend(Object.assign(document.createElement("img"), { src: BLANK, alt: "" }));
+  return button;
+}
+function chooseClass(value) {
+  $("class").value = value;
+  for (const b of $("chips").children) b.setAttribute("aria-pressed", String(b.dataset.class === value));
+}
+/* The newest image of a class stands on its chip. */
+function showOnChip(image) {
+  const face = image.class != null && $("chips").querySelector(`[data-class="${image.class}"] img`);
+  if (face) face.src = "data:image/png;base64," + image.b64;
+}
 const isVector = m => m.shape && m.shape.channels === 1 && m.shape.height === 1;
 const isPlane = m => isVector(m) && m.shape.width === 2;
 /* What the method takes. What is hidden is disabled too: it is neither sent nor in the way of the form. */
@@ -35,7 +58,7 @@ function chooseMethod() {
   const method = $("method").value, solver = caps && caps.solvers.find(s => s.method === method);
   for (const label of document.querySelectorAll("[data-of]"))
     label.hidden = solver ? !solver.parameters.includes(label.dataset.of) : false;
-  for (const label of $("form").querySelectorAll("label")) label.querySelector("input, select").disabled = label.hidden;
+  for (const label of $("form").querySelectorAll("[data-of]")) label.querySelector("input, select").disabled = label.hidden;
   const tuned = ((models[$("model").value] || {}).tuned || []).filter(w => !method || w.method === method);
   const kept = $("schedule").value, schedules = ((caps || {}).schedules || []).filter(s => s !== "tuned" || tuned.length);
   options($("schedule"), [["", "default"], ...schedules.map(s =>
@@ -51,11 +74,14 @@ function showFault(event) {
     say(field.closest("label").firstChild.textContent.trim() + ": " + field.validationMessage, true, where);
 }
 function number(id, out, key) { const v = $(id).value.trim(); if (v !== "" && !$(id).closest("label").hidden) out[key || id] = Number(v); }
+/* Short enough to be read out, and exact as a number of any language. */
+const drawSeed = () => String(crypto.getRandomValues(new Uint32Array(1))[0] % 1e9);
 function order() {
   const body = { model: $("model").value, n: Number($("n").value), solver: {} };
-  for (const id of ["seed", "first_index"]) if ($(id).value.trim()) body[id] = $(id).value.trim();
+  body.seed = $("seed").value.trim() || drawSeed();
+  if ($("first_index").value.trim()) body.first_index = $("first_index").value.trim();
   const picked = $("class").value;
-  if (!$("class-row").hidden && picked !== "") body.class = picked === "none" ? null : Number(picked);
+  if (picked !== "") body.class = picked === "none" ? null : Number(picked);
   if ($("method").value) body.solver.method = $("method").value;
   if ($("schedule").value && !$("schedule").closest("label").hidden) body.solver.schedule = $("schedule").value;
   for (const id of ["steps", "rtol", "atol", "t_max", "t_min", "max_nfe", "churn", "churn_noise", "churn_t_max", "churn_t_min"]) number(id, body.solver);

@@ -2,6 +2,9 @@
 document.addEventListener("visibilitychange", () => document.hidden || watch());
 for (const form of ["form", "way-form"]) $(form).addEventListener("invalid", showFault, true);
 $("form").addEventListener("submit", sample);
+$("each").addEventListener("click", sheet);
+$("chips").addEventListener("click", e => { const b = e.target.closest("button"); if (b) chooseClass(b.dataset.class); });
+$("enlarge").addEventListener("change", () => { document.documentElement.dataset.enlarge = $("enlarge").value; });
 $("cancel").addEventListener("click", () => running && running.abort());
 $("model").addEventListener("change", chooseModel);
 $("method").addEventListener("change", chooseMethod);

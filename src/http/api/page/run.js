@@ -1,47 +1,98 @@
 /* A run: images as the events bring them, and the same images once more as a file. */
 const handlers = {
-  queued(d) {
-    run.facts.seed = d.seed; run.facts.model = d.model.name;
+  queued(d, part) {
+    part.facts.seed = d.seed; part.facts.model = d.model.name;
     const s = d.parameters.solver;
-    run.facts.solver = s.method + (s.steps ? ", " + s.steps + " steps, " + s.schedule : ", rtol " + s.rtol);
-    const first = BigInt(d.parameters.first_index);
-    run.tiles = Array.from({ length: d.n }, (_, i) => tile(first + BigInt(i)));
-    run.first = first;
-    $("now").replaceChildren(...run.tiles.map(t => t.li));
+    part.facts.solver = s.method + (s.steps ? ", " + s.steps + " steps, " + s.schedule : ", rtol " + s.rtol);
     say("waiting");
   },
   started() { say("sampling"); watch(); },
-  progress(d) {
-    $("progress").value = d.fraction;
-    say(`${d.images_done} of ${d.images_total} images` + (d.eta_s > 1 ? `, ${Math.ceil(d.eta_s)} s left` : ""));
+  progress(d, part) {
+    part.fraction = d.fraction; part.made = d.images_done;
+    const total = what => run.parts.reduce((sum, p) => sum + p[what], 0);
+    $("progress").value = total("fraction") / run.parts.length;
+    say(`${total("made")} of ${total("n")} images` + (run.parts.length === 1 && d.eta_s > 1 ? `, ${Math.ceil(d.eta_s)} s left` : ""));
   },
-  preview(d) { if (at(d).button.disabled) at(d).img.src = "data:image/png;base64," + d.b64; },
-  image(d) { fill(at(d), d, run.facts); },
-  done(d) {
-    $("progress").value = 1;
-    say(`${d.images} image${d.images === 1 ? "" : "s"} in ${(d.timings.compute_ms / 1000).toFixed(2)} s, seed ${run.facts.seed}`);
-  },
-  failed(d) { say(inWords(d), true); },
-  cancelled() { say("cancelled"); },
+  preview(d, part) { const t = at(d, part); if (t.button.disabled) t.img.src = "data:image/png;base64," + d.b64; },
+  image(d, part) { fill(at(d, part), d, part.facts); },
+  done(d, part) { part.whole = true; },
+  failed(d) { throw new Error(inWords(d)); },
+  cancelled() { throw new DOMException("", "AbortError"); },
 };
-const at = d => run.tiles[Number(BigInt(d.index) - run.first)];
-async function sample(event) {
-  event.preventDefault();
-  if (running) return;
+const at = (d, part) => part.tiles[Number(BigInt(d.index) - part.first)];
+/* One request of a run and its tiles, which are there at once. */
+function newPart(body) {
+  const labels = (models[body.model] || {}).labels, first = BigInt(body.first_index || 0);
+  const caption = i => labels && body.class != null ? labels[body.class] : labels ? "…" : "#" + (first + BigInt(i));
+  return { n: body.n, first, fraction: 0, made: 0, whole: false, facts: { body, labels, seed: body.seed, model: body.model },
+    tiles: Array.from({ length: body.n }, (_, i) => tile(caption(i))) };
+}
+/* A browser has six connections to a server: one is left for the state of the server. */
+const LANES = 5;
+async function listenToAll(parts) {
+  const left = [...parts];
+  const lane = async () => {
+    for (let part; (part = left.shift());) {
+      const its = Object.fromEntries(Object.keys(handlers).map(k => [k, d => handlers[k](d, part)]));
+      await listen(await post("v1/images", part.facts.body, "text/event-stream", running.signal), its);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(LANES, parts.length) }, lane));
+}
+let ending = null; /* settles when the run has ended */
+/* Runs these requests as one. The row that greets gives way to whatever is asked for. */
+async function start(bodies, { columns = 0, greeting = false } = {}) {
+  if (running) {
+    if (!run.greeting) return;
+    running.abort();
+    await ending;
+  }
+  await (ending = follow(bodies, columns, greeting));
+}
+async function follow(bodies, columns, greeting) {
   keep();
-  const body = order(), m = models[body.model] || {};
+  const vector = isVector(models[bodies[0].model] || {}), begun = performance.now();
   running = new AbortController();
-  run = { facts: { body, labels: m.labels, seed: "", model: body.model }, tiles: [], first: 0n };
-  $("now-empty").hidden = $("take").hidden = true; $("progress").value = 0; $("go").disabled = true; $("cancel").disabled = false;
+  run = { greeting, parts: vector ? [] : bodies.map(newPart) };
+  run.facts = vector ? { body: bodies[0], seed: "", model: bodies[0].model } : run.parts[0].facts;
+  $("now").style.gridTemplateColumns = columns ? `repeat(${columns}, minmax(0, 11rem))` : "";
+  $("now").replaceChildren(...run.parts.flatMap(p => p.tiles.map(t => t.li)));
+  $("now-empty").hidden = $("take").hidden = true; $("progress").value = 0; $("go").disabled = $("each").disabled = !greeting; $("cancel").disabled = false;
   say("asking");
   try {
-    if (isVector(m)) await scatter(body, m);
-    else await listen(await post("v1/images", body, "text/event-stream", running.signal), handlers);
-  } catch (e) { say(e.name === "AbortError" ? "cancelled" : e.message, e.name !== "AbortError"); }
+    if (vector) await scatter(bodies[0], models[bodies[0].model]);
+    else {
+      await listenToAll(run.parts);
+      const n = run.parts.reduce((sum, p) => sum + p.n, 0);
+      $("progress").value = 1;
+      say(`${n} image${n === 1 ? "" : "s"} in ${((performance.now() - begun) / 1000).toFixed(2)} s, seed ${run.facts.seed}`);
+    }
+  } catch (e) {
+    running.abort(); /* the others of this run */
+    say(e.name === "AbortError" ? "cancelled" : e.message, e.name !== "AbortError");
+  }
+  for (const t of run.parts.flatMap(p => p.tiles)) if (t.button.disabled) t.li.remove();
   $("now-empty").hidden = $("now").children.length > 0;
-  $("take").hidden = !run.facts.seed || $("progress").value < 1;
-  running = null; $("go").disabled = false; $("cancel").disabled = true;
+  $("take").hidden = run.parts.length > 1 || !run.facts.seed || $("progress").value < 1;
+  running = null; $("go").disabled = $("each").disabled = false; $("cancel").disabled = true;
   ended = Date.now(); watch();
+}
+function sample(event) {
+  event.preventDefault();
+  return start([order()]);
+}
+/* A row for each class, all from one seed. */
+function eachClass(n, options) {
+  const { class: _, ...body } = order(), labels = models[body.model].labels;
+  return start(labels.map((_, i) => ({ ...body, n, class: i })), options);
+}
+const sheet = () => { const n = Math.max(1, Math.min(Number($("n").value) || 1, 10)); return eachClass(n, { columns: n }); };
+/* What a visitor sees first. */
+function greet() {
+  const m = models[$("model").value];
+  if (running || run || !m || m.state !== "ready") return;
+  if (!$("each").hidden) eachClass(1, { greeting: true });
+  else start([order()], { greeting: true });
 }
 /* The same images once more, as a file. */
 async function download() {

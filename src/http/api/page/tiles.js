@@ -1,10 +1,10 @@
 /* The tiles of the gallery and the viewer of one image. */
 const BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==";
-function tile(index) {
+function tile(caption) {
   const li = document.createElement("li"), button = document.createElement("button");
   const img = document.createElement("img"), small = document.createElement("small");
   button.type = "button"; button.disabled = true;
-  img.alt = ""; small.textContent = "#" + index;
+  img.alt = ""; small.textContent = caption;
   img.src = BLANK;
   button.append(img, small); li.append(button);
   return { li, button, img, small };
@@ -13,7 +13,9 @@ function fill(t, image, facts) {
   t.img.src = "data:image/png;base64," + image.b64;
   const label = facts.labels && image.class != null ? facts.labels[image.class] : null;
   t.img.alt = (label ? label + ", " : "") + "seed " + facts.seed + ", index " + image.index;
-  t.small.textContent = "#" + image.index + (label ? " " + label : "") + " · " + facts.seed;
+  t.small.textContent = label || "#" + image.index;
+  t.button.title = t.img.alt;
+  showOnChip(image);
   t.button.disabled = false;
   t.button.addEventListener("click", () => enlarge(image, facts, label));
 }
@@ -56,7 +58,7 @@ async function sampleAgain() {
 }
 function keep() {
   if (!run) return;
-  const done = run.tiles.filter(t => !t.button.disabled);
+  const done = run.parts.flatMap(p => p.tiles).filter(t => !t.button.disabled);
   $("past").prepend(...done.map(t => t.li));
   while ($("past").children.length > 200) $("past").lastElementChild.remove();
   $("past-empty").hidden = $("past").children.length > 0;

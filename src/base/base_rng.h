@@ -32,6 +32,7 @@ enum rng_purpose {
     RNG_TRAIN_PARTNER = 108,  /* image: the datum of the direct objective */
     RNG_TRAIN_DROPOUT = 110,  /* the network's masks */
     RNG_TRAIN_ADDED = 111,    /* image: the chi-square of D degrees */
+    RNG_TRAIN_INTERVAL = 112, /* image: where on the path a distillation has it */
     RNG_TEST = 1000           /* tests only */
 };
 

@@ -128,14 +128,32 @@ static int family_read(const json_t *root, struct ckpt_description *d, const cha
 static int keys_check(const json_t *root, const struct ckpt_schema *schema, const char *what,
                       struct err *e)
 {
-    const char *keys[CKPT_SCHEMA_KEYS_MAX + 5] = {"version", "family", "labels", "tuned",
-                                                  "provenance"};
-    size_t count = 5;
+    const char *keys[CKPT_SCHEMA_KEYS_MAX + 6] = {"version", "family",     "labels",
+                                                  "tuned",   "provenance", "teacher_sha256"};
+    size_t count = 6;
     for (const char *const *key = schema->keys; *key; key++) {
         assert(count < sizeof keys / sizeof keys[0]);
         keys[count++] = *key;
     }
     return json_only_keys(root, keys, count, what, e);
+}
+
+/* Of a student, once its schedule is known. */
+static int teacher_read(const json_t *root, struct ckpt_description *d, const char *what,
+                        struct err *e)
+{
+    if (!json_object_get(root, "teacher_sha256"))
+        return 0;
+    if (text_read(root, "teacher_sha256", d->teacher_sha256, sizeof d->teacher_sha256, what, e) !=
+        0)
+        return -1;
+    if (strspn(d->teacher_sha256, "0123456789abcdef") != SHA256_HEX_SIZE - 1)
+        return err_fail(e, ERR_INPUT, what, "\"teacher_sha256\" must be 64 hexadecimal digits");
+    if (d->tuned_count != 1 || d->tuned->method != ODE_EULER || d->tuned->nodes[0] != d->t_max)
+        return err_fail(e, ERR_INPUT, what,
+                        "a student (\"teacher_sha256\") must have one schedule in \"tuned\", of "
+                        "euler, from t_max");
+    return 0;
 }
 
 static int description_parse(const json_t *root, struct ckpt_description *d, const char *what,
@@ -157,7 +175,8 @@ static int description_parse(const json_t *root, struct ckpt_description *d, con
         provenance_read(root, d, what, e) != 0)
         return -1;
     return schemas[d->family]->read(root, d, what, e) != 0 ||
-                   ckpt_tuned_read(json_object_get(root, "tuned"), d, what, e) != 0
+                   ckpt_tuned_read(json_object_get(root, "tuned"), d, what, e) != 0 ||
+                   teacher_read(root, d, what, e) != 0
                ? -1
                : 0;
 }
@@ -243,6 +262,8 @@ json_t *ckpt_description_json(const struct ckpt_description *d, struct err *e)
                              ckpt_family_name(d->family));
     if (!root || schemas[d->family]->write(d, root) != 0 ||
         json_object_set(root, "provenance", provenance) != 0 ||
+        (*d->teacher_sha256 &&
+         json_object_set_new(root, "teacher_sha256", json_string(d->teacher_sha256)) != 0) ||
         (d->tuned_count > 0 && json_object_set_new(root, "tuned", ckpt_tuned_json(d)) != 0) ||
         (d->label_count > 0 && json_object_set_new(root, "labels", labels_json(d)) != 0)) {
         json_decref(root);

@@ -64,6 +64,9 @@ struct ckpt_description {
     int label_count;
     struct ckpt_tuned *tuned; /* owned; by rising steps */
     int tuned_count;
+    /* SHA-256 of the model that this one was distilled from, else empty. A student has one tuned
+     * schedule, of euler, has learned nothing besides, and goes by it straight to t_min. */
+    char teacher_sha256[SHA256_HEX_SIZE];
     struct {
         char source_sha256[SHA256_HEX_SIZE]; /* of the file it was made from; empty if none */
         char source_name[256];               /* its base name */

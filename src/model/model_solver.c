@@ -4,7 +4,7 @@
  * The default is the cheapest that gives rk45's picture: with a tuned schedule of
  * DEFAULT_STEPS_TUNED evaluations that, else multistep3 on the power grid, which with 35 is nearer
  * to the exact path than rk45 at 1e-4 with about a hundred. A family with a sampler of its own has
- * that.
+ * that. A student goes by its own nodes, and by nothing else.
  *
  * No t_break at the t substitution's threshold, though the slope jumps there (by 5 to 10 % of its
  * length): the substitution changes the divisor alone, so the jump lies along the path, and what a
@@ -21,10 +21,27 @@
 #define DEFAULT_STEPS_TUNED 20
 #define OTHER_STEPS 100 /* of a method that is named without them, as in the reference */
 
+/* Whether the model was distilled: then it has one schedule, whose last step leads to the end. */
+static bool is_student(const struct model *m)
+{
+    return *m->description.teacher_sha256 != '\0';
+}
+
+static bool goes_to_zero(const struct model *m)
+{
+    return m->family->to_zero && !is_student(m);
+}
+
 /* A last one to zero counts. */
 int model_tuned_steps(const struct model *m, int i)
 {
-    return m->description.tuned[i].steps + (m->family->to_zero ? 1 : 0);
+    return m->description.tuned[i].steps + (goes_to_zero(m) ? 1 : 0);
+}
+
+/* The tuned schedule that is the default, if the model has it. */
+static int default_tuned_steps(const struct model *m)
+{
+    return is_student(m) ? model_tuned_steps(m, 0) : DEFAULT_STEPS_TUNED;
 }
 
 static const struct ckpt_tuned *tuned_find(const struct model *m, int steps)
@@ -46,14 +63,14 @@ struct model_solver model_solver_default(const struct model *m)
                 .atol = 1e-4,
                 .max_nfe = MAX_NFE_DEFAULT,
                 .time_components = m->family->time_components(m),
-                .to_zero = m->family->to_zero},
+                .to_zero = goes_to_zero(m)},
         .t_max = m->description.t_max,
         .t_min = m->description.t_min,
     };
-    const struct ckpt_tuned *tuned = tuned_find(m, DEFAULT_STEPS_TUNED);
+    const struct ckpt_tuned *tuned = tuned_find(m, default_tuned_steps(m));
     if (tuned) {
         s.ode.method = tuned->method;
-        s.ode.steps = DEFAULT_STEPS_TUNED;
+        s.ode.steps = default_tuned_steps(m);
         s.ode.schedule = ODE_SCHEDULE_TUNED;
     }
     if (m->family->solver_default)
@@ -78,12 +95,12 @@ static void choose_method(const struct model *m, const struct model_choice *c,
     bool tolerant = given(c, MODEL_GIVEN(RTOL) | MODEL_GIVEN(ATOL));
     if (given(c, MODEL_GIVEN(SCHEDULE)) && c->value.ode.schedule == ODE_SCHEDULE_TUNED &&
         !given(c, MODEL_GIVEN(METHOD))) {
-        const struct ckpt_tuned *tuned =
-            tuned_find(m, given(c, MODEL_GIVEN(STEPS)) ? c->value.ode.steps : DEFAULT_STEPS_TUNED);
+        const struct ckpt_tuned *tuned = tuned_find(
+            m, given(c, MODEL_GIVEN(STEPS)) ? c->value.ode.steps : default_tuned_steps(m));
         if (tuned)
             out->ode.method = tuned->method;
         if (!given(c, MODEL_GIVEN(STEPS)))
-            out->ode.steps = DEFAULT_STEPS_TUNED;
+            out->ode.steps = default_tuned_steps(m);
         return;
     }
     if (given(c, MODEL_GIVEN(METHOD)))
@@ -157,9 +174,30 @@ int model_solver_choose_forward(const struct model *m, const struct model_solver
     return model_choice_apply(&c, out, e);
 }
 
+/* A student knows the points of its own nodes: anywhere else its answers mean nothing. */
+static int check_student(const struct model *m, const struct model_solver *s, struct err *e)
+{
+    const struct ckpt_tuned *own = m->description.tuned;
+    const char *at = s->t_max != m->description.t_max        ? "t_max"
+                     : s->t_min != m->description.t_min      ? "t_min"
+                     : s->ode.method != own->method          ? "method"
+                     : s->ode.steps != own->steps            ? "steps"
+                     : s->ode.schedule != ODE_SCHEDULE_TUNED ? "schedule"
+                     : s->ode.churn.amount != 0              ? "churn"
+                                                             : NULL;
+    return !at ? 0
+               : err_fail(e, ERR_INPUT, at,
+                          "is not what this model has learned: it was distilled to sample in %d "
+                          "step%s of %s at nodes of its own; leave the solver out, or take its "
+                          "teacher",
+                          own->steps, own->steps == 1 ? "" : "s", ode_method_name(own->method));
+}
+
 int model_solver_resolve(const struct model *m, struct model_solver *s, struct err *e)
 {
     const struct ckpt_tuned *tuned;
+    if (is_student(m) && check_student(m, s, e) != 0)
+        return -1;
     if (m->family->solver_resolve)
         m->family->solver_resolve(m, s);
     if (!ode_method_is_fixed_step(s->ode.method) || s->ode.schedule != ODE_SCHEDULE_TUNED ||

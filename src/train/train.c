@@ -8,6 +8,7 @@
 #include "train_place.h"
 #include "train_sheet.h"
 #include "train_state.h"
+#include "train_teacher.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -28,6 +29,8 @@ struct run {
     const struct nn_param *params;
     size_t param_count;
     struct train_batch batch;
+    struct model *teacher;         /* of a distillation, */
+    struct train_teacher *targets; /* and what it gives */
     struct train_state state;
     struct train_log log;
     float *gradient;
@@ -53,6 +56,17 @@ static int make_folder(const char *path, struct err *e)
     return err_fail_errno(e, errno, path, "make the folder");
 }
 
+static int adopt_teacher(struct run *r, const char *what, struct err *e)
+{
+    if (r->teacher)
+        return train_teacher_adopt(r->teacher, r->o->student_steps, r->o->resume, &r->data, what,
+                                   &r->config, e);
+    return r->config.objective != TRAIN_OBJECTIVE_DISTILL
+               ? 0
+               : err_fail(e, ERR_INPUT, what,
+                          "\"objective\" distill needs a teacher: use \"pfgm distill MODEL\"");
+}
+
 static int read_config(struct run *r, struct err *e)
 {
     char own[PATH_MAX_HERE];
@@ -68,6 +82,8 @@ static int read_config(struct run *r, struct err *e)
         return -1;
     if (r->o->steps >= 0)
         r->config.steps = r->o->steps;
+    if (adopt_teacher(r, path ? path : "configuration", e) != 0)
+        return -1;
     return train_config_resolve(&r->config, &r->data, path ? path : "configuration", e);
 }
 
@@ -117,7 +133,8 @@ static int change_config(struct run *r, struct err *e)
 static int open_state(struct run *r, struct err *e)
 {
     char path[PATH_MAX_HERE];
-    if (train_state_allocate(&r->state, nn_arch_scalars(&r->config.arch), e) != 0)
+    if (train_state_allocate(&r->state, nn_arch_scalars(&r->config.arch), r->teacher != NULL, e) !=
+        0)
         return -1;
     if (!r->o->resume)
         return write_config(r, e);
@@ -133,6 +150,21 @@ static int save_state(const struct run *r, struct err *e)
     char path[PATH_MAX_HERE];
     return train_state_save(&r->state, path_in(r, "state.safetensors", path), r->config_sha256,
                             r->data.sha256, e);
+}
+
+/* A student begins as its teacher. */
+static int first_weights(struct run *r, struct err *e)
+{
+    struct train_state *s = &r->state;
+    if (!r->teacher) {
+        train_state_init(s, r->params, r->param_count, r->config.seed, &r->data);
+        return 0;
+    }
+    if (train_teacher_weights(r->o->teacher, r->params, r->param_count, s->weights, e) != 0)
+        return -1;
+    memcpy(s->ema, s->weights, s->count * sizeof *s->ema);
+    memcpy(s->target, s->weights, s->count * sizeof *s->target);
+    return 0;
 }
 
 static int build(struct run *r, struct err *e)
@@ -152,9 +184,11 @@ static int build(struct run *r, struct err *e)
     r->losses = calloc((size_t)c->batch, sizeof *r->losses);
     if (!r->gradient || !r->losses)
         return err_fail_memory(e, r->state.count * sizeof *r->gradient);
-    if (!r->o->resume)
-        train_state_init(&r->state, r->params, r->param_count, c->seed, &r->data);
+    if (!r->o->resume && first_weights(r, e) != 0)
+        return -1;
     if (train_batch_init(&r->batch, c, &r->data, r->o->kernel, r->pool, e) != 0)
+        return -1;
+    if (r->teacher && !(r->targets = train_teacher_new(r->teacher, c, r->pool, e)))
         return -1;
     /* So a run that ends before its first save can be resumed too. */
     if (!r->o->resume && save_state(r, e) != 0)
@@ -178,6 +212,8 @@ static int open_run(struct run *r, struct err *e)
     struct stat st;
     if ((r->o->resume || stat(r->o->run, &st) == 0) && take_place(r, e) != 0)
         return -1;
+    if (r->o->teacher && !(r->teacher = train_teacher_open(r->o->teacher, r->o->kernel, e)))
+        return -1;
     if (data_open(&r->o->data, &r->data, e) != 0 || read_config(r, e) != 0 ||
         train_config_classes(&r->config, &r->data, r->o->data.path, e) != 0 ||
         train_config_digest(&r->config, r->config_sha256, e) != 0 ||
@@ -193,10 +229,12 @@ static int open_run(struct run *r, struct err *e)
 
 static void close_run(struct run *r)
 {
+    train_teacher_free(r->targets);
     train_batch_clear(&r->batch);
     train_state_clear(&r->state);
     train_log_close(&r->log);
     nn_grad_free(r->grad);
+    model_free(r->teacher);
     pool_free(r->pool);
     free(r->gradient);
     free(r->losses);
@@ -260,6 +298,11 @@ static int take_step(struct run *r, struct err *e)
     struct train_state *s = &r->state;
     double loss = 0;
     train_batch_make(&r->batch, s->step);
+    if (r->targets) {
+        nn_grad_weights_set(r->grad, s->target);
+        if (train_teacher_targets(r->targets, &r->batch, r->grad, e) != 0)
+            return -1;
+    }
     nn_grad_weights_set(r->grad, s->weights);
     const struct nn_grad_batch batch = {.n = r->batch.count,
                                         .x = r->batch.x,
@@ -284,8 +327,9 @@ static int take_step(struct run *r, struct err *e)
                                            .norm = norm,
                                            .clip = c->clip,
                                            .ema = c->ema,
+                                           .target_ema = c->target_ema,
                                            .gradient = r->gradient};
-    struct train_adam adam = {s->count, s->weights, s->mean, s->square, s->ema};
+    struct train_adam adam = {s->count, s->weights, s->mean, s->square, s->ema, s->target};
     train_adam_update(r->pool, &adam, &update);
     s->step++;
     s->loss_sum += loss;

@@ -29,6 +29,8 @@ struct train_options {
     bool resume;
     const char *changes; /* file, when resuming: see train_config_change; or NULL */
     int64_t steps;       /* instead of the configuration's; -1: as configured */
+    const char *teacher; /* of a distillation: the model to learn from; else NULL */
+    int student_steps;   /* evaluations of the student; 0: as configured */
     int threads;
     enum nn_kernel kernel;
     enum ckpt_dtype export_dtype;

@@ -53,7 +53,7 @@ double train_gradient_norm(struct pool *pool, const float *gradient, size_t coun
 struct update {
     struct train_adam *a;
     const struct train_adam_step *s;
-    float scale, rate, root, keep;
+    float scale, rate, root, keep, keep_target;
 };
 
 static void update_task(void *context, size_t task, int thread)
@@ -71,6 +71,8 @@ static void update_task(void *context, size_t task, int thread)
         w[i] -= u->rate * mean[i] / (sqrtf(square[i]) * u->root + (float)EPSILON);
         ema[i] -= u->keep * (ema[i] - w[i]);
     }
+    for (size_t i = first; u->a->target && i < first + count; i++)
+        u->a->target[i] -= u->keep_target * (u->a->target[i] - u->a->weights[i]);
 }
 
 void train_adam_update(struct pool *pool, struct train_adam *a, const struct train_adam_step *s)
@@ -84,6 +86,7 @@ void train_adam_update(struct pool *pool, struct train_adam *a, const struct tra
                        .scale = (float)(scale < 1 ? scale : 1),
                        .rate = (float)(s->rate / correct1),
                        .root = (float)(1 / sqrt(correct2)),
-                       .keep = (float)(1 - (s->ema < ramp ? s->ema : ramp))};
+                       .keep = (float)(1 - (s->ema < ramp ? s->ema : ramp)),
+                       .keep_target = (float)(1 - s->target_ema)};
     pool_run(pool, (a->count + PIECE - 1) / PIECE, update_task, &u);
 }

@@ -10,6 +10,7 @@
 struct train_adam {
     size_t count;
     float *weights, *mean, *square, *ema; /* [count]; not owned */
+    float *target;                        /* [count], another average, or NULL; not owned */
 };
 
 /* √Σ g²; NaN or infinite when an element is. */
@@ -21,6 +22,7 @@ struct train_adam_step {
     int64_t step;
     double rate, norm, clip, ema;
     const float *gradient;
+    double target_ema; /* rate of the other average, which has no ramp */
 };
 void train_adam_update(struct pool *pool, struct train_adam *a, const struct train_adam_step *s);
 

@@ -115,6 +115,12 @@ int train_batch_init(struct train_batch *b, const struct train_config *config,
     if (!b->x || !b->t || !b->label || !b->target || !b->values || !b->image || !b->rows ||
         !b->row_count || !b->group || !b->label_of || !b->blocks || !b->block_group)
         return err_fail_memory(e, count * b->n * sizeof *b->values);
+    if (config->objective == TRAIN_OBJECTIVE_DISTILL) {
+        b->point = calloc(count * b->n, sizeof *b->point);
+        b->span = calloc(count, sizeof *b->span);
+        if (!b->point || !b->span)
+            return err_fail_memory(e, count * b->n * sizeof *b->point);
+    }
     for (size_t i = 0; i < count; i++)
         b->x[i] = b->values + i * b->n;
     for (int g = 0; g < b->groups; g++) {
@@ -149,6 +155,8 @@ void train_batch_clear(struct train_batch *b)
     free(b->t);
     free(b->label);
     free(b->target);
+    free(b->point);
+    free(b->span);
     free(b->values);
     free(b->image);
     free(b->rows);
@@ -293,6 +301,12 @@ static void perturb_task(void *context, size_t task, int thread)
 {
     struct train_batch *b = context;
     data_image(b->data, b->image[task] >> 1, b->image[task] & 1, b->clean[thread]);
+    if (b->config->objective == TRAIN_OBJECTIVE_DISTILL) {
+        train_distill_perturb(b->config, b->step, (int)task, b->n, b->clean[thread],
+                              b->scratch[thread], &b->span[task], b->point + task * b->n,
+                              b->values + task * b->n, &b->t[task]);
+        return;
+    }
     if (b->config->objective == TRAIN_OBJECTIVE_PFGMPP) {
         train_denoise_perturb(b->config, b->step, (int)task, b->n, b->clean[thread],
                               b->scratch[thread], b->values + task * b->n, &b->t[task],
@@ -319,8 +333,8 @@ void train_batch_make(struct train_batch *b, int64_t step)
     b->step = step;
     choose(b);
     pool_run(b->pool, (size_t)b->count, perturb_task, b);
-    if (b->config->objective == TRAIN_OBJECTIVE_PFGMPP)
-        return; /* the targets are the images themselves */
+    if (train_config_denoises(b->config))
+        return; /* the targets are the images themselves, or the teacher's to give */
     gather_groups(b);
     pool_run(b->pool, (size_t)b->block_count, target_task, b);
 }
@@ -330,6 +344,9 @@ double train_batch_loss(const struct train_batch *b, int image, const float *v_x
 {
     const struct train_config *c = b->config;
     const float *target = b->target + (size_t)image * (b->n + 1);
+    if (c->objective == TRAIN_OBJECTIVE_DISTILL)
+        return train_distill_loss(c, b->n, b->x[image], b->t[image], target, v_x, v_t, share,
+                                  v_x_slope, v_t_slope);
     if (c->objective == TRAIN_OBJECTIVE_PFGMPP && nn_arch_of_vectors(&c->arch))
         return train_denoise_loss(c->sigma_data, b->n, b->x[image], b->t[image], target, v_x, v_t,
                                   share, v_x_slope, v_t_slope);

@@ -1,9 +1,10 @@
 /* A step's batch: which images, moved where, with which targets. A function of the configuration,
- * the data and the step alone. */
+ * the data and the step alone; a distillation's targets are those of its teacher besides. */
 #ifndef TRAIN_BATCH_H
 #define TRAIN_BATCH_H
 
 #include "nn_grad.h"
+#include "train_distill.h"
 #include "train_field.h"
 
 struct train_batch {
@@ -17,6 +18,9 @@ struct train_batch {
     float *t;        /* [count] */
     int32_t *label;  /* [count]; -1: without */
     float *target;   /* [count][N + 1] */
+    /* of a distillation, whose targets are the teacher's to fill in (train_teacher.h): */
+    double *point;                   /* [count][N], in the data's scale */
+    struct train_distill_span *span; /* [count] */
     /* inside: */
     float *values;              /* x's memory */
     uint32_t *image;            /* [count], the lowest bit: mirrored */

@@ -5,6 +5,7 @@
 #include "ckpt_arch.h"
 #include "field_student.h"
 #include "nn_grad.h"
+#include "train_distill.h"
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -17,17 +18,17 @@
 #define DENOISE_MAX 80.0
 #define DENOISE_MIN 0.002
 #define DENOISE_MEAN (-1.2)
-#define DENOISE_RHO 7.0
 #define DENOISE_STEPS 18
 
 enum kind { REAL, INTEGER, BOOLEAN, WORD, ADDED };
 
-static const char *const objective_words[] = {"pfgm", "direct", "pfgmpp", NULL};
+static const char *const objective_words[] = {"pfgm", "direct", "pfgmpp", "distill", NULL};
 static const char *const decay_words[] = {"none", "linear", "cosine", NULL};
 
 /* CHANGES: may be changed when a run goes on; FREE: decides no byte of the weights; LATER: came
- * after the first version, so that a default is left out of the digest. */
-enum { CHANGES = 1, FREE = 2, LATER = 4 };
+ * after the first version, so that a default is left out of the digest; STUDENT: of a distillation
+ * alone. */
+enum { CHANGES = 1, FREE = 2, LATER = 4, STUDENT = 8 };
 
 /* Keys that are numbers, truth values or words, with their ranges. */
 static const struct key {
@@ -56,6 +57,10 @@ static const struct key {
     KEY(sigma_data, REAL, 0, CKPT_SIGMA_MAX, NULL, LATER),
     KEY(log_sigma_mean, REAL, -100, RULE, NULL, LATER),
     KEY(log_sigma_deviation, REAL, 0, 100, NULL, LATER),
+    KEY(student_steps, INTEGER, 1, TRAIN_STUDENT_STEPS_MAX, NULL, LATER | STUDENT),
+    KEY(intervals, INTEGER, 1, TRAIN_INTERVALS_MAX, NULL, LATER | STUDENT),
+    KEY(intervals_last, INTEGER, 1, TRAIN_INTERVALS_MAX, NULL, LATER | STUDENT),
+    KEY(target_ema, REAL, 0, 1, NULL, LATER | STUDENT),
     KEY(batch, INTEGER, 1, TRAIN_BATCH_MAX, NULL, 0),
     KEY(large_batch, INTEGER, 1, TRAIN_LARGE_BATCH_MAX, NULL, CHANGES),
     KEY(conditional, BOOLEAN, 0, 1, NULL, 0),
@@ -75,6 +80,7 @@ static const struct key {
 #undef KEY
 };
 #define KEY_COUNT (sizeof keys / sizeof keys[0])
+#define OTHER_KEYS 5 /* network, seed, labels, continued, teacher_sha256 */
 
 static const struct train_config defaults = {
     .tau = 0.03,
@@ -82,9 +88,13 @@ static const struct train_config defaults = {
     .m = -1,
     .restrict_m = true,
     .t_substitution = -1,
-    .added = 128,
+    .added = TRAIN_ADDED_DEFAULT,
     .log_sigma_mean = RULE,
     .log_sigma_deviation = TRAIN_NOISE_DEVIATION,
+    .student_steps = 1,
+    .intervals = 10,
+    .intervals_last = 80,
+    .target_ema = 0.95,
     .batch = 64,
     .large_batch = 1024,
     .label_dropout = 0.1,
@@ -196,15 +206,29 @@ static int read_continued(const json_t *continued, struct train_config *c, const
     return c->continued ? 0 : err_fail_memory(e, 256);
 }
 
+/* The digest that a distillation's own configuration has, and that its keys are in no other. */
+static int read_teacher(const json_t *root, struct train_config *c, const char *what, struct err *e)
+{
+    const char *digest = "";
+    if (json_get_string(root, "teacher_sha256", false, &digest, what, e) != 0)
+        return -1;
+    if (*digest && (strlen(digest) != SHA256_HEX_SIZE - 1 ||
+                    strspn(digest, "0123456789abcdef") != SHA256_HEX_SIZE - 1))
+        return err_fail(e, ERR_INPUT, what, "\"teacher_sha256\" must be 64 hexadecimal digits");
+    strcpy(c->teacher_sha256, digest);
+    return 0;
+}
+
 static int read_object(const json_t *root, struct train_config *c, const char *what, struct err *e)
 {
-    const char *known[KEY_COUNT + 4] = {"network", "seed", "labels", "continued"};
+    const char *known[KEY_COUNT + OTHER_KEYS] = {"network", "seed", "labels", "continued",
+                                                 "teacher_sha256"};
     int64_t seed = (int64_t)c->seed;
     if (!json_is_object(root))
         return err_fail(e, ERR_INPUT, what, "the configuration must be a JSON object");
     for (size_t i = 0; i < KEY_COUNT; i++)
-        known[i + 4] = keys[i].name;
-    if (json_only_keys(root, known, KEY_COUNT + 4, what, e) != 0 ||
+        known[i + OTHER_KEYS] = keys[i].name;
+    if (json_only_keys(root, known, KEY_COUNT + OTHER_KEYS, what, e) != 0 ||
         json_get_int(root, "seed", false, 0, INT64_MAX, &seed, what, e) != 0)
         return -1;
     c->seed = (uint64_t)seed;
@@ -219,6 +243,7 @@ static int read_object(const json_t *root, struct train_config *c, const char *w
     if (!c->network)
         return err_fail_memory(e, 256);
     return read_labels(json_object_get(root, "labels"), c, what, e) != 0 ||
+                   read_teacher(root, c, what, e) != 0 ||
                    read_continued(json_object_get(root, "continued"), c, what, e) != 0
                ? -1
                : 0;
@@ -281,7 +306,7 @@ static int resolve_network(struct train_config *c, const struct data_set *data, 
     json_decref(defaults_json);
     if (result)
         return -1;
-    c->arch.denoiser = c->objective == TRAIN_OBJECTIVE_PFGMPP && !nn_arch_of_vectors(&c->arch);
+    c->arch.denoiser = train_config_denoises(c) && !nn_arch_of_vectors(&c->arch);
     if (nn_arch_of_vectors(&c->arch) != (data->values != NULL))
         return err_fail(e, ERR_INPUT, what, "\"network\" is for %s, the data are %s",
                         nn_arch_of_vectors(&c->arch) ? "vectors" : "pictures",
@@ -297,6 +322,11 @@ static int resolve_network(struct train_config *c, const struct data_set *data, 
                         err_line(&reason, line, sizeof line));
     }
     return 0;
+}
+
+bool train_config_denoises(const struct train_config *c)
+{
+    return c->objective == TRAIN_OBJECTIVE_PFGMPP || c->objective == TRAIN_OBJECTIVE_DISTILL;
 }
 
 /* Of pfgmpp, whose planes are noise levels. */
@@ -330,11 +360,12 @@ static int settle_constants(struct train_config *c, const struct data_set *data,
                         "\"t_substitution\" out");
     if (data->values && c->flip)
         return err_fail(e, ERR_INPUT, what, "\"flip\" is for pictures, the data are vectors");
-    bool denoise = c->objective == TRAIN_OBJECTIVE_PFGMPP;
+    bool denoise = train_config_denoises(c);
     if (denoise && (c->gamma > 0 || c->t_substitution > 0))
         return err_fail(e, ERR_INPUT, what,
-                        "\"objective\" pfgmpp has no normalisation: leave \"gamma\" and "
-                        "\"t_substitution\" out");
+                        "\"objective\" %s has no normalisation: leave \"gamma\" and "
+                        "\"t_substitution\" out",
+                        objective_words[c->objective]);
     if (denoise)
         resolve_noise(c, data);
     bool plain = data->values || direct || denoise;
@@ -347,7 +378,7 @@ static int settle_constants(struct train_config *c, const struct data_set *data,
     if (c->t_substitution < 0)
         c->t_substitution = plain ? 0 : 1;
     if (c->dropout < 0)
-        c->dropout = data->values ? 0 : 0.1;
+        c->dropout = data->values || c->objective == TRAIN_OBJECTIVE_DISTILL ? 0 : 0.1;
     return 0;
 }
 
@@ -398,9 +429,13 @@ json_t *train_config_json(const struct train_config *c, struct err *e)
     bool bad = !root || json_object_set_new(root, "network", ckpt_arch_json(&c->arch)) != 0 ||
                json_object_set_new(root, "seed", json_integer((json_int_t)c->seed)) != 0;
     for (size_t i = 0; i < KEY_COUNT && !bad; i++) {
+        if ((keys[i].flags & STUDENT) && c->objective != TRAIN_OBJECTIVE_DISTILL)
+            continue;
         json_t *value = key_json(c, &keys[i]);
         bad = json_object_set_new(root, keys[i].name, value) != 0;
     }
+    if (!bad && *c->teacher_sha256)
+        bad = json_object_set_new(root, "teacher_sha256", json_string(c->teacher_sha256)) != 0;
     if (!bad && c->labels)
         bad = json_object_set(root, "labels", c->labels) != 0;
     if (!bad && c->continued)
@@ -430,7 +465,7 @@ int train_config_digest(const struct train_config *c, char out[SHA256_HEX_SIZE],
             json_object_del(root, keys[i].name);
         json_decref(usual);
     }
-    if (c->decay == TRAIN_DECAY_NONE)
+    if (c->decay == TRAIN_DECAY_NONE && c->objective != TRAIN_OBJECTIVE_DISTILL)
         json_object_del(root, "steps");
     buf_init(&text, TRAIN_CONFIG_BYTES_MAX);
     int result = json_append(&text, root, JSON_SORT_KEYS, e);
@@ -504,11 +539,30 @@ double train_config_offset(const struct train_config *c)
     return nn_arch_of_vectors(&c->arch) ? 0 : TRAIN_DIVISOR_OFFSET;
 }
 
+/* A student's path ends at 0, and leads over its nodes alone. */
+static int describe_student(const struct train_config *c, struct ckpt_description *out,
+                            struct err *e)
+{
+    double *nodes = calloc((size_t)c->student_steps + 1, sizeof *nodes);
+    out->tuned = calloc(1, sizeof *out->tuned);
+    if (!nodes || !out->tuned) {
+        free(nodes);
+        ckpt_description_clear(out);
+        return err_fail_memory(e, sizeof *out->tuned);
+    }
+    train_distill_nodes(c, nodes);
+    *out->tuned = (struct ckpt_tuned){ODE_EULER, (int)c->student_steps, nodes};
+    out->tuned_count = 1;
+    out->t_min = nodes[c->student_steps];
+    strcpy(out->teacher_sha256, c->teacher_sha256);
+    return 0;
+}
+
 int train_config_describe(const struct train_config *c, char *const *labels, int label_count,
                           int64_t step, const char *source, struct ckpt_description *out,
                           struct err *e)
 {
-    bool denoise = c->objective == TRAIN_OBJECTIVE_PFGMPP;
+    bool denoise = train_config_denoises(c);
     *out = (struct ckpt_description){.family = denoise ? CKPT_FAMILY_PFGMPP : CKPT_FAMILY_PFGM,
                                      .arch = c->arch,
                                      .t_max = c->t_max,
@@ -522,11 +576,13 @@ int train_config_describe(const struct train_config *c, char *const *labels, int
                                      .divisor_offset = train_config_offset(c),
                                      .added = c->added,
                                      .sigma_data = c->sigma_data,
-                                     .rho = DENOISE_RHO,
+                                     .rho = TRAIN_NOISE_RHO,
                                      .num_steps = DENOISE_STEPS};
     out->provenance.step = step;
     strcpy(out->provenance.weights, "ema");
     ckpt_description_source(out, source);
+    if (c->objective == TRAIN_OBJECTIVE_DISTILL && describe_student(c, out, e) != 0)
+        return -1;
     if (!c->conditional)
         return 0;
     out->labels = calloc((size_t)label_count, sizeof *out->labels);

@@ -17,9 +17,16 @@
 #define TRAIN_CONFIG_BYTES_MAX ((size_t)1 << 20)
 #define TRAIN_BATCH_MAX 4096
 #define TRAIN_LARGE_BATCH_MAX 65536
+#define TRAIN_STUDENT_STEPS_MAX 4
+#define TRAIN_INTERVALS_MAX 10000
 
-/* What the network learns, see train_field.h and train_denoise.h. */
-enum train_objective { TRAIN_OBJECTIVE_PFGM, TRAIN_OBJECTIVE_DIRECT, TRAIN_OBJECTIVE_PFGMPP };
+/* What the network learns, see train_field.h, train_denoise.h and train_distill.h. */
+enum train_objective {
+    TRAIN_OBJECTIVE_PFGM,
+    TRAIN_OBJECTIVE_DIRECT,
+    TRAIN_OBJECTIVE_PFGMPP,
+    TRAIN_OBJECTIVE_DISTILL
+};
 #define TRAIN_DIRECT_DIMENSION_MAX 64 /* beyond, no example says anything of its neighbours */
 
 enum train_decay { TRAIN_DECAY_NONE, TRAIN_DECAY_LINEAR, TRAIN_DECAY_COSINE };
@@ -45,6 +52,11 @@ struct train_config {
     double added;                               /* D; INFINITY: diffusion */
     double sigma_data;                          /* 0: by the rule, and so below */
     double log_sigma_mean, log_sigma_deviation; /* mean above 1e9: by the rule */
+    /* of a distillation */
+    char teacher_sha256[SHA256_HEX_SIZE]; /* of the model it learns from; else empty */
+    int64_t student_steps;                /* evaluations of the student: 1, 2 or 4 */
+    int64_t intervals, intervals_last;    /* of the path, at first and at the end */
+    double target_ema;                    /* rate of the average that targets come from */
     /* the batch */
     int64_t batch, large_batch;
     bool conditional, conditional_given; /* not given: where the data have two classes or more */
@@ -80,8 +92,9 @@ int train_config_resolve(struct train_config *c, const struct data_set *data, co
 json_t *train_config_json(const struct train_config *c, struct err *e);
 
 /* SHA-256 of what decides the bytes of the weights: without how long to train (unless the rate
- * decays towards the end), how often to report, names and the list of changes. Keys that were added
- * after the first version count only where they differ from their default. */
+ * decays towards the end, or intervals grow finer), how often to report, names and the list of
+ * changes. Keys that were added after the first version count only where they differ from their
+ * default. */
 int train_config_digest(const struct train_config *c, char out[SHA256_HEX_SIZE], struct err *e);
 
 /* Changes a resolved configuration from step `step` on, by a JSON object of some of: steps,
@@ -96,9 +109,14 @@ int train_config_change(struct train_config *c, const char *text, size_t length,
  * `steps`. */
 double train_config_rate(const struct train_config *c, int64_t step);
 
+/* Whether the network is a denoiser, the model's family pfgmpp. */
+bool train_config_denoises(const struct train_config *c);
+
 /* The mean of ln σ by the rule for data of that deviation, and its deviation. */
 double train_config_noise_mean(double sigma_data);
 #define TRAIN_NOISE_DEVIATION 1.2
+#define TRAIN_NOISE_RHO 7.0 /* exponent of the grid of noise levels, as in the same article */
+#define TRAIN_ADDED_DEFAULT 128
 
 /* What is added to v_t before it divides: nothing to an mlp's, which is never 0. */
 double train_config_offset(const struct train_config *c);

@@ -6,6 +6,13 @@
 #include "train_rng.h"
 #include <math.h>
 
+double train_denoise_reach(const struct train_config *c, uint64_t index, double sigma)
+{
+    if (isinf(c->added))
+        return sigma;
+    return sigma * sqrt(c->added / rng_chi_square(c->seed, index, RNG_TRAIN_ADDED, c->added));
+}
+
 void train_denoise_perturb(const struct train_config *c, int64_t step, int image, size_t n,
                            const float *y, double *scratch, float *x, float *t, float *target)
 {
@@ -13,9 +20,7 @@ void train_denoise_perturb(const struct train_config *c, int64_t step, int image
     bool field = nn_arch_of_vectors(&c->arch);
     rng_normals(c->seed, index, RNG_TRAIN_NOISE, n + 1, scratch);
     double sigma = math_exp(c->log_sigma_mean + c->log_sigma_deviation * scratch[0]);
-    double reach = sigma;
-    if (!isinf(c->added))
-        reach *= sqrt(c->added / rng_chi_square(c->seed, index, RNG_TRAIN_ADDED, c->added));
+    double reach = train_denoise_reach(c, index, sigma);
     const struct field_denoise around = field_denoise_at(sigma, c->sigma_data, field);
     *t = (float)around.time;
     for (size_t i = 0; i < n; i++) {

@@ -10,6 +10,9 @@
 
 #include "train_config.h"
 
+/* σ √D / ‖h‖ of the stream `index`: how far a component of g moves a datum. */
+double train_denoise_reach(const struct train_config *c, uint64_t index, double sigma);
+
 /* By the draws of (seed, step, image): what the network takes, x [N] and *t, and its target [N +
  * 1], whose last, v_t's, is 0. y [N]; `scratch` [N + 1]. */
 void train_denoise_perturb(const struct train_config *c, int64_t step, int image, size_t n,

@@ -9,6 +9,7 @@
 #include "image.h"
 #include "archive_npy.h"
 #include "ode_solver.h"
+#include "train_distill.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,13 +23,14 @@ struct draw {
     float *x, *t;
     const float **rows;
     int32_t *label;
-    double *losses, *slope; /* slope [images][n] */
-    double *clock;          /* t of each image, as the solver gave it */
+    double *losses, *slope;                    /* slope [images][n] */
+    double *clock;                             /* t of each image, as the solver gave it */
+    double nodes[TRAIN_STUDENT_STEPS_MAX + 1]; /* of a student */
 };
 
 static bool denoises(const struct draw *d)
 {
-    return d->s->config->objective == TRAIN_OBJECTIVE_PFGMPP;
+    return train_config_denoises(d->s->config);
 }
 
 static struct field_denoise around(const struct draw *d, double sigma)
@@ -63,15 +65,30 @@ static double on_output(void *context, int image, const float *v_x, float v_t, f
     return 0;
 }
 
+/* A student goes by its own nodes, to *t_min; others by those of a sheet, to the run's. */
+static struct ode_options solver_of(struct draw *d, double *t_min)
+{
+    const struct train_config *c = d->s->config;
+    *t_min = c->t_min;
+    if (c->objective != TRAIN_OBJECTIVE_DISTILL)
+        return (struct ode_options){.method = ODE_HEUN,
+                                    .clock = denoises(d) ? ODE_CLOCK_LINEAR : ODE_CLOCK_LOG,
+                                    .schedule = denoises(d) ? ODE_SCHEDULE_RHO : ODE_SCHEDULE_LOG,
+                                    .to_zero = denoises(d),
+                                    .steps = STEPS};
+    train_distill_nodes(c, d->nodes);
+    *t_min = d->nodes[c->student_steps];
+    return (struct ode_options){.method = ODE_EULER,
+                                .schedule = ODE_SCHEDULE_TUNED,
+                                .nodes = d->nodes,
+                                .steps = (int)c->student_steps};
+}
+
 static int start(struct draw *d, struct err *e)
 {
     const struct train_config *c = d->s->config;
-    const struct ode_options options = {.method = ODE_HEUN,
-                                        .clock = denoises(d) ? ODE_CLOCK_LINEAR : ODE_CLOCK_LOG,
-                                        .schedule =
-                                            denoises(d) ? ODE_SCHEDULE_RHO : ODE_SCHEDULE_LOG,
-                                        .to_zero = denoises(d),
-                                        .steps = STEPS};
+    double t_min;
+    const struct ode_options options = solver_of(d, &t_min);
     const float *offset = nn_grad_offset(d->s->grad);
     const struct field_student student = {.d = d->n, .added = c->added, .sigma_max = c->t_max};
     const struct field_prior prior = {.d = d->n, .t_max = c->t_max, .norm_max = c->norm_max};
@@ -85,7 +102,7 @@ static int start(struct draw *d, struct err *e)
             field_prior_draw(&prior, c->seed, i, d->slope);
         for (size_t k = 0; offset && k < d->n; k++)
             d->slope[k] += (double)offset[k];
-        if (ode_solver_start(d->solver[i], d->slope, c->t_max, c->t_min, e) != 0)
+        if (ode_solver_start(d->solver[i], d->slope, c->t_max, t_min, e) != 0)
             return -1;
         d->rows[i] = d->x + i * d->n;
         d->label[i] = d->s->config->arch.classes > 0

@@ -14,14 +14,16 @@
 #define MLP_STEM "all_modules.3.weight"
 #define MLP_STEM_DEVIATION 3.0
 
-int train_state_allocate(struct train_state *s, size_t count, struct err *e)
+int train_state_allocate(struct train_state *s, size_t count, bool distils, struct err *e)
 {
     *s = (struct train_state){.count = count};
     s->weights = calloc(count, sizeof(float));
     s->mean = calloc(count, sizeof(float));
     s->square = calloc(count, sizeof(float));
     s->ema = calloc(count, sizeof(float));
-    if (s->weights && s->mean && s->square && s->ema)
+    if (distils)
+        s->target = calloc(count, sizeof(float));
+    if (s->weights && s->mean && s->square && s->ema && (s->target || !distils))
         return 0;
     train_state_clear(s);
     return err_fail_memory(e, 4 * count * sizeof(float));
@@ -33,6 +35,7 @@ void train_state_clear(struct train_state *s)
     free(s->mean);
     free(s->square);
     free(s->ema);
+    free(s->target);
     *s = (struct train_state){0};
 }
 
@@ -122,12 +125,17 @@ struct array {
     float *values;
 };
 
-static void list_arrays(const struct train_state *s, struct array out[4])
+#define ARRAYS_MAX 5
+
+/* How many there are. */
+static int list_arrays(const struct train_state *s, struct array out[ARRAYS_MAX])
 {
     out[0] = (struct array){"weights", s->weights};
     out[1] = (struct array){"adam.mean", s->mean};
     out[2] = (struct array){"adam.square", s->square};
     out[3] = (struct array){"ema", s->ema};
+    out[4] = (struct array){"target", s->target};
+    return s->target ? 5 : 4;
 }
 
 static json_t *state_metadata(const struct train_state *s, const char *config, const char *data,
@@ -152,10 +160,10 @@ static json_t *state_metadata(const struct train_state *s, const char *config, c
 int train_state_save(const struct train_state *s, const char *path, const char *config_sha256,
                      const char *data_sha256, struct err *e)
 {
-    struct array arrays[4];
-    struct ckpt_output tensors[4];
-    list_arrays(s, arrays);
-    for (int i = 0; i < 4; i++) {
+    struct array arrays[ARRAYS_MAX];
+    struct ckpt_output tensors[ARRAYS_MAX];
+    const int count = list_arrays(s, arrays);
+    for (int i = 0; i < count; i++) {
         if (check_finite(arrays[i].values, s->count, arrays[i].name, e) != 0)
             return -1;
         tensors[i] = (struct ckpt_output){.name = arrays[i].name,
@@ -167,7 +175,7 @@ int train_state_save(const struct train_state *s, const char *path, const char *
     json_t *metadata = state_metadata(s, config_sha256, data_sha256, e);
     if (!metadata)
         return -1;
-    int result = ckpt_file_write(path, tensors, 4, metadata, e);
+    int result = ckpt_file_write(path, tensors, (size_t)count, metadata, e);
     json_decref(metadata);
     return result;
 }
@@ -229,9 +237,9 @@ static int read_metadata(struct train_state *s, const struct ckpt_file *f, const
 
 static int read_arrays(struct train_state *s, const struct ckpt_file *f, struct err *e)
 {
-    struct array arrays[4];
-    list_arrays(s, arrays);
-    for (int i = 0; i < 4; i++) {
+    struct array arrays[ARRAYS_MAX];
+    const int count = list_arrays(s, arrays);
+    for (int i = 0; i < count; i++) {
         const struct ckpt_tensor *t = ckpt_file_find(f, arrays[i].name);
         if (!t || t->dtype != CKPT_F32 || t->count != s->count)
             return err_fail(e, ERR_INPUT, ckpt_file_path(f),

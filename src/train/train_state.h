@@ -13,13 +13,14 @@
 struct train_state {
     size_t count;
     float *weights, *mean, *square, *ema; /* [count], owned */
-    int64_t step;                         /* steps taken */
-    double loss_sum, norm_sum;            /* since the last line of the log */
+    float *target; /* [count], owned: a distillation's average for its targets; else NULL */
+    int64_t step;  /* steps taken */
+    double loss_sum, norm_sum; /* since the last line of the log */
     int64_t sum_count;
 };
 
-/* Zeroed arrays. Clear with train_state_clear. */
-int train_state_allocate(struct train_state *s, size_t count, struct err *e);
+/* Zeroed arrays, of a distillation (`distils`) one more. Clear with train_state_clear. */
+int train_state_allocate(struct train_state *s, size_t count, bool distils, struct err *e);
 void train_state_clear(struct train_state *s);
 
 /* Initial weights, as the reference draws them: variance scaling, fan average, uniform; scale 0.1

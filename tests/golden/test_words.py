@@ -189,6 +189,7 @@ class Words(unittest.TestCase):
                           ["likelihood", none, "-i", none], ["eval", none, "--data", none],
                           ["tune", none, "--nfe", "5", "-o", out], ["convert", none, "-o", out],
                           ["train", "--data", none, "-o", out], ["bench", "--model", none],
+                          ["distill", none, "--data", none, "-o", out],
                           ["field", none, "-i", none, "-o", out],
                           ["interpolate", none, "--seeds", "1,2", "-o", out]):
                 done = pfgm(*words)

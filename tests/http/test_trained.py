@@ -96,6 +96,40 @@ class Trained(unittest.TestCase):
             self.assertIn("vectors", refused.body.decode())
         self.assertEqual(daemon.request("GET", "/readyz").status, 200)
 
+    def test_a_student_is_served_by_its_own_steps_alone(self):
+        rng = random.Random(3)
+        text = "{'descr': '<f4', 'fortran_order': False, 'shape': (50, 2), }"
+        text += " " * (-(11 + len(text)) % 64) + "\n"
+        data = self.write("points.npy", b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) +
+                          text.encode() + struct.pack("<100f", *[rng.gauss(3, 1) for _ in range(100)]))
+        few = {"batch": 8, "steps": 12, "sheet_every": 0}
+        config = self.write("config.json", json.dumps(dict(
+            few, network={"width": 16, "depth": 1}, objective="pfgmpp", D=1)).encode())
+        self.run_pfgm("train", "--data", data, "-o", self.path("RUN"), "--config", config)
+        config = self.write("config.json", json.dumps(few).encode())
+        self.run_pfgm("distill", self.path("RUN", "model.safetensors"), "--data", data, "-o", self.path("STUDENT"),
+                      "--steps", "2", "--config", config)
+        model, out = self.path("STUDENT", "model.safetensors"), self.path("out.npy")
+        self.run_pfgm("sample", model, "-n", "3", "--seed", "5", "-o", out, "--dtype", "float32")
+        daemon = self.serve(model)
+        usual = {"seed": 5, "n": 3, "dtype": "float32"}
+        for more in ({}, {"solver": {"steps": 2}}, {"solver": {"method": "euler", "schedule": "tuned"}}):
+            answer = self.ask(daemon, dict(usual, **more), "application/x-npy")
+            self.assertEqual(answer.status, 200, answer.body)
+            with open(out, "rb") as f:
+                self.assertEqual(answer.body[-24:], f.read()[-24:])
+        [shown] = json.loads(daemon.request("GET", "/v1/models").body)["data"]
+        solver = shown["default_solver"]
+        self.assertEqual((solver["method"], solver["steps"], solver["schedule"]), ("euler", 2, "tuned"))
+        for name, value in (("steps", 4), ("method", "heun"), ("schedule", "log"), ("t_max", 1.5), ("rtol", 1e-3)):
+            refused = self.ask(daemon, dict(usual, solver={name: value}), "application/x-npy")
+            self.assertEqual(refused.status, 422, refused.body)
+            self.assertIn("distilled to sample in 2 steps", refused.body.decode())
+        refused = daemon.request("POST", "/v1/encode", json.dumps({"samples": [[1.0, 2.0]]}),
+                                 {"Content-Type": "application/json"})
+        self.assertEqual(refused.status, 422, refused.body)
+        self.assertEqual(daemon.request("GET", "/readyz").status, 200)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -18,7 +18,7 @@
 #define COUNT 40000 /* more than two pieces */
 
 struct arrays {
-    float *weights, *mean, *square, *ema, *gradient;
+    float *weights, *mean, *square, *ema, *gradient, *target;
 };
 
 static float *take(size_t count)
@@ -38,15 +38,15 @@ static double noise(size_t i, uint64_t salt)
 static void train_adam_formulas(void **state)
 {
     struct err e = {0};
-    struct arrays a = {take(COUNT), take(COUNT), take(COUNT), take(COUNT), take(COUNT)};
-    double weight = 0, mean = 0, square = 0, ema = 0; /* of element 33000, by the formulas */
+    struct arrays a = {take(COUNT), take(COUNT), take(COUNT), take(COUNT), take(COUNT), take(COUNT)};
+    double weight = 0, mean = 0, square = 0, ema = 0, target; /* of element 33000, by the formulas */
     size_t at = 33000;
     (void)state;
     struct pool *pool = pool_new(2, &e);
-    struct train_adam adam = {COUNT, a.weights, a.mean, a.square, a.ema};
+    struct train_adam adam = {COUNT, a.weights, a.mean, a.square, a.ema, a.target};
     for (size_t i = 0; i < COUNT; i++)
-        a.weights[i] = a.ema[i] = (float)noise(i, 1);
-    weight = ema = a.weights[at];
+        a.weights[i] = a.ema[i] = a.target[i] = (float)noise(i, 1);
+    weight = ema = target = a.weights[at];
     for (int64_t step = 1; step <= 30; step++) {
         double sum = 0;
         for (size_t i = 0; i < COUNT; i++) {
@@ -55,7 +55,7 @@ static void train_adam_formulas(void **state)
         }
         double norm = train_gradient_norm(pool, a.gradient, COUNT);
         assert_true(fabs(norm - sqrt(sum)) < 1e-9 * norm);
-        const struct train_adam_step s = {step, 0.01, norm, 1.0, 0.9999, a.gradient};
+        const struct train_adam_step s = {step, 0.01, norm, 1.0, 0.9999, a.gradient, 0.95};
         double g = a.gradient[at] / (norm + 1e-6), n = (double)step;
         train_adam_update(pool, &adam, &s);
         mean = 0.9 * mean + 0.1 * g;
@@ -65,6 +65,8 @@ static void train_adam_formulas(void **state)
         ema -= (1 - keep) * (ema - weight);
         assert_true(fabs(a.weights[at] - weight) < 2e-5);
         assert_true(fabs(a.ema[at] - ema) < 2e-5);
+        target -= 0.05 * (target - weight);
+        assert_true(fabs(a.target[at] - target) < 2e-5);
     }
     a.gradient[COUNT - 1] = NAN;
     assert_true(isnan(train_gradient_norm(pool, a.gradient, COUNT)));
@@ -74,6 +76,7 @@ static void train_adam_formulas(void **state)
     free(a.square);
     free(a.ema);
     free(a.gradient);
+    free(a.target);
 }
 
 /* ---- export ---- */
@@ -91,7 +94,7 @@ static void export_values(enum ckpt_dtype dtype, float out[VALUES])
     assert_true(file >= 0);
     close(file);
     struct train_state s;
-    assert_int_equal(train_state_allocate(&s, VALUES, &e), 0);
+    assert_int_equal(train_state_allocate(&s, VALUES, false, &e), 0);
     memcpy(s.ema, values, sizeof values);
     const struct nn_param p = {.name = "w", .rank = 1, .shape = {VALUES}, .count = VALUES};
     struct train_config c;

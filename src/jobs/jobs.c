@@ -98,22 +98,53 @@ void jobs_close(struct jobs *j)
 
 /* ---- filing ---- */
 
-static int fill(const struct jobs_filing *f, struct jobs_record *r, struct err *e)
+/* Who files it, and under which names. */
+static int fill_names(const struct jobs_filing *f, struct jobs_record *r, struct err *e)
 {
     memset(r, 0, sizeof *r);
     if (strlen(f->owner) > JOBS_OWNER_MAX)
         return err_fail(e, ERR_LIMIT, "owner", "is longer than %d bytes", JOBS_OWNER_MAX);
     snprintf(r->owner, sizeof r->owner, "%s", f->owner);
+    snprintf(r->id, sizeof r->id, "%s", f->id ? f->id : "");
+    return f->key ? sha256_hex(f->key, strlen(f->key), r->key, e) : 0;
+}
+
+static int fill(const struct jobs_filing *f, struct jobs_record *r, struct err *e)
+{
+    if (fill_names(f, r, e) != 0 || (!f->id && jobs_id_draw(r->id, e) != 0))
+        return -1;
     snprintf(r->body, sizeof r->body, "%s", f->body);
     snprintf(r->label, sizeof r->label, "%s", f->label ? f->label : "");
-    if (f->id)
-        snprintf(r->id, sizeof r->id, "%s", f->id);
-    else if (jobs_id_draw(r->id, e) != 0)
-        return -1;
-    if (f->key && sha256_hex(f->key, strlen(f->key), r->key, e) != 0)
-        return -1;
     r->submitted_ms = jobs_now_ms();
     return jobs_order_write(f->order, r, e);
+}
+
+/* What a record that is there already means to whoever files. */
+static enum jobs_answer judge(const struct jobs_filing *f, const struct jobs_record *there,
+                              struct err *e)
+{
+    const bool is_it = strcmp(there->owner, f->owner) == 0 && strcmp(there->body, f->body) == 0 &&
+                       (!f->id || strcmp(there->id, f->id) == 0); /* a key may be another job's */
+    if (!is_it) {
+        err_fail(e, ERR_INPUT, "", "there is a job of that name already");
+        return JOBS_CONFLICT;
+    }
+    if (there->state != JOBS_EXPIRED)
+        return JOBS_DONE;
+    err_fail(e, ERR_INPUT, "", "this job has expired");
+    return JOBS_GONE;
+}
+
+enum jobs_answer jobs_filed(struct jobs *j, const struct jobs_filing *filing,
+                            struct jobs_record *out, struct err *e)
+{
+    struct jobs_record names;
+    if (fill_names(filing, &names, e) != 0)
+        return JOBS_BROKEN;
+    if (!filing->id && !filing->key)
+        return JOBS_ABSENT;
+    const enum jobs_answer answer = j->store->ops->same(j->store, &names, out, e);
+    return answer == JOBS_DONE ? judge(filing, out, e) : answer;
 }
 
 enum jobs_answer jobs_file(struct jobs *j, const struct jobs_filing *filing,
@@ -123,14 +154,7 @@ enum jobs_answer jobs_file(struct jobs *j, const struct jobs_filing *filing,
         return JOBS_BROKEN;
     const enum jobs_answer answer = j->store->ops->create(j->store, out, e);
     *is_new = answer == JOBS_DONE;
-    if (answer != JOBS_CONFLICT)
-        return answer;
-    if (strcmp(out->owner, filing->owner) != 0 || strcmp(out->body, filing->body) != 0)
-        return JOBS_CONFLICT;
-    if (out->state != JOBS_EXPIRED)
-        return JOBS_DONE;
-    err_fail(e, ERR_INPUT, "", "this job has expired");
-    return JOBS_GONE;
+    return answer == JOBS_CONFLICT ? judge(filing, out, e) : answer;
 }
 
 /* ---- looking and removing ---- */

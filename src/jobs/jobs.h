@@ -50,6 +50,10 @@ struct jobs_filing {
     const char *label;                /* NULL: none */
     const struct engine_order *order; /* checked (engine_check); priority and callbacks are ours */
 };
+/* Whether a job was filed under that id or key already, answered as jobs_file would; `order` is not
+ * looked at. JOBS_ABSENT, without words: there is none. */
+enum jobs_answer jobs_filed(struct jobs *j, const struct jobs_filing *filing,
+                            struct jobs_record *out, struct err *e);
 /* Writes a job down. The same again (by id or key) is that job, *is_new false; something else under
  * a name that is taken: JOBS_CONFLICT. JOBS_FULL: nothing was written. */
 enum jobs_answer jobs_file(struct jobs *j, const struct jobs_filing *filing,

@@ -103,6 +103,16 @@ static enum jobs_answer create(struct jobs_store *s, struct jobs_record *r, stru
     return answer;
 }
 
+static enum jobs_answer same(struct jobs_store *s, const struct jobs_record *r,
+                             struct jobs_record *out, struct err *e)
+{
+    struct jobs_db *c = of(s)->reader;
+    jobs_db_lock(c);
+    enum jobs_answer answer = find_same(c, r, out, e);
+    jobs_db_unlock(c);
+    return answer;
+}
+
 static enum jobs_answer get(struct jobs_store *s, const char *id, struct jobs_record *out,
                             struct err *e)
 {
@@ -460,6 +470,7 @@ static void close_store(struct jobs_store *s)
 static const struct jobs_store_ops sqlite_ops = {
     .close = close_store,
     .create = create,
+    .same = same,
     .get = get,
     .change = change,
     .list = list,

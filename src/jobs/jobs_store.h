@@ -51,6 +51,9 @@ struct jobs_store_ops {
     /* Creates a record if neither its id nor its owner's key is there, and fills number and
      * revision. JOBS_CONFLICT: *r is the one that is there. */
     enum jobs_answer (*create)(struct jobs_store *s, struct jobs_record *r, struct err *e);
+    /* The record that has r's id, or else its owner's key: what `create` would run into. */
+    enum jobs_answer (*same)(struct jobs_store *s, const struct jobs_record *r,
+                             struct jobs_record *out, struct err *e);
     enum jobs_answer (*get)(struct jobs_store *s, const char *id, struct jobs_record *out,
                             struct err *e);
     /* State, times and error of *r become the record's if its revision is still r->revision, which

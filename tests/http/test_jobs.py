@@ -233,6 +233,22 @@ class Jobs(unittest.TestCase):
         self.assertEqual((again.status, again.json()["id"]), (200, first))
         self.assertEqual(file_job(self.daemon, {**fields, "seed": 1}, key).status, 409)
 
+    def test_the_key_of_one_job_does_not_answer_for_the_id_of_another(self):
+        fields, key = {"n": 1, "solver": QUICK}, {"Idempotency-Key": "order 67"}
+        self.assertEqual(file_job(self.daemon, fields, key).status, 202)
+        other = f"/v1/jobs/{uuid.uuid4()}"
+        answer = file_job(self.daemon, fields, key, "PUT", other)
+        self.assertEqual((answer.status, answer.json()["code"]), (409, "idempotency_conflict"))
+        self.assertEqual(self.daemon.get(other).status, 404)
+
+    def test_long_keys_that_begin_alike_are_not_the_same(self):
+        names = set()
+        for key in ("x" * 253 + "a", "x" * 253 + "b"):
+            names.add(file_job(self.daemon, {"solver": QUICK}, {"Idempotency-Key": key}).json()["id"])
+        self.assertEqual(len(names), 2)
+        answer = file_job(self.daemon, {"solver": QUICK}, {"Idempotency-Key": "x" * 255 + "a"})
+        self.assertEqual((answer.status, answer.json()["code"]), (422, "invalid_parameter"))
+
     def test_who_prefers_not_to_wait_gets_a_job(self):
         headers = {"Content-Type": "application/json", "Prefer": "handling=lenient, Respond-Async"}
         answer = self.daemon.request("POST", "/v1/images", json.dumps({"n": 20, "solver": QUICK}), headers)
@@ -328,6 +344,20 @@ class Apart(unittest.TestCase):
                 over = file_job(daemon, {"n": 51, "solver": QUICK}, anna)  # of 150 a day
                 self.assertEqual((over.status, over.json()["code"]), (429, "quota_exceeded"))
                 self.assertEqual(file_job(daemon, {"n": 50, "solver": QUICK}, anna).status, 202)
+
+    def test_a_job_that_is_filed_again_is_not_charged_against_what_is_left(self):
+        with tempfile.TemporaryDirectory() as folder:
+            keys = os.path.join(folder, "keys")
+            with open(keys, "w") as f:
+                f.write(f"anna {hashlib.sha256(b'anna').hexdigest()} images=15\n")
+            anna, fields = {"Authorization": "Bearer anna", "Idempotency-Key": "one"}, {"n": 10, "solver": QUICK}
+            with Daemon("--state", os.path.join(folder, "state"), "--keys", keys) as daemon:
+                first = file_job(daemon, fields, anna)
+                again = file_job(daemon, fields, anna)
+                self.assertEqual((first.status, again.status), (202, 200), again.body)
+                self.assertEqual(again.json()["id"], first.json()["id"])
+                self.assertEqual(file_job(daemon, fields, anna, "PUT", first.headers["Location"]).status, 200)
+                self.assertEqual(file_job(daemon, {**fields, "n": 5}, {**anna, "Idempotency-Key": "two"}).status, 202)
 
     def test_without_a_store_there_are_no_jobs(self):
         with Daemon() as daemon:

@@ -44,6 +44,13 @@ static int read_fields(struct http_app *app, struct http_request *q, struct api_
                          "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
         return -1;
     }
+    if (strlen(q->idempotency_key) >=
+        sizeof q->idempotency_key - 1) { /* it may have been cut off */
+        http_problem_set(p, HTTP_PROBLEM_INVALID_PARAMETER,
+                         "Idempotency-Key must have at most %zu bytes",
+                         sizeof q->idempotency_key - 2);
+        return -1;
+    }
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (json_object_get(call->document, others[i][0])) {
             char pointer[32] = "";
@@ -108,13 +115,17 @@ static void take(struct http_app *app, const struct http_request *q, struct api_
         .order = &call->asked,
     };
     http_problem_init(&p);
-    if (http_keys_charge(&app->keys, q->client, call->asked.n, &p) != 0) {
-        http_problem_reply(&p, q->id, r);
-        return;
+    /* A job that is there was paid for: whoever files it again needs to have nothing left. */
+    enum jobs_answer answer = jobs_filed(app->options->jobs, &filing, &job, &e);
+    if (answer == JOBS_ABSENT) {
+        if (http_keys_charge(&app->keys, q->client, call->asked.n, &p) != 0) {
+            http_problem_reply(&p, q->id, r);
+            return;
+        }
+        answer = jobs_file(app->options->jobs, &filing, &job, &is_new, &e);
+        if (!is_new) /* somebody filed it meanwhile, or nobody can */
+            http_keys_return(&app->keys, q->client, call->asked.n);
     }
-    const enum jobs_answer answer = jobs_file(app->options->jobs, &filing, &job, &is_new, &e);
-    if (!is_new) /* nothing was taken on that had not been paid */
-        http_keys_return(&app->keys, q->client, call->asked.n);
     if (answer != JOBS_DONE) {
         api_jobs_problem(answer, &e, &p);
         http_problem_reply(&p, q->id, r);

@@ -183,8 +183,23 @@ bool jobs_db_changed(const struct jobs_db *db)
     return sqlite3_changes(db->sqlite) > 0;
 }
 
+enum jobs_answer jobs_db_there(const struct jobs_db *db, struct err *e)
+{
+    int moved = 0;
+    if (sqlite3_file_control(db->sqlite, "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK ||
+        !moved)
+        return JOBS_DONE;
+    err_fail(
+        e, ERR_IO, db->format->path,
+        "the job store was moved or deleted while pfgmd ran: put it back, or start pfgmd again "
+        "with an empty one");
+    return JOBS_BROKEN;
+}
+
 enum jobs_answer jobs_db_begin(struct jobs_db *db, struct err *e)
 {
+    if (jobs_db_there(db, e) != JOBS_DONE)
+        return JOBS_BROKEN; /* what is written now would be gone with the process */
     return run_own(db, BEGIN) ? JOBS_DONE : jobs_db_undo(db, jobs_db_fail(db, e));
 }
 

@@ -54,6 +54,8 @@ bool jobs_db_run(struct jobs_db *db, int sql, const char *format, ...);
 int64_t jobs_db_last_number(const struct jobs_db *db); /* of the row inserted last */
 bool jobs_db_changed(const struct jobs_db *db);        /* whether the last statement changed one */
 
+/* Whether the file still has its name: an open one can be written to after it was deleted. */
+enum jobs_answer jobs_db_there(const struct jobs_db *db, struct err *e);
 /* A transaction. `undo` gives back all rows, and `answer`; a commit that fails undoes it. */
 enum jobs_answer jobs_db_begin(struct jobs_db *db, struct err *e);
 enum jobs_answer jobs_db_commit(struct jobs_db *db, struct err *e);

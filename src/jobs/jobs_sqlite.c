@@ -257,7 +257,7 @@ static enum jobs_answer stats(struct jobs_store *s, struct jobs_store_stats *out
         if (JOBS_FINISHED & JOBS_BIT(state))
             out->finished_bytes += (uint64_t)jobs_db_integer(st, 2);
     }
-    enum jobs_answer answer = code == JOBS_DB_END ? JOBS_DONE : jobs_db_fail(c, e);
+    enum jobs_answer answer = code == JOBS_DB_END ? jobs_db_there(c, e) : jobs_db_fail(c, e);
     jobs_db_end(st);
     jobs_db_unlock(c);
     snprintf(wal, sizeof wal, "%s-wal", q->path);

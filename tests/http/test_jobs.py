@@ -384,6 +384,20 @@ class Apart(unittest.TestCase):
                 self.assertEqual(ready.status, 200)
                 self.assertFalse({c["name"]: c["ok"] for c in ready.json()["checks"]}["jobs"])
 
+    def test_a_store_that_was_deleted_acknowledges_nothing(self):
+        with tempfile.TemporaryDirectory() as folder:
+            state, aside = os.path.join(folder, "state"), os.path.join(folder, "aside")
+            with Daemon("--state", state) as daemon:
+                os.rename(state, aside)
+                answer = file_job(daemon, {"solver": QUICK})
+                self.assertEqual(answer.status, 500, answer.body)
+                self.assertIn("moved or deleted", answer.json()["detail"])
+                self.assertEqual(daemon.metrics().samples[("pfgmd_job_store_up", ())], 0)
+                ready = {c["name"]: c["ok"] for c in daemon.get("/readyz?verbose").json()["checks"]}
+                self.assertFalse(ready["jobs"])
+                os.rename(aside, state)
+                wait_state(daemon, file_job(daemon, {"solver": QUICK}).json()["id"], "succeeded")
+
     def test_killed_again_and_again(self):
         """Rounds of one job each: kill -9 at some moment, start again; every image is there, once, and the same."""
         fields, digests = {"n": 200, "seed": 9, "solver": {"method": "euler", "steps": 4}}, None

@@ -69,6 +69,12 @@ static int adopt_network(const struct ckpt_description *d, const char *what, str
     return 0;
 }
 
+/* Numbers are no names: the teacher, too, may have been given names for them. */
+static bool is_number(const char *name)
+{
+    return name[strspn(name, "0123456789")] == '\0';
+}
+
 static int adopt_classes(const struct ckpt_description *d, const struct data_set *data,
                          const char *what, struct train_config *c, struct err *e)
 {
@@ -80,9 +86,12 @@ static int adopt_classes(const struct ckpt_description *d, const struct data_set
     c->conditional_given = true;
     if (!c->conditional)
         return 0;
+    if (data->classes != d->label_count)
+        return err_fail(e, ERR_INPUT, what, "the teacher has %d classes, the data have %d",
+                        d->label_count, data->classes);
     json_t *labels = json_array();
     for (int i = 0; i < d->label_count; i++) {
-        if (!data->number && i < data->classes && strcmp(data->names[i], d->labels[i]) != 0) {
+        if (!is_number(data->names[i]) && strcmp(data->names[i], d->labels[i]) != 0) {
             json_decref(labels);
             return err_fail(e, ERR_INPUT, what,
                             "class %d of the data is \"%s\", the teacher's is \"%s\"", i,

@@ -188,6 +188,16 @@ class Pictures(Case):
         self.run_tool("interpolate", model, "--seeds", "1,2", "--class", "0", "--steps", "3",
                       "-o", self.path("between.png"))
 
+    def test_names_that_the_teacher_was_given_for_numbers_are_the_students(self):
+        self.run_tool("train", "--data", self.data, "-o", self.path("named"), "--config",
+                      self.config(PICTURES, steps=1, labels=["cat", "dog"]))
+        self.distill("named-student", "--config", self.config(STUDENT, steps=1),
+                     teacher=self.path("named", "model.safetensors"))
+        described = json.loads(self.run_tool(
+            "inspect", self.path("named-student", "model.safetensors"), "--json").stdout)["description"]
+        self.assertEqual(described["labels"], ["cat", "dog"])
+        self.distill("named-student", "--resume", teacher=self.path("named", "model.safetensors"))
+
     def test_what_cannot_be_distilled_is_refused(self):
         tiny = self.config(STUDENT, steps=2)
         self.distill("student", "--config", tiny)

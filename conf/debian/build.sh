@@ -60,6 +60,7 @@ Architecture: $arch
 Maintainer: The pfgmd authors <pfgmd@localhost.localdomain>
 Installed-Size: $(du -sk "$package/usr" | cut -f1)
 Depends: $depends
+Suggests: libopenblas0-pthread
 Section: science
 Priority: optional
 Description: $text

@@ -241,9 +241,9 @@ int cli_training_check(const char *name, const struct train_options *o)
 int cli_training_run(const char *name, const struct train_options *o)
 {
     struct train_result trained;
-    struct err e = {0};
-    if (!nn_kernel_available(o->kernel)) {
-        err_fail(&e, ERR_UNSUPPORTED, "--kernel", "is not available on this machine: use auto");
+    struct err e = {0}, why = {0};
+    if (nn_kernel_require(o->kernel, &why) != 0) {
+        err_rename(&e, &why, "--kernel");
         return cli_fail(name, &e);
     }
     const struct sigaction action = {.sa_handler = on_signal};

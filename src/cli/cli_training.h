@@ -62,8 +62,8 @@ enum {
          0,                                                                                        \
          CLI_TRAINING_KERNEL,                                                                      \
          "K",                                                                                      \
-         "auto c avx2 avx512",                                                                     \
-         "auto (default), c, avx2, avx512"},                                                       \
+         "auto c openblas avx2 avx512",                                                            \
+         "auto (default), c, openblas, avx2, avx512"},                                             \
     {                                                                                              \
         "json", 0, CLI_TRAINING_JSON, NULL, NULL, "one JSON object per line on standard output"    \
     }

@@ -129,9 +129,7 @@ static int set_kernel(struct model_options *o, const char *value, const char *wh
     struct err why = {0};
     if (nn_kernel_parse(value, &o->kernel, &why) != 0)
         return fail_at(e, where, &why);
-    if (!nn_kernel_available(o->kernel))
-        return err_fail(e, ERR_INPUT, where, "this machine cannot run the kernel \"%s\"", value);
-    return 0;
+    return nn_kernel_require(o->kernel, &why) == 0 ? 0 : fail_at(e, where, &why);
 }
 
 static int set_precision(struct model_options *o, const char *value, const char *where,

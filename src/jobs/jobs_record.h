@@ -46,7 +46,7 @@ enum jobs_state {
 struct jobs_needs {
     char model[JOBS_NAME_MAX + 1];
     char sha256[SHA256_HEX_SIZE];
-    char kernel[32], precision[16];
+    char kernel[64], precision[16];
 };
 
 struct jobs_record {

@@ -221,11 +221,11 @@ static void add_variants(struct ops_run *r, enum nn_kernel kernel)
 static int choose_kernels(struct ops_run *r, struct err *e)
 {
     enum nn_kernel wanted = NN_KERNEL_AUTO;
+    struct err why = {0};
     if (r->options->kernel && nn_kernel_parse(r->options->kernel, &wanted, e) != 0)
         return -1;
-    if (!nn_kernel_available(wanted))
-        return err_fail(e, ERR_UNSUPPORTED, "--kernel",
-                        "kernel %s is not available on this machine", r->options->kernel);
+    if (nn_kernel_require(wanted, &why) != 0)
+        return err_rename(e, &why, "--kernel");
     if (r->options->kernel)
         wanted = nn_kernel_resolve(wanted);
     for (enum nn_kernel k = NN_KERNEL_C; k <= NN_KERNEL_AMX; k++)

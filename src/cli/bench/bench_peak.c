@@ -129,6 +129,10 @@ static struct peak peak_of(enum nn_kernel kernel, enum nn_precision precision)
 {
     kernel = nn_kernel_resolve(kernel);
 #if defined(__x86_64__)
+    if (kernel == NN_KERNEL_OPENBLAS) /* which uses what there is */
+        kernel = nn_kernel_available(NN_KERNEL_AVX512) ? NN_KERNEL_AVX512
+                 : nn_kernel_available(NN_KERNEL_AVX2) ? NN_KERNEL_AVX2
+                                                       : NN_KERNEL_C;
     bool bf16 = precision != NN_PRECISION_F32;
     if (bf16 && kernel == NN_KERNEL_AMX)
         return (struct peak){.run = run_amx, .flop = 4 * 2 * 16 * 16 * 32};

@@ -187,10 +187,8 @@ int cli_model_options(const char *kernel, const char *precision, struct model_op
 
     if (kernel && nn_kernel_parse(kernel, &out->kernel, e) != 0)
         return -1;
-    if (!nn_kernel_available(out->kernel))
-        return err_fail(e, ERR_UNSUPPORTED, "--kernel",
-                        "kernel %s is not available on this machine; auto takes the best that is",
-                        kernel);
+    if (nn_kernel_require(out->kernel, &why) != 0)
+        return err_rename(e, &why, "--kernel");
     if (precision && nn_precision_parse(precision, &out->precision, &why) != 0)
         return err_rename(e, &why, "--precision");
     return 0;

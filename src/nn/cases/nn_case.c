@@ -140,8 +140,10 @@ static void describe_product(struct nn_case *c)
     p->segments = s->skip ? 2 : 1;
     p->segment[0] = (struct nn_segment){c->in, c->lanes_in, c->lanes_in};
     p->segment[1] = (struct nn_segment){c->skip, c->step_skip, c->lanes_skip};
-    if (s->op == NN_CASE_LINEAR)
+    if (s->op == NN_CASE_LINEAR) {
+        p->shape.kind = NN_PRODUCT_LINEAR;
         p->images = 1;
+    }
     if (s->op == NN_CASE_LINEAR || s->option & NN_CASE_ROW) {
         p->height = 1;
         p->width = s->images / p->images * s->side * s->side;

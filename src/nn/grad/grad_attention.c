@@ -6,9 +6,10 @@
 static void lay(struct grad_layout *l, const struct nn_step *s, struct nn_grad_layer *y)
 {
     size_t channels = (size_t)s->channels_in, lanes = nn_lanes(channels);
+    size_t side = (size_t)s->side_out;
     grad_lay_norm(l, y, 0, s->channels_in, 0);
-    grad_lay_dense(l, &y->dense[0], 1, 0, lanes, 3 * lanes, true);
-    grad_lay_dense(l, &y->dense[1], 1, 0, lanes, lanes, true);
+    grad_lay_dense(l, &y->dense[0], 1, side, lanes, 3 * lanes, true);
+    grad_lay_dense(l, &y->dense[1], 1, side, lanes, lanes, true);
     for (size_t i = 0; i < 4; i++) {
         const struct nn_grad_dense *d = &y->dense[i / 3];
         size_t column = i < 3 ? i * lanes : 0;

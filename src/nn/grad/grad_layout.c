@@ -32,12 +32,12 @@ void grad_add_vector(struct grad_layout *l, size_t at, size_t sum, size_t first)
 }
 
 /* How a convolution of stride 1 on images of `side` pixels is done, by what the kernel finds
- * faster; others have side 0. */
+ * faster; others, and what is no convolution, have side 0. */
 static enum nn_product_kind dense_kind(const struct nn_grad *g, size_t taps, size_t side,
                                        size_t inputs, size_t outputs)
 {
     if (taps == 1)
-        return NN_PRODUCT_POINT;
+        return side > 0 ? NN_PRODUCT_POINT : NN_PRODUCT_LINEAR;
     return side > 0 && g->kernels->winograd(inputs, outputs, side) ? NN_PRODUCT_WINOGRAD
                                                                    : NN_PRODUCT_3X3;
 }

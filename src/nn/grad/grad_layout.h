@@ -21,7 +21,7 @@ void grad_add_piece(struct grad_layout *l, enum nn_piece_kind kind, size_t at, s
 void grad_add_vector(struct grad_layout *l, size_t at, size_t sum, size_t first);
 /* A product of `taps` · `lanes` inputs and its transpose for the backward pass, if it has one.
  * `side` above 0 is that of the images of a convolution of stride 1, which may be done by
- * transformed weights. */
+ * transformed weights; 0 with one tap means rows that are images of their own. */
 void grad_lay_dense(struct grad_layout *l, struct nn_grad_dense *d, size_t taps, size_t side,
                     size_t lanes, size_t outputs, bool back);
 /* The pieces of a convolution's or linear layer's two parameters. */

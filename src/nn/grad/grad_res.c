@@ -23,7 +23,7 @@ static void lay(struct grad_layout *l, const struct nn_step *s, struct nn_grad_l
     grad_lay_dense(l, &y->dense[1], 9, (size_t)s->side_out, out, out, true);
     grad_add_conv(l, &y->dense[1], count, count);
     if (s->shortcut) {
-        grad_lay_dense(l, &y->dense[2], 1, 0, in, out, true);
+        grad_lay_dense(l, &y->dense[2], 1, (size_t)s->side_out, in, out, true);
         grad_add_conv(l, &y->dense[2], channels, first);
     }
 }

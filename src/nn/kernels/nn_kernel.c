@@ -1,11 +1,12 @@
-/* Which instruction sets this build holds and this machine runs, and what the words for them
+/* Which kernels this build holds and this machine runs, and what the words for them
  * resolve to. */
 #include "nn_kernel.h"
 #include "base_cpu.h"
+#include "blas.h"
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const words[] = {"auto", "c", "avx2", "avx512", "amx"};
+static const char *const words[] = {"auto", "c", "openblas", "avx2", "avx512", "amx"};
 static const char *const precisions[] = {"auto", "f32", "bf16x3", "bf16"};
 
 int nn_kernel_parse(const char *word, enum nn_kernel *out, struct err *e)
@@ -15,7 +16,8 @@ int nn_kernel_parse(const char *word, enum nn_kernel *out, struct err *e)
             *out = (enum nn_kernel)i;
             return 0;
         }
-    return err_fail(e, ERR_INPUT, "kernel", "is auto, c, avx2, avx512 or amx, not \"%s\"", word);
+    return err_fail(e, ERR_INPUT, "kernel", "is auto, c, openblas, avx2, avx512 or amx, not \"%s\"",
+                    word);
 }
 
 int nn_precision_parse(const char *word, enum nn_precision *out, struct err *e)
@@ -43,7 +45,20 @@ bool nn_kernel_available(enum nn_kernel kernel)
     if (kernel == NN_KERNEL_AMX)
         return cpu_features_get().amx_bf16;
 #endif
+    if (kernel == NN_KERNEL_OPENBLAS)
+        return blas_get(NULL) != NULL;
     return kernel == NN_KERNEL_AUTO || kernel == NN_KERNEL_C;
+}
+
+int nn_kernel_require(enum nn_kernel kernel, struct err *e)
+{
+    struct err why = {0};
+    if (nn_kernel_available(kernel))
+        return 0;
+    if (kernel != NN_KERNEL_OPENBLAS || blas_get(&why))
+        return err_fail(e, ERR_UNSUPPORTED, "kernel", "this machine cannot run %s: use auto",
+                        words[kernel]);
+    return err_fail(e, ERR_UNSUPPORTED, "kernel", "this machine cannot run openblas: %s", why.text);
 }
 
 int nn_kernel_environment(enum nn_kernel *out, struct err *e)
@@ -64,22 +79,25 @@ enum nn_kernel nn_kernel_resolve(enum nn_kernel kernel)
         return kernel;
     if (nn_kernel_available(NN_KERNEL_AVX512))
         return NN_KERNEL_AVX512;
-    return nn_kernel_available(NN_KERNEL_AVX2) ? NN_KERNEL_AVX2 : NN_KERNEL_C;
+    if (nn_kernel_available(NN_KERNEL_AVX2))
+        return NN_KERNEL_AVX2;
+    return nn_kernel_available(NN_KERNEL_OPENBLAS) ? NN_KERNEL_OPENBLAS : NN_KERNEL_C;
 }
 
 int nn_precision_resolve(enum nn_kernel *kernel, enum nn_precision *precision, struct err *e)
 {
     if (*kernel == NN_KERNEL_AUTO && nn_kernel_environment(kernel, e) != 0)
         return -1;
-    if (!nn_kernel_available(*kernel))
-        return err_fail(e, ERR_UNSUPPORTED, "kernel", "this machine cannot run %s: use auto",
-                        words[*kernel]);
+    if (nn_kernel_require(*kernel, e) != 0)
+        return -1;
     bool amx = *kernel == NN_KERNEL_AMX ||
                (*kernel == NN_KERNEL_AUTO && nn_kernel_available(NN_KERNEL_AMX));
     if (*precision == NN_PRECISION_AUTO)
         *precision = amx ? NN_PRECISION_BF16X3 : NN_PRECISION_F32;
     if (*precision == NN_PRECISION_F32)
         *kernel = *kernel == NN_KERNEL_AMX ? NN_KERNEL_AVX512 : nn_kernel_resolve(*kernel);
+    else if (*kernel == NN_KERNEL_OPENBLAS)
+        *kernel = NN_KERNEL_C;
     else if (*kernel == NN_KERNEL_AUTO && amx)
         *kernel = NN_KERNEL_AMX;
     else if (*kernel == NN_KERNEL_AUTO && cpu_features_get().avx512_bf16)

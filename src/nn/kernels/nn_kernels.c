@@ -4,7 +4,11 @@
 
 const struct nn_kernels *nn_kernels_get(enum nn_kernel kernel)
 {
+    const struct nn_kernels *found = NULL;
     switch (nn_kernel_resolve(kernel)) {
+    case NN_KERNEL_OPENBLAS:
+        found = nn_kernels_openblas();
+        return found ? found : &nn_kernels_c;
 #ifdef NN_HAVE_X86
     case NN_KERNEL_AVX2:
         return &nn_kernels_avx2;
@@ -25,6 +29,7 @@ const char *nn_kernel_id(enum nn_kernel kernel)
 const char *nn_kernel_id_in(enum nn_kernel kernel, enum nn_precision precision)
 {
     static const char *const ids[] = {[NN_KERNEL_C] = "cbf16.1",
+                                      [NN_KERNEL_OPENBLAS] = "cbf16.1",
                                       [NN_KERNEL_AVX2] = "avx2bf16.1",
                                       [NN_KERNEL_AVX512] = "avx512bf16.1",
                                       [NN_KERNEL_AMX] = "amx.1"};

@@ -2,8 +2,9 @@
  * nn_pixels.h.
  *
  * nn_kernels_c.c is plain C and the oracle; nn_vector_*.c are one source compiled for AVX2 and for
- * AVX-512. Functions of a table keep no state and may run in any thread. Products in bf16 have a
- * table of their own, nn_tile.h's, behind the same struct nn_product.
+ * AVX-512; nn_kernels_openblas.c leaves the large products to OpenBLAS. Functions of a table keep
+ * no state and may run in any thread. Products in bf16 have a table of their own, nn_tile.h's,
+ * behind the same struct nn_product.
  *
  * The promise behind an image's bits: an element of an output is made by the same operations in the
  * same order whatever the number of images, whichever tile the element falls into, and whichever
@@ -18,10 +19,17 @@
 #define NN_SEGMENTS_MAX 3
 #define NN_NORM_EPSILON 1e-6
 
-/* A product's kind decides how its weights are packed. WINOGRAD is a 3×3 convolution of stride 1
+/* A product's kind decides how its weights are packed. The pixels of a POINT belong to their image,
+ * the rows of a LINEAR one each to an image of its own, and both mean the same to most kernels.
+ * WINOGRAD is a 3×3 convolution of stride 1
  * over pixels of padded channels, by transformed weights; the portable kernel has no such form and
  * takes it for 3X3. */
-enum nn_product_kind { NN_PRODUCT_POINT, NN_PRODUCT_3X3, NN_PRODUCT_WINOGRAD };
+enum nn_product_kind { NN_PRODUCT_POINT, NN_PRODUCT_LINEAR, NN_PRODUCT_3X3, NN_PRODUCT_WINOGRAD };
+
+static inline size_t nn_product_taps(enum nn_product_kind kind)
+{
+    return kind == NN_PRODUCT_POINT || kind == NN_PRODUCT_LINEAR ? 1 : 9;
+}
 
 /* A product's operands in bf16 (nn_tile.h): `lanes` numbers of each pixel, the low parts `plane`
  * numbers behind the high ones; a tap's row is `tap_row` pixels below the one before. */
@@ -205,6 +213,8 @@ static inline size_t nn_attention_scratch(size_t pixels, size_t lanes)
 const struct nn_kernels *nn_kernels_get(enum nn_kernel kernel);
 
 extern const struct nn_kernels nn_kernels_c;
+/* OpenBLAS's, or NULL where blas.h has none. */
+const struct nn_kernels *nn_kernels_openblas(void);
 extern const struct nn_kernels nn_kernels_avx2;
 extern const struct nn_kernels nn_kernels_avx512;
 

@@ -182,6 +182,19 @@ static void norm_affine(const struct nn_norm *p, size_t image, double *scale, do
     }
 }
 
+/* Channels that are normalised at once, so that a compiler may use vectors for them. */
+#define AT_ONCE 64
+
+/* out[c] = in[c] · scale[c] + shift[c], or its SiLU; up to AT_ONCE numbers, out another array. */
+static void norm_channels(size_t count, const float *in, const double *scale, const double *shift,
+                          bool with_silu, float out[AT_ONCE])
+{
+    for (size_t c = 0; c < count; c++)
+        out[c] = in[c] * (float)scale[c] + (float)shift[c];
+    for (size_t c = 0; with_silu && c < count; c++)
+        out[c] = nn_silu(out[c]);
+}
+
 /* One part of one image, normalised by scale[c] x + shift[c]. */
 static void norm_apply(const struct nn_norm *p, int part, size_t image, size_t first,
                        const double *scale, const double *shift)
@@ -193,13 +206,14 @@ static void norm_apply(const struct nn_norm *p, int part, size_t image, size_t f
         float *row = tiles ? NULL : nn_target_row(&p->target, image, y) + first;
         size_t at = tiles ? nn_tile_target_row(tiles, image, y) + first : 0;
         for (size_t x = 0; x < p->side; x++, src += lanes, at += next)
-            for (size_t c = 0; c < lanes; c++) {
-                float v = src[c] * (float)scale[first + c] + (float)shift[first + c];
-                v = p->silu ? nn_silu(v) : v;
-                if (tiles)
-                    tile_put(tiles, at + c, v);
-                else
-                    row[x * next + c] = v;
+            for (size_t c = 0; c < lanes; c += AT_ONCE) {
+                size_t count = lanes - c < AT_ONCE ? lanes - c : AT_ONCE;
+                float v[AT_ONCE];
+                norm_channels(count, src + c, scale + first + c, shift + first + c, p->silu, v);
+                for (size_t i = 0; tiles && i < count; i++)
+                    tile_put(tiles, at + c + i, v[i]);
+                if (row)
+                    memcpy(row + x * next + c, v, count * sizeof *v);
             }
     }
 }
@@ -277,10 +291,10 @@ void nn_softmax(float *row, size_t count, size_t length, float scale)
         row[k] *= scale;
         max = row[k] > max ? row[k] : max;
     }
-    for (size_t k = 0; k < count; k++) {
+    for (size_t k = 0; k < count; k++)
         row[k] = nn_exp(row[k] - max);
+    for (size_t k = 0; k < count; k++)
         sum += row[k];
-    }
     for (size_t k = 0; k < length; k++)
         row[k] = k < count ? row[k] / sum : 0.0f;
 }

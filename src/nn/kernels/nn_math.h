@@ -21,15 +21,13 @@
 #define NN_EXP_C4 1.3981999507e-3f
 #define NN_EXP_C5 1.9875691500e-4f
 
-/* e^x, relative error below 2e-7 for x in [NN_EXP_MIN, NN_EXP_MAX], constant outside; NaN stays. */
-static inline float nn_exp(float x)
+/* e^x, relative error below 2e-7 for x in [NN_EXP_MIN, NN_EXP_MAX], constant outside; NaN stays.
+ * Without a branch, so that a compiler may take several numbers of a loop at once. */
+static inline float nn_exp(float exponent)
 {
-    if (x < NN_EXP_MIN)
-        x = NN_EXP_MIN;
-    if (x > NN_EXP_MAX)
-        x = NN_EXP_MAX;
-    if (x != x)
-        return x;
+    float x = exponent != exponent ? 0.0f : exponent;
+    x = x < NN_EXP_MIN ? NN_EXP_MIN : x;
+    x = x > NN_EXP_MAX ? NN_EXP_MAX : x;
     const float round = 12582912.0f; /* 1.5 · 2^23: adding it rounds to an integer */
     float n = (x * NN_LOG2_E + round) - round;
     float r = (x - n * NN_LN2_HIGH) - n * NN_LN2_LOW;
@@ -43,7 +41,7 @@ static inline float nn_exp(float x)
     int32_t bits = ((int32_t)n + 127) << 23;
     float scale;
     memcpy(&scale, &bits, sizeof scale);
-    return p * scale;
+    return exponent != exponent ? exponent : p * scale;
 }
 
 /* x · sigmoid(x) */

@@ -29,7 +29,7 @@ void nn_tile_product(const struct nn_tiles *tiles, const struct nn_product *p)
 
 static size_t taps_of(const struct nn_product_shape *shape)
 {
-    return shape->kind == NN_PRODUCT_POINT ? 1 : 9;
+    return nn_product_taps(shape->kind);
 }
 
 size_t nn_tile_pack_size(const struct nn_product_shape *shape, int terms)

@@ -167,7 +167,7 @@ static size_t units(const void *op)
 static void share(const void *op, struct nn_share *s)
 {
     const struct nn_product *p = op;
-    struct job j = {.p = p, .runs = runs_of(p), .taps = p->shape.kind == NN_PRODUCT_POINT ? 1 : 9};
+    struct job j = {.p = p, .runs = runs_of(p), .taps = nn_product_taps(p->shape.kind)};
     size_t chunks = chunk_count(&j.runs), panels = panel_count(p);
     size_t panel_size = j.taps * p->tile.lanes * NN_TILE_PANEL * nn_bf16_planes(p->terms);
     size_t all = j.runs.count * j.runs.blocks;

@@ -143,9 +143,9 @@ void net_time_lay(struct net_layout *l)
         net->offset = net_lay_zeros(l, (size_t)net->arch.channels);
         net->scale = net_lay_zeros(l, 1);
     }
-    net_lay_dense(l, &net->linear[0], NN_PRODUCT_POINT,
+    net_lay_dense(l, &net->linear[0], NN_PRODUCT_LINEAR,
                   nn_lanes((size_t)nn_embedding_length(&net->arch)), wide, true);
-    net_lay_dense(l, &net->linear[1], NN_PRODUCT_POINT, wide, wide, true);
+    net_lay_dense(l, &net->linear[1], NN_PRODUCT_LINEAR, wide, wide, true);
 }
 
 int net_time_load(struct net_loader *l)

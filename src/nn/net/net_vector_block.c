@@ -18,8 +18,8 @@ static uint64_t macs(const struct nn_step *s)
 static void lay(struct net_layout *l, const struct nn_step *s, struct nn_layer *y)
 {
     size_t width = nn_lanes((size_t)s->channels_out);
-    net_lay_inner(l, &y->dense[0], NN_PRODUCT_POINT, width, width, true);
-    net_lay_inner(l, &y->dense[1], NN_PRODUCT_POINT, width, width, true);
+    net_lay_inner(l, &y->dense[0], NN_PRODUCT_LINEAR, width, width, true);
+    net_lay_inner(l, &y->dense[1], NN_PRODUCT_LINEAR, width, width, true);
 }
 
 static int load(struct net_loader *l, const struct nn_step *s, const struct nn_layer *y)

@@ -22,7 +22,7 @@ static uint64_t macs(const struct nn_step *s)
 
 static void lay(struct net_layout *l, const struct nn_step *s, struct nn_layer *y)
 {
-    net_lay_inner(l, &y->dense[0], NN_PRODUCT_POINT, nn_lanes((size_t)s->channels_in),
+    net_lay_inner(l, &y->dense[0], NN_PRODUCT_LINEAR, nn_lanes((size_t)s->channels_in),
                   (size_t)s->channels_out, true);
 }
 

@@ -16,7 +16,7 @@ static uint64_t macs(const struct nn_step *s)
 
 static void lay(struct net_layout *l, const struct nn_step *s, struct nn_layer *y)
 {
-    net_lay_dense(l, &y->dense[0], NN_PRODUCT_POINT,
+    net_lay_dense(l, &y->dense[0], NN_PRODUCT_LINEAR,
                   nn_lanes((size_t)s->channels_in + NN_MLP_EXTRA), (size_t)s->channels_out, true);
 }
 

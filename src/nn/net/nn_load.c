@@ -18,7 +18,7 @@ static void lay_net(struct net_layout *l)
     net_time_lay(l);
     for (int i = 0; i < net->plan.step_count; i++)
         net_layer_of(&net->plan.steps[i])->lay(l, &net->plan.steps[i], &net->layers[i]);
-    net_lay_dense(l, &net->time, NN_PRODUCT_POINT, wide, net->plan.time_lanes, true);
+    net_lay_dense(l, &net->time, NN_PRODUCT_LINEAR, wide, net->plan.time_lanes, true);
     net->label =
         net_lay_zeros(l, (size_t)net->arch.classes * nn_lanes((size_t)nn_label_length(&net->arch)));
 }

@@ -42,10 +42,10 @@ static struct engine *new_engine(int workers, int batch, size_t queue, enum nn_k
 /* Kernels and precisions of which the seed rule is told; those that this machine can run at all
  * fast. */
 static const struct model_options ways[] = {
-    {NN_KERNEL_C, NN_PRECISION_F32},       {NN_KERNEL_AVX2, NN_PRECISION_F32},
-    {NN_KERNEL_AVX512, NN_PRECISION_F32},  {NN_KERNEL_AVX512, NN_PRECISION_BF16X3},
-    {NN_KERNEL_AVX512, NN_PRECISION_BF16}, {NN_KERNEL_AMX, NN_PRECISION_BF16X3},
-    {NN_KERNEL_AMX, NN_PRECISION_BF16},
+    {NN_KERNEL_C, NN_PRECISION_F32},         {NN_KERNEL_OPENBLAS, NN_PRECISION_F32},
+    {NN_KERNEL_AVX2, NN_PRECISION_F32},      {NN_KERNEL_AVX512, NN_PRECISION_F32},
+    {NN_KERNEL_AVX512, NN_PRECISION_BF16X3}, {NN_KERNEL_AVX512, NN_PRECISION_BF16},
+    {NN_KERNEL_AMX, NN_PRECISION_BF16X3},    {NN_KERNEL_AMX, NN_PRECISION_BF16},
 };
 
 static bool way_runs(const struct model_options *w)

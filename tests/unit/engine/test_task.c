@@ -14,7 +14,8 @@
 
 #include "task_test.h"
 
-static const enum nn_kernel kernels[] = {NN_KERNEL_C, NN_KERNEL_AVX2, NN_KERNEL_AVX512};
+static const enum nn_kernel kernels[] = {NN_KERNEL_C, NN_KERNEL_OPENBLAS, NN_KERNEL_AVX2,
+                                         NN_KERNEL_AVX512};
 
 /* Of the reference, from the file's metadata (test_likelihood.py reads it there). */
 static const int64_t golden_nfe[IMAGES] = {128, 116, 122, 122};

@@ -141,6 +141,7 @@ static const struct test_variant {
     enum nn_precision precision;
 } test_variants[] = {
     {"c", NN_KERNEL_C, NN_PRECISION_F32},
+    {"openblas", NN_KERNEL_OPENBLAS, NN_PRECISION_F32},
     {"avx2", NN_KERNEL_AVX2, NN_PRECISION_F32},
     {"avx512", NN_KERNEL_AVX512, NN_PRECISION_F32},
     {"c in bf16", NN_KERNEL_C, NN_PRECISION_BF16},

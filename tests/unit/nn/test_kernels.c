@@ -148,8 +148,8 @@ static void check_shares(const struct nn_kernels *k, struct nn_case *c, const fl
     float *out = zeros(c->count);
     split = k;
     by_units.product = product_units;
-    by_units.norm = norm_units;
-    by_units.resample = resample_units;
+    by_units.norm = k->norm_sharing.units ? norm_units : k->norm;
+    by_units.resample = k->resample_sharing.units ? resample_units : k->resample;
     by_units.attention = attention_units;
     case_run(c, &by_units, NULL, 0, out);
     assert_memory_equal(out, whole, c->count * sizeof *out);

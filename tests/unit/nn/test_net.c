@@ -339,8 +339,8 @@ static void test_loading_threads_change_nothing(void **state)
 static void test_kernels_by_name(void **state)
 {
     (void)state;
-    static const char *const words[] = {"auto", "c", "avx2", "avx512", "amx"};
-    static const char *const ids[] = {NULL, "c.1", "avx2.3", "avx512.3", "avx512.3"};
+    static const char *const words[] = {"auto", "c", "openblas", "avx2", "avx512", "amx"};
+    static const char *const ids[] = {NULL, "c.1", NULL, "avx2.3", "avx512.3", "avx512.3"};
     struct err e = {0};
     enum nn_kernel kernel = NN_KERNEL_C;
     unsetenv(NN_KERNEL_VARIABLE);
@@ -350,8 +350,12 @@ static void test_kernels_by_name(void **state)
         if (ids[i] && nn_kernel_available(kernel))
             assert_string_equal(nn_kernel_id(kernel), ids[i]);
     }
+    if (nn_kernel_available(NN_KERNEL_OPENBLAS))
+        assert_int_equal(strncmp(nn_kernel_id(NN_KERNEL_OPENBLAS), "openblas-", 9), 0);
+    assert_int_equal(nn_kernel_require(NN_KERNEL_OPENBLAS, &e),
+                     nn_kernel_available(NN_KERNEL_OPENBLAS) ? 0 : -1);
     assert_int_equal(nn_kernel_parse("sse", &kernel, &e), -1);
-    assert_non_null(strstr(e.text, "auto, c, avx2, avx512 or amx"));
+    assert_non_null(strstr(e.text, "auto, c, openblas, avx2, avx512 or amx"));
     assert_true(nn_kernel_available(NN_KERNEL_C));
     kernel = nn_kernel_resolve(NN_KERNEL_AUTO);
     assert_true(kernel != NN_KERNEL_AUTO && nn_kernel_available(kernel));
@@ -414,7 +418,8 @@ static void test_precisions_are_resolved(void **state)
         if (!nn_kernel_available(w->kernel))
             continue;
         struct nn_net *net = test_net_by(&test_archs[3].arch, w);
-        static const char *const ids[] = {NULL, "cbf16.1", "avx2bf16.1", "avx512bf16.1", "amx.1"};
+        static const char *const ids[] = {NULL,         "cbf16.1",      NULL,
+                                          "avx2bf16.1", "avx512bf16.1", "amx.1"};
         bool single = w->precision == NN_PRECISION_F32;
         assert_int_equal(nn_net_precision(net), w->precision);
         assert_string_equal(nn_net_kernel_id(net),

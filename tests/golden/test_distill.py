@@ -18,6 +18,7 @@ import unittest
 import zipfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from safetensors_file import build, split  # noqa: E402
 from sanitized import SANITIZED  # noqa: E402
 
 PFGM = os.environ["PFGM"]
@@ -197,6 +198,22 @@ class Pictures(Case):
             "inspect", self.path("named-student", "model.safetensors"), "--json").stdout)["description"]
         self.assertEqual(described["labels"], ["cat", "dog"])
         self.distill("named-student", "--resume", teacher=self.path("named", "model.safetensors"))
+
+    def test_a_damaged_description_of_a_student_is_refused(self):
+        self.distill("sound", "--config", self.config(STUDENT, steps=1))
+        header, data = split(self.bytes_of("sound", "model.safetensors"))
+
+        def inspect(**changes):
+            described = dict(json.loads(header["__metadata__"]["pfgm"]), **changes)
+            described = {key: value for key, value in described.items() if value is not None}
+            metadata = dict(header["__metadata__"], pfgm=json.dumps(described))
+            path = self.write("damaged.safetensors", build(dict(header, __metadata__=metadata), data))
+            return self.run_tool("inspect", path, ok=False)
+        self.assertEqual(inspect().returncode, 0)
+        [own] = json.loads(header["__metadata__"]["pfgm"])["tuned"]
+        for changes in ({"teacher_sha256": "x"}, {"teacher_sha256": 5}, {"teacher_sha256": "f" * 65}, {"tuned": None},
+                        {"tuned": [dict(own, method="heun")]}, {"tuned": [dict(own, nodes=[1.0, own["nodes"][-1]])]}):
+            self.refused(inspect(**changes), "teacher_sha256")
 
     def test_what_cannot_be_distilled_is_refused(self):
         tiny = self.config(STUDENT, steps=2)

@@ -1,6 +1,5 @@
-// The page of a fresh daemon in Debian's Chromium: every control, no error on the console, no serious
-// finding of axe-core in either colour scheme, and a width of 360 pixels. Screenshots go to SHOTS if set.
-// ADDRESS is the daemon's, CHROMIUM the browser's path.
+// The page of a fresh daemon: every control, no error on the console, no finding of axe-core in either colour scheme, and a
+// width of 360 pixels.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -8,46 +7,8 @@ import { createServer, request } from "node:http";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createRequire } from "node:module";
-import { test, before, after } from "node:test";
-
-const require = createRequire(process.env.MODULES + "/");
-const { chromium } = require("playwright-core");
-const axe = require.resolve("axe-core/axe.min.js");
-const address = process.env.ADDRESS;
-let browser;
-
-async function open(options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, bypassCSP: false, ...options });
-  context.setDefaultTimeout(120000); // the machine may be busy with other things
-  const page = await context.newPage();
-  page.complaints = [];
-  page.on("console", m => m.type() === "error" && page.complaints.push(m.text()));
-  page.on("pageerror", e => page.complaints.push(String(e)));
-  page.on("request", r => r.url().startsWith(address) || /^(data|blob):/.test(r.url()) || page.complaints.push("asked " + r.url()));
-  await page.goto(address + "/");
-  await page.waitForFunction(() => document.getElementById("state").textContent === "ready" &&
-    document.getElementById("model").options.length > 0);
-  await page.waitForFunction(() => run && !running); // it has greeted
-  return page;
-}
-const shot = async (page, name) => process.env.SHOTS && page.screenshot({ path: `${process.env.SHOTS}/${name}.png`, fullPage: true });
-const images = page => page.locator("#now li button:enabled");
-async function sample(page, n) {
-  await page.fill("#n", String(n));
-  const past = await page.locator("#past li").count() + await page.locator("#now li").count();
-  await page.click("#go");
-  await page.waitForFunction(k => document.querySelectorAll("#past li").length === k, past);
-  await page.waitForFunction(k => document.querySelectorAll("#now li button:enabled").length === k, n);
-  await page.waitForFunction(() => !document.getElementById("go").disabled);
-}
-
-before(async () => {
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox", "--disable-gpu",
-    "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"] });
-});
-after(() => browser.close());
-
+import { test } from "node:test";
+import { address, axe, browser, images, open, pixels, sample, shot, walked } from "./browser.mjs";
 test("the first image is there within three seconds, and all others follow", async () => {
   const page = await open();
   await page.fill("#n", "4");
@@ -110,7 +71,7 @@ test("each class gives a sheet with a row for each, as the command line does", a
 test("previews show the way there", async () => {
   const page = await open();
   await page.evaluate(() => { window.seen = 0; handlers.preview = (old => (d, part) => { window.seen++; old(d, part); })(handlers.preview); });
-  await page.click("summary");
+  await page.click("#form summary >> nth=0");
   await page.fill("#preview_every", "1");
   await sample(page, 2);
   assert.ok(await page.evaluate(() => window.seen) > 5);
@@ -138,7 +99,7 @@ test("the same seed gives the same image, from the form and from the gallery", a
 
 test("every parameter reaches the server", async () => {
   const page = await open();
-  await page.click("summary");
+  await page.click("#form summary >> nth=0");
   await page.selectOption("#method", "euler");
   for (const [id, value] of [["steps", "7"], ["t_max", "15"], ["t_min", "0.01"], ["temperature", "0.9"], ["first_index", "9007199254740993"],
     ["preview_every", "3"], ["seed", "7"], ["n", "3"],
@@ -174,8 +135,6 @@ test("what was made comes as a file", async () => {
   assert.deepEqual(page.complaints, []);
 });
 
-const walked = (page, n) => page.waitForFunction(k => document.getElementById("way-status").textContent.startsWith(`${k} images in`), n);
-
 test("a slider leads from one seed to another, by the keyboard alone", async () => {
   const page = await open();
   await page.click("#chips [data-class='7']"); // of any two seeds
@@ -203,18 +162,6 @@ test("a slider leads from one seed to another, by the keyboard alone", async () 
   await shot(page, "way");
   assert.deepEqual(page.complaints, []);
 });
-
-/* An image's pixels. */
-const pixels = (page, src) => page.evaluate(async s => {
-  const img = new Image();
-  img.src = s;
-  await img.decode();
-  const c = document.createElement("canvas");
-  c.width = img.width; c.height = img.height;
-  const g = c.getContext("2d");
-  g.drawImage(img, 0, 0);
-  return [...g.getImageData(0, 0, c.width, c.height).data];
-}, src);
 
 test("the ends come out of the gallery", async () => {
   const page = await open();
@@ -279,18 +226,20 @@ test("a way can be cancelled, and mistakes are told", async () => {
 
 test("a mistake is told in words", async () => {
   const page = await open();
-  await page.click("summary");
+  await page.click("#form summary >> nth=0");
   await page.fill("#t_max", "0.0001");
   await page.click("#go");
   await page.locator("#status.bad").waitFor();
   assert.match(await page.textContent("#status"), /^t from: .*"t to"/);
+  assert.equal(await page.evaluate(() => document.activeElement.id), "t_max");
+  assert.equal(await page.locator("#copy").isVisible() || await page.locator("#runs a").count() > 0, false); // nothing to make again
   await shot(page, "mistake");
   assert.equal(page.complaints.filter(c => !c.includes("422")).length, 0);
 });
 
 test("cancel stops the work", async () => {
   const page = await open();
-  await page.click("summary");
+  await page.click("#form summary >> nth=0");
   await page.selectOption("#method", "euler");
   await page.fill("#steps", "100000");
   await page.evaluate(() => { const inner = order; window.order = order = () => Object.assign(inner(), { solver: { method: "euler", steps: 100000, max_nfe: 10000000 } }); });
@@ -333,7 +282,7 @@ test("a model of the plane shows points and their ways", async () => {
 
 test("the browser shows a field that is wrong, also where it lies folded away", async () => {
   const page = await open();
-  await page.click("summary");
+  await page.click("#form summary >> nth=0");
   await page.fill("#temperature", "99");
   await page.evaluate(() => { document.querySelector("details").open = false; });
   await page.click("#go");
@@ -370,7 +319,7 @@ test("opening an image asks the server nothing, and begins at its top", async ()
 
 test("a tuned schedule is offered to the method that it was found for", async () => {
   const page = await open(), offered = () => page.locator("#schedule option[value=tuned]").count();
-  await page.click("summary");
+  await page.click("#form summary >> nth=0");
   const { tuned: [way] } = (await (await fetch(address + "/v1/models")).json()).data[0];
   assert.equal(await offered(), 1);
   await page.selectOption("#schedule", "tuned");
@@ -488,9 +437,9 @@ test("a key is asked for where one is needed", async () => {
 });
 
 for (const colorScheme of ["light", "dark"])
-  test(`axe-core finds nothing serious in the ${colorScheme} scheme`, async () => {
+  test(`axe-core finds nothing in the ${colorScheme} scheme`, async () => {
     const page = await open({ colorScheme, bypassCSP: true });
-    await page.click("summary");
+    await page.click("#form summary >> nth=0");
     await sample(page, 3);
     await page.click("#chips [data-class='7']");
     await page.fill("#a_seed", "1");
@@ -499,7 +448,7 @@ for (const colorScheme of ["light", "dark"])
     await page.click("#walk");
     await walked(page, 3);
     await page.addScriptTag({ path: axe });
-    const found = (await page.evaluate(() => axe.run())).violations.filter(v => ["serious", "critical"].includes(v.impact));
+    const found = (await page.evaluate(() => axe.run())).violations.filter(v => v.impact);
     assert.deepEqual(found.map(v => v.id + ": " + v.nodes.map(n => n.target).join(" ")), []);
     await shot(page, colorScheme);
   });

@@ -2,7 +2,9 @@
 let shown = null, walking = null, way = [], ends = { a: null, b: null };
 function choose(end) {
   ends[end] = shown;
-  $(end + "_seed").value = shown.facts.seed; $(end + "_index").value = String(shown.image.index);
+  const file = shown.facts.file;
+  $(end + "_seed").value = file ? "" : shown.facts.seed; $(end + "_index").value = file ? "" : String(shown.image.index);
+  $(end + "_seed").required = !file; $(end + "_seed").placeholder = file || "";
   $("big").close();
   $(ends.a && ends.b ? "walk" : (end === "a" ? "b" : "a") + "_seed").focus();
 }
@@ -11,7 +13,7 @@ function wayOrder() {
   const { a, b } = ends, body = { frames: Number($("frames").value), model: $("model").value };
   const { solver, class: picked } = order();
   const bySeed = (e, i) => ({ seed: $(i + "_seed").value.trim(), index: $(i + "_index").value.trim() || "0" });
-  const both = a && b, same = (!both || a.image.class === b.image.class) && ![a, b].some(e => e && e.facts.body.temperature);
+  const both = a && b, same = ![a, b].some(e => e && e.facts.file) && (!both || a.image.class === b.image.class) && ![a, b].some(e => e && e.facts.body.temperature);
   body.between = ["a", "b"].map(i => ends[i] && !same ? { image: ends[i].image.b64 } : bySeed(ends[i], i));
   if (a || b) body.model = (a || b).facts.model;
   const made = a || b ? (a || b).facts.body.solver : solver;

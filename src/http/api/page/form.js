@@ -12,7 +12,7 @@ async function learn() {
   options($("format"), caps.formats.filter(f => !["json", "events", "png"].includes(f.format)).map(f => [f.format, f.format]));
   $("n").max = $("frames").max = caps.limits.n;
   $("frames").value = Math.min($("frames").value, caps.limits.n);
-  chooseModel();
+  restoreSettings();
 }
 function chooseModel() {
   const m = models[$("model").value] || {}, labels = m.labels || [];
@@ -25,7 +25,7 @@ function chooseModel() {
   $("each").hidden = labels.length < 2 || labels.length > caps.limits.n || isVector(m);
   $("chips").replaceChildren(...(chips ? classes.map(c => chip(...c)) : []));
   $("plane-box").hidden = !isPlane(m);
-  for (const id of ["now-box", "past-box", "way-box", "preview-row"]) $(id).hidden = Boolean(isVector(m));
+  for (const id of ["now-box", "past-box", "way-box", "preview-row", "file-row"]) $(id).hidden = Boolean(isVector(m));
   if (isPlane(m)) $("n").value = Math.min(PATHS, caps.limits.n);
   const s = m.shape, d = m.default_solver;
   $("about").textContent = m.state === "ready"

@@ -3,8 +3,27 @@ document.addEventListener("visibilitychange", () => document.hidden || watch());
 for (const form of ["form", "way-form"]) $(form).addEventListener("invalid", showFault, true);
 $("form").addEventListener("submit", sample);
 $("each").addEventListener("click", sheet);
-$("chips").addEventListener("click", e => { const b = e.target.closest("button"); if (b) chooseClass(b.dataset.class); });
-$("enlarge").addEventListener("change", () => { document.documentElement.dataset.enlarge = $("enlarge").value; });
+$("chips").addEventListener("click", e => { const b = e.target.closest("button"); if (b) { chooseClass(b.dataset.class); keepSettings(); } });
+for (const id of ["form", "theme"]) $(id).addEventListener("change", () => { if (caps) keepSettings(); showSettings(); });
+dark.addEventListener("change", showSettings);
+addEventListener("hashchange", followLink);
+$("copy").addEventListener("click", copyLink);
+for (const event of ["input", "change", "click"]) $("form").addEventListener(event, () => setTimeout(showCode)); /* after what the event does */
+$("file").addEventListener("change", () => { if ($("file").files[0]) takeFile($("file").files[0]).finally(() => { $("file").value = ""; }); });
+addEventListener("dragover", e => e.preventDefault());
+addEventListener("drop", e => {
+  e.preventDefault();
+  const [file] = e.dataTransfer.files;
+  if (file && !$("file-row").hidden) takeFile(file);
+});
+$("code-box").addEventListener("toggle", showCode);
+$("code-copy").addEventListener("click", copyCode);
+showFoot();
+$("forget").addEventListener("click", () => { store.set("runs", []); showRuns(); });
+$("enlarge").value = store.get("settings", {}).enlarge ?? "";
+$("theme").value = store.get("settings", {}).theme ?? "";
+showSettings();
+showRuns();
 $("cancel").addEventListener("click", () => running && running.abort());
 $("model").addEventListener("change", chooseModel);
 $("method").addEventListener("change", chooseMethod);
@@ -14,9 +33,19 @@ $("way-cancel").addEventListener("click", () => walking && walking.abort());
 $("slider").addEventListener("input", look);
 for (const end of ["a", "b"]) {
   $("big-" + end).addEventListener("click", () => choose(end));
-  for (const field of ["_seed", "_index"]) $(end + field).addEventListener("input", () => { ends[end] = null; });
+  for (const field of ["_seed", "_index"]) $(end + field).addEventListener("input", () => { ends[end] = null; $(end + "_seed").required = true; $(end + "_seed").placeholder = ""; });
 }
 $("big-again").addEventListener("click", sampleAgain);
+$("big-before").addEventListener("click", () => step(-1));
+$("big-after").addEventListener("click", () => step(1));
+$("big").addEventListener("keydown", e => {
+  const by = { ArrowLeft: -1, ArrowRight: 1 }[e.key];
+  if (by && e.target.type !== "range") step(by);
+});
+$("moment").addEventListener("input", scrub);
+$("nfe").addEventListener("input", () => { $("nfe-said").textContent = $("nfe").value; });
+$("nfe").addEventListener("change", compare);
+$("big-use").addEventListener("click", useSettings);
 $("big-close").addEventListener("click", () => $("big").close());
 $("key").addEventListener("change", () => { caps = null; learn().then(() => say("")).catch(e => say(e.message, true)); });
 watch();

@@ -52,4 +52,3 @@ function draw(states, whole = states) {
   }
   g.globalAlpha = 1;
 }
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.length && draw(drawn));

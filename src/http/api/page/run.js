@@ -13,10 +13,14 @@ const handlers = {
     $("progress").value = total("fraction") / run.parts.length;
     say(`${total("made")} of ${total("n")} images` + (run.parts.length === 1 && d.eta_s > 1 ? `, ${Math.ceil(d.eta_s)} s left` : ""));
   },
-  preview(d, part) { const t = at(d, part); if (t.button.disabled) t.img.src = "data:image/png;base64," + d.b64; },
+  preview(d, part) {
+    const t = at(d, part);
+    if (t.button.disabled) t.img.src = "data:image/png;base64," + d.b64;
+    t.states.push(d.b64);
+  },
   image(d, part) { fill(at(d, part), d, part.facts); },
   done(d, part) { part.whole = true; },
-  failed(d) { throw new Error(inWords(d)); },
+  failed(d) { throw fault(d); },
   cancelled() { throw new DOMException("", "AbortError"); },
 };
 const at = (d, part) => part.tiles[Number(BigInt(d.index) - part.first)];
@@ -41,23 +45,24 @@ async function listenToAll(parts) {
 }
 let ending = null; /* settles when the run has ended */
 /* Runs these requests as one. The row that greets gives way to whatever is asked for. */
-async function start(bodies, { columns = 0, greeting = false } = {}) {
+async function start(bodies, { columns = 0, greeting = false, each = columns > 0 } = {}) {
   if (running) {
     if (!run.greeting) return;
     running.abort();
     await ending;
   }
-  await (ending = follow(bodies, columns, greeting));
+  await (ending = follow(bodies, columns, greeting, each));
 }
-async function follow(bodies, columns, greeting) {
+async function follow(bodies, columns, greeting, each) {
   keep();
+  let wrong = {};
   const vector = isVector(models[bodies[0].model] || {}), begun = performance.now();
   running = new AbortController();
   run = { greeting, parts: vector ? [] : bodies.map(newPart) };
   run.facts = vector ? { body: bodies[0], seed: "", model: bodies[0].model } : run.parts[0].facts;
   $("now").style.gridTemplateColumns = columns ? `repeat(${columns}, minmax(0, 11rem))` : "";
   $("now").replaceChildren(...run.parts.flatMap(p => p.tiles.map(t => t.li)));
-  $("now-empty").hidden = $("take").hidden = true; $("progress").value = 0; $("go").disabled = $("each").disabled = !greeting; $("cancel").disabled = false;
+  $("now-empty").hidden = $("take").hidden = $("copy").hidden = true; $("progress").value = 0; $("go").disabled = $("each").disabled = !greeting; $("cancel").disabled = false;
   say("asking");
   try {
     if (vector) await scatter(bodies[0], models[bodies[0].model]);
@@ -70,11 +75,16 @@ async function follow(bodies, columns, greeting) {
   } catch (e) {
     running.abort(); /* the others of this run */
     say(e.name === "AbortError" ? "cancelled" : e.message, e.name !== "AbortError");
+    if (!greeting) wrong = e;
   }
   for (const t of run.parts.flatMap(p => p.tiles)) if (t.button.disabled) t.li.remove();
   $("now-empty").hidden = $("now").children.length > 0;
+  const made = !greeting && run.parts.some(p => p.tiles.some(t => !t.button.disabled));
+  if (made) remember(bodies[0], each);
+  $("copy").hidden = !made;
   $("take").hidden = run.parts.length > 1 || !run.facts.seed || $("progress").value < 1;
   running = null; $("go").disabled = $("each").disabled = false; $("cancel").disabled = true;
+  showField(wrong);
   ended = Date.now(); watch();
 }
 function sample(event) {
@@ -83,14 +93,15 @@ function sample(event) {
 }
 /* A row for each class, all from one seed. */
 function eachClass(n, options) {
-  const { class: _, ...body } = order(), labels = models[body.model].labels;
+  const body = order(), labels = models[body.model].labels;
   return start(labels.map((_, i) => ({ ...body, n, class: i })), options);
 }
 const sheet = () => { const n = Math.max(1, Math.min(Number($("n").value) || 1, 10)); return eachClass(n, { columns: n }); };
 /* What a visitor sees first. */
-function greet() {
+async function greet() {
+  if (running || run || await followLink()) return;
   const m = models[$("model").value];
-  if (running || run || !m || m.state !== "ready") return;
+  if (!m || m.state !== "ready") return;
   if (!$("each").hidden) eachClass(1, { greeting: true });
   else start([order()], { greeting: true });
 }

@@ -10,11 +10,25 @@ function headers(more) {
 const url = path => location.origin + location.pathname.replace(/\/*$/, "/") + path;
 /* What a pointer of the server's stands for, by the words beside its field; "" for what has no field here. */
 const FIELDS = { between: ["a_seed", "b_seed"] };
-function fieldOf(pointer) {
+function idOf(pointer) {
   const steps = pointer.split("/").slice(1), known = FIELDS[steps[0]];
   const id = known ? known[steps[1]] : steps[steps.length - 1];
-  const label = id && $(id) && $(id).closest("label");
-  return label ? label.firstChild.textContent.trim() : steps.join(" ");
+  return id && $(id) && $(id).closest("label") ? id : null;
+}
+function fieldOf(pointer) {
+  const id = idOf(pointer);
+  return id ? $(id).closest("label").firstChild.textContent.trim() : pointer.split("/").slice(1).join(" ");
+}
+/* An error with the field that it is about, if the page has one. */
+function fault(p, status) {
+  const pointer = ((p.errors || [])[0] || {}).pointer;
+  return Object.assign(new Error(inWords(p, status)), { status: status || p.status, field: pointer ? idOf(pointer) : null });
+}
+/* Puts the focus where the mistake is, also where it lies folded away. */
+function showField(e) {
+  const field = e.field && $(e.field), fold = field && field.closest("details");
+  if (fold) fold.open = true;
+  if (field) field.focus();
 }
 /* The server's problem as sentences: each fault by its field, without pointers and names of fields. */
 function inWords(p, status) {
@@ -26,7 +40,7 @@ async function problem(answer) {
   let p = {};
   try { p = await answer.json(); } catch { /* not JSON: the status says it */ }
   if (answer.status === 401) { if ($("key-row").hidden) { $("key-row").hidden = false; $("key").focus(); } }
-  return Object.assign(new Error(inWords(p, answer.status)), { status: answer.status });
+  return fault(p, answer.status);
 }
 /* An answer that is good; what the browser calls "Failed to fetch" is said in words. */
 const away = (e, text) => e.name === "AbortError" ? e : Object.assign(new Error(text), { away: true });

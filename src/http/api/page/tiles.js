@@ -1,4 +1,4 @@
-/* The tiles of the gallery and the viewer of one image. */
+/* The tiles of the gallery. */
 const BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==";
 function tile(caption) {
   const li = document.createElement("li"), button = document.createElement("button");
@@ -7,7 +7,7 @@ function tile(caption) {
   img.alt = ""; small.textContent = caption;
   img.src = BLANK;
   button.append(img, small); li.append(button);
-  return { li, button, img, small };
+  return { li, button, img, small, states: [] };
 }
 function fill(t, image, facts) {
   t.img.src = "data:image/png;base64," + image.b64;
@@ -17,44 +17,7 @@ function fill(t, image, facts) {
   t.button.title = t.img.alt;
   showOnChip(image);
   t.button.disabled = false;
-  t.button.addEventListener("click", () => enlarge(image, facts, label));
-}
-/* The name, value pairs under the picture; what is null is left out. */
-function showFacts(rows) {
-  $("big-facts").replaceChildren(...Object.entries(rows).filter(r => r[1] != null).flatMap(([k, v]) => {
-    const dt = document.createElement("dt"), dd = document.createElement("dd");
-    dt.textContent = k; dd.textContent = v; return [dt, dd];
-  }));
-}
-function enlarge(image, made, label) {
-  const rows = { Model: made.model, Seed: made.seed, Index: String(image.index), Class: label,
-    Solver: made.solver, Evaluations: image.nfe, "SHA-256": image.sha256 };
-  shown = { image, facts: made, rows };
-  $("big-image").src = "data:image/png;base64," + image.b64;
-  $("big-image").alt = "seed " + made.seed + ", index " + image.index;
-  $("big-link").href = $("big-image").src;
-  $("big-link").download = `pfgm-${made.seed}-${image.index}.png`;
-  $("big-again").disabled = false;
-  showFacts(rows);
-  $("big").showModal();
-  $("big").scrollTop = 0;
-}
-/* The image once more from its seed and index, which is work for the server: only where it is asked for. */
-async function sampleAgain() {
-  const { image, facts: made, rows } = shown, mine = shown;
-  const body = Object.assign({}, made.body, { n: 1, seed: made.seed, first_index: String(image.index) });
-  delete body.preview_every;
-  if (image.class != null) body.class = image.class;
-  rows.Again = "asking the server …";
-  $("big-again").disabled = true;
-  showFacts(rows);
-  try {
-    const again = (await whole(await post("v1/images", body, "application/json"), "json")).images[0];
-    rows.Again = again.sha256 === image.sha256 ? "the same bytes, made anew" : "other bytes: the model or kernel has changed";
-  } catch (e) { rows.Again = e.message; }
-  if (shown !== mine) return; /* another one is open by now */
-  $("big-again").disabled = false;
-  showFacts(rows);
+  t.button.addEventListener("click", () => enlarge(image, facts, label, t));
 }
 function keep() {
   if (!run) return;

@@ -10,6 +10,7 @@ let looking = false, next = 0, ended = 0;
 async function figures() {
   const answer = await ask(FIGURES).catch(e => { if (e.status !== 404) throw e; });
   counted = Boolean(answer); /* else they are for the admin socket only */
+  $("metrics").hidden = !counted;
   if (!counted) return;
   const t = await whole(answer, "text");
   $("figures").textContent = `slots ${value(t, "slots_busy")} of ${value(t, "slots")}, waiting ${value(t, "queue_images")}, ` +

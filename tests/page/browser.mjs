@@ -1,0 +1,54 @@
+// The daemon's page in Debian's Chromium, for the tests of it. Screenshots go to SHOTS if set. ADDRESS is the daemon's,
+// CHROMIUM the browser's path, MODULES a folder with playwright-core and axe-core.
+import { createRequire } from "node:module";
+import { before, after } from "node:test";
+
+const require = createRequire(process.env.MODULES + "/");
+const { chromium } = require("playwright-core");
+export const axe = require.resolve("axe-core/axe.min.js");
+export const address = process.env.ADDRESS;
+export let browser;
+
+export async function open(options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, bypassCSP: false, ...options });
+  context.setDefaultTimeout(120000); // the machine may be busy with other things
+  const page = await context.newPage();
+  page.complaints = [];
+  page.on("console", m => m.type() === "error" && page.complaints.push(m.text()));
+  page.on("pageerror", e => page.complaints.push(String(e)));
+  page.on("request", r => r.url().startsWith(address) || /^(data|blob):/.test(r.url()) || page.complaints.push("asked " + r.url()));
+  await page.goto(address + "/");
+  await page.waitForFunction(() => document.getElementById("state").textContent === "ready" &&
+    document.getElementById("model").options.length > 0);
+  await page.waitForFunction(() => run && !running); // it has greeted
+  return page;
+}
+export const shot = async (page, name) => process.env.SHOTS && page.screenshot({ path: `${process.env.SHOTS}/${name}.png`, fullPage: true });
+export const images = page => page.locator("#now li button:enabled");
+export async function sample(page, n) {
+  await page.fill("#n", String(n));
+  const past = await page.locator("#past li").count() + await page.locator("#now li").count();
+  await page.click("#go");
+  await page.waitForFunction(k => document.querySelectorAll("#past li").length === k, past);
+  await page.waitForFunction(k => document.querySelectorAll("#now li button:enabled").length === k, n);
+  await page.waitForFunction(() => !document.getElementById("go").disabled);
+}
+export const walked = (page, n) => page.waitForFunction(k => document.getElementById("way-status").textContent.startsWith(`${k} images in`), n);
+
+/* An image's pixels. */
+export const pixels = (page, src) => page.evaluate(async s => {
+  const img = new Image();
+  img.src = s;
+  await img.decode();
+  const c = document.createElement("canvas");
+  c.width = img.width; c.height = img.height;
+  const g = c.getContext("2d");
+  g.drawImage(img, 0, 0);
+  return [...g.getImageData(0, 0, c.width, c.height).data];
+}, src);
+
+before(async () => {
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox", "--disable-gpu",
+    "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"] });
+});
+after(() => browser.close());

@@ -1,0 +1,146 @@
+// What the page makes again, keeps and takes: links, settings, the viewer, a visitor's own PNG, the form as code.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { address, browser, images, open, sample, shot, walked } from "./browser.mjs";
+
+test("a copied link gives the same bytes in a fresh browser and by a request", async () => {
+  const page = await open({ permissions: ["clipboard-read", "clipboard-write"] });
+  await page.click("#form summary >> nth=0");
+  await page.selectOption("#method", "euler");
+  await page.fill("#steps", "9");
+  await page.fill("#seed", "18446744073709551615");
+  await page.fill("#temperature", "0.9");
+  await page.click("#chips [data-class='5']");
+  await sample(page, 2);
+  await page.click("#copy");
+  await page.getByText("The link is copied").waitFor();
+  const link = await page.evaluate(() => navigator.clipboard.readText());
+  const its = p => p.locator("#now img").evaluateAll(all => all.map(i => i.src.split(",")[1]));
+  const made = await its(page);
+  const context = await browser.newContext(), fresh = await context.newPage();
+  await fresh.goto(link);
+  await fresh.waitForFunction(() => run && !running);
+  assert.deepEqual(await its(fresh), made);
+  await context.close();
+  const { images: asked } = await (await fetch(address + "/v1/images", { method: "POST", headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ n: 2, seed: "18446744073709551615", class: 5, temperature: 0.9, solver: { method: "euler", steps: 9 } }) })).json();
+  assert.deepEqual(asked.map(i => i.b64), made);
+  assert.deepEqual(page.complaints, []);
+});
+
+test("settings, theme and earlier runs survive a reload", async () => {
+  const page = await open();
+  await page.fill("#seed", "4711");
+  await sample(page, 1);
+  const made = await page.locator("#now img").first().getAttribute("src");
+  await page.fill("#seed", "4712");
+  await sample(page, 3);
+  await page.selectOption("#theme", "dark");
+  await page.selectOption("#enlarge", "smooth");
+  await page.goto(address + "/");
+  await page.waitForFunction(() => run && !running);
+  assert.equal(await page.inputValue("#n"), "3");
+  assert.equal(await page.inputValue("#seed"), "");
+  assert.deepEqual(await page.evaluate(() => ({ ...document.documentElement.dataset })), { theme: "dark", enlarge: "smooth" });
+  assert.deepEqual((await page.locator("#runs a").allTextContents()).map(s => s.split(",")[1]), [" seed 4712", " seed 4711"]);
+  await page.locator("#runs a").nth(1).click();
+  await page.waitForFunction(() => !running && document.querySelectorAll("#now li").length === 1);
+  assert.equal(await page.locator("#now img").first().getAttribute("src"), made);
+  await shot(page, "runs");
+  assert.deepEqual(page.complaints, []);
+});
+
+test("the viewer goes from image to image, scrubs, compares and gives its settings back", async () => {
+  const page = await open();
+  await page.fill("#seed", "5");
+  await sample(page, 2);
+  const sources = await page.locator("#now img").evaluateAll(all => all.map(i => i.src)), showing = () => page.locator("#big-image").getAttribute("src");
+  const asked = [];
+  page.on("request", r => r.method() === "POST" && asked.push(r.url()));
+  await images(page).first().click();
+  await page.keyboard.press("ArrowRight");
+  assert.equal(await showing(), sources[1]);
+  await page.click("#big-before");
+  assert.equal(await showing(), sources[0]);
+  assert.equal(await page.locator("#big-before").isDisabled(), true);
+  await page.focus("#moment");
+  await page.keyboard.press("Home");
+  assert.notEqual(await showing(), sources[0]);
+  await page.keyboard.press("End");
+  assert.equal(await showing(), sources[0]);
+  assert.deepEqual(asked, []);
+  await page.focus("#nfe");
+  await page.keyboard.press("Home");
+  await page.getByText("1 evaluation by multistep3").waitFor();
+  assert.notEqual(await showing(), sources[0]);
+  assert.equal(asked.length, 1);
+  await page.click("#big-use");
+  assert.deepEqual([await page.inputValue("#seed"), await page.inputValue("#n")], ["5", "1"]);
+  await page.click("#go");
+  await page.waitForFunction(() => run && !running && document.querySelectorAll("#now li").length === 1);
+  assert.equal(await page.locator("#now img").first().getAttribute("src"), sources[0]);
+  assert.deepEqual(page.complaints, []);
+});
+
+test("a PNG of ours fills the form, and another is measured and may be an end of a path", async () => {
+  const page = await open();
+  const made = async more => (await (await fetch(address + "/v1/images", { method: "POST", headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ seed: 77, first_index: 3, class: 8, temperature: 0.95, solver: { method: "euler", steps: 12 }, ...more }) })).json()).images[0].b64;
+  const ours = await made({}), bare = await made({ embed_metadata: false });
+  await page.setInputFiles("#file", { name: "ours.png", mimeType: "image/png", buffer: Buffer.from(ours, "base64") });
+  await page.getByText("The form holds what this image was made with").waitFor();
+  await page.click("#go");
+  await page.waitForFunction(() => run && !running && !run.greeting);
+  assert.equal(await page.locator("#now img").first().getAttribute("src"), "data:image/png;base64," + ours);
+  await page.setInputFiles("#file", { name: "bare.png", mimeType: "image/png", buffer: Buffer.from(bare, "base64") });
+  await page.locator("#big-facts").getByText("Bits per dimension").waitFor();
+  assert.match(await page.textContent("#status"), /^bare[.]png: -?[0-9.]+ bits per dimension$/);
+  await page.click("#big-a");
+  await page.fill("#b_seed", "2");
+  await page.fill("#frames", "2");
+  const request = page.waitForRequest(r => r.url().endsWith("/v1/interpolate"));
+  await page.click("#walk");
+  assert.deepEqual(JSON.parse((await request).postData()).between[0], { image: bare });
+  await walked(page, 2);
+  for (const [buffer, said] of [[Buffer.from("GIF89a"), "not a whole PNG"], [Buffer.from(ours, "base64").subarray(0, 60), "not a whole PNG"]]) {
+    await page.setInputFiles("#file", { name: "other.png", mimeType: "image/png", buffer });
+    await page.getByText(said).waitFor();
+  }
+  assert.deepEqual(page.complaints, []);
+});
+
+test("the form as code runs as it stands", async () => {
+  const page = await open();
+  await page.click("#code-box summary");
+  await page.fill("#seed", "42");
+  await page.fill("#n", "1");
+  await page.click("#chips [data-class='2']");
+  const folder = mkdtempSync(join(tmpdir(), "code-")), ran = async (program, text) => new Promise((done, failed) => {
+    const child = spawn(program, [], { cwd: folder, stdio: ["pipe", "ignore", "inherit"] });
+    child.on("exit", status => status === 0 ? done() : failed(new Error(`${program} ended with ${status}`)));
+    child.stdin.end(text);
+  });
+  try {
+    const { images: [one] } = await (await fetch(address + "/v1/images", { method: "POST", headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ seed: 42, class: 2 }) })).json();
+    for (const [kind, program, file] of [["curl", "sh", "image.png"], ["Python", "python3", "0.png"]]) {
+      await page.selectOption("#code-kind", kind);
+      await page.waitForFunction(k => document.getElementById("code").textContent.startsWith(k === "curl" ? "curl" : "import"), kind);
+      await ran(program, await page.textContent("#code"));
+      assert.equal(readFileSync(join(folder, file), "base64"), one.b64);
+    }
+  } finally { rmSync(folder, { recursive: true }); }
+  await page.selectOption("#code-kind", "JavaScript");
+  await page.waitForFunction(() => document.getElementById("code").textContent.startsWith("const answer"));
+  const sources = await (new (async () => {}).constructor(await page.textContent("#code") + "return sources;"))();
+  assert.deepEqual(sources, await page.evaluate(async () => [(await (await post("v1/images", { seed: 42, class: 2 })).json()).images[0]].map(i => "data:image/png;base64," + i.b64)));
+  await page.selectOption("#code-kind", "OpenAI");
+  await page.getByText("prompt=\"Pullover\"").waitFor();
+  await page.locator("#version", { hasText: /^pfgmd [0-9]/ }).waitFor();
+  await shot(page, "code");
+  assert.deepEqual(page.complaints, []);
+});

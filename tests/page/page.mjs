@@ -157,7 +157,7 @@ test("a slider leads from one seed to another, by the keyboard alone", async () 
   assert.equal(new Set(seen).size, 5);
   await page.keyboard.press("Home");
   assert.equal(await page.getAttribute("#way-image", "src"), seen[0]);
-  assert.equal(await page.getAttribute("#way-image", "alt"), "Image 1 of 5 on the way");
+  assert.equal(await page.getAttribute("#way-image", "alt"), "Image 1 of 5 on the path");
   await page.keyboard.press("End");
   await shot(page, "way");
   assert.deepEqual(page.complaints, []);

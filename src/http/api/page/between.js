@@ -27,7 +27,7 @@ function look() {
   const k = Number($("slider").value), frame = way[k];
   $("slider").setAttribute("aria-valuetext", `image ${k + 1} of ${way.length}`);
   $("way-image").src = frame ? "data:image/png;base64," + frame : BLANK;
-  $("way-image").alt = `Image ${k + 1} of ${way.length} on the way` + (frame ? "" : ", not there yet");
+  $("way-image").alt = `Image ${k + 1} of ${way.length} on the path` + (frame ? "" : ", not there yet");
 }
 const onTheWay = {
   queued(d) {

@@ -17,15 +17,24 @@ void jobs_turns_clear(struct jobs_turns *t)
         t->first = turn->next;
         turn_free(turn);
     }
+    t->last = NULL;
+}
+
+/* Takes out what follows `before`; NULL: the first one. */
+static struct jobs_turn *take_out(struct jobs_turns *t, struct jobs_turn *before)
+{
+    struct jobs_turn **link = before ? &before->next : &t->first, *turn = *link;
+    *link = turn->next;
+    if (t->last == turn)
+        t->last = before;
+    return turn;
 }
 
 static void append(struct jobs_turns *t, struct jobs_turn *turn)
 {
-    struct jobs_turn **link = &t->first;
-    while (*link)
-        link = &(*link)->next;
     turn->next = NULL;
-    *link = turn;
+    *(t->last ? &t->last->next : &t->first) = turn;
+    t->last = turn;
 }
 
 int jobs_turns_add(struct jobs_turns *t, const struct jobs_record *r, struct err *e)
@@ -43,14 +52,11 @@ int jobs_turns_add(struct jobs_turns *t, const struct jobs_record *r, struct err
 
 void jobs_turns_remove(struct jobs_turns *t, const char *id)
 {
-    struct jobs_turn **link = &t->first;
-    while (*link && strcmp((*link)->id, id) != 0)
-        link = &(*link)->next;
-    struct jobs_turn *turn = *link;
-    if (!turn)
-        return;
-    *link = turn->next;
-    turn_free(turn);
+    struct jobs_turn *before = NULL, *turn = t->first;
+    for (; turn && strcmp(turn->id, id) != 0; turn = turn->next)
+        before = turn;
+    if (turn)
+        turn_free(take_out(t, before));
 }
 
 struct jobs_turn *jobs_turns_find(struct jobs_turns *t, const char *id)
@@ -91,14 +97,12 @@ static struct jobs_range hand_out(struct jobs_turn *turn)
 struct jobs_turn *jobs_turns_next(struct jobs_turns *t, const struct jobs_needs *models,
                                   size_t count, struct jobs_range *out)
 {
-    struct jobs_turn **link = &t->first;
-    while (*link && !may_be_next(*link, models, count))
-        link = &(*link)->next;
-    struct jobs_turn *turn = *link;
+    struct jobs_turn *before = NULL, *turn = t->first;
+    for (; turn && !may_be_next(turn, models, count); turn = turn->next)
+        before = turn;
     if (!turn)
         return NULL;
-    *link = turn->next;
-    append(t, turn);
+    append(t, take_out(t, before));
     *out = hand_out(turn);
     return turn;
 }

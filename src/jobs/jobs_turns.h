@@ -21,7 +21,7 @@ struct jobs_turn {
     size_t again_count;
 };
 struct jobs_turns {
-    struct jobs_turn *first; /* who is next */
+    struct jobs_turn *first, *last; /* who is next, and the end of the line */
 };
 
 void jobs_turns_clear(struct jobs_turns *t);

@@ -7,8 +7,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base_cpu.h"
 #include "base_file.h"
 #include "jobs_test.h"
+#include "jobs_turns.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -216,6 +218,42 @@ static void assert_no_shard(struct jobs_store *s, const struct jobs_needs *model
     struct jobs_shard shard;
     struct err e = {0};
     assert_answer(s->ops->take_shard(s, models, 1, &shard, &e), JOBS_ABSENT, &e);
+}
+
+/* To the end of the line is one step however long it is, and the end is found after each removal.
+ */
+static void a_long_line_of_jobs_is_no_slower_to_join(void **state)
+{
+    enum { JOBS = 100000 };
+    struct jobs_turns line = {NULL};
+    struct jobs_record r = record_of("", 1);
+    struct jobs_range range;
+    char last[JOBS_ID_SIZE], first[JOBS_ID_SIZE];
+    (void)state;
+    const int64_t begun = clock_ns();
+    for (int i = 0; i < JOBS; i++) {
+        snprintf(r.id, sizeof r.id, "%036d", i);
+        assert_int_equal(jobs_turns_add(&line, &r, NULL), 0);
+    }
+    assert_true(clock_ns() - begun < 5000000000); /* half a minute where each one walks the line */
+    memcpy(last, r.id, sizeof last);
+    snprintf(first, sizeof first, "%036d", 0);
+    jobs_turns_remove(&line, last);
+    jobs_turns_remove(&line, last); /* harmless */
+    jobs_turns_remove(&line, first);
+    snprintf(r.id, sizeof r.id, "%036d", JOBS);
+    assert_int_equal(jobs_turns_add(&line, &r, NULL), 0);
+    assert_string_equal(jobs_turns_next(&line, &r.needs, 1, &range)->id,
+                        "000000000000000000000000000000000001");
+    assert_non_null(jobs_turns_find(&line, r.id));
+    jobs_turns_clear(&line);
+    assert_int_equal(jobs_turns_add(&line, &r, NULL), 0); /* a line of one, whose end goes */
+    jobs_turns_remove(&line, r.id);
+    assert_null(jobs_turns_next(&line, &r.needs, 1, &range));
+    assert_int_equal(jobs_turns_add(&line, &r, NULL), 0);
+    assert_string_equal(jobs_turns_next(&line, &r.needs, 1, &range)->id, r.id);
+    assert_string_equal(line.last->id, r.id);
+    jobs_turns_clear(&line);
 }
 
 static void work_is_handed_out_in_turns_and_what_is_missing_again(void **state)
@@ -435,6 +473,7 @@ int main(void)
         IN_FOLDER(two_daemons_do_not_share_a_store),
         IN_FOLDER(a_store_that_cannot_be_written_is_named),
         cmocka_unit_test(ids_are_uuids),
+        cmocka_unit_test(a_long_line_of_jobs_is_no_slower_to_join),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

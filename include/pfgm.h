@@ -50,7 +50,7 @@ struct pfgm_model;
 struct pfgm_open_options {
     int workers;        /* threads; 0: one a core */
     int batch;          /* images a thread evaluates at once; 0: 8 */
-    const char *kernel; /* "auto", "c", "openblas", "avx2", "avx512", "amx"; NULL: "auto" */
+    const char *kernel; /* "auto", "c", "openblas", "lanes8", …, as of --kernel; NULL: "auto" */
 };
 
 /* "MAJOR.MINOR.PATCH" of the library. */

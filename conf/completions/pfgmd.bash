@@ -4,7 +4,7 @@ _pfgmd()
     local word=${COMP_WORDS[COMP_CWORD]} words=""
     COMPREPLY=()
     case ${COMP_WORDS[COMP_CWORD-1]} in
-    --kernel) words="auto c openblas avx2 avx512 amx" ;;
+    --kernel) words="auto c openblas lanes8 avx2 neon avx512 amx" ;;
     --precision) words="auto f32 bf16x3 bf16" ;;
     --public-metrics) words="on off" ;;
     --log-level) words="error warn info debug" ;;

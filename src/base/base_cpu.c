@@ -1,5 +1,6 @@
-/* Instruction sets by CPUID and XGETBV (through the compiler's support, which checks both;
- * AMX's by hand), the number of workers, and the clock. */
+/* Instruction sets, on x86 by CPUID and XGETBV (through the compiler's support, which checks both;
+ * AMX's by hand), on Arm by what the system says of the processor; the number of workers, and the
+ * clock. */
 #include "base_cpu.h"
 
 #include <limits.h>
@@ -8,6 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -44,6 +49,8 @@ struct cpu_features cpu_features_get(void)
                __builtin_cpu_supports("avx512vl");
     f.avx512_bf16 = f.avx512 && __builtin_cpu_supports("avx512bf16");
     f.amx_bf16 = f.avx512 && amx_bf16();
+#elif defined(__aarch64__)
+    f.asimd = (getauxval(AT_HWCAP) & HWCAP_ASIMD) != 0;
 #endif
     return f;
 }

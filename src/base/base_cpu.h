@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct cpu_features {
+    bool asimd;       /* NEON of 64-bit Arm */
     bool avx2_fma;    /* AVX2 and FMA */
     bool avx512;      /* AVX-512 F, BW, DQ, VL */
     bool avx512_bf16; /* these and BF16 */

@@ -239,7 +239,7 @@ static const struct cli_option bench_table[] = {
     {0}};
 
 static const struct cli_option ops_table[] = {
-    {"kernel", 0, OPTION_KERNEL, "K", "auto c openblas avx2 avx512 amx",
+    {"kernel", 0, OPTION_KERNEL, "K", "auto c openblas lanes8 avx2 neon avx512 amx",
      "only this one, beside the portable one"},
     {"batch", 0, OPTION_BATCH, "B", NULL, "images in a call (4)"},
     {"seconds", 0, OPTION_SECONDS, "S", NULL, "how long to measure each (0.1)"},

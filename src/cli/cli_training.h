@@ -62,8 +62,8 @@ enum {
          0,                                                                                        \
          CLI_TRAINING_KERNEL,                                                                      \
          "K",                                                                                      \
-         "auto c openblas avx2 avx512",                                                            \
-         "auto (default), c, openblas, avx2, avx512"},                                             \
+         "auto c openblas lanes8 avx2 neon avx512",                                                \
+         "auto (default), c, openblas, lanes8 (avx2, neon), avx512"},                              \
     {                                                                                              \
         "json", 0, CLI_TRAINING_JSON, NULL, NULL, "one JSON object per line on standard output"    \
     }

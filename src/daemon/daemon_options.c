@@ -20,7 +20,7 @@ const char daemon_usage[] =
     "  --batch N              images that a worker evaluates at once (8)\n"
     "  --queue N              images that may wait (1024)\n"
     "  --n-max N              images in one request (64)\n"
-    "  --kernel K             auto, c, openblas, avx2, avx512 or amx (auto)\n"
+    "  --kernel K             auto, c, openblas, lanes8 (avx2, neon), avx512 or amx (auto)\n"
     "  --precision P          auto, f32, bf16x3 or bf16 (auto)\n"
     "  --connections N        connections that get work at once (4096)\n"
     "  --connections-per-address N  of them from one address, 0 = no limit (0)\n"

@@ -2,6 +2,9 @@
  * could not live with. */
 #include "jobs_tables.h"
 
+#include "nn_kernel.h"
+
+#include <stdio.h>
 #include <string.h>
 
 #define APPLICATION_ID 0x7066676d /* "pfgm", in the file's header */
@@ -79,6 +82,7 @@ enum jobs_answer jobs_read_record(const struct jobs_db *db, struct jobs_rows *ro
                                   struct jobs_record *r, struct err *e)
 {
     const int64_t state = jobs_db_integer(rows, 13);
+    char kernel[sizeof r->needs.kernel];
     memset(r, 0, sizeof *r);
     r->number = (uint64_t)jobs_db_integer(rows, 0);
     READ_TEXT(rows, 1, r->id);
@@ -88,7 +92,8 @@ enum jobs_answer jobs_read_record(const struct jobs_db *db, struct jobs_rows *ro
     READ_TEXT(rows, 5, r->label);
     READ_TEXT(rows, 6, r->needs.model);
     READ_TEXT(rows, 7, r->needs.sha256);
-    READ_TEXT(rows, 8, r->needs.kernel);
+    READ_TEXT(rows, 8, kernel);
+    snprintf(r->needs.kernel, sizeof r->needs.kernel, "%s", nn_kernel_id_now(kernel));
     READ_TEXT(rows, 9, r->needs.precision);
     r->n = (uint64_t)jobs_db_integer(rows, 10);
     READ_TEXT(rows, 11, r->parameters);

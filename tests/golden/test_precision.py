@@ -11,7 +11,7 @@ import test_sample as base
 
 # What the field may be off, of its largest value.
 TOLERANCE = {"f32": 1e-4, "bf16x3": 1e-4, "bf16": 3e-2}
-IDS = {"c": "cbf16.", "avx2": "avx2bf16.", "avx512": "avx512bf16.", "amx": "amx."}
+IDS = {"c": "cbf16.", "avx2": "lanes8bf16.", "avx512": "avx512bf16.", "amx": "amx."}
 SMALL = "pfgm_digits8"
 
 

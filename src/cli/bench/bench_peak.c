@@ -37,6 +37,34 @@ static float run_portable(uint64_t count)
     return sum[0] + sum[1] + sum[2] + sum[3];
 }
 
+#if defined(__aarch64__)
+#include <arm_neon.h>
+
+/* Two registers for eight lanes, as in the kernel. */
+static float run_neon(uint64_t count)
+{
+    float32x4_t low[CHAINS], high[CHAINS];
+    const float32x4_t factor = vdupq_n_f32(0.999f), addend = vdupq_n_f32(0.001f);
+    UNROLL
+    for (int i = 0; i < CHAINS; i++) {
+        low[i] = vdupq_n_f32((float)i);
+        high[i] = vdupq_n_f32((float)-i);
+    }
+    for (uint64_t n = 0; n < count; n++) {
+        UNROLL
+        for (int i = 0; i < CHAINS; i++) {
+            low[i] = vfmaq_f32(low[i], factor, addend);
+            high[i] = vfmaq_f32(high[i], factor, addend);
+        }
+    }
+    float32x4_t sum = vdupq_n_f32(0.0f);
+    UNROLL
+    for (int i = 0; i < CHAINS; i++)
+        sum = vaddq_f32(sum, vaddq_f32(low[i], high[i]));
+    return vaddvq_f32(sum);
+}
+#endif
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 
@@ -128,17 +156,20 @@ struct peak {
 static struct peak peak_of(enum nn_kernel kernel, enum nn_precision precision)
 {
     kernel = nn_kernel_resolve(kernel);
-#if defined(__x86_64__)
     if (kernel == NN_KERNEL_OPENBLAS) /* which uses what there is */
-        kernel = nn_kernel_available(NN_KERNEL_AVX512) ? NN_KERNEL_AVX512
-                 : nn_kernel_available(NN_KERNEL_AVX2) ? NN_KERNEL_AVX2
-                                                       : NN_KERNEL_C;
+        kernel = nn_kernel_available(NN_KERNEL_AVX512)   ? NN_KERNEL_AVX512
+                 : nn_kernel_available(NN_KERNEL_LANES8) ? NN_KERNEL_LANES8
+                                                         : NN_KERNEL_C;
+#if defined(__aarch64__)
+    if (kernel == NN_KERNEL_LANES8)
+        return (struct peak){.run = run_neon, .flop = CHAINS * 2 * 8};
+#elif defined(__x86_64__)
     bool bf16 = precision != NN_PRECISION_F32;
     if (bf16 && kernel == NN_KERNEL_AMX)
         return (struct peak){.run = run_amx, .flop = 4 * 2 * 16 * 16 * 32};
     if (bf16 && kernel == NN_KERNEL_AVX512 && cpu_features_get().avx512_bf16)
         return (struct peak){.run = run_avx512_bf16, .flop = CHAINS * 2 * 32};
-    if (kernel == NN_KERNEL_AVX2)
+    if (kernel == NN_KERNEL_LANES8)
         return (struct peak){.run = run_avx2, .flop = CHAINS * 2 * 8};
     if (kernel == NN_KERNEL_AVX512 || kernel == NN_KERNEL_AMX)
         return (struct peak){.run = run_avx512, .flop = CHAINS * 2 * 16};

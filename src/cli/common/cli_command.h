@@ -28,8 +28,9 @@ struct cli_option {
     }
 #define CLI_OPTION_KERNEL(id_)                                                                     \
     {                                                                                              \
-        .name = "kernel", .id = id_, .argument = "K", .values = "auto c openblas avx2 avx512 amx", \
-        .help = "auto (default), c, openblas, avx2, avx512, amx"                                   \
+        .name = "kernel", .id = id_, .argument = "K",                                              \
+        .values = "auto c openblas lanes8 avx2 neon avx512 amx",                                   \
+        .help = "auto (default), c, openblas, lanes8 (avx2, neon), avx512, amx"                    \
     }
 #define CLI_OPTION_PRECISION(id_)                                                                  \
     {                                                                                              \

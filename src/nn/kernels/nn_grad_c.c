@@ -8,9 +8,11 @@
 const struct nn_grad_kernels *nn_grad_kernels_get(enum nn_kernel kernel)
 {
     switch (nn_kernel_resolve(kernel)) {
+#ifdef NN_HAVE_LANES8
+    case NN_KERNEL_LANES8:
+        return &nn_grad_kernels_lanes8;
+#endif
 #ifdef NN_HAVE_X86
-    case NN_KERNEL_AVX2:
-        return &nn_grad_kernels_avx2;
     case NN_KERNEL_AVX512:
     case NN_KERNEL_AMX:
         return &nn_grad_kernels_avx512;

@@ -111,7 +111,7 @@ struct nn_grad_kernels {
 const struct nn_grad_kernels *nn_grad_kernels_get(enum nn_kernel kernel);
 
 extern const struct nn_grad_kernels nn_grad_kernels_c;
-extern const struct nn_grad_kernels nn_grad_kernels_avx2;
+extern const struct nn_grad_kernels nn_grad_kernels_lanes8;
 extern const struct nn_grad_kernels nn_grad_kernels_avx512;
 
 #endif

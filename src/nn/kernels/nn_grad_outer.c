@@ -15,13 +15,13 @@
 NN_INLINE void tile_run(const struct nn_outer_run *t, int inputs, int vectors, bool half)
 {
     vec acc[ROWS_MAX][VECTORS_MAX];
-    __m256 tail[ROWS_MAX];
+    vec8 tail[ROWS_MAX];
     UNROLL
     for (int i = 0; i < inputs; i++) {
         UNROLL
         for (int v = 0; v < vectors; v++)
             acc[i][v] = vec_zero();
-        tail[i] = _mm256_setzero_ps();
+        tail[i] = vec8_zero();
     }
     for (size_t y = 0; y < t->rows; y++) {
         const float *in = t->in + y * t->in_row, *slope = t->slope + y * t->slope_row;
@@ -30,7 +30,7 @@ NN_INLINE void tile_run(const struct nn_outer_run *t, int inputs, int vectors, b
             UNROLL
             for (int v = 0; v < vectors; v++)
                 column[v] = vec_load(slope + v * VEC_WIDTH);
-            __m256 last = half ? _mm256_loadu_ps(slope + vectors * VEC_WIDTH) : tail[0];
+            vec8 last = half ? vec8_load(slope + vectors * VEC_WIDTH) : tail[0];
             UNROLL
             for (int i = 0; i < inputs; i++) {
                 vec value = vec_set(in[i]);
@@ -38,7 +38,7 @@ NN_INLINE void tile_run(const struct nn_outer_run *t, int inputs, int vectors, b
                 for (int v = 0; v < vectors; v++)
                     acc[i][v] = vec_fma(value, column[v], acc[i][v]);
                 if (half)
-                    tail[i] = _mm256_fmadd_ps(_mm256_set1_ps(in[i]), last, tail[i]);
+                    tail[i] = vec8_fma(vec8_set(in[i]), last, tail[i]);
             }
         }
     }
@@ -50,7 +50,7 @@ NN_INLINE void tile_run(const struct nn_outer_run *t, int inputs, int vectors, b
             vec_store(row + v * VEC_WIDTH, vec_add(vec_load(row + v * VEC_WIDTH), acc[i][v]));
         if (half) {
             float *at = row + vectors * VEC_WIDTH;
-            _mm256_storeu_ps(at, _mm256_add_ps(_mm256_loadu_ps(at), tail[i]));
+            vec8_store(at, vec8_add(vec8_load(at), tail[i]));
         }
     }
 }

@@ -9,13 +9,15 @@ static void columns(const struct nn_target *src, size_t images, size_t side, flo
     for (size_t b = 0; b < images; b++, out += src->lanes)
         for (size_t c = 0; c < src->lanes; c += NN_LANES) {
             double sum[NN_LANES] = {0}, total[NN_LANES];
+            float lanes[NN_LANES];
             for (size_t y = 0; y < side; y++) {
                 const float *row = nn_target_row(src, b, y) + c;
-                __m256 line = _mm256_setzero_ps();
+                vec8 line = vec8_zero();
                 for (size_t x = 0; x < side; x++, row += src->lanes)
-                    line = _mm256_add_ps(line, _mm256_loadu_ps(row));
+                    line = vec8_add(line, vec8_load(row));
+                vec8_store(lanes, line);
                 for (size_t i = 0; i < NN_LANES; i++)
-                    sum[i] += (double)line[i];
+                    sum[i] += (double)lanes[i];
             }
             memcpy(total, sum, sizeof total);
             for (size_t i = 0; i < NN_LANES; i++)
@@ -104,7 +106,7 @@ static void softmax_back(const float *weights, float *slope, size_t count, float
 #if NN_VECTOR_BITS == 512
 const struct nn_grad_kernels nn_grad_kernels_avx512 = {
 #else
-const struct nn_grad_kernels nn_grad_kernels_avx2 = {
+const struct nn_grad_kernels nn_grad_kernels_lanes8 = {
 #endif
     .outer = NN_VEC(outer),
     .conv_outer_scratch = NN_VEC(conv_outer_scratch),

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const words[] = {"auto", "c", "openblas", "avx2", "avx512", "amx"};
+static const char *const words[] = {"auto", "c", "openblas", "lanes8", "avx512", "amx"};
+/* The instruction sets whose kernel is lanes8, by name; each is understood on every machine. */
+static const char *const lanes8_words[] = {"avx2", "neon"};
 static const char *const precisions[] = {"auto", "f32", "bf16x3", "bf16"};
 
 int nn_kernel_parse(const char *word, enum nn_kernel *out, struct err *e)
@@ -16,8 +18,13 @@ int nn_kernel_parse(const char *word, enum nn_kernel *out, struct err *e)
             *out = (enum nn_kernel)i;
             return 0;
         }
-    return err_fail(e, ERR_INPUT, "kernel", "is auto, c, openblas, avx2, avx512 or amx, not \"%s\"",
-                    word);
+    for (size_t i = 0; i < sizeof lanes8_words / sizeof lanes8_words[0]; i++)
+        if (strcmp(word, lanes8_words[i]) == 0) {
+            *out = NN_KERNEL_LANES8;
+            return 0;
+        }
+    return err_fail(e, ERR_INPUT, "kernel",
+                    "is auto, c, openblas, lanes8, avx2, neon, avx512 or amx, not \"%s\"", word);
 }
 
 int nn_precision_parse(const char *word, enum nn_precision *out, struct err *e)
@@ -37,9 +44,11 @@ const char *nn_precision_name(enum nn_precision precision)
 
 bool nn_kernel_available(enum nn_kernel kernel)
 {
+#ifdef NN_HAVE_LANES8
+    if (kernel == NN_KERNEL_LANES8)
+        return cpu_features_get().avx2_fma || cpu_features_get().asimd;
+#endif
 #ifdef NN_HAVE_X86
-    if (kernel == NN_KERNEL_AVX2)
-        return cpu_features_get().avx2_fma;
     if (kernel == NN_KERNEL_AVX512)
         return cpu_features_get().avx512;
     if (kernel == NN_KERNEL_AMX)
@@ -79,8 +88,8 @@ enum nn_kernel nn_kernel_resolve(enum nn_kernel kernel)
         return kernel;
     if (nn_kernel_available(NN_KERNEL_AVX512))
         return NN_KERNEL_AVX512;
-    if (nn_kernel_available(NN_KERNEL_AVX2))
-        return NN_KERNEL_AVX2;
+    if (nn_kernel_available(NN_KERNEL_LANES8))
+        return NN_KERNEL_LANES8;
     return nn_kernel_available(NN_KERNEL_OPENBLAS) ? NN_KERNEL_OPENBLAS : NN_KERNEL_C;
 }
 

@@ -1,7 +1,9 @@
 /* Kernels and precisions by name: which there are, what this machine runs, what a word means.
  *
  * A kernel is one way to compute all operations, by an instruction set or a library; a precision
- * says what products are made of. Both, with the kernel's revision, belong to the seed rule. */
+ * says what products are made of. Both, with the kernel's revision, belong to the seed rule.
+ * Instruction sets that compute the same bits are one kernel: LANES8 is AVX2 on x86 and NEON on
+ * Arm. */
 #ifndef NN_KERNEL_H
 #define NN_KERNEL_H
 
@@ -11,13 +13,13 @@ enum nn_kernel {
     NN_KERNEL_AUTO,
     NN_KERNEL_C,
     NN_KERNEL_OPENBLAS,
-    NN_KERNEL_AVX2,
+    NN_KERNEL_LANES8,
     NN_KERNEL_AVX512,
     NN_KERNEL_AMX
 };
 
-/* "auto", "c", "openblas", "avx2", "avx512", "amx"; -1 and an error that lists the words otherwise.
- */
+/* "auto", "c", "openblas", "lanes8", "avx512", "amx", and for lanes8 its instruction sets "avx2"
+ * and "neon"; -1 and an error that lists the words otherwise. */
 int nn_kernel_parse(const char *word, enum nn_kernel *out, struct err *e);
 /* What the environment variable PFGM_KERNEL asks for in the place of AUTO: AUTO itself if it is
  * unset or empty, -1 and an error that names it if it holds another word. */
@@ -29,10 +31,13 @@ int nn_kernel_environment(enum nn_kernel *out, struct err *e);
 bool nn_kernel_available(enum nn_kernel kernel);
 int nn_kernel_require(enum nn_kernel kernel, struct err *e);
 enum nn_kernel nn_kernel_resolve(enum nn_kernel kernel);
-/* ISA and revision in single precision, part of the seed rule: "c.1", "avx2.3", "avx512.3", which
+/* ISA and revision in single precision, part of the seed rule: "c.1", "lanes8.3", "avx512.3", which
  * is AMX's too; or library, version, core and revision, "openblas-0.3.21-skylakex.1". The revision
  * rises whenever any output bit of a kernel changes. */
 const char *nn_kernel_id(enum nn_kernel kernel);
+/* The present name of an id that was written earlier: of "avx2.3", which eight lanes were called
+ * while AVX2 alone had them, "lanes8.3"; of any other, itself. */
+const char *nn_kernel_id_now(const char *id);
 
 /* What products are made of: single precision; numbers as pairs of bf16, three products for one
  * (error about 1e-5 of the output); or bf16 (about 1e-2). Everything else is in f32 in all of them.
@@ -41,7 +46,7 @@ enum nn_precision { NN_PRECISION_AUTO, NN_PRECISION_F32, NN_PRECISION_BF16X3, NN
 /* "auto", "f32", "bf16x3", "bf16"; -1 and an error that lists the words otherwise. */
 int nn_precision_parse(const char *word, enum nn_precision *out, struct err *e);
 const char *nn_precision_name(enum nn_precision precision);
-/* nn_kernel_id for f32; for bf16 and bf16x3 "amx.1", "avx512bf16.1", "avx2bf16.1", "cbf16.1". */
+/* nn_kernel_id for f32; for bf16 and bf16x3 "amx.1", "avx512bf16.1", "lanes8bf16.1", "cbf16.1". */
 const char *nn_kernel_id_in(enum nn_kernel kernel, enum nn_precision precision);
 /* Resolves both. A precision AUTO is bf16x3 where the kernel is AMX, or AUTO on a machine with AMX,
  * else f32. With f32, AMX becomes AVX512; with bf16, OPENBLAS becomes C. With bf16 a kernel AUTO

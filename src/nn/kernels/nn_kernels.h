@@ -1,10 +1,10 @@
 /* The table of operations that an instruction set implements, over the layouts of
  * nn_pixels.h.
  *
- * nn_kernels_c.c is plain C and the oracle; nn_vector_*.c are one source compiled for AVX2 and for
- * AVX-512; nn_kernels_openblas.c leaves the large products to OpenBLAS. Functions of a table keep
- * no state and may run in any thread. Products in bf16 have a table of their own, nn_tile.h's,
- * behind the same struct nn_product.
+ * nn_kernels_c.c is plain C and the oracle; nn_vector_*.c are one source compiled for eight lanes
+ * (AVX2 or NEON) and for AVX-512; nn_kernels_openblas.c leaves the large products to OpenBLAS.
+ * Functions of a table keep no state and may run in any thread. Products in bf16 have a table of
+ * their own, nn_tile.h's, behind the same struct nn_product.
  *
  * The promise behind an image's bits: an element of an output is made by the same operations in the
  * same order whatever the number of images, whichever tile the element falls into, and whichever
@@ -215,7 +215,7 @@ const struct nn_kernels *nn_kernels_get(enum nn_kernel kernel);
 extern const struct nn_kernels nn_kernels_c;
 /* OpenBLAS's, or NULL where blas.h has none. */
 const struct nn_kernels *nn_kernels_openblas(void);
-extern const struct nn_kernels nn_kernels_avx2;
+extern const struct nn_kernels nn_kernels_lanes8;
 extern const struct nn_kernels nn_kernels_avx512;
 
 #endif

@@ -1,139 +1,45 @@
-/* The vector width as a thin layer of names, so that nn_vector_*.c are one source for AVX2 (8
- * lanes) and AVX-512 (16 lanes). Each file is compiled twice, with NN_VECTOR_BITS 256 and 512.
+/* The vector width as a thin layer of names, so that nn_vector_*.c are one source for eight lanes
+ * (AVX2, NEON) and sixteen (AVX-512). Each file is compiled once for each width that the
+ * processor's maker has, with NN_VECTOR_BITS 256 or 512; a body says what the names are there.
  *
- * Only operations that IEEE 754 rounds exactly are named here: no approximate reciprocals, whose
- * bits differ between makers. A multiply-add is fused where, and only where, vec_fma says so. */
+ * Only operations that IEEE 754 rounds exactly are named: no approximate reciprocals, whose bits
+ * differ between makers. A multiply-add is fused where, and only where, vec_fma says so. So bodies
+ * of the same width compute the same bits, and share a kernel's id. test_vector.c holds each body
+ * to plain C; only the bits of a NaN are the maker's, and a NaN is an error.
+ *
+ * A body defines, with NN_VEC, VEC_WIDTH and the types vec, vec8 and vec_bits:
+ *   vec_load, vec_store           VEC_WIDTH numbers, aligned or not
+ *   vec_load_half, _store_half    eight lanes, the others zero; and only eight are written
+ *   vec_load_two, _store_two      eight lanes from (to) one place and eight from (to) another
+ *   vec_set, vec_zero, vec_add, vec_sub, vec_mul, vec_div
+ *   vec_fma, vec_fms, vec_fnma    a * b + c, a * b - c, c - a * b, rounded once
+ *   vec_min, vec_max              b when either is NaN, or when both are zeros
+ *   vec_clamp(a, limit)           between -limit and limit; NaN becomes a number between
+ *   vec_round                     to the nearest whole number, ties to even
+ *   vec_times_power2(a, n)        a * 2^n, n whole and from -126 to 127, or NaN where a is
+ *   vec_add_to, vec_add_to_half   adds the lanes to doubles
+ *   vec_bf16, vec_bf16_value      nn_bf16_round in the low halves of 32 bits; the number it is
+ * again vec_bits_store, _half, _two   these low halves, to memory vec8_load, _store, _set, _zero,
+ * _add, _mul, _fma   eight lanes in a register of their own, for what is left of a row; with eight
+ * lanes vec8 is vec Where VEC_WIDTH is eight the halves are never reached; they keep the source
+ * one. */
 #ifndef NN_VECTOR_H
 #define NN_VECTOR_H
 
 #include "nn_bf16.h"
 #include "nn_kernels.h"
 #include "nn_math.h"
-#include <immintrin.h>
 
 #define NN_INLINE static inline __attribute__((always_inline))
 
 #if NN_VECTOR_BITS == 512
-
-#define NN_VEC(name) nn_avx512_##name
-#define VEC_WIDTH 16
-typedef __m512 vec;
-#define vec_load(p) _mm512_loadu_ps(p)
-#define vec_store(p, v) _mm512_storeu_ps(p, v)
-/* Eight lanes, the others zero; and only eight are written. */
-#define vec_load_half(p) _mm512_zextps256_ps512(_mm256_loadu_ps(p))
-#define vec_store_half(p, v) _mm256_storeu_ps(p, _mm512_castps512_ps256(v))
-/* Eight lanes from (to) one place and eight from (to) another. */
-#define vec_load_two(p, q) _mm512_insertf32x8(vec_load_half(p), _mm256_loadu_ps(q), 1)
-#define vec_store_two(p, q, v)                                                                     \
-    (vec_store_half(p, v), _mm256_storeu_ps(q, _mm512_extractf32x8_ps(v, 1)))
-#define vec_set(x) _mm512_set1_ps(x)
-#define vec_zero() _mm512_setzero_ps()
-#define vec_add(a, b) _mm512_add_ps(a, b)
-#define vec_sub(a, b) _mm512_sub_ps(a, b)
-#define vec_mul(a, b) _mm512_mul_ps(a, b)
-#define vec_div(a, b) _mm512_div_ps(a, b)
-#define vec_fma(a, b, c) _mm512_fmadd_ps(a, b, c)   /* a · b + c */
-#define vec_fms(a, b, c) _mm512_fmsub_ps(a, b, c)   /* a · b - c */
-#define vec_fnma(a, b, c) _mm512_fnmadd_ps(a, b, c) /* c - a · b */
-#define vec_min(a, b) _mm512_min_ps(a, b)           /* b when either is NaN */
-#define vec_max(a, b) _mm512_max_ps(a, b)           /* b when either is NaN */
-/* a held between -limit and limit; NaN becomes a number between. */
-#define vec_clamp(a, limit) _mm512_range_ps(a, limit, 2)
-#define vec_round(a) _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
-#define vec_times_power2(a, n)                                                                     \
-    _mm512_scalef_ps(a, n) /* a · 2^n, n whole, or about 0 below the normal range */
-
-/* Adds the lanes to `out`, in double. */
-NN_INLINE void vec_add_to(double *out, vec v)
-{
-    __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
-    __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
-    _mm512_storeu_pd(out, _mm512_add_pd(_mm512_loadu_pd(out), low));
-    _mm512_storeu_pd(out + 8, _mm512_add_pd(_mm512_loadu_pd(out + 8), high));
-}
-
-NN_INLINE void vec_add_to_half(double *out, vec v)
-{
-    __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
-    _mm512_storeu_pd(out, _mm512_add_pd(_mm512_loadu_pd(out), low));
-}
-
-/* nn_bf16_round in the low halves of 32 bits, and the number that it is again. */
-typedef __m512i vec_bits;
-NN_INLINE vec_bits vec_bf16(vec v)
-{
-    __m512i bits = _mm512_castps_si512(v);
-    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    __m512i sum = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
-    return _mm512_mask_mov_epi32(_mm512_srli_epi32(sum, 16), _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q),
-                                 _mm512_set1_epi32(NN_BF16_NAN));
-}
-#define vec_bf16_value(b) _mm512_castsi512_ps(_mm512_slli_epi32(b, 16))
-#define vec_bits_store(p, b) _mm256_storeu_si256((__m256i *)(p), _mm512_cvtepi32_epi16(b))
-#define vec_bits_store_half(p, b)                                                                  \
-    _mm_storeu_si128((__m128i *)(p), _mm256_castsi256_si128(_mm512_cvtepi32_epi16(b)))
-#define vec_bits_store_two(p, q, b)                                                                \
-    (vec_bits_store_half(p, b),                                                                    \
-     _mm_storeu_si128((__m128i *)(q), _mm256_extracti128_si256(_mm512_cvtepi32_epi16(b), 1)))
-
-#elif NN_VECTOR_BITS == 256
-
-#define NN_VEC(name) nn_avx2_##name
-#define VEC_WIDTH 8
-typedef __m256 vec;
-#define vec_load(p) _mm256_loadu_ps(p)
-#define vec_store(p, v) _mm256_storeu_ps(p, v)
-/* Channels come in eights, so these are never reached; they keep the source one. */
-#define vec_load_half(p) _mm256_loadu_ps(p)
-#define vec_store_half(p, v) _mm256_storeu_ps(p, v)
-#define vec_load_two(p, q) ((void)(q), _mm256_loadu_ps(p))
-#define vec_store_two(p, q, v) ((void)(q), _mm256_storeu_ps(p, v))
-#define vec_set(x) _mm256_set1_ps(x)
-#define vec_zero() _mm256_setzero_ps()
-#define vec_add(a, b) _mm256_add_ps(a, b)
-#define vec_sub(a, b) _mm256_sub_ps(a, b)
-#define vec_mul(a, b) _mm256_mul_ps(a, b)
-#define vec_div(a, b) _mm256_div_ps(a, b)
-#define vec_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
-#define vec_fms(a, b, c) _mm256_fmsub_ps(a, b, c)
-#define vec_fnma(a, b, c) _mm256_fnmadd_ps(a, b, c)
-#define vec_min(a, b) _mm256_min_ps(a, b)
-#define vec_max(a, b) _mm256_max_ps(a, b)
-#define vec_clamp(a, limit) vec_max(vec_sub(vec_zero(), limit), vec_min(a, limit))
-#define vec_round(a) _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
-#define vec_times_power2(a, n)                                                                     \
-    _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(                                        \
-                         _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23)))
-
-NN_INLINE void vec_add_to(double *out, vec v)
-{
-    __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(v));
-    __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
-    _mm256_storeu_pd(out, _mm256_add_pd(_mm256_loadu_pd(out), low));
-    _mm256_storeu_pd(out + 4, _mm256_add_pd(_mm256_loadu_pd(out + 4), high));
-}
-
-#define vec_add_to_half vec_add_to
-
-typedef __m256i vec_bits;
-NN_INLINE vec_bits vec_bf16(vec v)
-{
-    __m256i bits = _mm256_castps_si256(v);
-    __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-    __m256i sum = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
-    return _mm256_blendv_epi8(_mm256_srli_epi32(sum, 16), _mm256_set1_epi32(NN_BF16_NAN),
-                              _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)));
-}
-#define vec_bf16_value(b) _mm256_castsi256_ps(_mm256_slli_epi32(b, 16))
-#define vec_bits_store(p, b)                                                                       \
-    _mm_storeu_si128((__m128i *)(p), _mm256_castsi256_si128(                                       \
-                                         _mm256_permute4x64_epi64(_mm256_packus_epi32(b, b), 8)))
-#define vec_bits_store_half(p, b) vec_bits_store(p, b)
-#define vec_bits_store_two(p, q, b) ((void)(q), vec_bits_store(p, b))
-
+#include "nn_vector_avx512.h"
+#elif NN_VECTOR_BITS == 256 && defined(__AVX2__)
+#include "nn_vector_avx2.h"
+#elif NN_VECTOR_BITS == 256 && defined(__aarch64__)
+#include "nn_vector_neon.h"
 #else
-#error "NN_VECTOR_BITS is 256 or 512"
+#error "NN_VECTOR_BITS is 256 or 512, and the compiler's flags are a body's"
 #endif
 
 /* A vector of which `half` says that only NN_LANES lanes count. */

@@ -116,8 +116,8 @@ void NN_VEC(attention)(const struct nn_attention *p)
 const struct nn_kernels nn_kernels_avx512 = {
     .id = "avx512.3",
 #else
-const struct nn_kernels nn_kernels_avx2 = {
-    .id = "avx2.3",
+const struct nn_kernels nn_kernels_lanes8 = {
+    .id = "lanes8.3",
 #endif
     .winograd = NN_VEC(winograd),
     .pack_size = NN_VEC(pack_size),

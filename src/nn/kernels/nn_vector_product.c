@@ -53,7 +53,7 @@ static void cursor_move(struct cursor *c, size_t count)
 /* ---- one tile ---- */
 
 NN_INLINE void tile_store(const struct tile *t, int pixels, int vectors, bool half,
-                          vec acc[][BLOCK_VECTORS], __m256 tail[])
+                          vec acc[][BLOCK_VECTORS], vec8 tail[])
 {
     UNROLL
     for (int i = 0; i < pixels; i++) {
@@ -66,9 +66,8 @@ NN_INLINE void tile_store(const struct tile *t, int pixels, int vectors, bool ha
             acc[i][v] = sum;
         }
         if (half && t->residual)
-            tail[i] = _mm256_mul_ps(
-                _mm256_add_ps(tail[i], _mm256_loadu_ps(residual + vectors * VEC_WIDTH)),
-                _mm256_set1_ps(t->scale));
+            tail[i] = vec8_mul(vec8_add(tail[i], vec8_load(residual + vectors * VEC_WIDTH)),
+                               vec8_set(t->scale));
     }
     /* All residuals are read before anything is stored: repeated pixels share an output, which may
      * be the residual itself. */
@@ -78,20 +77,20 @@ NN_INLINE void tile_store(const struct tile *t, int pixels, int vectors, bool ha
         for (int v = 0; v < vectors; v++)
             vec_store(t->out_at[i] + v * VEC_WIDTH, acc[i][v]);
         if (half)
-            _mm256_storeu_ps(t->out_at[i] + vectors * VEC_WIDTH, tail[i]);
+            vec8_store(t->out_at[i] + vectors * VEC_WIDTH, tail[i]);
     }
 }
 
 NN_INLINE void tile_run(const struct tile *t, int pixels, int vectors, bool half)
 {
     vec acc[TILE_MAX][BLOCK_VECTORS];
-    __m256 tail[TILE_MAX];
+    vec8 tail[TILE_MAX];
     UNROLL
     for (int i = 0; i < pixels; i++) {
         UNROLL
         for (int v = 0; v < vectors; v++)
             acc[i][v] = vec_load(t->bias_at[i] + v * VEC_WIDTH);
-        tail[i] = half ? _mm256_loadu_ps(t->bias_at[i] + vectors * VEC_WIDTH) : _mm256_setzero_ps();
+        tail[i] = half ? vec8_load(t->bias_at[i] + vectors * VEC_WIDTH) : vec8_zero();
     }
     const float *w = t->weights;
     for (int s = 0; s < t->segments; s++) {

@@ -66,13 +66,13 @@ static inline size_t block_width(size_t outputs, size_t first)
 
 /* acc += in[·][k] · weights[k][·] for one k. */
 NN_INLINE void tile_step(int pixels, int vectors, bool half, const float *const in[], size_t k,
-                         const float *w, vec acc[][BLOCK_VECTORS], __m256 tail[])
+                         const float *w, vec acc[][BLOCK_VECTORS], vec8 tail[])
 {
     vec column[BLOCK_VECTORS];
     UNROLL
     for (int v = 0; v < vectors; v++)
         column[v] = vec_load(w + v * VEC_WIDTH);
-    __m256 column_tail = half ? _mm256_loadu_ps(w + vectors * VEC_WIDTH) : _mm256_setzero_ps();
+    vec8 column_tail = half ? vec8_load(w + vectors * VEC_WIDTH) : vec8_zero();
     UNROLL
     for (int i = 0; i < pixels; i++) {
         vec x = vec_set(in[i][k]);
@@ -80,7 +80,7 @@ NN_INLINE void tile_step(int pixels, int vectors, bool half, const float *const 
         for (int v = 0; v < vectors; v++)
             acc[i][v] = vec_fma(x, column[v], acc[i][v]);
         if (half)
-            tail[i] = _mm256_fmadd_ps(_mm256_set1_ps(in[i][k]), column_tail, tail[i]);
+            tail[i] = vec8_fma(vec8_set(in[i][k]), column_tail, tail[i]);
     }
 }
 

@@ -317,14 +317,14 @@ struct rows {
 NN_INLINE void rows_multiply(const struct rows *r, int pixels, int vectors, bool half)
 {
     vec acc[TILE_MAX][BLOCK_VECTORS];
-    __m256 tail[TILE_MAX];
+    vec8 tail[TILE_MAX];
     const float *in[TILE_MAX], *w = r->weights;
     UNROLL
     for (int i = 0; i < pixels; i++) {
         UNROLL
         for (int v = 0; v < vectors; v++)
             acc[i][v] = vec_zero();
-        tail[i] = _mm256_setzero_ps();
+        tail[i] = vec8_zero();
         in[i] = r->in + (size_t)i * r->inputs;
     }
     for (size_t k = 0; k < r->inputs; k += 4, w += 4 * r->width) {
@@ -339,7 +339,7 @@ NN_INLINE void rows_multiply(const struct rows *r, int pixels, int vectors, bool
         for (int v = 0; v < vectors; v++)
             vec_store(out + v * VEC_WIDTH, acc[i][v]);
         if (half)
-            _mm256_storeu_ps(out + vectors * VEC_WIDTH, tail[i]);
+            vec8_store(out + vectors * VEC_WIDTH, tail[i]);
     }
 }
 

@@ -43,7 +43,7 @@ static struct engine *new_engine(int workers, int batch, size_t queue, enum nn_k
  * fast. */
 static const struct model_options ways[] = {
     {NN_KERNEL_C, NN_PRECISION_F32},         {NN_KERNEL_OPENBLAS, NN_PRECISION_F32},
-    {NN_KERNEL_AVX2, NN_PRECISION_F32},      {NN_KERNEL_AVX512, NN_PRECISION_F32},
+    {NN_KERNEL_LANES8, NN_PRECISION_F32},    {NN_KERNEL_AVX512, NN_PRECISION_F32},
     {NN_KERNEL_AVX512, NN_PRECISION_BF16X3}, {NN_KERNEL_AVX512, NN_PRECISION_BF16},
     {NN_KERNEL_AMX, NN_PRECISION_BF16X3},    {NN_KERNEL_AMX, NN_PRECISION_BF16},
 };
@@ -55,7 +55,7 @@ static bool way_runs(const struct model_options *w)
 #if defined __SANITIZE_THREAD__ || defined __SANITIZE_ADDRESS__
     /* a minute each there, in which the threads do the same */
     slow = slow || w->precision == NN_PRECISION_BF16X3 ||
-           (w->kernel == NN_KERNEL_C && nn_kernel_available(NN_KERNEL_AVX2));
+           (w->kernel == NN_KERNEL_C && nn_kernel_available(NN_KERNEL_LANES8));
 #endif
     if (nn_kernel_available(w->kernel) && !slow)
         return true;

@@ -14,7 +14,7 @@
 
 #include "task_test.h"
 
-static const enum nn_kernel kernels[] = {NN_KERNEL_C, NN_KERNEL_OPENBLAS, NN_KERNEL_AVX2,
+static const enum nn_kernel kernels[] = {NN_KERNEL_C, NN_KERNEL_OPENBLAS, NN_KERNEL_LANES8,
                                          NN_KERNEL_AVX512};
 
 /* Of the reference, from the file's metadata (test_likelihood.py reads it there). */
@@ -22,7 +22,7 @@ static const int64_t golden_nfe[IMAGES] = {128, 116, 122, 122};
 
 /* A sanitizer takes a minute for plain C, and sees the same code in the tests of its operations. */
 #if defined __SANITIZE_THREAD__ || defined __SANITIZE_ADDRESS__
-#define SKIPS_PLAIN_C nn_kernel_available(NN_KERNEL_AVX2)
+#define SKIPS_PLAIN_C nn_kernel_available(NN_KERNEL_LANES8)
 #else
 #define SKIPS_PLAIN_C false
 #endif

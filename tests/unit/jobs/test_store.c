@@ -292,6 +292,25 @@ static void work_is_handed_out_in_turns_and_what_is_missing_again(void **state)
     s->ops->close(s);
 }
 
+static void a_job_of_a_kernel_by_its_former_id_goes_on(void **state)
+{
+    (void)state;
+    struct jobs_store *s = open_store(folder);
+    struct err e = {0};
+    struct jobs_record r = record_of("me", 3);
+    struct jobs_needs now = r.needs;
+    snprintf(r.needs.kernel, sizeof r.needs.kernel, "avx2.3");
+    snprintf(now.kernel, sizeof now.kernel, "lanes8.3");
+    assert_answer(s->ops->create(s, &r, &e), JOBS_DONE, &e);
+    s->ops->close(s);
+    s = open_store(folder);
+    struct jobs_shard shard;
+    assert_string_equal(get(s, r.id).needs.kernel, now.kernel);
+    assert_answer(s->ops->take_shard(s, &now, 1, &shard, &e), JOBS_DONE, &e);
+    assert_string_equal(shard.id, r.id);
+    s->ops->close(s);
+}
+
 static void an_expired_job_leaves_a_tombstone_and_then_nothing(void **state)
 {
     (void)state;
@@ -466,6 +485,7 @@ int main(void)
         IN_FOLDER(a_name_is_taken_once),
         IN_FOLDER(a_list_goes_on_where_it_stopped),
         IN_FOLDER(work_is_handed_out_in_turns_and_what_is_missing_again),
+        IN_FOLDER(a_job_of_a_kernel_by_its_former_id_goes_on),
         IN_FOLDER(an_expired_job_leaves_a_tombstone_and_then_nothing),
         IN_FOLDER(a_store_of_a_newer_version_is_left_alone),
         IN_FOLDER(a_damaged_store_is_named),

@@ -142,10 +142,10 @@ static const struct test_variant {
 } test_variants[] = {
     {"c", NN_KERNEL_C, NN_PRECISION_F32},
     {"openblas", NN_KERNEL_OPENBLAS, NN_PRECISION_F32},
-    {"avx2", NN_KERNEL_AVX2, NN_PRECISION_F32},
+    {"lanes8", NN_KERNEL_LANES8, NN_PRECISION_F32},
     {"avx512", NN_KERNEL_AVX512, NN_PRECISION_F32},
     {"c in bf16", NN_KERNEL_C, NN_PRECISION_BF16},
-    {"avx2 in bf16x3", NN_KERNEL_AVX2, NN_PRECISION_BF16X3},
+    {"lanes8 in bf16x3", NN_KERNEL_LANES8, NN_PRECISION_BF16X3},
     {"avx512 in bf16", NN_KERNEL_AVX512, NN_PRECISION_BF16},
     {"avx512 in bf16x3", NN_KERNEL_AVX512, NN_PRECISION_BF16X3},
     {"amx in bf16", NN_KERNEL_AMX, NN_PRECISION_BF16},

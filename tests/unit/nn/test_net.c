@@ -339,8 +339,8 @@ static void test_loading_threads_change_nothing(void **state)
 static void test_kernels_by_name(void **state)
 {
     (void)state;
-    static const char *const words[] = {"auto", "c", "openblas", "avx2", "avx512", "amx"};
-    static const char *const ids[] = {NULL, "c.1", NULL, "avx2.3", "avx512.3", "avx512.3"};
+    static const char *const words[] = {"auto", "c", "openblas", "lanes8", "avx512", "amx"};
+    static const char *const ids[] = {NULL, "c.1", NULL, "lanes8.3", "avx512.3", "avx512.3"};
     struct err e = {0};
     enum nn_kernel kernel = NN_KERNEL_C;
     unsetenv(NN_KERNEL_VARIABLE);
@@ -354,8 +354,16 @@ static void test_kernels_by_name(void **state)
         assert_int_equal(strncmp(nn_kernel_id(NN_KERNEL_OPENBLAS), "openblas-", 9), 0);
     assert_int_equal(nn_kernel_require(NN_KERNEL_OPENBLAS, &e),
                      nn_kernel_available(NN_KERNEL_OPENBLAS) ? 0 : -1);
+    /* AVX2 and NEON are the kernel of eight lanes, which had AVX2's name before. */
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(nn_kernel_parse(i ? "neon" : "avx2", &kernel, &e), 0);
+        assert_int_equal(kernel, NN_KERNEL_LANES8);
+    }
+    assert_string_equal(nn_kernel_id_now("avx2.3"), "lanes8.3");
+    assert_string_equal(nn_kernel_id_now("avx2bf16.1"), "lanes8bf16.1");
+    assert_string_equal(nn_kernel_id_now("avx2.2"), "avx2.2");
     assert_int_equal(nn_kernel_parse("sse", &kernel, &e), -1);
-    assert_non_null(strstr(e.text, "auto, c, openblas, avx2, avx512 or amx"));
+    assert_non_null(strstr(e.text, "auto, c, openblas, lanes8, avx2, neon, avx512 or amx"));
     assert_true(nn_kernel_available(NN_KERNEL_C));
     kernel = nn_kernel_resolve(NN_KERNEL_AUTO);
     assert_true(kernel != NN_KERNEL_AUTO && nn_kernel_available(kernel));
@@ -418,8 +426,8 @@ static void test_precisions_are_resolved(void **state)
         if (!nn_kernel_available(w->kernel))
             continue;
         struct nn_net *net = test_net_by(&test_archs[3].arch, w);
-        static const char *const ids[] = {NULL,         "cbf16.1",      NULL,
-                                          "avx2bf16.1", "avx512bf16.1", "amx.1"};
+        static const char *const ids[] = {NULL,           "cbf16.1",      NULL,
+                                          "lanes8bf16.1", "avx512bf16.1", "amx.1"};
         bool single = w->precision == NN_PRECISION_F32;
         assert_int_equal(nn_net_precision(net), w->precision);
         assert_string_equal(nn_net_kernel_id(net),
@@ -433,10 +441,10 @@ static void test_kernel_from_the_environment(void **state)
 {
     (void)state;
     struct err e = {0};
-    enum nn_kernel kernel = NN_KERNEL_AVX2;
+    enum nn_kernel kernel = NN_KERNEL_LANES8;
     assert_int_equal(setenv(NN_KERNEL_VARIABLE, "c", 1), 0);
     assert_int_equal(nn_kernel_resolve(NN_KERNEL_AUTO), NN_KERNEL_C);
-    assert_int_equal(nn_kernel_resolve(NN_KERNEL_AVX2), NN_KERNEL_AVX2);
+    assert_int_equal(nn_kernel_resolve(NN_KERNEL_LANES8), NN_KERNEL_LANES8);
     struct nn_net *net = test_net_of(&test_archs[3].arch, NN_KERNEL_AUTO);
     assert_int_equal(nn_net_kernel(net), NN_KERNEL_C);
     nn_net_free(net);

@@ -206,7 +206,7 @@ static void nn_vjp_bits_do_not_depend_on_company(void **state)
                 run(&f, i, 1);
             memcpy(alone, f.product, IMAGES * f.d * sizeof *alone);
             memcpy(values, f.value, sizeof values);
-            for (int n = 2; n <= IMAGES; n += n < 3 ? 1 : 4) {
+            for (int n = TEST_SANITIZED ? 3 : 2; n <= IMAGES; n += n < 3 ? 1 : 4) {
                 memset(f.product, 0, IMAGES * f.d * sizeof *f.product);
                 for (int i = 0; i < IMAGES; i += n)
                     run(&f, i, IMAGES - i < n ? IMAGES - i : n);

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What takes too long for tests/run.sh, one after the other: the daemon under load (storm, throughput), its contract
+# What takes too long for tests/run.sh, one after the other: the daemon under load (storm, throughput), killed in
+# the middle of a job a hundred times (killed), its contract
 # before judges from elsewhere (contract) and behind proxies (proxies), the container and the units under a real manager
 # (container, systemd; root), pfgm's speed beside PyTorch's and oneDNN's (compare, compare_train), and the images of the
 # bundled models before a classifier (quality). Installs what is missing, prints a line each and ends with "N passed, N
@@ -10,7 +11,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 out=build-nightly
-all=(storm throughput contract proxies container systemd compare compare_train quality)
+all=(storm throughput killed contract proxies container systemd compare compare_train quality)
 
 # Only the daemon's checks run what is built here: the others build their own, as users would.
 prepare_daemon() {
@@ -21,7 +22,7 @@ prepare_daemon() {
 # Chained, as "set -e" does not hold where an exit code is asked for.
 check() {
     case $1 in
-    storm | throughput | contract | proxies) prepare_daemon && sh tests/http/nightly.sh "$out" "$1" ;;
+    storm | throughput | killed | contract | proxies) prepare_daemon && sh tests/http/nightly.sh "$out" "$1" ;;
     container | systemd) bash conf/deps.sh container && bash "tests/$1.sh" ;;
     compare | compare_train) bash "tests/bench/$1.sh" ;;
     quality) bash tests/quality/run.sh ;;

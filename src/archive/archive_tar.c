@@ -14,12 +14,10 @@ struct header {
 };
 _Static_assert(sizeof(struct header) == BLOCK, "a header is one block");
 
-int archive_tar_member(const char *name, const void *data, size_t length, struct buf *out,
-                       struct err *e)
+int archive_tar_begin(const char *name, size_t length, struct buf *out, struct err *e)
 {
-    static const char zeros[BLOCK];
     struct header h;
-    const size_t name_length = strlen(name), before = out->length;
+    const size_t name_length = strlen(name);
     if (name_length > ARCHIVE_TAR_NAME_MAX || length >= LENGTH_MAX)
         return err_fail(e, ERR_LIMIT, name, "does not fit into a tar archive");
     memset(&h, 0, sizeof h);
@@ -41,13 +39,24 @@ int archive_tar_member(const char *name, const void *data, size_t length, struct
         sum += bytes[i];
     snprintf(size, sizeof size, "%06o", sum);
     memcpy(h.checksum, size, 7); /* six digits and NUL; the blank stays */
-    const size_t padding = (BLOCK - length % BLOCK) % BLOCK;
-    if (buf_append(out, &h, sizeof h, e) != 0 || buf_append(out, data, length, e) != 0 ||
-        buf_append(out, zeros, padding, e) != 0) {
-        out->length = before;
-        return -1;
-    }
-    return 0;
+    return buf_append(out, &h, sizeof h, e);
+}
+
+int archive_tar_end(size_t length, struct buf *out, struct err *e)
+{
+    static const char zeros[BLOCK];
+    return buf_append(out, zeros, (BLOCK - length % BLOCK) % BLOCK, e);
+}
+
+int archive_tar_member(const char *name, const void *data, size_t length, struct buf *out,
+                       struct err *e)
+{
+    const size_t before = out->length;
+    if (archive_tar_begin(name, length, out, e) == 0 && buf_append(out, data, length, e) == 0 &&
+        archive_tar_end(length, out, e) == 0)
+        return 0;
+    out->length = before;
+    return -1;
 }
 
 int archive_tar_finish(struct buf *out, struct err *e)

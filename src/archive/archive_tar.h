@@ -11,6 +11,9 @@
  * below 8 GiB; else ERR_LIMIT and nothing is appended. */
 int archive_tar_member(const char *name, const void *data, size_t length, struct buf *out,
                        struct err *e);
+/* The same in pieces: the header, then the caller appends `length` bytes, then the padding. */
+int archive_tar_begin(const char *name, size_t length, struct buf *out, struct err *e);
+int archive_tar_end(size_t length, struct buf *out, struct err *e);
 /* Appends the end of the archive. */
 int archive_tar_finish(struct buf *out, struct err *e);
 

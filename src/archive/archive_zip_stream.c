@@ -17,21 +17,32 @@
 #define BLOCK_MAX 65535u
 #define VERSION 20u
 #define VERSION_ZIP64 45u
+#define LOCAL_BYTES 30u
+#define DESCRIPTOR_BYTES 16u
+#define NAMES_MAX ((size_t)1 << 30)
+#define TABLE_PIECE 1024 /* members */
 
+/* There may be a million: where a member begins follows from those before it, and what else is in
+ * its records from whether it came in pieces. */
 struct member {
-    char name[NAME_MAX_BYTES + 1];
-    uint64_t offset;
-    uint64_t packed; /* bytes that it takes in the archive */
+    uint32_t packed; /* bytes that its data take in the archive */
     uint32_t length, crc;
-    unsigned flags;
-    bool deflated;
+    bool in_pieces;
+    uint8_t name_length;
 };
 
 struct archive_zip_stream {
     struct member *members;
     size_t count, room;
-    uint64_t offset; /* of the next byte in the archive */
-    uint64_t left;   /* of the member that comes in pieces */
+    struct buf names; /* one behind the other */
+    uint64_t offset;  /* of the next byte in the archive */
+    uint64_t left;    /* of the member that comes in pieces */
+    uint64_t packed;  /* of that member so far */
+    struct {          /* what the table has so far */
+        size_t count, names;
+        uint64_t offset; /* of the next member */
+        uint64_t start;  /* of the table itself */
+    } table;
 };
 
 /* A record under construction. */
@@ -58,8 +69,11 @@ static int append(struct archive_zip_stream *z, const void *data, size_t length,
 struct archive_zip_stream *archive_zip_stream_new(struct err *e)
 {
     struct archive_zip_stream *z = calloc(1, sizeof *z);
-    if (!z)
+    if (!z) {
         err_fail_memory(e, sizeof *z);
+        return NULL;
+    }
+    buf_init(&z->names, NAMES_MAX);
     return z;
 }
 
@@ -68,6 +82,7 @@ void archive_zip_stream_free(struct archive_zip_stream *z)
     if (!z)
         return;
     free(z->members);
+    buf_clear(&z->names);
     free(z);
 }
 
@@ -88,35 +103,37 @@ static struct member *new_member(struct archive_zip_stream *z, const char *name,
         z->members = members;
         z->room = room;
     }
+    if (buf_string(&z->names, name, e) != 0)
+        return NULL;
     struct member *m = &z->members[z->count++];
-    *m = (struct member){.offset = z->offset, .length = (uint32_t)length, .flags = FLAG_UTF8};
-    memcpy(m->name, name, strlen(name));
+    *m = (struct member){.length = (uint32_t)length, .name_length = (uint8_t)strlen(name)};
     return m;
 }
 
 /* What the local header and the central directory have in common, from the flags on. */
 static void put_common(struct record *r, const struct member *m, size_t extra)
 {
-    put(r, m->flags, 2);
-    put(r, m->deflated ? METHOD_DEFLATED : METHOD_STORED, 2);
+    put(r, FLAG_UTF8 | (m->in_pieces ? FLAG_DESCRIPTOR : 0), 2);
+    put(r, m->in_pieces ? METHOD_DEFLATED : METHOD_STORED, 2);
     put(r, 0, 2);
     put(r, DOS_DATE_1980, 2);
     put(r, m->crc, 4);
     put(r, m->packed, 4);
-    put(r, m->deflated && m->packed == 0 ? 0 : m->length, 4); /* behind it, as the checksum */
-    put(r, strlen(m->name), 2);
+    put(r, m->in_pieces && m->packed == 0 ? 0 : m->length, 4); /* behind it, as the checksum */
+    put(r, m->name_length, 2);
     put(r, extra, 2);
 }
 
+/* Of the member that has just come. */
 static int put_local(struct archive_zip_stream *z, const struct member *m, struct buf *out,
                      struct err *e)
 {
+    const unsigned char *name = z->names.data + z->names.length - m->name_length;
     struct record r = {.length = 0};
     put(&r, 0x04034b50, 4);
     put(&r, VERSION, 2);
     put_common(&r, m, 0);
-    return append(z, r.bytes, r.length, out, e) != 0 ? -1
-                                                     : append(z, m->name, strlen(m->name), out, e);
+    return append(z, r.bytes, r.length, out, e) != 0 ? -1 : append(z, name, m->name_length, out, e);
 }
 
 int archive_zip_stream_member(struct archive_zip_stream *z, const struct archive_zip_member *member,
@@ -144,14 +161,14 @@ int archive_zip_stream_member(struct archive_zip_stream *z, const struct archive
 
 /* A block of deflate (RFC 1951, 3.2.4) that is not compressed: whether it is the last, its length,
  * that with all bits inverted, the bytes. */
-static int put_block(struct archive_zip_stream *z, struct member *m, const void *data,
-                     size_t length, bool last, struct buf *out, struct err *e)
+static int put_block(struct archive_zip_stream *z, const void *data, size_t length, bool last,
+                     struct buf *out, struct err *e)
 {
     struct record r = {.length = 0};
     put(&r, last, 1);
     put(&r, length, 2);
     put(&r, ~(uint64_t)length & 0xffff, 2);
-    m->packed += r.length + length;
+    z->packed += r.length + length;
     return append(z, r.bytes, r.length, out, e) != 0 ? -1 : append(z, data, length, out, e);
 }
 
@@ -159,10 +176,11 @@ static int put_block(struct archive_zip_stream *z, struct member *m, const void 
 static int end_member(struct archive_zip_stream *z, struct member *m, struct buf *out,
                       struct err *e)
 {
-    if (put_block(z, m, "", 0, true, out, e) != 0)
+    if (put_block(z, "", 0, true, out, e) != 0)
         return -1;
-    if (m->packed > MEMBER_MAX)
-        return err_fail(e, ERR_LIMIT, m->name, "does not fit into a zip archive");
+    if (z->packed > MEMBER_MAX)
+        return err_fail(e, ERR_LIMIT, "zip", "a member does not fit into a zip archive");
+    m->packed = (uint32_t)z->packed;
     struct record r = {.length = 0};
     put(&r, 0x08074b50, 4);
     put(&r, m->crc, 4);
@@ -177,9 +195,9 @@ int archive_zip_stream_begin(struct archive_zip_stream *z, const char *name, uin
     struct member *m = new_member(z, name, length, e);
     if (!m)
         return -1;
-    m->flags |= FLAG_DESCRIPTOR;
-    m->deflated = true;
+    m->in_pieces = true;
     z->left = length;
+    z->packed = 0;
     if (put_local(z, m, out, e) != 0)
         return -1;
     return length > 0 ? 0 : end_member(z, m, out, e);
@@ -196,7 +214,7 @@ int archive_zip_stream_piece(struct archive_zip_stream *z, const void *data, siz
     z->left -= length;
     for (const unsigned char *at = data; length > 0;) {
         const size_t count = length < BLOCK_MAX ? length : BLOCK_MAX;
-        if (put_block(z, m, at, count, false, out, e) != 0)
+        if (put_block(z, at, count, false, out, e) != 0)
             return -1;
         at += count;
         length -= count;
@@ -204,10 +222,13 @@ int archive_zip_stream_piece(struct archive_zip_stream *z, const void *data, siz
     return z->left > 0 ? 0 : end_member(z, m, out, e);
 }
 
-static int put_central(struct archive_zip_stream *z, const struct member *m, struct buf *out,
-                       struct err *e)
+/* The next member's. */
+static int put_central(struct archive_zip_stream *z, struct buf *out, struct err *e)
 {
-    bool far = m->offset >= UINT32_MAX;
+    const struct member *m = &z->members[z->table.count++];
+    const unsigned char *name = z->names.data + z->table.names;
+    const uint64_t offset = z->table.offset;
+    const bool far = offset >= UINT32_MAX;
     struct record r = {.length = 0};
     put(&r, 0x02014b50, 4);
     put(&r, (3u << 8) | (far ? VERSION_ZIP64 : VERSION), 2); /* made on Unix */
@@ -217,16 +238,18 @@ static int put_central(struct archive_zip_stream *z, const struct member *m, str
     put(&r, 0, 2);              /* disk */
     put(&r, 0, 2);              /* internal attributes */
     put(&r, 0100644u << 16, 4); /* a regular file, rw-r--r-- */
-    put(&r, far ? UINT32_MAX : m->offset, 4);
-    if (append(z, r.bytes, r.length, out, e) != 0 ||
-        append(z, m->name, strlen(m->name), out, e) != 0)
+    put(&r, far ? UINT32_MAX : offset, 4);
+    z->table.names += m->name_length;
+    z->table.offset +=
+        LOCAL_BYTES + m->name_length + m->packed + (m->in_pieces ? DESCRIPTOR_BYTES : 0);
+    if (append(z, r.bytes, r.length, out, e) != 0 || append(z, name, m->name_length, out, e) != 0)
         return -1;
     if (!far)
         return 0;
     struct record extra = {.length = 0};
     put(&extra, 1, 2);
     put(&extra, 8, 2);
-    put(&extra, m->offset, 8);
+    put(&extra, offset, 8);
     return append(z, extra.bytes, extra.length, out, e);
 }
 
@@ -251,13 +274,9 @@ static int put_zip64_end(struct archive_zip_stream *z, uint64_t start, uint64_t 
     return append(z, r.bytes, r.length, out, e);
 }
 
-int archive_zip_stream_finish(struct archive_zip_stream *z, struct buf *out, struct err *e)
+static int put_end(struct archive_zip_stream *z, struct buf *out, struct err *e)
 {
-    const uint64_t start = z->offset;
-    for (size_t i = 0; i < z->count; i++)
-        if (put_central(z, &z->members[i], out, e) != 0)
-            return -1;
-    const uint64_t size = z->offset - start;
+    const uint64_t start = z->table.start, size = z->offset - start;
     bool large = start >= UINT32_MAX || size >= UINT32_MAX || z->count >= UINT16_MAX;
     if (large && put_zip64_end(z, start, size, out, e) != 0)
         return -1;
@@ -270,4 +289,23 @@ int archive_zip_stream_finish(struct archive_zip_stream *z, struct buf *out, str
     put(&r, start >= UINT32_MAX ? UINT32_MAX : start, 4);
     put(&r, 0, 2); /* comment */
     return append(z, r.bytes, r.length, out, e);
+}
+
+int archive_zip_stream_table(struct archive_zip_stream *z, struct buf *out, struct err *e)
+{
+    if (z->table.count == 0)
+        z->table.start = z->offset;
+    for (int i = 0; i < TABLE_PIECE && z->table.count < z->count; i++)
+        if (put_central(z, out, e) != 0)
+            return -1;
+    return z->table.count < z->count ? 1 : put_end(z, out, e);
+}
+
+int archive_zip_stream_finish(struct archive_zip_stream *z, struct buf *out, struct err *e)
+{
+    int result;
+    do {
+        result = archive_zip_stream_table(z, out, e);
+    } while (result > 0);
+    return result;
 }

@@ -4,7 +4,8 @@
  * stored and has its size and checksum in front. Of one that comes in pieces the checksum can only
  * stand behind it, which readers that do not seek refuse of stored members; so it is a stream of
  * deflate whose blocks are not compressed. Offsets beyond 4 GiB and more than 65535 members get
- * ZIP64 records. The table of members at the end is why there is a state. Not thread-safe. */
+ * ZIP64 records. The table of members at the end is why there is a state: 16 bytes for each member,
+ * and its name. Not thread-safe. */
 #ifndef ARCHIVE_ZIP_STREAM_H
 #define ARCHIVE_ZIP_STREAM_H
 
@@ -25,7 +26,9 @@ int archive_zip_stream_begin(struct archive_zip_stream *z, const char *name, uin
                              struct buf *out, struct err *e);
 int archive_zip_stream_piece(struct archive_zip_stream *z, const void *data, size_t length,
                              struct buf *out, struct err *e);
-/* The table of members. */
+/* The table of members, some of them at a time: 1 while there is more to come, then 0. */
+int archive_zip_stream_table(struct archive_zip_stream *z, struct buf *out, struct err *e);
+/* The table at once. */
 int archive_zip_stream_finish(struct archive_zip_stream *z, struct buf *out, struct err *e);
 
 #endif

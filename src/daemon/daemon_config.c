@@ -33,6 +33,7 @@ static const struct number_key {
     {"link_lifetime", AT(link_lifetime), 3600, 1, 31536000},
     {"jobs_keep", AT(jobs_keep), 604800, 1, 31536000},
     {"jobs_keep_mib", AT(jobs_keep_mib), 10240, 0, 100000000},
+    {"jobs_live", AT(jobs_live), 1000, 0, 1000000},
 #undef AT
 };
 #define NUMBER_KEYS (sizeof number_keys / sizeof *number_keys)

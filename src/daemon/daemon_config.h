@@ -36,6 +36,7 @@ struct daemon_config {
     char state[256];                         /* folder of the store of jobs; empty: no jobs */
     int jobs_keep;                           /* seconds after a job's end */
     int jobs_keep_mib;                       /* of finished jobs; 0: no bound */
+    int jobs_live;                           /* of one key that have not ended; 0: no bound */
     char keys[256];                          /* file of bearer keys; empty: none are needed */
     char tls_certificate[256], tls_key[256]; /* PEM files; both or neither */
     char link_secret[256];                   /* file; empty: drawn anew by each process */

@@ -218,8 +218,10 @@ static struct http_options http_options_of(struct pfgmd *d, int fd, int admin)
 static void open_jobs(struct pfgmd *d)
 {
     const struct daemon_config *c = d->config;
-    const struct jobs_options options = {
-        .folder = c->state, .keep_s = c->jobs_keep, .keep_bytes = (uint64_t)c->jobs_keep_mib << 20};
+    const struct jobs_options options = {.folder = c->state,
+                                         .keep_s = c->jobs_keep,
+                                         .keep_bytes = (uint64_t)c->jobs_keep_mib << 20,
+                                         .live_max = (uint64_t)c->jobs_live};
     struct err e = {0};
     if (!c->state[0])
         return;

@@ -63,7 +63,9 @@ struct jobs *jobs_open(struct engine *g, const struct jobs_options *options, str
     j->keep_bytes = options->keep_bytes;
     j->news = options->news;
     j->news_context = options->context;
+    j->live_max = options->live_max;
     lock_init(&j->lock);
+    lock_init(&j->filing);
     wait_init(&j->changed);
     j->store->changed = store_changed;
     j->store->context = j;
@@ -93,6 +95,7 @@ void jobs_close(struct jobs *j)
     j->store->ops->close(j->store);
     pthread_cond_destroy(&j->changed);
     lock_clear(&j->lock);
+    lock_clear(&j->filing);
     free(j);
 }
 
@@ -147,12 +150,34 @@ enum jobs_answer jobs_filed(struct jobs *j, const struct jobs_filing *filing,
     return answer == JOBS_DONE ? judge(filing, out, e) : answer;
 }
 
+/* Whether the owner may have one more. */
+static enum jobs_answer check_live(struct jobs *j, const char *owner, struct err *e)
+{
+    const struct jobs_query live = {.owner = owner, .states = JOBS_LIVE};
+    uint64_t count = 0;
+    if (j->live_max == 0)
+        return JOBS_DONE;
+    const enum jobs_answer answer = j->store->ops->count(j->store, &live, &count, e);
+    if (answer != JOBS_DONE || count < j->live_max)
+        return answer;
+    err_fail(e, ERR_LIMIT, "",
+             "%" PRIu64 " jobs wait or run already, and there may be no more: file this one when "
+             "one of them has ended, or cancel one",
+             count);
+    return JOBS_MANY;
+}
+
 enum jobs_answer jobs_file(struct jobs *j, const struct jobs_filing *filing,
                            struct jobs_record *out, bool *is_new, struct err *e)
 {
+    *is_new = false;
     if (fill(filing, out, e) != 0)
         return JOBS_BROKEN;
-    const enum jobs_answer answer = j->store->ops->create(j->store, out, e);
+    lock_take(&j->filing);
+    enum jobs_answer answer = check_live(j, filing->owner, e);
+    if (answer == JOBS_DONE)
+        answer = j->store->ops->create(j->store, out, e);
+    lock_drop(&j->filing);
     *is_new = answer == JOBS_DONE;
     return answer == JOBS_CONFLICT ? judge(filing, out, e) : answer;
 }
@@ -221,17 +246,60 @@ enum jobs_answer jobs_log(struct jobs *j, const char *id, uint64_t after, struct
     return j->store->ops->log(j->store, id, after, out, count, e);
 }
 
-double jobs_fraction(struct jobs *j, const struct jobs_record *r)
+struct jobs_progress jobs_progress_get(struct jobs *j, const struct jobs_record *r)
 {
+    struct jobs_progress out = {.steps = 0};
     double images = (double)r->images_done;
     lock_take(&j->lock);
-    for (const struct jobs_run *run = j->runs; run; run = run->next)
-        if (strcmp(run->shard.id, r->id) == 0)
-            images += engine_request_progress(run->request).fraction * (double)run->shard.count -
-                      (double)run->kept;
+    for (const struct jobs_run *run = j->runs; run; run = run->next) {
+        if (strcmp(run->shard.id, r->id) != 0)
+            continue;
+        const struct engine_progress p = engine_request_progress(run->request);
+        const int64_t steps = engine_request_order(run->request)->solver.ode.steps;
+        images += p.fraction * (double)run->shard.count - (double)run->kept;
+        out.steps += p.steps - (int64_t)run->kept * steps;
+    }
     lock_drop(&j->lock);
     const double fraction = images / (double)r->n;
-    return fraction < 0.0 ? 0.0 : fraction > 1.0 ? 1.0 : fraction;
+    out.fraction = fraction < 0.0 ? 0.0 : fraction > 1.0 ? 1.0 : fraction;
+    out.steps = out.steps > 0 ? out.steps : 0;
+    return out;
+}
+
+enum jobs_answer jobs_position(struct jobs *j, const struct jobs_record *r, uint64_t *out,
+                               struct err *e)
+{
+    const struct jobs_query before = {.states = JOBS_BIT(JOBS_QUEUED), .before = r->number};
+    *out = 0;
+    if (r->state != JOBS_QUEUED)
+        return JOBS_DONE;
+    const enum jobs_answer answer = j->store->ops->count(j->store, &before, out, e);
+    ++*out;
+    return answer;
+}
+
+bool jobs_preview_get(struct jobs *j, const char *id, uint64_t after, struct jobs_preview *out)
+{
+    const struct jobs_run *newest = NULL;
+    lock_take(&j->lock);
+    for (const struct jobs_run *run = j->runs; run; run = run->next)
+        if (run->preview.number > (newest ? newest->preview.number : after) &&
+            strcmp(run->shard.id, id) == 0)
+            newest = run;
+    const bool found = newest && buf_append(&out->png, newest->preview.png.data,
+                                            newest->preview.png.length, NULL) == 0;
+    if (found) {
+        out->number = newest->preview.number;
+        out->index = newest->preview.index;
+        out->step = newest->preview.step;
+    }
+    lock_drop(&j->lock);
+    return found;
+}
+
+uint64_t jobs_live_max(const struct jobs *j)
+{
+    return j->live_max;
 }
 
 bool jobs_served(struct jobs *j, const struct jobs_record *r, char *why, size_t size)

@@ -17,6 +17,7 @@ struct jobs_options {
     const char *folder;  /* of the store; made where it is not there */
     int64_t keep_s;      /* how long a job is kept after its end, and as long again its tombstone */
     uint64_t keep_bytes; /* images of finished jobs above which the oldest job goes; 0: no bound */
+    uint64_t live_max;   /* jobs of one owner that have not ended; 0: no bound */
     /* Called after each change of a job or its results, from any thread; it does nothing that takes
      * long. NULL: nobody listens. */
     void (*news)(void *context, const char *id);
@@ -24,6 +25,7 @@ struct jobs_options {
 };
 #define JOBS_KEEP_S_DEFAULT (7 * 86400)
 #define JOBS_KEEP_BYTES_DEFAULT (UINT64_C(10) << 30)
+#define JOBS_LIVE_MAX_DEFAULT 1000
 
 struct jobs;
 /* Opens the store and goes on with what is in it, as soon as the engine has the models. NULL: one
@@ -55,7 +57,7 @@ struct jobs_filing {
 enum jobs_answer jobs_filed(struct jobs *j, const struct jobs_filing *filing,
                             struct jobs_record *out, struct err *e);
 /* Writes a job down. The same again (by id or key) is that job, *is_new false; something else under
- * a name that is taken: JOBS_CONFLICT. JOBS_FULL: nothing was written. */
+ * a name that is taken: JOBS_CONFLICT. JOBS_FULL and JOBS_MANY: nothing was written. */
 enum jobs_answer jobs_file(struct jobs *j, const struct jobs_filing *filing,
                            struct jobs_record *out, bool *is_new, struct err *e);
 enum jobs_answer jobs_get(struct jobs *j, const char *owner, const char *id,
@@ -77,10 +79,29 @@ enum jobs_answer jobs_image(struct jobs *j, const char *id, uint64_t index, stru
 enum jobs_answer jobs_log(struct jobs *j, const char *id, uint64_t after, struct jobs_result *out,
                           size_t *count, struct err *e);
 
-/* How far a job is, from 0 to 1, images in flight counted by their steps. */
-double jobs_fraction(struct jobs *j, const struct jobs_record *r);
+struct jobs_progress {
+    double fraction; /* 0 to 1, images in flight counted by their steps */
+    int64_t steps;   /* of images in flight, where the solver takes so many per image as were asked
+                        for */
+};
+struct jobs_progress jobs_progress_get(struct jobs *j, const struct jobs_record *r);
+/* Which one a queued job is among those that are to be begun, from 1; 0 for another job. */
+enum jobs_answer jobs_position(struct jobs *j, const struct jobs_record *r, uint64_t *out,
+                               struct err *e);
+/* A state on the path to an image that is being made. */
+struct jobs_preview {
+    uint64_t number; /* in which order they came */
+    uint64_t index;  /* of the job's images */
+    int64_t step;
+    struct buf png;
+};
+/* The newest of a job that was filed with preview_every; `after`: newer than that number. `png` was
+ * initialised. False: there is none. */
+bool jobs_preview_get(struct jobs *j, const char *id, uint64_t after, struct jobs_preview *out);
 /* Whether a model that the job needs is loaded; else `why` [size] says which it waits for. */
 bool jobs_served(struct jobs *j, const struct jobs_record *r, char *why, size_t size);
+
+uint64_t jobs_live_max(const struct jobs *j);
 
 struct jobs_stats {
     uint64_t jobs[JOBS_STATES];

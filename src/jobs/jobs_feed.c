@@ -21,6 +21,7 @@
 #define COMMIT_NS 100000000LL
 #define LOOK_NS 1000000000LL /* for models, cancellations, old jobs: at least this often */
 #define RETAIN_NS 2000000000LL
+#define PREVIEW_MAX ((size_t)64 << 20)
 
 /* ---- what the engine says ---- */
 
@@ -35,6 +36,21 @@ static void image_finished(struct engine_request *r, size_t i, void *context)
         j->unkept_since_ns = clock_ns();
     if (j->unkept == 1 || j->unkept >= COMMIT_IMAGES)
         pthread_cond_signal(&j->changed);
+    lock_drop(&j->lock);
+}
+
+static void state_shown(struct engine_request *r, size_t i, int64_t step, const struct buf *png,
+                        void *context)
+{
+    struct jobs_run *run = context;
+    struct jobs *j = run->jobs;
+    (void)r;
+    lock_take(&j->lock);
+    buf_reset(&run->preview.png);
+    const bool kept = buf_append(&run->preview.png, png->data, png->length, NULL) == 0;
+    run->preview.number = kept ? ++j->previews : 0; /* they are a courtesy */
+    run->preview.index = run->shard.first + i;
+    run->preview.step = step;
     lock_drop(&j->lock);
 }
 
@@ -227,6 +243,7 @@ static void settle(struct jobs *j)
         *link = run->next;
         lock_drop(&j->lock);
         engine_request_free(run->request);
+        buf_clear(&run->preview.png);
         free(run);
     }
 }
@@ -296,8 +313,10 @@ static int submit(struct jobs *j, const struct jobs_shard *shard, struct engine_
         return err_fail_memory(e, sizeof *run);
     run->jobs = j;
     run->shard = *shard;
+    buf_init(&run->preview.png, PREVIEW_MAX);
     order->outside_queue = true;
     order->image = image_finished;
+    order->preview = state_shown;
     order->done = run_ended;
     order->context = run;
     if (engine_submit(j->engine, order, &run->request, e) != 0) {

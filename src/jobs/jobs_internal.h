@@ -26,6 +26,7 @@ struct jobs_run {
     size_t kept;                         /* of them that are stored [lock] */
     bool ended;                          /* `done` was called [lock] */
     size_t taken;                        /* of them that the commit under way stores */
+    struct jobs_preview preview;         /* the last; number 0: none yet [lock] */
     bool cancelled;
 };
 
@@ -33,11 +34,12 @@ struct jobs {
     struct engine *engine;
     struct jobs_store *store;
     int64_t keep_ms;
-    uint64_t keep_bytes;
+    uint64_t keep_bytes, live_max;
     void (*news)(void *context, const char *id);
     void *news_context;
     pthread_t thread;
 
+    struct lock filing; /* held from the count of an owner's jobs until there is one more */
     struct lock lock;
     pthread_cond_t changed;
     /* [lock] from here on */
@@ -45,6 +47,7 @@ struct jobs {
     struct jobs_run *runs;
     size_t unkept;           /* finished images that are not stored */
     int64_t unkept_since_ns; /* the first of them */
+    uint64_t previews;       /* that there were */
     struct err trouble;      /* what the store said last; ERR_NONE: it took what it was given */
 
     atomic_bool draining, stopping;

@@ -1,6 +1,7 @@
 /* Orders as JSON: {"seed", "first_index", "solver", "class": {"rule", "label"}, "temperature",
- * "output", "metadata", "classes", "shape": [C,H,W]}. The solver stands there resolved, as it does
- * in answers; what may not be chosen follows from the model, whose digest is the job's. */
+ * "output", "metadata", "classes", "shape": [C,H,W], and "preview_every" if there is one}. The
+ * solver stands there resolved, as it does in answers; what may not be chosen follows from the
+ * model, whose digest is the job's. */
 #include "jobs_order.h"
 
 #include "base_text.h"
@@ -82,6 +83,8 @@ int jobs_order_write(const struct engine_order *o, struct jobs_record *r, struct
     all = json_with(all, "classes", json_integer(model_class_count(engine_model_get(o->model))));
     all =
         json_with(all, "shape", json_pack("[i, i, i]", shape.channels, shape.height, shape.width));
+    if (o->preview_every > 0)
+        all = json_with(all, "preview_every", json_integer(o->preview_every));
     buf_init(&text, sizeof r->parameters - 1);
     int result = all ? json_append(&text, all, 0, e) : err_fail_memory(e, 1024);
     if (result == 0) {
@@ -148,6 +151,7 @@ static int read_all(const json_t *o, struct engine_model *em, struct engine_orde
                     struct err *e)
 {
     size_t output = 0;
+    int64_t preview_every = 0;
     bool metadata = true;
     if (read_uint64(o, "seed", &out->seed, e) != 0 ||
         read_uint64(o, "first_index", &out->first_index, e) != 0 ||
@@ -156,8 +160,11 @@ static int read_all(const json_t *o, struct engine_model *em, struct engine_orde
         json_get_real(o, "temperature", true, ENGINE_TEMPERATURE_MIN, ENGINE_TEMPERATURE_MAX,
                       &out->temperature, "parameters", e) != 0 ||
         read_word(o, "output", output_words, COUNT(output_words), &output, e) != 0 ||
-        json_get_bool(o, "metadata", true, &metadata, "parameters", e) != 0)
+        json_get_bool(o, "metadata", true, &metadata, "parameters", e) != 0 ||
+        json_get_int(o, "preview_every", false, 0, ODE_STEPS_MAX, &preview_every, "parameters",
+                     e) != 0)
         return -1;
+    out->preview_every = (int)preview_every;
     out->output = (enum engine_output)output;
     out->no_metadata = !metadata;
     return 0;

@@ -72,9 +72,9 @@ static enum jobs_answer create_locked(struct sqlite_store *q, struct jobs_record
         *r = there;
     if (answer != JOBS_ABSENT)
         return jobs_db_undo(c, answer == JOBS_DONE ? JOBS_CONFLICT : answer);
-    if (!jobs_db_run(c, SQL_CREATE, "tttttttttiti", r->id, r->owner, r->key, r->body, r->label,
+    if (!jobs_db_run(c, SQL_CREATE, "tttttttttitii", r->id, r->owner, r->key, r->body, r->label,
                      r->needs.model, r->needs.sha256, r->needs.kernel, r->needs.precision,
-                     (int64_t)r->n, r->parameters, r->submitted_ms))
+                     (int64_t)r->n, r->parameters, (int64_t)JOBS_QUEUED, r->submitted_ms))
         return jobs_db_undo(c, jobs_db_fail(c, e));
     r->number = (uint64_t)jobs_db_last_number(c);
     r->revision = 1;
@@ -233,8 +233,9 @@ static enum jobs_answer erase(struct jobs_store *s, const char *id, struct err *
 {
     struct jobs_db *c = of(s)->writer;
     jobs_db_lock(c);
-    enum jobs_answer answer =
-        jobs_db_run(c, SQL_ERASE, "t", id) ? JOBS_DONE : jobs_db_undo(c, jobs_db_fail(c, e));
+    enum jobs_answer answer = jobs_db_run(c, SQL_ERASE, "ti", id, (int64_t)JOBS_EXPIRED)
+                                  ? JOBS_DONE
+                                  : jobs_db_undo(c, jobs_db_fail(c, e));
     jobs_db_unlock(c);
     return answer;
 }
@@ -248,7 +249,7 @@ static enum jobs_answer stats(struct jobs_store *s, struct jobs_store_stats *out
     enum jobs_db_step code = JOBS_DB_ERROR;
     *out = (struct jobs_store_stats){0};
     jobs_db_lock(c);
-    struct jobs_rows *st = jobs_db_query(c, SQL_COUNT, "");
+    struct jobs_rows *st = jobs_db_query(c, SQL_STATS, "");
     while ((code = jobs_db_next(st)) == JOBS_DB_ROW) {
         const int state = (int)jobs_db_integer(st, 0);
         if (state < 0 || state >= JOBS_STATES)
@@ -263,6 +264,37 @@ static enum jobs_answer stats(struct jobs_store *s, struct jobs_store_stats *out
     snprintf(wal, sizeof wal, "%s-wal", q->path);
     out->file_bytes = stat(q->path, &file) == 0 ? (uint64_t)file.st_size : 0;
     out->file_bytes += stat(wal, &file) == 0 ? (uint64_t)file.st_size : 0;
+    return answer;
+}
+
+/* Those of one state: an index knows them without the records. */
+static enum jobs_answer count_state(struct jobs_db *c, const struct jobs_query *wanted, int state,
+                                    uint64_t *out, struct err *e)
+{
+    const int64_t before = wanted->before ? (int64_t)wanted->before : INT64_MAX;
+    struct jobs_rows *rows =
+        wanted->owner
+            ? jobs_db_query(c, SQL_COUNT_OWNED, "iit", (int64_t)state, before, wanted->owner)
+            : jobs_db_query(c, SQL_COUNT, "ii", (int64_t)state, before);
+    const bool is_read = jobs_db_next(rows) == JOBS_DB_ROW;
+    if (is_read)
+        *out += (uint64_t)jobs_db_integer(rows, 0);
+    const enum jobs_answer answer = is_read ? JOBS_DONE : jobs_db_fail(c, e);
+    jobs_db_end(rows);
+    return answer;
+}
+
+static enum jobs_answer count_records(struct jobs_store *s, const struct jobs_query *wanted,
+                                      uint64_t *out, struct err *e)
+{
+    struct jobs_db *c = of(s)->reader;
+    enum jobs_answer answer = JOBS_DONE;
+    *out = 0;
+    jobs_db_lock(c);
+    for (int state = 0; state < JOBS_STATES && answer == JOBS_DONE; state++)
+        if (wanted->states & JOBS_BIT(state))
+            answer = count_state(c, wanted, state, out, e);
+    jobs_db_unlock(c);
     return answer;
 }
 
@@ -478,6 +510,7 @@ static const struct jobs_store_ops sqlite_ops = {
     .sweep = sweep,
     .erase = erase,
     .stats = stats,
+    .count = count_records,
     .put_results = put_results,
     .get_result = get_result,
     .log = log_results,

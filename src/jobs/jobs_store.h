@@ -71,6 +71,9 @@ struct jobs_store_ops {
     /* Deletes an expired job's record, whose results have been swept. */
     enum jobs_answer (*erase)(struct jobs_store *s, const char *id, struct err *e);
     enum jobs_answer (*stats)(struct jobs_store *s, struct jobs_store_stats *out, struct err *e);
+    /* How many records the query selects. Of live ones it is quick however many have ended. */
+    enum jobs_answer (*count)(struct jobs_store *s, const struct jobs_query *query, uint64_t *out,
+                              struct err *e);
 
     /* ---- results ---- */
 

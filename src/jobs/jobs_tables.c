@@ -38,7 +38,7 @@ static const char *const sql_text[SQL_COUNT_OF] = {
     [SQL_CREATE] = "INSERT INTO job(id, owner, key, body, label, model, sha256, kernel, precision,"
                    " n, parameters, revision, state, submitted, started, finished, done, bytes,"
                    " error_code, error_at, error_text) VALUES(?, ?, nullif(?, ''), ?, ?, ?, ?, ?,"
-                   " ?, ?, ?, 1, 0, ?, 0, 0, 0, 0, 0, '', '')",
+                   " ?, ?, ?, 1, ?, ?, 0, 0, 0, 0, 0, '', '')",
     [SQL_GET] = RECORD "WHERE id = ?",
     [SQL_GET_KEY] = RECORD "WHERE owner = ? AND key = ?",
     [SQL_CHANGE] = "UPDATE job SET state = ?, started = ?, finished = ?, error_code = ?,"
@@ -49,12 +49,14 @@ static const char *const sql_text[SQL_COUNT_OF] = {
         RECORD "WHERE owner = ? AND number < ? AND (? >> state) & 1 ORDER BY number DESC LIMIT ?",
     [SQL_GO_ON] = RECORD "WHERE (? >> state) & 1 ORDER BY number",
     [SQL_OLDEST] = RECORD "WHERE state = ? AND bytes >= ? ORDER BY finished LIMIT 1",
-    [SQL_COUNT] = "SELECT state, count(*), sum(bytes) FROM job GROUP BY state",
+    [SQL_STATS] = "SELECT state, count(*), sum(bytes) FROM job GROUP BY state",
+    [SQL_COUNT] = "SELECT count(*) FROM job WHERE state = ? AND number < ?",
+    [SQL_COUNT_OWNED] = "SELECT count(*) FROM job WHERE state = ? AND number < ? AND owner = ?",
     [SQL_SWEEP] = "DELETE FROM result WHERE rowid IN (SELECT rowid FROM result"
                   " WHERE job = (SELECT number FROM job WHERE id = ?) LIMIT ?)",
     [SQL_SWEPT] = "UPDATE job SET bytes = 0 WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM result"
                   " WHERE job = (SELECT number FROM job WHERE id = ?1))",
-    [SQL_ERASE] = "DELETE FROM job WHERE id = ? AND state = 6 AND bytes = 0",
+    [SQL_ERASE] = "DELETE FROM job WHERE id = ? AND state = ? AND bytes = 0",
     [SQL_PUT] = "INSERT INTO result(job, i, sequence, label, nfe, rejected, sha256,"
                 " bytes) VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(job, i) DO NOTHING",
     [SQL_PROGRESS] = "UPDATE job SET done = ?, bytes = ?, state = ?, finished = ?,"

@@ -1,8 +1,9 @@
 #!/bin/sh
 # The long versions of the load tests: a cancellation storm of 1,000 among 2,000 others, and sixty seconds of ten times
-# what the machine can do, with the daemon's one worker held to core 0 and compared with "pfgm bench" there; the contract
+# what the machine can do, with the daemon's one worker held to core 0 and compared with "pfgm bench" there; a hundred rounds of
+# kill -9 in the middle of a job; the contract
 # before judges from elsewhere; and the proxies' configurations in conf/.
-# nightly.sh BUILD_FOLDER [storm|throughput|contract|proxies]
+# nightly.sh BUILD_FOLDER [storm|throughput|killed|contract|proxies]
 set -eu
 build=$(cd "${1:?which build folder?}" && pwd)
 cd "$(dirname "$0")"
@@ -11,5 +12,6 @@ export MODELS="$PWD/../../conf/models" CONF="$PWD/../../conf" CLIENTS="$PWD/../.
 export HAVE_SYSTEMD="${HAVE_SYSTEMD:-1}" PYTHONDONTWRITEBYTECODE=1
 case "${2:-all}" in all | storm) PFGM_STORM=1000 PFGM_OVERLOAD_S=60 python3 test_storm.py -v ;; esac
 case "${2:-all}" in all | throughput) python3 nightly_throughput.py ;; esac
+case "${2:-all}" in all | killed) JOBS_ROUNDS=100 python3 test_jobs_killed.py -v ;; esac
 case "${2:-all}" in all | contract) sh nightly_contract.sh ;; esac
 case "${2:-all}" in all | proxies) python3 nightly_proxies.py ;; esac

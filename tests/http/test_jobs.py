@@ -5,7 +5,6 @@ import http.client
 import io
 import json
 import os
-import random
 import signal
 import tarfile
 import tempfile
@@ -15,46 +14,7 @@ import uuid
 import zipfile
 
 from harness import Daemon, ENDLESS, wait_until
-
-QUICK = {"method": "euler", "steps": 3}
-FINISHED = ("succeeded", "failed", "cancelled")
-
-
-def file_job(daemon, fields, headers=None, method="POST", path="/v1/jobs"):
-    return daemon.request(method, path, json.dumps(fields), {"Content-Type": "application/json", **(headers or {})})
-
-
-def job_of(daemon, name, headers=None):
-    answer = daemon.get(f"/v1/jobs/{name}", headers)
-    assert answer.status == 200, answer.body
-    return answer.json()
-
-
-def wait_state(daemon, name, *states):
-    def look():
-        job = job_of(daemon, name)
-        return job if job["state"] in states else None
-    return wait_until(look, f"job {name} is {states}")
-
-
-def events(daemon, name, after=None, until=lambda seen: False):
-    """(id, kind, data) of each event, progress aside, to the end of the stream or until there are enough."""
-    seen, connection = [], http.client.HTTPConnection(daemon.host, daemon.port, timeout=120)
-    connection.request("GET", f"/v1/jobs/{name}/events", headers={"Last-Event-ID": str(after)} if after else {})
-    response, fields = connection.getresponse(), {}
-    assert response.status == 200, response.status
-    for line in response:
-        key, _, value = line.decode().rstrip("\n").partition(": ")
-        if key:
-            fields[key] = value
-            continue
-        if fields.get("event", "progress") != "progress":
-            seen.append((int(fields["id"]), fields["event"], json.loads(fields["data"])))
-        fields = {}
-        if until(seen):
-            break
-    connection.close()
-    return seen
+from jobs_calls import FINISHED, QUICK, events, file_job, job_of, wait_state
 
 
 class Jobs(unittest.TestCase):
@@ -197,7 +157,7 @@ class Jobs(unittest.TestCase):
 
     def test_one_waits_for_news(self):
         name = file_job(self.daemon, {"n": 2, "solver": {"method": "euler", "steps": 60}}).json()["id"]
-        answer = self.daemon.get(f"/v1/jobs/{name}", {"Prefer": "respond-async, wait=60"})
+        answer = self.daemon.get(f"/v1/jobs/{name}", {"Prefer": "respond-async, Wait = \"60\""})
         self.assertEqual((answer.json()["state"], answer.headers["Preference-Applied"]), ("succeeded", "wait=60"))
         tag = answer.headers["ETag"]
         same = self.daemon.get(f"/v1/jobs/{name}", {"If-None-Match": tag})
@@ -397,32 +357,6 @@ class Apart(unittest.TestCase):
                 self.assertFalse(ready["jobs"])
                 os.rename(aside, state)
                 wait_state(daemon, file_job(daemon, {"solver": QUICK}).json()["id"], "succeeded")
-
-    def test_killed_again_and_again(self):
-        """Rounds of one job each: kill -9 at some moment, start again; every image is there, once, and the same."""
-        fields, digests = {"n": 200, "seed": 9, "solver": {"method": "euler", "steps": 4}}, None
-        dice = random.Random(5)
-        with tempfile.TemporaryDirectory() as folder:
-            daemon = Daemon("--state", folder)
-            try:
-                for _ in range(3):
-                    name = file_job(daemon, fields).json()["id"]
-                    wanted = dice.randrange(150)
-                    wait_until(lambda: job_of(daemon, name)["progress"]["images_done"] >= wanted, "so many images")
-                    before = job_of(daemon, name)["progress"]["images_done"]
-                    daemon.process.send_signal(signal.SIGKILL)
-                    daemon.wait()
-                    daemon.stop()
-                    daemon = Daemon("--state", folder)
-                    job = wait_state(daemon, name, *FINISHED)
-                    self.assertEqual(job["state"], "succeeded")
-                    made = daemon.metrics().sum("pfgmd_images_total", outcome="ok")
-                    self.assertLessEqual(made, 200 - before)
-                    got = [daemon.get(f"/v1/jobs/{name}/images/{i}").body for i in range(200)]
-                    digests = digests or got
-                    self.assertEqual(got, digests)
-            finally:
-                daemon.stop()
 
     def test_events_go_on_after_a_kill(self):
         fields = {"n": 200, "solver": {"method": "euler", "steps": 6}}

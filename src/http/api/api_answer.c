@@ -80,6 +80,12 @@ json_t *api_answer_base64(const void *data, size_t length)
     return value;
 }
 
+json_t *api_answer_preview(uint64_t index, int64_t step, const struct buf *png)
+{
+    return json_pack("{s:o, s:I, s:s, s:o}", "index", json_u64(index), "step", (json_int_t)step,
+                     "mime", "image/png", "b64", api_answer_base64(png->data, png->length));
+}
+
 json_t *api_answer_image(const struct engine_image *image, const char *name)
 {
     json_t *o = json_with(json_object(), "index", json_u64(image->index));

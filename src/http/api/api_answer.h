@@ -11,6 +11,8 @@
 json_t *api_answer_image(const struct engine_image *image, const char *name);
 /* The base64 of some bytes as a string. New reference or NULL. */
 json_t *api_answer_base64(const void *data, size_t length);
+/* {"index", "step", "mime", "b64"} of a state on the path to an image. New reference or NULL. */
+json_t *api_answer_preview(uint64_t index, int64_t step, const struct buf *png);
 /* A class's number, or null for none. New reference. */
 json_t *api_answer_label(int32_t label);
 /* The same with "url", the link of an image that has one (http_link.h), relative to the server. */

@@ -57,15 +57,9 @@ static int say_image(struct api_stream *s, const struct engine_image *image)
 
 static int say_preview(struct api_stream *s, struct http_preview *preview)
 {
-    struct buf b64;
     const struct engine_order *o = engine_request_order(s->call->ticket->request);
-    buf_init(&b64, HTTP_REPLY_BODY_MAX);
-    json_t *data = NULL;
-    if (base64_append(&b64, preview->png.data, preview->png.length, NULL) == 0)
-        data = json_pack("{s:o, s:I, s:s, s:o}", "index", json_u64(o->first_index + preview->image),
-                         "step", (json_int_t)preview->step, "mime", "image/png", "b64",
-                         json_stringn_nocheck((const char *)b64.data, b64.length));
-    buf_clear(&b64);
+    json_t *data =
+        api_answer_preview(o->first_index + preview->image, preview->step, &preview->png);
     buf_clear(&preview->png);
     return say(s, "preview", data);
 }

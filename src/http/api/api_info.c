@@ -230,9 +230,10 @@ void api_info_capabilities(struct http_app *app, const struct http_request *q, s
 {
     (void)q;
     json_t *limits = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:f, s:f, s:f, s:i, s:i}", "n",
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:f, s:f, s:f, s:i, s:i}", "n",
         (json_int_t)app->options->n_max, "job_images",
-        (json_int_t)(app->options->jobs ? JOBS_IMAGES_MAX : 0), "body_bytes",
+        (json_int_t)(app->options->jobs ? JOBS_IMAGES_MAX : 0), "jobs_live",
+        (json_int_t)(app->options->jobs ? jobs_live_max(app->options->jobs) : 0), "body_bytes",
         (json_int_t)app->options->body_max, "large_body_bytes", (json_int_t)API_LARGE_BODY_MAX,
         "queue_images", (json_int_t)app->options->queue_images_max, "steps",
         (json_int_t)ODE_STEPS_MAX, "max_nfe", (json_int_t)ODE_NFE_MAX, "grid_columns",

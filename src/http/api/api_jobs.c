@@ -8,6 +8,7 @@
 #include "base_cpu.h"
 #include "base_text.h"
 #include "http_negotiate.h"
+#include "http_prefer.h"
 #include "image_png_read.h"
 
 #include <inttypes.h>
@@ -116,26 +117,24 @@ void api_jobs_list(struct http_app *app, const struct http_request *q, struct ht
 
 /* ---- one ---- */
 
-/* Changes with the state and with each image that is stored. */
-static void write_tag(const struct jobs_record *job, char out[64])
+/* Changes with the state, the place in the queue, and each image that is stored. */
+static void write_tag(struct http_app *app, const struct jobs_record *job, char out[80])
 {
-    snprintf(out, 64, "%" PRIu64 ".%" PRIu64, job->revision, job->images_done);
+    uint64_t position = 0;
+    jobs_position(app->options->jobs, job, &position, NULL);
+    snprintf(out, 80, "%" PRIu64 ".%" PRIu64 ".%" PRIu64, job->revision, position,
+             job->images_done);
 }
 
 /* The seconds of "wait=N" in Prefer, at most WAIT_MAX_S; 0: none. */
 static uint64_t preferred_wait(const char *prefer)
 {
     uint64_t seconds = 0;
-    for (const char *at = prefer; *at; at += strcspn(at, ",")) {
-        char word[16];
-        at += strspn(at, ", \t");
-        if (strncmp(at, "wait=", 5) != 0)
-            continue;
-        snprintf(word, sizeof word, "%.*s", (int)strspn(at + 5, "0123456789"), at + 5);
-        if (text_digits(word, &seconds))
-            return seconds < WAIT_MAX_S ? seconds : WAIT_MAX_S;
-    }
-    return 0;
+    char value[24];
+    if (!http_prefers(prefer, "wait", value, sizeof value) || !value[0] ||
+        strspn(value, "0123456789") != strlen(value))
+        return 0;
+    return text_digits(value, &seconds) && seconds < WAIT_MAX_S ? seconds : WAIT_MAX_S;
 }
 
 bool api_jobs_waits(struct http_app *app, const struct http_request *q, int64_t since_ns,
@@ -145,12 +144,12 @@ bool api_jobs_waits(struct http_app *app, const struct http_request *q, int64_t 
                   end = since_ns + (int64_t)preferred_wait(q->prefer) * 1000000000;
     struct jobs_record job;
     struct err e = {0};
-    char id[JOBS_ID_SIZE], tag[64];
+    char id[JOBS_ID_SIZE], tag[80];
     if (now >= end || !app->options->jobs || atomic_load(&app->state) == HTTP_STATE_DRAINING ||
         jobs_id_parse(q->names[0], id) != 0 ||
         jobs_get(app->options->jobs, q->client, id, &job, &e) != JOBS_DONE)
         return false;
-    write_tag(&job, tag);
+    write_tag(app, &job, tag);
     if (JOBS_FINISHED & JOBS_BIT(job.state) ||
         (q->if_none_match[0] && !api_lookup_matches(q->if_none_match, tag)))
         return false;
@@ -161,10 +160,10 @@ bool api_jobs_waits(struct http_app *app, const struct http_request *q, int64_t 
 void api_jobs_show(struct http_app *app, const struct http_request *q, struct http_reply *r)
 {
     struct jobs_record job;
-    char tag[64];
+    char tag[80];
     if (!api_jobs_find(app, q, &job, r))
         return;
-    write_tag(&job, tag);
+    write_tag(app, &job, tag);
     if (q->if_none_match[0] && api_lookup_matches(q->if_none_match, tag))
         r->status = 304;
     else

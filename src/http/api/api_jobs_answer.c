@@ -36,6 +36,10 @@ void api_jobs_problem(enum jobs_answer answer, const struct err *e, struct http_
         http_problem_set(p, HTTP_PROBLEM_IDEMPOTENCY_CONFLICT,
                          "a job with this id or Idempotency-Key was filed for something else");
         break;
+    case JOBS_MANY:
+        http_problem_set(p, HTTP_PROBLEM_QUOTA_EXCEEDED, "%s", e->text);
+        p->retry_after_s = 10;
+        break;
     case JOBS_FULL:
         http_problem_set(p, HTTP_PROBLEM_STORE_FULL, "%s", e->text);
         p->retry_after_s = 60;
@@ -84,21 +88,47 @@ static json_t *asked_json(const struct jobs_record *r)
             o = json_with(o, "class", json_null());
         o = json_with(o, "dtype", json_string(strcmp(output, "sample") == 0 ? "float32" : "uint8"));
         o = json_with(o, "embed_metadata", json_incref(json_object_get(kept, "metadata")));
+        if (json_object_get(kept, "preview_every"))
+            o = json_with(o, "preview_every", json_incref(json_object_get(kept, "preview_every")));
     }
     json_decref(kept);
     return o;
 }
 
-static json_t *progress_json(struct http_app *app, const struct jobs_record *r)
+/* Of solvers that take as many steps for each image as were asked for; null of others. */
+static json_t *with_steps(json_t *o, const struct jobs_record *r, const json_t *parameters,
+                          int64_t in_flight)
 {
-    const double fraction = jobs_fraction(app->options->jobs, r);
+    const json_t *steps = json_object_get(json_object_get(parameters, "solver"), "steps");
+    const json_int_t each = json_integer_value(steps);
+    const int64_t total = (int64_t)r->n * each, done = (int64_t)r->images_done * each + in_flight;
+    o = json_with(o, "steps_done", steps ? json_integer(done < total ? done : total) : json_null());
+    return json_with(o, "steps_total", steps ? json_integer(total) : json_null());
+}
+
+static json_t *progress_json(struct http_app *app, const struct jobs_record *r,
+                             const json_t *parameters)
+{
+    const struct jobs_progress p = jobs_progress_get(app->options->jobs, r);
+    const double fraction = p.fraction;
     json_t *eta = json_null();
     if (r->state == JOBS_RUNNING && fraction > 0.0 && r->started_ms > 0) {
         const double run_s = (double)(jobs_now_ms() - r->started_ms) / 1e3;
         eta = json_real(run_s > 0.0 ? run_s * (1.0 - fraction) / fraction : 0.0);
     }
-    return json_pack("{s:I, s:I, s:f, s:o}", "images_done", (json_int_t)r->images_done,
-                     "images_total", (json_int_t)r->n, "fraction", fraction, "eta_s", eta);
+    json_t *o = json_pack("{s:I, s:I}", "images_done", (json_int_t)r->images_done, "images_total",
+                          (json_int_t)r->n);
+    o = with_steps(o, r, parameters, p.steps);
+    o = json_with(o, "fraction", json_real(fraction));
+    return json_with(o, "eta_s", eta);
+}
+
+static json_t *position_json(struct http_app *app, const struct jobs_record *r)
+{
+    uint64_t position = 0;
+    return jobs_position(app->options->jobs, r, &position, NULL) == JOBS_DONE && position > 0
+               ? json_integer((json_int_t)position)
+               : json_null();
 }
 
 static json_t *error_json(const struct jobs_record *r)
@@ -129,21 +159,23 @@ json_t *api_jobs_json(struct http_app *app, const struct http_request *q,
                       const struct jobs_record *r)
 {
     char why[256];
+    json_t *parameters = asked_json(r);
     json_t *o = json_with(json_object(), "id", json_string(r->id));
     o = json_with(o, "state", json_string(jobs_state_word(r->state)));
     if (JOBS_LIVE & JOBS_BIT(r->state) && !jobs_served(app->options->jobs, r, why, sizeof why))
         o = json_with(o, "detail", json_text(why));
     if (r->label[0])
         o = json_with(o, "label", json_text(r->label));
+    o = json_with(o, "queue_position", position_json(app, r));
     o = json_with(o, "submitted_at", time_json(r->submitted_ms));
     o = json_with(o, "started_at", time_json(r->started_ms));
     o = json_with(o, "finished_at", time_json(r->finished_ms));
-    o = json_with(o, "progress", progress_json(app, r));
+    o = json_with(o, "progress", progress_json(app, r, parameters));
     o = json_with(o, "model",
                   json_pack("{s:s, s:s}", "name", r->needs.model, "sha256", r->needs.sha256));
     o = json_with(o, "kernel", json_string(r->needs.kernel));
     o = json_with(o, "precision", json_string(r->needs.precision));
-    o = json_with(o, "parameters", asked_json(r));
+    o = json_with(o, "parameters", parameters);
     o = json_with(o, "error", error_json(r));
     return json_with(o, "links", links_json(q, r));
 }

@@ -1,6 +1,9 @@
 /* GET /v1/jobs/{id}/archive: all images of a job in the order of their indices, read from the store
  * one at a time. While the job runs the answer waits for what is missing; where that never comes,
- * it ends without its last piece, so that no reader can take the part for the whole. */
+ * it ends without its last piece, so that no reader can take the part for the whole.
+ *
+ * What the manifest says of a million images is not held: only its length is counted while they go
+ * out, and then they are read once more. */
 #include "api_handlers.h"
 #include "api_jobs_answer.h"
 #include "api_stream.h"
@@ -17,6 +20,9 @@
 
 #define LOOK_NS 200000000LL /* between two looks for an image that is not there yet */
 #define ARRAY_NAME "arr_0.npy"
+#define MANIFEST_NAME "manifest.json"
+#define MANIFEST_END "\n]}\n"
+#define LINES 64 /* of the manifest at a time */
 
 struct archive {
     struct jobs_record job;
@@ -25,9 +31,10 @@ struct archive {
     int classes;               /* that the model knows */
     uint64_t seed, first_index;
     struct image_shape shape;
-    uint64_t next;
-    int32_t *labels;    /* [n], of an NPZ */
-    struct buf members; /* what the manifest says of the images so far */
+    enum { IMAGES, MANIFEST, TABLE } part;
+    uint64_t next;   /* image of the part */
+    int32_t *labels; /* [n], of an NPZ */
+    uint64_t manifest_bytes;
 };
 
 static bool is_array(const struct archive *a)
@@ -44,7 +51,6 @@ static void archive_free(void *own)
 {
     struct archive *a = own;
     free(a->labels);
-    buf_clear(&a->members);
     free(own);
 }
 
@@ -149,42 +155,116 @@ static int array_piece(struct api_stream *s, const struct buf *stored)
     return result;
 }
 
-/* A picture, and its line of the manifest. */
-static int picture(struct api_stream *s, const struct jobs_result *image)
+static void picture_name(const struct archive *a, const struct jobs_result *image, char name[80])
 {
-    struct archive *a = s->own;
+    snprintf(name, 80, "pfgm-%" PRIu64 "-%" PRIu64 ".png", a->seed, a->first_index + image->index);
+}
+
+/* What the manifest says of an image. */
+static int append_line(const struct archive *a, const struct jobs_result *image, struct buf *out)
+{
     char name[80];
-    snprintf(name, sizeof name, "pfgm-%" PRIu64 "-%" PRIu64 ".png", a->seed,
-             a->first_index + image->index);
+    picture_name(a, image, name);
     json_t *o = json_pack("{s:I, s:s, s:s, s:I, s:I}", "index", (json_int_t)image->index, "name",
                           name, "sha256", image->sha256, "nfe", (json_int_t)image->nfe,
                           "steps_rejected", (json_int_t)image->steps_rejected);
     if (a->classes > 0)
         o = json_with(o, "class",
                       image->label == MODEL_CLASS_NONE ? json_null() : json_integer(image->label));
-    int result = !o || buf_string(&a->members, image->index > 0 ? ",\n" : "", NULL) != 0 ||
-                 json_append(&a->members, o, 0, NULL) != 0 ||
-                 api_stream_member(s, name, image->bytes, image->length) != 0;
+    int result = !o || buf_string(out, image->index > 0 ? ",\n" : "", NULL) != 0 ||
+                 json_append(out, o, 0, NULL) != 0;
     json_decref(o);
     return result != 0 ? -1 : 0;
 }
 
-static int manifest(struct api_stream *s)
+static int picture(struct api_stream *s, const struct jobs_result *image)
 {
     struct archive *a = s->own;
-    struct buf text;
-    buf_init(&text, HTTP_REPLY_BODY_MAX);
+    struct buf line;
+    char name[80];
+    picture_name(a, image, name);
+    buf_init(&line, 4096);
+    const int result = append_line(a, image, &line);
+    a->manifest_bytes += line.length;
+    buf_clear(&line);
+    return result != 0 ? -1 : api_stream_member(s, name, image->bytes, image->length);
+}
+
+/* ---- the manifest ---- */
+
+static int manifest_piece(struct api_stream *s, const void *data, size_t length)
+{
+    return s->zip ? archive_zip_stream_piece(s->zip, data, length, &s->out, NULL)
+                  : buf_append(&s->out, data, length, NULL);
+}
+
+/* Its head, by which its length is known: the lines have been counted. */
+static int begin_manifest(struct api_stream *s)
+{
+    struct archive *a = s->own;
+    struct err e = {0};
+    struct buf head;
+    buf_init(&head, 65536);
+    jobs_get(s->app->options->jobs, s->request->client, a->job.id, &a->job, &e);
     json_t *job = api_jobs_json(s->app, s->request, &a->job);
-    int result = !job || buf_string(&text, "{\"job\":", NULL) != 0 ||
-                 json_append(&text, job, 0, NULL) != 0 ||
-                 buf_string(&text, ",\"images\":[\n", NULL) != 0 ||
-                 buf_append(&text, a->members.data, a->members.length, NULL) != 0 ||
-                 buf_string(&text, "\n]}\n", NULL) != 0 ||
-                 api_stream_member(s, "manifest.json", text.data, text.length) != 0;
+    int result = !job || buf_string(&head, "{\"job\":", NULL) != 0 ||
+                 json_append(&head, job, 0, NULL) != 0 ||
+                 buf_string(&head, ",\"images\":[\n", NULL) != 0;
+    a->manifest_bytes += head.length + strlen(MANIFEST_END);
+    if (result == 0)
+        result = s->zip ? archive_zip_stream_begin(s->zip, MANIFEST_NAME, a->manifest_bytes,
+                                                   &s->out, NULL)
+                        : archive_tar_begin(MANIFEST_NAME, a->manifest_bytes, &s->out, NULL);
+    if (result == 0)
+        result = manifest_piece(s, head.data, head.length);
     json_decref(job);
-    buf_clear(&text);
+    buf_clear(&head);
     return result != 0 ? -1 : 0;
 }
+
+static int end_manifest(struct api_stream *s)
+{
+    const struct archive *a = s->own;
+    if (manifest_piece(s, MANIFEST_END, strlen(MANIFEST_END)) != 0)
+        return -1;
+    return s->zip ? 0 : archive_tar_end(a->manifest_bytes, &s->out, NULL);
+}
+
+/* The lines of the next images, which are read once more. */
+static int manifest_lines(struct api_stream *s)
+{
+    struct archive *a = s->own;
+    struct jobs_result image;
+    struct buf bytes, lines;
+    struct err e = {0};
+    int result = 0;
+    buf_init(&bytes, HTTP_REPLY_BODY_MAX);
+    buf_init(&lines, 4096 * LINES);
+    for (int i = 0; i < LINES && a->next < a->job.n && result == 0; i++, a->next++) {
+        buf_reset(&bytes);
+        result = jobs_image(s->app->options->jobs, a->job.id, a->next, &image, &bytes, &e) !=
+                     JOBS_DONE ||
+                 append_line(a, &image, &lines) != 0;
+    }
+    if (result == 0)
+        result = manifest_piece(s, lines.data, lines.length);
+    buf_clear(&lines);
+    buf_clear(&bytes);
+    return result != 0 ? -1 : 0;
+}
+
+static int fill_manifest(struct api_stream *s)
+{
+    struct archive *a = s->own;
+    if (manifest_lines(s) != 0)
+        return API_STREAM_BROKEN;
+    if (a->next < a->job.n)
+        return 1;
+    a->part = TABLE;
+    return end_manifest(s) == 0 ? 1 : API_STREAM_BROKEN;
+}
+
+/* ---- what follows ---- */
 
 static uint64_t seed_value(const struct api_stream *s, uint64_t i)
 {
@@ -202,26 +282,35 @@ static uint64_t class_value(const struct api_stream *s, uint64_t i)
     return (uint64_t)(int64_t)((const struct archive *)s->own)->labels[i];
 }
 
-/* What follows the last image. */
-static int tail(struct api_stream *s)
+/* After the last image: what else the archive has. */
+static int begin_tail(struct api_stream *s)
+{
+    struct archive *a = s->own;
+    a->next = 0;
+    a->part = is_array(a) ? TABLE : MANIFEST;
+    if (!is_array(a))
+        return begin_manifest(s);
+    if (a->format == HTTP_FORMAT_NPY)
+        return 0;
+    return api_stream_numbers(s, "seed.npy", ARCHIVE_NPY_U64, seed_value, 1) != 0 ||
+                   api_stream_numbers(s, "index.npy", ARCHIVE_NPY_U64, index_value, a->job.n) !=
+                       0 ||
+                   (a->classes > 0 &&
+                    api_stream_numbers(s, "class.npy", ARCHIVE_NPY_I64, class_value, a->job.n) != 0)
+               ? -1
+               : 0;
+}
+
+static int fill_table(struct api_stream *s)
 {
     const struct archive *a = s->own;
-    switch (a->format) {
-    case HTTP_FORMAT_NPZ:
-        return api_stream_numbers(s, "seed.npy", ARCHIVE_NPY_U64, seed_value, 1) != 0 ||
-                       api_stream_numbers(s, "index.npy", ARCHIVE_NPY_U64, index_value, a->job.n) !=
-                           0 ||
-                       (a->classes > 0 && api_stream_numbers(s, "class.npy", ARCHIVE_NPY_I64,
-                                                             class_value, a->job.n) != 0)
-                   ? -1
-                   : archive_zip_stream_finish(s->zip, &s->out, NULL);
-    case HTTP_FORMAT_ZIP:
-        return manifest(s) != 0 ? -1 : archive_zip_stream_finish(s->zip, &s->out, NULL);
-    case HTTP_FORMAT_TAR:
-        return manifest(s) != 0 ? -1 : archive_tar_finish(&s->out, NULL);
-    default:
-        return 0;
-    }
+    int result = 0;
+    if (s->zip)
+        result = archive_zip_stream_table(s->zip, &s->out, NULL);
+    else if (a->format == HTTP_FORMAT_TAR)
+        result = archive_tar_finish(&s->out, NULL);
+    s->ended = result == 0;
+    return result < 0 ? API_STREAM_BROKEN : 1;
 }
 
 /* Whether the image that is not there may still come. */
@@ -240,19 +329,12 @@ static int wait_for_more(struct api_stream *s, int64_t *wake_ns)
     return API_STREAM_WAIT;
 }
 
-static int fill(struct api_stream *s, const struct http_look *look, int64_t *wake_ns)
+static int fill_image(struct api_stream *s, int64_t *wake_ns)
 {
     struct archive *a = s->own;
     struct jobs_result image;
     struct buf bytes;
     struct err e = {0};
-    if (look->stopping)
-        return API_STREAM_BROKEN;
-    if (a->next == a->job.n) {
-        s->ended = true;
-        jobs_get(s->app->options->jobs, s->request->client, a->job.id, &a->job, &e);
-        return tail(s) == 0 ? 1 : API_STREAM_BROKEN;
-    }
     buf_init(&bytes, HTTP_REPLY_BODY_MAX);
     const enum jobs_answer answer =
         jobs_image(s->app->options->jobs, a->job.id, a->next, &image, &bytes, &e);
@@ -268,6 +350,24 @@ static int fill(struct api_stream *s, const struct http_look *look, int64_t *wak
     }
     buf_clear(&bytes);
     return result;
+}
+
+static int fill(struct api_stream *s, const struct http_look *look, int64_t *wake_ns)
+{
+    struct archive *a = s->own;
+    if (look->stopping)
+        return API_STREAM_BROKEN;
+    switch (a->part) {
+    case IMAGES:
+        if (a->next < a->job.n)
+            return fill_image(s, wake_ns);
+        return begin_tail(s) == 0 ? 1 : API_STREAM_BROKEN;
+    case MANIFEST:
+        return fill_manifest(s);
+    case TABLE:
+    default:
+        return fill_table(s);
+    }
 }
 
 static const struct api_stream_ops of_job = {.fill = fill, .free = archive_free};
@@ -340,7 +440,6 @@ struct api_stream *api_jobs_archive(struct http_app *app, const struct http_requ
         http_reply_fail(r);
         return NULL;
     }
-    buf_init(&a->members, HTTP_REPLY_BODY_MAX);
     http_reply_header(r, "Vary", "Accept");
     if (find(app, q, a, &p) != 0) {
         http_problem_reply(&p, q->id, r);

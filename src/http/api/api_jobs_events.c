@@ -4,7 +4,8 @@
  *
  *     1 queued · 2 started · 2 + k the k-th image that was stored · 3 + images the end
  *
- * Progress has the number of the event before it. */
+ * Progress and previews have the number of the event before them. */
+#include "api_answer.h"
 #include "api_handlers.h"
 #include "api_jobs_answer.h"
 #include "api_stream.h"
@@ -26,7 +27,8 @@ struct events {
     struct jobs_record job;
     uint64_t last; /* the number that was said last */
     double fraction;
-    int64_t said_ns, progress_ns;
+    uint64_t preview; /* that was shown last */
+    int64_t said_ns, progress_ns, preview_ns;
 };
 
 /* Takes the reference to `data`; NULL counts as out of memory. */
@@ -97,6 +99,25 @@ static int say_progress(struct api_stream *s, double fraction)
     return say(s, "progress", v->last, progress);
 }
 
+/* The newest state, at most four a second; 0: there is none. */
+static int say_preview(struct api_stream *s)
+{
+    struct events *v = s->own;
+    struct jobs_preview preview = {.number = 0};
+    int result = 0;
+    if (clock_ns() - v->preview_ns < PROGRESS_NS)
+        return 0;
+    buf_init(&preview.png, HTTP_REPLY_BODY_MAX);
+    if (jobs_preview_get(s->app->options->jobs, v->job.id, v->preview, &preview)) {
+        v->preview = preview.number;
+        v->preview_ns = clock_ns();
+        result = say(s, "preview", v->last,
+                     api_answer_preview(preview.index, preview.step, &preview.png));
+    }
+    buf_clear(&preview.png);
+    return result;
+}
+
 static int stay_silent(struct api_stream *s, int64_t *wake_ns)
 {
     struct events *v = s->own;
@@ -130,7 +151,10 @@ static int fill(struct api_stream *s, const struct http_look *look, int64_t *wak
         return images;
     if (JOBS_FINISHED & JOBS_BIT(v->job.state))
         return say_end(s);
-    const double fraction = jobs_fraction(jobs, &v->job);
+    const int preview = v->last >= STARTED ? say_preview(s) : 0;
+    if (preview != 0)
+        return preview;
+    const double fraction = jobs_progress_get(jobs, &v->job).fraction;
     if (v->last >= STARTED && fraction > v->fraction && clock_ns() - v->progress_ns >= PROGRESS_NS)
         return say_progress(s, fraction);
     return stay_silent(s, wake_ns);

@@ -5,10 +5,10 @@
 #include "api_route.h"
 
 #include "base_crypto.h"
+#include "http_prefer.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* Of the fields in an order of their own, so that blanks in a body and the order of its members
  * make no other job. */
@@ -31,7 +31,6 @@ static int read_fields(struct http_app *app, struct http_request *q, struct api_
         {"grid", "a job makes single images"},
         {"format", "the format is chosen when an image is fetched"},
         {"layout", "the layout is chosen when an image is fetched"},
-        {"preview_every", "a job has no previews"},
         {"timeout_s", "a job has no deadline; DELETE cancels it"},
     };
     struct own *own = call->own;
@@ -71,28 +70,19 @@ static int order(struct http_app *app, const struct http_request *q, struct api_
     const struct image_shape shape = model_shape(engine_model_get(out->model));
     (void)app, (void)q, (void)p;
     out->priority = ENGINE_PRIORITY_BATCH;
+    out->preview_every = call->order.preview_every;
     out->output = call->order.float32 || image_shape_is_vector(shape) ? ENGINE_OUTPUT_SAMPLE
                   : shape.channels == 1 || shape.channels == 3        ? ENGINE_OUTPUT_PNG
                                                                       : ENGINE_OUTPUT_PIXELS;
     return 0;
 }
 
-/* Whether Prefer has the word, which takes no value. */
-static bool prefers(const struct http_request *q, const char *word)
-{
-    const size_t length = strlen(word);
-    for (const char *at = q->prefer; *at; at += strcspn(at, ",")) {
-        at += strspn(at, ", \t");
-        if (strncasecmp(at, word, length) == 0 && strcspn(at, ",; \t") == length)
-            return true;
-    }
-    return false;
-}
-
 const struct api_dialect *api_jobs_dialect_for(const struct http_app *app,
                                                const struct http_request *q)
 {
-    return q->route->dialect == &api_native && app->options->jobs && prefers(q, "respond-async")
+    char value[8];
+    return q->route->dialect == &api_native && app->options->jobs &&
+                   http_prefers(q->prefer, "respond-async", value, sizeof value) && !value[0]
                ? &api_jobs_dialect
                : q->route->dialect;
 }
@@ -128,6 +118,8 @@ static void take(struct http_app *app, const struct http_request *q, struct api_
     }
     if (answer != JOBS_DONE) {
         api_jobs_problem(answer, &e, &p);
+        if (answer == JOBS_MANY)
+            p.limit = (int64_t)jobs_live_max(app->options->jobs);
         http_problem_reply(&p, q->id, r);
         return;
     }

@@ -46,7 +46,7 @@ static void a_job_is_what_the_engine_makes_at_once(void **state)
     r = wait_state(j, r.id, JOBS_BIT(JOBS_SUCCEEDED));
     assert_int_equal(r.images_done, 200);
     assert_true(r.submitted_ms <= r.started_ms && r.started_ms <= r.finished_ms);
-    assert_true(jobs_fraction(j, &r) == 1.0);
+    assert_true(jobs_progress_get(j, &r).fraction == 1.0);
     assert_images(j, g, r.id, &order);
     struct jobs_record hidden;
     struct err e = {0};

@@ -200,6 +200,32 @@ static void a_list_goes_on_where_it_stopped(void **state)
     s->ops->close(s);
 }
 
+static void records_are_counted_by_state_owner_and_number(void **state)
+{
+    (void)state;
+    struct jobs_store *s = open_store(folder);
+    struct jobs_query query = {.states = JOBS_LIVE};
+    struct err e = {0};
+    uint64_t count = 9;
+    assert_answer(s->ops->count(s, &query, &count, &e), JOBS_DONE, &e);
+    assert_int_equal(count, 0);
+    struct jobs_record first = make(s, "me", 1), second = make(s, "you", 1),
+                       third = make(s, "me", 1);
+    go(s, &first, JOBS_RUNNING);
+    assert_answer(s->ops->count(s, &query, &count, &e), JOBS_DONE, &e);
+    assert_int_equal(count, 3);
+    query.owner = "me";
+    assert_answer(s->ops->count(s, &query, &count, &e), JOBS_DONE, &e);
+    assert_int_equal(count, 2);
+    query = (struct jobs_query){.states = JOBS_BIT(JOBS_QUEUED), .before = third.number};
+    assert_answer(s->ops->count(s, &query, &count, &e), JOBS_DONE, &e);
+    assert_int_equal(count, 1); /* the second */
+    go(s, &second, JOBS_CANCELLING);
+    assert_answer(s->ops->count(s, &query, &count, &e), JOBS_DONE, &e);
+    assert_int_equal(count, 0);
+    s->ops->close(s);
+}
+
 static const struct jobs_needs offered = {"another", "abc", "c.1", "f32"};
 
 static void assert_shard(struct jobs_store *s, const struct jobs_record *r, uint64_t first,
@@ -371,7 +397,7 @@ static void a_store_of_a_newer_version_is_left_alone(void **state)
 {
     (void)state;
     struct jobs_store *s = open_store(folder);
-    make(s, "me", 1);
+    const struct jobs_record kept = make(s, "me", 1);
     s->ops->close(s);
     const unsigned char two[4] = {0, 0, 0, 2}; /* user_version in the file's header */
     overwrite(60, two, sizeof two);
@@ -380,6 +406,11 @@ static void a_store_of_a_newer_version_is_left_alone(void **state)
     overwrite(60, one, sizeof one);
     overwrite(68, other, sizeof other); /* application_id */
     assert_refused(ERR_INPUT, "another program's");
+    const unsigned char ours[4] = {0x70, 0x66, 0x67, 0x6d};
+    overwrite(68, ours, sizeof ours);
+    s = open_store(folder); /* what was acknowledged is there */
+    assert_int_equal(get(s, kept.id).number, kept.number);
+    s->ops->close(s);
 }
 
 static void a_damaged_store_is_named(void **state)
@@ -427,6 +458,49 @@ static void a_flipped_bit_of_an_image_is_found(void **state)
     s->ops->close(s);
 }
 
+/* Whichever bit of the file it is: the store is refused in one line, or an image is, or what comes
+ * back is what was stored. */
+static void a_flipped_bit_anywhere_is_no_other_image(void **state)
+{
+    enum { IMAGES = 40, FLIPS = 150 };
+    (void)state;
+    struct jobs_store *s = open_store(folder);
+    struct jobs_record r = make(s, "me", IMAGES);
+    struct jobs_result one;
+    struct err e = {0};
+    struct buf file, bytes;
+    char path[128];
+    unsigned refused = 0;
+    go(s, &r, JOBS_RUNNING);
+    assert_answer(put(s, r.id, 0, IMAGES, &e), JOBS_DONE, &e);
+    s->ops->close(s);
+    file_path(path, sizeof path);
+    buf_init(&file, 1 << 20);
+    buf_init(&bytes, 100);
+    assert_int_equal(file_read(path, &file, &e), 0);
+    srand(11);
+    for (int flip = 0; flip < FLIPS; flip++) {
+        const size_t at = (size_t)rand() % file.length;
+        const unsigned char was = file.data[at], is = (unsigned char)(was ^ 1 << rand() % 8);
+        overwrite((long)at, &is, 1);
+        if (jobs_sqlite_open(folder, &s, &e) != JOBS_DONE) {
+            assert_true(e.text[0] != '\0' && !strchr(e.text, '\n'));
+            refused++;
+        } else {
+            for (uint64_t i = 0; i < IMAGES; i++) {
+                buf_reset(&bytes);
+                if (s->ops->get_result(s, r.id, i, &one, &bytes, &e) == JOBS_DONE)
+                    assert_memory_equal(bytes.data, &i, sizeof i);
+            }
+            s->ops->close(s);
+        }
+        assert_int_equal(file_write_atomic(path, file.data, file.length, &e), 0);
+    }
+    print_message("%u of %d stores were refused\n", refused, FLIPS);
+    buf_clear(&file);
+    buf_clear(&bytes);
+}
+
 static void two_daemons_do_not_share_a_store(void **state)
 {
     (void)state;
@@ -441,6 +515,7 @@ static void a_store_that_cannot_be_written_is_named(void **state)
     (void)state;
     char path[128];
     struct jobs_store *s = open_store(folder);
+    const struct jobs_record kept = make(s, "me", 1);
     s->ops->close(s);
     file_path(path, sizeof path);
     assert_int_equal(chmod(path, 0444), 0);
@@ -459,6 +534,11 @@ static void a_store_that_cannot_be_written_is_named(void **state)
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
+    file_path(path, sizeof path);
+    assert_int_equal(chmod(path, 0600), 0);
+    s = open_store(folder); /* what was acknowledged is there */
+    assert_int_equal(get(s, kept.id).number, kept.number);
+    s->ops->close(s);
 }
 
 static void ids_are_uuids(void **state)
@@ -484,12 +564,14 @@ int main(void)
         IN_FOLDER(every_result_counts_once_and_the_last_one_ends_the_job),
         IN_FOLDER(a_name_is_taken_once),
         IN_FOLDER(a_list_goes_on_where_it_stopped),
+        IN_FOLDER(records_are_counted_by_state_owner_and_number),
         IN_FOLDER(work_is_handed_out_in_turns_and_what_is_missing_again),
         IN_FOLDER(a_job_of_a_kernel_by_its_former_id_goes_on),
         IN_FOLDER(an_expired_job_leaves_a_tombstone_and_then_nothing),
         IN_FOLDER(a_store_of_a_newer_version_is_left_alone),
         IN_FOLDER(a_damaged_store_is_named),
         IN_FOLDER(a_flipped_bit_of_an_image_is_found),
+        IN_FOLDER(a_flipped_bit_anywhere_is_no_other_image),
         IN_FOLDER(two_daemons_do_not_share_a_store),
         IN_FOLDER(a_store_that_cannot_be_written_is_named),
         cmocka_unit_test(ids_are_uuids),

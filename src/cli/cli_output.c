@@ -3,6 +3,8 @@
  *
  * A .npy is streamed; .npz and .safetensors need their array in one piece, which is copied. */
 #include "cli_output.h"
+#include "cli_npz.h"
+#include "cli_shard.h"
 #include "cli_stream.h"
 #include "base_size.h"
 #include "archive_npy.h"
@@ -14,7 +16,6 @@
 #include <unistd.h>
 
 #define NPY_HEADER_MAX 4096
-#define NPZ_OVERHEAD_MAX 65536
 
 static const struct {
     const char *ending;
@@ -152,7 +153,7 @@ static int write_folder(const struct engine_request *r, const char *path, struct
     for (size_t i = 0; result == 0 && i < engine_request_order(r)->n; i++) {
         const struct engine_image *image = engine_request_image(r, i);
         buf_reset(&name);
-        result = buf_format(&name, e, "%s%06" PRIu64 ".png", path, image->index);
+        result = cli_shard_image_name(path, image->index, &name, e);
         if (result == 0)
             result =
                 file_write_atomic((const char *)name.data, image->png.data, image->png.length, e);
@@ -254,35 +255,23 @@ static void *gather(const struct engine_request *r, size_t value_size, struct er
 static int write_npz(const struct engine_request *r, const char *path, struct err *e)
 {
     const struct engine_order *order = engine_request_order(r);
-    struct image_npz_array arrays[] = {{"arr_0", ARCHIVE_NPY_U8, 4, {0}, NULL},
-                                       {"seed", ARCHIVE_NPY_U64, 1, {1}, &order->seed},
-                                       {"index", ARCHIVE_NPY_U64, 1, {order->n}, NULL},
-                                       {"class", ARCHIVE_NPY_I64, 1, {order->n}, NULL}};
-    size_t count = image_shape_count(request_shape(r)) + sizeof(uint64_t) + sizeof(int64_t);
     void *pixels = gather(r, 1, e);
-    uint64_t *index = pixels ? calloc(order->n, 2 * sizeof *index) : NULL;
-    struct buf out;
+    int64_t *classes = pixels ? calloc(order->n, sizeof *classes) : NULL;
     int result = -1;
-    /* The product cannot overflow where gather could allocate its greater part. */
-    buf_init(&out, count * order->n + NPZ_OVERHEAD_MAX);
-    if (pixels && !index)
-        err_fail_memory(e, order->n * 2 * sizeof *index);
-    if (index) {
-        int64_t *class = (int64_t *)(index + order->n);
-        for (size_t i = 0; i < order->n; i++) {
-            index[i] = engine_request_image(r, i)->index;
-            class[i] = has_classes(r) ? engine_request_image(r, i)->labels[0] : MODEL_CLASS_NONE;
-        }
-        pixels_shape(r, arrays[0].shape);
-        arrays[0].data = pixels;
-        arrays[2].data = index;
-        arrays[3].data = class;
-        result = image_npz_encode(arrays, has_classes(r) ? 4 : 3, &out, e);
+    if (pixels && !classes)
+        err_fail_memory(e, order->n * sizeof *classes);
+    if (classes) {
+        struct cli_npz z = {.shape = request_shape(r),
+                            .n = order->n,
+                            .seed = order->seed,
+                            .first_index = order->first_index,
+                            .pixels = pixels,
+                            .classes = has_classes(r) ? classes : NULL};
+        for (size_t i = 0; z.classes && i < order->n; i++)
+            classes[i] = engine_request_image(r, i)->labels[0];
+        result = cli_npz_write(path, &z, e);
     }
-    if (result == 0)
-        result = file_write_atomic(path, out.data, out.length, e);
-    buf_clear(&out);
-    free(index);
+    free(classes);
     free(pixels);
     return result;
 }

@@ -8,6 +8,7 @@
 #include "cli_points.h"
 #include "cli_report.h"
 #include "cli_run.h"
+#include "cli_shard.h"
 #include "cli_stream.h"
 #include "cli_trajectory.h"
 #include "base_cpu.h"
@@ -36,6 +37,8 @@ enum { /* of options without a letter */
        OPTION_COLUMNS,
        OPTION_SCALE,
        OPTION_DTYPE,
+       OPTION_SHARD,
+       OPTION_RESUME,
        OPTION_JSON
 };
 
@@ -44,7 +47,8 @@ struct sample_options {
     const char *model, *latents, *kernel, *precision, *class;
     struct cli_output_options output;
     char own_output[32]; /* where none was given */
-    bool has_seed, json;
+    bool has_seed, json, resume;
+    struct cli_range shard; /* its n is that of the whole; shards 0: absent */
     struct model_choice solver;
     uint64_t seed, first_index;
     double temperature;
@@ -163,11 +167,30 @@ static int write_trajectory(const struct sample_run *r, const struct engine_orde
     return 0;
 }
 
+/* In place of all images those of a shard. */
+static int write_shard(struct sample_run *r, const struct engine_order *order, struct err *e)
+{
+    const struct sample_options *o = r->options;
+    struct cli_shard shard = {.range = o->shard, .resume = o->resume, .path = o->output.path};
+    shard.range.n = r->n;
+    if (cli_shard_make(&r->run, order, &shard, e) != 0)
+        return -1;
+    const uint64_t begin = cli_range_begin(shard.range), end = cli_range_end(shard.range);
+    printf("shard %" PRIu64 "/%" PRIu64 ": %" PRIu64 " image%s from index %" PRIu64
+           " on, %zu of them there before, seed %" PRIu64 ", %s, %s\n",
+           shard.range.shard, shard.range.shards, end - begin, end - begin == 1 ? "" : "s",
+           order->first_index + begin, shard.kept, order->seed,
+           ode_method_name(order->solver.ode.method), o->output.path);
+    return 0;
+}
+
 static int sample(struct sample_run *r, struct err *e)
 {
     struct engine_order order;
     if (fill_order(r, &order, e) != 0)
         return -1;
+    if (r->options->shard.shards)
+        return write_shard(r, &order, e);
     if (r->options->trajectory)
         return write_trajectory(r, &order, e);
     r->request = cli_run_order(&r->run, &order, e);
@@ -188,12 +211,40 @@ static int check_trajectory(const struct sample_options *o, enum cli_output_kind
     return o->output.path ? cli_trajectory_check(o->output.path, e) : 0;
 }
 
+/* Shards are of one run, so what they have in common must be said. */
+static int check_shard(struct sample_options *o, enum cli_output_kind *out, struct err *e)
+{
+    const char *option = o->shard.shards ? "--shard" : "--resume";
+    if (!o->shard.shards)
+        o->shard = (struct cli_range){.shard = 1, .shards = 1};
+    if (o->latents || o->json || o->trajectory || o->output.columns || o->output.scale ||
+        o->output.dtype_given)
+        return err_fail(e, ERR_INPUT, option, "does not go with %s",
+                        o->latents          ? "--latents"
+                        : o->json           ? "--json"
+                        : o->trajectory     ? "--trajectory"
+                        : o->output.columns ? "--columns"
+                        : o->output.scale   ? "--scale"
+                                            : "--dtype");
+    if (!o->has_seed || o->n < 1)
+        return err_fail(e, ERR_INPUT, option, "needs %s, which all shards of a run have in common",
+                        o->has_seed ? "-n, the images of the whole" : "--seed");
+    if ((uint64_t)o->n < o->shard.shards)
+        return err_fail(e, ERR_INPUT, "-n", "%" PRId64 " images are too few for %" PRIu64 " shards",
+                        o->n, o->shard.shards);
+    if (!o->output.path || cli_output_kind_parse(o->output.path, out, e) != 0 ||
+        (*out != CLI_OUTPUT_FOLDER && *out != CLI_OUTPUT_NPZ))
+        return err_fail(e, ERR_INPUT, "--output", "of a shard is a folder DIR/ or a file .npz");
+    return 0;
+}
+
 static int run(struct sample_options *o, struct err *e)
 {
     struct sample_run r = {.options = o};
-    int result = o->trajectory    ? check_trajectory(o, &r.kind, e)
-                 : o->output.path ? cli_output_kind_parse(o->output.path, &r.kind, e)
-                                  : 0;
+    int result = o->shard.shards || o->resume ? check_shard(o, &r.kind, e)
+                 : o->trajectory              ? check_trajectory(o, &r.kind, e)
+                 : o->output.path             ? cli_output_kind_parse(o->output.path, &r.kind, e)
+                                              : 0;
     if (result == 0)
         result = open_engine(&r, e);
     if (result == 0)
@@ -262,6 +313,11 @@ static int take_option(void *context, int c, const char *word, struct err *e)
         return cli_parse_int("--scale", word, 1, IMAGE_SIDE_MAX, &o->output.scale, e);
     case OPTION_DTYPE:
         return cli_output_take_dtype(&o->output, word, e);
+    case OPTION_SHARD:
+        return cli_shard_parse(word, &o->shard, e);
+    case OPTION_RESUME:
+        o->resume = true;
+        return 0;
     case OPTION_JSON:
         o->json = true;
         return 0;
@@ -295,6 +351,11 @@ static const struct cli_option options[] = {
     {"columns", 0, OPTION_COLUMNS, "N", NULL,
      "images per row of a sheet (about the square root of n)"},
     {"scale", 0, OPTION_SCALE, "K", NULL, "enlarge a .png K times"},
+    {"shard", 0, OPTION_SHARD, "I/N", NULL,
+     "of the n images only part I of N (1/N to N/N), into DIR/, which all shards share, or into a "
+     "NAME.npz for each; pfgm merge joins them"},
+    {"resume", 0, OPTION_RESUME, NULL, NULL,
+     "keep what an earlier run of the same command finished: images in DIR/, or a whole NAME.npz"},
     CLI_OPTION_JSON(OPTION_JSON),
     {"output", 'o', 0, "OUT", CLI_VALUES_FILES,
      "where the images go (sample.png, or a name after it that is free)"},

@@ -9,7 +9,8 @@ export const axe = require.resolve("axe-core/axe.min.js");
 export const address = process.env.ADDRESS;
 export let browser;
 
-export async function open(options = {}) {
+/* `at`: a fragment of the address that leads to jobs, where nothing greets. */
+export async function open({ at = "", ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, bypassCSP: false, ...options });
   context.setDefaultTimeout(120000); // the machine may be busy with other things
   const page = await context.newPage();
@@ -17,10 +18,10 @@ export async function open(options = {}) {
   page.on("console", m => m.type() === "error" && page.complaints.push(m.text()));
   page.on("pageerror", e => page.complaints.push(String(e)));
   page.on("request", r => r.url().startsWith(address) || /^(data|blob):/.test(r.url()) || page.complaints.push("asked " + r.url()));
-  await page.goto(address + "/");
+  await page.goto(address + "/" + at);
   await page.waitForFunction(() => document.getElementById("state").textContent === "ready" &&
     document.getElementById("model").options.length > 0);
-  await page.waitForFunction(() => run && !running); // it has greeted
+  if (!at) await page.waitForFunction(() => run && !running); // it has greeted
   return page;
 }
 export const shot = async (page, name) => process.env.SHOTS && page.screenshot({ path: `${process.env.SHOTS}/${name}.png`, fullPage: true });

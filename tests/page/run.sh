@@ -30,7 +30,7 @@ with open(sys.argv[1], "wb") as out:
     out.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + struct.pack("<400f", *points))
 PY
 "$PFGM" convert --exact "$scratch/ring.npy" -o "$scratch/plane.safetensors" >/dev/null
-"$PFGMD" --model "$MODEL" --model "$scratch/plane.safetensors" --listen 127.0.0.1:0 >"$scratch/log" 2>&1 &
+"$PFGMD" --model "$MODEL" --model "$scratch/plane.safetensors" --state "$scratch/state" --listen 127.0.0.1:0 >"$scratch/log" 2>&1 &
 daemon=$!
 address=
 for _ in $(seq 1200); do # two minutes
@@ -41,4 +41,4 @@ for _ in $(seq 1200); do # two minutes
 done
 [ -n "$address" ] || { cat "$scratch/log" >&2; exit 1; }
 ADDRESS="http://$address" CLIENTS=$here/../../clients CHROMIUM=$(command -v chromium) node --test --test-concurrency=1 "$here/client.mjs" "$here/openai.mjs" \
-    "$here/page.mjs" "$here/kept.mjs"
+    "$here/page.mjs" "$here/kept.mjs" "$here/jobs.mjs"

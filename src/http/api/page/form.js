@@ -12,6 +12,7 @@ async function learn() {
   options($("format"), caps.formats.filter(f => !["json", "events", "png"].includes(f.format)).map(f => [f.format, f.format]));
   $("n").max = $("frames").max = caps.limits.n;
   $("frames").value = Math.min($("frames").value, caps.limits.n);
+  $("job_n").max = caps.limits.job_images || 1;
   restoreSettings();
 }
 function chooseModel() {
@@ -69,7 +70,7 @@ function chooseMethod() {
 function showFault(event) {
   const field = event.target, fold = field.closest("details");
   if (fold) fold.open = true;
-  const where = field.form.id === "form" ? "status" : "way-status";
+  const where = { form: "status", "way-form": "way-status", "jobs-form": "jobs-status" }[field.form.id];
   if (field === field.form.querySelector(":invalid"))
     say(field.closest("label").firstChild.textContent.trim() + ": " + field.validationMessage, true, where);
 }

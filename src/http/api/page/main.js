@@ -1,12 +1,14 @@
 /* What each control does; the last of the modules. */
-document.addEventListener("visibilitychange", () => document.hidden || watch());
-for (const form of ["form", "way-form"]) $(form).addEventListener("invalid", showFault, true);
+document.addEventListener("visibilitychange", () => { if (!document.hidden) { watch(); watchJobs(); } });
+for (const form of ["form", "way-form", "jobs-form"]) $(form).addEventListener("invalid", showFault, true);
 $("form").addEventListener("submit", sample);
 $("each").addEventListener("click", sheet);
 $("chips").addEventListener("click", e => { const b = e.target.closest("button"); if (b) { chooseClass(b.dataset.class); keepSettings(); } });
 for (const id of ["form", "theme"]) $(id).addEventListener("change", () => { if (caps) keepSettings(); showSettings(); });
 dark.addEventListener("change", showSettings);
-addEventListener("hashchange", followLink);
+addEventListener("hashchange", () => { linked = ""; followLink(); watchJobs(); });
+$("jobs-form").addEventListener("submit", fileJob);
+$("jobs-more").addEventListener("click", showMoreJobs);
 $("copy").addEventListener("click", copyLink);
 for (const event of ["input", "change", "click"]) $("form").addEventListener(event, () => setTimeout(showCode)); /* after what the event does */
 $("file").addEventListener("change", () => { if ($("file").files[0]) takeFile($("file").files[0]).finally(() => { $("file").value = ""; }); });
@@ -47,5 +49,5 @@ $("nfe").addEventListener("input", () => { $("nfe-said").textContent = $("nfe").
 $("nfe").addEventListener("change", compare);
 $("big-use").addEventListener("click", useSettings);
 $("big-close").addEventListener("click", () => $("big").close());
-$("key").addEventListener("change", () => { caps = null; learn().then(() => say("")).catch(e => say(e.message, true)); });
+$("key").addEventListener("change", () => { caps = null; jobs = []; listed = 0; learn().then(() => { say(""); watchJobs(); }).catch(e => say(e.message, true)); });
 watch();

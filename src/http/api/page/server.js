@@ -46,7 +46,7 @@ async function problem(answer) {
 const away = (e, text) => e.name === "AbortError" ? e : Object.assign(new Error(text), { away: true });
 async function ask(path, init) {
   const answer = await fetch(url(path), init).catch(e => { throw away(e, "The server does not answer. It may have stopped, or the network may be down."); });
-  if (!answer.ok) throw await problem(answer);
+  if (!answer.ok && answer.status !== 304) throw await problem(answer);
   return answer;
 }
 const whole = (answer, how) => answer[how]().catch(e => { throw away(e, BROKE); });

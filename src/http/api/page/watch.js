@@ -24,7 +24,7 @@ async function watch() {
     const ready = await fetch(url("readyz")).catch(e => { throw away(e, "out of reach"); });
     $("dot").className = "dot" + (ready.ok ? " ok" : "");
     $("state").textContent = ready.ok ? "ready" : (await ready.json().catch(() => ({}))).code || "not ready";
-    if (ready.ok && (!caps || !models[$("model").value])) { await learn(); chooseModel(); greet(); }
+    if (ready.ok && (!caps || !models[$("model").value])) { await learn(); chooseModel(); greet(); watchJobs(); }
     if (counted) await figures();
   } catch (e) {
     $("dot").className = "dot off";

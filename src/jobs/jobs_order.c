@@ -1,7 +1,7 @@
 /* Orders as JSON: {"seed", "first_index", "solver", "class": {"rule", "label"}, "temperature",
- * "output", "metadata", "classes", "shape": [C,H,W], and "preview_every" if there is one}. The
- * solver stands there resolved, as it does in answers; what may not be chosen follows from the
- * model, whose digest is the job's. */
+ * "output", "metadata", "classes", "shape": [C,H,W], "preview_every" if there is one, and a digest
+ * of it all}. The solver stands there resolved, as it does in answers; what may not be chosen
+ * follows from the model, whose digest is the job's. */
 #include "jobs_order.h"
 
 #include "base_text.h"
@@ -55,6 +55,38 @@ static const char *output_word(enum engine_output output)
     return (size_t)output < COUNT(output_words) ? output_words[output] : NULL;
 }
 
+/* Of what decides the images, so that no flipped bit of a store makes others. `all` is without it.
+ */
+static int digest_order(const json_t *all, const struct jobs_record *r, char out[SHA256_HEX_SIZE],
+                        struct err *e)
+{
+    struct buf text;
+    buf_init(&text, 2 * JOBS_PARAMETERS_MAX);
+    const int result = json_append(&text, all, JSON_SORT_KEYS, e) != 0 ||
+                       buf_format(&text, e, " %" PRIu64 " %s", r->n, r->needs.sha256) != 0 ||
+                       sha256_hex(text.data, text.length, out, e) != 0;
+    buf_clear(&text);
+    return result != 0 ? -1 : 0;
+}
+
+/* Whether the record is what was written. */
+static int check_digest(json_t *all, const struct jobs_record *r, struct err *e)
+{
+    char was[SHA256_HEX_SIZE], is[SHA256_HEX_SIZE];
+    const char *word = json_string_value(json_object_get(all, "digest"));
+    if (!word)
+        return 0; /* there was none once */
+    snprintf(was, sizeof was, "%s", word);
+    json_object_del(all, "digest");
+    if (digest_order(all, r, is, e) != 0)
+        return -1;
+    return strcmp(was, is) == 0
+               ? 0
+               : err_fail(e, ERR_INPUT, "",
+                          "the job store is damaged: this job is not what was filed; file it "
+                          "again");
+}
+
 static int check(const struct engine_order *o, struct err *e)
 {
     if (o->n < 1 || o->n > JOBS_IMAGES_MAX)
@@ -85,13 +117,17 @@ int jobs_order_write(const struct engine_order *o, struct jobs_record *r, struct
         json_with(all, "shape", json_pack("[i, i, i]", shape.channels, shape.height, shape.width));
     if (o->preview_every > 0)
         all = json_with(all, "preview_every", json_integer(o->preview_every));
+    r->n = o->n;
+    jobs_order_needs(o->model, &r->needs);
+    char digest[SHA256_HEX_SIZE] = "";
+    int result = all ? digest_order(all, r, digest, e) : err_fail_memory(e, 1024);
+    all = json_with(all, "digest", json_string(digest));
     buf_init(&text, sizeof r->parameters - 1);
-    int result = all ? json_append(&text, all, 0, e) : err_fail_memory(e, 1024);
+    if (result == 0)
+        result = all ? json_append(&text, all, 0, e) : err_fail_memory(e, 1024);
     if (result == 0) {
         memcpy(r->parameters, text.data, text.length);
         r->parameters[text.length] = '\0';
-        r->n = o->n;
-        jobs_order_needs(o->model, &r->needs);
     }
     json_decref(all);
     buf_clear(&text);
@@ -175,7 +211,7 @@ int jobs_order_read(const struct jobs_record *r, struct engine_model *em, uint64
 {
     json_t *all = json_parse(r->parameters, strlen(r->parameters), "the job's parameters", e);
     *out = (struct engine_order){.model = em, .n = count, .priority = ENGINE_PRIORITY_BATCH};
-    const int result = all ? read_all(all, em, out, e) : -1;
+    const int result = all && check_digest(all, r, e) == 0 ? read_all(all, em, out, e) : -1;
     json_decref(all);
     out->first_index += first;
     return result;

@@ -59,7 +59,7 @@ test("a running job shows progress, and is cancelled and forgotten by the keyboa
   const value = () => row(page, id).locator("progress").evaluate(p => p.value);
   await page.waitForFunction(i => document.querySelector(`#job-${i} progress`).value > 0, id);
   assert.ok(await value() < 1);
-  await page.waitForFunction(i => /^0 of 20, 0[.]0 per second, about [0-9]/.test(document.querySelector(`#job-${i} small`).textContent), id);
+  await page.waitForFunction(i => /^0 of 20, [0-9.]+ per (hour|minute), about [0-9]/.test(document.querySelector(`#job-${i} small`).textContent), id);
   await row(page, id).getByRole("button", { name: "Cancel" }).focus();
   await page.keyboard.press("Enter");
   await state(page, id, "cancelled");

@@ -93,6 +93,27 @@ static void an_order_survives_as_text(void **state)
     assert_int_equal(jobs_order_read(&r, order.model, 0, 1, &back, &e), -1);
 }
 
+/* A bit of the store that flips makes no other images: whatever of the record decides them. */
+static void an_order_that_is_not_what_was_written_is_refused(void **state)
+{
+    (void)state;
+    struct engine_order order = digits_order(g, 70, 9), back;
+    struct jobs_record r = {.n = 0};
+    struct err e = {0};
+    order.seed = 4711;
+    assert_int_equal(jobs_order_write(&order, &r, &e), 0);
+    struct jobs_record flipped = r;
+    char *seed = strstr(flipped.parameters, "4711");
+    assert_non_null(seed);
+    seed[3] ^= 2;
+    assert_int_equal(jobs_order_read(&flipped, order.model, 0, 1, &back, &e), -1);
+    assert_non_null(strstr(e.text, "damaged"));
+    flipped = r;
+    flipped.n ^= 4;
+    assert_int_equal(jobs_order_read(&flipped, order.model, 0, 1, &back, &e), -1);
+    assert_int_equal(jobs_order_read(&r, order.model, 0, 1, &back, &e), 0);
+}
+
 static void the_same_filing_is_the_same_job(void **state)
 {
     (void)state;
@@ -333,6 +354,7 @@ int main(void)
                                         folder_alone, tear_down),
         WITH_ENGINE(a_job_is_what_the_engine_makes_at_once),
         WITH_ENGINE(an_order_survives_as_text),
+        WITH_ENGINE(an_order_that_is_not_what_was_written_is_refused),
         WITH_ENGINE(the_same_filing_is_the_same_job),
         WITH_ENGINE(a_job_is_cancelled_and_forgotten),
         WITH_ENGINE(a_job_fails_by_the_image_that_failed),

@@ -28,7 +28,8 @@ function saidOf(entry) {
   if (job.state === "queued") return job.queue_position === 1 ? "queued, the next to be begun" : `queued, number ${count(job.queue_position)} of those that wait`;
   if (job.state === "running") {
     const left = rate ? p.images_total * (1 - p.fraction) / rate : p.eta_s;
-    return done + (rate ? `, ${rate < 10 ? rate.toFixed(1) : count(Math.round(rate))} per second` : "") + (left ? `, about ${duration(left)} left` : "");
+    const [unit, its] = rate < 1 / 60 ? ["hour", 3600] : rate < 1 ? ["minute", 60] : ["second", 1], per = rate * its;
+    return done + (rate ? `, ${per < 10 ? per.toFixed(1) : count(Math.round(per))} per ${unit}` : "") + (left ? `, about ${duration(left)} left` : "");
   }
   if (job.state === "succeeded") return `${done} in ${duration((new Date(job.finished_at) - new Date(job.started_at)) / 1000)}`;
   return `${job.state}, ${done}` + (job.error ? `: ${job.error.pointer.replace(/^[/]images[/]/, "image ")}: ${job.error.detail}` : "");

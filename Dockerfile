@@ -19,13 +19,14 @@ COPY --from=build /out/usr/bin/pfgmd /out/usr/bin/pfgm /usr/bin/
 # Which of the models is served stands in the settings alone, here as in an installation.
 COPY --from=build /out/etc/pfgmd/pfgmd.conf /etc/pfgmd/pfgmd.conf
 COPY conf/models/ /usr/share/pfgmd/models/
-# For jobs: a volume here and PFGMD_STATE=/var/lib/pfgmd/jobs keep them (docs/operation.md).
+# Jobs are kept here. Give the volume a name, and they outlive the container (docs/operation.md).
 RUN install -d -o 65532 -g 65532 -m 0700 /var/lib/pfgmd
+VOLUME /var/lib/pfgmd
 USER 65532:65532
 EXPOSE 8080
 # The container's network is its own; which address of the host it is published on is the host's to decide.
-# A variable, so that it also holds with settings or flags of one's own.
-ENV PFGMD_LISTEN=0.0.0.0:8080
+# Variables, so that they also hold with settings or flags of one's own.
+ENV PFGMD_LISTEN=0.0.0.0:8080 PFGMD_STATE=/var/lib/pfgmd/jobs
 ENTRYPOINT ["/usr/bin/pfgmd"]
 CMD ["--config", "/etc/pfgmd/pfgmd.conf"]
 HEALTHCHECK --interval=10s --timeout=2s --start-period=20s CMD ["/usr/bin/pfgmd", "--health", "127.0.0.1:8080"]

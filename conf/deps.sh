@@ -11,14 +11,14 @@ build=(gcc libc6-dev meson ninja-build pkg-config libmicrohttpd-dev libjansson-d
 case "${1:-}" in
 run) packages=("${run[@]}") ;;
 build) packages=("${build[@]}" curl ca-certificates) ;;
-test) packages=("${build[@]}" curl ca-certificates libcmocka-dev libasan8 libubsan1 libtsan2 python3 procps chromium)
+test) packages=("${build[@]}" curl ca-certificates libcmocka-dev libasan8 libubsan1 libtsan2 python3 procps chromium haproxy)
     # npm may have come from elsewhere, and Debian's brings some four hundred packages along
     command -v npm >/dev/null || packages+=(nodejs npm)
     ;;
 # What tests/container.sh and tests/systemd.sh need
 container) packages=(buildah podman runc netavark aardvark-dns iptables catatonit mmdebstrap systemd curl ca-certificates) ;;
-# What tests/http/nightly.sh needs besides: promtool and the proxies
-nightly) packages=(prometheus nginx haproxy caddy) ;;
+# What tests/http/nightly.sh and tests/conf.sh need besides: promtool, the other proxies, NATS, a reader of compose.yaml
+nightly) packages=(prometheus nginx caddy nats-server python3-numpy docker-compose) ;;
 bench) packages=("${build[@]}" python3-torch python3-numpy libdnnl-dev dataset-fashion-mnist) ;;
 *)
     echo "usage: conf/deps.sh run|build|test|container|nightly|bench" >&2

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The units as they are installed: nothing for systemd-analyze to complain about, little exposure, and a life under a real
 # manager in a container: start by notification, socket, reload, a stopped process found by the watchdog, kill -9, and
-# the same picture and the kept file after each.
+# the same picture, the kept file and the job after each.
 # Usage: tests/systemd.sh [BASE.tar], Debian with systemd-sysv and curl, which is made where it is not there yet. Root.
 set -eu
 cd "$(dirname "$0")/.."
@@ -84,11 +84,13 @@ same_picture() {
     [ -f "$scratch/first.png" ] || cp "$scratch/now.png" "$scratch/first.png"
     cmp "$scratch/first.png" "$scratch/now.png" || fail "another picture $1"
     [ "$(inside cat /var/lib/pfgmd/kept)" = whole ] || fail "the state is not whole $1"
+    inside curl -fsS -m 60 "http://127.0.0.1:8080/v1/jobs/$job" >"$scratch/job" || give_up "the job is gone $1"
 }
 
 wait_for 60 manager_is_up || fail "the manager does not come up"
 inside systemctl start pfgmd.service || give_up "the service does not start"
 inside sh -c 'echo whole >/var/lib/pfgmd/kept'
+job=$(inside curl -fsS -m 60 -d '{"n":100,"seed":7}' http://127.0.0.1:8080/v1/jobs | sed 's/^{"id":"\([^"]*\)".*/\1/')
 same_picture "after the start"
 pid=$(of_service MainPID)
 status=$(inside sed -n 's/^\(CapEff\|NoNewPrivs\|Seccomp\):\t*//p' "/proc/$pid/status" | tr '\n' ' ')
@@ -112,7 +114,11 @@ echo "watchdog: restarted"
 inside sh -c "kill -KILL $(of_service MainPID)"
 wait_for 60 restarted 2 || give_up "no restart after SIGKILL"
 same_picture "after SIGKILL"
-echo "kill -9: restarted"
+job_is_done() {
+    inside curl -fsS -m 60 "http://127.0.0.1:8080/v1/jobs/$job" | grep -q '"state":"succeeded"'
+}
+wait_for 300 job_is_done || give_up "the job did not go on after SIGKILL"
+echo "kill -9: restarted, and the job went on"
 
 inside systemctl stop pfgmd.service
 [ "$(of_service Result)" = success ] || give_up "stop"

@@ -53,10 +53,10 @@ if SANITIZER != "none":  # of every size up to this a batch is tried at the star
 class Daemon:
     """One pfgmd. `lines` holds what it wrote to standard error so far."""
 
-    def __init__(self, *args, model=DIGITS, ready=True, host="127.0.0.1", command=(),
+    def __init__(self, *args, model=DIGITS, ready=True, host="127.0.0.1", port=0, command=(),
                  env=None):
         models = [] if model is None else ["--model", model]
-        listen = f"[{host}]:0" if ":" in host else f"{host}:0"
+        listen = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.host = host
         self.lines = []
         self.changed = threading.Condition()

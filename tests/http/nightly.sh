@@ -1,9 +1,9 @@
 #!/bin/sh
 # The long versions of the load tests: a cancellation storm of 1,000 among 2,000 others, and sixty seconds of ten times
-# what the machine can do, with the daemon's one worker held to core 0 and compared with "pfgm bench" there; a hundred rounds of
-# kill -9 in the middle of a job; the contract
-# before judges from elsewhere; and the proxies' configurations in conf/.
-# nightly.sh BUILD_FOLDER [storm|throughput|killed|contract|proxies]
+# what the machine can do, with the daemon's one worker held to core 0 and compared with "pfgm bench" there; a hundred
+# rounds of kill -9 in the middle of a job; the contract before judges from elsewhere; the proxies' configurations in
+# conf/, and a rolling restart behind one of them; what jobs cost, and replicas behind a proxy.
+# nightly.sh BUILD_FOLDER [storm|throughput|killed|contract|proxies|haproxy|jobs|replicas]
 set -eu
 build=$(cd "${1:?which build folder?}" && pwd)
 cd "$(dirname "$0")"
@@ -15,3 +15,6 @@ case "${2:-all}" in all | throughput) python3 nightly_throughput.py ;; esac
 case "${2:-all}" in all | killed) JOBS_ROUNDS=100 python3 test_jobs_killed.py -v ;; esac
 case "${2:-all}" in all | contract) sh nightly_contract.sh ;; esac
 case "${2:-all}" in all | proxies) python3 nightly_proxies.py ;; esac
+case "${2:-all}" in all | haproxy) HAPROXY_REQUESTS=2000 python3 test_haproxy.py -v ;; esac
+case "${2:-all}" in all | jobs) python3 nightly_jobs.py ;; esac
+case "${2:-all}" in all | replicas) python3 nightly_replicas.py ;; esac

@@ -128,6 +128,16 @@ enum engine_task {
     ENGINE_TASK_LIKELIHOOD /* up too, with the divergence of the flow along the path */
 };
 
+/* An image that goes up towards the latent of each (seed, index), as far as `strength` says, and
+ * down again (model_edit.c). With 0 it is given back as it is; with 1 and nothing kept the image is
+ * not looked at, and the order is one for plain samples. What is kept is put onto its own line at
+ * each step, and is the image's own at the end. */
+struct engine_edit {
+    const double *image; /* [d] in data scale; copied. NULL: no edit */
+    const uint8_t *kept; /* [d], not 0 where a value is kept; copied. NULL: nothing is */
+    double strength;     /* 0 to 1 */
+};
+
 struct engine_request;
 struct engine_order {
     struct engine_model *model;
@@ -151,6 +161,8 @@ struct engine_order {
     double temperature;    /* 0: 1 */
     const double *
         latents; /* [n,d]: starts to use instead of the prior, taken as they are; copied. Or NULL */
+    /* Of ENGINE_TASK_SAMPLE without latents or seeds per image. */
+    struct engine_edit edit;
     enum engine_output output;
     struct image_grid grid; /* of ENGINE_OUTPUT_SHEET */
     bool no_metadata;       /* leave the seed rule's inputs out of the PNG */

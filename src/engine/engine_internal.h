@@ -5,8 +5,8 @@
  *
  * The files, each of which sees only those before it: engine_lock (the mutex, and who holds it),
  * engine_order (what an order may say), engine_seed (the seed rule in words), engine_image (a state
- * becomes a picture), engine_likelihood and engine_slot (one image's life, without the lock),
- * engine_model (the table of models), engine_queue (everything that the lock guards),
+ * becomes a picture), engine_likelihood, engine_edit and engine_slot (one image's life, without the
+ * lock), engine_model (the table of models), engine_queue (everything that the lock guards),
  * engine_request (what a caller does with a request), engine_worker (the loop), engine (start and
  * end).
  *
@@ -45,7 +45,10 @@ struct engine_slot {
     double products;
     bool answered;
     struct ode_counts seen; /* what of the solver's counts has been added to the totals */
-    int64_t progress;       /* millionths that have been added to the request's */
+    /* Of an edit: the latent that its image goes towards [d], and the solver's nodes. */
+    double *latent, *nodes;
+    bool unchanged;   /* the image stays as it is, and there is no solver */
+    int64_t progress; /* millionths that have been added to the request's */
     enum slot_end end;
     struct err error; /* of SLOT_FAILED */
 };
@@ -130,6 +133,8 @@ struct engine_request {
     struct engine_order order;
     double *starts;  /* own copy of order.latents or order.points, or NULL */
     float *epsilon;  /* own copy, or NULL */
+    double *edited;  /* own copy of order.edit.image, or NULL */
+    uint8_t *kept;   /* own copy of order.edit.kept, or NULL */
     uint64_t *seeds; /* own copy of order.seeds, then order.indices; or NULL */
     int32_t *labels; /* [n], or NULL where the model knows no classes */
     struct engine_image *images;

@@ -143,6 +143,26 @@ static int check_task(const struct engine_order *o, struct err *e)
     return check_upward_solver(o, e) != 0 ? -1 : check_finite(o, e);
 }
 
+static int check_edit(const struct engine_order *o, struct err *e)
+{
+    const struct engine_edit *edit = &o->edit;
+    if (!edit->image)
+        return edit->kept ? err_fail(e, ERR_INPUT, "mask", "is of an image, and none is given") : 0;
+    if (o->task != ENGINE_TASK_SAMPLE || o->latents || o->seeds)
+        return err_fail(e, ERR_INPUT, "image", "is for edits, which begin with nothing else");
+    if (!(edit->strength >= 0.0 && edit->strength <= 1.0))
+        return err_fail(e, ERR_INPUT, "strength", "must be 0 to 1, is %g", edit->strength);
+    for (size_t j = 0; j < model_dimension(o->model->model); j++)
+        if (!isfinite(edit->image[j]))
+            return err_fail(e, ERR_INPUT, "image", "value %zu is not finite", j);
+    if (edit->kept && !ode_method_evaluates_once(o->solver.ode.method))
+        return err_fail(e, ERR_INPUT, "method",
+                        "%s takes more than one evaluation per step, and what a mask keeps is set "
+                        "once per step: take euler, multistep2, multistep3, ipndm4 or unipc3",
+                        ode_method_name(o->solver.ode.method));
+    return 0;
+}
+
 static int check_order(const struct engine_order *o, struct err *e)
 {
     const struct model *m = o->model->model;
@@ -151,7 +171,7 @@ static int check_order(const struct engine_order *o, struct err *e)
     if (o->n - 1 > UINT64_MAX - o->first_index)
         return err_fail(e, ERR_INPUT, "first_index", "%llu + %zu images goes past 2^64",
                         (unsigned long long)o->first_index, o->n);
-    if (check_task(o, e) != 0)
+    if (check_task(o, e) != 0 || check_edit(o, e) != 0)
         return -1;
     if (model_vectors(m) && (o->output != ENGINE_OUTPUT_SAMPLE || o->preview_every != 0))
         return err_fail(e, ERR_UNSUPPORTED, o->preview_every ? "preview_every" : "format",
@@ -196,6 +216,8 @@ int engine_order_resolve(const struct engine_order *order, struct engine_order *
             *e = why;
         return -1;
     }
+    if (resolved.edit.strength == 1.0 && !resolved.edit.kept)
+        resolved.edit = (struct engine_edit){0}; /* nothing of the image is left */
     *out = resolved;
     return 0;
 }

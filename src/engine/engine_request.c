@@ -54,6 +54,24 @@ static int label_images(struct engine_request *r, struct err *e)
     return 0;
 }
 
+/* Copies of the image that is edited and of what is kept of it. */
+static int take_edit(struct engine_request *r, size_t d, struct err *e)
+{
+    struct engine_edit *edit = &r->order.edit;
+    if (!edit->image)
+        return 0;
+    r->edited = malloc(d * sizeof *r->edited);
+    r->kept = edit->kept ? malloc(d) : NULL;
+    if (!r->edited || (edit->kept && !r->kept))
+        return err_fail_memory(e, d * sizeof *r->edited);
+    memcpy(r->edited, edit->image, d * sizeof *r->edited);
+    if (edit->kept)
+        memcpy(r->kept, edit->kept, d);
+    edit->image = r->edited;
+    edit->kept = r->kept;
+    return 0;
+}
+
 static struct engine_request *request_new(struct engine *g, const struct engine_order *o,
                                           struct err *e)
 {
@@ -91,7 +109,7 @@ static struct engine_request *request_new(struct engine *g, const struct engine_
     r->order.latents = o->latents ? r->starts : NULL;
     r->order.points = o->points ? r->starts : NULL;
     r->order.epsilon = r->epsilon;
-    if (name_images(r, e) != 0 || label_images(r, e) != 0) {
+    if (take_edit(r, d, e) != 0 || name_images(r, e) != 0 || label_images(r, e) != 0) {
         engine_request_free(r);
         return NULL;
     }
@@ -183,6 +201,8 @@ void engine_request_free(struct engine_request *r)
     free(r->images);
     free(r->starts);
     free(r->epsilon);
+    free(r->edited);
+    free(r->kept);
     free(r->seeds);
     free(r->labels);
     free(r->sheet_pixels);

@@ -32,6 +32,19 @@ static json_t *temperature_json(const struct engine_order *order)
                                                                   : json_real(order->temperature);
 }
 
+/* What was edited, as digests: of the values of the image in data scale, doubles [C,H,W], and of
+ * the mask, a byte for each of them. */
+static json_t *edit_json(const struct engine_order *order, struct err *e)
+{
+    const size_t d = model_dimension(order->model->model);
+    char image[SHA256_HEX_SIZE], mask[SHA256_HEX_SIZE];
+    if (sha256_hex(order->edit.image, d * sizeof *order->edit.image, image, e) != 0 ||
+        (order->edit.kept && sha256_hex(order->edit.kept, d, mask, e) != 0))
+        return NULL;
+    return json_pack("{s:s, s:s?, s:f}", "image", image, "mask", order->edit.kept ? mask : NULL,
+                     "strength", order->edit.strength);
+}
+
 int engine_seed_text(const struct engine_order *order, uint64_t index,
                      const struct image_grid *grid, struct buf *out, struct err *e)
 {
@@ -52,6 +65,8 @@ int engine_seed_text(const struct engine_order *order, uint64_t index,
     }
     if (result == 0 && order->latents)
         result |= json_object_set_new(o, "latents", json_string("given"));
+    if (result == 0 && order->edit.image)
+        result |= json_object_set_new(o, "edit", edit_json(order, e));
     result = result != 0 ? err_fail_memory(e, 512) : json_append(out, o, 0, e);
     json_decref(o);
     return result;

@@ -3,6 +3,7 @@
  * what went wrong stays in the slot until it is given back. */
 #include "engine_slot.h"
 
+#include "engine_edit.h"
 #include "engine_image.h"
 #include "engine_likelihood.h"
 
@@ -12,15 +13,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Answers what the solver asks for beside slopes, and sees to what an edit keeps. */
 static void answer_noise(struct engine_slot *slot)
 {
     const struct engine_request *r = slot->request;
     model_solver_noise(r->order.model->model, slot->solver, engine_request_seed(r, slot->image),
                        r->images[slot->image].index, slot->slope);
+    engine_edit_hold(slot);
 }
 
 /* Draws the start of a fresh slot, or takes the latent that was given. */
-static int begin_slot(struct engine_slot *slot, struct err *e)
+static int begin_plain(struct engine_slot *slot, struct err *e)
 {
     struct engine_request *r = slot->request;
     const struct engine_order *o = &r->order;
@@ -41,9 +44,16 @@ static int begin_slot(struct engine_slot *slot, struct err *e)
     if (o->task != ENGINE_TASK_SAMPLE)
         return ode_solver_start(slot->solver, slot->slope, o->solver.t_min, o->solver.t_max, e);
     double t = model_solver_begin(m, &o->solver, slot->slope);
-    if (ode_solver_start(slot->solver, slot->slope, t, o->solver.t_min, e) != 0)
+    return ode_solver_start(slot->solver, slot->slope, t, o->solver.t_min, e);
+}
+
+static int begin_slot(struct engine_slot *slot, struct err *e)
+{
+    const bool edit = slot->request->order.edit.image != NULL;
+    if ((edit ? engine_edit_begin(slot, e) : begin_plain(slot, e)) != 0)
         return -1;
-    answer_noise(slot);
+    if (!slot->unchanged)
+        answer_noise(slot);
     return 0;
 }
 
@@ -96,8 +106,10 @@ static void finish_slot(struct engine_slot *slot)
     int64_t solved = atomic_load(&r->solved_ns);
     while (solved < begin && !atomic_compare_exchange_weak(&r->solved_ns, &solved, begin))
         ;
-    r->images[slot->image].counts = ode_solver_counts(slot->solver);
-    const double *state = ode_solver_state(slot->solver);
+    if (!slot->unchanged)
+        r->images[slot->image].counts = ode_solver_counts(slot->solver);
+    const double *state =
+        r->order.edit.image ? engine_edit_state(slot) : ode_solver_state(slot->solver);
     int result = r->order.task == ENGINE_TASK_SAMPLE
                      ? engine_image_finish(r, slot->image, state, &e)
                      : engine_likelihood_finish(r, slot->image, state, &e);
@@ -150,6 +162,9 @@ void engine_slots_advance(struct engine_worker *w, int count, struct ode_counts 
             slot->end = SLOT_STOPPED;
         } else if (!slot->solver && begin_slot(slot, &e) != 0) {
             fail_slot(slot, &e);
+        } else if (slot->unchanged) {
+            atomic_fetch_add(&slot->request->progress, 1000000);
+            finish_slot(slot);
         } else if (slot->request->order.task == ENGINE_TASK_LIKELIHOOD) {
             deriving[derivatives++] = slot;
         } else {
@@ -175,6 +190,8 @@ void engine_slot_clear(struct engine_slot *slot)
 {
     ode_solver_free(slot->solver);
     free(slot->slope);
+    free(slot->latent);
+    free(slot->nodes);
     slot->solver = NULL;
-    slot->slope = NULL;
+    slot->slope = slot->latent = slot->nodes = NULL;
 }

@@ -266,37 +266,85 @@ int image_png_read(const void *data, size_t length, int side_max, const char *wh
     return 0;
 }
 
-/* One pixel of `from` channels to `to` channels; false when that would lose something. */
+/* One pixel of `from` channels to `to` channels; false when that would lose something beside its
+ * alpha. */
 static bool fit_pixel(const uint8_t *pixel, int from, int to, uint8_t *out)
 {
-    const bool grey = from <= 2, opaque = from % 2 == 1 || pixel[from - 1] == 255;
+    const bool grey = from <= 2;
     for (int c = 0; c < to; c++)
         out[c] = pixel[grey ? 0 : c];
-    return opaque && (grey || to == 3 || (pixel[1] == pixel[0] && pixel[2] == pixel[0]));
+    return grey || to == 3 || (pixel[1] == pixel[0] && pixel[2] == pixel[0]);
+}
+
+static uint8_t alpha_of(const struct image_png *png, size_t i)
+{
+    const size_t channels = (size_t)png->shape.channels;
+    return channels % 2 == 1 ? 255 : png->pixels[i * channels + channels - 1];
+}
+
+/* A picture of the shape's sides and any channels. */
+static int read_sized(const void *data, size_t length, struct image_shape shape, const char *what,
+                      struct image_png *png, struct err *e)
+{
+    if (image_png_read(data, length, shape.width > shape.height ? shape.width : shape.height, what,
+                       png, e) != 0)
+        return -1;
+    if (png->shape.width == shape.width && png->shape.height == shape.height)
+        return 0;
+    free(png->pixels);
+    return err_fail(e, ERR_INPUT, what, "has %d×%d pixels, %d×%d are needed", png->shape.width,
+                    png->shape.height, shape.width, shape.height);
+}
+
+int image_png_read_cut(const void *data, size_t length, struct image_shape shape, const char *what,
+                       uint8_t *pixels, uint8_t *solid, struct err *e)
+{
+    struct image_png png;
+    if (read_sized(data, length, shape, what, &png, e) != 0)
+        return -1;
+    const int from = png.shape.channels, to = shape.channels;
+    const size_t plane = (size_t)shape.width * (size_t)shape.height;
+    int result = 0;
+    for (size_t i = 0; i < plane && result == 0; i++) {
+        const uint8_t alpha = alpha_of(&png, i);
+        const bool fits =
+            fit_pixel(png.pixels + i * (size_t)from, from, to, pixels + i * (size_t)to);
+        if (solid)
+            solid[i] = alpha >= 128;
+        if (!fits || (alpha != 255 && !solid))
+            result = err_fail(e, ERR_INPUT, what, "%s at column %zu, row %zu: save it %s",
+                              alpha != 255 && !solid ? "is transparent" : "has colour",
+                              i % (size_t)shape.width, i / (size_t)shape.width,
+                              to == 1 ? "as opaque grey" : "as opaque RGB");
+    }
+    free(png.pixels);
+    return result;
 }
 
 int image_png_read_as(const void *data, size_t length, struct image_shape shape, const char *what,
                       uint8_t *pixels, struct err *e)
 {
+    return image_png_read_cut(data, length, shape, what, pixels, NULL, e);
+}
+
+int image_png_read_mask(const void *data, size_t length, struct image_shape shape, bool alpha_only,
+                        const char *what, uint8_t *set, struct err *e)
+{
     struct image_png png;
-    int result = image_png_read(
-        data, length, shape.width > shape.height ? shape.width : shape.height, what, &png, e);
-    if (result != 0)
+    if (read_sized(data, length, shape, what, &png, e) != 0)
         return -1;
-    const int from = png.shape.channels, to = shape.channels;
-    const size_t plane = (size_t)shape.width * (size_t)shape.height;
-    if (png.shape.width != shape.width || png.shape.height != shape.height)
-        result = err_fail(e, ERR_INPUT, what, "has %d×%d pixels, %d×%d are needed", png.shape.width,
-                          png.shape.height, shape.width, shape.height);
-    for (size_t i = 0; i < plane && result == 0; i++)
-        if (!fit_pixel(png.pixels + i * (size_t)from, from, to, pixels + i * (size_t)to))
-            result =
-                err_fail(e, ERR_INPUT, what, "%s at column %zu, row %zu: save it %s",
-                         from % 2 == 0 && png.pixels[i * (size_t)from + (size_t)from - 1] != 255
-                             ? "is transparent"
-                             : "has colour",
-                         i % (size_t)shape.width, i / (size_t)shape.width,
-                         to == 1 ? "as opaque grey" : "as opaque RGB");
+    const size_t channels = (size_t)png.shape.channels,
+                 plane = (size_t)shape.width * (size_t)shape.height;
+    const bool has_alpha = channels % 2 == 0;
+    for (size_t i = 0; i < plane; i++) {
+        const uint8_t *pixel = png.pixels + i * channels;
+        const int sum = channels <= 2 ? 3 * pixel[0] : pixel[0] + pixel[1] + pixel[2];
+        set[i] = alpha_of(&png, i) >= 128 && (alpha_only || sum >= 3 * 128);
+    }
     free(png.pixels);
-    return result;
+    return has_alpha || !alpha_only
+               ? 0
+               : err_fail(e, ERR_INPUT, what,
+                          "has no transparency, which says what is to be changed: save it with an "
+                          "alpha channel");
 }

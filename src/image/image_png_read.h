@@ -22,5 +22,15 @@ int image_png_read(const void *data, size_t length, int side_max, const char *wh
  * opaque everywhere is dropped: nothing is lost. ERR_INPUT for what would lose something. */
 int image_png_read_as(const void *data, size_t length, struct image_shape shape, const char *what,
                       uint8_t *pixels, struct err *e);
+/* The same, but where `solid` [H,W] is not NULL, transparency is taken too: 1 where a pixel is more
+ * opaque than not, else 0. */
+int image_png_read_cut(const void *data, size_t length, struct image_shape shape, const char *what,
+                       uint8_t *pixels, uint8_t *solid, struct err *e);
+
+/* A picture that says of each pixel yes or no, into set [H,W]: 1 where it is lighter than the
+ * middle and more opaque than not; with `alpha_only` where it is the latter, and then it must have
+ * an alpha channel. Its sides must be the shape's; its channels may be any. ERR_INPUT. */
+int image_png_read_mask(const void *data, size_t length, struct image_shape shape, bool alpha_only,
+                        const char *what, uint8_t *set, struct err *e);
 
 #endif

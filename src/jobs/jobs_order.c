@@ -91,7 +91,7 @@ static int check(const struct engine_order *o, struct err *e)
 {
     if (o->n < 1 || o->n > JOBS_IMAGES_MAX)
         return err_fail(e, ERR_LIMIT, "n", "a job has 1 to %d images", JOBS_IMAGES_MAX);
-    if (o->task != ENGINE_TASK_SAMPLE || o->latents || o->points || o->seeds ||
+    if (o->task != ENGINE_TASK_SAMPLE || o->latents || o->points || o->edit.image || o->seeds ||
         o->class.rule == ENGINE_CLASS_LISTED || !output_word(o->output))
         return err_fail(e, ERR_UNSUPPORTED, "", "a job makes images by seed and index only");
     return 0;

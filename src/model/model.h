@@ -84,6 +84,30 @@ bool model_solver_warning(const struct model *m, const struct model_solver *solv
  * or the first of the tuned nodes, to which x goes straight through the data's mean. The solver was
  * resolved and checked. */
 double model_solver_begin(const struct model *m, const struct model_solver *solver, double *x);
+
+/* ---- editing (model_edit.c) ---- */
+
+/* The t to which an image goes up towards the latent x_T [d] at a strength: 0 for none (and where
+ * that is not above t_min, so that the image stays as it is), solver->t_max for 1, and between them
+ * where the distance that the point has moved, the root of its mean square, is that of the strength
+ * on the grid of t^(1/10), whatever the latent's own distance. */
+double model_edit_time(const struct model *m, const struct model_solver *solver, double strength,
+                       const double *latent);
+/* The point [d] on the plane t, on the straight line from the image [d] on t = 0 to the latent on
+ * solver->t_max. */
+void model_edit_point(const struct model *m, const struct model_solver *solver, double t,
+                      const double *image, const double *latent, double *out);
+/* The part of the solver's path below t > t_min, into `out`, and where it begins, which it returns:
+ * t, or of a distilled model the nearest of its nodes. Of a method of fixed steps it has the
+ * solver's own nodes below t, in `nodes` [grid steps + 2], to last as long as `out`. The solver was
+ * resolved and checked. */
+double model_solver_below(const struct model *m, const struct model_solver *solver, double t,
+                          struct model_solver *out, double *nodes);
+/* As model_solver_choose, for an edit under a mask, which takes methods of one evaluation a step
+ * alone: where the choice leaves the method to the model, and its own takes more, multistep3. */
+int model_solver_choose_once(const struct model *m, const struct model_choice *choice,
+                             struct model_solver *out, struct err *e);
+
 /* The noise that a stochastic solver of image (seed, index) asks for: leaves the solver where it
  * wants a slope, or at its end. `scratch` [d]. */
 void model_solver_noise(const struct model *m, struct ode_solver *s, uint64_t seed, uint64_t index,

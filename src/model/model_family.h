@@ -79,6 +79,10 @@ struct model_workspace {
     void *own;                    /* of others */
 };
 
+/* Whether the model was distilled (model_solver.c): then it has one schedule, whose last step leads
+ * to the end. */
+bool model_is_student(const struct model *m);
+
 /* model_net.c: the part of the table that learned families share. */
 int model_net_load(struct model *m, struct ckpt_file *f, const struct model_options *options,
                    struct err *e);

@@ -95,12 +95,20 @@ int model_points_images(const struct model *m, const struct archive_npy *a, size
     return 0;
 }
 
+static int check_pictures(const struct model *m, const char *what, struct err *e)
+{
+    const int channels = model_shape(m).channels;
+    return !model_vectors(m) && (channels == 1 || channels == 3)
+               ? 0
+               : err_fail(e, ERR_INPUT, what, "the model's data are no pictures: send them as npy");
+}
+
 int model_points_png(const struct model *m, const void *data, size_t length, size_t i,
                      struct model_scale scale, const char *what, double *out, struct err *e)
 {
     const struct image_shape s = model_shape(m);
-    if (model_vectors(m) || (s.channels != 1 && s.channels != 3))
-        return err_fail(e, ERR_INPUT, what, "the model's data are no pictures: send them as npy");
+    if (check_pictures(m, what, e) != 0)
+        return -1;
     uint8_t *pixels = malloc(image_shape_count(s));
     if (!pixels)
         return err_fail_memory(e, image_shape_count(s));
@@ -109,4 +117,52 @@ int model_points_png(const struct model *m, const void *data, size_t length, siz
         to_scale(m, pixels, i, scale, out);
     free(pixels);
     return result;
+}
+
+/* A flag a pixel, in the first places of `flags` [C,H,W], to one a value. */
+static void spread(const struct model *m, uint8_t *flags)
+{
+    const struct image_shape s = model_shape(m);
+    const size_t plane = (size_t)s.height * (size_t)s.width;
+    for (int c = 1; c < s.channels; c++)
+        memcpy(flags + (size_t)c * plane, flags, plane);
+}
+
+int model_points_cut(const struct model *m, const void *data, size_t length, const char *what,
+                     double *out, uint8_t *kept, bool *cut, struct err *e)
+{
+    const struct image_shape s = model_shape(m);
+    if (check_pictures(m, what, e) != 0)
+        return -1;
+    uint8_t *pixels = malloc(image_shape_count(s));
+    if (!pixels)
+        return err_fail_memory(e, image_shape_count(s));
+    int result = image_png_read_cut(data, length, s, what, pixels, kept, e);
+    if (result == 0) {
+        *cut = memchr(kept, 0, (size_t)s.height * (size_t)s.width) != NULL;
+        spread(m, kept);
+        image_unquantise(pixels, s, model_rounding(m), out);
+    }
+    free(pixels);
+    return result;
+}
+
+int model_points_mask(const struct model *m, const void *data, size_t length, bool alpha_only,
+                      const char *what, uint8_t *kept, struct err *e)
+{
+    if (model_vectors(m))
+        return err_fail(e, ERR_INPUT, what, "is of pictures, and the model makes vectors");
+    if (image_png_read_mask(data, length, model_shape(m), alpha_only, what, kept, e) != 0)
+        return -1;
+    spread(m, kept);
+    return 0;
+}
+
+void model_points_finished(const struct model *m, const uint8_t *pixels, const float *sample,
+                           double *out)
+{
+    if (pixels)
+        image_unquantise(pixels, model_shape(m), model_rounding(m), out);
+    for (size_t j = 0; !pixels && j < model_dimension(m); j++)
+        out[j] = (double)sample[j];
 }

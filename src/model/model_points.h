@@ -30,4 +30,18 @@ int model_points_images(const struct model *m, const struct archive_npy *a, size
 int model_points_png(const struct model *m, const void *data, size_t length, size_t i,
                      struct model_scale scale, const char *what, double *out, struct err *e);
 
+/* ---- editing ---- */
+
+/* One picture into out [d], whose transparent parts are those that are to change: `kept` [d] is 1
+ * where it is opaque, and the result says in *cut whether any of it is not. */
+int model_points_cut(const struct model *m, const void *data, size_t length, const char *what,
+                     double *out, uint8_t *kept, bool *cut, struct err *e);
+/* A mask, a picture of the model's sides, into kept [d]; see image_png_read_mask. */
+int model_points_mask(const struct model *m, const void *data, size_t length, bool alpha_only,
+                      const char *what, uint8_t *kept, struct err *e);
+/* The image of a finished request, from its pixels [H,W,C] or, where those are NULL, its sample
+ * [d], into out [d]: what its PNG or array would be read as. */
+void model_points_finished(const struct model *m, const uint8_t *pixels, const float *sample,
+                           double *out);
+
 #endif

@@ -21,15 +21,14 @@
 #define DEFAULT_STEPS_TUNED 20
 #define OTHER_STEPS 100 /* of a method that is named without them, as in the reference */
 
-/* Whether the model was distilled: then it has one schedule, whose last step leads to the end. */
-static bool is_student(const struct model *m)
+bool model_is_student(const struct model *m)
 {
     return *m->description.teacher_sha256 != '\0';
 }
 
 static bool goes_to_zero(const struct model *m)
 {
-    return m->family->to_zero && !is_student(m);
+    return m->family->to_zero && !model_is_student(m);
 }
 
 /* A last one to zero counts. */
@@ -41,7 +40,7 @@ int model_tuned_steps(const struct model *m, int i)
 /* The tuned schedule that is the default, if the model has it. */
 static int default_tuned_steps(const struct model *m)
 {
-    return is_student(m) ? model_tuned_steps(m, 0) : DEFAULT_STEPS_TUNED;
+    return model_is_student(m) ? model_tuned_steps(m, 0) : DEFAULT_STEPS_TUNED;
 }
 
 static const struct ckpt_tuned *tuned_find(const struct model *m, int steps)
@@ -156,6 +155,21 @@ int model_solver_choose(const struct model *m, const struct model_choice *c,
     return 0;
 }
 
+int model_solver_choose_once(const struct model *m, const struct model_choice *choice,
+                             struct model_solver *out, struct err *e)
+{
+    struct model_choice c = *choice;
+    struct model_solver own;
+    if (model_solver_choose(m, &c, &own, e) != 0)
+        return -1;
+    if (!given(&c, MODEL_GIVEN(METHOD) | MODEL_GIVEN(RTOL) | MODEL_GIVEN(ATOL)) &&
+        !model_is_student(m) && !ode_method_evaluates_once(own.ode.method)) {
+        c.value.ode.method = ODE_MULTISTEP3;
+        c.given |= MODEL_GIVEN(METHOD);
+    }
+    return model_solver_choose(m, &c, out, e);
+}
+
 int model_solver_choose_forward(const struct model *m, const struct model_solver *base,
                                 const struct model_choice *choice, struct model_solver *out,
                                 struct err *e)
@@ -196,7 +210,7 @@ static int check_student(const struct model *m, const struct model_solver *s, st
 int model_solver_resolve(const struct model *m, struct model_solver *s, struct err *e)
 {
     const struct ckpt_tuned *tuned;
-    if (is_student(m) && check_student(m, s, e) != 0)
+    if (model_is_student(m) && check_student(m, s, e) != 0)
         return -1;
     if (m->family->solver_resolve)
         m->family->solver_resolve(m, s);

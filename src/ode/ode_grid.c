@@ -63,6 +63,14 @@ void ode_grid_init(struct ode_grid *g, const struct ode_options *options, double
     g->break_step = share > (double)(g->steps - 1) ? g->steps - 1 : (int)share;
 }
 
+void ode_options_nodes(const struct ode_options *options, double t0, double t1, double *out)
+{
+    struct ode_grid g;
+    ode_grid_init(&g, options, t0, t1, options->t_break);
+    for (int i = 0; i <= g.steps; i++)
+        out[i] = ode_grid_time(&g, i);
+}
+
 /* u of node i. */
 static double node_u(const struct ode_grid *g, int i)
 {

@@ -64,6 +64,11 @@ int ode_method_order(enum ode_method method)
     return METHODS[method]->order;
 }
 
+bool ode_method_evaluates_once(enum ode_method method)
+{
+    return METHODS[method]->evaluations == ode_evaluations_once;
+}
+
 bool ode_method_remembers(enum ode_method method)
 {
     return METHODS[method]->order > 0;
@@ -380,6 +385,15 @@ void ode_solver_feed_noise(struct ode_solver *s, const double *normals)
     if (!s->ending)
         s->ops->churned(s, s->churned);
     ode_want(s, s->state, s->churned);
+}
+
+void ode_solver_hold(struct ode_solver *s, const uint8_t *held, const double *values)
+{
+    if (s->status != ODE_WANTS_SLOPE || s->point != s->state)
+        return;
+    for (size_t i = 0; i < s->n; i++)
+        if (held[i])
+            s->state[i] = values[i];
 }
 
 const double *ode_solver_state(const struct ode_solver *s)

@@ -45,6 +45,8 @@ bool ode_method_churns(enum ode_method method); /* whether it takes an ode_churn
 /* The evaluations of a multistep method that a step goes by at most; 0 of the others, which look at
  * none that are past. */
 int ode_method_order(enum ode_method method);
+/* Whether each step takes one evaluation, at the state itself. */
+bool ode_method_evaluates_once(enum ode_method method);
 bool ode_method_remembers(enum ode_method method); /* whether its order is above 0 */
 
 /* How the nodes of a fixed-step method lie: evenly in ln t, in t^(1/exponent), in t^(1/7), or where
@@ -115,6 +117,9 @@ struct ode_options {
 int ode_options_check(const struct ode_options *options, struct err *e);
 /* Steps between nodes from t0 to t1 of a fixed-step method: all but the one to zero. */
 int ode_options_grid_steps(const struct ode_options *options);
+/* Those nodes, from t0 to t1, both > 0, into out [grid steps + 1]; the options have been checked.
+ */
+void ode_options_nodes(const struct ode_options *options, double t0, double t1, double *out);
 
 enum ode_status {
     ODE_WANTS_SLOPE, /* evaluate and feed */
@@ -160,6 +165,11 @@ void ode_solver_feed(struct ode_solver *s, const double *slope);
  * standard normals, which belong to that step alone. */
 int64_t ode_solver_noise_step(const struct ode_solver *s);
 void ode_solver_feed_noise(struct ode_solver *s, const double *normals);
+
+/* While the status is ODE_WANTS_SLOPE, of a method that evaluates once: puts values [n] in the
+ * place of the components of the state, which is the point, whose `held` [n] is not 0. A step mixes
+ * no components, so the others go on as before. */
+void ode_solver_hold(struct ode_solver *s, const uint8_t *held, const double *values);
 
 /* The state [n] and t after the last taken step; the pointer is good until the next feed. */
 const double *ode_solver_state(const struct ode_solver *s);

@@ -459,7 +459,7 @@ class Latents(SharedDaemon):
 
     def test_what_the_server_says_of_itself(self):
         caps = self.daemon.get("/v1/capabilities").json()
-        self.assertEqual(caps["tasks"], ["encode", "decode", "interpolate", "likelihood"])
+        self.assertEqual(caps["tasks"], ["encode", "decode", "interpolate", "likelihood", "edit"])
         self.assertEqual(caps["limits"]["large_body_bytes"], 64 << 20)
         self.assertEqual((caps["defaults"]["frames"], caps["defaults"]["probes"], caps["defaults"]["constant"]),
                          (10, 1, "exact"))

@@ -181,7 +181,7 @@ class OpenApi(unittest.TestCase):
 
     def test_every_field_of_the_other_tasks(self):
         source = (ROOT / "src/http/api/api_flow.h").read_text()
-        tasks = ("encode", "decode", "interpolate", "likelihood")
+        tasks = ("encode", "decode", "interpolate", "likelihood", "edit")
         words = r'words = \{"(\w+)", (COMMON|PICTURES)( "[^"]*")?, "([^"]*)"\}'
         table = [(task, *re.search(words, (ROOT / f"src/http/api/api_{task}.c").read_text()).groups(""))
                  for task in tasks]
@@ -189,7 +189,7 @@ class OpenApi(unittest.TestCase):
         pictures = common | set(re.search(r'#define PICTURES COMMON "([^"]*)"', source)[1].split())
         schemas = self.document["components"]["schemas"]
         names = {"encode": "EncodeRequest", "decode": "DecodeRequest", "interpolate": "InterpolateRequest",
-                 "likelihood": "LikelihoodRequest"}
+                 "likelihood": "LikelihoodRequest", "edit": "EditRequest"}
         for task, given, base, more, own in table:
             fields = (common if base == "COMMON" else pictures) | set(more.strip(' "').split()) | set(own.split())
             self.assertEqual(set(schemas[names[task]]["properties"]), fields | {given})
@@ -197,7 +197,7 @@ class OpenApi(unittest.TestCase):
             query = {self.schema.resolve(p)["name"] for p in operation["parameters"]}
             expected = {"format"}
             if len(operation["requestBody"]["content"]) > 1:
-                expected = fields - {"solver", "grid"} | set(schemas["Solver"]["properties"])
+                expected = fields - {"solver", "grid", "mask"} | set(schemas["Solver"]["properties"])
                 if "grid" in fields:
                     expected |= {"columns", "scale"}
             self.assertEqual(query, expected, task)
@@ -208,7 +208,9 @@ class OpenApi(unittest.TestCase):
                 ("likelihood", "LikelihoodRequest", {"images": [picture], "seed": 1, "probes": 1, "constant": "reference",
                                                      "solver": {"rtol": 0.01, "atol": 0.01}}),
                 ("interpolate", "InterpolateRequest", {"between": [{"seed": "1", "index": 2}, {"image": picture}], "frames": 3,
-                                                       "solver": {"steps": 3, "method": "heun"}, "grid": {"scale": 2}})]
+                                                       "solver": {"steps": 3, "method": "heun"}, "grid": {"scale": 2}}),
+                ("edit", "EditRequest", {"image": picture, "mask": picture, "strength": 0.5, "n": 2, "seed": "2"}),
+                ("edit", "EditRequest", {"image": {"seed": 1, "index": "2", "class": None}, "strength": 0.25, "temperature": 0.5})]
         for path, name, body in rows:
             self.schema.check(body, {"$ref": "#/components/schemas/" + name})
             answer = self.daemon.request("POST", "/v1/" + path, json.dumps(body), {"Content-Type": "application/json"})

@@ -132,6 +132,8 @@ json_t *api_answer_parameters(const struct api_call *call, const struct engine_o
         order->class.rule != ENGINE_CLASS_DRAWN)
         o = json_with(o, "class", api_answer_label(engine_order_label(order, order->first_index)));
     o = json_with(o, "temperature", json_real(order->temperature));
+    if (order->edit.image)
+        o = json_with(o, "strength", json_real(order->edit.strength));
     if (order->output == ENGINE_OUTPUT_SHEET)
         o = json_with(
             o, "grid",

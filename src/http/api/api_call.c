@@ -275,6 +275,7 @@ bool api_call_read(struct http_app *app, struct http_request *q, struct api_call
                       resolve_order(app, q, call, &p) == 0 && check_order(app, call, &p) == 0 &&
                       !(call->dialect->known && call->dialect->known(q, call, &call->asked, r));
     buf_clear(&q->body);
+    http_form_clear(&q->form);
     if (!read) {
         release(call);
         if (r->status == 0)

@@ -67,7 +67,7 @@ struct api_dialect {
 
 /* The rows; those of interfaces that are not ours stand in headers of their own. */
 extern const struct api_dialect api_native, api_link, api_encode, api_decode, api_interpolate,
-    api_likelihood, api_jobs_dialect;
+    api_likelihood, api_edit, api_jobs_dialect;
 
 /* The row of the route; but that of jobs where the client prefers not to wait (Prefer:
  * respond-async) and there are jobs. */

@@ -1,5 +1,6 @@
 /* Routes that answer at once: health, models, capabilities, version. They touch the engine's
  * counters and lists only, so they answer while every worker is busy. */
+#include "api_edit.h"
 #include "api_flow.h"
 #include "api_handlers.h"
 #include "api_route.h"
@@ -252,17 +253,18 @@ void api_info_capabilities(struct http_app *app, const struct http_request *q, s
         engine_model_release(first);
     }
     json_t *defaults = json_pack(
-        "{s:s?, s:i, s:i, s:o, s:f, s:b, s:s, s:s, s:s, s:i, s:s, s:I, s:i, s:s}", "model",
+        "{s:s?, s:i, s:i, s:o, s:f, s:b, s:s, s:s, s:s, s:i, s:s, s:I, s:i, s:s, s:f}", "model",
         app->options->model_count ? app->options->model_names[0] : NULL, "n", 1, "first_index", 0,
         "solver", solver, "temperature", 1.0, "embed_metadata", 1, "format",
         http_format_word(HTTP_FORMAT_JSON), "dtype", "uint8", "layout", "hwc", "preview_every", 0,
         "priority", "interactive", "frames", (json_int_t)api_flow_frames(app->options->n_max),
-        "probes", API_PROBES, "constant", "exact");
+        "probes", API_PROBES, "constant", "exact", "strength", API_EDIT_STRENGTH);
     send_json(r, 200,
-              json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:[s, s, s, s]}", "models", models,
+              json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:[s, s, s, s, s]}", "models", models,
                         "labels", all_labels_json(app), "limits", limits, "solvers", solvers_json(),
                         "schedules", schedules_json(), "formats", formats_json(), "defaults",
-                        defaults, "tasks", "encode", "decode", "interpolate", "likelihood"));
+                        defaults, "tasks", "encode", "decode", "interpolate", "likelihood",
+                        "edit"));
 }
 
 void api_info_version(struct http_app *app, const struct http_request *q, struct http_reply *r)

@@ -24,7 +24,7 @@ static bool is_one_of(const char *key, const char *const *words, size_t count)
     return false;
 }
 
-static json_t *value_json(const char *text)
+json_t *api_lookup_value(const char *text)
 {
     const size_t length = strlen(text);
     bool integral = false;
@@ -93,7 +93,7 @@ json_t *api_lookup_query(const struct http_request *q, bool any, json_t *o, stru
             o = with_member(o, owner, key,
                             is_text                     ? json_text(value)
                             : strcmp(key, "class") == 0 ? class_json(value)
-                                                        : value_json(value));
+                                                        : api_lookup_value(value));
         }
     }
     if (o && !bad)

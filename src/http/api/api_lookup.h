@@ -15,6 +15,10 @@ json_t *api_lookup_fields(const struct http_request *q, struct http_problem *p);
  * say. */
 json_t *api_lookup_query(const struct http_request *q, bool any, json_t *o, struct http_problem *p);
 
+/* One value of a query or a form as JSON: what reads as a JSON number, true or false is one,
+ * anything else a string. New reference or NULL. */
+json_t *api_lookup_value(const char *text);
+
 /* The strong entity tag, without quotes: a digest of all that the answer's bytes depend on, so that
  * it is known before there is an image. */
 int api_lookup_tag(const struct api_call *call, const struct engine_order *order,

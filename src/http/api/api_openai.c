@@ -2,19 +2,24 @@
 #include "api_openai.h"
 
 #include "api_answer.h"
-#include "http_body.h"
+#include "api_edit.h"
+#include "api_lookup.h"
+#include "api_points.h"
 #include "api_prompt.h"
+#include "http_body.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 /* ---- fields ---- */
 
 /* What clients send that has no meaning here; taken, so that they work unchanged. */
-static const char *const without_effect[] = {"user",       "quality",    "style",
-                                             "background", "moderation", "output_compression"};
+static const char *const without_effect[] = {
+    "user",       "quality",        "style",          "background",
+    "moderation", "input_fidelity", "partial_images", "output_compression"};
 
 static bool has_no_effect(const char *key)
 {
@@ -58,20 +63,19 @@ static int check_size(const json_t *body, const struct model *m, struct http_pro
 
 /* That a prompt names no class would not be seen in the answer: its clients show pictures and
  * errors, and nothing else of what comes. */
-static void refuse_prompt(const struct model *m, struct http_problem *p)
+static void refuse_prompt(const struct model *m, bool drawn, struct http_problem *p)
 {
     char known[600];
     model_classes_list(m, false, known, sizeof known);
-    http_problem_point(
-        p, "/prompt",
-        "names no class of this model: name one of %s; an empty prompt is for images "
-        "of classes that are drawn",
-        known);
+    http_problem_point(p, "/prompt",
+                       "names no class of this model: name one of %s; an empty prompt is for %s",
+                       known, drawn ? "images of classes that are drawn" : "an edit by all data");
 }
 
 static int read_prompt(struct http_app *app, const json_t *body, const struct model *m,
-                       struct openai_call *out, struct api_order *order, struct http_problem *p)
+                       struct api_call *call, struct http_problem *p)
 {
+    struct openai_call *out = call->own;
     const json_t *prompt = json_object_get(body, "prompt");
     if (!prompt || json_is_null(prompt))
         return 0;
@@ -96,12 +100,12 @@ static int read_prompt(struct http_app *app, const json_t *body, const struct mo
     if (class < 0 && (blank || count == 0))
         return 0;
     if (class < 0) {
-        refuse_prompt(m, p);
+        refuse_prompt(m, call->dialect->unnamed == ENGINE_CLASS_DRAWN, p);
         return -1;
     }
     out->named = true;
-    order->class = API_CLASS_NUMBER;
-    order->class_number = class;
+    call->order.class = API_CLASS_NUMBER;
+    call->order.class_number = class;
     return 0;
 }
 
@@ -158,6 +162,17 @@ static int read_fields(const json_t *body, size_t n_max, struct api_order *order
     return result != 0 ? -1 : api_order_end(order, p);
 }
 
+/* Holds the model that the fields name. */
+static int pin_document(struct http_app *app, struct api_call *call, struct http_problem *p)
+{
+    api_pin_field(app, call);
+    if (call->asked.model)
+        return 0;
+    const char *name = json_string_value(json_object_get(call->document, "model"));
+    http_problem_no_model(p, name ? name : "");
+    return -1;
+}
+
 static int pin(struct http_app *app, struct http_request *q, struct api_call *call,
                struct http_problem *p)
 {
@@ -170,12 +185,7 @@ static int pin(struct http_app *app, struct http_request *q, struct api_call *ca
         http_problem_point(p, "", "must be an object");
         return -1;
     }
-    api_pin_field(app, call);
-    if (call->asked.model)
-        return 0;
-    const char *name = json_string_value(json_object_get(call->document, "model"));
-    http_problem_no_model(p, name ? name : "");
-    return -1;
+    return pin_document(app, call, p);
 }
 
 static int read(struct http_app *app, struct http_request *q, struct api_call *call,
@@ -189,7 +199,7 @@ static int read(struct http_app *app, struct http_request *q, struct api_call *c
     int url = read_word(body, "response_format", "b64_json", "url", p);
     int result = check_fields(body, p) | check_size(body, m, p) |
                  read_word(body, "output_format", "png", NULL, p) |
-                 read_prompt(app, body, m, openai, &call->order, p);
+                 read_prompt(app, body, m, call, p);
     openai->url = url > 0;
     return result != 0 || url < 0 ? -1 : read_fields(body, app->options->n_max, &call->order, p);
 }
@@ -266,3 +276,177 @@ const struct api_dialect api_openai = {
     .answer = answer,
     .problem = problem_json,
 };
+
+/* ---- edits and variations: the fields are the parts of a form ---- */
+
+static bool is_picture(const char *name)
+{
+    return strcmp(name, "image") == 0 || strcmp(name, "image[]") == 0 || strcmp(name, "mask") == 0;
+}
+
+/* Adds a part that is text to the fields: what reads as a number, true or false is one, but for the
+ * fields that are text whatever they say. */
+static json_t *add_field(json_t *fields, const struct http_part *part, struct http_problem *p)
+{
+    static const char *const texts[] = {"prompt", "model", "user"};
+    const char *text = part->data.data ? (const char *)part->data.data : "";
+    char pointer[300] = "";
+    http_pointer_step(pointer, sizeof pointer, part->name);
+    json_t *value = NULL;
+    if (strlen(text) != part->data.length ||
+        !json_is_string(value = json_stringn(text, part->data.length)))
+        http_problem_point(p, pointer, "must be text in UTF-8");
+    else if (json_object_get(fields, part->name))
+        http_problem_point(p, pointer, "occurs twice");
+    else if (!is_one_of(part->name, texts, sizeof texts / sizeof *texts)) {
+        json_decref(value);
+        value = api_lookup_value(text);
+    }
+    return json_with(fields, part->name, value ? value : json_null());
+}
+
+static int pin_form(struct http_app *app, struct http_request *q, struct api_call *call,
+                    struct http_problem *p)
+{
+    if (q->media != HTTP_MEDIA_FORM) {
+        http_problem_set(p, HTTP_PROBLEM_UNSUPPORTED_MEDIA_TYPE, "the body must be %s",
+                         call->dialect->media);
+        return -1;
+    }
+    call->document = json_object();
+    for (size_t i = 0; i < q->form.count; i++)
+        if (!is_picture(q->form.parts[i].name))
+            call->document = add_field(call->document, &q->form.parts[i], p);
+    if (!call->document)
+        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
+    return p->code != HTTP_PROBLEM_NONE ? -1 : pin_document(app, call, p);
+}
+
+/* The fields that generations have not, taken out of the others. */
+static int read_edit(struct api_call *call, bool variation, struct http_problem *p)
+{
+    struct openai_call *openai = call->own;
+    const json_t *strength = json_object_get(call->document, "strength");
+    const json_t *address = json_object_get(call->document, "response_format");
+    if (strength && api_edit_strength(strength, &openai->strength, &openai->strength_given, p) != 0)
+        return -1;
+    json_object_del(call->document, "strength");
+    if (variation && json_object_get(call->document, "prompt"))
+        http_problem_point(p, "/prompt", "is not a field of this route");
+    if (json_is_string(address) && strcmp(json_string_value(address), "url") == 0)
+        http_problem_point(p, "/response_format",
+                           "must be \"b64_json\": an edited image has no address");
+    return p->code != HTTP_PROBLEM_NONE ? -1 : 0;
+}
+
+/* The one part of a name; NULL where there is none, or (with a problem) more. */
+static const struct http_part *one_part(const struct http_form *form, const char *name,
+                                        struct http_problem *p)
+{
+    char pointer[80] = "";
+    size_t at = 0;
+    const struct http_part *part = http_form_find(form, name, &at);
+    http_pointer_step(pointer, sizeof pointer, name);
+    if (part && http_form_find(form, name, &at))
+        http_problem_point(p, pointer, "must be one picture");
+    return part;
+}
+
+/* The image, and what is kept of it: what the mask or, without one, the image itself has opaque. */
+static int read_pictures(const struct http_form *form, const struct model *m,
+                         struct openai_call *openai, struct http_problem *p)
+{
+    const struct http_part *image = one_part(form, "image", p), *mask = one_part(form, "mask", p),
+                           *listed = one_part(form, "image[]", p);
+    bool cut = false;
+    if (!image == !listed && p->code == HTTP_PROBLEM_NONE)
+        http_problem_point(p, "/image", "must be one picture, a PNG");
+    if (p->code != HTTP_PROBLEM_NONE)
+        return -1;
+    image = image ? image : listed;
+    if (api_points_cut(m, image->data.data, image->data.length, "/image", openai->image,
+                       openai->kept, &cut, p) != 0)
+        return -1;
+    if (mask)
+        return api_points_mask(m, mask->data.data, mask->data.length, true, "/mask", openai->kept,
+                               p);
+    if (!cut) {
+        free(openai->kept);
+        openai->kept = NULL;
+    }
+    return 0;
+}
+
+/* The pictures come with the fields, since it depends on them which solver there can be. */
+static int read_form(struct http_app *app, struct http_request *q, struct api_call *call,
+                     bool variation, struct http_problem *p)
+{
+    struct openai_call *openai = call->own;
+    const struct model *m = engine_model_get(call->asked.model);
+    openai->image = malloc(model_dimension(m) * sizeof *openai->image);
+    openai->kept = malloc(model_dimension(m));
+    if (!openai->image || !openai->kept) {
+        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");
+        return -1;
+    }
+    return read_edit(call, variation, p) != 0 || read(app, q, call, p) != 0
+               ? -1
+               : read_pictures(&q->form, m, openai, p);
+}
+
+static int read_edits(struct http_app *app, struct http_request *q, struct api_call *call,
+                      struct http_problem *p)
+{
+    return read_form(app, q, call, false, p);
+}
+
+static int read_variations(struct http_app *app, struct http_request *q, struct api_call *call,
+                           struct http_problem *p)
+{
+    size_t at = 0;
+    if (http_form_find(&q->form, "mask", &at)) {
+        http_problem_point(p, "/mask", "is not a field of this route");
+        return -1;
+    }
+    return read_form(app, q, call, true, p);
+}
+
+static int solver_edits(const struct api_call *call, const struct model *m,
+                        struct model_solver *out, struct http_problem *p)
+{
+    const struct openai_call *openai = call->own;
+    return openai->kept ? api_order_solver_once(&call->order.solver, m, out, p)
+                        : api_order_solver(&call->order.solver, m, out, p);
+}
+
+static int order_edits(struct http_app *app, const struct http_request *q, struct api_call *call,
+                       struct engine_order *out, struct http_problem *p)
+{
+    struct openai_call *openai = call->own;
+    (void)app;
+    (void)q;
+    (void)p;
+    if (!openai->strength_given)
+        openai->strength = openai->kept ? 1.0 : API_EDIT_STRENGTH;
+    out->edit = (struct engine_edit){openai->image, openai->kept, openai->strength};
+    return 0;
+}
+
+static void release_edits(struct api_call *call)
+{
+    struct openai_call *openai = call->own;
+    free(openai->image);
+    free(openai->kept);
+    openai->image = NULL;
+    openai->kept = NULL;
+}
+
+#define OF_FORMS(read_)                                                                            \
+    {                                                                                              \
+        .media = "multipart/form-data", .large = true, .pictures = true,                           \
+        .unnamed = ENGINE_CLASS_NONE, .own = sizeof(struct openai_call), .pin = pin_form,          \
+        .read = (read_), .solver = solver_edits, .order = order_edits, .answer = answer,           \
+        .problem = problem_json, .release = release_edits,                                         \
+    }
+const struct api_dialect api_openai_edits = OF_FORMS(read_edits),
+                         api_openai_variations = OF_FORMS(read_variations);

@@ -1,5 +1,6 @@
-/* POST /v1/images/generations, the images route of OpenAI's interface, for programs that speak it
- * already: its fields become ours and go the same way, its answer and its errors have its shape.
+/* POST /v1/images/generations, /v1/images/edits and /v1/images/variations, the images routes of
+ * OpenAI's interface, for programs that speak it already: its fields become ours and go the same
+ * way, its answer and its errors have its shape.
  *
  * The prompt is no condition of these models. On a model that knows classes it names one
  * (api_prompt.h); a prompt that names none is an error that lists them, since these clients show
@@ -12,13 +13,18 @@
 
 #define API_OPENAI_N_MAX 10
 
-extern const struct api_dialect api_openai;
+extern const struct api_dialect api_openai, api_openai_edits, api_openai_variations;
 
 /* What it asked for beside our fields: call->own. */
 struct openai_call {
     bool url;
     bool prompted; /* with something in the prompt */
     bool named;    /* which names the class */
+    /* Of edits and variations. */
+    double *image; /* [d], until the engine has its own copy */
+    uint8_t *kept; /* [d], or NULL */
+    double strength;
+    bool strength_given;
 };
 
 /* The answer to a request that ended well; a new reference or NULL. */

@@ -336,6 +336,13 @@ int api_order_solver(const struct model_choice *choice, const struct model *m,
     return model_solver_choose(m, choice, out, &e) == 0 ? 0 : refuse(&e, p);
 }
 
+int api_order_solver_once(const struct model_choice *choice, const struct model *m,
+                          struct model_solver *out, struct http_problem *p)
+{
+    struct err e = {0};
+    return model_solver_choose_once(m, choice, out, &e) == 0 ? 0 : refuse(&e, p);
+}
+
 int api_order_solver_forward(const struct model_choice *choice, const struct model *m,
                              const struct model_solver *base, struct model_solver *out,
                              struct http_problem *p)

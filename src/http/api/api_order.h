@@ -60,6 +60,9 @@ int api_order_end(const struct api_order *o, struct http_problem *p);
 /* The model's solver with what the choice changes; -1 with a 422. */
 int api_order_solver(const struct model_choice *choice, const struct model *m,
                      struct model_solver *out, struct http_problem *p);
+/* The same of an edit under a mask (model_solver_choose_once). */
+int api_order_solver_once(const struct model_choice *choice, const struct model *m,
+                          struct model_solver *out, struct http_problem *p);
 /* The same of a path up, whose default is `base` (model_solver_choose_forward). */
 int api_order_solver_forward(const struct model_choice *choice, const struct model *m,
                              const struct model_solver *base, struct model_solver *out,

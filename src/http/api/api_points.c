@@ -84,3 +84,31 @@ int api_points_latent_text(const struct model *m, const json_t *text, const char
     buf_clear(&bytes);
     return result != 0 ? -1 : 0;
 }
+
+int api_points_cut(const struct model *m, const void *data, size_t length, const char *pointer,
+                   double *out, uint8_t *kept, bool *cut, struct http_problem *p)
+{
+    struct err e = {0};
+    return model_points_cut(m, data, length, "", out, kept, cut, &e) != 0 ? refuse(&e, pointer, p)
+                                                                          : 0;
+}
+
+int api_points_mask(const struct model *m, const void *data, size_t length, bool alpha_only,
+                    const char *pointer, uint8_t *kept, struct http_problem *p)
+{
+    struct err e = {0};
+    return model_points_mask(m, data, length, alpha_only, "", kept, &e) != 0
+               ? refuse(&e, pointer, p)
+               : 0;
+}
+
+int api_points_mask_text(const struct model *m, const json_t *text, const char *pointer,
+                         uint8_t *kept, struct http_problem *p)
+{
+    struct buf bytes;
+    buf_init(&bytes, json_string_length(text));
+    int result = read_text(text, pointer, &bytes, p) != 0 ||
+                 api_points_mask(m, bytes.data, bytes.length, false, pointer, kept, p) != 0;
+    buf_clear(&bytes);
+    return result != 0 ? -1 : 0;
+}

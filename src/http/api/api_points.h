@@ -28,4 +28,13 @@ int api_points_png_text(const struct model *m, const json_t *text, size_t i,
 int api_points_latent_text(const struct model *m, const json_t *text, const char *pointer,
                            double *out, struct http_problem *p);
 
+/* A picture whose transparent parts are to change (model_points_cut), and a mask
+ * (model_points_mask), as bytes and, where it is light, out of a JSON string. */
+int api_points_cut(const struct model *m, const void *data, size_t length, const char *pointer,
+                   double *out, uint8_t *kept, bool *cut, struct http_problem *p);
+int api_points_mask(const struct model *m, const void *data, size_t length, bool alpha_only,
+                    const char *pointer, uint8_t *kept, struct http_problem *p);
+int api_points_mask_text(const struct model *m, const json_t *text, const char *pointer,
+                         uint8_t *kept, struct http_problem *p);
+
 #endif

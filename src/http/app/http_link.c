@@ -148,7 +148,7 @@ enum http_link_made http_link_make(struct http_app *app, const struct http_reque
 {
     struct buf text;
     char signature[SHA256_HEX_SIZE];
-    if (q->by_link || order->output == ENGINE_OUTPUT_SHEET || order->latents)
+    if (q->by_link || order->output == ENGINE_OUTPUT_SHEET || order->latents || order->edit.image)
         return HTTP_LINK_NONE;
     buf_init(&text, HTTP_LINK_MAX - 1);
     const size_t prefix = strlen(q->prefix); /* of a proxy, which does not reach the server */

@@ -3,6 +3,7 @@
 #ifndef HTTP_REQUEST_H
 #define HTTP_REQUEST_H
 
+#include "http_form.h"
 #include "http_front.h"
 #include "http_keys.h"
 #include "http_target.h"
@@ -10,7 +11,7 @@
 struct api_route;
 
 /* What a body is. */
-enum http_media { HTTP_MEDIA_JSON, HTTP_MEDIA_PNG, HTTP_MEDIA_NPY };
+enum http_media { HTTP_MEDIA_JSON, HTTP_MEDIA_PNG, HTTP_MEDIA_NPY, HTTP_MEDIA_FORM };
 
 #define HTTP_ID_MAX 128
 #define HTTP_NAMES_MAX 2
@@ -39,6 +40,7 @@ struct http_request {
     char prefer[256];          /* all of these fields, or empty */
     enum http_media media;
     struct buf body;
+    struct http_form form; /* of HTTP_MEDIA_FORM, in the place of the body */
 };
 
 #endif

@@ -31,8 +31,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
-#define LINGER_FACTOR 4 /* bodies up to this many times the limit are read before the 413 */
-#define PIECE 32768     /* the most that the content reader is asked for at once */
+#define PIECE 32768 /* the most that the content reader is asked for at once */
 
 static void draw_id(char id[HTTP_ID_MAX + 1])
 {
@@ -44,32 +43,6 @@ static void draw_id(char id[HTTP_ID_MAX + 1])
     }
     for (size_t i = 0; i < sizeof bytes; i++)
         snprintf(id + 2 * i, 3, "%02x", bytes[i]);
-}
-
-/* Whether the body may go on to grow: beyond the usual size only so many may at a time. */
-static bool may_grow(struct http_exchange *x)
-{
-    struct http_problem p;
-    if (x->large || x->body_seen <= x->app->options->body_max)
-        return true;
-    x->large = http_connection_place_take(&x->app->wait, x->connection);
-    if (x->large)
-        return true;
-    http_problem_init(&p);
-    http_problem_set(&p, HTTP_PROBLEM_QUEUE_FULL,
-                     "%d large bodies are being read, and no more are taken meanwhile",
-                     HTTP_LARGE_BODIES);
-    p.retry_after_s = 1;
-    http_problem_reply(&p, x->request.id, &x->reply);
-    return false;
-}
-
-static void free_body(struct http_exchange *x)
-{
-    buf_clear(&x->request.body);
-    if (x->large)
-        http_connection_place_leave(&x->app->wait, x->connection);
-    x->large = false;
 }
 
 /* Lets go of the ticket, and keeps what is known of the time its work took. */
@@ -97,7 +70,7 @@ static void end(struct http_exchange *x, bool delivered)
     http_exchange_account(x, delivered);
     x->connection->exchange = NULL;
     api_call_end(x->app, &x->request, &x->call);
-    free_body(x);
+    http_incoming_clear(x);
     http_reply_clear(&x->reply);
     free(x->raw_target);
     free(x);
@@ -399,7 +372,7 @@ static enum MHD_Result on_head(struct http_exchange *x, struct MHD_Connection *m
         return MHD_YES;
     bool has_body = framing.chunked || framing.length > 0;
     bool readable =
-        framing.length <= LINGER_FACTOR * x->request.body.max &&
+        framing.length <= HTTP_LINGER_FACTOR * x->request.body.max &&
         (!p.close || p.code == HTTP_PROBLEM_CONTENT_TOO_LARGE || p.code == HTTP_PROBLEM_DRAINING);
     bool at_once = !readable || framing.expects_continue;
     if (has_body && at_once)
@@ -407,33 +380,6 @@ static enum MHD_Result on_head(struct http_exchange *x, struct MHD_Connection *m
     http_problem_reply(&p, x->request.id, &x->reply);
     x->refused = true;
     return at_once ? send_reply(x, mhd) : MHD_YES;
-}
-
-static enum MHD_Result on_body(struct http_exchange *x, const char *data, size_t *size)
-{
-    size_t limit = x->request.body.max, piece = *size;
-    x->body_seen += piece; /* cannot wrap: the next lines end it at a few times the limit */
-    x->endless = x->body_seen > (LINGER_FACTOR + 1) * limit;
-    if (x->endless || !http_connection_came(&x->app->wait, x->connection, piece))
-        return MHD_NO; /* the completion callback answers */
-    if (!x->refused && x->body_seen > limit) {
-        struct http_problem p;
-        http_problem_init(&p);
-        http_head_too_large(x, &p);
-        http_problem_reply(&p, x->request.id, &x->reply);
-        x->refused = true;
-    }
-    if (!x->refused && !may_grow(x)) {
-        free_body(x);
-        x->refused = true;
-    }
-    if (!x->refused && x->request.route->has_body &&
-        buf_append(&x->request.body, data, piece, NULL) != 0) {
-        http_reply_fail(&x->reply);
-        x->refused = true;
-    }
-    *size = 0;
-    return MHD_YES;
 }
 
 static enum MHD_Result on_work(struct http_exchange *x, struct MHD_Connection *mhd);
@@ -483,7 +429,7 @@ static enum MHD_Result on_wait(struct http_exchange *x, struct MHD_Connection *m
 /* The body has been read. */
 static enum MHD_Result on_read(struct http_exchange *x, struct MHD_Connection *mhd)
 {
-    free_body(x);
+    http_incoming_clear(x);
     if (x->gone) {
         x->reply.status = HTTP_CLIENT_GONE;
         return MHD_NO;
@@ -517,6 +463,7 @@ static enum MHD_Result on_request_end(struct http_exchange *x, struct MHD_Connec
 {
     if (!http_connection_body_ended(&x->app->wait, x->connection))
         return MHD_NO; /* it came too late, and the answer says so already */
+    http_incoming_end(x);
     if (x->refused)
         return send_reply(x, mhd);
     if (x->request.route->stream)
@@ -528,7 +475,7 @@ static enum MHD_Result on_request_end(struct http_exchange *x, struct MHD_Connec
         return send_reply(x, mhd);
     }
     x->stage = HTTP_STAGE_READ;
-    if (x->request.body.length > HTTP_READ_AT_ONCE) {
+    if (x->body_seen > HTTP_READ_AT_ONCE) {
         x->asleep = mhd;
         x->reading.run = read_aside;
         x->reading.context = x;
@@ -591,7 +538,7 @@ enum MHD_Result http_exchange_access(void *context, struct MHD_Connection *mhd, 
     if (x->stage == HTTP_STAGE_HEAD)
         return on_head(x, mhd, url, method, version);
     if (x->stage == HTTP_STAGE_BODY)
-        return *size > 0 ? on_body(x, data, size) : on_request_end(x, mhd);
+        return *size > 0 ? http_incoming_piece(x, mhd, data, size) : on_request_end(x, mhd);
     if (x->stage == HTTP_STAGE_READ)
         return on_read(x, mhd);
     if (x->stage != HTTP_STAGE_WORK)

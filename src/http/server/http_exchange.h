@@ -6,6 +6,7 @@
 #include "api_route.h"
 #include "api_stream.h"
 #include "http_layout.h"
+#include "http_multipart.h"
 
 #include <microhttpd.h>
 
@@ -42,6 +43,7 @@ struct http_exchange {
     size_t body_seen;
     bool endless; /* far more than a body may have, so that its end is not waited for */
     bool large;   /* it holds one of the large bodies that there may be */
+    struct http_multipart *multipart; /* of a form, while it comes */
     struct http_reading reading;
     struct MHD_Connection *asleep; /* until that has been done */
     bool asks;                     /* it has been, and there is an order; else a reply */
@@ -65,6 +67,14 @@ void http_exchange_completed(void *context, struct MHD_Connection *mhd, void **r
 /* http_account.c: one line of the log, and the counters. The target's secrets are cut out of it. */
 void http_exchange_account(struct http_exchange *x, bool delivered);
 #define HTTP_CLIENT_GONE 499 /* in the log and the metrics only, as nginx writes it */
+
+/* http_incoming.c: the next piece of the body, its end, and letting go of it. The first two may
+ * decide the reply, and mark it `refused`. */
+#define HTTP_LINGER_FACTOR 4 /* bodies up to this many times the limit are read before the 413 */
+enum MHD_Result http_incoming_piece(struct http_exchange *x, struct MHD_Connection *mhd,
+                                    const char *data, size_t *size);
+void http_incoming_end(struct http_exchange *x);
+void http_incoming_clear(struct http_exchange *x);
 
 /* http_head.c: everything that can be decided from the head alone, in the order in which it
  * matters. 0, or -1 with a problem; a reply that is complete already is marked `refused`. */

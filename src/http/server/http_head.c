@@ -45,6 +45,26 @@ static void take_trace(struct http_request *q, const struct http_field *f)
         snprintf(q->trace, sizeof q->trace, "%.49s", v + 3);
 }
 
+/* A browser lets any web page send a form without asking first, so foreign ones are refused here.
+ */
+static int take_form(bool bounded, struct http_request *q, struct http_problem *p)
+{
+    q->media = HTTP_MEDIA_FORM;
+    if (!bounded)
+        http_problem_set(
+            p, HTTP_PROBLEM_BAD_REQUEST,
+            "the Content-Type multipart/form-data needs a boundary of 1 to 70 letters, "
+            "digits or other plain characters behind it");
+    else if (q->foreign)
+        http_problem_set(p, HTTP_PROBLEM_FORBIDDEN,
+                         "a web page of another origin sent this form; its origin must stand in "
+                         "\"cors_origins\"");
+    else
+        return 0;
+    p->close = true;
+    return -1;
+}
+
 /* The body of work is JSON in plain bytes, or what the dialect takes; a request may leave its type
  * unsaid, unless a foreign web page sent it: a browser asks first whether a page may send JSON, but
  * not when it sends bytes without a type. What `curl -d` and other plain clients call any body is
@@ -55,7 +75,7 @@ static int check_media_type(const struct http_head *head, struct http_request *q
 {
     const struct api_dialect *dialect = q->route->dialect;
     const char *types = dialect ? dialect->media : "application/json";
-    char type[128];
+    char type[256];
     const struct http_field *f = http_field_find(head->fields, head->count, "Content-Encoding");
     if (f && !http_field_is(f, "identity")) {
         http_problem_set(p, HTTP_PROBLEM_UNSUPPORTED_MEDIA_TYPE,
@@ -72,6 +92,9 @@ static int check_media_type(const struct http_head *head, struct http_request *q
         p->close = true;
         return -1;
     }
+    const int form = strstr(types, "multipart/form-data") ? http_form_type(type) : 0;
+    if (form != 0)
+        return take_form(form > 0, q, p);
     type[strcspn(type, "; \t")] = '\0';
     if (strcasecmp(type, "application/json") == 0 ||
         (dialect && dialect->octets && strcasecmp(type, "application/octet-stream") == 0))

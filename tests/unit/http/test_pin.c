@@ -224,6 +224,9 @@ static void points_of_the_other_tasks(void **state)
     check("/v1/interpolate", text, true, true);
     check("/v1/interpolate", "{\"between\":[{\"seed\":1},{\"seed\":2}],\"frames\":2," SOLVER "}",
           false, true);
+    snprintf(text, sizeof text, "{\"image\":\"%s\",\"mask\":\"%s\"," SOLVER "}", picture, picture);
+    check("/v1/edit", text, true, true);
+    check("/v1/edit", "{\"image\":{\"seed\":1}," SOLVER "}", false, true);
 }
 
 int main(void)

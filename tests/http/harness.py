@@ -46,10 +46,6 @@ class Answer:
         return json.loads(self.body)
 
 
-if SANITIZER != "none":  # of every size up to this a batch is tried at the start, which takes seconds then
-    os.environ.setdefault("PFGMD_BATCH", "3")
-
-
 class Daemon:
     """One pfgmd. `lines` holds what it wrote to standard error so far."""
 

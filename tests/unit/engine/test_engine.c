@@ -53,7 +53,7 @@ static bool way_runs(const struct model_options *w)
     bool slow = w->precision != NN_PRECISION_F32 && w->kernel == NN_KERNEL_AVX512 &&
                 !cpu_features_get().avx512_bf16;
 #if defined __SANITIZE_THREAD__ || defined __SANITIZE_ADDRESS__
-    /* a minute each there, in which the threads do the same */
+    /* their time is short there, and the threads do the same */
     slow = slow || w->precision == NN_PRECISION_BF16X3 ||
            (w->kernel == NN_KERNEL_C && nn_kernel_available(NN_KERNEL_LANES8));
 #endif

@@ -20,7 +20,7 @@ static const enum nn_kernel kernels[] = {NN_KERNEL_C, NN_KERNEL_OPENBLAS, NN_KER
 /* Of the reference, from the file's metadata (test_likelihood.py reads it there). */
 static const int64_t golden_nfe[IMAGES] = {128, 116, 122, 122};
 
-/* A sanitizer takes a minute for plain C, and sees the same code in the tests of its operations. */
+/* A sanitizer's time is short, and it sees plain C in the tests of its operations. */
 #if defined __SANITIZE_THREAD__ || defined __SANITIZE_ADDRESS__
 #define SKIPS_PLAIN_C nn_kernel_available(NN_KERNEL_LANES8)
 #else

@@ -256,7 +256,7 @@ static int join_part(const struct merge *g, const struct part *p, struct err *e)
     buf_init(&png, IMAGE_BYTES_MAX);
     for (size_t k = 0; result == 0 && k < p->m.count; k++) {
         buf_reset(&name);
-        result = cli_shard_image_name(g->output, cli_manifest_index(&p->m, k), &name, e);
+        result = cli_shard_image_name(g->output, cli_manifest_index(&p->m, k), ".png", &name, e);
         if (result == 0)
             result = p->is_file ? encode(p, k, pixels, &png, e)
                                 : cli_shard_image(p->path, &p->m, k, &png, e);

@@ -153,7 +153,7 @@ static int write_folder(const struct engine_request *r, const char *path, struct
     for (size_t i = 0; result == 0 && i < engine_request_order(r)->n; i++) {
         const struct engine_image *image = engine_request_image(r, i);
         buf_reset(&name);
-        result = cli_shard_image_name(path, image->index, &name, e);
+        result = cli_shard_image_name(path, image->index, ".png", &name, e);
         if (result == 0)
             result =
                 file_write_atomic((const char *)name.data, image->png.data, image->png.length, e);

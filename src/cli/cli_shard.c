@@ -203,7 +203,7 @@ static int keep_image(struct folder *f, const struct engine_image *image, size_t
 {
     struct buf name;
     buf_init(&name, 65536);
-    int result = cli_shard_image_name(f->path, image->index, &name, e);
+    int result = cli_shard_image_name(f->path, image->index, ".png", &name, e);
     if (result == 0)
         result = file_write_atomic((const char *)name.data, image->png.data, image->png.length, e);
     buf_clear(&name);

@@ -35,8 +35,10 @@ int cli_shard_journal_name(const char *folder, struct cli_range range, struct bu
 bool cli_shard_is_manifest(const char *name);
 bool cli_shard_is_journal(const char *name);
 
-/* The name of the image of that index in a folder, as every output of pfgm has it. */
-int cli_shard_image_name(const char *folder, uint64_t index, struct buf *out, struct err *e);
+/* The name of the image of that index in a folder, as every output of pfgm has it, ".png" being the
+ * ending. */
+int cli_shard_image_name(const char *folder, uint64_t index, const char *ending, struct buf *out,
+                         struct err *e);
 /* Reads the PNG of image k into `out` (reset first). ERR_INPUT where it is not what the manifest
  * says, or not there. */
 int cli_shard_image(const char *folder, const struct cli_manifest *m, size_t k, struct buf *out,

@@ -50,9 +50,10 @@ bool cli_shard_is_journal(const char *name)
     return strncmp(name, ".shard-", 7) == 0 && file_name_ends(name, JOURNAL);
 }
 
-int cli_shard_image_name(const char *folder, uint64_t index, struct buf *out, struct err *e)
+int cli_shard_image_name(const char *folder, uint64_t index, const char *ending, struct buf *out,
+                         struct err *e)
 {
-    return buf_format(out, e, "%s%06" PRIu64 ".png", folder, index);
+    return buf_format(out, e, "%s%06" PRIu64 "%s", folder, index, ending);
 }
 
 int cli_shard_image(const char *folder, const struct cli_manifest *m, size_t k, struct buf *out,
@@ -63,7 +64,7 @@ int cli_shard_image(const char *folder, const struct cli_manifest *m, size_t k, 
     int result;
     buf_init(&name, 65536);
     buf_reset(out);
-    result = cli_shard_image_name(folder, cli_manifest_index(m, k), &name, e);
+    result = cli_shard_image_name(folder, cli_manifest_index(m, k), ".png", &name, e);
     if (result == 0)
         result = file_read((const char *)name.data, out, e);
     if (result == 0)

@@ -325,6 +325,15 @@ static json_t *value_json(const struct model_solver *s, const struct model_choic
     return is_integer(f) ? json_integer((json_int_t)x) : json_real(x);
 }
 
+json_t *model_choice_json(const struct model_choice *c)
+{
+    json_t *o = json_object();
+    for (size_t i = 0; i < FIELD_COUNT; i++)
+        if (model_choice_given(c, &fields[i]))
+            o = json_with(o, fields[i].name, value_json(&c->value, &fields[i]));
+    return o;
+}
+
 /* Whether an answer has the field; without an upper bound churn_t_max is left out. */
 static bool is_shown(const struct model_solver *s, const struct model_choice_field *f)
 {

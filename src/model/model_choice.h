@@ -92,6 +92,9 @@ int model_choice_read_word(struct model_choice *c, const struct model_choice_fie
  * field's name, where one says nothing without another that is absent. */
 int model_choice_apply(const struct model_choice *c, struct model_solver *out, struct err *e);
 
+/* What is given, as model_choice_read_json reads it: a new reference or NULL. */
+json_t *model_choice_json(const struct model_choice *c);
+
 /* The solver's fields that mean something, {"method", "steps" | "rtol" …, "t_max", "t_min",
  * "max_nfe"}: a new reference or NULL. The budget decides whether there is an image and not which,
  * so that a text that names an image goes without it. */

@@ -28,21 +28,47 @@ static void time_left(double seconds, char *out, size_t size)
         snprintf(out, size, "%" PRId64 " h %02" PRId64 " min", s / 3600, s % 3600 / 60);
 }
 
+static void draw_bar(double fraction, char bar[BAR_WIDTH + 1])
+{
+    memset(bar, ' ', BAR_WIDTH);
+    memset(bar, '#', (size_t)(fraction * BAR_WIDTH));
+    bar[BAR_WIDTH] = '\0';
+}
+
+static double clamp(double fraction)
+{
+    return fraction < 0 ? 0 : fraction > 1 ? 1 : fraction;
+}
+
 void cli_progress_draw(struct cli_progress *p, const struct engine_progress *now)
 {
     int64_t gone = clock_ns() - p->begun_ns;
-    double fraction = now->fraction < 0 ? 0 : now->fraction > 1 ? 1 : now->fraction;
-    int full = (int)(fraction * BAR_WIDTH);
+    double fraction = clamp(now->fraction);
     char bar[BAR_WIDTH + 1], left[32] = "?";
     if (!p->terminal || gone < QUIET_NS)
         return;
-    memset(bar, ' ', BAR_WIDTH);
-    memset(bar, '#', (size_t)full);
-    bar[BAR_WIDTH] = '\0';
+    draw_bar(fraction, bar);
     if (fraction > 0)
         time_left((double)gone * 1e-9 * (1 - fraction) / fraction, left, sizeof left);
     fprintf(stderr, "\r\033[K[%s] %zu/%zu images, %" PRId64 " steps, nfe %" PRId64 ", %s left", bar,
             now->images_done, now->images_total, now->steps, now->nfe, left);
+    fflush(stderr);
+    p->drawn = true;
+}
+
+void cli_progress_draw_job(struct cli_progress *p, const struct cli_progress_job *now)
+{
+    char bar[BAR_WIDTH + 1], left[32] = "?", rate[40] = "";
+    if (!p->terminal || clock_ns() - p->begun_ns < QUIET_NS)
+        return;
+    draw_bar(clamp(now->fraction), bar);
+    if (now->left_s >= 0)
+        time_left(now->left_s, left, sizeof left);
+    if (now->rate >= 0)
+        snprintf(rate, sizeof rate, now->rate < 10 ? ", %.2f images/s" : ", %.0f images/s",
+                 now->rate < 1e9 ? now->rate : 1e9);
+    fprintf(stderr, "\r\033[K[%s] %" PRIu64 "/%" PRIu64 " images%s, %s left", bar, now->done,
+            now->total, rate, left);
     fflush(stderr);
     p->drawn = true;
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that a purpose needs, if any is missing: conf/deps.sh run|build|test|container|nightly|bench
+# Installs the Debian packages that a purpose needs, if any is missing:
+# conf/deps.sh run|build|test|container|nightly|cross|bench. With "list" behind it, prints their names instead.
 # The one list of packages; quickstart, tests and the Dockerfile use it. Uses sudo when not root.
 set -eu
 
@@ -21,12 +22,19 @@ test) packages=("${build[@]}" curl ca-certificates libcmocka-dev libasan8 libubs
 container) packages=(buildah podman runc netavark aardvark-dns iptables catatonit mmdebstrap systemd curl ca-certificates) ;;
 # What tests/http/nightly.sh and tests/conf.sh need besides: promtool, the other proxies, NATS, a reader of compose.yaml
 nightly) packages=(prometheus nginx caddy nats-server python3-numpy docker-compose) ;;
+# What tests/cross.sh needs: a compiler for arm64, what makes its root, and what runs its programs
+cross) packages=("${build[@]}" curl ca-certificates python3 ccache gcc-aarch64-linux-gnu mmdebstrap qemu-user-static) ;;
 bench) packages=("${build[@]}" python3-torch python3-numpy libdnnl-dev dataset-fashion-mnist) ;;
 *)
-    echo "usage: conf/deps.sh run|build|test|container|nightly|bench" >&2
+    echo "usage: conf/deps.sh run|build|test|container|nightly|cross|bench [list]" >&2
     exit 2
     ;;
 esac
+
+if [ "${2:-}" = list ]; then
+    printf '%s\n' "${packages[@]}"
+    exit 0
+fi
 
 missing=()
 for package in "${packages[@]}"; do

@@ -149,9 +149,19 @@ int cpu_worker_count(void)
     return count < 1 ? 1 : count;
 }
 
-int64_t clock_ns(void)
+static int64_t clock_read(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t clock_ns(void)
+{
+    return clock_read(CLOCK_MONOTONIC);
+}
+
+int64_t clock_thread_ns(void)
+{
+    return clock_read(CLOCK_THREAD_CPUTIME_ID);
 }

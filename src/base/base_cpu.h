@@ -21,5 +21,7 @@ int cpu_worker_count(void);
 
 /* Nanoseconds since some fixed point; never goes back. */
 int64_t clock_ns(void);
+/* Nanoseconds of processor time that the calling thread has had: no neighbour adds to them. */
+int64_t clock_thread_ns(void);
 
 #endif

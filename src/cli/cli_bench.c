@@ -28,12 +28,13 @@ enum {
     OPTION_SOLVER,
     OPTION_STEPS,
     OPTION_NFE,
+    OPTION_PROFILE,
     OPTION_JSON
 };
 
 /* As given; 0 and NULL mean absent. */
 struct bench_options {
-    bool json, has_steps;
+    bool json, profile, has_steps;
     const char *model, *preset, *kernel, *precision;
     enum ode_method method;
     int64_t batch, workers, steps, nfe;
@@ -54,7 +55,7 @@ static json_t *net_json(const struct bench_net_options *o, const struct bench_ne
         json_decref(solver);
         solver = NULL;
     }
-    return json_pack(
+    json_t *report = json_pack(
         "{s:s, s:s, s:O, s:s, s:s, s:s, s:s, s:I, s:f, s:i, s:i, s:I, s:i,"
         " s:{s:f, s:f, s:f}, s:{s:f, s:f}, s:{s:f, s:f}, s:f, s:o, s:f, s:f, s:I, s:I}",
         "bench", "network", "version", PFGM_VERSION, "machine", machine, "weights",
@@ -68,6 +69,12 @@ static json_t *net_json(const struct bench_net_options *o, const struct bench_ne
         "share_of_peak", gflop / r->median_s / r->peak_all, "solver", solver, "images_per_s",
         images / (r->median_s * r->nfe), "load_s", s->load_s, "weights_bytes",
         (json_int_t)s->weights_bytes, "peak_rss_bytes", (json_int_t)r->peak_rss);
+    if (report && o->profile &&
+        json_object_set_new(report, "profile", bench_profile_json(&r->profile)) != 0) {
+        json_decref(report);
+        return NULL;
+    }
+    return report;
 }
 
 static void net_print(const struct bench_net_options *o, const struct bench_net_result *r,
@@ -88,6 +95,8 @@ static void net_print(const struct bench_net_options *o, const struct bench_net_
            images / (r->median_s * r->nfe), ode_method_name(o->method), r->nfe, r->nfe_from);
     printf("  %10.3f s to load; weights %.1f MB, peak memory %.1f MB\n", s->load_s,
            (double)s->weights_bytes * 1e-6, (double)r->peak_rss * 1e-6);
+    if (o->profile)
+        bench_profile_print(&r->profile);
     printf("on %s\n", bench_machine_line(machine, line, sizeof line));
 }
 
@@ -104,6 +113,7 @@ static int run_net(const struct bench_options *o, struct err *e)
         .method = o->method,
         .steps = o->has_steps ? (int)o->steps : STEPS_DEFAULT,
         .nfe = o->nfe,
+        .profile = o->profile,
     };
     struct bench_net_result measured;
     if (net.workers > BENCH_WORKERS_MAX)
@@ -166,6 +176,9 @@ static int take_option(void *context, int c, const char *word, struct err *e)
         return cli_parse_int("--steps", word, 1, ODE_STEPS_MAX, &o->steps, e);
     case OPTION_NFE:
         return cli_parse_int("--nfe", word, 1, ODE_NFE_MAX, &o->nfe, e);
+    case OPTION_PROFILE:
+        o->profile = true;
+        return 0;
     case OPTION_JSON:
         o->json = true;
         return 0;
@@ -235,6 +248,8 @@ static const struct cli_option bench_table[] = {
     {"nfe", 0, OPTION_NFE, "N", NULL,
      "evaluations per image; if absent, those of the steps, or for rk45 the mean over a few images "
      "of the model, or the published number of the preset"},
+    {"profile", 0, OPTION_PROFILE, NULL, NULL,
+     "also report where one worker's processor time goes, by kind of operation"},
     CLI_OPTION_JSON(OPTION_JSON),
     {0}};
 

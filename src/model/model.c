@@ -251,6 +251,12 @@ void model_workspace_help(struct model_workspace *ws, struct nn_team *team, unsi
         nn_team_help(team, ws->nn, call);
 }
 
+void model_workspace_profile(struct model_workspace *ws, struct nn_profile *profile)
+{
+    if (ws->nn)
+        nn_workspace_profile(ws->nn, profile);
+}
+
 void model_slopes(const struct model *m, struct model_workspace *ws, int n,
                   const struct model_query *queries)
 {

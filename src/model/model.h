@@ -10,6 +10,7 @@
 #include "image.h"
 #include "model_choice.h"
 #include "nn_net.h"
+#include "nn_profile.h"
 #include "nn_team.h"
 #include "ode_solver.h"
 
@@ -136,6 +137,8 @@ void model_workspace_free(struct model_workspace *ws);
  * calls are shared with the team's helpers; each brings its own workspace of the same model. */
 void model_workspace_team(struct model_workspace *ws, struct nn_team *team);
 void model_workspace_help(struct model_workspace *ws, struct nn_team *team, unsigned call);
+/* nn_workspace_profile; a model without a network adds nothing. */
+void model_workspace_profile(struct model_workspace *ws, struct nn_profile *profile);
 
 /* ---- likelihood ----
  *

@@ -108,10 +108,38 @@ class Network(unittest.TestCase):
         self.assertAlmostEqual(r["gflop_per_image"], 21.7, 1)
         self.assertEqual((r["solver"]["nfe"], r["solver"]["nfe_from"]), (104, "published"))
 
+    def check_profile(self, r):
+        p, rows = r["profile"], {row["operation"]: row for row in r["profile"]["operations"]}
+        for row in rows.values():
+            self.assertGreater(row["ms_per_image"], 0, row)
+            self.assertAlmostEqual(row["share"], row["ms_per_image"] / p["ms_per_image"], 6)
+            self.assertEqual("gflops" in row, "share_of_peak" in row)
+            self.assertEqual("gbytes_per_s" in row, "share_of_memory" in row)
+        self.assertAlmostEqual(sum(row["share"] for row in rows.values()), 1, 6)
+        self.assertAlmostEqual(p["times_bound"] * p["bound_ms_per_image"] / p["ms_per_image"], 1, 6)
+        self.assertGreaterEqual(p["evaluations"], 1)
+        # The multiply-adds that were done, in GFLOP per image: never more than direct convolution's.
+        done = sum(row.get("gflops", 0) * row["ms_per_image"] * 1e-3 for row in rows.values())
+        return rows, done / r["gflop_per_image"]
+
+    def test_a_profile_shares_out_the_time_of_an_evaluation(self):
+        rows, done = self.check_profile(digits("--nfe", "1", "--profile", "--batch", "3", "--kernel", "c"))
+        self.assertEqual(set(rows), {"other products", "norm + SiLU", "attention", "resampling", "rest"})
+        self.assertTrue(0.98 < done < 1.1, done)  # channels are padded to eight
+        for name in ("lanes8", "avx512"):
+            if name not in kernels():
+                continue
+            rows, done = self.check_profile(digits("--nfe", "1", "--profile", "--batch", "3", "--kernel", name))
+            self.assertEqual(set(rows), {"winograd products", "input transforms", "output transforms",
+                                         "other products", "norm + SiLU", "attention", "resampling", "rest"})
+            self.assertTrue(0.2 < done < 0.9, done)
+        self.assertNotIn("profile", digits("--nfe", "1"))
+
     def test_text_names_what_was_measured(self):
-        done = bench("--model", DIGITS, "--seconds", "0.01", "--nfe", "9")
+        done = bench("--model", DIGITS, "--seconds", "0.01", "--nfe", "9", "--profile")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        for word in (DIGITS, "ms per image and evaluation", "GFLOP/s", "images per second", "to load", "CPUs"):
+        for word in (DIGITS, "ms per image and evaluation", "GFLOP/s", "images per second", "to load", "CPUs",
+                     "processor time by operation", "times the bound", "other products", "% of the peak"):
             self.assertIn(word, done.stdout)
 
 

@@ -23,6 +23,11 @@ const char *bench_machine_line(const json_t *machine, char *out, size_t size);
 double bench_peak_gflops(enum nn_kernel kernel, enum nn_precision precision, int workers,
                          struct err *e);
 
+/* Bytes that one thread moves between memory and its registers, read and written in equal parts, in
+ * gigabytes per second of its processor time: from one array to another, which together are larger
+ * than every cache. -1 on failure. */
+double bench_memory_gbytes(struct err *e);
+
 /* The largest resident set so far in bytes (VmHWM); 0 where the system does not report it. */
 uint64_t bench_peak_rss(void);
 

@@ -254,7 +254,9 @@ int bench_net_run(const struct bench_net_options *o, struct bench_net_result *ou
         bench_subject_open(&out->subject, o->model, o->preset, &o->load, e) != 0)
         return -1;
     out->flop = 2.0 * (double)nn_arch_macs(out->subject.arch);
-    if (measure_subject(o, out, e) == 0 && find_nfe(o, out, e) == 0)
+    if (measure_subject(o, out, e) == 0 && find_nfe(o, out, e) == 0 &&
+        (!o->profile ||
+         bench_profile_take(&out->subject, o->batch, o->seconds, &out->profile, e) == 0))
         return 0;
     bench_subject_clear(&out->subject);
     return -1;

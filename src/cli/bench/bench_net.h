@@ -3,7 +3,7 @@
 #ifndef BENCH_NET_H
 #define BENCH_NET_H
 
-#include "bench_subject.h"
+#include "bench_profile.h"
 
 #define BENCH_BATCH_MAX 4096
 
@@ -12,6 +12,7 @@ struct bench_net_options {
     struct model_options load;
     int batch, workers; /* workers beyond the batch have nothing to do */
     double seconds;     /* of measuring */
+    bool profile;       /* take one, too */
     enum ode_method method;
     int steps;   /* of a fixed-step method */
     int64_t nfe; /* evaluations per image, or 0: found out */
@@ -30,6 +31,7 @@ struct bench_net_result {
     uint64_t peak_rss;         /* bytes, right after the timing */
     double nfe;                /* evaluations per image, a mean when measured */
     const char *nfe_from;      /* "given", "exact", "measured", "published" */
+    struct bench_profile profile; /* where asked for */
 };
 
 /* Opens the subject and measures. -1: nothing to close. */

@@ -1,4 +1,5 @@
-/* Timing single operations; see bench_ops.h. One thread throughout. */
+/* Timing single operations; see bench_ops.h. One thread throughout, and its processor time, which a
+ * busy machine hardly changes. */
 #include "bench_ops.h"
 #include "bench_machine.h"
 #include "bench_ops_case.h"
@@ -72,7 +73,7 @@ struct ops_run {
 };
 
 struct timing {
-    double seconds;  /* median of a run */
+    double seconds;  /* processor time of a run, the median */
     double distance; /* max |Δ| / max |out| from the portable kernel */
 };
 
@@ -91,17 +92,18 @@ static double distance(const float *a, const float *b, size_t n)
 static double time_case(struct bench_case *c, const struct bench_variant *variant, double seconds)
 {
     struct bench_series series = {0};
-    int64_t begin = clock_ns();
+    int64_t begin = clock_thread_ns();
     bench_case_run(c, variant);
-    double once = (double)(clock_ns() - begin) * 1e-9;
+    double once = (double)(clock_thread_ns() - begin) * 1e-9;
     int repeats = once > 0 && once < SAMPLE_SECONDS ? (int)(SAMPLE_SECONDS / once) + 1 : 1;
-    begin = clock_ns();
+    begin = clock_thread_ns();
     do {
-        int64_t start = clock_ns();
+        int64_t start = clock_thread_ns();
         for (int i = 0; i < repeats; i++)
             bench_case_run(c, variant);
-        series.value[series.count++] = (double)(clock_ns() - start) * 1e-9 / repeats;
-    } while (series.count < BENCH_SERIES_MAX && (double)(clock_ns() - begin) * 1e-9 < seconds);
+        series.value[series.count++] = (double)(clock_thread_ns() - start) * 1e-9 / repeats;
+    } while (series.count < BENCH_SERIES_MAX &&
+             (double)(clock_thread_ns() - begin) * 1e-9 < seconds);
     return bench_series_median(&series);
 }
 

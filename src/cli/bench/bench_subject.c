@@ -181,6 +181,14 @@ void bench_lane_help(const struct bench_lane *lane, struct nn_team *team, unsign
         nn_team_help(team, lane->net_workspace, call);
 }
 
+void bench_lane_profile(const struct bench_lane *lane, struct nn_profile *profile)
+{
+    if (lane->model_workspace)
+        model_workspace_profile(lane->model_workspace, profile);
+    else
+        nn_workspace_profile(lane->net_workspace, profile);
+}
+
 void bench_lane_run(const struct bench_lane *lane, const struct bench_subject *s)
 {
     if (s->model)

@@ -53,6 +53,8 @@ void bench_lane_run(const struct bench_lane *lane, const struct bench_subject *s
  */
 void bench_lane_team(const struct bench_lane *lane, struct nn_team *team);
 void bench_lane_help(const struct bench_lane *lane, struct nn_team *team, unsigned call);
+/* Adds the lane's evaluations to a profile from now on; NULL: to none. */
+void bench_lane_profile(const struct bench_lane *lane, struct nn_profile *profile);
 /* ERR_NUMERIC when a value of the last evaluation is not finite. */
 int bench_lane_check(const struct bench_lane *lane, const struct bench_subject *s, struct err *e);
 

@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* ---- series ---- */
 
@@ -52,20 +51,13 @@ struct bench_team {
     struct member members[BENCH_WORKERS_MAX];
 };
 
-static double thread_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 static void member_work(struct member *m)
 {
-    double cpu = thread_seconds();
+    int64_t cpu = clock_thread_ns();
     m->start_ns = clock_ns();
     m->team->work(m->team->context, m->index);
     m->end_ns = clock_ns();
-    m->cpu = thread_seconds() - cpu;
+    m->cpu = (double)(clock_thread_ns() - cpu) * 1e-9;
     m->cpu_total += m->cpu;
 }
 

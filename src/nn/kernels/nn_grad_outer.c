@@ -38,7 +38,7 @@ NN_INLINE void tile_run(const struct nn_outer_run *t, int inputs, int vectors, b
                 for (int v = 0; v < vectors; v++)
                     acc[i][v] = vec_fma(value, column[v], acc[i][v]);
                 if (half)
-                    tail[i] = vec8_fma(vec8_set(in[i]), last, tail[i]);
+                    tail[i] = vec8_fma(vec8_of(value), last, tail[i]);
             }
         }
     }

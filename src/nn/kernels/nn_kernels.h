@@ -51,6 +51,15 @@ struct nn_segment {
     size_t length;
 };
 
+/* For a profile: where the time of a product by transformed weights goes, in nanoseconds of
+ * clock_ns. That clock also runs while another thread has the processor, so the three tell how the
+ * product's processor time is shared out, not how long it is. */
+enum nn_stage { NN_STAGE_INPUTS, NN_STAGE_PRODUCTS, NN_STAGE_OUTPUTS, NN_STAGE_COUNT };
+struct nn_stages {
+    int64_t ns[NN_STAGE_COUNT];
+    uint64_t macs; /* of the products, which edges make fewer */
+};
+
 /* out[b,y,x][o] = (bias[b][o] + Σ_k in[position(b,y,x)][k] · w[k][o] (+ residual[b,y,x][o])) ·
  * scale where k runs through the segments in order and position = b · in_image + y · in_row + x ·
  * in_step. The scale is applied only with a residual. */
@@ -70,6 +79,7 @@ struct nn_product {
     int terms; /* 0: f32; 1, 3: bf16 and bf16x3, whose operands are `tile`, not packed and segment
                 */
     struct nn_tile_operands tile;
+    struct nn_stages *stages; /* added to by the thread that runs all of it; NULL: nobody asks */
 };
 
 #define NN_GROUPS_MAX 32

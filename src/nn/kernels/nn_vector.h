@@ -19,10 +19,12 @@
  *   vec_times_power2(a, n)        a * 2^n, n whole and from -126 to 127, or NaN where a is
  *   vec_add_to, vec_add_to_half   adds the lanes to doubles
  *   vec_bf16, vec_bf16_value      nn_bf16_round in the low halves of 32 bits; the number it is
- * again vec_bits_store, _half, _two   these low halves, to memory vec8_load, _store, _set, _zero,
- * _add, _mul, _fma   eight lanes in a register of their own, for what is left of a row; with eight
- * lanes vec8 is vec Where VEC_WIDTH is eight the halves are never reached; they keep the source
- * one. */
+ *                               again
+ *   vec_bits_store, _half, _two   these low halves, to memory
+ *   vec8_load, _store, _set, _zero, _add, _mul, _fma   eight lanes in a register of their own, for
+ *                               what is left of a row; with eight lanes vec8 is vec
+ *   vec8_of(v)                    the first eight lanes of v
+ * Where VEC_WIDTH is eight the halves are never reached; they keep the source one. */
 #ifndef NN_VECTOR_H
 #define NN_VECTOR_H
 

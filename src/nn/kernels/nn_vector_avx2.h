@@ -61,6 +61,7 @@ typedef vec vec8;
 #define vec8_load(p) vec_load(p)
 #define vec8_store(p, v) vec_store(p, v)
 #define vec8_set(x) vec_set(x)
+#define vec8_of(v) (v)
 #define vec8_zero() vec_zero()
 #define vec8_add(a, b) vec_add(a, b)
 #define vec8_mul(a, b) vec_mul(a, b)

@@ -64,6 +64,7 @@ typedef __m256 vec8;
 #define vec8_load(p) _mm256_loadu_ps(p)
 #define vec8_store(p, v) _mm256_storeu_ps(p, v)
 #define vec8_set(x) _mm256_set1_ps(x)
+#define vec8_of(v) _mm512_castps512_ps256(v)
 #define vec8_zero() _mm256_setzero_ps()
 #define vec8_add(a, b) _mm256_add_ps(a, b)
 #define vec8_mul(a, b) _mm256_mul_ps(a, b)

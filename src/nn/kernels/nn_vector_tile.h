@@ -80,7 +80,7 @@ NN_INLINE void tile_step(int pixels, int vectors, bool half, const float *const 
         for (int v = 0; v < vectors; v++)
             acc[i][v] = vec_fma(x, column[v], acc[i][v]);
         if (half)
-            tail[i] = vec8_fma(vec8_set(in[i][k]), column_tail, tail[i]);
+            tail[i] = vec8_fma(vec8_of(x), column_tail, tail[i]);
     }
 }
 

@@ -17,7 +17,9 @@
  * and has no row in the planes of the others (see nn_vector_points.h).
  *
  * An output element's operations and their order depend on nothing but its place in its image. */
+#include "base_cpu.h"
 #include "nn_vector_points.h"
+#include "nn_vector_rows.h"
 
 #define RUN_MAX 8 /* tiles of a row that are transformed together */
 #define RUN_COLUMNS (RUN_MAX * TILE_SIDE + 2)
@@ -109,10 +111,13 @@ struct work {
     float *in, *out;            /* planes [tile][input] and [tile][channel of the block] */
 };
 
-/* Tiles of a block, a multiple of half of every P of TILE_WIDTHS (see multiply_planes): enough that
- * their arithmetic outweighs the weights' way from the third-level cache, and few where the weights
- * fit in the second, so that the planes stay near and a team has more units to share out. */
-#define BLOCK_TILES_MAX 48
+/* Tiles of a block at most, a multiple of half of every P of TILE_WIDTHS (see multiply_rows):
+ * enough that their arithmetic outweighs the weights' way from the third-level cache, and few where
+ * the weights fit in the second, so that the planes stay near and a team has more units to share
+ * out.
+ */
+#define BLOCK_TILES_MAX 72
+#define TILES_SHARED 48 /* of a single image, that are worth two blocks */
 
 static size_t block_tiles(size_t inputs, size_t outputs)
 {
@@ -134,6 +139,17 @@ size_t NN_VEC(winograd_scratch)(const struct nn_product_shape *shape)
            (plane_floats(tiles, inputs) + plane_floats(tiles, block_width(shape->outputs, 0)));
 }
 
+/* Blocks of about the same size. A single image of many tiles makes two at least: its operations
+ * are those that a team shares, and threads with tiles of their own make no transform twice. */
+static size_t tiles_together(size_t tiles, size_t images, size_t most)
+{
+    size_t blocks = (tiles + most - 1) / most;
+    if (images == 1 && blocks == 1 && tiles >= TILES_SHARED)
+        blocks = 2;
+    size_t even = (tiles + blocks - 1) / blocks;
+    return (even + TILE_MAX - 1) / TILE_MAX * TILE_MAX;
+}
+
 static struct work work_begin(const struct nn_product *p, float *scratch)
 {
     size_t across = (p->width + TILE_SIDE - 1) / TILE_SIDE;
@@ -141,7 +157,7 @@ static struct work work_begin(const struct nn_product *p, float *scratch)
     w.across = across;
     w.edge = points_edge(p->width);
     w.tiles = p->images * across * across;
-    w.block = block_tiles(w.inputs, w.outputs);
+    w.block = tiles_together(w.tiles, p->images, block_tiles(w.inputs, w.outputs));
     w.in_plane = plane_floats(w.block, w.inputs);
     w.out_plane = plane_floats(w.block, block_width(w.outputs, 0));
     w.in = scratch;
@@ -307,87 +323,16 @@ static void transform_inputs(const struct work *w, const struct spread *s, size_
 
 /* ---- the products ---- */
 
-/* Rows of a plane: in [count][inputs] · weights [inputs][width] to out [count][width]. */
-struct rows {
-    const float *in, *weights;
-    float *out;
-    size_t inputs, width;
-};
-
-NN_INLINE void rows_multiply(const struct rows *r, int pixels, int vectors, bool half)
-{
-    vec acc[TILE_MAX][BLOCK_VECTORS];
-    vec8 tail[TILE_MAX];
-    const float *in[TILE_MAX], *w = r->weights;
-    UNROLL
-    for (int i = 0; i < pixels; i++) {
-        UNROLL
-        for (int v = 0; v < vectors; v++)
-            acc[i][v] = vec_zero();
-        tail[i] = vec8_zero();
-        in[i] = r->in + (size_t)i * r->inputs;
-    }
-    for (size_t k = 0; k < r->inputs; k += 4, w += 4 * r->width) {
-        UNROLL
-        for (size_t j = 0; j < 4; j++)
-            tile_step(pixels, vectors, half, in, k + j, w + j * r->width, acc, tail);
-    }
-    UNROLL
-    for (int i = 0; i < pixels; i++) {
-        float *out = r->out + (size_t)i * r->width;
-        UNROLL
-        for (int v = 0; v < vectors; v++)
-            vec_store(out + v * VEC_WIDTH, acc[i][v]);
-        if (half)
-            vec8_store(out + vectors * VEC_WIDTH, tail[i]);
-    }
-}
-
-#define DEFINE_ROWS(name, pixels, vectors, half)                                                   \
-    static void name##_full(const struct rows *r)                                                  \
-    {                                                                                              \
-        rows_multiply(r, pixels, vectors, half);                                                   \
-    }                                                                                              \
-    static void name##_part(const struct rows *r)                                                  \
-    {                                                                                              \
-        rows_multiply(r, pixels / 2, vectors, half);                                               \
-    }                                                                                              \
-    static void name##_one(const struct rows *r)                                                   \
-    {                                                                                              \
-        rows_multiply(r, 1, vectors, half);                                                        \
-    }
-#define LIST_ROWS(name, pixels, vectors, half) {pixels, name##_full, name##_part, name##_one},
-
-TILE_WIDTHS(DEFINE_ROWS)
-
-static const struct {
-    size_t pixels;
-    void (*full)(const struct rows *r);
-    void (*part)(const struct rows *r);
-    void (*one)(const struct rows *r);
-} widths[] = {TILE_WIDTHS(LIST_ROWS)};
-
-/* All planes of a block of tiles and of outputs, by P, P / 2 or one row at a time. What is
- * left is rounded up to one of these: the planes have the room, since a block is a multiple of
- * P / 2, and what a row beyond the last holds reaches no other row. */
+/* All planes of a block of tiles and of outputs. */
 static void multiply_planes(const struct work *w, const struct spread *s, const float *weights,
                             size_t width)
 {
     struct rows r = {.inputs = w->inputs, .width = width, .weights = weights};
-    size_t pixels = widths[width / NN_LANES - 1].pixels;
     for (size_t plane = 0; plane < PLANES; plane++, r.weights += w->inputs * width) {
         r.in = w->in + plane * w->in_plane;
         r.out = w->out + plane * w->out_plane;
-        size_t left = s->count[plane_class(w->edge, (int)(plane / PATCH), (int)(plane % PATCH))];
-        while (left > 0) {
-            size_t step = left == 1 ? 1 : left <= pixels / 2 ? pixels / 2 : pixels;
-            (step == 1        ? widths[width / NN_LANES - 1].one
-             : step == pixels ? widths[width / NN_LANES - 1].full
-                              : widths[width / NN_LANES - 1].part)(&r);
-            r.in += step * w->inputs;
-            r.out += step * width;
-            left -= step < left ? step : left;
-        }
+        multiply_rows(r,
+                      s->count[plane_class(w->edge, (int)(plane / PATCH), (int)(plane % PATCH))]);
     }
 }
 
@@ -512,6 +457,28 @@ static void finish_outputs(const struct work *w, const struct spread *s, size_t 
     }
 }
 
+/* ---- a profile's questions ---- */
+
+/* A stage ends, which began at *from, and the next begins. */
+static void stage_end(const struct nn_product *p, enum nn_stage stage, int64_t *from)
+{
+    if (!p->stages)
+        return;
+    int64_t now = clock_ns();
+    p->stages->ns[stage] += now - *from;
+    *from = now;
+}
+
+/* The multiply-adds of multiply_planes. */
+static void count_macs(const struct work *w, const struct spread *s, size_t width)
+{
+    if (!w->p->stages)
+        return;
+    for (int plane = 0; plane < PLANES; plane++)
+        w->p->stages->macs +=
+            s->count[plane_class(w->edge, plane / PATCH, plane % PATCH)] * w->inputs * width;
+}
+
 /* ---- the product ---- */
 
 /* Blocks of tiles × blocks of outputs, the outputs' inside. */
@@ -533,11 +500,16 @@ void NN_VEC(winograd_share)(const struct nn_product *p, struct nn_share *share)
         size_t tile = unit / blocks * w.block, left = w.tiles - tile;
         size_t count = left < w.block ? left : w.block;
         size_t first = block_first(w.outputs, unit % blocks), width = block_width(w.outputs, first);
+        int64_t from = p->stages ? clock_ns() : 0;
         spread_find(&s, &w, tile, count);
         if (share->held != unit / blocks + 1)
             transform_inputs(&w, &s, tile, count);
         share->held = unit / blocks + 1;
+        stage_end(p, NN_STAGE_INPUTS, &from);
         multiply_planes(&w, &s, p->packed + first * PLANES * w.inputs, width);
+        stage_end(p, NN_STAGE_PRODUCTS, &from);
         finish_outputs(&w, &s, first, width, tile, count);
+        stage_end(p, NN_STAGE_OUTPUTS, &from);
+        count_macs(&w, &s, width);
     }
 }

@@ -2,6 +2,7 @@
  * alone or shares it with its team, which is decided here alone. Neither changes a bit.
  */
 #include "net_run.h"
+#include "nn_profile_work.h"
 #include "nn_team_work.h"
 #include <string.h>
 
@@ -37,6 +38,10 @@ void nn_product_run(const struct nn_net *net, const struct nn_workspace *ws,
 {
     const struct nn_kernels *k = net->kernels;
     size_t work = p->images * p->height * p->width * p->shape.inputs * p->shape.outputs;
+    if (ws->profile) {
+        nn_profile_product(ws, p);
+        return;
+    }
     if (p->terms) {
         tiles_run(net, ws, p, work);
         return;
@@ -60,9 +65,12 @@ void net_norm(const struct net_run *r, int which, const float *a, size_t lanes_a
                               .scratch = (double *)(void *)r->ws->scratch,
                               .tiles = to->tiles.terms ? &to->tiles : NULL};
     const struct nn_kernels *k = r->net->kernels;
-    size_t work = p.images * side * side * p.weights->lanes * ELEMENT_WORK;
-    if (!shared(r->net, r->ws, &k->norm_sharing, &p, work))
+    size_t numbers = p.images * side * side * p.weights->lanes;
+    int64_t begin = nn_profile_begin(r->ws);
+    if (!shared(r->net, r->ws, &k->norm_sharing, &p, numbers * ELEMENT_WORK))
         k->norm(&p);
+    nn_profile_add(r->ws, begin, NN_PROFILE_NORM, 0,
+                   (to->tiles.terms ? 6.0 : 8.0) * (double)numbers);
 }
 
 void net_resample(const struct net_run *r, enum nn_resample_kind kind, const float *src,
@@ -71,15 +79,19 @@ void net_resample(const struct net_run *r, enum nn_resample_kind kind, const flo
     const struct nn_kernels *k = r->net->kernels;
     const struct nn_resample p = {kind, src, r->n, (size_t)r->step->side_in, target};
     size_t side = nn_resample_side(kind, p.side);
-    size_t work = p.images * side * side * target.lanes * ELEMENT_WORK;
-    if (!shared(r->net, r->ws, &k->resample_sharing, &p, work))
+    size_t numbers = p.images * side * side * target.lanes;
+    size_t sources = p.images * p.side * p.side * target.lanes;
+    int64_t begin = nn_profile_begin(r->ws);
+    if (!shared(r->net, r->ws, &k->resample_sharing, &p, numbers * ELEMENT_WORK))
         k->resample(&p);
+    nn_profile_add(r->ws, begin, NN_PROFILE_RESAMPLING, 0, 4.0 * (double)(sources + numbers));
 }
 
 void net_attend(const struct net_run *r, const struct nn_attention *p)
 {
     const struct nn_kernels *k = r->net->kernels;
     size_t work = 2 * p->images * p->pixels * p->pixels * p->lanes;
+    int64_t begin = nn_profile_begin(r->ws);
     if (r->net->terms) {
         const struct nn_tile_attention tiles = {*p, k, r->net->tiles, r->net->terms};
         const struct nn_sharing *how = &nn_tile_attention_sharing;
@@ -89,6 +101,7 @@ void net_attend(const struct net_run *r, const struct nn_attention *p)
     } else if (!shared(r->net, r->ws, &k->attention_sharing, p, work)) {
         k->attention(p);
     }
+    nn_profile_add(r->ws, begin, NN_PROFILE_ATTENTION, 2.0 * (double)work, 0);
 }
 
 void net_split(const struct net_run *r, const float *a, size_t lanes_a, const float *b,

@@ -60,7 +60,8 @@ struct nn_workspace {
     float *time;      /* [batch][outputs of the time layer] */
     float *scratch;   /* of whichever operation runs */
     const struct nn_net *net;
-    struct nn_team *team; /* borrowed; NULL: alone */
+    struct nn_team *team;       /* borrowed; NULL: alone */
+    struct nn_profile *profile; /* borrowed; NULL: nobody asks */
 };
 
 #define NN_HALF_ROOT 0.70710678118654752440f /* 1 / √2 after every residual add */

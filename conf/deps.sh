@@ -5,16 +5,17 @@
 set -eu
 
 run=(libmicrohttpd12 libjansson4 libpng16-16 libzip4 libgnutls30 libunistring2 libsystemd0
-     libcairo2 libsqlite3-0 libcurl3-gnutls libopenblas0-pthread)
+     libcairo2 libsqlite3-0 libnats3.4 libcurl3-gnutls libopenblas0-pthread)
 build=(gcc libc6-dev meson ninja-build pkg-config libmicrohttpd-dev libjansson-dev libpng-dev
        libzip-dev zlib1g-dev libgnutls28-dev libunistring-dev libsystemd-dev libcairo2-dev
-       libsqlite3-dev libopenblas-dev)
+       libsqlite3-dev libnats-dev libopenblas-dev)
 # Any flavour of libcurl will do, and only one can be installed
 pkg-config --exists libcurl 2>/dev/null || build+=(libcurl4-gnutls-dev)
 case "${1:-}" in
 run) packages=("${run[@]}") ;;
 build) packages=("${build[@]}" curl ca-certificates) ;;
-test) packages=("${build[@]}" curl ca-certificates libcmocka-dev libasan8 libubsan1 libtsan2 python3 procps chromium haproxy)
+test) packages=("${build[@]}" curl ca-certificates libcmocka-dev libasan8 libubsan1 libtsan2 python3 procps chromium haproxy
+        nats-server)
     # npm may have come from elsewhere, and Debian's brings some four hundred packages along
     command -v npm >/dev/null || packages+=(nodejs npm)
     ;;

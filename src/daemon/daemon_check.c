@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define PEM_MAX ((size_t)1 << 20)
@@ -64,6 +65,14 @@ static int check_state(const char *folder, struct err *e)
                : err_fail_errno(e, errno, folder, "write into the folder that \"state\" names");
 }
 
+/* A file that is read when it is needed. */
+static int check_readable(const char *file, const char *key, struct err *e)
+{
+    if (!file[0] || access(file, R_OK) == 0)
+        return 0;
+    return err_fail(e, ERR_INPUT, key, "%s: cannot read the file: %s", file, strerror(errno));
+}
+
 int daemon_check(const struct daemon_config *c, struct err *e)
 {
     struct daemon_address address;
@@ -77,6 +86,10 @@ int daemon_check(const struct daemon_config *c, struct err *e)
         result = check_model(c->models[i].path, e);
     if (result == 0)
         result = check_state(c->state, e);
+    if (result == 0)
+        result = check_readable(c->nats_credentials, "nats_credentials", e);
+    if (result == 0)
+        result = check_readable(c->nats_ca, "nats_ca", e);
     return result != 0 ? -1 : daemon_check_secrets(c, e);
 }
 

@@ -5,6 +5,7 @@
 #include "base_buf.h"
 #include "base_file.h"
 #include "http_front.h"
+#include "jobs.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -31,6 +32,7 @@ static const struct number_key {
     {"drain_timeout", AT(drain_timeout), 30, 0, 86400},
     {"watchdog", AT(watchdog), 300, 0, 86400},
     {"link_lifetime", AT(link_lifetime), 3600, 1, 31536000},
+    {"nats_replicas", AT(nats_replicas), 1, 1, 5},
     {"jobs_keep", AT(jobs_keep), 604800, 1, 31536000},
     {"jobs_keep_mib", AT(jobs_keep_mib), 10240, 0, 100000000},
     {"jobs_live", AT(jobs_live), 1000, 0, 1000000},
@@ -46,6 +48,9 @@ static const struct text_key {
     offsetof(struct daemon_config, member), sizeof((struct daemon_config *)0)->member
     {"admin", TEXT(admin)},
     {"state", TEXT(state)},
+    {"nats", TEXT(nats)},
+    {"nats_credentials", TEXT(nats_credentials)},
+    {"nats_ca", TEXT(nats_ca)},
     {"keys", TEXT(keys)},
     {"tls_certificate", TEXT(tls_certificate)},
     {"tls_key", TEXT(tls_key)},
@@ -377,6 +382,28 @@ int daemon_config_read(struct daemon_config *c, const char *path, struct err *e)
     return result;
 }
 
+/* Where jobs are kept: in one place. */
+static int check_jobs(const struct daemon_config *c, struct err *e)
+{
+    if (!c->nats[0])
+        return !c->nats_credentials[0] && !c->nats_ca[0]
+                   ? 0
+                   : err_fail(e, ERR_INPUT, c->nats_ca[0] ? "nats_ca" : "nats_credentials",
+                              "is given without \"nats\", which says where the server is");
+    if (!jobs_knows_nats())
+        return err_fail(e, ERR_UNSUPPORTED, "nats",
+                        "this pfgmd was built without NATS; build it where libnats-dev is");
+    if (c->state[0])
+        return err_fail(e, ERR_INPUT, "nats",
+                        "jobs are kept in one place: give \"state\" or \"nats\", not both");
+    for (const char *at = c->nats; at; at = (at = strchr(at, ',')) ? at + 1 : NULL)
+        if (strncmp(at, "nats://", 7) != 0 && strncmp(at, "tls://", 6) != 0)
+            return err_fail(e, ERR_INPUT, "nats",
+                            "must be nats://HOST:PORT or tls://HOST:PORT, or several of them with "
+                            "commas and no blanks between them");
+    return 0;
+}
+
 int daemon_config_finish(struct daemon_config *c, struct err *e)
 {
     if (c->model_count == 0)
@@ -386,6 +413,8 @@ int daemon_config_finish(struct daemon_config *c, struct err *e)
     if ((c->tls_certificate[0] != 0) != (c->tls_key[0] != 0))
         return err_fail(e, ERR_INPUT, c->tls_key[0] ? "tls_certificate" : "tls_key",
                         "is missing: TLS needs a certificate and its key");
+    if (check_jobs(c, e) != 0)
+        return -1;
     if (c->n_max > c->queue && c->n_max_given)
         return err_fail(
             e, ERR_INPUT, "queue",

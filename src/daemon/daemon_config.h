@@ -32,15 +32,18 @@ struct daemon_config {
     int http_threads;
     int idle_timeout, read_timeout, drain_delay, drain_timeout, watchdog; /* seconds */
     bool public_metrics;
-    char admin[256];                         /* path of the admin socket; empty: none */
-    char state[256];                         /* folder of the store of jobs; empty: no jobs */
-    int jobs_keep;                           /* seconds after a job's end */
-    int jobs_keep_mib;                       /* of finished jobs; 0: no bound */
-    int jobs_live;                           /* of one key that have not ended; 0: no bound */
-    char keys[256];                          /* file of bearer keys; empty: none are needed */
-    char tls_certificate[256], tls_key[256]; /* PEM files; both or neither */
-    char link_secret[256];                   /* file; empty: drawn anew by each process */
-    int link_lifetime;                       /* seconds */
+    char admin[256];                          /* path of the admin socket; empty: none */
+    char state[256];                          /* folder of the store of jobs; empty: no jobs */
+    char nats[1024];                          /* servers that keep jobs instead; empty: none */
+    char nats_credentials[256], nats_ca[256]; /* files; empty: none */
+    int nats_replicas;                        /* of what is stored there */
+    int jobs_keep;                            /* seconds after a job's end */
+    int jobs_keep_mib;                        /* of finished jobs; 0: no bound */
+    int jobs_live;                            /* of one key that have not ended; 0: no bound */
+    char keys[256];                           /* file of bearer keys; empty: none are needed */
+    char tls_certificate[256], tls_key[256];  /* PEM files; both or neither */
+    char link_secret[256];                    /* file; empty: drawn anew by each process */
+    int link_lifetime;                        /* seconds */
     char cors_origins[1024];
     char public_url[512], hosts[1024], trusted_proxies[1024]; /* http_front.h */
     enum log_level log_level;

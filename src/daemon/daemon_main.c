@@ -219,11 +219,15 @@ static void open_jobs(struct pfgmd *d)
 {
     const struct daemon_config *c = d->config;
     const struct jobs_options options = {.folder = c->state,
+                                         .nats = c->nats,
+                                         .nats_credentials = c->nats_credentials,
+                                         .nats_ca = c->nats_ca,
+                                         .nats_replicas = c->nats_replicas,
                                          .keep_s = c->jobs_keep,
                                          .keep_bytes = (uint64_t)c->jobs_keep_mib << 20,
                                          .live_max = (uint64_t)c->jobs_live};
     struct err e = {0};
-    if (!c->state[0])
+    if (!c->state[0] && !c->nats[0])
         return;
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
     d->jobs = jobs_open(d->engine, &options, &e);

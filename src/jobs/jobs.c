@@ -4,6 +4,9 @@
 
 #include "jobs_order.h"
 #include "jobs_sqlite.h"
+#if JOBS_HAVE_NATS
+#include "jobs_nats.h"
+#endif
 
 #include "base_cpu.h"
 #include "base_log.h"
@@ -47,15 +50,60 @@ static void say_what_is_there(struct jobs *j, const char *folder)
              all, live);
 }
 
+#if JOBS_HAVE_NATS
+bool jobs_knows_nats(void)
+{
+    return true;
+}
+
+static enum jobs_answer open_fleet(struct jobs *j, const struct jobs_options *o, struct err *e)
+{
+    const struct jobs_wire_options wire = {o->nats, o->nats_credentials, o->nats_ca,
+                                           o->nats_replicas > 0 ? o->nats_replicas : 1};
+    return jobs_nats_open(&wire, store_changed, j, &j->store, e);
+}
+#else
+bool jobs_knows_nats(void)
+{
+    return false;
+}
+
+static enum jobs_answer open_fleet(struct jobs *j, const struct jobs_options *o, struct err *e)
+{
+    (void)j, (void)o;
+    err_fail(e, ERR_UNSUPPORTED, "nats", "this pfgmd was built without NATS (libnats-dev)");
+    return JOBS_BROKEN;
+}
+#endif
+
+static enum jobs_answer open_store(struct jobs *j, const struct jobs_options *o, struct err *e)
+{
+    if (o->nats && o->nats[0])
+        return open_fleet(j, o, e); /* which says itself what is there, when it is connected */
+    const enum jobs_answer answer = jobs_sqlite_open(o->folder, &j->store, e);
+    if (answer != JOBS_DONE)
+        return answer;
+    j->store->context = j;
+    j->store->changed = store_changed;
+    say_what_is_there(j, o->folder);
+    return JOBS_DONE;
+}
+
+static void jobs_free(struct jobs *j)
+{
+    if (j->store)
+        j->store->ops->close(j->store);
+    pthread_cond_destroy(&j->changed);
+    lock_clear(&j->lock);
+    lock_clear(&j->filing);
+    free(j);
+}
+
 struct jobs *jobs_open(struct engine *g, const struct jobs_options *options, struct err *e)
 {
     struct jobs *j = calloc(1, sizeof *j);
     if (!j) {
         err_fail_memory(e, sizeof *j);
-        return NULL;
-    }
-    if (jobs_sqlite_open(options->folder, &j->store, e) != JOBS_DONE) {
-        free(j);
         return NULL;
     }
     j->engine = g;
@@ -67,15 +115,13 @@ struct jobs *jobs_open(struct engine *g, const struct jobs_options *options, str
     lock_init(&j->lock);
     lock_init(&j->filing);
     wait_init(&j->changed);
-    j->store->changed = store_changed;
-    j->store->context = j;
-    say_what_is_there(j, options->folder);
-    const int code = pthread_create(&j->thread, NULL, jobs_feed_main, j);
-    if (code == 0)
-        return j;
-    err_fail(e, ERR_IO, "jobs", "cannot start a thread: %s", strerror(code));
-    j->store->ops->close(j->store);
-    free(j);
+    if (open_store(j, options, e) == JOBS_DONE) {
+        const int code = pthread_create(&j->thread, NULL, jobs_feed_main, j);
+        if (code == 0)
+            return j;
+        err_fail(e, ERR_IO, "jobs", "cannot start a thread: %s", strerror(code));
+    }
+    jobs_free(j);
     return NULL;
 }
 
@@ -92,11 +138,7 @@ void jobs_close(struct jobs *j)
     j->stopping = true;
     jobs_drain(j);
     pthread_join(j->thread, NULL);
-    j->store->ops->close(j->store);
-    pthread_cond_destroy(&j->changed);
-    lock_clear(&j->lock);
-    lock_clear(&j->filing);
-    free(j);
+    jobs_free(j);
 }
 
 /* ---- filing ---- */
@@ -309,9 +351,12 @@ bool jobs_served(struct jobs *j, const struct jobs_record *r, char *why, size_t 
         engine_model_release(em);
         return true;
     }
-    snprintf(why, size,
-             "waits for model %s (SHA-256 %.12s…) on kernel %s in %s, which is not loaded",
-             r->needs.model, r->needs.sha256, r->needs.kernel, r->needs.precision);
+    const struct jobs_store_ops *ops = j->store->ops;
+    if (ops->served && ops->served(j->store, &r->needs))
+        return true;
+    snprintf(why, size, "waits for model %s (SHA-256 %.12s…) on kernel %s in %s, which %s",
+             r->needs.model, r->needs.sha256, r->needs.kernel, r->needs.precision,
+             ops->served ? "no replica has loaded" : "is not loaded");
     return false;
 }
 
@@ -326,6 +371,8 @@ enum jobs_answer jobs_stats_get(struct jobs *j, struct jobs_stats *out, struct e
     if (answer == JOBS_DONE) {
         memcpy(out->jobs, stats.jobs, sizeof out->jobs);
         out->store_bytes = stats.file_bytes;
+        out->images_waiting = stats.images_waiting;
+        out->replicas = stats.replicas;
     }
     return answer;
 }

@@ -14,7 +14,12 @@
 #include "jobs_record.h"
 
 struct jobs_options {
-    const char *folder;  /* of the store; made where it is not there */
+    /* Where they are kept, one of the two: a folder, made where it is not there; or NATS servers
+     * (nats://HOST:PORT), with a file of credentials and one of a certificate authority (NULL:
+     * none) and the number of replicas of what is stored. */
+    const char *folder;
+    const char *nats, *nats_credentials, *nats_ca;
+    int nats_replicas;
     int64_t keep_s;      /* how long a job is kept after its end, and as long again its tombstone */
     uint64_t keep_bytes; /* images of finished jobs above which the oldest job goes; 0: no bound */
     uint64_t live_max;   /* jobs of one owner that have not ended; 0: no bound */
@@ -28,8 +33,11 @@ struct jobs_options {
 #define JOBS_LIVE_MAX_DEFAULT 1000
 
 struct jobs;
+/* Whether this build can keep jobs in NATS. */
+bool jobs_knows_nats(void);
 /* Opens the store and goes on with what is in it, as soon as the engine has the models. NULL: one
- * line says what is wrong with the store. The engine outlives it. */
+ * line says what is wrong with the store. A NATS server that is not there is tried again and again.
+ * The engine outlives it. */
 struct jobs *jobs_open(struct engine *g, const struct jobs_options *options, struct err *e);
 /* Hands no more work to the engine and takes back what it has; what is finished is stored. */
 void jobs_drain(struct jobs *j);
@@ -98,7 +106,8 @@ struct jobs_preview {
 /* The newest of a job that was filed with preview_every; `after`: newer than that number. `png` was
  * initialised. False: there is none. */
 bool jobs_preview_get(struct jobs *j, const char *id, uint64_t after, struct jobs_preview *out);
-/* Whether a model that the job needs is loaded; else `why` [size] says which it waits for. */
+/* Whether a model that the job needs is loaded, here or by another process that shares the store;
+ * else `why` [size] says which it waits for. */
 bool jobs_served(struct jobs *j, const struct jobs_record *r, char *why, size_t size);
 
 uint64_t jobs_live_max(const struct jobs *j);
@@ -106,7 +115,9 @@ uint64_t jobs_live_max(const struct jobs *j);
 struct jobs_stats {
     uint64_t jobs[JOBS_STATES];
     uint64_t store_bytes;
-    struct err trouble; /* why results cannot be stored at present; ERR_NONE: they can */
+    uint64_t images_waiting; /* of live jobs, that were not handed out yet */
+    uint64_t replicas;       /* that share the store; 0: it is this process's own */
+    struct err trouble;      /* why results cannot be stored at present; ERR_NONE: they can */
 };
 enum jobs_answer jobs_stats_get(struct jobs *j, struct jobs_stats *out, struct err *e);
 

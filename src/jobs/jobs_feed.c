@@ -275,6 +275,25 @@ static void obey_cancels(struct jobs *j)
     } while (jobs_note_write(j, answer, &e));
 }
 
+/* Where others share the store, one of them may have ended a job of which images are in flight
+ * here: nobody waits for them any more. */
+static void obey_ends(struct jobs *j)
+{
+    struct jobs_record r;
+    const char *last = "";
+    for (struct jobs_run *run = j->runs; run && j->store->ops->served; run = run->next) {
+        struct err e = {0};
+        if (run->cancelled || strcmp(run->shard.id, last) == 0)
+            continue;
+        last = run->shard.id;
+        const enum jobs_answer answer = j->store->ops->get(j->store, last, &r, &e);
+        if (!jobs_note_read(j, answer, &e))
+            return;
+        if (answer == JOBS_ABSENT || !(JOBS_LIVE & JOBS_BIT(r.state)))
+            cancel_runs(j, last);
+    }
+}
+
 /* ---- feeding ---- */
 
 static size_t list_models(struct jobs *j, struct jobs_needs *out, size_t max)
@@ -336,14 +355,18 @@ static int submit(struct jobs *j, const struct jobs_shard *shard, struct engine_
 static enum jobs_answer begin_job(struct jobs *j, const char *id, struct jobs_record *r,
                                   struct err *e)
 {
-    enum jobs_answer answer = j->store->ops->get(j->store, id, r, e);
-    if (answer == JOBS_DONE && r->state != JOBS_QUEUED && r->state != JOBS_RUNNING)
-        return JOBS_ABSENT;
-    if (answer != JOBS_DONE || r->state == JOBS_RUNNING)
-        return answer;
-    r->state = JOBS_RUNNING;
-    r->started_ms = jobs_now_ms();
-    return j->store->ops->change(j->store, r, e);
+    enum jobs_answer answer;
+    do {
+        answer = j->store->ops->get(j->store, id, r, e);
+        if (answer == JOBS_DONE && r->state != JOBS_QUEUED && r->state != JOBS_RUNNING)
+            return JOBS_ABSENT;
+        if (answer != JOBS_DONE || r->state == JOBS_RUNNING)
+            return answer;
+        r->state = JOBS_RUNNING;
+        r->started_ms = jobs_now_ms();
+        answer = j->store->ops->change(j->store, r, e);
+    } while (answer == JOBS_CONFLICT); /* another replica begins it too */
+    return answer;
 }
 
 /* Whether there may be more to feed. A shard that cannot be begun now is handed out again. */
@@ -380,6 +403,8 @@ static void feed(struct jobs *j)
     struct jobs_needs models[64];
     const size_t count = list_models(j, models, sizeof models / sizeof *models);
     struct jobs_shard shard;
+    if (j->store->ops->offer && !j->draining)
+        j->store->ops->offer(j->store, models, count);
     struct err e = {0};
     while (has_room(j)) {
         enum jobs_answer answer = j->store->ops->take_shard(j->store, models, count, &shard, &e);
@@ -432,8 +457,10 @@ void *jobs_feed_main(void *jobs)
             cancel_runs(j, NULL);
         keep(j);
         settle(j);
-        if (!jobs_paused(j) && !j->stopping)
+        if (!jobs_paused(j) && !j->stopping) {
             obey_cancels(j);
+            obey_ends(j);
+        }
         feed(j);
         if (may_retain(j) && clock_ns() >= j->retain_ns)
             j->retain_ns = jobs_retain(j) ? 0 : clock_ns() + RETAIN_NS;

@@ -40,6 +40,10 @@ static void end_pause(struct jobs *j)
 
 bool jobs_note_read(struct jobs *j, enum jobs_answer answer, const struct err *e)
 {
+    if (answer == JOBS_AWAY) {
+        j->paused_until_ns = clock_ns() + PAUSE_MIN_NS;
+        return false;
+    }
     if (answer != JOBS_FULL && answer != JOBS_BROKEN)
         return true;
     pause_work(j, e);

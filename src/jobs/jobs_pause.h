@@ -4,8 +4,9 @@
 
 #include "jobs_internal.h"
 
-/* Notes an answer, and says so in the log when it is news. JOBS_FULL and JOBS_BROKEN pause the
- * thread, and are the answers for which this is false; a write that was done ends the pause. */
+/* Notes an answer, and says so in the log when it is news. JOBS_FULL, JOBS_BROKEN and JOBS_AWAY
+ * pause the thread, and are the answers for which this is false; a write that was done ends the
+ * pause. A store that is away says so itself, and that it is there again. */
 bool jobs_note_read(struct jobs *j, enum jobs_answer answer, const struct err *e);
 bool jobs_note_write(struct jobs *j, enum jobs_answer answer, const struct err *e);
 bool jobs_paused(const struct jobs *j);

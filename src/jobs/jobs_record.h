@@ -25,6 +25,7 @@ enum jobs_answer {
     JOBS_CONFLICT, /* another one has its place, or somebody was faster */
     JOBS_MANY,     /* the owner has as many live jobs as it may */
     JOBS_FULL,     /* no room in the store at present; what was there before is as it was */
+    JOBS_AWAY,     /* the store cannot be reached at present, and is tried again */
     JOBS_BROKEN    /* anything else */
 };
 

@@ -261,6 +261,9 @@ static enum jobs_answer stats(struct jobs_store *s, struct jobs_store_stats *out
     enum jobs_answer answer = code == JOBS_DB_END ? jobs_db_there(c, e) : jobs_db_fail(c, e);
     jobs_db_end(st);
     jobs_db_unlock(c);
+    jobs_db_lock(q->writer);
+    out->images_waiting = jobs_turns_waiting(&q->turns);
+    jobs_db_unlock(q->writer);
     snprintf(wal, sizeof wal, "%s-wal", q->path);
     out->file_bytes = stat(q->path, &file) == 0 ? (uint64_t)file.st_size : 0;
     out->file_bytes += stat(wal, &file) == 0 ? (uint64_t)file.st_size : 0;

@@ -41,6 +41,8 @@ struct jobs_store_stats {
     uint64_t jobs[JOBS_STATES];
     uint64_t finished_bytes; /* of results of finished jobs */
     uint64_t file_bytes;     /* what the store takes */
+    uint64_t images_waiting; /* of live jobs, that were not handed out yet */
+    uint64_t replicas;       /* that share the store, this one included; 0: it is one's own */
 };
 
 struct jobs_store_ops {
@@ -66,7 +68,8 @@ struct jobs_store_ops {
     /* Of those states the one with the earliest finished_ms; `holding`: that has results. */
     enum jobs_answer (*oldest)(struct jobs_store *s, unsigned states, bool holding,
                                struct jobs_record *out, struct err *e);
-    /* Deletes at most `max` results of an expired job; with the last its `bytes` become 0. */
+    /* Deletes results of an expired job, some `max` or all at once; with the last its `bytes`
+     * become 0. */
     enum jobs_answer (*sweep)(struct jobs_store *s, const char *id, size_t max, struct err *e);
     /* Deletes an expired job's record, whose results have been swept. */
     enum jobs_answer (*erase)(struct jobs_store *s, const char *id, struct err *e);
@@ -93,12 +96,20 @@ struct jobs_store_ops {
     /* ---- work ---- */
 
     /* The next shard of those queued and running jobs that need one of the models, each job in its
-     * turn. It is nobody else's until it is ended. JOBS_ABSENT: there is none at present. */
+     * turn. It is nobody else's until it is ended, or its process is not heard of any more.
+     * JOBS_ABSENT: there is none at present. */
     enum jobs_answer (*take_shard)(struct jobs_store *s, const struct jobs_needs *models,
                                    size_t count, struct jobs_shard *out, struct err *e);
     /* The results of a shard are stored, or its job has ended; or (`again`) it is to be handed out
      * once more. */
     void (*end_shard)(struct jobs_store *s, const struct jobs_shard *shard, bool again);
+
+    /* ---- others that share the store; NULL: nobody does ---- */
+
+    /* What this process can work on. */
+    void (*offer)(struct jobs_store *s, const struct jobs_needs *models, size_t count);
+    /* Whether one of them works on what needs that. */
+    bool (*served)(struct jobs_store *s, const struct jobs_needs *needs);
 };
 
 #endif

@@ -116,3 +116,14 @@ int jobs_turns_again(struct jobs_turn *turn, struct jobs_range range)
     turn->again[turn->again_count++] = range;
     return 0;
 }
+
+uint64_t jobs_turns_waiting(const struct jobs_turns *t)
+{
+    uint64_t images = 0;
+    for (const struct jobs_turn *turn = t->first; turn; turn = turn->next) {
+        images += turn->n - turn->begun;
+        for (size_t i = 0; i < turn->again_count; i++)
+            images += turn->again[i].end - turn->again[i].first;
+    }
+    return images;
+}

@@ -34,6 +34,8 @@ struct jobs_turn *jobs_turns_next(struct jobs_turns *t, const struct jobs_needs 
                                   size_t count, struct jobs_range *out);
 /* These are to be handed out again. -1: out of memory; they are after a restart. */
 int jobs_turns_again(struct jobs_turn *turn, struct jobs_range range);
+/* How many images of all of them were not handed out. */
+uint64_t jobs_turns_waiting(const struct jobs_turns *t);
 struct jobs_turn *jobs_turns_find(struct jobs_turns *t, const char *id);
 
 #endif

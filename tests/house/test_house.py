@@ -216,7 +216,7 @@ class House(unittest.TestCase):
     def test_each_third_party_header_has_one_home(self):
         homes = {"jansson.h": ["src/base"], "gnutls/": ["src/base"], "png.h": ["src/image"], "zip.h": ["src/archive"],
                  "microhttpd.h": ["src/http/server"], "systemd/": ["src/daemon"], "cairo": ["src/plot"],
-                 "sqlite3.h": ["src/jobs"], "cblas.h": ["src/blas"],
+                 "sqlite3.h": ["src/jobs"], "nats/": ["src/jobs"], "cblas.h": ["src/blas"],
                  "curl/": ["src/cli/remote"]}
         for path in SOURCES:
             name = str(path.relative_to(ROOT))

@@ -44,6 +44,10 @@ void api_jobs_problem(enum jobs_answer answer, const struct err *e, struct http_
         http_problem_set(p, HTTP_PROBLEM_STORE_FULL, "%s", e->text);
         p->retry_after_s = 60;
         break;
+    case JOBS_AWAY:
+        http_problem_set(p, HTTP_PROBLEM_JOBS_OFF, "%s", e->text);
+        p->retry_after_s = 2;
+        break;
     case JOBS_BROKEN:
         http_problem_set(p, HTTP_PROBLEM_INTERNAL, "%s", e->text);
         break;

@@ -1,15 +1,27 @@
 /* A folder for a store, records and results to put there, an engine with the small bundled model.
- * Include after <cmocka.h>. */
+ * Include after <cmocka.h>.
+ *
+ * With NATS_SERVER in the environment, which names the program, the store is one of a fleet: a
+ * server of its own keeps it in the folder, from the first opening to the folder's end. */
 #ifndef JOBS_TEST_H
 #define JOBS_TEST_H
 
 #include "jobs.h"
 #include "jobs_sqlite.h"
+#if JOBS_HAVE_NATS
+#include "jobs_nats.h"
+#endif
 
-#include <dirent.h>
+#include "base_buf.h"
+#include "base_file.h"
+
+#include <ftw.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define DIGITS MODELS_DIR "/digits8.safetensors"
@@ -21,19 +33,55 @@ static inline void make_folder(char *out, size_t size)
     assert_non_null(mkdtemp(out));
 }
 
+static pid_t nats_process;    /* 0: none */
+static char nats_address[64]; /* nats://127.0.0.1:PORT */
+
+static inline bool is_on_nats(void)
+{
+    return getenv("NATS_SERVER") != NULL;
+}
+
+static inline int remove_one(const char *path, const struct stat *s, int kind, struct FTW *at)
+{
+    (void)s, (void)kind, (void)at;
+    return remove(path);
+}
+
 static inline void remove_folder(const char *folder)
 {
-    char path[512];
-    struct dirent *entry;
-    DIR *d = opendir(folder);
-    assert_non_null(d);
-    while ((entry = readdir(d)) != NULL)
-        if (entry->d_name[0] != '.') {
-            snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
-            assert_int_equal(unlink(path), 0);
-        }
-    closedir(d);
-    assert_int_equal(rmdir(folder), 0);
+    if (nats_process > 0) {
+        kill(nats_process, SIGKILL);
+        waitpid(nats_process, NULL, 0);
+        nats_process = 0;
+    }
+    assert_int_equal(nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+/* The server writes its ports into a file when it is there. */
+static inline void start_nats(const char *folder)
+{
+    char store[512], log[512], ports[512];
+    struct buf text;
+    const char *at = NULL;
+    snprintf(store, sizeof store, "%s/nats", folder);
+    snprintf(log, sizeof log, "%s/nats.log", folder);
+    nats_process = fork();
+    if (nats_process == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* however the test ends */
+        execlp(getenv("NATS_SERVER"), "nats-server", "-js", "-a", "127.0.0.1", "-p", "-1", "-sd",
+               store, "-l", log, "--ports_file_dir", folder, (char *)NULL);
+        _exit(127);
+    }
+    snprintf(ports, sizeof ports, "%s/nats-server_%d.ports", folder, (int)nats_process);
+    buf_init(&text, 4096);
+    for (int i = 0; i < WAIT_MS && !at; i++, usleep(1000)) {
+        buf_reset(&text);
+        if (access(ports, R_OK) == 0 && file_read(ports, &text, NULL) == 0 && text.length)
+            at = strstr((const char *)text.data, "nats://");
+    }
+    assert_non_null(at);
+    snprintf(nats_address, sizeof nats_address, "%.*s", (int)strcspn(at, "\""), at);
+    buf_clear(&text);
 }
 
 /* Fails with what went wrong, when it is not the answer that was expected. */
@@ -48,6 +96,17 @@ static inline struct jobs_store *open_store(const char *folder)
 {
     struct jobs_store *s = NULL;
     struct err e = {0};
+#if JOBS_HAVE_NATS
+    if (is_on_nats()) {
+        if (nats_process == 0)
+            start_nats(folder);
+        const struct jobs_wire_options wire = {.servers = nats_address, .replicas = 1};
+        struct jobs_store_stats stats;
+        assert_answer(jobs_nats_open(&wire, NULL, NULL, &s, &e), JOBS_DONE, &e);
+        assert_answer(s->ops->stats(s, &stats, &e), JOBS_DONE, &e); /* it is connected */
+        return s;
+    }
+#endif
     assert_answer(jobs_sqlite_open(folder, &s, &e), JOBS_DONE, &e);
     return s;
 }
@@ -97,10 +156,17 @@ static inline struct engine_order digits_order(struct engine *g, size_t n, int s
     return order;
 }
 
+static inline struct jobs_options options_of(const char *folder)
+{
+    if (is_on_nats() && nats_process == 0)
+        start_nats(folder);
+    return (struct jobs_options){.folder = folder, .nats = is_on_nats() ? nats_address : NULL};
+}
+
 static inline struct jobs *open_jobs(struct engine *g, const char *folder)
 {
     struct err e = {0};
-    const struct jobs_options options = {.folder = folder};
+    const struct jobs_options options = options_of(folder);
     struct jobs *j = jobs_open(g, &options, &e);
     if (!j)
         fail_msg("%s: %s", e.at, e.text);

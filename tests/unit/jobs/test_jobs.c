@@ -264,7 +264,9 @@ static void old_jobs_go(void **state)
     (void)state;
     struct err e = {0};
     const struct engine_order order = digits_order(g, 64, 2);
-    struct jobs_options options = {.folder = folder, .keep_s = 1000, .keep_bytes = 1};
+    struct jobs_options options = options_of(folder);
+    options.keep_s = 1000;
+    options.keep_bytes = 1;
     struct jobs *j = jobs_open(g, &options, &e);
     struct jobs_record first = file_job(j, NULL, &order), second;
     wait_state(j, first.id, JOBS_BIT(JOBS_SUCCEEDED));
@@ -364,5 +366,17 @@ int main(void)
         WITH_ENGINE(a_job_takes_no_place_in_the_queue),
         WITH_ENGINE(old_jobs_go),
     };
+    const struct CMUnitTest on_nats[] = {
+        WITH_ENGINE(a_job_is_what_the_engine_makes_at_once),
+        WITH_ENGINE(the_same_filing_is_the_same_job),
+        WITH_ENGINE(a_job_is_cancelled_and_forgotten),
+        WITH_ENGINE(a_job_fails_by_the_image_that_failed),
+        WITH_ENGINE(a_restart_goes_on_where_it_stood),
+        WITH_ENGINE(a_job_waits_for_its_model),
+        WITH_ENGINE(jobs_take_turns),
+        WITH_ENGINE(old_jobs_go),
+    };
+    if (is_on_nats())
+        return cmocka_run_group_tests(on_nats, NULL, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

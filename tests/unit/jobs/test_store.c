@@ -9,74 +9,12 @@
 
 #include "base_cpu.h"
 #include "base_file.h"
-#include "jobs_test.h"
+#include "jobs_store_test.h"
 #include "jobs_turns.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-
-static char folder[64];
-
-static int set_up(void **state)
-{
-    (void)state;
-    make_folder(folder, sizeof folder);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    remove_folder(folder);
-    return 0;
-}
-
-static struct jobs_record make(struct jobs_store *s, const char *owner, uint64_t n)
-{
-    struct jobs_record r = record_of(owner, n);
-    struct err e = {0};
-    assert_answer(s->ops->create(s, &r, &e), JOBS_DONE, &e);
-    return r;
-}
-
-static struct jobs_record get(struct jobs_store *s, const char *id)
-{
-    struct jobs_record r;
-    struct err e = {0};
-    assert_answer(s->ops->get(s, id, &r, &e), JOBS_DONE, &e);
-    return r;
-}
-
-static void go(struct jobs_store *s, struct jobs_record *r, enum jobs_state to)
-{
-    struct err e = {0};
-    r->state = to;
-    assert_answer(s->ops->change(s, r, &e), JOBS_DONE, &e);
-}
-
-/* Results first to first + count − 1, whose bytes are their number. */
-static enum jobs_answer put(struct jobs_store *s, const char *id, uint64_t first, size_t count,
-                            struct err *e)
-{
-    struct jobs_result *results = calloc(count, sizeof *results);
-    uint64_t *bytes = calloc(count, sizeof *bytes);
-    assert_non_null(results);
-    assert_non_null(bytes);
-    for (size_t i = 0; i < count; i++) {
-        bytes[i] = first + i;
-        results[i] = (struct jobs_result){.index = first + i,
-                                          .label = -1,
-                                          .nfe = 7,
-                                          .bytes = &bytes[i],
-                                          .length = sizeof bytes[i]};
-        assert_int_equal(sha256_hex(&bytes[i], sizeof bytes[i], results[i].sha256, NULL), 0);
-    }
-    enum jobs_answer answer = s->ops->put_results(s, id, results, count, e);
-    free(results);
-    free(bytes);
-    return answer;
-}
 
 static void states_go_where_they_may(void **state)
 {
@@ -84,10 +22,11 @@ static void states_go_where_they_may(void **state)
     struct jobs_store *s = open_store(folder);
     struct err e = {0};
     struct jobs_record r = make(s, "me", 3), other;
-    assert_int_equal(r.revision, 1);
+    assert_true(r.revision > 0);
     other = r;
     r.started_ms = 5;
     go(s, &r, JOBS_RUNNING);
+    assert_true(r.revision > other.revision);
     assert_int_equal(get(s, r.id).started_ms, 5);
     other.state = JOBS_CANCELLING; /* of a revision that is over */
     assert_answer(s->ops->change(s, &other, &e), JOBS_CONFLICT, &e);
@@ -226,8 +165,6 @@ static void records_are_counted_by_state_owner_and_number(void **state)
     s->ops->close(s);
 }
 
-static const struct jobs_needs offered = {"another", "abc", "c.1", "f32"};
-
 static void assert_shard(struct jobs_store *s, const struct jobs_record *r, uint64_t first,
                          size_t count)
 {
@@ -349,12 +286,13 @@ static void an_expired_job_leaves_a_tombstone_and_then_nothing(void **state)
     assert_answer(s->ops->stats(s, &stats, &e), JOBS_DONE, &e);
     assert_int_equal(stats.jobs[JOBS_SUCCEEDED], 1);
     assert_int_equal(stats.finished_bytes, 800);
-    assert_true(stats.file_bytes > 800);
+    assert_true(is_on_nats() || stats.file_bytes > 800); /* there it is asked for now and then */
     assert_answer(s->ops->oldest(s, JOBS_FINISHED, false, &old, &e), JOBS_DONE, &e);
     go(s, &old, JOBS_EXPIRED);
     assert_answer(s->ops->erase(s, r.id, &e), JOBS_DONE, &e); /* it still holds results */
     for (int pieces = 0; pieces < 4; pieces++) {
-        assert_answer(s->ops->oldest(s, JOBS_BIT(JOBS_EXPIRED), true, &old, &e), JOBS_DONE, &e);
+        if (pieces == 0 || !is_on_nats()) /* which has one piece */
+            assert_answer(s->ops->oldest(s, JOBS_BIT(JOBS_EXPIRED), true, &old, &e), JOBS_DONE, &e);
         assert_answer(s->ops->sweep(s, r.id, 30, &e), JOBS_DONE, &e);
     }
     assert_answer(s->ops->oldest(s, JOBS_BIT(JOBS_EXPIRED), true, &old, &e), JOBS_ABSENT, &e);
@@ -558,7 +496,6 @@ static void ids_are_uuids(void **state)
 
 int main(void)
 {
-#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(states_go_where_they_may),
         IN_FOLDER(every_result_counts_once_and_the_last_one_ends_the_job),
@@ -577,5 +514,14 @@ int main(void)
         cmocka_unit_test(ids_are_uuids),
         cmocka_unit_test(a_long_line_of_jobs_is_no_slower_to_join),
     };
+    const struct CMUnitTest on_nats[] = {
+        IN_FOLDER(states_go_where_they_may),
+        IN_FOLDER(every_result_counts_once_and_the_last_one_ends_the_job),
+        IN_FOLDER(a_name_is_taken_once),
+        IN_FOLDER(a_list_goes_on_where_it_stopped),
+        IN_FOLDER(an_expired_job_leaves_a_tombstone_and_then_nothing),
+    };
+    if (is_on_nats())
+        return cmocka_run_group_tests(on_nats, NULL, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

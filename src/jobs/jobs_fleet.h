@@ -1,0 +1,103 @@
+/* The structures of the store that many replicas of pfgmd share, by NATS. Inside the room only.
+ *
+ *     jobs.ID.record   the record (key-value bucket), changed by compare-and-set
+ *     jobs.ID.handed   how far it was handed out, changed likewise
+ *     keys.DIGEST      the record as it was first filed under an owner's key
+ *     pfgm.work.…      shards that nobody has finished yet
+ *     pfgm.result.ID.I image I
+ *     pfgm.replicas    each replica says every other second what it can work on
+ *
+ * Nobody owns a job. Records are mirrored in memory by each replica; what is stored of a job is
+ * tallied by those that work on it or are asked about it. One thread (jobs_fleet_keep.c) connects,
+ * keeps shards from being handed out twice, and looks after jobs that do not go on. */
+#ifndef JOBS_FLEET_H
+#define JOBS_FLEET_H
+
+#include "jobs_mirror.h"
+#include "jobs_store.h"
+#include "jobs_wire.h"
+
+#include "base_lock.h"
+
+#include <stdatomic.h>
+
+#define JOBS_OFFERS_MAX 64
+
+/* What is stored of one image; of a million it is 52 MB. */
+struct jobs_tallied {
+    uint32_t index, nfe, steps_rejected, length;
+    int32_t label;
+    unsigned char sha256[32];
+};
+/* The results of one job in the order in which they were stored. [the fleet's lock] */
+struct jobs_tally {
+    struct jobs_tally *next;
+    struct jobs_fleet *fleet;
+    struct jobs_wire_tail *tail;
+    char id[JOBS_ID_SIZE];
+    uint64_t n;
+    uint64_t present; /* how many there were when it was begun: it is whole once so many are read */
+    uint64_t read, sequence; /* of the message read last */
+    struct jobs_tallied *results;
+    size_t count, capacity;
+    unsigned char *bits; /* which images are there */
+    uint64_t bytes;
+    int64_t asked_ns;
+    bool is_short; /* memory was out, or a message could not be read */
+};
+/* A shard that was taken; its images that are missing are handed out in parts. */
+struct jobs_held {
+    struct jobs_held *next;
+    char id[JOBS_ID_SIZE];
+    uint64_t first, round;
+    size_t count;
+    char work[JOBS_WORK_SIZE], reply[JOBS_WIRE_SUBJECT];
+    struct jobs_range_part {
+        uint64_t first;
+        size_t count;
+        bool is_out;
+    } parts[JOBS_SHARD_IMAGES / 2 + 1];
+    size_t part_count, ended;
+    bool again;
+};
+struct jobs_replica {
+    struct jobs_replica *next;
+    char name[JOBS_ID_SIZE];
+    int64_t heard_ns;
+    char (*work)[JOBS_WORK_SIZE];
+    size_t work_count;
+};
+
+struct jobs_fleet {
+    struct jobs_store store;
+    struct jobs_wire_options wanted;
+    char servers[1024], credentials[256], ca[256];
+    char shown[JOBS_WIRE_SHOWN];
+    char name[JOBS_ID_SIZE]; /* of this replica */
+    pthread_t thread;
+    struct jobs_wire_tail *records, *calls; /* of that thread */
+
+    struct lock lock;
+    pthread_cond_t changed;
+    /* [lock] from here on */
+    struct jobs_wire *wire;
+    bool is_ready; /* the mirror is whole */
+    bool was_tried, stopping, say_now;
+    struct err trouble; /* while it is not ready */
+    struct jobs_mirror mirror;
+    uint64_t mirror_present, mirror_read;
+    struct jobs_tally *tallies;
+    struct jobs_held *held;
+    struct jobs_replica *replicas;
+    char offers[JOBS_OFFERS_MAX][JOBS_WORK_SIZE];
+    size_t offer_count;
+    uint64_t turn, file_bytes;
+    int64_t empty_until_ns; /* there was no work a moment ago, and nobody has said otherwise */
+};
+
+/* The connection, held; NULL: there is none, and the error says why. */
+struct jobs_wire *jobs_fleet_wire(struct jobs_fleet *f, struct err *e);
+/* Something has changed of the job: there may be work. */
+void jobs_fleet_tell(struct jobs_fleet *f, const char *id);
+
+#endif

@@ -1,0 +1,482 @@
+/* Records: the server's word counts, and the mirror is what it said last. Whoever writes says which
+ * revision it has seen, so the slower of two is told so. */
+#include "jobs_fleet_records.h"
+
+#include "jobs_json.h"
+#include "jobs_tally.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_SIZE 96
+#define TRIES 16 /* of writing against others */
+
+/* ---- one ---- */
+
+static void name_record(const char *id, char out[KEY_SIZE])
+{
+    snprintf(out, KEY_SIZE, "jobs.%s.record", id);
+}
+
+bool jobs_fleet_note(struct jobs_fleet *f, const char *id, const void *text, size_t length,
+                     uint64_t revision)
+{
+    struct err e = {0};
+    lock_take(&f->lock);
+    const bool is_news = jobs_mirror_record(&f->mirror, id, text, length, revision, &e) > 0;
+    pthread_cond_broadcast(&f->changed);
+    lock_drop(&f->lock);
+    return is_news;
+}
+
+static enum jobs_answer absent(struct err *e)
+{
+    err_fail(e, ERR_INPUT, "", "there is no such job");
+    return JOBS_ABSENT;
+}
+
+/* What can be a word of a key. */
+static bool is_word(const char *id)
+{
+    return *id && strspn(id, "0123456789abcdefghijklmnopqrstuvwxyz-") == strlen(id);
+}
+
+enum jobs_answer jobs_fleet_refresh(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
+                                    struct jobs_record *out, struct err *e)
+{
+    char key[KEY_SIZE];
+    struct buf text;
+    uint64_t revision = 0;
+    if (!is_word(id))
+        return absent(e);
+    name_record(id, key);
+    buf_init(&text, JOBS_JSON_MAX);
+    enum jobs_answer answer = jobs_wire_get(w, key, &text, &revision, e);
+    if (answer == JOBS_DONE && jobs_json_read(text.data, text.length, id, out, e) != 0)
+        answer = JOBS_BROKEN;
+    if (answer == JOBS_DONE) {
+        out->revision = revision;
+        out->number = out->number ? out->number : revision;
+        jobs_fleet_note(f, id, text.data, text.length, revision);
+    }
+    buf_clear(&text);
+    return answer == JOBS_ABSENT ? absent(e) : answer;
+}
+
+enum jobs_answer jobs_fleet_look(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
+                                 struct jobs_record *out, struct err *e)
+{
+    lock_take(&f->lock);
+    const struct jobs_entry *entry = jobs_mirror_find(&f->mirror, id);
+    const bool is_there = entry && entry->text;
+    const int result = is_there ? jobs_mirror_read(entry, out, e) : 0;
+    lock_drop(&f->lock);
+    if (is_there)
+        return result == 0 ? JOBS_DONE : JOBS_BROKEN;
+    return jobs_fleet_refresh(f, w, id, out, e);
+}
+
+enum jobs_answer jobs_fleet_write(struct jobs_fleet *f, struct jobs_wire *w, struct jobs_record *r,
+                                  struct err *e)
+{
+    char key[KEY_SIZE];
+    struct buf text;
+    struct jobs_record there;
+    struct err ignored = {0};
+    uint64_t revision = r->revision;
+    name_record(r->id, key);
+    buf_init(&text, JOBS_JSON_MAX);
+    enum jobs_answer answer = jobs_json_write(r, &text, e) == 0 ? JOBS_DONE : JOBS_BROKEN;
+    if (answer == JOBS_DONE)
+        answer = jobs_wire_put(w, key, text.data, text.length, &revision, e);
+    if (answer == JOBS_DONE) {
+        r->revision = revision;
+        r->number = r->number ? r->number : revision;
+        jobs_fleet_note(f, r->id, text.data, text.length, revision);
+        jobs_fleet_tell(f, r->id);
+    } else if (answer == JOBS_CONFLICT) {
+        jobs_fleet_refresh(f, w, r->id, &there, &ignored);
+    }
+    buf_clear(&text);
+    return answer;
+}
+
+/* How many images of a live job are stored, and their bytes. */
+static enum jobs_answer count_results(struct jobs_fleet *f, struct jobs_wire *w,
+                                      struct jobs_record *r, struct err *e)
+{
+    struct jobs_tally *t;
+    const enum jobs_answer answer = jobs_tally_lock(f, w, r->id, r->n, &t, e);
+    if (answer != JOBS_DONE)
+        return answer;
+    r->images_done = t->count;
+    r->bytes = t->bytes;
+    lock_drop(&f->lock);
+    return JOBS_DONE;
+}
+
+static enum jobs_answer get_by(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
+                               struct jobs_record *out, struct err *e)
+{
+    const enum jobs_answer answer = jobs_fleet_look(f, w, id, out, e);
+    if (answer != JOBS_DONE || (out->state != JOBS_RUNNING && out->state != JOBS_CANCELLING))
+        return answer;
+    return count_results(f, w, out, e);
+}
+
+enum jobs_answer jobs_fleet_get(struct jobs_store *s, const char *id, struct jobs_record *out,
+                                struct err *e)
+{
+    struct jobs_fleet *f = (struct jobs_fleet *)s;
+    struct jobs_wire *w = jobs_fleet_wire(f, e);
+    const enum jobs_answer answer = w ? get_by(f, w, id, out, e) : JOBS_AWAY;
+    jobs_wire_release(w);
+    return answer;
+}
+
+/* ---- filing ---- */
+
+static int name_key(const struct jobs_record *r, char out[KEY_SIZE], struct err *e)
+{
+    char both[sizeof r->owner + sizeof r->key + 1], digest[SHA256_HEX_SIZE];
+    const int length = snprintf(both, sizeof both, "%s\n%s", r->owner, r->key);
+    if (sha256_hex(both, (size_t)length, digest, e) != 0)
+        return -1;
+    snprintf(out, KEY_SIZE, "keys.%s", digest);
+    return 0;
+}
+
+/* The job that was filed under r's key. Whoever took the key may have ended before it wrote the
+ * record; then that is done here, so the key is that job's whoever asks. */
+static enum jobs_answer find_by_key(struct jobs_fleet *f, struct jobs_wire *w,
+                                    const struct jobs_record *r, struct jobs_record *out,
+                                    struct err *e)
+{
+    char key[KEY_SIZE];
+    struct buf text;
+    uint64_t revision = 0;
+    if (name_key(r, key, e) != 0)
+        return JOBS_BROKEN;
+    buf_init(&text, JOBS_JSON_MAX);
+    enum jobs_answer answer = jobs_wire_get(w, key, &text, &revision, e);
+    if (answer == JOBS_DONE && jobs_json_read(text.data, text.length, key, out, e) != 0)
+        answer = JOBS_BROKEN;
+    buf_clear(&text);
+    if (answer != JOBS_DONE)
+        return answer;
+    const struct jobs_record filed = *out;
+    answer = jobs_fleet_look(f, w, filed.id, out, e);
+    if (answer == JOBS_ABSENT) {
+        *out = filed;
+        answer = jobs_fleet_write(f, w, out, e);
+        if (answer == JOBS_CONFLICT) /* somebody else did */
+            answer = jobs_fleet_look(f, w, filed.id, out, e);
+    }
+    if (answer != JOBS_DONE || strcmp(out->key, r->key) == 0)
+        return answer;
+    answer = jobs_wire_delete(w, key, e); /* another job got that id */
+    return answer == JOBS_DONE ? absent(e) : answer;
+}
+
+static enum jobs_answer find_same(struct jobs_fleet *f, struct jobs_wire *w,
+                                  const struct jobs_record *r, struct jobs_record *out,
+                                  struct err *e)
+{
+    enum jobs_answer answer = r->id[0] ? get_by(f, w, r->id, out, e) : JOBS_ABSENT;
+    if (answer == JOBS_ABSENT && r->key[0])
+        answer = find_by_key(f, w, r, out, e);
+    return answer;
+}
+
+enum jobs_answer jobs_fleet_same(struct jobs_store *s, const struct jobs_record *r,
+                                 struct jobs_record *out, struct err *e)
+{
+    struct jobs_fleet *f = (struct jobs_fleet *)s;
+    struct err found = {0};
+    struct jobs_wire *w = jobs_fleet_wire(f, e);
+    const enum jobs_answer answer = w ? find_same(f, w, r, out, &found) : JOBS_AWAY;
+    jobs_wire_release(w);
+    if (w && answer != JOBS_DONE && answer != JOBS_ABSENT && e)
+        *e = found;
+    return answer;
+}
+
+/* JOBS_CONFLICT: the key is taken. */
+static enum jobs_answer take_key(struct jobs_wire *w, const struct jobs_record *r, struct err *e)
+{
+    char key[KEY_SIZE];
+    struct buf text;
+    uint64_t revision = 0;
+    if (!r->key[0])
+        return JOBS_DONE;
+    if (name_key(r, key, e) != 0)
+        return JOBS_BROKEN;
+    buf_init(&text, JOBS_JSON_MAX);
+    const enum jobs_answer answer =
+        jobs_json_write(r, &text, e) == 0
+            ? jobs_wire_put(w, key, text.data, text.length, &revision, e)
+            : JOBS_BROKEN;
+    buf_clear(&text);
+    return answer;
+}
+
+/* JOBS_CONFLICT: somebody has its id or key by now; which one is to be looked for. */
+static enum jobs_answer try_create(struct jobs_fleet *f, struct jobs_wire *w, struct jobs_record *r,
+                                   struct err *e)
+{
+    struct jobs_record there;
+    enum jobs_answer answer = find_same(f, w, r, &there, e);
+    if (answer == JOBS_DONE) {
+        *r = there;
+        return JOBS_GONE; /* for create: it is there */
+    }
+    if (answer == JOBS_ABSENT)
+        answer = take_key(w, r, e);
+    return answer == JOBS_DONE ? jobs_fleet_write(f, w, r, e) : answer;
+}
+
+enum jobs_answer jobs_fleet_create(struct jobs_store *s, struct jobs_record *r, struct err *e)
+{
+    struct jobs_fleet *f = (struct jobs_fleet *)s;
+    struct jobs_wire *w = jobs_fleet_wire(f, e);
+    enum jobs_answer answer = w ? JOBS_CONFLICT : JOBS_AWAY;
+    if (w && !is_word(r->id)) {
+        err_fail(e, ERR_INPUT, r->id, "is not the id of a job");
+        answer = JOBS_BROKEN;
+    }
+    r->number = r->revision = 0;
+    r->state = JOBS_QUEUED;
+    r->started_ms = r->finished_ms = 0;
+    r->images_done = r->bytes = 0;
+    r->error = (struct err){.code = ERR_NONE};
+    for (int i = 0; answer == JOBS_CONFLICT && i < TRIES; i++)
+        answer = try_create(f, w, r, e);
+    jobs_wire_release(w);
+    if (answer != JOBS_GONE)
+        return answer;
+    err_fail(e, ERR_INPUT, "", "there is a job of that name already");
+    return JOBS_CONFLICT;
+}
+
+/* ---- changes ---- */
+
+static enum jobs_answer may_change(struct jobs_fleet *f, const struct jobs_record *r, struct err *e)
+{
+    enum jobs_answer answer = JOBS_DONE;
+    lock_take(&f->lock);
+    const struct jobs_entry *entry = jobs_mirror_find(&f->mirror, r->id);
+    if (!entry || !entry->text) {
+        answer = absent(e);
+    } else if (entry->revision != r->revision) {
+        err_fail(e, ERR_INPUT, "", "the job was changed meanwhile");
+        answer = JOBS_CONFLICT;
+    } else if (!jobs_state_may(entry->state, r->state)) {
+        err_fail(e, ERR_INTERNAL, "", "a job cannot go from %s to %s",
+                 jobs_state_word(entry->state), jobs_state_word(r->state));
+        answer = JOBS_BROKEN;
+    }
+    lock_drop(&f->lock);
+    return answer;
+}
+
+enum jobs_answer jobs_fleet_change(struct jobs_store *s, struct jobs_record *r, struct err *e)
+{
+    struct jobs_fleet *f = (struct jobs_fleet *)s;
+    struct jobs_wire *w = jobs_fleet_wire(f, e);
+    enum jobs_answer answer = w ? may_change(f, r, e) : JOBS_AWAY;
+    if (answer == JOBS_DONE && (JOBS_FINISHED & JOBS_BIT(r->state)))
+        answer = count_results(f, w, r, e);
+    if (answer == JOBS_DONE)
+        answer = jobs_fleet_write(f, w, r, e);
+    jobs_wire_release(w);
+    return answer;
+}
+
+enum jobs_answer jobs_fleet_finish(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
+                                   struct err *e)
+{
+    struct jobs_record r;
+    enum jobs_answer answer = JOBS_CONFLICT;
+    for (int i = 0; answer == JOBS_CONFLICT && i < TRIES; i++) {
+        answer = get_by(f, w, id, &r, e);
+        if (answer != JOBS_DONE || r.state != JOBS_RUNNING || r.images_done < r.n)
+            return answer == JOBS_ABSENT ? JOBS_DONE : answer;
+        r.state = JOBS_SUCCEEDED;
+        r.finished_ms = jobs_now_ms();
+        answer = jobs_fleet_write(f, w, &r, e);
+    }
+    return answer;
+}
+
+enum jobs_answer jobs_fleet_give_up(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
+                                    const struct err *why, struct err *e)
+{
+    struct jobs_record r;
+    enum jobs_answer answer = JOBS_CONFLICT;
+    for (int i = 0; answer == JOBS_CONFLICT && i < TRIES; i++) {
+        answer = get_by(f, w, id, &r, e);
+        if (answer != JOBS_DONE || !jobs_state_may(r.state, JOBS_FAILED))
+            return answer == JOBS_ABSENT ? JOBS_DONE : answer;
+        r.state = JOBS_FAILED;
+        r.error = *why;
+        r.finished_ms = jobs_now_ms();
+        answer = jobs_fleet_write(f, w, &r, e);
+    }
+    return answer;
+}
+
+/* ---- many ---- */
+
+struct found {
+    uint64_t number;
+    char id[JOBS_ID_SIZE];
+};
+
+static bool is_selected(const struct jobs_entry *entry, const struct jobs_query *query)
+{
+    return (!query->before || entry->number < query->before) &&
+           (query->states & JOBS_BIT(entry->state)) &&
+           (!query->owner || strcmp(query->owner, entry->owner) == 0);
+}
+
+enum jobs_answer jobs_fleet_count(struct jobs_store *s, const struct jobs_query *query,
+                                  uint64_t *out, struct err *e)
+{
+    struct jobs_fleet *f = (struct jobs_fleet *)s;
+    struct jobs_wire *w = jobs_fleet_wire(f, e);
+    *out = 0;
+    if (!w)
+        return JOBS_AWAY;
+    lock_take(&f->lock);
+    for (struct jobs_entry *entry = NULL; (entry = jobs_mirror_next(&f->mirror, entry)) != NULL;)
+        *out += is_selected(entry, query);
+    lock_drop(&f->lock);
+    jobs_wire_release(w);
+    return JOBS_DONE;
+}
+
+/* The newest first; at most `max`. */
+static size_t find_newest(struct jobs_fleet *f, const struct jobs_query *query, struct found *out,
+                          size_t max)
+{
+    size_t count = 0;
+    lock_take(&f->lock);
+    for (struct jobs_entry *entry = NULL; (entry = jobs_mirror_next(&f->mirror, entry)) != NULL;) {
+        if (!is_selected(entry, query) || (count == max && out[count - 1].number > entry->number))
+            continue;
+        size_t at = count < max ? count++ : count - 1;
+        for (; at > 0 && out[at - 1].number < entry->number; at--)
+            out[at] = out[at - 1];
+        out[at].number = entry->number;
+        memcpy(out[at].id, entry->id, sizeof out[at].id);
+    }
+    lock_drop(&f->lock);
+    return count;
+}
+
+enum jobs_answer jobs_fleet_list(struct jobs_store *s, const struct jobs_query *query,
+                                 struct jobs_record *out, size_t *count, struct err *e)
+{
+    struct jobs_fleet *f = (struct jobs_fleet *)s;
+    struct jobs_wire *w = jobs_fleet_wire(f, e);
+    struct found *found = calloc(*count + 1, sizeof *found);
+    enum jobs_answer answer = w ? JOBS_DONE : JOBS_AWAY;
+    if (w && !found) {
+        err_fail_memory(e, *count * sizeof *found);
+        answer = JOBS_BROKEN;
+    }
+    const size_t there =
+        answer == JOBS_DONE && *count > 0 ? find_newest(f, query, found, *count) : 0;
+    *count = 0;
+    for (size_t i = 0; answer == JOBS_DONE && i < there; i++) {
+        answer = get_by(f, w, found[i].id, &out[*count], e);
+        if (answer == JOBS_ABSENT) /* erased this moment */
+            answer = JOBS_DONE;
+        else
+            ++*count;
+    }
+    free(found);
+    jobs_wire_release(w);
+    return answer;
+}
+
+enum jobs_answer jobs_fleet_oldest(struct jobs_store *s, unsigned states, bool holding,
+                                   struct jobs_record *out, struct err *e)
+{
+    struct jobs_fleet *f = (struct jobs_fleet *)s;
+    struct jobs_wire *w = jobs_fleet_wire(f, e);
+    const struct jobs_entry *first = NULL;
+    int result = 0;
+    if (!w)
+        return JOBS_AWAY;
+    lock_take(&f->lock);
+    for (struct jobs_entry *entry = NULL; (entry = jobs_mirror_next(&f->mirror, entry)) != NULL;)
+        if ((states & JOBS_BIT(entry->state)) && (!holding || entry->bytes > 0) &&
+            (!first || entry->finished_ms < first->finished_ms))
+            first = entry;
+    const bool is_there = first != NULL;
+    if (first)
+        result = jobs_mirror_read(first, out, e);
+    lock_drop(&f->lock);
+    jobs_wire_release(w);
+    return !is_there ? absent(e) : result == 0 ? JOBS_DONE : JOBS_BROKEN;
+}
+
+/* ---- forgetting ---- */
+
+static enum jobs_answer purge(struct jobs_wire *w, const char *id, struct err *e)
+{
+    char subjects[64];
+    snprintf(subjects, sizeof subjects, "pfgm.result.%s.*", id);
+    return jobs_wire_purge_results(w, subjects, e);
+}
+
+enum jobs_answer jobs_fleet_sweep(struct jobs_store *s, const char *id, size_t max, struct err *e)
+{
+    struct jobs_fleet *f = (struct jobs_fleet *)s;
+    struct jobs_wire *w = jobs_fleet_wire(f, e);
+    struct jobs_record r;
+    (void)max; /* the server does it in one step */
+    enum jobs_answer answer = w ? jobs_fleet_look(f, w, id, &r, e) : JOBS_AWAY;
+    if (answer == JOBS_DONE && r.state == JOBS_EXPIRED)
+        answer = purge(w, id, e);
+    r.bytes = 0;
+    if (answer == JOBS_DONE && r.state == JOBS_EXPIRED)
+        answer = jobs_fleet_write(f, w, &r, e);
+    jobs_wire_release(w);
+    return answer == JOBS_CONFLICT || answer == JOBS_ABSENT ? JOBS_DONE
+                                                            : answer; /* others do too */
+}
+
+/* The key first: without it nobody can take the job for one that is still to be written down. */
+static enum jobs_answer erase_names(struct jobs_wire *w, const struct jobs_record *r, struct err *e)
+{
+    char key[KEY_SIZE];
+    enum jobs_answer answer = JOBS_DONE;
+    if (r->key[0])
+        answer = name_key(r, key, e) == 0 ? jobs_wire_delete(w, key, e) : JOBS_BROKEN;
+    snprintf(key, sizeof key, "jobs.%s.*", r->id);
+    return answer == JOBS_DONE ? jobs_wire_delete(w, key, e) : answer;
+}
+
+enum jobs_answer jobs_fleet_erase(struct jobs_store *s, const char *id, struct err *e)
+{
+    struct jobs_fleet *f = (struct jobs_fleet *)s;
+    struct jobs_wire *w = jobs_fleet_wire(f, e);
+    struct jobs_record r;
+    enum jobs_answer answer = w ? jobs_fleet_refresh(f, w, id, &r, e) : JOBS_AWAY;
+    const bool may = answer == JOBS_DONE && r.state == JOBS_EXPIRED && r.bytes == 0;
+    if (may)
+        answer = purge(w, id, e); /* what came late */
+    if (may && answer == JOBS_DONE)
+        answer = erase_names(w, &r, e);
+    if (answer == JOBS_ABSENT || (may && answer == JOBS_DONE)) {
+        lock_take(&f->lock);
+        jobs_mirror_remove(&f->mirror, id);
+        lock_drop(&f->lock);
+        answer = JOBS_DONE;
+    }
+    jobs_wire_release(w);
+    return answer;
+}

@@ -1,0 +1,43 @@
+/* Records of the fleet's store. Inside the room only. */
+#ifndef JOBS_FLEET_RECORDS_H
+#define JOBS_FLEET_RECORDS_H
+
+#include "jobs_fleet.h"
+
+/* A record came from the server, or was written there. Whether it is news. */
+bool jobs_fleet_note(struct jobs_fleet *f, const char *id, const void *text, size_t length,
+                     uint64_t revision);
+/* The record as the mirror has it, else as the server has it; images_done and bytes of a job that
+ * has ended only. */
+enum jobs_answer jobs_fleet_look(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
+                                 struct jobs_record *out, struct err *e);
+/* The record as the server has it at this moment. */
+enum jobs_answer jobs_fleet_refresh(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
+                                    struct jobs_record *out, struct err *e);
+/* Writes *r, if its revision is still that. */
+enum jobs_answer jobs_fleet_write(struct jobs_fleet *f, struct jobs_wire *w, struct jobs_record *r,
+                                  struct err *e);
+/* The job has succeeded if all of its images are there. */
+enum jobs_answer jobs_fleet_finish(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
+                                   struct err *e);
+/* It fails, unless it has ended. */
+enum jobs_answer jobs_fleet_give_up(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
+                                    const struct err *why, struct err *e);
+
+/* Functions of the table. */
+enum jobs_answer jobs_fleet_create(struct jobs_store *s, struct jobs_record *r, struct err *e);
+enum jobs_answer jobs_fleet_same(struct jobs_store *s, const struct jobs_record *r,
+                                 struct jobs_record *out, struct err *e);
+enum jobs_answer jobs_fleet_get(struct jobs_store *s, const char *id, struct jobs_record *out,
+                                struct err *e);
+enum jobs_answer jobs_fleet_change(struct jobs_store *s, struct jobs_record *r, struct err *e);
+enum jobs_answer jobs_fleet_list(struct jobs_store *s, const struct jobs_query *query,
+                                 struct jobs_record *out, size_t *count, struct err *e);
+enum jobs_answer jobs_fleet_count(struct jobs_store *s, const struct jobs_query *query,
+                                  uint64_t *out, struct err *e);
+enum jobs_answer jobs_fleet_oldest(struct jobs_store *s, unsigned states, bool holding,
+                                   struct jobs_record *out, struct err *e);
+enum jobs_answer jobs_fleet_sweep(struct jobs_store *s, const char *id, size_t max, struct err *e);
+enum jobs_answer jobs_fleet_erase(struct jobs_store *s, const char *id, struct err *e);
+
+#endif

@@ -1,0 +1,202 @@
+/* Tallies by headers alone: what a result says of its image stands there, and its bytes stay where
+ * they are. */
+#include "jobs_tally.h"
+
+#include "base_cpu.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WAIT_NS 10000000000LL
+
+void jobs_tally_write_note(const struct jobs_result *r, char out[192])
+{
+    snprintf(out, 192, "%" PRId32 " %" PRId64 " %" PRId64 " %s", r->label, r->nfe,
+             r->steps_rejected, r->sha256);
+}
+
+int jobs_tally_read_note(const char *note, struct jobs_result *out)
+{
+    return sscanf(note, "%" SCNd32 " %" SCNd64 " %" SCNd64 " %64[0-9a-f]", &out->label, &out->nfe,
+                  &out->steps_rejected, out->sha256) == 4 &&
+                   strlen(out->sha256) == 64
+               ? 0
+               : -1;
+}
+
+static uint32_t cut(int64_t value)
+{
+    return value < 0 ? 0 : value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
+}
+
+static bool make_room(struct jobs_tally *t)
+{
+    if (t->count < t->capacity)
+        return true;
+    const size_t capacity = t->capacity ? 2 * t->capacity : 64;
+    struct jobs_tallied *grown = realloc(t->results, capacity * sizeof *grown);
+    if (!grown)
+        return false;
+    t->results = grown;
+    t->capacity = capacity;
+    return true;
+}
+
+static void add(struct jobs_tally *t, uint64_t index, const struct jobs_result *r, size_t length)
+{
+    struct jobs_tallied *one = &t->results[t->count++];
+    *one = (struct jobs_tallied){(uint32_t)index,      cut(r->nfe), cut(r->steps_rejected),
+                                 cut((int64_t)length), r->label,    {0}};
+    for (size_t i = 0; i < sizeof one->sha256; i++) {
+        unsigned byte = 0;
+        sscanf(&r->sha256[2 * i], "%2x", &byte);
+        one->sha256[i] = (unsigned char)byte;
+    }
+    t->bits[index / 8] = (unsigned char)(t->bits[index / 8] | 1u << index % 8);
+    t->bytes += length;
+}
+
+static void on_result(void *context, const struct jobs_wire_news *news)
+{
+    struct jobs_tally *t = context;
+    struct jobs_result r;
+    uint64_t index = 0;
+    const char *last = strrchr(news->name, '.');
+    lock_take(&t->fleet->lock);
+    t->read++;
+    t->sequence = news->sequence;
+    const bool good = last && sscanf(last, ".%" SCNu64, &index) == 1 && index < t->n &&
+                      jobs_tally_read_note(news->note, &r) == 0;
+    if (!good || !make_room(t))
+        t->is_short = true;
+    else if (!jobs_tally_has(t, index))
+        add(t, index, &r, news->length);
+    pthread_cond_broadcast(&t->fleet->changed);
+    lock_drop(&t->fleet->lock);
+}
+
+bool jobs_tally_has(const struct jobs_tally *t, uint64_t index)
+{
+    return t->bits[index / 8] >> index % 8 & 1;
+}
+
+static void tally_free(struct jobs_tally *t)
+{
+    if (!t)
+        return;
+    jobs_wire_tail_close(t->tail);
+    free(t->results);
+    free(t->bits);
+    free(t);
+}
+
+static struct jobs_tally *find(struct jobs_fleet *f, const char *id)
+{
+    struct jobs_tally *t = f->tallies;
+    while (t && strcmp(t->id, id) != 0)
+        t = t->next;
+    return t;
+}
+
+static enum jobs_answer begin(struct jobs_fleet *f, struct jobs_wire *w, const char *id, uint64_t n,
+                              struct err *e)
+{
+    char subjects[64];
+    uint64_t present = 0;
+    struct jobs_tally *t = calloc(1, sizeof *t), *other;
+    if (t)
+        t->bits = calloc(n / 8 + 1, 1);
+    if (!t || !t->bits) {
+        free(t);
+        err_fail_memory(e, n / 8 + 1);
+        return JOBS_BROKEN;
+    }
+    t->fleet = f;
+    t->n = n;
+    t->present = UINT64_MAX;
+    snprintf(t->id, sizeof t->id, "%s", id);
+    snprintf(subjects, sizeof subjects, "pfgm.result.%s.*", id);
+    const enum jobs_answer answer =
+        jobs_wire_tail_open(w, JOBS_WIRE_RESULTS, subjects, on_result, t, &t->tail, &present, e);
+    lock_take(&f->lock);
+    other = find(f, id);
+    if (answer == JOBS_DONE && !other && f->wire == w) {
+        t->present = present;
+        t->asked_ns = clock_ns();
+        t->next = f->tallies;
+        f->tallies = t;
+        t = NULL;
+    }
+    lock_drop(&f->lock);
+    tally_free(t); /* somebody was faster, or the connection is another one */
+    return answer;
+}
+
+enum jobs_answer jobs_tally_lock(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
+                                 uint64_t n, struct jobs_tally **out, struct err *e)
+{
+    const int64_t end_ns = clock_ns() + WAIT_NS;
+    lock_take(&f->lock);
+    for (;;) {
+        struct jobs_tally *t = find(f, id);
+        if (t && t->read >= t->present && !t->is_short) {
+            t->asked_ns = clock_ns();
+            *out = t;
+            return JOBS_DONE;
+        }
+        if (f->wire != w || (t && !lock_wait(&f->lock, &f->changed, end_ns)) ||
+            clock_ns() >= end_ns)
+            break;
+        if (t)
+            continue;
+        lock_drop(&f->lock);
+        const enum jobs_answer answer = begin(f, w, id, n, e);
+        if (answer != JOBS_DONE)
+            return answer;
+        lock_take(&f->lock);
+    }
+    lock_drop(&f->lock);
+    err_fail(e, ERR_IO, f->shown, "what is stored of the job cannot be read at present");
+    return JOBS_AWAY;
+}
+
+void jobs_tally_catch_up(struct jobs_fleet *f, const char *id, uint64_t sequence)
+{
+    const int64_t end_ns = clock_ns() + WAIT_NS;
+    const struct jobs_tally *t;
+    lock_take(&f->lock);
+    while ((t = find(f, id)) != NULL && t->sequence < sequence && f->is_ready &&
+           lock_wait(&f->lock, &f->changed, end_ns))
+        ;
+    lock_drop(&f->lock);
+}
+
+static bool is_over(const struct jobs_tally *t, int64_t ns)
+{
+    return t->asked_ns < ns || t->is_short || !jobs_wire_tail_is_whole(t->tail);
+}
+
+void jobs_tally_end(struct jobs_fleet *f, int64_t ns)
+{
+    struct jobs_tally *over = NULL;
+    lock_take(&f->lock);
+    for (struct jobs_tally **link = &f->tallies; *link;) {
+        struct jobs_tally *t = *link;
+        if (!is_over(t, ns)) {
+            link = &t->next;
+            continue;
+        }
+        *link = t->next;
+        t->next = over;
+        over = t;
+    }
+    pthread_cond_broadcast(&f->changed);
+    lock_drop(&f->lock);
+    while (over) { /* without the lock, which the end of a tail waits for */
+        struct jobs_tally *t = over;
+        over = t->next;
+        tally_free(t);
+    }
+}

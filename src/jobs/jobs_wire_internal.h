@@ -1,0 +1,48 @@
+/* What the files that talk to libnats share. The only header that includes libnats'; for
+ * jobs_wire*.c alone. */
+#ifndef JOBS_WIRE_INTERNAL_H
+#define JOBS_WIRE_INTERNAL_H
+
+#include "jobs_wire.h"
+
+#include "base_lock.h"
+
+#include <nats/nats.h>
+#include <stdatomic.h>
+
+#define JOBS_WIRE_ANSWER_MS 5000 /* a server that says nothing for so long is taken for lost */
+#define JOBS_WIRE_NOTE "Pfgm-Image"
+#define JOBS_WIRE_SECOND_NS 1000000000LL
+
+/* The streams. */
+#define JOBS_WIRE_RECORDS_STREAM "KV_pfgm-jobs"
+#define JOBS_WIRE_RESULTS_STREAM "pfgm-results"
+#define JOBS_WIRE_WORK_STREAM "pfgm-work"
+#define JOBS_WIRE_KEYS "$KV.pfgm-jobs."
+
+struct jobs_wire {
+    atomic_int references;
+    atomic_bool closed;
+    char shown[JOBS_WIRE_SHOWN];
+    natsConnection *nc;
+    jsCtx *js;
+    struct lock publishing; /* one at a time has the inbox */
+    natsSubscription *answers;
+    char inbox[96];
+    unsigned round;
+    struct lock lock;
+    struct err trouble;               /* [lock] */
+    char (*known)[JOBS_WIRE_SUBJECT]; /* subjects of work that have a consumer [lock] */
+    size_t known_count;               /* [lock] */
+};
+
+/* The answer that a failed call of libnats' stands for, with its line. `code` is JetStream's, or 0;
+ * the server that does not answer in time is left. */
+enum jobs_answer jobs_wire_fail(struct jobs_wire *w, natsStatus s, int code, struct err *e);
+/* What JetStream said in an answer of its own. */
+enum jobs_answer jobs_wire_judge(struct jobs_wire *w, int code, const char *words, struct err *e);
+/* The numbers of "$JS.ACK.STREAM.CONSUMER.DELIVERIES.SEQUENCE.NUMBER.TIME.PENDING". */
+bool jobs_wire_read_reply(const char *reply, uint64_t *deliveries, uint64_t *sequence,
+                          uint64_t *number);
+
+#endif

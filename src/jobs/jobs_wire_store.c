@@ -1,0 +1,287 @@
+/* What goes over the wire and is kept: records, results, shards. */
+#include "jobs_wire_internal.h"
+
+#include "base_json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PURGE_MS 60000
+#define TAKE_MS 200
+#define WINDOW 256 /* messages on their way at a time */
+
+/* ---- records ---- */
+
+enum jobs_answer jobs_wire_put(struct jobs_wire *w, const char *key, const void *data,
+                               size_t length, uint64_t *revision, struct err *e)
+{
+    char subject[JOBS_WIRE_SUBJECT];
+    natsMsg *m = NULL;
+    jsPubAck *ack = NULL;
+    jsErrCode code = 0;
+    jsPubOptions o;
+    jsPubOptions_Init(&o);
+    o.ExpectLastSubjectSeq = *revision;
+    o.ExpectNoMessage = *revision == 0;
+    snprintf(subject, sizeof subject, JOBS_WIRE_KEYS "%s", key);
+    natsStatus s = natsMsg_Create(&m, subject, NULL, data, (int)length);
+    if (s == NATS_OK)
+        s = js_PublishMsg(&ack, w->js, m, &o, &code);
+    natsMsg_Destroy(m);
+    if (s != NATS_OK)
+        return jobs_wire_fail(w, s, code, e);
+    *revision = ack->Sequence;
+    jsPubAck_Destroy(ack);
+    return JOBS_DONE;
+}
+
+enum jobs_answer jobs_wire_get(struct jobs_wire *w, const char *key, struct buf *value,
+                               uint64_t *revision, struct err *e)
+{
+    char subject[JOBS_WIRE_SUBJECT];
+    natsMsg *m = NULL;
+    jsErrCode code = 0;
+    snprintf(subject, sizeof subject, JOBS_WIRE_KEYS "%s", key);
+    natsStatus s = js_GetLastMsg(&m, w->js, JOBS_WIRE_RECORDS_STREAM, subject, NULL, &code);
+    if (s != NATS_OK)
+        return jobs_wire_fail(w, s, code, e);
+    *revision = natsMsg_GetSequence(m);
+    const int result = buf_append(value, natsMsg_GetData(m), (size_t)natsMsg_GetDataLength(m), e);
+    natsMsg_Destroy(m);
+    return result == 0 ? JOBS_DONE : JOBS_BROKEN;
+}
+
+static enum jobs_answer purge(struct jobs_wire *w, const char *stream, const char *subject,
+                              struct err *e)
+{
+    jsErrCode code = 0;
+    jsOptions o;
+    jsOptions_Init(&o);
+    o.Wait = PURGE_MS;
+    o.Stream.Purge.Subject = subject;
+    natsStatus s = js_PurgeStream(w->js, stream, &o, &code);
+    return s == NATS_OK ? JOBS_DONE : jobs_wire_fail(w, s, code, e);
+}
+
+enum jobs_answer jobs_wire_delete(struct jobs_wire *w, const char *keys, struct err *e)
+{
+    char subject[JOBS_WIRE_SUBJECT];
+    snprintf(subject, sizeof subject, JOBS_WIRE_KEYS "%s", keys);
+    return purge(w, JOBS_WIRE_RECORDS_STREAM, subject, e);
+}
+
+enum jobs_answer jobs_wire_purge_results(struct jobs_wire *w, const char *subjects, struct err *e)
+{
+    return purge(w, JOBS_WIRE_RESULTS_STREAM, subjects, e);
+}
+
+/* ---- results and shards ---- */
+
+static natsStatus send(struct jobs_wire *w, const struct jobs_wire_message *one, size_t i)
+{
+    char reply[sizeof w->inbox + 40];
+    natsMsg *m = NULL;
+    snprintf(reply, sizeof reply, "%s.%u-%zu", w->inbox, w->round, i);
+    natsStatus s = natsMsg_Create(&m, one->subject, reply, one->data, (int)one->length);
+    if (s == NATS_OK)
+        s = natsMsgHeader_Set(m, "Nats-Msg-Id", one->id);
+    if (s == NATS_OK && one->note[0])
+        s = natsMsgHeader_Set(m, JOBS_WIRE_NOTE, one->note);
+    if (s == NATS_OK)
+        s = natsConnection_PublishMsg(w->nc, m);
+    natsMsg_Destroy(m);
+    return s;
+}
+
+/* What the server says of a message that was sent. */
+static enum jobs_answer read_ack(struct jobs_wire *w, natsMsg *m, uint64_t *sequence, struct err *e)
+{
+    if (natsMsg_IsNoResponders(m))
+        return jobs_wire_fail(w, NATS_NO_RESPONDERS, 0, e);
+    json_t *o = json_parse(natsMsg_GetData(m), (size_t)natsMsg_GetDataLength(m), "JetStream", e);
+    const json_t *error = json_object_get(o, "error");
+    const char *words = json_string_value(json_object_get(error, "description"));
+    enum jobs_answer answer = o ? JOBS_DONE : JOBS_BROKEN;
+    if (o && !json_is_true(json_object_get(o, "duplicate")))
+        *sequence = (uint64_t)json_integer_value(json_object_get(o, "seq"));
+    if (error && !(words && strstr(words, "per subject"))) /* which is: it is there already */
+        answer = jobs_wire_judge(w, (int)json_integer_value(json_object_get(error, "err_code")),
+                                 words ? words : "it does not say why", e);
+    json_decref(o);
+    return answer;
+}
+
+/* Waits for one answer to this round. */
+static enum jobs_answer take_ack(struct jobs_wire *w, struct jobs_wire_message *messages,
+                                 size_t count, struct err *e)
+{
+    unsigned round = 0;
+    size_t i = 0;
+    natsMsg *m = NULL;
+    for (;;) {
+        natsStatus s = natsSubscription_NextMsg(&m, w->answers, 2 * JOBS_WIRE_ANSWER_MS);
+        if (s != NATS_OK)
+            return jobs_wire_fail(w, s, 0, e);
+        const char *name = natsMsg_GetSubject(m) + strlen(w->inbox);
+        if (sscanf(name, ".%u-%zu", &round, &i) == 2 && round == w->round && i < count)
+            break;
+        natsMsg_Destroy(m); /* of a round that was given up */
+    }
+    enum jobs_answer answer = read_ack(w, m, &messages[i].sequence, e);
+    natsMsg_Destroy(m);
+    return answer;
+}
+
+enum jobs_answer jobs_wire_publish(struct jobs_wire *w, struct jobs_wire_message *messages,
+                                   size_t count, struct err *e)
+{
+    const int64_t most = natsConnection_GetMaxPayload(w->nc) - 1024;
+    enum jobs_answer answer = JOBS_DONE;
+    size_t sent = 0, taken = 0;
+    for (size_t i = 0; i < count; i++) {
+        messages[i].sequence = 0;
+        if ((int64_t)messages[i].length <= most)
+            continue;
+        err_fail(e, ERR_LIMIT, "",
+                 "an image has %zu bytes, and the NATS server takes %lld: raise its max_payload",
+                 messages[i].length, (long long)most);
+        return JOBS_BROKEN;
+    }
+    lock_take(&w->publishing);
+    w->round++;
+    while (answer == JOBS_DONE && taken < count) {
+        natsStatus s = NATS_OK;
+        for (; s == NATS_OK && sent < count && sent < taken + WINDOW; sent++)
+            s = send(w, &messages[sent], sent);
+        answer = s == NATS_OK ? take_ack(w, messages, count, e) : jobs_wire_fail(w, s, 0, e);
+        taken++;
+    }
+    lock_drop(&w->publishing);
+    return answer;
+}
+
+enum jobs_answer jobs_wire_result(struct jobs_wire *w, const char *subject, struct buf *bytes,
+                                  char note[192], struct err *e)
+{
+    jsDirectGetMsgOptions o;
+    natsMsg *m = NULL;
+    const char *text = NULL;
+    jsDirectGetMsgOptions_Init(&o);
+    o.LastBySubject = subject;
+    natsStatus s = js_DirectGetMsg(&m, w->js, JOBS_WIRE_RESULTS_STREAM, NULL, &o);
+    if (s != NATS_OK)
+        return jobs_wire_fail(w, s, 0, e);
+    natsMsgHeader_Get(m, JOBS_WIRE_NOTE, &text);
+    snprintf(note, 192, "%s", text ? text : "");
+    const int result = buf_append(bytes, natsMsg_GetData(m), (size_t)natsMsg_GetDataLength(m), e);
+    natsMsg_Destroy(m);
+    return result == 0 ? JOBS_DONE : JOBS_BROKEN;
+}
+
+/* ---- work ---- */
+
+/* A consumer's name has no dots. */
+static void name_consumer(const char *subject, char out[JOBS_WIRE_SUBJECT])
+{
+    const char *from = subject + sizeof "pfgm.work." - 1;
+    snprintf(out, JOBS_WIRE_SUBJECT, "%s", from);
+    for (char *c = out; *c; c++)
+        if (*c == '.')
+            *c = '_';
+}
+
+static bool is_known(struct jobs_wire *w, const char *subject)
+{
+    bool known = false;
+    lock_take(&w->lock);
+    for (size_t i = 0; i < w->known_count && !known; i++)
+        known = strcmp(w->known[i], subject) == 0;
+    lock_drop(&w->lock);
+    return known;
+}
+
+static void note_known(struct jobs_wire *w, const char *subject)
+{
+    lock_take(&w->lock);
+    char(*grown)[JOBS_WIRE_SUBJECT] = realloc(w->known, (w->known_count + 1) * sizeof *grown);
+    if (grown) {
+        w->known = grown;
+        snprintf(grown[w->known_count++], sizeof *grown, "%s", subject);
+    }
+    lock_drop(&w->lock);
+}
+
+/* A work queue's message goes to one consumer, which all replicas share. To make one that is there
+ * changes nothing. The server says nothing at all to whoever asks one that is not. */
+static natsStatus make_consumer(struct jobs_wire *w, const char *subject, jsErrCode *code)
+{
+    char name[JOBS_WIRE_SUBJECT];
+    jsConsumerConfig c;
+    if (is_known(w, subject))
+        return NATS_OK;
+    name_consumer(subject, name);
+    jsConsumerConfig_Init(&c);
+    c.Durable = name;
+    c.FilterSubject = subject;
+    c.AckPolicy = js_AckExplicit;
+    c.AckWait = JOBS_WIRE_ACK_S * JOBS_WIRE_SECOND_NS;
+    c.MaxAckPending = -1;
+    natsStatus s = js_AddConsumer(NULL, w->js, JOBS_WIRE_WORK_STREAM, &c, NULL, code);
+    if (s == NATS_OK)
+        note_known(w, subject);
+    return s;
+}
+
+/* NATS_TIMEOUT: there is none either. The server means to say so at once, and forgets to when it
+ * has just handed out or lost its last message; the question itself ends by `expires`, so no shard
+ * goes to one that has stopped to wait. */
+static natsStatus ask_for_work(struct jobs_wire *w, const char *subject, natsMsg **out)
+{
+    static const char question[] = "{\"batch\":1,\"no_wait\":true,\"expires\":60000000}";
+    char name[JOBS_WIRE_SUBJECT], next[JOBS_WIRE_SUBJECT + 64];
+    name_consumer(subject, name);
+    snprintf(next, sizeof next, "$JS.API.CONSUMER.MSG.NEXT." JOBS_WIRE_WORK_STREAM ".%s", name);
+    return natsConnection_RequestString(out, w->nc, next, question, TAKE_MS);
+}
+
+enum jobs_answer jobs_wire_take(struct jobs_wire *w, const char *subject,
+                                struct jobs_wire_work *out, struct err *e)
+{
+    natsMsg *m = NULL;
+    jsErrCode code = 0;
+    uint64_t sequence, number;
+    const char *status = NULL;
+    natsStatus s = make_consumer(w, subject, &code);
+    if (s == NATS_OK)
+        s = ask_for_work(w, subject, &m);
+    if (s == NATS_TIMEOUT)
+        return JOBS_ABSENT;
+    if (s != NATS_OK)
+        return jobs_wire_fail(w, s, code, e);
+    natsMsgHeader_Get(m, "Status", &status);
+    const char *reply = natsMsg_GetReply(m);
+    const bool is_work =
+        !status && reply && jobs_wire_read_reply(reply, &out->deliveries, &sequence, &number);
+    if (is_work) {
+        snprintf(out->reply, sizeof out->reply, "%s", reply);
+        snprintf(out->text, sizeof out->text, "%.*s", natsMsg_GetDataLength(m), natsMsg_GetData(m));
+    }
+    natsMsg_Destroy(m);
+    return is_work ? JOBS_DONE : JOBS_ABSENT;
+}
+
+enum jobs_answer jobs_wire_is_idle(struct jobs_wire *w, const char *subject, bool *out,
+                                   struct err *e)
+{
+    char name[JOBS_WIRE_SUBJECT];
+    jsConsumerInfo *info = NULL;
+    jsErrCode code = 0;
+    name_consumer(subject, name);
+    natsStatus s = js_GetConsumerInfo(&info, w->js, JOBS_WIRE_WORK_STREAM, name, NULL, &code);
+    *out = s != NATS_OK || (info->NumPending == 0 && info->NumAckPending == 0);
+    jsConsumerInfo_Destroy(info);
+    return s == NATS_OK || s == NATS_NOT_FOUND || code == JSConsumerNotFoundErr
+               ? JOBS_DONE
+               : jobs_wire_fail(w, s, code, e);
+}

@@ -1,0 +1,106 @@
+"""A NATS server with JetStream on a free port, replicas of pfgmd that share it, and their jobs."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from harness import Daemon, wait_until
+
+NATS = os.environ.get("NATS_SERVER") or shutil.which("nats-server")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Nats:
+    """A server that keeps its port and its folder when it is started again."""
+
+    def __init__(self, *args, jetstream=True, config=None):
+        self.folder = tempfile.TemporaryDirectory()
+        self.port = free_port()
+        self.args = list(args)
+        if jetstream:
+            self.args += ["-js", "-sd", os.path.join(self.folder.name, "store")]
+        if config:
+            path = os.path.join(self.folder.name, "nats.conf")
+            with open(path, "w") as f:
+                f.write(config)
+            self.args += ["-c", path]
+        self.process = None
+        self.start()
+
+    def url(self, user=""):
+        return f"nats://{user}127.0.0.1:{self.port}"
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [NATS, "-a", "127.0.0.1", "-p", str(self.port), *self.args, "-l", os.path.join(self.folder.name, "log")],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def answers():
+            assert self.process.poll() is None, "the NATS server has ended"
+            with socket.socket() as s:
+                return s.connect_ex(("127.0.0.1", self.port)) == 0
+        wait_until(answers, "the NATS server answers")
+
+    def kill(self, number=signal.SIGKILL):
+        self.process.send_signal(number)
+        self.process.wait()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.kill()
+        self.folder.cleanup()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def replica(nats, *args, **options):
+    return Daemon("--nats", nats if isinstance(nats, str) else nats.url(), *args, **options)
+
+
+def file_job(daemon, fields, headers=None, method="POST", path="/v1/jobs"):
+    answer = daemon.request(method, path, json.dumps(fields), {"Content-Type": "application/json", **(headers or {})})
+    assert answer.status in (200, 202), answer.body
+    return answer
+
+
+def job_of(daemon, name):
+    """None while the store cannot be reached."""
+    answer = daemon.get(f"/v1/jobs/{name}")
+    assert answer.status in (200, 503), answer.body
+    return answer.json() if answer.status == 200 else None
+
+
+def wait_job(daemon, name, condition, what, **more):
+    def look():
+        job = job_of(daemon, name)
+        return job if job and condition(job) else None
+    return wait_until(look, f"job {name} {what}", **more)
+
+
+def wait_state(daemon, name, *states, **more):
+    return wait_job(daemon, name, lambda job: job["state"] in states, f"is {states}", **more)
+
+
+def jobs_check(daemon):
+    return next(c for c in daemon.get("/readyz?verbose").json()["checks"] if c["name"] == "jobs")
+
+
+def pause(daemon, seconds):
+    """Stops the process for so long."""
+    daemon.signal(signal.SIGSTOP)
+    time.sleep(seconds)
+    daemon.signal(signal.SIGCONT)

@@ -1,0 +1,193 @@
+"""Jobs of a fleet: several replicas of pfgmd that share a NATS server."""
+
+import hashlib
+import io
+import json
+import os
+import signal
+import tempfile
+import time
+import unittest
+import uuid
+import zipfile
+
+from fleet import NATS, Nats, file_job, job_of, jobs_check, replica, wait_job, wait_state
+from harness import DIGITS, ENDLESS, FASHION, LATE, PFGMD, Daemon, run, wait_until
+
+QUICK = {"method": "euler", "steps": 3}
+HAVE_NATS = os.environ.get("HAVE_NATS") == "1"
+
+
+def images_of(zipped):
+    """SHA-256 of each picture of an archive, in order."""
+    archive = zipfile.ZipFile(io.BytesIO(zipped))
+    return [hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist() if name.endswith(".png")]
+
+
+@unittest.skipUnless(HAVE_NATS, "this build is without NATS (libnats-dev)")
+@unittest.skipUnless(NATS, "there is no nats-server (conf/deps.sh test installs it)")
+class Fleet(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.nats = Nats()
+        cls.daemons = [replica(cls.nats) for _ in range(3)]
+
+    @classmethod
+    def tearDownClass(cls):
+        for daemon in cls.daemons:
+            daemon.stop()
+            daemon.check_sanitizers()
+        cls.nats.stop()
+
+    def test_a_job_of_a_fleet_outlives_who_accepted_it(self):
+        fields = {"n": 400, "seed": 7, "solver": {"method": "euler", "steps": 30}}
+        with tempfile.TemporaryDirectory() as folder, Daemon("--state", folder) as alone:
+            first = replica(self.nats)
+            name = file_job(first, fields).json()["id"]
+            wait_job(self.daemons[0], name, lambda job: job["progress"]["images_done"] > 0, "has an image")
+            first.signal(signal.SIGKILL)
+            first.wait()
+            first.stop()
+            same = file_job(alone, fields).json()["id"]
+            job = wait_state(self.daemons[2], name, "succeeded", "failed")
+            self.assertEqual((job["state"], job["progress"]["images_done"]), ("succeeded", 400))
+            archive = self.daemons[1].get(f"/v1/jobs/{name}/archive")
+            wait_state(alone, same, "succeeded")
+            self.assertEqual(images_of(archive.body), images_of(alone.get(f"/v1/jobs/{same}/archive").body))
+        logs = []
+        for daemon in self.daemons[:2]:  # the same events whoever is asked, each image once
+            with self.subTest(daemon=daemon.port):
+                text = daemon.get(f"/v1/jobs/{name}/events").body.decode()
+                logs.append([line for line in text.splitlines() if line.startswith(("id:", "event: image", "data: {\"index"))])
+                self.assertEqual(text.count("event: image\n"), 400)
+        self.assertEqual(logs[0], logs[1])
+
+    def test_a_key_is_one_job_for_all_replicas(self):
+        fields, key = {"n": 1, "solver": QUICK}, {"Idempotency-Key": str(uuid.uuid4())}
+        first = file_job(self.daemons[0], fields, key)
+        again = file_job(self.daemons[1], fields, key)
+        self.assertEqual((first.status, again.status), (202, 200))
+        self.assertEqual(first.json()["id"], again.json()["id"])
+        other = self.daemons[2].request("POST", "/v1/jobs", json.dumps({**fields, "n": 2}),
+                                        {"Content-Type": "application/json", **key})
+        self.assertEqual((other.status, other.json()["code"]), (409, "idempotency_conflict"))
+
+    def test_a_cancellation_reaches_all_replicas(self):
+        name = file_job(self.daemons[0], {"n": 1000, "solver": ENDLESS}).json()["id"]
+        for daemon in self.daemons:
+            daemon.wait_metrics(lambda m: m.value("pfgmd_slots_busy") > 0, "every replica works on it")
+        self.assertEqual(self.daemons[1].request("DELETE", f"/v1/jobs/{name}").status, 202)
+        begun = time.monotonic()
+        for daemon in self.daemons:
+            daemon.wait_metrics(lambda m: m.value("pfgmd_slots_busy") == 0, "no replica works on it")
+        self.assertLess(time.monotonic() - begun, LATE)
+        for daemon in self.daemons:
+            wait_state(daemon, name, "cancelled")
+        self.assertEqual(self.daemons[2].request("DELETE", f"/v1/jobs/{name}").status, 204)
+        wait_until(lambda: self.daemons[0].get(f"/v1/jobs/{name}").status == 410, "it is forgotten everywhere")
+
+    def test_a_job_that_nobody_can_work_on_says_so(self):
+        with replica(self.nats, model=FASHION) as other:
+            fields = {"n": 2, "solver": {"method": "euler", "steps": 1}}
+            done = file_job(other, fields).json()["id"]
+            wait_state(other, done, "succeeded")
+            wait_until(lambda: "detail" not in file_job(self.daemons[0], {"n": 1, "solver": QUICK}).json(), "no detail")
+            name = file_job(other, {"n": 64, "solver": {"method": "heun", "steps": 1000}}).json()["id"]
+            self.assertNotIn("detail", wait_state(self.daemons[0], name, "running"))
+        job = wait_job(self.daemons[0], name, lambda job: "detail" in job, "waits for a replica")
+        self.assertIn("no replica has loaded", job["detail"])
+        self.daemons[0].request("DELETE", f"/v1/jobs/{name}")
+        wait_state(self.daemons[1], name, "cancelled")
+
+    def test_metrics_and_readiness(self):
+        for daemon in self.daemons:
+            daemon.wait_metrics(lambda m: m.value("pfgmd_job_replicas") >= 3, "all replicas are known")
+            m = daemon.metrics()
+            self.assertEqual(m.value("pfgmd_job_store_up"), 1)
+            self.assertGreaterEqual(m.value("pfgmd_job_images_waiting"), 0)
+            self.assertTrue(jobs_check(daemon)["ok"])
+
+
+@unittest.skipUnless(HAVE_NATS, "this build is without NATS (libnats-dev)")
+@unittest.skipUnless(NATS, "there is no nats-server (conf/deps.sh test installs it)")
+class Trouble(unittest.TestCase):
+    """Servers that are not what they should be. Whatever is wrong, images are served."""
+
+    def assert_trouble(self, daemon, words):
+        self.assertIn(words, daemon.wait_line("jobs wait: "))
+        self.assertIn(words, jobs_check(daemon)["detail"])
+        self.assertEqual(daemon.metrics().value("pfgmd_job_store_up"), 0)
+        answer = daemon.get("/v1/jobs")
+        self.assertEqual((answer.status, answer.json()["code"]), (503, "jobs_off"))
+        self.assertIn("Retry-After", answer.headers)
+        self.assertEqual(daemon.images({"solver": QUICK}).status, 200)
+
+    def test_a_server_without_jetstream(self):
+        with Nats(jetstream=False) as nats, replica(nats) as daemon:
+            self.assert_trouble(daemon, "has no JetStream")
+
+    def test_wrong_credentials(self):
+        with Nats("--user", "pfgmd", "--pass", "right") as nats:
+            with replica(nats.url("pfgmd:wrong@")) as daemon:
+                self.assert_trouble(daemon, "refuses the credentials")
+                self.assertNotIn("wrong", "\n".join(daemon.lines))
+            with replica(nats.url("pfgmd:right@")) as daemon:
+                daemon.wait_line("jobs are kept at nats://127.0.0.1:")
+                self.assertNotIn("right", "\n".join(daemon.lines))
+
+    def test_a_server_that_goes_and_comes(self):
+        nats = Nats()
+        with nats, replica(nats) as daemon:
+            name = file_job(daemon, {"n": 3, "solver": QUICK}).json()["id"]
+            wait_state(daemon, name, "succeeded")
+            nats.kill()
+            self.assert_trouble(daemon, "the connection to NATS is lost")
+            daemon.wait_line("no NATS server answers there")
+            nats.start()
+            daemon.wait_line("jobs are kept at", count=2)
+            self.assertEqual(job_of(daemon, name)["progress"]["images_done"], 3)
+            self.assertEqual(len(images_of(daemon.get(f"/v1/jobs/{name}/archive").body)), 3)
+            self.assertTrue(jobs_check(daemon)["ok"])
+            name = file_job(daemon, {"n": 3, "solver": QUICK}).json()["id"]
+            wait_state(daemon, name, "succeeded")
+
+    def test_a_certificate_that_nobody_vouches_for(self):
+        here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tls")
+        certificate, key = (os.path.join(here, name) for name in ("first.crt", "first.key"))
+        with Nats("--tls", "--tlscert", certificate, "--tlskey", key) as nats:
+            url = f"tls://localhost:{nats.port}"
+            with replica(url) as daemon:
+                self.assert_trouble(daemon, "cannot connect to NATS")
+            with replica(url, "--nats-ca", certificate) as daemon:
+                daemon.wait_line("jobs are kept at tls://localhost:")
+            with replica(url.replace("localhost", "localhost.localdomain"), "--nats-ca", certificate) as daemon:
+                self.assert_trouble(daemon, "NATS")
+
+
+class Settings(unittest.TestCase):
+    def check(self, *args):
+        return run(PFGMD, "--check-config", "--model", DIGITS, *args)
+
+    def assert_refused(self, words, *args):
+        got = self.check(*args)
+        self.assertEqual(got.returncode, 2)
+        self.assertIn(words, got.stderr.decode())
+
+    @unittest.skipIf(HAVE_NATS, "this build has NATS")
+    def test_a_build_without_nats_says_so(self):
+        self.assert_refused("built without NATS", "--nats", "nats://localhost:4222")
+
+    @unittest.skipUnless(HAVE_NATS, "this build is without NATS (libnats-dev)")
+    def test_what_is_wrong_is_named(self):
+        good = ("--nats", "nats://localhost:4222")
+        self.assertEqual(self.check(*good).returncode, 0)
+        self.assert_refused('"state" or "nats", not both', *good, "--state", "/tmp")
+        self.assert_refused("nats://HOST:PORT", "--nats", "localhost:4222")
+        self.assert_refused("nats_credentials", *good, "--nats-credentials", "/nowhere")
+        self.assert_refused("nats_ca", *good, "--nats-ca", "/nowhere")
+        self.assert_refused('without "nats"', "--nats-ca", "/nowhere")
+        self.assert_refused("nats_replicas", *good, "--nats-replicas", "0")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,158 @@
+/* The store of a fleet: what several replicas see of each other, and a server that is not there. */
+#include "jobs_record.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "jobs_store_test.h"
+
+#define SHARDS 16
+
+/* Each image of the job once, whoever took it; how many shards there were. */
+static size_t take_all(struct jobs_store *stores[], size_t count, const struct jobs_record *r,
+                       unsigned char *taken, struct jobs_shard *out)
+{
+    struct err e = {0};
+    size_t shards = 0;
+    for (bool more = true; more;) {
+        more = false;
+        for (size_t k = 0; k < count && shards < SHARDS; k++) {
+            enum jobs_answer answer =
+                stores[k]->ops->take_shard(stores[k], &offered, 1, &out[shards], &e);
+            if (answer == JOBS_ABSENT)
+                continue;
+            assert_answer(answer, JOBS_DONE, &e);
+            assert_string_equal(out[shards].id, r->id);
+            for (size_t i = 0; i < out[shards].count; i++)
+                assert_int_equal(taken[out[shards].first + i]++, 0);
+            shards++;
+            more = true;
+        }
+    }
+    return shards;
+}
+
+static void a_fleet_hands_out_each_image_once(void **state)
+{
+    (void)state;
+    struct jobs_store *s[] = {open_store(folder), open_store(folder)};
+    struct jobs_record r = make(s[0], "me", 200);
+    struct jobs_shard shards[SHARDS];
+    struct err e = {0};
+    unsigned char taken[200] = {0};
+    assert_int_equal(take_all(s, 2, &r, taken, shards), 4);
+    for (size_t i = 0; i < sizeof taken; i++)
+        assert_int_equal(taken[i], 1);
+    for (size_t i = 0; i < 4; i++) { /* and what is given back goes to somebody again */
+        s[0]->ops->end_shard(s[0], &shards[i], true);
+        s[1]->ops->end_shard(s[1], &shards[i], true);
+    }
+    memset(taken, 0, sizeof taken);
+    go(s[0], &r, JOBS_RUNNING);
+    assert_answer(put(s[1], r.id, 10, 20, &e), JOBS_DONE, &e);
+    assert_int_equal(take_all(s, 2, &r, taken, shards), 5);
+    for (size_t i = 0; i < sizeof taken; i++)
+        assert_int_equal(taken[i], i < 10 || i >= 30);
+    assert_answer(put(s[0], r.id, 0, 200, &e), JOBS_DONE, &e);
+    assert_int_equal(get(s[0], r.id).state, JOBS_SUCCEEDED);
+    assert_int_equal(get(s[0], r.id).images_done, 200);
+    for (size_t i = 0; i < 2; i++)
+        s[i]->ops->close(s[i]);
+}
+
+/* What one replica has stored is another one's at once; and so is a key. */
+static void replicas_see_the_same(void **state)
+{
+    (void)state;
+    struct jobs_store *a = open_store(folder), *b = open_store(folder);
+    struct err e = {0};
+    struct jobs_record r = record_of("me", 3), same = record_of("me", 3);
+    snprintf(r.key, sizeof r.key, "key");
+    snprintf(same.key, sizeof same.key, "key");
+    assert_answer(a->ops->create(a, &r, &e), JOBS_DONE, &e);
+    assert_answer(b->ops->create(b, &same, &e), JOBS_CONFLICT, &e);
+    assert_string_equal(same.id, r.id);
+    go(b, &same, JOBS_RUNNING);
+    r.state = JOBS_CANCELLING; /* of a revision that is over */
+    for (int i = 0; i < 2; i++)
+        assert_answer(a->ops->change(a, &r, &e), JOBS_CONFLICT, &e);
+    r = get(a, r.id);
+    assert_int_equal(r.state, JOBS_RUNNING);
+    go(a, &r, JOBS_CANCELLING);
+    assert_answer(put(b, r.id, 0, 2, &e), JOBS_DONE, &e);
+    for (int i = 0; i < WAIT_MS && r.images_done < 2; i++, usleep(1000))
+        r = get(a, r.id);
+    assert_int_equal(r.images_done, 2);
+    go(a, &r, JOBS_CANCELLED);
+    assert_answer(put(b, r.id, 2, 1, &e), JOBS_ABSENT, &e);
+    a->ops->close(a);
+    b->ops->close(b);
+}
+
+/* The job of a key whose record was never written: whoever files it again writes it. */
+static void a_key_without_a_record_is_made_good(void **state)
+{
+    (void)state;
+    struct jobs_store *s = open_store(folder);
+    struct err e = {0};
+    struct jobs_record first = record_of("me", 1), again = record_of("me", 1);
+    struct jobs_wire_options wire = {.servers = nats_address, .replicas = 1};
+    struct jobs_wire *w = NULL;
+    snprintf(first.key, sizeof first.key, "key");
+    snprintf(again.key, sizeof again.key, "key");
+    assert_answer(s->ops->create(s, &first, &e), JOBS_DONE, &e);
+    char key[64];
+    snprintf(key, sizeof key, "jobs.%s.record", first.id);
+    assert_answer(jobs_wire_connect(&wire, &w, &e), JOBS_DONE, &e);
+    assert_answer(jobs_wire_delete(w, key, &e), JOBS_DONE, &e); /* as if it had not come to that */
+    jobs_wire_close(w);
+    jobs_wire_release(w);
+    s->ops->close(s);
+    s = open_store(folder);
+    assert_answer(s->ops->create(s, &again, &e), JOBS_CONFLICT, &e);
+    assert_string_equal(again.id, first.id);
+    assert_int_equal(get(s, first.id).state, JOBS_QUEUED);
+    s->ops->close(s);
+}
+
+static void an_address_is_shown_without_its_password(void **state)
+{
+    (void)state;
+    char shown[JOBS_WIRE_SHOWN];
+    jobs_wire_show("nats://me:secret@a:1,tls://b:2,nats://token@c", shown);
+    assert_string_equal(shown, "nats://a:1,tls://b:2,nats://c");
+    jobs_wire_show("", shown);
+    assert_string_equal(shown, "");
+}
+
+static void a_server_that_is_not_there_is_named(void **state)
+{
+    (void)state;
+    struct jobs_store *s = NULL;
+    struct jobs_store_stats stats;
+    struct jobs_record r = record_of("me", 1);
+    struct err e = {0};
+    const struct jobs_wire_options wire = {.servers = "nats://me:secret@127.0.0.1:1",
+                                           .replicas = 1};
+    assert_answer(jobs_nats_open(&wire, NULL, NULL, &s, &e), JOBS_DONE, &e);
+    assert_answer(s->ops->stats(s, &stats, &e), JOBS_AWAY, &e);
+    assert_string_equal(e.at, "nats://127.0.0.1:1");
+    assert_answer(s->ops->create(s, &r, &e), JOBS_AWAY, &e);
+    assert_answer(s->ops->get(s, r.id, &r, &e), JOBS_AWAY, &e);
+    s->ops->close(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(a_fleet_hands_out_each_image_once),
+        IN_FOLDER(replicas_see_the_same),
+        IN_FOLDER(a_key_without_a_record_is_made_good),
+        cmocka_unit_test(an_address_is_shown_without_its_password),
+        cmocka_unit_test(a_server_that_is_not_there_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

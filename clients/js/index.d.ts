@@ -29,6 +29,8 @@ export type EncodeFields = Pick<Fields, "model" | "first_index" | "solver" | "cl
 export type DecodeFields = EncodeFields & Pick<Fields, "seed" | "grid" | "embed_metadata" | "preview_every">;
 /** Of POST /v1/interpolate. */
 export type InterpolateFields = DecodeFields & { frames?: number };
+/** Of POST /v1/edit. mask: a PNG, light where the image is kept. */
+export type EditFields = DecodeFields & Pick<Fields, "n" | "temperature"> & { strength?: number; mask?: Uint8Array };
 /** Of POST /v1/likelihood. probes: 0 is the exact trace. */
 export type LikelihoodFields = EncodeFields & { seed?: Integer; probes?: number; constant?: "exact" | "reference" };
 /** npy: an NPY file, float32 [1,C,H,W]. */
@@ -78,6 +80,9 @@ export declare class Client {
   /** Images along the great circle between the ends' latents, both ends among them. An end of a seed is that image, its
    *  class included: two of two classes need class. */
   interpolate(a: End, b: End, fields?: InterpolateFields, options?: Options): Promise<Image[]>;
+  /** Variations of a PNG, or of a seed's image; without class that one draws its own. strength 0 leaves it as it is, and of
+   *  1 nothing is left. */
+  edit(image: Uint8Array | { seed: Integer; index?: Integer; class?: number | string | null }, fields?: EditFields, options?: Options): Promise<Image[]>;
   likelihood(images: Uint8Array | Iterable<Uint8Array>, fields?: LikelihoodFields, options?: Options): Promise<Likelihood[]>;
   /** uint8 [n,H,W,C] or [n,H,W], or floats [n,C,H,W] in data scale, to float32 [n,C,H,W]. */
   encodeArray(images: NpyArray, query?: Record<string, string | number | null>, options?: Options): Promise<{ shape: number[]; data: Float32Array }>;

@@ -179,6 +179,13 @@ export class Client {
     return answer.images.map(i => imageOf(i, answer));
   }
 
+  async edit(image, { mask, ...fields } = {}, options) {
+    const source = image instanceof Uint8Array ? base64Of(image)
+      : { seed: String(image.seed), index: String(image.index ?? 0), class: image.class };
+    const answer = await this.#flow("edit", { ...fields, image: source, mask: mask && base64Of(mask) }, options);
+    return answer.images.map(i => imageOf(i, answer));
+  }
+
   async likelihood(images, fields = {}, options) {
     const answer = await this.#flow("likelihood", { ...fields, images: filesOf(images) }, options);
     return answer.images.map(i => ({ index: BigInt(i.index), bitsPerDimension: i.bits_per_dimension,

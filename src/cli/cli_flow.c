@@ -42,6 +42,37 @@ static int take_word(const char *option, const char *word, const char *first, co
                : err_fail(e, ERR_INPUT, option, "is %s or %s, not \"%s\"", first, other, word);
 }
 
+/* What is edited, and how. */
+static int take_edit(struct cli_flow_options *o, int c, const char *word, struct err *e)
+{
+    switch (c) {
+    case CLI_FLOW_IMAGE:
+        o->input = word;
+        return 0;
+    case CLI_FLOW_MASK:
+        o->mask = word;
+        return 0;
+    case CLI_FLOW_INDEX:
+        return cli_parse_u64("--index", word, &o->index, e);
+    case CLI_FLOW_NEW_SEED:
+        o->has_new_seed = true;
+        return cli_parse_u64("--new-seed", word, &o->new_seed, e);
+    case CLI_FLOW_FIRST_INDEX:
+        return cli_parse_u64("--first-index", word, &o->first_index, e);
+    case CLI_FLOW_STRENGTH:
+        o->has_strength = true;
+        if (cli_parse_real("--strength", word, &o->strength, e) != 0)
+            return -1;
+        return o->strength >= 0.0 && o->strength <= 1.0
+                   ? 0
+                   : err_fail(e, ERR_INPUT, "--strength", "must be 0 to 1, is %s", word);
+    case 'n':
+        return cli_parse_int("-n", word, 1, FRAMES_MAX, &o->frames, e);
+    default:
+        return err_fail(e, ERR_INTERNAL, "", "an option without a meaning");
+    }
+}
+
 /* What begins with and how it is judged. */
 static int take_input(struct cli_flow_options *o, int c, const char *word, struct err *e)
 {
@@ -57,6 +88,7 @@ static int take_input(struct cli_flow_options *o, int c, const char *word, struc
     case CLI_FLOW_SEEDS:
         return take_seeds(o, word, e);
     case CLI_FLOW_SEED:
+        o->has_seed = true;
         return cli_parse_u64("--seed", word, &o->seed, e);
     case CLI_FLOW_FRAMES:
         return cli_parse_int("--steps", word, 2, FRAMES_MAX, &o->frames, e);
@@ -74,7 +106,7 @@ static int take_input(struct cli_flow_options *o, int c, const char *word, struc
         o->epsilon = word;
         return 0;
     default:
-        return err_fail(e, ERR_INTERNAL, "", "an option without a meaning");
+        return take_edit(o, c, word, e);
     }
 }
 
@@ -162,7 +194,13 @@ int cli_flow_decode(struct cli_run *run, const struct cli_flow_options *o,
         return -1;
     if (o->class)
         order.labels = NULL;
-    struct engine_request *request = cli_run_order(run, &order, e);
+    return cli_flow_make(run, o, kind, &order, e);
+}
+
+int cli_flow_make(struct cli_run *run, const struct cli_flow_options *o, enum cli_output_kind kind,
+                  const struct engine_order *order, struct err *e)
+{
+    struct engine_request *request = cli_run_order(run, order, e);
     int result = request ? cli_output_write(kind, o->output.path, request, e) : -1;
     if (result == 0) {
         struct cli_report report = {request, o->model, o->output.path, run->seconds};

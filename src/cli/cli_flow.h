@@ -1,6 +1,7 @@
 /* The subcommands that use the flow for more than sampling: `encode` (images up to t = T), `decode`
- * (latents down to images), `interpolate` (two ends of a path, then down) and `likelihood`. They
- * share their options here, each with its own choice of them, and what is made of latents. */
+ * (latents down to images), `interpolate` (two ends of a path, then down), `edit` (an image up some
+ * of the path, and down again) and `likelihood`. They share their options here, each with its own
+ * choice of them, and what is made of latents. */
 #ifndef CLI_FLOW_H
 #define CLI_FLOW_H
 
@@ -14,6 +15,12 @@ enum { /* of options without a letter */
        CLI_FLOW_BETWEEN,
        CLI_FLOW_SEEDS,
        CLI_FLOW_SEED,
+       CLI_FLOW_INDEX,
+       CLI_FLOW_NEW_SEED,
+       CLI_FLOW_FIRST_INDEX,
+       CLI_FLOW_IMAGE,
+       CLI_FLOW_MASK,
+       CLI_FLOW_STRENGTH,
        CLI_FLOW_FRAMES,
        CLI_FLOW_PROBES,
        CLI_FLOW_EXACT_TRACE,
@@ -32,13 +39,14 @@ enum { /* of options without a letter */
 
 /* As given; 0, NULL and false mean absent. */
 struct cli_flow_options {
-    const char *model, *input, *latents, *between[2], *epsilon, *class, *kernel, *precision;
+    const char *model, *input, *mask, *latents, *between[2], *epsilon, *class, *kernel, *precision;
     struct cli_output_options output;
     struct model_choice solver;
     const char *steps; /* as in the subcommand's table */
     struct model_likelihood likelihood;
-    bool json, exact_trace, linear, seeds_given;
-    uint64_t seed, seeds[2];
+    bool json, exact_trace, linear, seeds_given, has_seed, has_new_seed, has_strength;
+    uint64_t seed, seeds[2], index, new_seed, first_index;
+    double strength;
     int64_t frames, probes, workers;
     /* The subcommand's words, for --between, which takes two. */
     int argc;
@@ -86,5 +94,8 @@ int cli_flow_prepare(const struct cli_flow_options *o, const struct model *m,
  * came with them, else of all data; writes the images and prints the result. */
 int cli_flow_decode(struct cli_run *run, const struct cli_flow_options *o,
                     enum cli_output_kind kind, const struct cli_points *latents, struct err *e);
+/* Runs an order for images, writes them and prints the result. */
+int cli_flow_make(struct cli_run *run, const struct cli_flow_options *o, enum cli_output_kind kind,
+                  const struct engine_order *order, struct err *e);
 
 #endif

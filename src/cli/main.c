@@ -15,23 +15,13 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct cli_command *const commands[] = {&cli_sample_command,
-                                                     &cli_merge_command,
-                                                     &cli_encode_command,
-                                                     &cli_decode_command,
-                                                     &cli_interpolate_command,
-                                                     &cli_likelihood_command,
-                                                     &cli_field_command,
-                                                     &cli_convert_command,
-                                                     &cli_inspect_command,
-                                                     &cli_train_command,
-                                                     &cli_distill_command,
-                                                     &cli_eval_command,
-                                                     &cli_tune_command,
-                                                     &cli_plot_command,
-                                                     &cli_bench_command,
-                                                     &cli_jobs_command,
-                                                     NULL};
+static const struct cli_command *const commands[] = {
+    &cli_sample_command,     &cli_merge_command,       &cli_encode_command,
+    &cli_decode_command,     &cli_interpolate_command, &cli_edit_command,
+    &cli_likelihood_command, &cli_field_command,       &cli_convert_command,
+    &cli_inspect_command,    &cli_train_command,       &cli_distill_command,
+    &cli_eval_command,       &cli_tune_command,        &cli_plot_command,
+    &cli_bench_command,      &cli_jobs_command,        NULL};
 enum { COMMANDS_MAX = 32 };
 
 static void print_usage(FILE *to)

@@ -192,7 +192,8 @@ class Words(unittest.TestCase):
                           ["train", "--data", none, "-o", out], ["bench", "--model", none],
                           ["distill", none, "--data", none, "-o", out],
                           ["field", none, "-i", none, "-o", out],
-                          ["interpolate", none, "--seeds", "1,2", "-o", out]):
+                          ["interpolate", none, "--seeds", "1,2", "-o", out],
+                          ["edit", none, "--seed", "1", "-o", out]):
                 done = pfgm(*words)
                 self.assertEqual(done.returncode, 2, (words, done.stderr))
                 self.assertIn(none, done.stderr)

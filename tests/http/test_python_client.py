@@ -152,6 +152,10 @@ class Images(unittest.TestCase):
         way = self.client.interpolate((5, 0), (2**64 - 1, 3), frames=3)
         self.assertEqual(way[0].png[:4], b"\x89PNG")
         self.assertEqual(len(self.client.interpolate(images[0].png, latents[1])), 10)
+        whole = self.client.images(1, seed=5)[0]
+        self.assertEqual(self.client.edit(whole.png, strength=1, seed=5)[0].png, whole.png)
+        by_seed = self.client.edit((5, 0), 2, 0.25, mask=whole.png, seed=2**64 - 1)
+        self.assertEqual([i.png for i in by_seed], [i.png for i in self.client.edit(whole.png, 2, 0.25, whole.png, seed=2**64 - 1)])
         told = self.client.likelihood([i.png for i in images], seed=2**64 - 1, solver={"rtol": 1e-2})
         self.assertEqual([t.seed for t in told], [2**64 - 1] * 2)
         self.assertTrue(all(0 < t.bits_per_dimension < 12 and t.nfe > 6 for t in told))

@@ -42,6 +42,11 @@ test("latents there and back, between, and how likely", async () => {
   const way = await client.interpolate({ seed: 2n ** 64n - 1n, index: 3 }, latents[1], { frames: 3, class: null });
   assert.equal(way.length, 3);
   assert.equal((await client.interpolate(latents[0], latents[1].npy, { frames: 2 })).length, 2);
+  const [whole] = await client.images({ seed: 5 });
+  const [remade] = await client.edit(whole.png, { strength: 1, seed: 5, class: whole.class ?? undefined });
+  assert.deepEqual(remade.png, whole.png);
+  const edited = await client.edit({ seed: 5 }, { n: 2, strength: 0.25, seed: 2n ** 64n - 1n, mask: whole.png, solver: { steps: 3, method: "euler" } });
+  assert.deepEqual(edited.map(i => i.seed), [2n ** 64n - 1n, 2n ** 64n - 1n]);
   const [told] = await client.likelihood(images[0].png, { seed: 2n ** 64n - 1n, solver: { rtol: 0.5, atol: 0.5 } });
   assert.equal(told.seed, 2n ** 64n - 1n);
   assert.ok(told.bitsPerDimension > 0 && told.bitsPerDimension < 12 && told.nfe > 6);

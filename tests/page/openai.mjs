@@ -45,3 +45,23 @@ test("errors are of its classes", async () => {
   await assert.rejects(client.images.generate({ prompt: "bag", size: "1024x1024" }), e => e instanceof OpenAI.UnprocessableEntityError && e.param === "size");
   await assert.rejects(client.images.generate({ prompt: "bag", steps: 0 }), e => e instanceof OpenAI.UnprocessableEntityError && e.type === "invalid_request_error");
 });
+
+test("edits and variations begin with a picture", async () => {
+  const [made] = (await client.images.generate({ prompt: "bag", seed: 7 })).data;
+  const file = async name => OpenAI.toFile(Buffer.from(made.b64_json, "base64"), name, { type: "image/png" });
+  const edited = await client.images.edit({ image: await file("image.png"), prompt: "a sneaker", n: 2, seed: 3 });
+  assert.deepEqual(edited.data.map(d => d.revised_prompt), ["Sneaker", "Sneaker"]);
+  const listed = await client.images.edit({ image: [await file("image.png")], prompt: "a sneaker", n: 2, seed: 3 });
+  assert.deepEqual(listed.data.map(d => d.b64_json), edited.data.map(d => d.b64_json));
+  const varied = await client.images.createVariation({ image: await file("image.png"), n: 2, size: "28x28", response_format: "b64_json" });
+  for (const image of [...edited.data, ...varied.data]) png(Buffer.from(image.b64_json, "base64"));
+  await assert.rejects(client.images.edit({ image: await file("image.png"), prompt: "a dragon" }),
+    e => e instanceof OpenAI.UnprocessableEntityError && e.param === "prompt");
+  await assert.rejects(client.images.edit({ image: await file("image.png"), mask: await file("mask.png"), prompt: "" }),
+    e => e instanceof OpenAI.UnprocessableEntityError && e.param === "mask" && e.message.includes("transparency"));
+});
+
+test("a route that is not there says so", async () => {
+  for (const ask of [() => client.files.list(), () => client.chat.completions.create({ model: "x", messages: [] })])
+    await assert.rejects(ask(), e => e instanceof OpenAI.NotFoundError && e.message.includes("there is nothing at /v1/"));
+});

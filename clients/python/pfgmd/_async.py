@@ -3,7 +3,7 @@ coroutine stops its call: the connection is shut down, the thread comes free, an
 import asyncio
 import contextvars
 import ssl
-from typing import Any, AsyncIterator, Callable, Dict, List, Optional, Sequence, TypeVar, Union
+from typing import Any, AsyncIterator, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar, Union
 
 from ._client import CALL, Call, Client, End, Event, Image, Latent, Likelihood
 
@@ -66,6 +66,10 @@ class AsyncClient:
 
     async def interpolate(self, a: End, b: End, frames: int = 10, **fields: Any) -> List[Image]:
         return await _threaded(Call(), self._client.interpolate, a, b, frames, **fields)
+
+    async def edit(self, image: Union[bytes, Tuple[int, int]], n: int = 1, strength: Optional[float] = None,
+                   mask: Optional[bytes] = None, **fields: Any) -> List[Image]:
+        return await _threaded(Call(), self._client.edit, image, n, strength, mask, **fields)
 
     async def likelihood(self, images: Union[bytes, Sequence[bytes]], **fields: Any) -> List[Likelihood]:
         return await _threaded(Call(), self._client.likelihood, images, **fields)

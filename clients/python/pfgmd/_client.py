@@ -281,6 +281,16 @@ class Client:
         body = dict(body_of(fields), between=[end_of(a), end_of(b)], frames=frames)
         return images_of(json.loads(self._post("json", body, "/v1/interpolate")))
 
+    def edit(self, image: Union[bytes, Tuple[int, int]], n: int = 1, strength: Optional[float] = None,
+             mask: Optional[bytes] = None, **fields: Any) -> List[Image]:
+        """Variations of a PNG, or of the image (seed, index) with the class that it draws: strength 0 leaves it as it
+        is, and of 1 nothing is left. mask is a PNG, light where the image is kept. Fields are those of POST /v1/edit."""
+        source = end_of(image)
+        body = dict(body_of(dict(fields, n=n, strength=strength)), image=source.get("image", source))
+        if mask is not None:
+            body["mask"] = base64.b64encode(mask).decode("ascii")
+        return images_of(json.loads(self._post("json", body, "/v1/edit")))
+
     def likelihood(self, images: Union[bytes, Sequence[bytes]], **fields: Any) -> List[Likelihood]:
         """Of PNGs. Fields are those of POST /v1/likelihood: seed, probes, constant, model, solver, class_ …"""
         answer = json.loads(self._post("json", given_of("images", images, fields), "/v1/likelihood"))

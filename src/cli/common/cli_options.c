@@ -202,6 +202,16 @@ struct model *cli_model_load(const char *path, const char *kernel, const char *p
                                                                   : model_load(path, &options, e);
 }
 
+int cli_solver_choose_once(const struct model *m, bool once, const char *steps,
+                           const struct model_choice *choice, struct model_solver *out,
+                           struct err *e)
+{
+    struct err why = {0};
+    int result = once ? model_solver_choose_once(m, choice, out, &why)
+                      : model_solver_choose(m, choice, out, &why);
+    return result == 0 ? 0 : fail_option(&why, steps, e);
+}
+
 int cli_solver_choose(const struct model *m, const struct model_solver *forward, const char *steps,
                       const struct model_choice *choice, struct model_solver *out, struct err *e)
 {

@@ -40,6 +40,10 @@ int cli_model_options(const char *kernel, const char *precision, struct model_op
  * option of the command line; `steps` as in cli_solver_options. */
 int cli_solver_choose(const struct model *m, const struct model_solver *forward, const char *steps,
                       const struct model_choice *choice, struct model_solver *out, struct err *e);
+/* The same of model_solver_choose or, with `once`, model_solver_choose_once. */
+int cli_solver_choose_once(const struct model *m, bool once, const char *steps,
+                           const struct model_choice *choice, struct model_solver *out,
+                           struct err *e);
 
 /* Opens a model with those words. NULL on failure. */
 struct model *cli_model_load(const char *path, const char *kernel, const char *precision,

@@ -1,5 +1,6 @@
 /* One request on a connection, as the HTTP library sees it. Inside the room only; with
- * http_server.c and http_last_word.c the only files that know the library. */
+ * http_server.c, http_incoming.c, http_multipart.c and http_last_word.c the only files that know
+ * the library. */
 #ifndef HTTP_EXCHANGE_H
 #define HTTP_EXCHANGE_H
 

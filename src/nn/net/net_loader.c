@@ -35,6 +35,8 @@ int net_load_vector(struct net_loader *l, const char *suffix, float *out, size_t
     return 0;
 }
 
+#define OUTPUTS_TOGETHER 16 /* a cache line of the matrix, which is written once so */
+
 /* A conv [out][in][tap] or linear [out][in] into columns `column`… of `matrix`, `outputs` wide. */
 static int load_matrix(struct net_loader *l, const char *suffix, const struct net_inputs *in,
                        float *matrix, size_t outputs, size_t column)
@@ -43,13 +45,19 @@ static int load_matrix(struct net_loader *l, const char *suffix, const struct ne
     if (!v)
         return -1;
     const struct nn_param *p = &l->params[l->next - 1];
-    size_t taps = p->count / (p->shape[0] * p->shape[1]);
-    for (size_t o = 0; o < p->shape[0]; o++)
-        for (size_t i = 0; i < in->channels; i++)
+    size_t taps = p->count / (p->shape[0] * p->shape[1]), row = in->channels * taps;
+    for (size_t first = 0, last; first < p->shape[0]; first = last) {
+        last = first + OUTPUTS_TOGETHER;
+        last = last < p->shape[0] ? last : p->shape[0];
+        for (size_t i = 0; i < in->channels; i++) {
+            size_t lane = i < in->first ? i : nn_lanes(in->first) + (i - in->first);
             for (size_t tap = 0; tap < taps; tap++) {
-                size_t lane = i < in->first ? i : nn_lanes(in->first) + (i - in->first);
-                matrix[(tap * in->lanes + lane) * outputs + column + o] = *v++;
+                float *to = matrix + (tap * in->lanes + lane) * outputs + column;
+                for (size_t o = first; o < last; o++)
+                    to[o] = v[o * row + i * taps + tap];
             }
+        }
+    }
     return 0;
 }
 

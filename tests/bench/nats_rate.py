@@ -5,7 +5,7 @@ processor time. These are inputs of fleet.py.
 
 Each message is like a result: a subject of its own, an id against doubles, a header, the bytes of a PNG; its stream is on disk
 and takes a subject once. A follower gets headers only. The server's processor time is read, so that other work on the machine
-does not count, nor does this program's. Needs nats-server (conf/deps.sh nightly).
+does not count, nor does this program's. Needs nats-server (conf/deps.sh test).
 """
 
 import argparse

@@ -285,5 +285,82 @@ class Trouble(unittest.TestCase):
                 self.assertEqual(daemon.get(image.url).body, image.png)  # signed: needs no key
 
 
+class Jobs(unittest.TestCase):
+    QUICK = {"method": "euler", "steps": 3}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.state = tempfile.TemporaryDirectory()
+        cls.daemon = Daemon("--state", cls.state.name)
+        cls.client = pfgmd.Client("http://127.0.0.1:%d" % cls.daemon.port)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.stop()
+        cls.state.cleanup()
+
+    def test_a_job_from_its_filing_to_its_end(self):
+        fields = {"n": 3, "seed": 2**64 - 1, "solver": self.QUICK}
+        job = self.client.submit(**fields, label="mine")
+        self.assertEqual(self.client.submit(id=job.id, **fields, label="mine").id, job.id)
+        with self.assertRaises(pfgmd.PfgmdError) as caught:
+            self.client.submit(id=job.id, **fields, label="other")
+        self.assertEqual(caught.exception.status, 409)
+        job = self.client.wait(job.id)
+        self.assertEqual((job.state, job.ended, job.images_done, job.images_total), ("succeeded", True, 3, 3))
+        images = self.client.images(**fields)
+        self.assertEqual([self.client.job_image(job.id, i) for i in range(3)], [i.png for i in images])
+        self.assertTrue(self.client.job_image(job.id, 0, "npy").startswith(b"\x93NUMPY"))
+        self.assertIn(job.id, [j.id for j in self.client.jobs("succeeded")])
+        events = [e for e in self.client.job_events(job.id) if e.kind != "progress"]
+        self.assertEqual([e.id for e in events], [1, 2, 3, 4, 5, 6])
+        self.assertEqual([e.kind for e in self.client.job_events(job.id, after=4)], ["image", "done"])
+        self.assertEqual(list(self.client.job_events(job.id, after=6)), [])
+        with tempfile.TemporaryDirectory() as folder:
+            for kind in ("zip", "tar", "npy", "npz"):
+                self.client.archive(job.id, os.path.join(folder, "x." + kind))
+            with zipfile.ZipFile(os.path.join(folder, "x.zip")) as z:
+                self.assertEqual({hashlib.sha256(z.read(n)).hexdigest() for n in z.namelist() if n.endswith(".png")},
+                                 {i.sha256 for i in images})
+            with self.assertRaises(ValueError):
+                self.client.archive(job.id, os.path.join(folder, "x.png"))
+            with self.assertRaises(pfgmd.NotFound):
+                self.client.archive("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", os.path.join(folder, "y.zip"))
+            self.assertEqual(len(os.listdir(folder)), 4)
+        self.assertEqual(self.client.cancel(job.id).state, "succeeded")
+        self.client.forget(job.id)
+        with self.assertRaises(pfgmd.NotFound):
+            self.client.job(job.id)
+
+    def test_a_job_is_cancelled_and_what_it_had_is_not_forgotten(self):
+        async def work():
+            client = pfgmd.AsyncClient("http://127.0.0.1:%d" % self.daemon.port)
+            job = await client.submit(n=2, solver=ENDLESS)
+            self.assertFalse((await client.wait(job.id, timeout=0)).ended)
+            with self.assertRaises(ValueError):
+                await client.forget(job.id)
+            await client.cancel(job.id)
+            kinds = [e.kind async for e in client.job_events(job.id)]
+            return kinds[-1], (await client.wait(job.id)).state, [j.id async for j in client.jobs("cancelled")] == [job.id]
+        self.assertEqual(asyncio.run(work()), ("cancelled", "cancelled", True))
+
+    def test_a_lost_answer_files_nothing_twice_and_events_go_on(self):
+        job = b'{"id": "x", "state": "succeeded", "progress": {"images_done": 1, "images_total": 1}}'
+        head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        seen = []
+        with scripted([b"", head % len(job) + job], seen) as address:
+            self.assertEqual(pfgmd.Client(address).submit(n=1).state, "succeeded")
+        self.assertEqual(seen[0].split(b" ")[:2], seen[1].split(b" ")[:2])
+        first, rest = b"id: 1\nevent: queued\ndata: {}\n\nid: 2\nevent: st", b"id: 2\nevent: done\ndata: {}\n\n"
+        seen.clear()
+        with scripted([head % 999 + first, head % len(rest) + rest], seen) as address:
+            self.assertEqual([e.id for e in pfgmd.Client(address).job_events("x")], [1, 2])
+        self.assertIn(b"Last-Event-ID: 1\r\n", seen[1])
+        with scripted([head % 999 + b"cut"]) as address, tempfile.TemporaryDirectory() as folder:
+            with self.assertRaises(pfgmd.Unavailable):
+                pfgmd.Client(address).archive("x", os.path.join(folder, "x.npy"))
+            self.assertEqual(os.listdir(folder), [])
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

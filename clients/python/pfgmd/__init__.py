@@ -1,8 +1,8 @@
 """Client of pfgmd. See README.md; the contract is the server's /openapi.json."""
-from ._client import Client, Event, Image, Latent, Likelihood
+from ._client import Client, Event, Image, Job, Latent, Likelihood
 from ._async import AsyncClient
 from ._errors import (DeadlineExceeded, Forbidden, InvalidParameter, NotFound, NumericalFailure, PfgmdError,
                       QuotaExceeded, Unauthenticated, Unavailable)
 
-__all__ = ["AsyncClient", "Client", "DeadlineExceeded", "Event", "Forbidden", "Image", "InvalidParameter", "Latent",
-           "Likelihood", "NotFound", "NumericalFailure", "PfgmdError", "QuotaExceeded", "Unauthenticated", "Unavailable"]
+__all__ = ["AsyncClient", "Client", "DeadlineExceeded", "Event", "Forbidden", "Image", "InvalidParameter", "Job",
+           "Latent",           "Likelihood", "NotFound", "NumericalFailure", "PfgmdError", "QuotaExceeded", "Unauthenticated", "Unavailable"]

@@ -3,9 +3,9 @@ coroutine stops its call: the connection is shut down, the thread comes free, an
 import asyncio
 import contextvars
 import ssl
-from typing import Any, AsyncIterator, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Any, AsyncIterator, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, TypeVar, Union
 
-from ._client import CALL, Call, Client, End, Event, Image, Latent, Likelihood
+from ._client import CALL, Call, Client, End, Event, Image, Job, Latent, Likelihood
 
 _END = object()
 _T = TypeVar("_T")
@@ -20,6 +20,18 @@ async def _threaded(call: Call, work: Callable[..., _T], *args: Any, **fields: A
     except asyncio.CancelledError:
         call.stop()
         raise
+
+
+async def _each(source: Iterator[_T]) -> AsyncIterator[_T]:
+    call = Call()
+    try:
+        while True:
+            item = await _threaded(call, next, source, _END)
+            if item is _END:
+                return
+            yield item  # type: ignore[misc]
+    finally:
+        call.stop()  # not source.close(): after a cancellation a thread may still be inside of it, and closes it
 
 
 class AsyncClient:
@@ -41,16 +53,35 @@ class AsyncClient:
     async def save(self, path: str, n: int = 1, **fields: Any) -> None:
         await _threaded(Call(), self._client.save, path, n, **fields)
 
-    async def events(self, n: int = 1, **fields: Any) -> AsyncIterator[Event]:
-        call, source = Call(), self._client.events(n, **fields)
-        try:
-            while True:
-                event = await _threaded(call, next, source, _END)
-                if event is _END:
-                    return
-                yield event  # type: ignore[misc]
-        finally:
-            call.stop()  # not source.close(): after a cancellation a thread may still be inside of it, and closes it
+    def events(self, n: int = 1, **fields: Any) -> AsyncIterator[Event]:
+        return _each(self._client.events(n, **fields))
+
+    async def submit(self, n: int = 1, id: Optional[str] = None, **fields: Any) -> Job:
+        return await _threaded(Call(), self._client.submit, n, id, **fields)
+
+    async def job(self, id: str) -> Job:
+        return await _threaded(Call(), self._client.job, id)
+
+    def jobs(self, state: Optional[str] = None) -> AsyncIterator[Job]:
+        return _each(self._client.jobs(state))
+
+    async def wait(self, id: str, timeout: Optional[float] = None) -> Job:
+        return await _threaded(Call(), self._client.wait, id, timeout)
+
+    def job_events(self, id: str, after: int = 0) -> AsyncIterator[Event]:
+        return _each(self._client.job_events(id, after))
+
+    async def job_image(self, id: str, place: int, kind: str = "") -> bytes:
+        return await _threaded(Call(), self._client.job_image, id, place, kind)
+
+    async def archive(self, id: str, path: str) -> None:
+        await _threaded(Call(), self._client.archive, id, path)
+
+    async def cancel(self, id: str) -> Job:
+        return await _threaded(Call(), self._client.cancel, id)
+
+    async def forget(self, id: str) -> None:
+        await _threaded(Call(), self._client.forget, id)
 
     async def encode(self, images: Union[bytes, Sequence[bytes]], **fields: Any) -> List[Latent]:
         return await _threaded(Call(), self._client.encode, images, **fields)

@@ -3,14 +3,16 @@ import base64
 import contextvars
 import http.client
 import json
+import math
 import os
 import re
 import socket
 import ssl
 import threading
 import time
+import uuid
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, BinaryIO, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 from urllib.parse import quote, urlsplit
 
 from ._errors import PfgmdError, Unavailable, error_of, error_of_problem
@@ -76,6 +78,21 @@ class Event:
     """A server-sent event: queued, started, progress, preview, image, done, failed or cancelled."""
     kind: str
     data: Dict[str, Any]
+    id: Optional[int] = None  #: by which a reader of a job goes on
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work that a server keeps, as it was when it was asked for."""
+    id: str
+    state: str  #: queued, running, cancelling, succeeded, failed or cancelled
+    images_done: int
+    images_total: int
+    data: Dict[str, Any] = field(repr=False)  #: the whole answer
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ("succeeded", "failed", "cancelled")
 
 
 def body_of(fields: Mapping[str, Any]) -> Dict[str, Any]:
@@ -102,6 +119,16 @@ def image_of(data: Mapping[str, Any], answer: Mapping[str, Any]) -> Image:
     return Image(index=int(data["index"]), seed=int(answer["seed"]), png=base64.b64decode(data["b64"]), sha256=data["sha256"],
                  nfe=data["nfe"], label=data.get("class"), url=data.get("url"),
                  warnings=tuple(answer.get("warnings", ())))
+
+
+def job_of(answer: bytes) -> Job:
+    data = json.loads(answer)
+    return Job(id=data["id"], state=data["state"], images_done=data["progress"]["images_done"],
+               images_total=data["progress"]["images_total"], data=data)
+
+
+def _job_path(id: str, more: str = "") -> str:
+    return "/v1/jobs/" + quote(id, safe="") + more
 
 
 def query_of(query: Mapping[str, Any]) -> str:
@@ -156,6 +183,21 @@ class Call:
     def wait(self, seconds: float) -> None:
         if self._stopped.wait(seconds):
             raise PfgmdError(0, {"detail": "the call was stopped"})
+
+
+class Pauses:
+    """Growing ones between tries, in all no longer than patience."""
+
+    def __init__(self, patience: float) -> None:
+        self._end, self._next = time.monotonic() + patience, 0.25
+
+    def wait(self, error: Unavailable) -> None:
+        """Raises the error where another try makes no sense, or patience is over."""
+        lasting = error.status != 0 and error.code not in ("queue_full", "loading", "draining", "")
+        if lasting or time.monotonic() + self._next > self._end:
+            raise error
+        (CALL.get() or Call()).wait(self._next)
+        self._next = min(2 * self._next, 15.0)
 
 
 #: The call that this context makes, where somebody may want to stop it.
@@ -239,20 +281,123 @@ class Client:
             raise Unavailable(0, {"detail": "the stream of events broke off: %s" % e}) from e
         raise Unavailable(0, {"detail": "the stream of events broke off"})
 
-    def _events_of(self, answer: http.client.HTTPResponse) -> Iterator[Event]:
-        kind, data = "", ""
+    def _read_events(self, answer: http.client.HTTPResponse) -> Iterator[Event]:
+        kind, data, number = "", "", None
         for line in self._lines_of(answer):
             if line.startswith("event: "):
                 kind = line[7:]
             elif line.startswith("data: "):
                 data = line[6:]
+            elif line.startswith("id: "):
+                number = int(line[4:]) if line[4:].isdigit() else None
             elif not line and kind:
-                event, kind = Event(kind, json.loads(data)), ""
-                if event.kind == "failed":
-                    raise error_of_problem(int(event.data.get("status", 500)), event.data)
-                yield event
-                if event.kind in ("done", "cancelled"):
-                    return
+                yield Event(kind, json.loads(data), number)
+                kind = ""
+
+    def _events_of(self, answer: http.client.HTTPResponse) -> Iterator[Event]:
+        for event in self._read_events(answer):
+            if event.kind == "failed":
+                raise error_of_problem(int(event.data.get("status", 500)), event.data)
+            yield event
+            if event.kind in ("done", "cancelled"):
+                return
+
+    # ---- jobs ----
+
+    def submit(self, n: int = 1, id: Optional[str] = None, **fields: Any) -> Job:
+        """Files a job of up to 1,000,000 images; fields as of images(). The id is a UUID, drawn here if absent: when
+        an answer is lost, it is asked for again and files nothing twice."""
+        path = _job_path(id or str(uuid.uuid4()))
+        return job_of(self._read(self._open("PUT", path, "json", body_of(dict(fields, n=n)), insist=True)))
+
+    def job(self, id: str) -> Job:
+        return job_of(self._get(_job_path(id)))
+
+    def jobs(self, state: Optional[str] = None) -> Iterator[Job]:
+        """Those of this key, the newest first."""
+        query: Dict[str, Any] = {"limit": 100}
+        if state is not None:
+            query["state"] = state
+        while True:
+            page = json.loads(self._get("/v1/jobs" + query_of(query)))
+            for data in page["jobs"]:
+                yield job_of(json.dumps(data).encode())
+            if page["next"] is None:
+                return
+            query["after"] = page["next"]
+
+    def wait(self, id: str, timeout: Optional[float] = None) -> Job:
+        """The job once it has ended, however; or as it is after timeout seconds. Restarts of the server are waited
+        for as long as patience lasts."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = 20.0 if end is None else max(0.0, min(20.0, end - time.monotonic()))
+            headers = {"Prefer": "wait=%d" % math.ceil(left)} if left else {}
+            job = job_of(self._read(self._open("GET", _job_path(id), "json", None, headers, insist=True)))
+            if job.ended or (end is not None and time.monotonic() >= end):
+                return job
+
+    def job_events(self, id: str, after: int = 0) -> Iterator[Event]:
+        """The events of a job behind the one with that id, to the last: done, failed or cancelled, whose data is the
+        job. Where the connection is lost, it goes on behind the last event that came."""
+        pauses = Pauses(self._patience)
+        while True:
+            headers = {"Last-Event-ID": str(after)} if after else {}
+            try:
+                with self._open("GET", _job_path(id, "/events"), "events", None, headers, insist=True) as answer:
+                    if answer.status == 204:
+                        return
+                    for event in self._read_events(answer):
+                        after = event.id or after
+                        pauses = Pauses(self._patience)
+                        yield event
+                        if event.kind in ("done", "failed", "cancelled"):
+                            return
+            except Unavailable as e:
+                pauses.wait(e)
+
+    def job_image(self, id: str, place: int, kind: str = "") -> bytes:
+        """Image `place` of the job, from 0, as a PNG, or what kind says ("npy"; samples are that in any case)."""
+        return self._read(self._open("GET", _job_path(id, "/images/%d" % place), kind or "*/*", None, insist=True))
+
+    def archive(self, id: str, path: "os.PathLike[str] | str") -> None:
+        """Writes all images of the job, by the ending of the name: .zip, .tar, .npy or .npz. While the job runs it
+        waits for what is missing. The file has its name once all of it has come."""
+        kind = os.fspath(path).rsplit(".", 1)[-1]
+        if kind not in ("zip", "tar", "npy", "npz"):
+            raise ValueError("%s must end in .zip, .tar, .npy or .npz" % os.fspath(path))
+        part = os.fspath(path) + ".part"
+        try:
+            with self._open("GET", _job_path(id, "/archive"), kind, None, insist=True) as answer, open(part, "wb") as f:
+                self._copy(answer, f)
+            os.replace(part, path)
+        finally:
+            if os.path.exists(part):
+                os.unlink(part)
+
+    def cancel(self, id: str) -> Job:
+        """Cancels the job, which keeps the images that it has; one that has ended stays as it is."""
+        job = self.job(id)
+        return job if job.ended else job_of(self._delete(id) or self._get(_job_path(id)))
+
+    def forget(self, id: str) -> None:
+        """Deletes a job that has ended, with its images."""
+        if not self.job(id).ended:
+            raise ValueError("job %s has not ended: cancel it first, and wait" % id)
+        self._delete(id)
+
+    def _delete(self, id: str) -> bytes:
+        return self._read(self._open("DELETE", _job_path(id), "json", None))
+
+    @staticmethod
+    def _copy(answer: http.client.HTTPResponse, to: BinaryIO) -> None:
+        try:
+            while piece := answer.read(1 << 20):
+                to.write(piece)
+            if answer.length:  # a read of a part does not say that bytes are missing
+                raise http.client.IncompleteRead(b"", answer.length)
+        except _BROKEN as e:
+            raise Unavailable(0, {"detail": "the archive broke off: %s" % e}) from e
 
     # ---- latents ----
 
@@ -352,19 +497,29 @@ class Client:
             connection.close()
             raise
 
-    def _open(self, method: str, path: str, kind: str, sent: Union[None, bytes, Dict[str, Any]]) -> _Exchange:
-        """An answer of 200; refusals that may pass are tried again. What is sent is fields, or an NPY file."""
-        headers = {"Accept": _TYPES.get(kind, kind)}
+    def _open(self, method: str, path: str, kind: str, sent: Union[None, bytes, Dict[str, Any]],
+              more: Optional[Dict[str, str]] = None, insist: bool = False) -> _Exchange:
+        """A good answer; refusals that may pass are tried again, and what can be asked twice (insist) where there is
+        no answer, too. What is sent is fields, or an NPY file."""
+        headers = dict(more or {}, Accept=_TYPES.get(kind, kind))
         if sent is not None:
             headers["Content-Type"] = _TYPES["npy" if isinstance(sent, bytes) else "json"]
         body = json.dumps(sent).encode() if isinstance(sent, dict) else sent
-        patience = self._patience
+        patience, pauses = self._patience, Pauses(self._patience)
+        while insist:
+            try:
+                return self._try(method, path, headers, body, patience)
+            except Unavailable as e:
+                pauses.wait(e)
+        return self._try(method, path, headers, body, patience)
+
+    def _try(self, method: str, path: str, headers: Dict[str, str], body: Optional[bytes], patience: float) -> _Exchange:
         for attempt in range(self._retries + 1):
             try:
                 exchange = self._ask(method, path, headers, body)
             except _BROKEN as e:
                 raise Unavailable(0, {"detail": "%s:%d does not answer: %s" % (self._host, self._port, e)}) from e
-            if exchange.answer.status == 200:
+            if exchange.answer.status in (200, 202, 204):
                 return exchange
             error = self._refusal(exchange)
             after = error.retry_after_s

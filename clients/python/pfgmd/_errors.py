@@ -28,7 +28,7 @@ class Forbidden(PfgmdError):
 
 
 class NotFound(PfgmdError):
-    """404"""
+    """404, or 410: a job that has expired."""
 
 
 class QuotaExceeded(PfgmdError):
@@ -47,7 +47,7 @@ class NumericalFailure(PfgmdError):
     """500: an image did not come to an end; nothing of the request is given."""
 
 
-_CLASSES = {400: InvalidParameter, 401: Unauthenticated, 403: Forbidden, 404: NotFound, 406: InvalidParameter,
+_CLASSES = {400: InvalidParameter, 401: Unauthenticated, 403: Forbidden, 404: NotFound, 410: NotFound, 406: InvalidParameter,
             413: InvalidParameter, 415: InvalidParameter, 422: InvalidParameter, 429: QuotaExceeded, 503: Unavailable,
             504: DeadlineExceeded}
 

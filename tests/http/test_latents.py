@@ -2,6 +2,7 @@
 whatever the company, what hostile bodies get, limits, and the end of work that nobody waits for."""
 
 import base64
+import hashlib
 import json
 import math
 import os
@@ -247,6 +248,34 @@ class Latents(SharedDaemon):
         mixed = {**body, "between": [{"seed": 4}, ends[1]]}
         values = read_npy(self.ok(post(self.daemon, "/v1/interpolate?format=npy", mixed)).body)[1]
         self.assertLessEqual(max(abs(a - b) for a, b in zip(values[2 * D:], expected[2 * D:])), 1)
+
+    def test_a_path_comes_as_one_picture_that_moves(self):
+        def chunks(data):
+            at = 8
+            while at < len(data):
+                length = struct.unpack(">I", data[at:at + 4])[0]
+                yield data[at + 4:at + 8], data[at + 8:at + 8 + length]
+                at += 12 + length
+
+        body = {"between": [{"seed": 4}, {"image": b64(self.pngs[0])}], "frames": 5, "seed": 1}
+        film = self.ok(post(self.daemon, "/v1/interpolate", body, accept="image/apng"))
+        self.assertEqual(film.headers["Content-Type"], "image/apng")
+        self.assertIn('filename="pfgm-1-0-4.apng"', film.headers["Content-Disposition"])
+        self.assertEqual(self.ok(post(self.daemon, "/v1/interpolate?format=apng", body)).body, film.body)
+        self.assertEqual(film.headers["ETag"], f'"{hashlib.sha256(film.body).hexdigest()}"')
+        found = list(chunks(film.body))
+        self.assertEqual([kind for kind, _ in found[:2]] + [found[-1][0]], [b"IHDR", b"acTL", b"IEND"])
+        self.assertEqual(struct.unpack(">II", found[1][1]), (5, 0))
+        delays = [struct.unpack(">HH", data[20:24]) for kind, data in found if kind == b"fcTL"]
+        self.assertEqual(delays, [(120, 1000)] * 4 + [(600, 1000)])
+        sequence = [struct.unpack(">I", data[:4])[0] for kind, data in found if kind in (b"fcTL", b"fdAT")]
+        self.assertEqual(sequence, list(range(9)))
+        frames = [data if kind == b"IDAT" else data[4:] for kind, data in found if kind in (b"IDAT", b"fdAT")]
+        images = self.ok(post(self.daemon, "/v1/interpolate", body)).json()["images"]
+        self.assertEqual(frames, [dict(chunks(base64.b64decode(image["b64"])))[b"IDAT"] for image in images])
+        for path, fields in (("interpolate", {**body, "grid": {}}), ("images", {"n": 2})):
+            refused = post(self.daemon, "/v1/" + path, fields, accept="image/apng")
+            self.assertEqual((refused.status, refused.json()["code"]), (406, "not_acceptable"))
 
     # ---- likelihood ----
 

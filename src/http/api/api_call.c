@@ -112,7 +112,8 @@ static int check_arrays(const struct api_call *call, const struct model *m, stru
 static void fill_order(const struct api_call *call, struct engine_order *out)
 {
     const struct api_order *o = &call->order;
-    const bool array = call->format == HTTP_FORMAT_NPY || call->format == HTTP_FORMAT_NPZ;
+    const bool array = call->format == HTTP_FORMAT_NPY || call->format == HTTP_FORMAT_NPZ ||
+                       call->format == HTTP_FORMAT_APNG;
     out->seed = o->seed;
     out->first_index = o->first_index;
     out->n = o->n;
@@ -314,7 +315,7 @@ bool api_call_begin(struct http_app *app, const struct http_request *q, struct a
 bool api_call_streams(const struct api_call *call)
 {
     return call->format != HTTP_FORMAT_JSON && call->format != HTTP_FORMAT_PNG &&
-           call->dialect->pictures && !call->next;
+           call->format != HTTP_FORMAT_APNG && call->dialect->pictures && !call->next;
 }
 
 bool api_call_follows(const struct api_call *call)
@@ -344,20 +345,20 @@ bool api_call_follow(struct http_app *app, const struct http_request *q, struct 
     return begun;
 }
 
-static void name_file(const struct api_call *call, const struct engine_order *order,
-                      struct http_reply *r)
+void api_name_file(const struct api_call *call, const struct engine_order *order,
+                   struct http_reply *r)
 {
     const char *ending = http_format_word(call->format);
-    bool inlined = call->format == HTTP_FORMAT_PNG;
+    const bool inlined = call->format == HTTP_FORMAT_PNG || call->format == HTTP_FORMAT_APNG;
     if (order->n == 1 || order->output == ENGINE_OUTPUT_SHEET)
         http_reply_header(
             r, "Content-Disposition", "%s; filename=\"pfgm-%" PRIu64 "-%" PRIu64 ".%s\"",
             inlined ? "inline" : "attachment", order->seed, order->first_index, ending);
     else
         http_reply_header(r, "Content-Disposition",
-                          "attachment; filename=\"pfgm-%" PRIu64 "-%" PRIu64 "-%" PRIu64 ".%s\"",
-                          order->seed, order->first_index, order->first_index + (order->n - 1),
-                          ending);
+                          "%s; filename=\"pfgm-%" PRIu64 "-%" PRIu64 "-%" PRIu64 ".%s\"",
+                          inlined ? "inline" : "attachment", order->seed, order->first_index,
+                          order->first_index + (order->n - 1), ending);
 }
 
 int api_picture(const struct api_call *call, const struct engine_request *done,
@@ -370,7 +371,7 @@ int api_picture(const struct api_call *call, const struct engine_request *done,
         http_reply_fail(r);
         return -1;
     }
-    name_file(call, engine_request_order(done), r);
+    api_name_file(call, engine_request_order(done), r);
     return 0;
 }
 
@@ -405,7 +406,7 @@ void api_call_head(const struct http_request *q, const struct api_call *call, st
     }
     if (call->dialect->head)
         call->dialect->head(q, call, r);
-    name_file(call, order, r);
+    api_name_file(call, order, r);
     http_reply_header(r, "Server-Timing", "queue;dur=%.3f",
                       (double)engine_request_timings(request).queue_ns / 1e6);
 }

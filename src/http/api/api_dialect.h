@@ -99,5 +99,8 @@ json_t *api_native_json(struct http_app *app, const struct http_request *q,
 /* Body, type and name of a picture. -1: the reply is a bare 500. */
 int api_picture(const struct api_call *call, const struct engine_request *done,
                 struct http_reply *r);
+/* Content-Disposition of an answer in the call's format. */
+void api_name_file(const struct api_call *call, const struct engine_order *order,
+                   struct http_reply *r);
 
 #endif

@@ -204,10 +204,11 @@ static json_t *schedules_json(void)
     return list;
 }
 
+/* Those of images; a path has one more, in which it moves. */
 static json_t *formats_json(void)
 {
     json_t *list = json_array();
-    for (int f = 0; f < HTTP_FORMATS; f++)
+    for (int f = 0; f < HTTP_FORMAT_APNG; f++)
         list =
             json_plus(list, json_pack("{s:s, s:s}", "format", http_format_word((enum http_format)f),
                                       "type", http_format_type((enum http_format)f)));

@@ -1,16 +1,22 @@
 /* POST /v1/interpolate: images on the great circle between two ends, in the formats of
- * POST /v1/images. Ends that are images are encoded first, by a request of their own; what is to
- * follow on it waits in call->next. */
+ * POST /v1/images, and as one picture that moves. Ends that are images are encoded first, by a
+ * request of their own; what is to follow on it waits in call->next. */
 #include "api_flow.h"
 
 #include "api_answer.h"
 #include "api_points.h"
 
+#include "base_size.h"
 #include "field_circle.h"
+#include "image_apng.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define FRAME_MS 120
+#define LAST_MS 600
 
 static const struct api_flow_words words = {"between", PICTURES, "frames "};
 
@@ -181,6 +187,54 @@ static void release(struct api_call *call)
     flow->given = NULL;
 }
 
+/* Those of images; and what may stand in a PNG may move in one. */
+static void formats(const struct http_request *q, const struct api_call *call,
+                    struct api_formats *out)
+{
+    const struct image_shape shape = model_shape(engine_model_get(call->asked.model));
+    api_native_formats(q, call, out);
+    out->available[HTTP_FORMAT_APNG] = !call->order.grid_given && !image_shape_is_vector(shape) &&
+                                       (shape.channels == 1 || shape.channels == 3);
+}
+
+/* All frames one behind the other, encoded. */
+static int encode_film(const struct engine_request *done, struct buf *out)
+{
+    const struct engine_order *order = engine_request_order(done);
+    const struct image_shape shape = model_shape(engine_model_get(order->model));
+    const size_t one = image_shape_count(shape);
+    size_t all;
+    if (!size_mul(order->n, one, &all) || order->n > INT_MAX)
+        return -1;
+    uint8_t *pixels = malloc(all);
+    for (size_t i = 0; pixels && i < order->n; i++)
+        memcpy(pixels + i * one, engine_request_image(done, i)->pixels, one);
+    const int result =
+        pixels ? image_apng_encode(pixels, (int)order->n, shape, FRAME_MS, LAST_MS, out, NULL) : -1;
+    free(pixels);
+    return result;
+}
+
+static void answer(struct http_app *app, const struct http_request *q, const struct api_call *call,
+                   const struct engine_request *done, struct http_reply *r)
+{
+    char sha256[SHA256_HEX_SIZE];
+    if (call->format != HTTP_FORMAT_APNG) {
+        api_native_answer(app, q, call, done, r);
+        return;
+    }
+    if (encode_film(done, &r->body) != 0 ||
+        sha256_hex(r->body.data, r->body.length, sha256, NULL) != 0) {
+        http_reply_fail(r);
+        return;
+    }
+    r->status = 200;
+    r->content_type = http_format_type(HTTP_FORMAT_APNG);
+    http_reply_header(r, "ETag", "\"%s\"", sha256);
+    api_name_file(call, engine_request_order(done), r);
+    api_answer_headers(engine_request_order(done), r);
+}
+
 const struct api_dialect api_interpolate = {
     .media = "application/json",
     .large = true,
@@ -189,9 +243,9 @@ const struct api_dialect api_interpolate = {
     .own = sizeof(struct flow_call),
     .pin = api_flow_pin,
     .read = read,
-    .formats = api_native_formats,
+    .formats = formats,
     .order = order,
     .follow = follow,
-    .answer = api_native_answer,
+    .answer = answer,
     .release = release,
 };

@@ -39,6 +39,7 @@ void api_native_formats(const struct http_request *q, const struct api_call *cal
     const bool array = !call->order.grid_given;
     for (int f = 0; f < HTTP_FORMATS; f++)
         out->available[f] = true;
+    out->available[HTTP_FORMAT_APNG] = false; /* these images are no film */
     out->available[HTTP_FORMAT_PNG] = call->order.n == 1 || call->order.grid_given;
     out->available[HTTP_FORMAT_NPY] = out->available[HTTP_FORMAT_NPZ] = array;
 }

@@ -15,6 +15,7 @@ static const struct {
     [HTTP_FORMAT_ZIP] = {"application/zip", "zip", 11},
     [HTTP_FORMAT_TAR] = {"application/x-tar", "tar", 11},
     [HTTP_FORMAT_EVENTS] = {"text/event-stream", "events", 4},
+    [HTTP_FORMAT_APNG] = {"image/apng", "apng", 5},
 };
 
 const char *http_format_type(enum http_format format)

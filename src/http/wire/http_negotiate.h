@@ -14,12 +14,13 @@ enum http_format {
     HTTP_FORMAT_ZIP,
     HTTP_FORMAT_TAR,
     HTTP_FORMAT_EVENTS,
+    HTTP_FORMAT_APNG,
     HTTP_FORMATS
 };
 
 /* "application/json", "image/png" … */
 const char *http_format_type(enum http_format format);
-/* "json", "png", "npy", "npz", "zip", "tar" and "events". */
+/* "json", "png", "npy", "npz", "zip", "tar", "events" and "apng". */
 const char *http_format_word(enum http_format format);
 /* -1 for another word. */
 int http_format_parse(const char *word, enum http_format *out);

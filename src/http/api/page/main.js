@@ -32,10 +32,13 @@ $("method").addEventListener("change", chooseMethod);
 $("download").addEventListener("click", download);
 $("way-form").addEventListener("submit", walk);
 $("way-cancel").addEventListener("click", () => walking && walking.abort());
-$("slider").addEventListener("input", look);
+$("slider").addEventListener("input", () => { pause(); look(); });
+$("play").addEventListener("click", playWay);
+$("film").addEventListener("click", saveFilm);
 for (const end of ["a", "b"]) {
   $("big-" + end).addEventListener("click", () => choose(end));
-  for (const field of ["_seed", "_index"]) $(end + field).addEventListener("input", () => { ends[end] = null; $(end + "_seed").required = true; $(end + "_seed").placeholder = ""; });
+  for (const field of ["_seed", "_index"]) $(end + field).addEventListener("input", () => unchoose(end));
+  $(end + "_face").src = BLANK;
 }
 $("big-again").addEventListener("click", sampleAgain);
 $("big-before").addEventListener("click", () => step(-1));

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # What takes too long for tests/run.sh, one after the other: the daemon under load (storm, throughput), killed in the
 # middle of a job a hundred times (killed), its contract before judges from elsewhere (contract) and behind proxies
-# (proxies, haproxy), what jobs and replicas cost (jobs, replicas), the files in conf/ before the programs that read them
-# (conf), the container and the units under a real manager (container, systemd; root), the same bytes on 64-bit Arm
-# (cross), pfgm's speed beside PyTorch's and oneDNN's (compare, compare_train), and the images of the bundled models
-# before a classifier (quality). Installs what is missing, prints a line each and ends with "N passed, N failed"; what
-# each said, with its figures, is in build-nightly/NAME.log. About two and a half hours on two cores, two of them
-# quality's; limits of time hold only where nothing else runs.
+# (proxies, haproxy), what jobs and replicas cost (jobs, replicas), a fleet that loses replicas and its NATS server
+# (fleet), the files in conf/ before the programs that read them (conf), the container and the units under a real manager
+# (container, systemd; root), the same bytes on 64-bit Arm (cross), pfgm's speed beside PyTorch's and oneDNN's (compare,
+# compare_train), and the images of the bundled models before a classifier (quality). Installs what is missing, prints a
+# line each and ends with "N passed, N failed"; what each said, with its figures, is in build-nightly/NAME.log. About two
+# and a half hours on two cores, two of them quality's; limits of time hold only where nothing else runs.
 #
 #     bash tests/nightly.sh [NAME ...]
 set -eu
 cd "$(dirname "$0")/.."
 out=build-nightly
-all=(storm throughput killed contract proxies haproxy jobs replicas conf container systemd cross compare compare_train quality)
+all=(storm throughput killed contract proxies haproxy jobs replicas fleet conf container systemd cross compare compare_train quality)
 
 # Only the daemon's checks run what is built here: the others build their own, as users would.
 prepare_daemon() {
@@ -23,7 +23,7 @@ prepare_daemon() {
 # Chained, as "set -e" does not hold where an exit code is asked for.
 check() {
     case $1 in
-    storm | throughput | killed | contract | proxies | haproxy | jobs | replicas)
+    storm | throughput | killed | contract | proxies | haproxy | jobs | replicas | fleet)
         prepare_daemon && sh tests/http/nightly.sh "$out" "$1"
         ;;
     conf) bash conf/deps.sh test && bash conf/deps.sh nightly && bash tests/conf/run.sh "$out/conf-modules" ;;

@@ -151,6 +151,21 @@ class Trouble(unittest.TestCase):
             name = file_job(daemon, {"n": 3, "solver": QUICK}).json()["id"]
             wait_state(daemon, name, "succeeded")
 
+    def test_an_archive_waits_for_a_server_that_goes_and_comes(self):
+        fields = {"n": 120, "seed": 3, "solver": {"method": "euler", "steps": 40}}
+        with Nats() as nats, replica(nats, "--workers", "1") as daemon:
+            name = file_job(daemon, fields).json()["id"]
+            s = daemon.connect()
+            s.sendall(f"GET /v1/jobs/{name}/archive HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+            got = s.recv(4096)
+            nats.kill()
+            daemon.wait_line("no NATS server answers there")
+            nats.start()
+            while more := s.recv(65536):
+                got += more
+            s.close()
+            self.assertEqual(len(images_of(got.split(b"\r\n\r\n", 1)[1])), 120)
+
     def test_a_certificate_that_nobody_vouches_for(self):
         here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tls")
         certificate, key = (os.path.join(here, name) for name in ("first.crt", "first.key"))

@@ -313,17 +313,21 @@ static int fill_table(struct api_stream *s)
     return result < 0 ? API_STREAM_BROKEN : 1;
 }
 
-/* Whether the image that is not there may still come. */
+/* Whether the image that is not there may still come; of a store that is away it is not known, and
+ * the reader waits. */
 static int wait_for_more(struct api_stream *s, int64_t *wake_ns)
 {
     struct archive *a = s->own;
     struct err e = {0};
     if (atomic_load(&s->app->state) == HTTP_STATE_DRAINING) /* it comes after the next start */
         return API_STREAM_BROKEN;
-    if (jobs_get(s->app->options->jobs, s->request->client, a->job.id, &a->job, &e) != JOBS_DONE)
+    const enum jobs_answer answer =
+        jobs_get(s->app->options->jobs, s->request->client, a->job.id, &a->job, &e);
+    if (answer != JOBS_DONE && answer != JOBS_AWAY)
         return API_STREAM_BROKEN;
     /* Between the look for the image and this one it may have come, and the job ended. */
-    if (!(JOBS_LIVE & JOBS_BIT(a->job.state)) && a->job.state != JOBS_SUCCEEDED)
+    if (answer == JOBS_DONE && !(JOBS_LIVE & JOBS_BIT(a->job.state)) &&
+        a->job.state != JOBS_SUCCEEDED)
         return API_STREAM_BROKEN;
     *wake_ns = clock_ns() + LOOK_NS;
     return API_STREAM_WAIT;
@@ -339,7 +343,7 @@ static int fill_image(struct api_stream *s, int64_t *wake_ns)
     const enum jobs_answer answer =
         jobs_image(s->app->options->jobs, a->job.id, a->next, &image, &bytes, &e);
     int result = API_STREAM_BROKEN;
-    if (answer == JOBS_ABSENT) {
+    if (answer == JOBS_ABSENT || answer == JOBS_AWAY) {
         result = wait_for_more(s, wake_ns);
     } else if (answer == JOBS_DONE &&
                (is_array(a) ? array_piece(s, &bytes) : picture(s, &image)) == 0) {

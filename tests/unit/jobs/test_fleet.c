@@ -53,6 +53,8 @@ static void a_fleet_hands_out_each_image_once(void **state)
     memset(taken, 0, sizeof taken);
     go(s[0], &r, JOBS_RUNNING);
     assert_answer(put(s[1], r.id, 10, 20, &e), JOBS_DONE, &e);
+    for (int i = 0; i < WAIT_MS && get(s[0], r.id).images_done < 20; i++)
+        usleep(1000);
     assert_int_equal(take_all(s, 2, &r, taken, shards), 5);
     for (size_t i = 0; i < sizeof taken; i++)
         assert_int_equal(taken[i], i < 10 || i >= 30);

@@ -26,7 +26,7 @@ function chooseModel() {
   $("each").hidden = labels.length < 2 || labels.length > caps.limits.n || isVector(m);
   $("chips").replaceChildren(...(chips ? classes.map(c => chip(...c)) : []));
   $("plane-box").hidden = !isPlane(m);
-  for (const id of ["now-box", "past-box", "way-box", "preview-row", "file-row"]) $(id).hidden = Boolean(isVector(m));
+  for (const id of ["now-box", "past-box", "way-box", "edit-box", "preview-row", "file-row"]) $(id).hidden = Boolean(isVector(m));
   if (isPlane(m)) $("n").value = Math.min(PATHS, caps.limits.n);
   const s = m.shape, d = m.default_solver;
   $("about").textContent = m.state === "ready"

@@ -21,6 +21,16 @@ export interface Image {
 export interface Event {
   kind: "queued" | "started" | "progress" | "preview" | "image" | "done" | "cancelled"; data: any;
 }
+/** Work that a server keeps, as it was when it was asked for. */
+export interface Job {
+  id: string; state: "queued" | "running" | "cancelling" | "succeeded" | "failed" | "cancelled"; ended: boolean;
+  imagesDone: number; imagesTotal: number; data: any;
+}
+export interface JobEvent {
+  kind: "queued" | "started" | "progress" | "image" | "done" | "failed" | "cancelled"; data: any;
+  /** By which a reader goes on. */
+  id?: number;
+}
 export interface Options { signal?: AbortSignal }
 
 /** The fields of POST /v1/encode. */
@@ -74,6 +84,23 @@ export declare class Client {
   array(fields?: Fields, options?: Options): Promise<{ shape: number[]; data: Uint8Array | Float32Array }>;
   file(kind: "png" | "npy" | "npz" | "zip" | "tar", fields?: Fields, options?: Options): Promise<Uint8Array>;
   events(fields?: Fields, options?: Options): AsyncGenerator<Event, void, void>;
+  /** Files a job of up to 1,000,000 images. id: a UUID, drawn if absent; the same id with the same fields is the same job. */
+  submit(fields?: Fields, options?: Options & { id?: string }): Promise<Job>;
+  job(id: string, options?: Options): Promise<Job>;
+  /** Those of this key, the newest first. */
+  jobs(options?: Options & { state?: Job["state"] }): AsyncGenerator<Job, void, void>;
+  /** The job once it has ended, however; restarts of the server are waited for as long as patience lasts. */
+  wait(id: string, options?: Options): Promise<Job>;
+  /** Goes on behind the last event where the connection is lost. */
+  jobEvents(id: string, options?: Options & { after?: number }): AsyncGenerator<JobEvent, void, void>;
+  /** Image `place` of the job, from 0: a PNG, or what kind says. */
+  jobImage(id: string, place: number, kind?: "png" | "npy", options?: Options): Promise<Uint8Array>;
+  /** All images; while the job runs it waits for what is missing. */
+  archive(id: string, kind?: "zip" | "tar" | "npy" | "npz", options?: Options): Promise<Uint8Array>;
+  /** One that has ended stays as it is. */
+  cancel(id: string, options?: Options): Promise<Job>;
+  /** Deletes one that has ended, with its images. */
+  forget(id: string, options?: Options): Promise<void>;
   /** Latents of PNGs, one or several. */
   encode(images: Uint8Array | Iterable<Uint8Array>, fields?: EncodeFields, options?: Options): Promise<Latent[]>;
   decode(latents: Uint8Array | Latent | Iterable<Uint8Array | Latent>, fields?: DecodeFields, options?: Options): Promise<Image[]>;

@@ -77,6 +77,24 @@ function imageOf(data, answer) {
     class: data.class, url: data.url, warnings: answer.warnings };
 }
 
+const jobPath = (id, more = "") => `/v1/jobs/${encodeURIComponent(id)}${more}`;
+
+/* As it was when it was asked for. */
+function jobOf(answer) {
+  const data = typeof answer === "string" ? parse(answer) : answer;
+  return { id: data.id, state: data.state, ended: ["succeeded", "failed", "cancelled"].includes(data.state),
+    imagesDone: data.progress.images_done, imagesTotal: data.progress.images_total, data };
+}
+
+/* Of version 4. Pages that are not secure contexts have no crypto.randomUUID. */
+async function uuid() {
+  const source = globalThis.crypto ?? (await import("node:crypto")).webcrypto; // Node 18 has no global one
+  const b = source.getRandomValues(new Uint8Array(16));
+  b[6] = b[6] & 0x0f | 0x40;
+  b[8] = b[8] & 0x3f | 0x80;
+  return [...b].map((v, i) => ([4, 6, 8, 10].includes(i) ? "-" : "") + v.toString(16).padStart(2, "0")).join("");
+}
+
 const wait = (ms, signal) => new Promise((resolve, reject) => {
   signal?.throwIfAborted(); // an executor that throws rejects; no event comes of a signal that was aborted before
   const end = () => { clearTimeout(timer); reject(signal.reason); };
@@ -134,12 +152,108 @@ export class Client {
   }
 
   async *events(fields = {}, { signal } = {}) {
+    for await (const { kind, data } of this.#events("/v1/images", jsonOf(fields, "events"), { signal })) {
+      if (kind === "failed") throw new PfgmdError(data.status ?? 500, data);
+      yield { kind, data };
+      if (kind === "done" || kind === "cancelled") return;
+    }
+  }
+
+  /* Files a job under a UUID that is drawn here: where an answer is lost, asking again files nothing twice. */
+  async submit(fields = {}, { id, signal } = {}) {
+    id ??= await uuid();
+    const init = { ...jsonOf(fields, "json"), method: "PUT" };
+    return jobOf(await this.#insist(() => this.#text(jobPath(id), init, { signal }), signal));
+  }
+
+  async job(id, { signal } = {}) { return jobOf(await this.#text(jobPath(id), { headers: { Accept: TYPES.json } }, { signal })); }
+
+  async *jobs({ state, signal } = {}) {
+    for (let after; after !== null;) {
+      const page = parse(await this.#text("/v1/jobs" + queryOf({ limit: 100, state, after }), { headers: { Accept: TYPES.json } }, { signal }));
+      for (const data of page.jobs) yield jobOf(data);
+      after = page.next;
+    }
+  }
+
+  /* The job once it has ended, however; restarts of the server are waited for. */
+  async wait(id, { signal } = {}) {
+    for (;;) {
+      const init = { headers: { Accept: TYPES.json, Prefer: "wait=20" } };
+      const job = jobOf(await this.#insist(() => this.#text(jobPath(id), init, { signal }), signal));
+      if (job.ended) return job;
+    }
+  }
+
+  /* Events behind the one with the id `after`; where the connection is lost, on behind the last that came. */
+  async *jobEvents(id, { after = 0, signal } = {}) {
+    for (let pauses = this.#pauses(signal);;) {
+      try {
+        const init = { headers: { Accept: TYPES.events, ...(after ? { "Last-Event-ID": String(after) } : {}) } };
+        for await (const event of this.#events(jobPath(id, "/events"), init, { signal })) {
+          after = event.id ?? after;
+          pauses = this.#pauses(signal);
+          yield event;
+          if (["done", "failed", "cancelled"].includes(event.kind)) return;
+        }
+        return; // everything was seen
+      } catch (e) {
+        await pauses(e);
+      }
+    }
+  }
+
+  async jobImage(id, place, kind, { signal } = {}) {
+    const ask = () => this.#get(jobPath(id, "/images/" + place), "arrayBuffer", { signal }, TYPES[kind] ?? "*/*");
+    return new Uint8Array(await this.#insist(ask, signal));
+  }
+
+  async archive(id, kind = "zip", { signal } = {}) {
+    if (!["zip", "tar", "npy", "npz"].includes(kind)) throw new TypeError(`"${kind}" is not zip, tar, npy or npz`);
+    return new Uint8Array(await this.#insist(() => this.#get(jobPath(id, "/archive"), "arrayBuffer", { signal }, TYPES[kind]), signal));
+  }
+
+  /* One that has ended stays as it is: DELETE would forget it. */
+  async cancel(id, { signal } = {}) {
+    const job = await this.job(id, { signal });
+    if (job.ended) return job;
+    const text = await this.#text(jobPath(id), { method: "DELETE" }, { signal });
+    return text ? jobOf(text) : this.job(id, { signal });
+  }
+
+  async forget(id, { signal } = {}) {
+    if (!(await this.job(id, { signal })).ended) throw new TypeError(`job ${id} has not ended: cancel it first, and wait`);
+    await this.#text(jobPath(id), { method: "DELETE" }, { signal });
+  }
+
+  async #text(path, init, options) { return read(await this.#ask(path, init, options), "text", options?.signal); }
+
+  /* Growing pauses between tries, in all no longer than patience. Each call throws the error that makes no sense to try again. */
+  #pauses(signal) {
+    const end = Date.now() + this.#patience * 1000;
+    let next = 250;
+    return async e => {
+      const passes = e instanceof PfgmdError && (e.status === 0 || (e.status === 503 && e.code !== "jobs_off"));
+      if (!passes || Date.now() + next > end) throw e;
+      await wait(next, signal);
+      next = Math.min(2 * next, 15000);
+    };
+  }
+
+  async #insist(work, signal) {
+    for (const pauses = this.#pauses(signal);;)
+      try { return await work(); } catch (e) { await pauses(e); }
+  }
+
+  /* The events of one connection, until it ends without an answer (204); an end before the caller leaves is an error. */
+  async *#events(path, init, { signal } = {}) {
     signal?.throwIfAborted();
     const stop = new AbortController(), abort = () => stop.abort(signal.reason);
     signal?.addEventListener("abort", abort, { once: true });
     let reader;
     try {
-      const answer = await this.#ask("/v1/images", jsonOf(fields, "events"), { signal: stop.signal });
+      const answer = await this.#ask(path, init, { signal: stop.signal });
+      if (answer.status === 204) return;
       reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       for (let text = "";;) {
         const { done, value } = await reader.read().catch(e => {
@@ -151,10 +265,8 @@ export class Client {
         for (let end; (end = text.indexOf("\n\n")) >= 0; text = text.slice(end + 2)) {
           const kind = /^event: (.*)$/m.exec(text.slice(0, end))?.[1];
           if (!kind) continue;
-          const data = parse(/^data: (.*)$/m.exec(text.slice(0, end))[1]);
-          if (kind === "failed") throw new PfgmdError(data.status ?? 500, data);
-          yield { kind, data };
-          if (kind === "done" || kind === "cancelled") return;
+          const id = /^id: ([0-9]+)$/m.exec(text.slice(0, end))?.[1];
+          yield { kind, data: parse(/^data: (.*)$/m.exec(text.slice(0, end))[1]), id: id && Number(id) };
         }
       }
     } finally {

@@ -1,6 +1,7 @@
 """clients/shell/pfgm-get against the daemon."""
 
 import hashlib
+import json
 import os
 import shutil
 import struct
@@ -10,7 +11,7 @@ import time
 import unittest
 import zipfile
 
-from harness import Daemon, SharedDaemon, closed_port, run, scripted
+from harness import ENDLESS, Daemon, SharedDaemon, closed_port, run, scripted
 
 GET = os.path.join(os.environ["CLIENTS"], "shell", "pfgm-get")
 
@@ -194,6 +195,48 @@ class Client(SharedDaemon):
             result = run("sh", GET, "-u", f"http://127.0.0.1:{port}", "-o", self.out)
         self.assertEqual(result.returncode, 1)
         self.assertIn(b"no answer from", result.stderr)
+
+
+class Jobs(unittest.TestCase):
+    def test_a_job_from_its_filing_to_its_end(self):
+        with tempfile.TemporaryDirectory() as folder, Daemon("--state", os.path.join(folder, "state")) as daemon:
+            def get(*args):
+                return run("sh", GET, "-u", f"http://127.0.0.1:{daemon.port}", *args)
+
+            def path(name):
+                return os.path.join(folder, name)
+            words = ["-n", "3", "-s", "7", "-m", "euler", "-k", "4"]
+            done = get(*words, "-J", "submit")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            name = done.stdout.decode().strip()
+            self.assertRegex(name, "^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}$")
+            self.assertEqual(get(*words, "-I", name, "-J", "submit").stdout.decode(), name + "\n")
+            self.assertIn(b"409", get("-n", "4", "-I", name, "-J", "submit").stderr)
+            self.assertEqual(get("-I", name, "-J", "wait").stdout, b"succeeded 3 3\n")
+            self.assertEqual(get("-I", name, "-J", "cancel").stdout, b"succeeded 3 3\n")
+            told = [line.split(" ", 2) for line in get("-I", name, "-J", "events").stdout.decode().splitlines()]
+            self.assertEqual([word[0] for word in told if word[1] != "progress"], list("123456"))
+            self.assertEqual(told[-1][1], "done")
+            want = [i["sha256"] for i in daemon.images({"n": 3, "seed": 7, "solver": {"method": "euler", "steps": 4}})
+                    .json()["images"]]
+            self.assertEqual(get("-I", name, "-i", "2", "-J", "image", "-o", path("x.png")).returncode, 0)
+            with open(path("x.png"), "rb") as f:
+                self.assertEqual(hashlib.sha256(f.read()).hexdigest(), want[2])
+            self.assertEqual(get("-I", name, "-J", "archive", "-o", path("x.zip")).returncode, 0)
+            with zipfile.ZipFile(path("x.zip")) as z:
+                self.assertEqual(len(z.namelist()), 4)
+            for words, code, text in ((["-J", "wait"], 2, b"-I ID is missing"), (["-J", "odd"], 2, b"-J is submit"),
+                                      (["-I", name, "-J", "archive", "-o", "x.png"], 2, b"must end in .zip"),
+                                      (["-I", name[:-1] + "x", "-J", "events"], 1, b"the server answered 404"),
+                                      (["-I", name[:-1] + "x", "-J", "status"], 1, b"the server answered 404")):
+                done = get(*words)
+                self.assertEqual((done.returncode, done.stdout), (code, b""), words)
+                self.assertIn(text, done.stderr)
+            name = json.loads(daemon.request("POST", "/v1/jobs", json.dumps({"n": 2, "solver": ENDLESS})).body)["id"]
+            self.assertIn(b" 0 2\n", get("-I", name, "-J", "status").stdout)
+            self.assertEqual(get("-I", name, "-J", "cancel").returncode, 0)
+            done = get("-I", name, "-J", "wait")
+            self.assertEqual((done.returncode, done.stdout), (1, b"cancelled 0 2\n"))
 
 
 if __name__ == "__main__":

@@ -60,6 +60,36 @@ test("latents there and back, between, and how likely", async () => {
   await assert.rejects(client.file("png", { n: 2 }), e => e.available.includes("application/zip") && e.status === 406);
 });
 
+test("a job from its filing to its end", async () => {
+  const fields = { n: 3, seed: 2n ** 64n - 1n, solver: { method: "euler", steps: 3 } };
+  const { id } = await client.submit(fields);
+  assert.equal((await client.submit(fields, { id })).id, id);
+  await assert.rejects(client.submit({ ...fields, label: "other" }, { id }), e => e.status === 409);
+  const job = await client.wait(id);
+  assert.deepEqual([job.state, job.ended, job.imagesDone, job.imagesTotal], ["succeeded", true, 3, 3]);
+  const images = await client.images(fields);
+  assert.deepEqual(await client.jobImage(id, 2), images[2].png);
+  const ids = [];
+  for await (const e of client.jobEvents(id)) if (e.kind !== "progress") ids.push(e.id);
+  assert.deepEqual(ids, [1, 2, 3, 4, 5, 6]);
+  const rest = [];
+  for await (const e of client.jobEvents(id, { after: 4 })) rest.push(e.kind);
+  assert.deepEqual(rest, ["image", "done"]);
+  for await (const e of client.jobEvents(id, { after: 6 })) assert.fail(e.kind);
+  for (const kind of ["zip", "tar", "npy", "npz"]) assert.ok((await client.archive(id, kind)).length > 100);
+  await assert.rejects(client.archive(id, "png"), TypeError);
+  const seen = [];
+  for await (const j of client.jobs({ state: "succeeded" })) seen.push(j.id);
+  assert.ok(seen.includes(id));
+  assert.equal((await client.cancel(id)).state, "succeeded");
+  await client.forget(id);
+  await assert.rejects(client.job(id), e => e.status === 410);
+  const long = await client.submit({ n: 2, solver: LONG });
+  await assert.rejects(client.forget(long.id), TypeError);
+  await client.cancel(long.id);
+  assert.equal((await client.wait(long.id)).state, "cancelled");
+});
+
 test("the types name every code that the server has", async () => {
   const { readFileSync } = await import("node:fs");
   const types = readFileSync(process.env.CLIENTS + "/js/index.d.ts", "utf8");

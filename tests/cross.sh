@@ -49,7 +49,9 @@ mkdir -p "$(dirname "$root")"
 # ---- the builds ----
 
 mkdir -p "$out/checks"
-if [ ! -f "$out/build.ninja" ]; then
+if [ ! -f "$out/build.ninja" ] || ! grep -q -F "'$root'" "$out/root.ini"; then
+    rm -rf "$out"
+    mkdir -p "$out/checks"
     printf "[constants]\nroot = '%s'\n" "$root" >"$out/root.ini"
     meson setup "$out" --cross-file "$out/root.ini" --cross-file tests/cross-arm64.ini >/dev/null
 fi

@@ -10,14 +10,9 @@ import tempfile
 import time
 
 from harness import Daemon, wait_until
+from test_haproxy import free_ports
 
 NATS = os.environ.get("NATS_SERVER") or shutil.which("nats-server")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Nats:
@@ -25,7 +20,7 @@ class Nats:
 
     def __init__(self, *args, jetstream=True, config=None):
         self.folder = tempfile.TemporaryDirectory()
-        self.port = free_port()
+        self.port, = free_ports(1)
         self.args = list(args)
         if jetstream:
             self.args += ["-js", "-sd", os.path.join(self.folder.name, "store")]

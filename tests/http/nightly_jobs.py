@@ -54,12 +54,12 @@ def per_95(values):
     return statistics.quantiles(values, n=20, method="inclusive")[-1]
 
 
-def thread_seconds(daemon):
+def thread_seconds(process):
     """Processor time of each thread so far."""
     ticks = os.sysconf("SC_CLK_TCK")
     out = {}
-    for task in os.listdir(f"/proc/{daemon.process.pid}/task"):
-        with contextlib.suppress(OSError), open(f"/proc/{daemon.process.pid}/task/{task}/stat", encoding="ascii") as f:
+    for task in os.listdir(f"/proc/{process.pid}/task"):
+        with contextlib.suppress(OSError), open(f"/proc/{process.pid}/task/{task}/stat", encoding="ascii") as f:
             fields = f.read().rpartition(")")[2].split()
             out[task] = (int(fields[11]) + int(fields[12])) / ticks
     return out
@@ -88,9 +88,9 @@ def ask_each_second(daemon, seconds):
 
 def rates_of_job(daemon, seconds, requests):
     """Evaluations for the job and processor time, both per second, and the latencies of the requests beside it."""
-    first, spent, begun = made(daemon), sum(thread_seconds(daemon).values()), time.monotonic()
+    first, spent, begun = made(daemon), sum(thread_seconds(daemon.process).values()), time.monotonic()
     taken = ask_each_second(daemon, seconds) if requests else time.sleep(seconds)
-    length, spent = time.monotonic() - begun, sum(thread_seconds(daemon).values()) - spent
+    length, spent = time.monotonic() - begun, sum(thread_seconds(daemon.process).values()) - spent
     own = made(daemon) - first - NFE * len(taken or [])
     return own / length, spent / length, taken
 
@@ -168,7 +168,7 @@ def long():
     with tempfile.TemporaryDirectory() as folder, Daemon("--state", folder) as daemon:
         if SCALE >= 1:  # the store's caches of 8 MiB fill first
             wait_job(daemon, file_job(daemon, n=60_000, seed=2, solver={"method": "euler", "steps": 1}))
-        before, cpu_before = time.monotonic(), thread_seconds(daemon)
+        before, cpu_before = time.monotonic(), thread_seconds(daemon.process)
         name = file_job(daemon, n=n, seed=1)
         last = (before, made(daemon))
         while (job := job_of(daemon, name))["state"] in ("queued", "running"):
@@ -179,7 +179,7 @@ def long():
             memory.append((now[0] - before, anonymous_kib(daemon)))
         length = time.monotonic() - before
         assert job["state"] == "succeeded", job
-        spent = {t: s - cpu_before.get(t, 0) for t, s in thread_seconds(daemon).items()}
+        spent = {t: s - cpu_before.get(t, 0) for t, s in thread_seconds(daemon.process).items()}
         store = daemon.metrics().value("pfgmd_job_store_bytes")
         ranked = sorted(spent.values(), reverse=True)
         workers = int(daemon.metrics().value("pfgmd_workers"))

@@ -15,23 +15,11 @@ import tempfile
 import unittest
 
 from harness import DIGITS, ENDLESS, Daemon, wait_until
+from test_haproxy import free_ports, replaced
 
 NAME = "images.example"
 TLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tls")
 CLIENT = "127.0.0.2"  # so that the log can tell the client from the proxy
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def replaced(text, *pairs):
-    for old, new in pairs:
-        assert old in text, (old, text)
-        text = text.replace(old, new)
-    return text
 
 
 class Proxy:
@@ -44,7 +32,7 @@ class Proxy:
         self.addCleanup(stack.close)
         self.folder = stack.enter_context(tempfile.TemporaryDirectory())
         os.chmod(self.folder, 0o755)
-        self.port = free_port()
+        self.port, = free_ports(1)
         self.daemon = stack.enter_context(Daemon("--public-url", f"https://{NAME}:{self.port}", "--trusted-proxies",
                                                  "127.0.0.1", "--workers", "1", model=DIGITS))
         with open(os.path.join(os.environ["CONF"], self.config), encoding="utf-8") as f:

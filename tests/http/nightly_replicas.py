@@ -19,12 +19,6 @@ SECONDS = float(os.environ.get("REPLICAS_S", "20"))
 MODEL = {"digits8": DIGITS, "fashion10": os.path.join(MODELS, "fashion10.safetensors")}
 
 
-def processor_seconds(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-        fields = f.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def behind_proxy(model, count):
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -37,12 +31,12 @@ def behind_proxy(model, count):
         time.sleep(3)  # the checks find the servers
         load = Load(port, expected)
         load.more(10)
-        pids = [r.process.pid for r in replicas]
-        before = [processor_seconds(p) for p in (proxy.pid, *pids)]
+        processes = [proxy, *(r.process for r in replicas)]
+        before = [sum(thread_seconds(p).values()) for p in processes]
         answered, begun = load.answered, time.monotonic()
         time.sleep(SECONDS)
         count_now, length = load.answered - answered, time.monotonic() - begun
-        spent = [processor_seconds(p) - b for p, b in zip((proxy.pid, *pids), before)]
+        spent = [sum(thread_seconds(p).values()) - b for p, b in zip(processes, before)]
         load.end()
         assert not load.failed, load.failed[:3]
         print(f"{model}, {count} replicas: {count_now / length:.1f} images/s; processor time per image: replicas "
@@ -59,9 +53,9 @@ def stored(model):
         def done():
             return daemon.get(f"/v1/jobs/{name}").json()["progress"]["images_done"]
         wait_until(lambda: done() > 0, "the job runs")
-        first, before = done(), thread_seconds(daemon)
+        first, before = done(), thread_seconds(daemon.process)
         time.sleep(SECONDS)
-        count, spent = done() - first, sorted(s - before.get(t, 0) for t, s in thread_seconds(daemon).items())
+        count, spent = done() - first, sorted(s - before.get(t, 0) for t, s in thread_seconds(daemon.process).items())
         print(f"{model}, a job: processor time per image: worker {1e3 * spent[-1] / count:.2f} ms, store and all else "
               f"{1e3 * sum(spent[:-1]) / count:.2f} ms", flush=True)
 

@@ -118,9 +118,9 @@ async function listJobs(after = "") {
   listed = Date.now();
   showJobs();
 }
-/* One job; a few bytes where nothing has changed. */
+/* One job; a few bytes where nothing has changed. The tag does not tell of images in flight, so one that runs is always told. */
 async function lookAt(entry) {
-  const answer = await ask("v1/jobs/" + entry.job.id, { headers: headers(entry.tag ? { "If-None-Match": entry.tag } : {}) })
+  const answer = await ask("v1/jobs/" + entry.job.id, { headers: headers(entry.tag && entry.job.state !== "running" ? { "If-None-Match": entry.tag } : {}) })
     .catch(e => { if (e.status !== 404 && e.status !== 410) throw e; jobs = jobs.filter(other => other !== entry); });
   if (!answer) { showJobs(); return; }
   entry.tag = answer.headers.get("ETag") || "";

@@ -40,8 +40,9 @@ make_root() {
     mv -T "$made" "$root" || rm -rf "$made" # another run was first
 }
 
-# Its name has a digest of what is in it, so that another list of libraries makes another root.
-libraries=$(bash conf/deps.sh test list | grep -E '^(lib|zlib).*-dev$' | sort -u | paste -s -d ,)
+# Its name has a digest of what is in it, so that another list of libraries makes another root. deps.sh does not list a
+# libcurl where this machine has one.
+libraries=$({ bash conf/deps.sh test list && echo libcurl4-gnutls-dev; } | grep -E '^(lib|zlib).*-dev$' | sort -u | paste -s -d ,)
 root=${XDG_CACHE_HOME:-$HOME/.cache}/pfgmd-arm64-$(sha256sum <<<"$libraries" | cut -c 1-12)
 mkdir -p "$(dirname "$root")"
 [ -d "$root" ] || make_root

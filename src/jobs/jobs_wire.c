@@ -200,6 +200,8 @@ static natsStatus set_options(natsOptions *o, struct jobs_wire *w,
     if (s == NATS_OK)
         s = natsOptions_SetAllowReconnect(o, false);
     if (s == NATS_OK)
+        s = natsOptions_SetWriteDeadline(o, JOBS_WIRE_ANSWER_MS);
+    if (s == NATS_OK)
         s = natsOptions_SetPingInterval(o, JOBS_WIRE_ANSWER_MS);
     if (s == NATS_OK)
         s = natsOptions_SetMaxPingsOut(o, 1);

@@ -17,7 +17,7 @@ bool api_jobs_are_on(const struct http_app *app, struct http_problem *p)
     else
         http_problem_set(p, HTTP_PROBLEM_JOBS_OFF,
                          "this server keeps no jobs: the setting \"state\" names the folder in "
-                         "which it would");
+                         "which it would, or \"nats\" the servers");
     return false;
 }
 

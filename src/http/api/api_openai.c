@@ -292,9 +292,9 @@ static json_t *add_field(json_t *fields, const struct http_part *part, struct ht
     const char *text = part->data.data ? (const char *)part->data.data : "";
     char pointer[300] = "";
     http_pointer_step(pointer, sizeof pointer, part->name);
-    json_t *value = NULL;
-    if (strlen(text) != part->data.length ||
-        !json_is_string(value = json_stringn(text, part->data.length)))
+    json_t *value =
+        strlen(text) == part->data.length ? json_stringn(text, part->data.length) : NULL;
+    if (!value)
         http_problem_point(p, pointer, "must be text in UTF-8");
     else if (json_object_get(fields, part->name))
         http_problem_point(p, pointer, "occurs twice");

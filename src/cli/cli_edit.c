@@ -9,8 +9,6 @@
 
 #include <stdlib.h>
 
-#define STRENGTH 0.5 /* as the daemon's, where none is given and nothing is kept */
-
 static const struct cli_option options[] = {
     {"image", 0, CLI_FLOW_IMAGE, "FILE", CLI_VALUES_FILES,
      "the image: one of what pfgm encode takes as IMAGES"},
@@ -87,10 +85,8 @@ static int fill_order(struct cli_run *run, const struct cli_flow_options *o,
         return -1;
     if (cli_solver_choose_once(m, kept != NULL, o->steps, &o->solver, &order->solver, e) != 0)
         return -1;
-    order->edit = (struct engine_edit){image->values, kept,
-                                       o->has_strength ? o->strength
-                                       : kept          ? 1.0
-                                                       : STRENGTH};
+    order->edit = (struct engine_edit){
+        image->values, kept, o->has_strength ? o->strength : model_edit_strength(kept != NULL)};
     if (!o->input && (engine_check(order, e) != 0 || /* before the image is made */
                       make_image(run, o, order, image->values, e) != 0))
         return -1;

@@ -88,6 +88,10 @@ double model_solver_begin(const struct model *m, const struct model_solver *solv
 
 /* ---- editing (model_edit.c) ---- */
 
+/* The strength of an edit that names none: this, and 1 where a mask keeps a part of the image. */
+#define MODEL_EDIT_STRENGTH 0.5
+double model_edit_strength(bool masked);
+
 /* The t to which an image goes up towards the latent x_T [d] at a strength: 0 for none (and where
  * that is not above t_min, so that the image stays as it is), solver->t_max for 1, and between them
  * where the distance that the point has moved, the root of its mean square, is that of the strength

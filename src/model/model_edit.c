@@ -19,6 +19,11 @@
 /* Ends that are no more apart are one. */
 #define APART (1.0 + 1e-9)
 
+double model_edit_strength(bool masked)
+{
+    return masked ? 1.0 : MODEL_EDIT_STRENGTH;
+}
+
 double model_edit_time(const struct model *m, const struct model_solver *solver, double strength,
                        const double *latent)
 {

@@ -192,7 +192,7 @@ static int order(struct http_app *app, const struct http_request *q, struct api_
         (edit->mask && api_points_mask_text(m, edit->mask, "/mask", edit->kept, p) != 0))
         return -1;
     if (!edit->strength_given)
-        edit->strength = edit->kept ? 1.0 : API_EDIT_STRENGTH;
+        edit->strength = model_edit_strength(edit->kept != NULL);
     out->edit = (struct engine_edit){flow->points, edit->kept, edit->strength};
     return by_seed ? make_first(app, call, out, p) : 0;
 }

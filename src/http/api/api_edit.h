@@ -4,8 +4,6 @@
 
 #include "api_dialect.h"
 
-#define API_EDIT_STRENGTH 0.5 /* where none is given and nothing is kept; under a mask it is 1 */
-
 /* A number from 0 to 1, or -1 with a problem under "/strength". */
 int api_edit_strength(const json_t *value, double *strength, bool *given, struct http_problem *p);
 

@@ -259,7 +259,7 @@ void api_info_capabilities(struct http_app *app, const struct http_request *q, s
         "solver", solver, "temperature", 1.0, "embed_metadata", 1, "format",
         http_format_word(HTTP_FORMAT_JSON), "dtype", "uint8", "layout", "hwc", "preview_every", 0,
         "priority", "interactive", "frames", (json_int_t)api_flow_frames(app->options->n_max),
-        "probes", API_PROBES, "constant", "exact", "strength", API_EDIT_STRENGTH);
+        "probes", API_PROBES, "constant", "exact", "strength", MODEL_EDIT_STRENGTH);
     send_json(r, 200,
               json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:[s, s, s, s, s]}", "models", models,
                         "labels", all_labels_json(app), "limits", limits, "solvers", solvers_json(),

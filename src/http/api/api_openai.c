@@ -427,7 +427,7 @@ static int order_edits(struct http_app *app, const struct http_request *q, struc
     (void)q;
     (void)p;
     if (!openai->strength_given)
-        openai->strength = openai->kept ? 1.0 : API_EDIT_STRENGTH;
+        openai->strength = model_edit_strength(openai->kept != NULL);
     out->edit = (struct engine_edit){openai->image, openai->kept, openai->strength};
     return 0;
 }

@@ -1,4 +1,5 @@
-"""Whether the binaries under test were built with a sanitizer. Numbers take longer there and are no more accurate. What measures them, and runs no code that other tests do not run, is left to the plain build."""
+"""Whether the binaries under test were built with a sanitizer. Numbers take longer there and are no more accurate.
+What measures them, and runs no code that other tests do not run, is left to the plain build."""
 
 import os
 import unittest

@@ -4,7 +4,7 @@
 set -eu
 pfgm=$1 model=$2 small=$3
 out=$(cd "$(dirname "$0")" && pwd)/img
-for figure in field farfield shell lift; do
+for figure in field farfield shell lift prior; do
     "$pfgm" plot "$figure" -o "$out/$figure.png"
 done
 "$pfgm" plot trajectories "$model" -n 6 -o "$out/trajectories.png"

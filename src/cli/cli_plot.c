@@ -40,11 +40,9 @@ static const struct {
     int (*draw)(const char *path, struct err *e);
     int (*draw_model)(const char *path, const struct figures_options *o, struct err *e);
 } figures[] = {
-    {"field", figures_field, NULL},
-    {"farfield", figures_farfield, NULL},
-    {"shell", figures_shell, NULL},
-    {"lift", figures_lift, NULL},
-    {"trajectories", NULL, figures_trajectories},
+    {"field", figures_field, NULL},     {"farfield", figures_farfield, NULL},
+    {"shell", figures_shell, NULL},     {"lift", figures_lift, NULL},
+    {"prior", figures_prior, NULL},     {"trajectories", NULL, figures_trajectories},
     {"solvers", NULL, figures_solvers},
 };
 
@@ -93,6 +91,7 @@ static const struct cli_term terms[] = {
     {"farfield", "the same from afar, beside one source at the centre of mass"},
     {"shell", "a shell, and no force inside"},
     {"lift", "points on a line lifted to (x, t): lines come down from T"},
+    {"prior", "the half-sphere projected onto t = T, and the density of the starts"},
     {"trajectories MODEL", "samples on their path from noise to images"},
     {"solvers MODEL", "distance from the exact path over evaluations, for each solver"},
     {0}};
@@ -112,6 +111,6 @@ const struct cli_command cli_plot_command = {
     .about = "Draws one of these figures:",
     .terms = terms,
     .options = options,
-    .words = "field farfield shell lift trajectories solvers",
+    .words = "field farfield shell lift prior trajectories solvers",
     .take = take_option,
     .run = plot_main};

@@ -63,7 +63,8 @@ class Figures(test_sample.Case):
 
     def test_computed_fields(self):
         for figure, words in (("field", "Lines of force"), ("farfield", "from afar"),
-                              ("shell", "no force inside"), ("lift", "comes down from T")):
+                              ("shell", "no force inside"), ("lift", "comes down from T"),
+                              ("prior", "evenly in all directions")):
             with self.subTest(figure):
                 width, height = size_of(self.draw(figure, ".png"))
                 self.assertGreater(min(width, height), 700)

@@ -10,6 +10,9 @@ int figures_field(const char *path, struct err *e);
 int figures_farfield(const char *path, struct err *e);
 /* A shell: arrows of the field's strength, and the strength over the radius; nothing inside. */
 int figures_shell(const char *path, struct err *e);
+/* The half-sphere of the space with t, projected from its centre onto the plane t = T: the prior.
+ */
+int figures_prior(const char *path, struct err *e);
 /* Points on a line, lifted to the (x, t) plane: lines come down from t = T and end on them. */
 int figures_lift(const char *path, struct err *e);
 

@@ -291,7 +291,8 @@ enum jobs_answer jobs_log(struct jobs *j, const char *id, uint64_t after, struct
 struct jobs_progress jobs_progress_get(struct jobs *j, const struct jobs_record *r)
 {
     struct jobs_progress out = {.steps = 0};
-    double images = (double)r->images_done;
+    const struct jobs_store_ops *ops = j->store->ops;
+    double images = (double)(r->images_done + (ops->untold ? ops->untold(j->store, r->id) : 0));
     lock_take(&j->lock);
     for (const struct jobs_run *run = j->runs; run; run = run->next) {
         if (strcmp(run->shard.id, r->id) != 0)

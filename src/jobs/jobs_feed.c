@@ -286,7 +286,7 @@ static void obey_ends(struct jobs *j)
         if (run->cancelled || strcmp(run->shard.id, last) == 0)
             continue;
         last = run->shard.id;
-        const enum jobs_answer answer = j->store->ops->get(j->store, last, &r, &e);
+        const enum jobs_answer answer = j->store->ops->peek(j->store, last, &r, &e);
         if (!jobs_note_read(j, answer, &e))
             return;
         if (answer == JOBS_ABSENT || !(JOBS_LIVE & JOBS_BIT(r.state)))
@@ -357,7 +357,7 @@ static enum jobs_answer begin_job(struct jobs *j, const char *id, struct jobs_re
 {
     enum jobs_answer answer;
     do {
-        answer = j->store->ops->get(j->store, id, r, e);
+        answer = j->store->ops->peek(j->store, id, r, e);
         if (answer == JOBS_DONE && r->state != JOBS_QUEUED && r->state != JOBS_RUNNING)
             return JOBS_ABSENT;
         if (answer != JOBS_DONE || r->state == JOBS_RUNNING)

@@ -5,15 +5,17 @@
  *     keys.DIGEST      the record as it was first filed under an owner's key
  *     pfgm.work.…      shards that nobody has finished yet
  *     pfgm.result.ID.I image I
+ *     pfgm.done.ID.…   which images are stored, a shard at a time (jobs_fleet_report.c)
  *     pfgm.replicas    each replica says every other second what it can work on
  *
  * Nobody owns a job. Records are mirrored in memory by each replica; what is stored of a job is
- * tallied by those that work on it or are asked about it. One thread (jobs_fleet_keep.c) connects,
+ * tallied by those that are asked about it. One thread (jobs_fleet_keep.c) connects,
  * keeps shards from being handed out twice, and looks after jobs that do not go on. */
 #ifndef JOBS_FLEET_H
 #define JOBS_FLEET_H
 
 #include "jobs_mirror.h"
+#include "jobs_report.h"
 #include "jobs_store.h"
 #include "jobs_wire.h"
 
@@ -23,20 +25,14 @@
 
 #define JOBS_OFFERS_MAX 64
 
-/* What is stored of one image; of a million it is 52 MB. */
-struct jobs_tallied {
-    uint32_t index, nfe, steps_rejected, length;
-    int32_t label;
-    unsigned char sha256[32];
-};
-/* The results of one job in the order in which they were stored. [the fleet's lock] */
+/* The results of one job in the order in which they were reported. [the fleet's lock] */
 struct jobs_tally {
     struct jobs_tally *next;
     struct jobs_fleet *fleet;
     struct jobs_wire_tail *tail;
     char id[JOBS_ID_SIZE];
     uint64_t n;
-    uint64_t present; /* how many there were when it was begun: it is whole once so many are read */
+    uint64_t present;        /* reports when it was begun: it is whole once so many are read */
     uint64_t read, sequence; /* of the message read last */
     struct jobs_tallied *results;
     size_t count, capacity;
@@ -59,6 +55,10 @@ struct jobs_held {
     } parts[JOBS_SHARD_IMAGES / 2 + 1];
     size_t part_count, ended;
     bool again;
+    bool is_fresh; /* nobody was at work on it before */
+    struct jobs_tallied images[JOBS_SHARD_IMAGES];
+    uint64_t stored, told; /* a bit for each image: its bytes are stored; that was reported */
+    bool is_reported;      /* as whole */
 };
 struct jobs_replica {
     struct jobs_replica *next;
@@ -95,6 +95,11 @@ struct jobs_fleet {
     int64_t empty_until_ns; /* there was no work a moment ago, and nobody has said otherwise */
 };
 
+/* How many shards a job of n images has. */
+static inline uint64_t jobs_fleet_shards(uint64_t n)
+{
+    return (n + JOBS_SHARD_IMAGES - 1) / JOBS_SHARD_IMAGES;
+}
 /* The connection, held; NULL: there is none, and the error says why. */
 struct jobs_wire *jobs_fleet_wire(struct jobs_fleet *f, struct err *e);
 /* Something has changed of the job: there may be work. */

@@ -3,6 +3,7 @@
 #include "jobs_fleet_keep.h"
 
 #include "jobs_fleet_records.h"
+#include "jobs_fleet_report.h"
 #include "jobs_fleet_work.h"
 #include "jobs_tally.h"
 
@@ -20,12 +21,24 @@
 #define PAUSE_MIN_NS (SECOND_NS / 4) /* doubled each time */
 #define PAUSE_MAX_NS (8 * SECOND_NS)
 #define READ_NS (60 * SECOND_NS)    /* in which the records must come */
-#define SAY_NS (2 * SECOND_NS)      /* between two calls of a replica, */
-#define SILENT_NS (8 * SECOND_NS)   /* after which it counts as gone */
+#define SAY_NS (2 * SECOND_NS)      /* between two calls of a replica */
+#define SILENT_CALLS 4              /* that do not come: it counts as gone */
+#define PART_NS SECOND_NS           /* between two reports of a shard that is not whole */
+#define MANY 100                    /* replicas from which on each of them says less */
 #define UNASKED_NS (60 * SECOND_NS) /* after which a tally is not kept */
 #define CALLS "pfgm.replicas"
 
 /* ---- replicas ---- */
+
+/* What each replica says to all others is so much the rarer the more there are, so that all of them
+ * together say as much as MANY do. [the fleet's lock] */
+static int64_t spaced(const struct jobs_fleet *f, int64_t ns)
+{
+    int64_t count = 0;
+    for (const struct jobs_replica *r = f->replicas; r; r = r->next)
+        count++;
+    return count > MANY ? ns * count / MANY : ns;
+}
 
 static void replica_free(struct jobs_replica *r)
 {
@@ -58,11 +71,12 @@ static struct jobs_replica *read_call(const void *data, size_t length)
 /* Takes out the replica of that name, and those that are silent. Whether it was there. */
 static bool take_out(struct jobs_fleet *f, const char *name, int64_t now)
 {
+    const int64_t silent_ns = SILENT_CALLS * spaced(f, SAY_NS);
     bool was_there = false;
     for (struct jobs_replica **link = &f->replicas; *link;) {
         struct jobs_replica *r = *link;
         const bool is_it = name && strcmp(r->name, name) == 0;
-        if (!is_it && now - r->heard_ns < SILENT_NS) {
+        if (!is_it && now - r->heard_ns < silent_ns) {
             link = &r->next;
             continue;
         }
@@ -85,7 +99,8 @@ static void on_call(void *context, const void *data, size_t length)
     if (r->work_count > 0 || strcmp(r->name, f->name) == 0) {
         r->next = f->replicas;
         f->replicas = r;
-        f->say_now = f->say_now || !is_known; /* the newcomer is to know of us */
+        /* The newcomer is to know of us; of many it hears soon enough. */
+        f->say_now = f->say_now || (!is_known && spaced(f, SAY_NS) == SAY_NS);
         r = NULL;
     }
     pthread_cond_broadcast(&f->changed);
@@ -143,8 +158,9 @@ bool jobs_fleet_served(struct jobs_store *s, const struct jobs_needs *needs)
     bool served = false;
     jobs_mirror_work(needs, work);
     lock_take(&f->lock);
+    const int64_t silent_ns = SILENT_CALLS * spaced(f, SAY_NS);
     for (const struct jobs_replica *r = f->replicas; r && !served; r = r->next)
-        for (size_t i = 0; now - r->heard_ns < SILENT_NS && i < r->work_count; i++)
+        for (size_t i = 0; now - r->heard_ns < silent_ns && i < r->work_count; i++)
             served = served || strcmp(r->work[i], work) == 0;
     lock_drop(&f->lock);
     return served;
@@ -272,7 +288,7 @@ static bool try_connect(struct jobs_fleet *f)
 /* ---- keeping ---- */
 
 struct times {
-    int64_t said_ns, held_ns, size_ns, revived_ns;
+    int64_t said_ns, held_ns, size_ns, revived_ns, part_ns;
 };
 
 static bool is_due(int64_t *last_ns, int64_t every_ns)
@@ -288,10 +304,15 @@ static void keep_up(struct jobs_fleet *f, struct jobs_wire *w, struct times *t, 
 {
     struct err e = {0};
     uint64_t bytes = 0;
+    lock_take(&f->lock);
+    const int64_t say_ns = spaced(f, SAY_NS), part_ns = spaced(f, PART_NS);
+    lock_drop(&f->lock);
     if (is_due(&t->held_ns, JOBS_WIRE_ACK_S * SECOND_NS / 4))
         jobs_fleet_say_held(f, w);
-    if (is_due(&t->said_ns, SAY_NS) || say_now)
+    if (is_due(&t->said_ns, say_ns) || say_now)
         say_offers(f, w, false);
+    if (is_due(&t->part_ns, part_ns))
+        jobs_fleet_report_parts(f, w, NULL, &e);
     if (is_due(&t->size_ns, 5 * SECOND_NS)) {
         jobs_tally_end(f, clock_ns() - UNASKED_NS);
         if (jobs_wire_size(w, &bytes, &e) == JOBS_DONE) {

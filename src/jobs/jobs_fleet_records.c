@@ -2,6 +2,7 @@
  * revision it has seen, so the slower of two is told so. */
 #include "jobs_fleet_records.h"
 
+#include "jobs_fleet_report.h"
 #include "jobs_json.h"
 #include "jobs_tally.h"
 
@@ -131,6 +132,16 @@ enum jobs_answer jobs_fleet_get(struct jobs_store *s, const char *id, struct job
     struct jobs_fleet *f = (struct jobs_fleet *)s;
     struct jobs_wire *w = jobs_fleet_wire(f, e);
     const enum jobs_answer answer = w ? get_by(f, w, id, out, e) : JOBS_AWAY;
+    jobs_wire_release(w);
+    return answer;
+}
+
+enum jobs_answer jobs_fleet_peek(struct jobs_store *s, const char *id, struct jobs_record *out,
+                                 struct err *e)
+{
+    struct jobs_fleet *f = (struct jobs_fleet *)s;
+    struct jobs_wire *w = jobs_fleet_wire(f, e);
+    const enum jobs_answer answer = w ? jobs_fleet_look(f, w, id, out, e) : JOBS_AWAY;
     jobs_wire_release(w);
     return answer;
 }
@@ -285,7 +296,10 @@ enum jobs_answer jobs_fleet_change(struct jobs_store *s, struct jobs_record *r, 
     struct jobs_fleet *f = (struct jobs_fleet *)s;
     struct jobs_wire *w = jobs_fleet_wire(f, e);
     enum jobs_answer answer = w ? may_change(f, r, e) : JOBS_AWAY;
-    if (answer == JOBS_DONE && (JOBS_FINISHED & JOBS_BIT(r->state)))
+    const bool ends = JOBS_FINISHED & JOBS_BIT(r->state);
+    if (answer == JOBS_DONE && ends)
+        answer = jobs_fleet_report_parts(f, w, r->id, e);
+    if (answer == JOBS_DONE && ends)
         answer = count_results(f, w, r, e);
     if (answer == JOBS_DONE)
         answer = jobs_fleet_write(f, w, r, e);
@@ -293,20 +307,61 @@ enum jobs_answer jobs_fleet_change(struct jobs_store *s, struct jobs_record *r, 
     return answer;
 }
 
+/* Whether the server still has every image of the job: what it acknowledged last before its machine
+ * lost power may be gone, and the report of it may not. */
+static enum jobs_answer has_all(struct jobs_wire *w, const struct jobs_record *r, bool *out,
+                                struct err *e)
+{
+    char subjects[64];
+    uint64_t count = 0;
+    snprintf(subjects, sizeof subjects, "pfgm.result.%s.*", r->id);
+    const enum jobs_answer answer = jobs_wire_count(w, JOBS_WIRE_RESULTS, subjects, &count, e);
+    *out = count >= r->n;
+    return answer;
+}
+
 enum jobs_answer jobs_fleet_finish(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
                                    struct err *e)
 {
     struct jobs_record r;
+    bool all = false;
     enum jobs_answer answer = JOBS_CONFLICT;
     for (int i = 0; answer == JOBS_CONFLICT && i < TRIES; i++) {
         answer = get_by(f, w, id, &r, e);
         if (answer != JOBS_DONE || r.state != JOBS_RUNNING || r.images_done < r.n)
             return answer == JOBS_ABSENT ? JOBS_DONE : answer;
+        answer = has_all(w, &r, &all, e);
+        if (answer != JOBS_DONE || !all)
+            return answer;
         r.state = JOBS_SUCCEEDED;
         r.finished_ms = jobs_now_ms();
         answer = jobs_fleet_write(f, w, &r, e);
     }
     return answer;
+}
+
+enum jobs_answer jobs_fleet_count_shards(struct jobs_wire *w, const char *id, uint64_t *out,
+                                         struct err *e)
+{
+    char subjects[64];
+    snprintf(subjects, sizeof subjects, JOBS_WIRE_DONE "%s.*", id);
+    return jobs_wire_count(w, JOBS_WIRE_REPORTS, subjects, out, e);
+}
+
+enum jobs_answer jobs_fleet_finish_whole(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
+                                         struct err *e)
+{
+    uint64_t shards = 0, whole = 0;
+    lock_take(&f->lock);
+    const struct jobs_entry *entry = jobs_mirror_find(&f->mirror, id);
+    const bool is_handed = entry && entry->text && entry->handed >= entry->n;
+    if (is_handed)
+        shards = jobs_fleet_shards(entry->n);
+    lock_drop(&f->lock);
+    if (!is_handed)
+        return JOBS_DONE;
+    const enum jobs_answer answer = jobs_fleet_count_shards(w, id, &whole, e);
+    return answer == JOBS_DONE && whole >= shards ? jobs_fleet_finish(f, w, id, e) : answer;
 }
 
 enum jobs_answer jobs_fleet_give_up(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
@@ -425,13 +480,6 @@ enum jobs_answer jobs_fleet_oldest(struct jobs_store *s, unsigned states, bool h
 
 /* ---- forgetting ---- */
 
-static enum jobs_answer purge(struct jobs_wire *w, const char *id, struct err *e)
-{
-    char subjects[64];
-    snprintf(subjects, sizeof subjects, "pfgm.result.%s.*", id);
-    return jobs_wire_purge_results(w, subjects, e);
-}
-
 enum jobs_answer jobs_fleet_sweep(struct jobs_store *s, const char *id, size_t max, struct err *e)
 {
     struct jobs_fleet *f = (struct jobs_fleet *)s;
@@ -440,7 +488,7 @@ enum jobs_answer jobs_fleet_sweep(struct jobs_store *s, const char *id, size_t m
     (void)max; /* the server does it in one step */
     enum jobs_answer answer = w ? jobs_fleet_look(f, w, id, &r, e) : JOBS_AWAY;
     if (answer == JOBS_DONE && r.state == JOBS_EXPIRED)
-        answer = purge(w, id, e);
+        answer = jobs_wire_purge_job(w, id, e);
     r.bytes = 0;
     if (answer == JOBS_DONE && r.state == JOBS_EXPIRED)
         answer = jobs_fleet_write(f, w, &r, e);
@@ -468,7 +516,7 @@ enum jobs_answer jobs_fleet_erase(struct jobs_store *s, const char *id, struct e
     enum jobs_answer answer = w ? jobs_fleet_refresh(f, w, id, &r, e) : JOBS_AWAY;
     const bool may = answer == JOBS_DONE && r.state == JOBS_EXPIRED && r.bytes == 0;
     if (may)
-        answer = purge(w, id, e); /* what came late */
+        answer = jobs_wire_purge_job(w, id, e); /* what came late */
     if (may && answer == JOBS_DONE)
         answer = erase_names(w, &r, e);
     if (answer == JOBS_ABSENT || (may && answer == JOBS_DONE)) {

@@ -17,9 +17,15 @@ enum jobs_answer jobs_fleet_refresh(struct jobs_fleet *f, struct jobs_wire *w, c
 /* Writes *r, if its revision is still that. */
 enum jobs_answer jobs_fleet_write(struct jobs_fleet *f, struct jobs_wire *w, struct jobs_record *r,
                                   struct err *e);
-/* The job has succeeded if all of its images are there. */
+/* The job has succeeded if all of its images are there. Reads all of its reports. */
 enum jobs_answer jobs_fleet_finish(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
                                    struct err *e);
+/* The same, where every shard of it was reported as whole: quick where that is not so. */
+enum jobs_answer jobs_fleet_finish_whole(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
+                                         struct err *e);
+/* How many of a job's shards were reported as whole. */
+enum jobs_answer jobs_fleet_count_shards(struct jobs_wire *w, const char *id, uint64_t *out,
+                                         struct err *e);
 /* It fails, unless it has ended. */
 enum jobs_answer jobs_fleet_give_up(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
                                     const struct err *why, struct err *e);
@@ -30,6 +36,8 @@ enum jobs_answer jobs_fleet_same(struct jobs_store *s, const struct jobs_record 
                                  struct jobs_record *out, struct err *e);
 enum jobs_answer jobs_fleet_get(struct jobs_store *s, const char *id, struct jobs_record *out,
                                 struct err *e);
+enum jobs_answer jobs_fleet_peek(struct jobs_store *s, const char *id, struct jobs_record *out,
+                                 struct err *e);
 enum jobs_answer jobs_fleet_change(struct jobs_store *s, struct jobs_record *r, struct err *e);
 enum jobs_answer jobs_fleet_list(struct jobs_store *s, const struct jobs_query *query,
                                  struct jobs_record *out, size_t *count, struct err *e);

@@ -8,6 +8,7 @@
 #include "jobs_fleet_work.h"
 
 #include "jobs_fleet_records.h"
+#include "jobs_fleet_report.h"
 #include "jobs_tally.h"
 
 #include "base_cpu.h"
@@ -27,6 +28,8 @@
 #define ACKNOWLEDGED "+ACK"
 #define IN_PROGRESS "+WPI"
 #define GIVEN_BACK "-NAK"
+
+#define AGAIN " again" /* ends the text of a shard that was given back */
 
 static void say(struct jobs_wire *w, const char *reply, const char *word)
 {
@@ -59,15 +62,50 @@ static bool take_part(struct jobs_fleet *f, struct jobs_shard *out)
 }
 
 /* Those of a shard's images that are not stored, in a row each. */
-static void find_missing(const struct jobs_tally *t, struct jobs_held *h)
+static void find_missing(struct jobs_held *h)
 {
-    for (uint64_t i = h->first; i < h->first + h->count; i++) {
-        if (jobs_tally_has(t, i))
+    for (size_t i = 0; i < h->count; i++) {
+        if (h->stored >> i & 1)
             continue;
-        if (i == h->first || jobs_tally_has(t, i - 1))
-            h->parts[h->part_count++].first = i;
+        if (i == 0 || h->stored >> (i - 1) & 1)
+            h->parts[h->part_count++].first = h->first + i;
         h->parts[h->part_count - 1].count++;
     }
+}
+
+/* Notes which images of a shard somebody else has stored, who did not come to report them. */
+static enum jobs_answer find_stored(struct jobs_wire *w, struct jobs_held *h, struct err *e)
+{
+    enum jobs_answer answer = JOBS_DONE;
+    struct buf bytes;
+    buf_init(&bytes, SIZE_MAX);
+    for (size_t i = 0; answer == JOBS_DONE && i < h->count; i++) {
+        char subject[96], note[JOBS_NOTE_SIZE];
+        struct jobs_result r = {.index = h->first + i};
+        snprintf(subject, sizeof subject, "pfgm.result.%s.%" PRIu64, h->id, r.index);
+        buf_reset(&bytes);
+        answer = jobs_wire_result(w, subject, &bytes, note, e);
+        r.length = bytes.length;
+        if (answer == JOBS_DONE && jobs_report_read_note(note, &r) == 0)
+            jobs_fleet_keep_note(h, &r);
+        if (answer == JOBS_ABSENT)
+            answer = JOBS_DONE;
+    }
+    buf_clear(&bytes);
+    return answer;
+}
+
+/* What is there of a shard already. One that nobody had before has nothing, unless it was made
+ * twice. */
+static enum jobs_answer look_at(struct jobs_wire *w, struct jobs_held *h, bool *is_done,
+                                struct err *e)
+{
+    char subject[96];
+    *is_done = false;
+    if (!h->is_fresh)
+        return find_stored(w, h, e);
+    snprintf(subject, sizeof subject, JOBS_WIRE_DONE "%s.%" PRIu64, h->id, h->first);
+    return jobs_wire_is_reported(w, subject, is_done, e);
 }
 
 /* Whether it is held already: then it is to be acknowledged by the newer reply. */
@@ -84,28 +122,37 @@ static bool renew(struct jobs_fleet *f, const struct jobs_held *shard)
     return found;
 }
 
-/* Takes *shard over if anything of it is missing; otherwise it is done. */
-static enum jobs_answer hold(struct jobs_fleet *f, struct jobs_wire *w, struct jobs_held *shard,
-                             uint64_t n, struct err *e)
+static void append_held(struct jobs_fleet *f, struct jobs_held *shard)
 {
-    struct jobs_tally *t;
-    enum jobs_answer answer = jobs_tally_lock(f, w, shard->id, n, &t, e);
+    lock_take(&f->lock);
+    struct jobs_held **end = &f->held;
+    while (*end)
+        end = &(*end)->next;
+    *end = shard;
+    lock_drop(&f->lock);
+}
+
+/* Takes *shard over if anything of it is missing (*is_kept); otherwise it is done. */
+static enum jobs_answer hold(struct jobs_fleet *f, struct jobs_wire *w, struct jobs_held *shard,
+                             bool *is_kept, struct err *e)
+{
+    bool is_done;
+    enum jobs_answer answer = look_at(w, shard, &is_done, e);
     if (answer != JOBS_DONE)
         return answer;
-    find_missing(t, shard);
+    if (!is_done)
+        find_missing(shard);
     if (shard->part_count > 0) {
-        struct jobs_held **end = &f->held;
-        while (*end)
-            end = &(*end)->next;
-        *end = shard;
-        lock_drop(&f->lock);
+        *is_kept = true;
+        append_held(f, shard);
         return JOBS_DONE;
     }
-    lock_drop(&f->lock);
-    answer = jobs_fleet_finish(f, w, shard->id, e);
+    if (!is_done)
+        answer = jobs_fleet_report_shard(f, w, shard, e);
+    if (answer == JOBS_DONE)
+        answer = jobs_fleet_finish_whole(f, w, shard->id, e);
     if (answer == JOBS_DONE)
         say(w, shard->reply, ACKNOWLEDGED);
-    free(shard);
     return answer;
 }
 
@@ -113,6 +160,7 @@ static enum jobs_answer hold(struct jobs_fleet *f, struct jobs_wire *w, struct j
 
 static bool read_shard(const struct jobs_wire_work *work, struct jobs_held *out)
 {
+    out->is_fresh = !strstr(work->text, AGAIN);
     return sscanf(work->text, "%36[0-9a-z-] %" SCNu64 " %zu %" SCNu64, out->id, &out->first,
                   &out->count, &out->round) == 4 &&
            out->count > 0 && out->count <= JOBS_SHARD_IMAGES && out->first < JOBS_IMAGES_MAX;
@@ -132,7 +180,7 @@ static enum jobs_answer give_up(struct jobs_fleet *f, struct jobs_wire *w,
     return answer;
 }
 
-/* What came is held, or over. Takes *shard over where it is held. */
+/* What came is held (*is_kept: *shard is taken over), or over. */
 static enum jobs_answer accept_shard(struct jobs_fleet *f, struct jobs_wire *w,
                                      struct jobs_held *shard, uint64_t deliveries, bool *is_kept,
                                      struct err *e)
@@ -149,8 +197,8 @@ static enum jobs_answer accept_shard(struct jobs_fleet *f, struct jobs_wire *w,
         return answer;
     if (deliveries > DELIVERIES_MAX)
         return give_up(f, w, shard, e);
-    *is_kept = true;
-    return hold(f, w, shard, r.n, e);
+    shard->is_fresh = shard->is_fresh && deliveries == 1 && shard->round == 0;
+    return hold(f, w, shard, is_kept, e);
 }
 
 /* Takes one message. JOBS_ABSENT: there is none. */
@@ -228,8 +276,8 @@ static void describe(const char *work, const char *id, uint64_t first, size_t co
     *out = (struct jobs_wire_message){.data = text};
     snprintf(out->subject, sizeof out->subject, "%s", work);
     snprintf(out->id, sizeof out->id, "%s.%" PRIu64 ".%" PRIu64 "%s", id, first, round, more);
-    out->length =
-        (size_t)snprintf(text, 96, "%s %" PRIu64 " %zu %" PRIu64, id, first, count, round);
+    out->length = (size_t)snprintf(text, 96, "%s %" PRIu64 " %zu %" PRIu64 "%s", id, first, count,
+                                   round, more[0] ? AGAIN : "");
 }
 
 /* Stores how far the job is handed out now; what somebody else stored meanwhile is read. */
@@ -280,6 +328,8 @@ static enum jobs_answer make_shards(struct jobs_fleet *f, struct jobs_wire *w,
         err_fail_memory(e, most * sizeof *messages);
     if (answer == JOBS_DONE)
         answer = write_handed(f, w, &entry, at, entry.round, e);
+    if (answer == JOBS_DONE && at == entry.n) /* others may be done with it already */
+        answer = jobs_fleet_finish_whole(f, w, entry.id, e);
     free(messages);
     free(texts);
     if (answer == JOBS_DONE)
@@ -377,6 +427,8 @@ void jobs_fleet_end(struct jobs_store *s, const struct jobs_shard *shard, bool a
     char text[96], more[40];
     struct jobs_held *h = end_part(f, shard, again);
     struct jobs_wire *w = h ? jobs_fleet_wire(f, &e) : NULL;
+    if (w && h->again)
+        jobs_fleet_report_shard(f, w, h, &e); /* if that fails, whoever gets the rest does it */
     if (w &&
         h->again) { /* as a new message, whose deliveries are counted anew: this was no failure */
         snprintf(more, sizeof more, ".%.8s%" PRId64, f->name, clock_ns());
@@ -436,47 +488,62 @@ static bool find_handed(struct jobs_fleet *f, uint64_t after, struct jobs_entry 
     return best != NULL;
 }
 
-/* Whether nothing has come for a while. *first: the first image that is missing. */
-static bool has_stopped(struct jobs_fleet *f, struct jobs_wire *w, const struct jobs_entry *entry,
-                        uint64_t *first)
+/* Whether no shard was finished for a while, when so many are. */
+static bool has_stopped(struct jobs_fleet *f, const char *id, uint64_t whole)
 {
-    struct jobs_tally *t;
-    struct err e = {0};
     const int64_t now = clock_ns();
-    *first = 0;
-    if (jobs_tally_lock(f, w, entry->id, entry->n, &t, &e) != JOBS_DONE)
-        return false;
-    while (*first < t->n && jobs_tally_has(t, *first))
-        ++*first;
-    struct jobs_entry *there = jobs_mirror_find(&f->mirror, entry->id);
-    const bool same = there && there->seen_ns > 0 && there->seen_done == t->count;
+    lock_take(&f->lock);
+    struct jobs_entry *there = jobs_mirror_find(&f->mirror, id);
+    const bool same = there && there->seen_ns > 0 && there->seen_whole == whole;
     const bool stopped = same && now - there->seen_ns >= STUCK_NS;
     if (there && (!same || stopped)) {
-        there->seen_done = t->count;
+        there->seen_whole = whole;
         there->seen_ns = now;
     }
     lock_drop(&f->lock);
-    return stopped || *first == entry->n;
+    return stopped;
+}
+
+/* The first image that was not reported; 0 where all were, and yet something is amiss. */
+static enum jobs_answer find_first(struct jobs_fleet *f, struct jobs_wire *w,
+                                   const struct jobs_entry *entry, uint64_t *out, struct err *e)
+{
+    struct jobs_tally *t;
+    const enum jobs_answer answer = jobs_tally_lock(f, w, entry->id, entry->n, &t, e);
+    if (answer != JOBS_DONE)
+        return answer;
+    *out = 0;
+    while (*out < t->n && jobs_tally_has(t, *out))
+        ++*out;
+    if (*out == t->n)
+        *out = 0;
+    lock_drop(&f->lock);
+    return JOBS_DONE;
+}
+
+/* Has the job handed out anew from there on where a shard of it is missing that nobody has. */
+static void revive(struct jobs_fleet *f, struct jobs_wire *w, const struct jobs_entry *entry)
+{
+    struct err e = {0};
+    uint64_t first = 0, whole = 0;
+    bool idle = false;
+    if (jobs_fleet_count_shards(w, entry->id, &whole, &e) != JOBS_DONE)
+        return;
+    if (whole >= jobs_fleet_shards(entry->n))
+        jobs_fleet_finish(f, w, entry->id, &e); /* whoever stored the last one did not come to it */
+    if (!has_stopped(f, entry->id, whole) ||
+        jobs_wire_is_idle(w, entry->work, &idle, &e) != JOBS_DONE || !idle ||
+        find_first(f, w, entry, &first, &e) != JOBS_DONE)
+        return;
+    log_line(LOG_WARN, "job %s does not go on: its images from %" PRIu64 " on are handed out anew",
+             entry->id, first);
+    write_handed(f, w, entry, first - first % JOBS_SHARD_IMAGES, entry->round + 1, &e);
+    jobs_fleet_tell(f, entry->id);
 }
 
 void jobs_fleet_revive(struct jobs_fleet *f, struct jobs_wire *w)
 {
     struct jobs_entry entry;
-    struct err e = {0};
-    uint64_t first;
-    bool idle = false;
-    for (uint64_t after = 0; find_handed(f, after, &entry); after = entry.number) {
-        if (!has_stopped(f, w, &entry, &first))
-            continue;
-        if (first == entry.n) {
-            jobs_fleet_finish(f, w, entry.id, &e);
-        } else if (jobs_wire_is_idle(w, entry.work, &idle, &e) == JOBS_DONE && idle) {
-            log_line(LOG_WARN,
-                     "job %s does not go on: its images from %" PRIu64 " on are handed "
-                     "out anew",
-                     entry.id, first);
-            write_handed(f, w, &entry, first - first % JOBS_SHARD_IMAGES, entry.round + 1, &e);
-            jobs_fleet_tell(f, entry.id);
-        }
-    }
+    for (uint64_t after = 0; find_handed(f, after, &entry); after = entry.number)
+        revive(f, w, &entry);
 }

@@ -27,7 +27,7 @@ struct jobs_entry {
      * was begun anew */
     uint64_t handed, round, handed_revision;
     uint64_t turn;       /* when shards were made of it last */
-    uint64_t seen_done;  /* results when it was looked at last, */
+    uint64_t seen_whole; /* finished shards when it was looked at last, */
     int64_t seen_ns;     /* since when there are no more */
     bool is_record_seen; /* since jobs_mirror_begin */
 };

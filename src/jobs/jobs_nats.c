@@ -4,6 +4,7 @@
 
 #include "jobs_fleet_keep.h"
 #include "jobs_fleet_records.h"
+#include "jobs_fleet_report.h"
 #include "jobs_fleet_work.h"
 #include "jobs_tally.h"
 
@@ -24,21 +25,24 @@ static struct jobs_fleet *of(struct jobs_store *s)
 
 /* ---- results ---- */
 
-/* Those results that are not there yet, as messages. */
-static size_t describe(struct jobs_tally *t, const char *id, const struct jobs_result *results,
-                       size_t count, struct jobs_wire_message *out)
+/* Those results that are not known to be there, as messages. */
+static size_t describe(struct jobs_fleet *f, const char *id, uint64_t n,
+                       const struct jobs_result *results, size_t count,
+                       struct jobs_wire_message *out)
 {
     size_t used = 0;
+    lock_take(&f->lock);
     for (size_t i = 0; i < count; i++) {
         const struct jobs_result *r = &results[i];
-        if (r->index >= t->n || jobs_tally_has(t, r->index))
+        if (r->index >= n || jobs_fleet_is_noted(f, id, r->index))
             continue;
         struct jobs_wire_message *m = &out[used++];
         *m = (struct jobs_wire_message){.data = r->bytes, .length = r->length};
         snprintf(m->subject, sizeof m->subject, "pfgm.result.%s.%" PRIu64, id, r->index);
         snprintf(m->id, sizeof m->id, "%s.%" PRIu64, id, r->index);
-        jobs_tally_write_note(r, m->note);
+        jobs_report_write_note(r, m->note);
     }
+    lock_drop(&f->lock);
     return used;
 }
 
@@ -47,29 +51,31 @@ static enum jobs_answer put_messages(struct jobs_fleet *f, struct jobs_wire *w, 
                                      struct err *e)
 {
     struct err why = {0};
-    uint64_t last = 0;
     enum jobs_answer answer = jobs_wire_publish(w, messages, count, &why);
     if (answer == JOBS_BROKEN && why.code == ERR_LIMIT) { /* it is too large for ever */
         answer = jobs_fleet_give_up(f, w, id, &why, e);
         return answer == JOBS_DONE ? JOBS_ABSENT : answer;
     }
-    if (answer != JOBS_DONE) {
-        if (e)
-            *e = why;
-        return answer;
-    }
-    for (size_t i = 0; i < count; i++)
-        if (messages[i].sequence > last)
-            last = messages[i].sequence;
-    jobs_tally_catch_up(f, id, last);
-    return jobs_fleet_finish(f, w, id, e);
+    if (answer != JOBS_DONE && e)
+        *e = why;
+    return answer;
+}
+
+/* Says to others what is stored now, and ends the job with the last of it. */
+static enum jobs_answer report(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
+                               const struct jobs_result *results, size_t count, struct err *e)
+{
+    struct jobs_reported what = {false};
+    const enum jobs_answer answer = jobs_fleet_report(f, w, id, results, count, &what, e);
+    if (answer == JOBS_DONE && what.other)
+        return jobs_fleet_finish(f, w, id, e);
+    return answer == JOBS_DONE && what.shard ? jobs_fleet_finish_whole(f, w, id, e) : answer;
 }
 
 static enum jobs_answer put(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
                             const struct jobs_result *results, size_t count, struct err *e)
 {
     struct jobs_record r;
-    struct jobs_tally *t = NULL;
     /* Not from the mirror: whoever stood still for a while may be the last to hear of an end. */
     enum jobs_answer answer = jobs_fleet_refresh(f, w, id, &r, e);
     if (answer == JOBS_DONE && !(JOBS_LIVE & JOBS_BIT(r.state))) {
@@ -82,14 +88,10 @@ static enum jobs_answer put(struct jobs_fleet *f, struct jobs_wire *w, const cha
         answer = JOBS_BROKEN;
     }
     if (answer == JOBS_DONE)
-        answer = jobs_tally_lock(f, w, id, r.n, &t, e);
-    if (answer == JOBS_DONE) {
-        count = describe(t, id, results, count, messages);
-        lock_drop(&f->lock);
-        answer = put_messages(f, w, id, messages, count, e);
-    }
+        answer =
+            put_messages(f, w, id, messages, describe(f, id, r.n, results, count, messages), e);
     free(messages);
-    return answer;
+    return answer == JOBS_DONE ? report(f, w, id, results, count, e) : answer;
 }
 
 static enum jobs_answer put_results(struct jobs_store *s, const char *id,
@@ -112,7 +114,7 @@ static enum jobs_answer check_result(struct jobs_fleet *f, const char *note, uin
     *out = (struct jobs_result){.index = index, .bytes = bytes->data, .length = bytes->length};
     if (sha256_hex(bytes->data, bytes->length, sha256, e) != 0)
         return JOBS_BROKEN;
-    if (jobs_tally_read_note(note, out) == 0 && strcmp(sha256, out->sha256) == 0)
+    if (jobs_report_read_note(note, out) == 0 && strcmp(sha256, out->sha256) == 0)
         return JOBS_DONE;
     err_fail(e, ERR_INPUT, f->shown,
              "the store of jobs is damaged: the bytes of an image are not those that were stored");
@@ -123,7 +125,7 @@ static enum jobs_answer get_result(struct jobs_store *s, const char *id, uint64_
                                    struct jobs_result *out, struct buf *bytes, struct err *e)
 {
     struct jobs_fleet *f = of(s);
-    char subject[96], note[192];
+    char subject[96], note[JOBS_NOTE_SIZE];
     struct jobs_wire *w = jobs_fleet_wire(f, e);
     snprintf(subject, sizeof subject, "pfgm.result.%s.%" PRIu64, id, index);
     enum jobs_answer answer = w ? jobs_wire_result(w, subject, bytes, note, e) : JOBS_AWAY;
@@ -131,19 +133,6 @@ static enum jobs_answer get_result(struct jobs_store *s, const char *id, uint64_
     if (answer == JOBS_ABSENT)
         err_fail(e, ERR_INPUT, "", "this image is not there yet");
     return answer == JOBS_DONE ? check_result(f, note, index, bytes, out, e) : answer;
-}
-
-static void tell_one(const struct jobs_tally *t, size_t i, struct jobs_result *out)
-{
-    const struct jobs_tallied *one = &t->results[i];
-    *out = (struct jobs_result){.index = one->index,
-                                .sequence = i + 1,
-                                .label = one->label,
-                                .nfe = one->nfe,
-                                .steps_rejected = one->steps_rejected,
-                                .length = one->length};
-    for (size_t k = 0; k < sizeof one->sha256; k++)
-        snprintf(&out->sha256[2 * k], 3, "%02x", one->sha256[k]);
 }
 
 static enum jobs_answer log_of(struct jobs_fleet *f, struct jobs_wire *w,
@@ -160,7 +149,7 @@ static enum jobs_answer log_of(struct jobs_fleet *f, struct jobs_wire *w,
     const bool is_live = JOBS_LIVE & JOBS_BIT(r->state);
     const uint64_t end = is_live || t->count < r->images_done ? t->count : r->images_done;
     for (uint64_t i = after; i < end && *count < max; i++)
-        tell_one(t, (size_t)i, &out[(*count)++]);
+        out[(*count)++] = jobs_report_result(&t->results[i], i + 1);
     lock_drop(&f->lock);
     return JOBS_DONE;
 }
@@ -237,6 +226,7 @@ static const struct jobs_store_ops nats_ops = {
     .create = jobs_fleet_create,
     .same = jobs_fleet_same,
     .get = jobs_fleet_get,
+    .peek = jobs_fleet_peek,
     .change = jobs_fleet_change,
     .list = jobs_fleet_list,
     .oldest = jobs_fleet_oldest,
@@ -249,6 +239,7 @@ static const struct jobs_store_ops nats_ops = {
     .log = log_results,
     .take_shard = jobs_fleet_take,
     .end_shard = jobs_fleet_end,
+    .untold = jobs_fleet_untold,
     .offer = jobs_fleet_offer,
     .served = jobs_fleet_served,
 };

@@ -507,6 +507,7 @@ static const struct jobs_store_ops sqlite_ops = {
     .create = create,
     .same = same,
     .get = get,
+    .peek = get,
     .change = change,
     .list = list,
     .oldest = oldest,

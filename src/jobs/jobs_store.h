@@ -58,6 +58,9 @@ struct jobs_store_ops {
                              struct jobs_record *out, struct err *e);
     enum jobs_answer (*get)(struct jobs_store *s, const char *id, struct jobs_record *out,
                             struct err *e);
+    /* The same without images_done and bytes of a live job, which may take long to count. */
+    enum jobs_answer (*peek)(struct jobs_store *s, const char *id, struct jobs_record *out,
+                             struct err *e);
     /* State, times and error of *r become the record's if its revision is still r->revision, which
      * then rises. JOBS_CONFLICT: it is another one; JOBS_ABSENT. A job that has ended is handed out
      * no more. */
@@ -108,6 +111,9 @@ struct jobs_store_ops {
 
     /* What this process can work on. */
     void (*offer)(struct jobs_store *s, const struct jobs_needs *models, size_t count);
+    /* How many images of a job this process has stored, and others and `get` do not know of yet:
+     * those of a shard are made known together. */
+    uint64_t (*untold)(struct jobs_store *s, const char *id);
     /* Whether one of them works on what needs that. */
     bool (*served)(struct jobs_store *s, const struct jobs_needs *needs);
 };

@@ -1,35 +1,14 @@
-/* Tallies by headers alone: what a result says of its image stands there, and its bytes stay where
- * they are. */
+/* Tallies by reports alone: what they say of an image stands there, and its bytes stay where they
+ * are. */
 #include "jobs_tally.h"
 
 #include "base_cpu.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define WAIT_NS 10000000000LL
-
-void jobs_tally_write_note(const struct jobs_result *r, char out[192])
-{
-    snprintf(out, 192, "%" PRId32 " %" PRId64 " %" PRId64 " %s", r->label, r->nfe,
-             r->steps_rejected, r->sha256);
-}
-
-int jobs_tally_read_note(const char *note, struct jobs_result *out)
-{
-    return sscanf(note, "%" SCNd32 " %" SCNd64 " %" SCNd64 " %64[0-9a-f]", &out->label, &out->nfe,
-                  &out->steps_rejected, out->sha256) == 4 &&
-                   strlen(out->sha256) == 64
-               ? 0
-               : -1;
-}
-
-static uint32_t cut(int64_t value)
-{
-    return value < 0 ? 0 : value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
-}
 
 static bool make_room(struct jobs_tally *t)
 {
@@ -44,35 +23,36 @@ static bool make_room(struct jobs_tally *t)
     return true;
 }
 
-static void add(struct jobs_tally *t, uint64_t index, const struct jobs_result *r, size_t length)
+static void add(struct jobs_tally *t, const struct jobs_tallied *one)
 {
-    struct jobs_tallied *one = &t->results[t->count++];
-    *one = (struct jobs_tallied){(uint32_t)index,      cut(r->nfe), cut(r->steps_rejected),
-                                 cut((int64_t)length), r->label,    {0}};
-    for (size_t i = 0; i < sizeof one->sha256; i++) {
-        unsigned byte = 0;
-        sscanf(&r->sha256[2 * i], "%2x", &byte);
-        one->sha256[i] = (unsigned char)byte;
-    }
-    t->bits[index / 8] = (unsigned char)(t->bits[index / 8] | 1u << index % 8);
-    t->bytes += length;
+    t->results[t->count++] = *one;
+    t->bits[one->index / 8] = (unsigned char)(t->bits[one->index / 8] | 1u << one->index % 8);
+    t->bytes += one->length;
 }
 
-static void on_result(void *context, const struct jobs_wire_news *news)
+/* Takes in the images that it did not know of. False: memory is out, or this is no report. */
+static bool read_report(struct jobs_tally *t, const struct jobs_wire_news *news)
+{
+    const char *at = news->data, *end = at + news->length;
+    struct jobs_tallied one;
+    int more;
+    while ((more = jobs_report_read(&at, end, &one)) == 1) {
+        if (one.index >= t->n || !make_room(t))
+            return false;
+        if (!jobs_tally_has(t, one.index))
+            add(t, &one);
+    }
+    return more == 0;
+}
+
+static void on_report(void *context, const struct jobs_wire_news *news)
 {
     struct jobs_tally *t = context;
-    struct jobs_result r;
-    uint64_t index = 0;
-    const char *last = strrchr(news->name, '.');
     lock_take(&t->fleet->lock);
     t->read++;
     t->sequence = news->sequence;
-    const bool good = last && sscanf(last, ".%" SCNu64, &index) == 1 && index < t->n &&
-                      jobs_tally_read_note(news->note, &r) == 0;
-    if (!good || !make_room(t))
+    if (!read_report(t, news))
         t->is_short = true;
-    else if (!jobs_tally_has(t, index))
-        add(t, index, &r, news->length);
     pthread_cond_broadcast(&t->fleet->changed);
     lock_drop(&t->fleet->lock);
 }
@@ -117,9 +97,9 @@ static enum jobs_answer begin(struct jobs_fleet *f, struct jobs_wire *w, const c
     t->n = n;
     t->present = UINT64_MAX;
     snprintf(t->id, sizeof t->id, "%s", id);
-    snprintf(subjects, sizeof subjects, "pfgm.result.%s.*", id);
+    snprintf(subjects, sizeof subjects, JOBS_WIRE_DONE "%s.>", id);
     const enum jobs_answer answer =
-        jobs_wire_tail_open(w, JOBS_WIRE_RESULTS, subjects, on_result, t, &t->tail, &present, e);
+        jobs_wire_tail_open(w, JOBS_WIRE_REPORTS, subjects, on_report, t, &t->tail, &present, e);
     lock_take(&f->lock);
     other = find(f, id);
     if (answer == JOBS_DONE && !other && f->wire == w) {

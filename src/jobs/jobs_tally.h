@@ -1,5 +1,5 @@
-/* What is stored of a job, counted and in its order: followed from the first result on for as long
- * as somebody asks. Inside the room only. */
+/* What is stored of a job, counted and in its order: its reports are followed from the first one on
+ * for as long as somebody asks. Inside the room only. */
 #ifndef JOBS_TALLY_H
 #define JOBS_TALLY_H
 
@@ -9,14 +9,11 @@
  * fleet's lock is held, and the caller drops it; otherwise it is not. */
 enum jobs_answer jobs_tally_lock(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
                                  uint64_t n, struct jobs_tally **out, struct err *e);
-/* Waits, without the lock, until that message was read, or for a few seconds. */
+/* Waits, without the lock, until that report was read, or for a few seconds; not where there is no
+ * tally. */
 void jobs_tally_catch_up(struct jobs_fleet *f, const char *id, uint64_t sequence);
 bool jobs_tally_has(const struct jobs_tally *t, uint64_t index);
 /* Ends those that were not asked for since `ns`, and those that missed something. */
 void jobs_tally_end(struct jobs_fleet *f, int64_t ns);
-
-/* What goes with an image: its note, written and read. -1: it cannot be read. */
-void jobs_tally_write_note(const struct jobs_result *r, char out[192]);
-int jobs_tally_read_note(const char *note, struct jobs_result *out);
 
 #endif

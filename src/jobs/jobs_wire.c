@@ -1,9 +1,10 @@
 /* Connecting to NATS: servers, streams, and what went wrong in words.
  *
- * There are three streams. Records lie in a key-value bucket by its usual conventions, so that
- * other programs for NATS can look at it. Of results the server takes one for each subject and no
- * second, which is what makes them be stored once however late a copy comes; and shards lie in a
- * work queue, which forgets what was acknowledged.
+ * There are four streams. Records lie in a key-value bucket by its usual conventions, so that other
+ * programs for NATS can look at it. Of results the server takes one for each subject and no second,
+ * which is what makes them be stored once however late a copy comes; reports have a stream of their
+ * own, so that the server need not look through results for those who follow them; and shards lie
+ * in a work queue, which forgets what was acknowledged.
  *
  * libnats' own reconnecting is not used: whatever a connection knew (what follows it, what was
  * asked) is looked at anew after each loss, so a new connection is the simpler one. */
@@ -262,6 +263,13 @@ static enum jobs_answer connect_to(struct jobs_wire *w, const struct jobs_wire_o
 
 /* ---- streams ---- */
 
+const char *jobs_wire_stream(enum jobs_wire_what what)
+{
+    return what == JOBS_WIRE_RECORDS   ? JOBS_WIRE_RECORDS_STREAM
+           : what == JOBS_WIRE_RESULTS ? JOBS_WIRE_RESULTS_STREAM
+                                       : JOBS_WIRE_REPORTS_STREAM;
+}
+
 static void configure(jsStreamConfig *c, const char *name, const char **subject, int replicas)
 {
     jsStreamConfig_Init(c);
@@ -277,7 +285,7 @@ static void configure(jsStreamConfig *c, const char *name, const char **subject,
         return;
     }
     c->MaxMsgsPerSubject = 1;
-    if (strcmp(name, JOBS_WIRE_RESULTS_STREAM) == 0) {
+    if (strcmp(name, JOBS_WIRE_RECORDS_STREAM) != 0) {
         c->DiscardNewPerSubject = true;
     } else {
         c->AllowRollup = true;
@@ -334,6 +342,7 @@ static enum jobs_answer make_streams(struct jobs_wire *w, int replicas, struct e
 {
     static const char *const streams[][2] = {{JOBS_WIRE_RECORDS_STREAM, JOBS_WIRE_KEYS ">"},
                                              {JOBS_WIRE_RESULTS_STREAM, "pfgm.result.>"},
+                                             {JOBS_WIRE_REPORTS_STREAM, JOBS_WIRE_DONE ">"},
                                              {JOBS_WIRE_WORK_STREAM, "pfgm.work.>"}};
     enum jobs_answer answer = JOBS_DONE;
     for (size_t i = 0; answer == JOBS_DONE && i < sizeof streams / sizeof *streams; i++) {
@@ -380,7 +389,7 @@ enum jobs_answer jobs_wire_connect(const struct jobs_wire_options *o, struct job
 enum jobs_answer jobs_wire_size(struct jobs_wire *w, uint64_t *out, struct err *e)
 {
     static const char *const streams[] = {JOBS_WIRE_RECORDS_STREAM, JOBS_WIRE_RESULTS_STREAM,
-                                          JOBS_WIRE_WORK_STREAM};
+                                          JOBS_WIRE_REPORTS_STREAM, JOBS_WIRE_WORK_STREAM};
     *out = 0;
     for (size_t i = 0; i < sizeof streams / sizeof *streams; i++) {
         jsStreamInfo *info = NULL;

@@ -1,5 +1,5 @@
 /* A connection to NATS with JetStream, in the terms of the fleet's store: records in a key-value
- * bucket, results and shards in streams, followers that are told of what is new.
+ * bucket, results, reports and shards in streams, followers that are told of what is new.
  *
  * A connection that has been lost stays lost: whoever owns it makes a new one. Everything that
  * waits for an answer then ends with JOBS_AWAY. Threads: every function may be called from any
@@ -49,7 +49,9 @@ enum jobs_answer jobs_wire_get(struct jobs_wire *w, const char *key, struct buf 
 /* The key, or all that a pattern with wildcards fits. */
 enum jobs_answer jobs_wire_delete(struct jobs_wire *w, const char *keys, struct err *e);
 
-/* ---- results and shards ---- */
+/* ---- results, reports and shards ---- */
+
+#define JOBS_WIRE_DONE "pfgm.done." /* begins the subject of a report */
 
 #define JOBS_WIRE_SUBJECT 256
 struct jobs_wire_message {
@@ -60,25 +62,31 @@ struct jobs_wire_message {
     size_t length;
     uint64_t sequence; /* where it is stored; 0: it was there already */
 };
-/* Stores them all, several at a time; a result whose subject is taken counts as stored.
+/* Stores them all, several at a time; a result or report whose subject is taken counts as stored.
  * JOBS_FULL, JOBS_AWAY: some may be stored. JOBS_BROKEN with ERR_LIMIT: one is too large. */
 enum jobs_answer jobs_wire_publish(struct jobs_wire *w, struct jobs_wire_message *messages,
                                    size_t count, struct err *e);
 /* What is stored under a result's subject. */
 enum jobs_answer jobs_wire_result(struct jobs_wire *w, const char *subject, struct buf *bytes,
                                   char note[192], struct err *e);
-enum jobs_answer jobs_wire_purge_results(struct jobs_wire *w, const char *subjects, struct err *e);
+/* Whether a report is stored under that very subject. */
+enum jobs_answer jobs_wire_is_reported(struct jobs_wire *w, const char *subject, bool *out,
+                                       struct err *e);
+enum jobs_wire_what { JOBS_WIRE_RECORDS, JOBS_WIRE_RESULTS, JOBS_WIRE_REPORTS };
+/* How many are stored under such subjects. */
+enum jobs_answer jobs_wire_count(struct jobs_wire *w, enum jobs_wire_what what,
+                                 const char *subjects, uint64_t *out, struct err *e);
+/* Deletes all of a job's results and reports. */
+enum jobs_answer jobs_wire_purge_job(struct jobs_wire *w, const char *id, struct err *e);
 
 /* ---- following ---- */
 
-enum jobs_wire_what { JOBS_WIRE_RECORDS, JOBS_WIRE_RESULTS };
 struct jobs_wire_news {
-    const char *name; /* the key of a record, the subject of a result */
+    const char *name; /* the key of a record, the subject of a report */
     uint64_t sequence;
     bool is_gone; /* the key was deleted */
     const void *data;
-    size_t length; /* of the bytes, which are not there for a result */
-    const char *note;
+    size_t length;
 };
 typedef void jobs_wire_follow(void *context, const struct jobs_wire_news *news);
 struct jobs_wire_tail;

@@ -17,6 +17,7 @@
 /* The streams. */
 #define JOBS_WIRE_RECORDS_STREAM "KV_pfgm-jobs"
 #define JOBS_WIRE_RESULTS_STREAM "pfgm-results"
+#define JOBS_WIRE_REPORTS_STREAM "pfgm-done"
 #define JOBS_WIRE_WORK_STREAM "pfgm-work"
 #define JOBS_WIRE_KEYS "$KV.pfgm-jobs."
 
@@ -39,6 +40,7 @@ struct jobs_wire {
 /* The answer that a failed call of libnats' stands for, with its line. `code` is JetStream's, or 0;
  * the server that does not answer in time is left. */
 enum jobs_answer jobs_wire_fail(struct jobs_wire *w, natsStatus s, int code, struct err *e);
+const char *jobs_wire_stream(enum jobs_wire_what what);
 /* What JetStream said in an answer of its own. */
 enum jobs_answer jobs_wire_judge(struct jobs_wire *w, int code, const char *words, struct err *e);
 /* The numbers of "$JS.ACK.STREAM.CONSUMER.DELIVERIES.SEQUENCE.NUMBER.TIME.PENDING". */

@@ -1,4 +1,4 @@
-/* What goes over the wire and is kept: records, results, shards. */
+/* What goes over the wire and is kept: records, results, reports, shards. */
 #include "jobs_wire_internal.h"
 
 #include "base_json.h"
@@ -71,12 +71,16 @@ enum jobs_answer jobs_wire_delete(struct jobs_wire *w, const char *keys, struct 
     return purge(w, JOBS_WIRE_RECORDS_STREAM, subject, e);
 }
 
-enum jobs_answer jobs_wire_purge_results(struct jobs_wire *w, const char *subjects, struct err *e)
+enum jobs_answer jobs_wire_purge_job(struct jobs_wire *w, const char *id, struct err *e)
 {
-    return purge(w, JOBS_WIRE_RESULTS_STREAM, subjects, e);
+    char results[JOBS_WIRE_SUBJECT], reports[JOBS_WIRE_SUBJECT];
+    snprintf(results, sizeof results, "pfgm.result.%s.*", id);
+    snprintf(reports, sizeof reports, JOBS_WIRE_DONE "%s.>", id);
+    const enum jobs_answer answer = purge(w, JOBS_WIRE_RESULTS_STREAM, results, e);
+    return answer == JOBS_DONE ? purge(w, JOBS_WIRE_REPORTS_STREAM, reports, e) : answer;
 }
 
-/* ---- results and shards ---- */
+/* ---- results, reports and shards ---- */
 
 static natsStatus send(struct jobs_wire *w, const struct jobs_wire_message *one, size_t i)
 {
@@ -161,15 +165,54 @@ enum jobs_answer jobs_wire_publish(struct jobs_wire *w, struct jobs_wire_message
     return answer;
 }
 
+/* What is stored under a subject; any server of a cluster answers. */
+static natsStatus get_direct(struct jobs_wire *w, enum jobs_wire_what what, const char *subject,
+                             natsMsg **out)
+{
+    jsDirectGetMsgOptions o;
+    jsDirectGetMsgOptions_Init(&o);
+    o.LastBySubject = subject;
+    return js_DirectGetMsg(out, w->js, jobs_wire_stream(what), NULL, &o);
+}
+
+enum jobs_answer jobs_wire_is_reported(struct jobs_wire *w, const char *subject, bool *out,
+                                       struct err *e)
+{
+    natsMsg *m = NULL;
+    natsStatus s = get_direct(w, JOBS_WIRE_REPORTS, subject, &m);
+    natsMsg_Destroy(m);
+    *out = s == NATS_OK;
+    return s == NATS_OK || s == NATS_NOT_FOUND ? JOBS_DONE : jobs_wire_fail(w, s, 0, e);
+}
+
+/* A consumer knows how much lies before it; this one is there for that only. */
+enum jobs_answer jobs_wire_count(struct jobs_wire *w, enum jobs_wire_what what,
+                                 const char *subjects, uint64_t *out, struct err *e)
+{
+    jsConsumerInfo *info = NULL;
+    jsConsumerConfig c;
+    jsErrCode code = 0;
+    jsConsumerConfig_Init(&c);
+    c.FilterSubject = subjects;
+    c.AckPolicy = js_AckNone;
+    c.MemoryStorage = true;
+    c.Replicas = 1;
+    c.InactiveThreshold = JOBS_WIRE_SECOND_NS; /* where the line that ends it is lost */
+    natsStatus s = js_AddConsumer(&info, w->js, jobs_wire_stream(what), &c, NULL, &code);
+    if (s != NATS_OK)
+        return jobs_wire_fail(w, s, code, e);
+    *out = info->NumPending;
+    js_DeleteConsumer(w->js, info->Stream, info->Name, NULL, NULL);
+    jsConsumerInfo_Destroy(info);
+    return JOBS_DONE;
+}
+
 enum jobs_answer jobs_wire_result(struct jobs_wire *w, const char *subject, struct buf *bytes,
                                   char note[192], struct err *e)
 {
-    jsDirectGetMsgOptions o;
     natsMsg *m = NULL;
     const char *text = NULL;
-    jsDirectGetMsgOptions_Init(&o);
-    o.LastBySubject = subject;
-    natsStatus s = js_DirectGetMsg(&m, w->js, JOBS_WIRE_RESULTS_STREAM, NULL, &o);
+    natsStatus s = get_direct(w, JOBS_WIRE_RESULTS, subject, &m);
     if (s != NATS_OK)
         return jobs_wire_fail(w, s, 0, e);
     natsMsgHeader_Get(m, JOBS_WIRE_NOTE, &text);

@@ -64,7 +64,7 @@ static void on_status(struct jobs_wire_tail *t, natsMsg *m)
 static void on_news(struct jobs_wire_tail *t, natsMsg *m)
 {
     uint64_t deliveries, number;
-    const char *status = NULL, *operation = NULL, *size = NULL, *note = NULL;
+    const char *status = NULL, *operation = NULL;
     struct jobs_wire_news news = {.name = natsMsg_GetSubject(m)};
     natsMsgHeader_Get(m, "Status", &status);
     if (status) {
@@ -78,12 +78,9 @@ static void on_news(struct jobs_wire_tail *t, natsMsg *m)
     }
     t->last = number;
     natsMsgHeader_Get(m, "KV-Operation", &operation);
-    natsMsgHeader_Get(m, "Nats-Msg-Size", &size);
-    natsMsgHeader_Get(m, JOBS_WIRE_NOTE, &note);
     news.is_gone = operation != NULL;
-    news.note = note ? note : "";
     news.data = natsMsg_GetData(m);
-    news.length = size ? strtoul(size, NULL, 10) : (size_t)natsMsg_GetDataLength(m);
+    news.length = (size_t)natsMsg_GetDataLength(m);
     if (t->what == JOBS_WIRE_RECORDS && strlen(news.name) > sizeof JOBS_WIRE_KEYS - 1)
         news.name += sizeof JOBS_WIRE_KEYS - 1;
     t->follow(t->context, &news);
@@ -149,7 +146,6 @@ static struct jobs_wire_tail *new_tail(struct jobs_wire *w, void *context, struc
 static natsStatus consume(struct jobs_wire_tail *t, const char *inbox, const char *filter,
                           uint64_t *present, jsErrCode *code)
 {
-    const bool records = t->what == JOBS_WIRE_RECORDS;
     jsConsumerInfo *info = NULL;
     jsConsumerConfig c;
     jsConsumerConfig_Init(&c);
@@ -158,13 +154,10 @@ static natsStatus consume(struct jobs_wire_tail *t, const char *inbox, const cha
     c.AckPolicy = js_AckNone;
     c.Heartbeat = JOBS_WIRE_SECOND_NS;
     c.FlowControl = true;
-    c.HeadersOnly = !records;
     c.MemoryStorage = true;
     c.Replicas = 1;
     c.InactiveThreshold = 30 * JOBS_WIRE_SECOND_NS;
-    natsStatus s = js_AddConsumer(&info, t->wire->js,
-                                  records ? JOBS_WIRE_RECORDS_STREAM : JOBS_WIRE_RESULTS_STREAM, &c,
-                                  NULL, code);
+    natsStatus s = js_AddConsumer(&info, t->wire->js, jobs_wire_stream(t->what), &c, NULL, code);
     if (s == NATS_OK)
         *present = info->NumPending + info->Delivered.Consumer;
     jsConsumerInfo_Destroy(info);

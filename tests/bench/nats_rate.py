@@ -1,10 +1,10 @@
-"""What nats-server's JetStream takes per result of a job: to store it, and to tell one follower of it, in seconds of its
-processor time. These are inputs of fleet.py.
+"""What nats-server's JetStream takes for a job, in seconds of its processor time: to store a result, to store the report of
+a shard, to tell one follower of a report, and to pass a call on to one more replica. These are inputs of fleet.py.
 
-    nats_rate.py [--bytes 1000] [--messages 20000] [--followers 0,4,16]
+    nats_rate.py [--bytes 1000] [--messages 20000] [--reports 4000] [--followers 0,4,16]
 
-Each message is like a result: a subject of its own, an id against doubles, a header, the bytes of a PNG; its stream is on disk
-and takes a subject once. A follower gets headers only. The server's processor time is read, so that other work on the machine
+Each result has a subject of its own, an id against doubles, a header, the bytes of a PNG; its stream is on disk and takes a
+subject once. A report has a line for each of 64 images. The server's processor time is read, so that other work on the machine
 does not count, nor does this program's. Needs nats-server (conf/deps.sh test).
 """
 
@@ -60,16 +60,28 @@ def processor_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def publish(client, name, count, size):
-    """Publishes so many and waits for their acknowledgements, WINDOW on their way at most."""
-    payload, sent, heard = os.urandom(size), 0, 0
-    while heard < count:
-        batch = []
-        while sent < count and sent - heard + len(batch) < WINDOW:
-            head = f"NATS/1.0\r\nNats-Msg-Id: {name}.{sent}\r\nPfgm-Image: 7 35 0 {sent:064x}\r\n\r\n".encode()
-            batch.append(b"HPUB pfgm.result.%s.%d _in.p %d %d\r\n%s%s\r\n" % (
-                name.encode(), sent, len(head), len(head) + size, head, payload))
-            sent += 1
+def result(name, number, size):
+    """One image, as pfgmd sends it."""
+    head = f"NATS/1.0\r\nNats-Msg-Id: {name}.{number}\r\nPfgm-Image: 7 35 0 {number:064x}\r\n\r\n".encode()
+    payload = os.urandom(size)
+    return b"HPUB pfgm.result.%s.%d _in.p %d %d\r\n%s%s\r\n" % (
+        name.encode(), number, len(head), len(head) + size, head, payload)
+
+
+def report(name, number):
+    """What is said of the 64 images of a shard."""
+    head = f"NATS/1.0\r\nNats-Msg-Id: {name}.{number}\r\n\r\n".encode()
+    lines = "".join(f"{64 * number + i} 1000 7 35 0 {i:064x}\n" for i in range(64)).encode()
+    return b"HPUB pfgm.done.%s.%d _in.p %d %d\r\n%s%s\r\n" % (
+        name.encode(), 64 * number, len(head), len(head) + len(lines), head, lines)
+
+
+def publish(client, messages):
+    """Publishes them and waits for their acknowledgements, WINDOW on their way at most."""
+    sent = heard = 0
+    while heard < len(messages):
+        batch = messages[sent:heard + WINDOW]
+        sent += len(batch)
         client.send(b"".join(batch))
         for _ in range(max(1, min(64, sent - heard))):
             assert b'"error"' not in client.receive()
@@ -77,15 +89,14 @@ def publish(client, name, count, size):
 
 
 class Followers:
-    """Consumers of headers only, each with a connection of its own, in one process that only reads."""
+    """Each with a connection of its own, in one process that only reads: of reports, or of calls between replicas."""
 
     def __init__(self, port, count):
         self.clients = [Client(port) for _ in range(count)]
         for i, client in enumerate(self.clients):
-            client.send(b"SUB _follow.%d 2\r\n" % i)
-            client.ask("$JS.API.CONSUMER.CREATE.results", stream_name="results", config={
-                "deliver_subject": f"_follow.{i}", "deliver_policy": "new", "ack_policy": "none", "headers_only": True,
-                "mem_storage": True})
+            client.send(b"SUB _follow.%d 2\r\nSUB pfgm.replicas 3\r\n" % i)
+            client.ask("$JS.API.CONSUMER.CREATE.done", stream_name="done", config={
+                "deliver_subject": f"_follow.{i}", "deliver_policy": "new", "ack_policy": "none", "mem_storage": True})
         self.pid = os.fork()
         if self.pid == 0:
             while True:
@@ -105,44 +116,66 @@ class Followers:
             client.socket.close()
 
 
+class Server:
+    def __init__(self, folder, log):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        self.process = subprocess.Popen(["nats-server", "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", folder], stderr=log)
+
+    def connect(self):
+        for _ in range(100):
+            try:
+                return Client(self.port)
+            except OSError:
+                time.sleep(0.1)
+        raise OSError("the server does not answer")
+
+    def cost(self, work, count):
+        """Processor seconds that it takes for one of so many."""
+        before = processor_seconds(self.process.pid)
+        work()
+        time.sleep(1)
+        return (processor_seconds(self.process.pid) - before) / count
+
+
+def measure(server, o):
+    client = server.connect()
+    for name, subjects in (("results", "pfgm.result.>"), ("done", "pfgm.done.>")):
+        client.ask(f"$JS.API.STREAM.CREATE.{name}", name=name, subjects=[subjects], storage="file", max_msgs_per_subject=1,
+                   discard="new", discard_new_per_subject=True, max_msgs=-1, max_bytes=-1, num_replicas=1, retention="limits")
+    publish(client, [result("warm", i, o.bytes) for i in range(o.messages // 10)])
+    messages = [result("job", i, o.bytes) for i in range(o.messages)]
+    print(f"nats-server: to store a result of {o.bytes} bytes "
+          f"{1e6 * server.cost(lambda: publish(client, messages), o.messages):.1f} us")
+    reports, calls = {}, {}
+    call = b"PUB pfgm.replicas 200\r\n%s\r\n" % (200 * b"x")
+    for count in map(int, o.followers.split(",")):
+        followers = Followers(server.port, count)
+        messages = [report(f"with{count}", i) for i in range(o.reports)]
+        reports[count] = server.cost(lambda: publish(client, messages), o.reports)
+        calls[count] = server.cost(lambda: [client.send(100 * call) for _ in range(o.messages // 100)], o.messages)
+        print(f"{count:3d} followers: {1e6 * reports[count]:.1f} us per report, {1e6 * calls[count]:.1f} us per call")
+        followers.end()
+    for word, costs in (("report", reports), ("call", calls)):
+        told = [(costs[c] - costs[0]) / c for c in costs if c]
+        print(f"nats-server, a {word}: by itself {1e6 * costs[0]:.1f} us, per follower {1e6 * statistics.median(told):.1f} us")
+
+
 def main():
     a = argparse.ArgumentParser()
     a.add_argument("--bytes", type=int, default=1000)
     a.add_argument("--messages", type=int, default=20000)
+    a.add_argument("--reports", type=int, default=4000)
     a.add_argument("--followers", default="0,4,16")
     o = a.parse_args()
     with tempfile.TemporaryDirectory() as folder, open(os.path.join(folder, "log"), "wb") as log:
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
-        server = subprocess.Popen(["nats-server", "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", folder], stderr=log)
+        server = Server(folder, log)
         try:
-            for _ in range(100):
-                try:
-                    client = Client(port)
-                    break
-                except OSError:
-                    time.sleep(0.1)
-            client.ask("$JS.API.STREAM.CREATE.results", name="results", subjects=["pfgm.result.>"], storage="file",
-                       max_msgs_per_subject=1, discard="new", discard_new_per_subject=True, max_msgs=-1, max_bytes=-1,
-                       num_replicas=1, retention="limits")
-            publish(client, "warm", o.messages // 10, o.bytes)
-            costs = {}
-            for count in map(int, o.followers.split(",")):
-                followers = Followers(port, count)
-                before, begun = processor_seconds(server.pid), time.monotonic()
-                publish(client, f"with{count}", o.messages, o.bytes)
-                time.sleep(1)
-                costs[count] = (processor_seconds(server.pid) - before) / o.messages
-                print(f"{count:3d} followers: {1e6 * costs[count]:.1f} us of processor time per message, "
-                      f"{o.messages / (time.monotonic() - begun - 1):.0f} messages/s here")
-                followers.end()
-            told = [(costs[c] - costs[0]) / c for c in costs if c]
-            print(f"nats-server, {o.bytes} bytes: to store {1e6 * costs[0]:.1f} us, to tell one follower "
-                  f"{1e6 * statistics.median(told):.1f} us")
+            measure(server, o)
         finally:
-            server.terminate()
-            server.wait()
+            server.process.terminate()
+            server.process.wait()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 
 from harness import Daemon, wait_until
 from test_haproxy import free_ports
@@ -20,8 +21,8 @@ class Nats:
 
     def __init__(self, *args, jetstream=True, config=None):
         self.folder = tempfile.TemporaryDirectory()
-        self.port, = free_ports(1)
-        self.args = list(args)
+        self.port, self.monitor = free_ports(2)
+        self.args = ["-m", str(self.monitor), *args]
         if jetstream:
             self.args += ["-js", "-sd", os.path.join(self.folder.name, "store")]
         if config:
@@ -45,6 +46,11 @@ class Nats:
             with socket.socket() as s:
                 return s.connect_ex(("127.0.0.1", self.port)) == 0
         wait_until(answers, "the NATS server answers")
+
+    def messages(self):
+        """How many each of its clients was sent so far."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.monitor}/connz", timeout=30) as answer:
+            return {c["cid"]: c["out_msgs"] for c in json.load(answer)["connections"]}
 
     def kill(self, number=signal.SIGKILL):
         self.process.send_signal(number)

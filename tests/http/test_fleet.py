@@ -62,6 +62,19 @@ class Fleet(unittest.TestCase):
                 self.assertEqual(text.count("event: image\n"), 400)
         self.assertEqual(logs[0], logs[1])
 
+    def test_a_replica_does_not_hear_of_each_image_of_others(self):
+        """Else the messages of a job grow with the square of the fleet."""
+        images = 1000
+        with Nats() as nats, replica(nats) as one, replica(nats) as two, replica(nats) as three:
+            for daemon in (one, two, three):
+                daemon.wait_metrics(lambda m: m.value("pfgmd_job_replicas") == 3, "all are known")
+            before = nats.messages()
+            name = file_job(one, {"n": images, "solver": QUICK}).json()["id"]
+            wait_state(one, name, "succeeded")
+            heard = sum(count - before.get(client, 0) for client, count in nats.messages().items())
+        # The acknowledgement of each image, to whoever stored it, and what goes with shards and seconds.
+        self.assertLess(heard, 2 * images)
+
     def test_a_key_is_one_job_for_all_replicas(self):
         fields, key = {"n": 1, "solver": QUICK}, {"Idempotency-Key": str(uuid.uuid4())}
         first = file_job(self.daemons[0], fields, key)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "jobs_report.h"
 #include "jobs_store_test.h"
 
 #define SHARDS 16
@@ -94,6 +95,163 @@ static void replicas_see_the_same(void **state)
     b->ops->close(b);
 }
 
+/* A connection of the test's own, to look at what the server has. */
+static struct jobs_wire *look_at_server(void)
+{
+    const struct jobs_wire_options options = {.servers = nats_address, .replicas = 1};
+    struct jobs_wire *w = NULL;
+    struct err e = {0};
+    assert_answer(jobs_wire_connect(&options, &w, &e), JOBS_DONE, &e);
+    return w;
+}
+
+static void stop_looking(struct jobs_wire *w)
+{
+    jobs_wire_close(w);
+    jobs_wire_release(w);
+}
+
+static uint64_t count_reports(struct jobs_wire *w, const char *id, const char *which)
+{
+    char subjects[96];
+    uint64_t count = 0;
+    struct err e = {0};
+    snprintf(subjects, sizeof subjects, "pfgm.done.%s.%s", id, which);
+    assert_answer(jobs_wire_count(w, JOBS_WIRE_REPORTS, subjects, &count, &e), JOBS_DONE, &e);
+    return count;
+}
+
+static void take(struct jobs_store *s, uint64_t first, size_t count, struct jobs_shard *out)
+{
+    struct err e = {0};
+    assert_answer(s->ops->take_shard(s, &offered, 1, out, &e), JOBS_DONE, &e);
+    assert_int_equal(out->first, first);
+    assert_int_equal(out->count, count);
+}
+
+/* However many pieces its images come in; and the progress within a shard is seen all the same. */
+static void a_finished_shard_is_one_report(void **state)
+{
+    (void)state;
+    struct jobs_store *a = open_store(folder), *b = open_store(folder);
+    struct jobs_wire *w = look_at_server();
+    struct jobs_record r = make(a, "me", 100);
+    struct jobs_shard shards[2];
+    struct err e = {0};
+    take(a, 0, 64, &shards[0]);
+    go(a, &r, JOBS_RUNNING);
+    assert_answer(put(a, r.id, 3, 61, &e), JOBS_DONE, &e);
+    assert_int_equal(count_reports(w, r.id, "*"), 0);
+    for (int i = 0; i < WAIT_MS && get(b, r.id).images_done < 61; i++)
+        usleep(1000);
+    for (int i = 0; i < WAIT_MS && a->ops->untold(a, r.id) > 0; i++)
+        usleep(1000);
+    assert_int_equal(get(b, r.id).images_done, 61);
+    assert_int_equal(a->ops->untold(a, r.id), 0);
+    assert_answer(put(a, r.id, 0, 3, &e), JOBS_DONE, &e);
+    a->ops->end_shard(a, &shards[0], false);
+    assert_int_equal(count_reports(w, r.id, "*"), 1);
+    assert_int_equal(get(a, r.id).images_done, 64);
+    take(b, 64, 36, &shards[1]);
+    assert_answer(put(b, r.id, 64, 36, &e), JOBS_DONE, &e);
+    assert_int_equal(count_reports(w, r.id, "*"), 2);
+    assert_int_equal(get(b, r.id).state, JOBS_SUCCEEDED);
+    assert_int_equal(get(b, r.id).images_done, 100);
+    b->ops->end_shard(b, &shards[1], false);
+    stop_looking(w);
+    a->ops->close(a);
+    b->ops->close(b);
+}
+
+/* A replica that ends between an image and its report. */
+static void stored_images_that_nobody_reported_are_not_made_again(void **state)
+{
+    (void)state;
+    struct jobs_store *a = open_store(folder);
+    struct jobs_record r = make(a, "me", 64);
+    struct jobs_result log[64];
+    struct jobs_shard shard;
+    struct err e = {0};
+    size_t count = 64;
+    take(a, 0, 64, &shard);
+    go(a, &r, JOBS_RUNNING);
+    assert_answer(put(a, r.id, 0, 40, &e), JOBS_DONE, &e);
+    a->ops->close(a);
+    a = open_store(folder);
+    take(a, 40, 24, &shard);
+    assert_answer(put(a, r.id, 40, 24, &e), JOBS_DONE, &e);
+    a->ops->end_shard(a, &shard, false);
+    assert_int_equal(get(a, r.id).state, JOBS_SUCCEEDED);
+    assert_answer(a->ops->log(a, r.id, 0, log, &count, &e), JOBS_DONE, &e);
+    assert_int_equal(count, 64);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(log[i].nfe, 7);
+    a->ops->close(a);
+}
+
+/* By a loss of power, which takes what was written last, and not necessarily the report of it. */
+static void a_job_whose_images_the_server_lost_does_not_succeed(void **state)
+{
+    (void)state;
+    struct jobs_store *s = open_store(folder);
+    struct jobs_wire *w = look_at_server();
+    struct jobs_record r = make(s, "me", 64);
+    struct jobs_shard shard;
+    struct err e = {0};
+    take(s, 0, 64, &shard);
+    go(s, &r, JOBS_RUNNING);
+    assert_answer(put(s, r.id, 0, 63, &e), JOBS_DONE, &e);
+    assert_answer(jobs_wire_purge_job(w, r.id, &e), JOBS_DONE, &e);
+    assert_answer(put(s, r.id, 63, 1, &e), JOBS_DONE, &e);
+    assert_int_equal(get(s, r.id).images_done, 64);
+    assert_int_equal(get(s, r.id).state, JOBS_RUNNING);
+    stop_looking(w);
+    s->ops->close(s);
+}
+
+static void assert_report(const char *text, int last, size_t lines)
+{
+    const char *at = text, *end = text + strlen(text);
+    struct jobs_tallied one;
+    int more;
+    size_t count = 0;
+    while ((more = jobs_report_read(&at, end, &one)) == 1)
+        count++;
+    assert_int_equal(more, last);
+    assert_int_equal(count, lines);
+}
+
+static void a_report_is_read_as_it_was_written(void **state)
+{
+    (void)state;
+    struct jobs_result r = {.index = 999999, .label = -1, .nfe = 35, .length = 70000}, again;
+    struct jobs_tallied one, two;
+    struct buf text;
+    snprintf(r.sha256, sizeof r.sha256, "%064d", 89);
+    jobs_report_keep(&r, &one);
+    buf_init(&text, 1 << 16);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(jobs_report_write(&one, &text, NULL), 0);
+    const char *at = (const char *)text.data, *end = at + text.length;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(jobs_report_read(&at, end, &two), 1);
+        again = jobs_report_result(&two, 5);
+        assert_int_equal(again.index, 999999);
+        assert_int_equal(again.label, -1);
+        assert_int_equal(again.nfe, 35);
+        assert_int_equal(again.length, 70000);
+        assert_int_equal(again.sequence, 5);
+        assert_string_equal(again.sha256, r.sha256);
+    }
+    assert_int_equal(jobs_report_read(&at, end, &two), 0);
+    buf_clear(&text);
+    assert_report("", 0, 0);
+    assert_report("\n", -1, 0);
+    assert_report("1 2 3 4 5 6\n", -1, 0);
+    assert_report("1 2 -1 4 0 0000000000000000000000000000000000000000000000000000000000000059", -1,
+                  0);
+}
+
 /* The job of a key whose record was never written: whoever files it again writes it. */
 static void a_key_without_a_record_is_made_good(void **state)
 {
@@ -101,17 +259,14 @@ static void a_key_without_a_record_is_made_good(void **state)
     struct jobs_store *s = open_store(folder);
     struct err e = {0};
     struct jobs_record first = record_of("me", 1), again = record_of("me", 1);
-    struct jobs_wire_options wire = {.servers = nats_address, .replicas = 1};
-    struct jobs_wire *w = NULL;
     snprintf(first.key, sizeof first.key, "key");
     snprintf(again.key, sizeof again.key, "key");
     assert_answer(s->ops->create(s, &first, &e), JOBS_DONE, &e);
     char key[64];
     snprintf(key, sizeof key, "jobs.%s.record", first.id);
-    assert_answer(jobs_wire_connect(&wire, &w, &e), JOBS_DONE, &e);
+    struct jobs_wire *w = look_at_server();
     assert_answer(jobs_wire_delete(w, key, &e), JOBS_DONE, &e); /* as if it had not come to that */
-    jobs_wire_close(w);
-    jobs_wire_release(w);
+    stop_looking(w);
     s->ops->close(s);
     s = open_store(folder);
     assert_answer(s->ops->create(s, &again, &e), JOBS_CONFLICT, &e);
@@ -152,6 +307,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(a_fleet_hands_out_each_image_once),
         IN_FOLDER(replicas_see_the_same),
+        IN_FOLDER(a_finished_shard_is_one_report),
+        IN_FOLDER(stored_images_that_nobody_reported_are_not_made_again),
+        IN_FOLDER(a_job_whose_images_the_server_lost_does_not_succeed),
+        cmocka_unit_test(a_report_is_read_as_it_was_written),
         IN_FOLDER(a_key_without_a_record_is_made_good),
         cmocka_unit_test(an_address_is_shown_without_its_password),
         cmocka_unit_test(a_server_that_is_not_there_is_named),

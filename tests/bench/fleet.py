@@ -1,25 +1,26 @@
 """A fleet that works on one job, simulated: throughput, the time of the job, what lost replicas cost, where NATS is the bound.
 
-    fleet.py [--image-s 0.055] [--store-us 25] [--tell-us 13] [--replicas 1,3,10,30,100,300,1000] ...
+    fleet.py [--image-s 0.055] [--store-us 36] [--report-us 65] [--tell-us 18] [--asked 3] [--replicas 1,3,10,30,100,300,1000] ...
 
 Discrete events. A replica makes the images of its shard one after the other, its time per image spread as measured, and sends
-them to NATS some at a time. NATS is one line: each result takes `--store-us` of it and `--tell-us` for each replica that
-follows the job, divided by `--nats-cores`. A replica that waits for more than a window of acknowledgements stops. A shard is
+them to NATS some at a time. NATS is one line: each result takes `--store-us` of it, each finished shard `--report-us` and
+`--tell-us` for each replica that is asked about the job (`--asked`), divided by `--nats-cores`; and replicas call each other
+every two seconds, or less often where they are more than a hundred (`--call-us` for each that hears it). A replica that waits for more than a window of acknowledgements stops. A shard is
 acknowledged with its last image; the next one is fetched ahead. A replica that dies says nothing: its shards are handed out
 again when nothing was heard for `--ack-s`, and only images that were not stored are made again.
 
-The inputs are measured: image-s by pfgm bench, store-us and tell-us by nats_rate.py. docs/scaling.md has the results.
+The inputs are measured: image-s by pfgm bench, those in us by nats_rate.py. docs/scaling.md has the results.
 """
 
 import argparse
 import collections
 import heapq
 import itertools
-import math
 import random
 
 SHARD = 64   # images, JOBS_SHARD_IMAGES
 GROUP = 16   # that are stored together: what a replica finishes in about a second, or 256
+CALL_S, MANY = 2, 100  # SAY_NS and MANY of jobs_fleet_keep.c
 WINDOW = 256  # images that a replica has sent and NATS has not acknowledged
 
 
@@ -85,16 +86,17 @@ class Fleet:
             return
         self.made += count
         r.busy, r.unacknowledged = False, r.unacknowledged + count
-        followers = sum(x.alive for x in self.replicas) if self.o.tell_us else 0
-        self.at(self.nats(1e-6 * count * (self.o.store_us + followers * self.o.tell_us)), self.stored_some, r, shard, count)
+        self.at(self.nats(1e-6 * count * self.o.store_us), self.stored_some, r, shard, count)
         self.make(r)
 
     def stored_some(self, r, shard, count):
         self.stored += count  # also of one that died after it had sent them
         shard.unstored -= count
         r.unacknowledged -= count
-        if shard.unstored == 0 and shard in r.shards:
-            r.shards.remove(shard)
+        if shard.unstored == 0:
+            self.nats(1e-6 * (self.o.report_us + min(self.o.asked, len(self.replicas)) * self.o.tell_us))
+            if shard in r.shards:
+                r.shards.remove(shard)
         self.fetch(r)
 
     def lose(self, count):
@@ -112,7 +114,13 @@ class Fleet:
         for r in self.replicas:
             self.fetch(r)
 
+    def call(self):
+        """What the replicas say to each other in a second."""
+        self.nats(1e-6 * calls_per_s(len(self.replicas)) * self.o.call_us)
+        self.at(self.now + 1, self.call)
+
     def run(self, lost=0, lost_at=0.0):
+        self.call()
         for r in self.replicas:
             self.fetch(r)
         if lost:
@@ -124,20 +132,31 @@ class Fleet:
         return self.now
 
 
+def calls_per_s(replicas):
+    """Calls that are heard: each replica's by all."""
+    return replicas * min(replicas, MANY) / CALL_S
+
+
+def share(o, replicas):
+    """Of NATS's time that a fleet takes which works as fast as it can."""
+    per_image = o.store_us + (o.report_us + min(o.asked, replicas) * o.tell_us) / SHARD
+    return 1e-6 * (replicas / o.image_s * per_image + calls_per_s(replicas) * o.call_us) / o.nats_cores
+
+
 def bound(o):
-    """Replicas at which NATS has no time left: R / image_s × (store + R × tell) = cores."""
-    store, tell, rate = 1e-6 * o.store_us, 1e-6 * o.tell_us, 1 / o.image_s
-    if tell == 0:
-        return o.nats_cores / (rate * store)
-    return (-store + math.sqrt(store ** 2 + 4 * tell * o.nats_cores / rate)) / (2 * tell)
+    """Replicas at which NATS has no time left."""
+    return next(replicas for replicas in itertools.count(1) if share(o, replicas) >= 1)
 
 
 def main():
     a = argparse.ArgumentParser()
     a.add_argument("--image-s", type=float, default=0.055, help="seconds per image of one replica")
     a.add_argument("--spread", type=float, default=0.1, help="of that time, the standard deviation of its logarithm")
-    a.add_argument("--store-us", type=float, default=25)
-    a.add_argument("--tell-us", type=float, default=13)
+    a.add_argument("--store-us", type=float, default=36)
+    a.add_argument("--report-us", type=float, default=65)
+    a.add_argument("--tell-us", type=float, default=18)
+    a.add_argument("--asked", type=float, default=3, help="replicas that are asked about the job, and so follow it")
+    a.add_argument("--call-us", type=float, default=0.7)
     a.add_argument("--nats-cores", type=float, default=1)
     a.add_argument("--round-trip-s", type=float, default=0.001)
     a.add_argument("--ack-s", type=float, default=10)
@@ -145,9 +164,9 @@ def main():
     a.add_argument("--lost", type=float, default=0.1, help="share of the replicas that die at half time, at least one")
     a.add_argument("--replicas", default="1,3,10,30,100,300,1000")
     o = a.parse_args()
-    print(f"inputs: {o.image_s * 1e3:g} ms per image, spread {o.spread:g}; NATS {o.store_us:g} us to store, {o.tell_us:g} us "
-          f"per follower, {o.nats_cores:g} cores; a silent shard comes back after {o.ack_s:g} s; {o.images} images")
-    print(f"NATS has no time left at {bound(o):.0f} replicas")
+    print(f"inputs: {o.image_s * 1e3:g} ms per image, spread {o.spread:g}; NATS {o.store_us:g} us to store, "
+          f"{o.report_us:g} us and {o.tell_us:g} us per follower for a report, {o.asked:g} followers, {o.nats_cores:g} cores; a silent shard comes back after {o.ack_s:g} s; {o.images} images")
+    print(f"NATS has no time left at {bound(o)} replicas")
     print("| replicas | images/s | of the ideal | job | NATS busy | one lost | lost | then longer by | images made twice |")
     print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for count in map(int, o.replicas.split(",")):

@@ -3,9 +3,19 @@
 #include "cli.h"
 #include "cli_training.h"
 
+enum { OPTION_MINUTES = CLI_TRAINING_OTHERS };
+
 static int take_option(void *context, int option, const char *word, struct err *e)
 {
-    return cli_training_take(context, option, word, e);
+    struct train_options *o = context;
+    if (option != OPTION_MINUTES)
+        return cli_training_take(o, option, word, e);
+    if (cli_parse_real("--minutes", word, &o->minutes, e) != 0)
+        return -1;
+    if (!(o->minutes > 0) || o->minutes > TRAIN_MINUTES_MAX)
+        return err_fail(e, ERR_INPUT, "--minutes", "is more than 0 and at most %g, not %s",
+                        TRAIN_MINUTES_MAX, word);
+    return 0;
 }
 
 static int train_main(int argc, char **argv)
@@ -17,12 +27,21 @@ static int train_main(int argc, char **argv)
         return code;
     if (optind < argc)
         return cli_usage_error("train", "unexpected word \"%s\"", argv[optind]);
+    if (o.minutes > 0 && o.steps >= 0)
+        return cli_usage_error("train", "--minutes and --steps both say when the run ends: give "
+                                        "one of them");
+    if (o.minutes > 0 && o.resume)
+        return cli_usage_error("train", "--minutes is for a new run; --resume takes the run to the "
+                                        "end that it has");
     code = cli_training_check("train", &o);
     return code >= 0 ? code : cli_training_run("train", &o);
 }
 
 static const struct cli_option options[] = {
     CLI_TRAINING_OPTIONS,
+    {"minutes", 0, OPTION_MINUTES, "M", NULL,
+     "end after M minutes: measures this machine for a few seconds and chooses what the "
+     "configuration leaves open: network, batch, steps and a falling rate"},
     {"steps", 0, CLI_TRAINING_STEPS, "N", NULL,
      "steps to take in all, instead of the configuration's"},
     CLI_TRAINING_OPTIONS_MORE,

@@ -12,6 +12,7 @@
 
 #define BAR_WIDTH 20
 #define DRAW_NS 200000000
+#define PRINT_NS 20000000000 /* the longest time without a line */
 #define THREADS_MAX 1024
 
 static volatile sig_atomic_t stop_asked;
@@ -155,6 +156,41 @@ static void print_left(double seconds, char *out, size_t size)
         snprintf(out, size, "%" PRId64 " h %02" PRId64 " min", left / 3600, left % 3600 / 60);
 }
 
+static void print_plan_json(const struct train_plan *p, const struct train_config *c)
+{
+    print_json(json_pack("{s:s, s:f, s:I, s:I, s:f, s:f, s:f, s:f}", "event", "plan", "seconds",
+                         p->seconds, "steps", (json_int_t)c->steps, "batch", (json_int_t)c->batch,
+                         "images_per_second", 1 / p->image_seconds[p->network], "learning_rate",
+                         c->learning_rate, "enough_seconds", p->enough, "larger_seconds", p->more));
+}
+
+/* What was chosen for so many minutes, and what more or fewer would bring. */
+static void on_plan(void *context, const struct train_plan *p, const struct train_config *c,
+                    const struct data_set *d)
+{
+    const struct cli_training *s = context;
+    char time[32], more[32];
+    if (s->json) {
+        print_plan_json(p, c);
+        return;
+    }
+    print_left(p->seconds, time, sizeof time);
+    printf("plan     %s: ", time);
+    if (!d->values)
+        printf("nf %d with %d block%s per level, ", c->arch.nf, c->arch.num_res_blocks,
+               c->arch.num_res_blocks == 1 ? "" : "s");
+    printf("batch %" PRId64 ", %" PRId64 " steps at %.0f images/s, rate %.2g\n", c->batch, c->steps,
+           1 / p->image_seconds[p->network], c->learning_rate);
+    if (p->given)
+        return;
+    print_left(p->enough, time, sizeof time);
+    print_left(p->more, more, sizeof more);
+    printf("enough   %s for a first model of %d×%d pixels here%s%s%s\n", time, d->side, d->side,
+           p->more > 0 ? "; a larger network from " : "", p->more > 0 ? more : "",
+           p->more > 0 ? " on" : "");
+    fflush(stdout);
+}
+
 static void draw_bar(struct cli_training *s, const struct train_progress *p)
 {
     char bar[BAR_WIDTH + 1], left[32];
@@ -182,7 +218,8 @@ static void on_progress(void *context, const struct train_progress *p)
     if (s->terminal && clock_ns() - s->drawn_ns >= DRAW_NS) {
         s->drawn_ns = clock_ns();
         draw_bar(s, p);
-    } else if (!s->terminal && !s->json && (p->logged || !s->begun)) {
+    } else if (!s->terminal && !s->json &&
+               (p->logged || !s->begun || clock_ns() - s->drawn_ns >= PRINT_NS)) {
         /* the first step too, so that whoever waits sees how long it will last */
         char left[32];
         print_left(p->seconds_left, left, sizeof left);
@@ -190,6 +227,7 @@ static void on_progress(void *context, const struct train_progress *p)
                p->loss, p->norm, p->speed, left);
         fflush(stdout);
         s->begun = true;
+        s->drawn_ns = clock_ns();
     }
 }
 
@@ -221,6 +259,7 @@ struct train_options cli_training_begin(struct cli_training *s)
                                   .kernel = NN_KERNEL_AUTO,
                                   .export_dtype = CKPT_F32,
                                   .stop = &stop_asked,
+                                  .plan = on_plan,
                                   .begin = on_begin,
                                   .progress = on_progress,
                                   .context = s};

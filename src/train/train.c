@@ -3,12 +3,11 @@
 #include "base_cpu.h"
 #include "base_file.h"
 #include "base_log.h"
-#include "train_adam.h"
-#include "train_batch.h"
+#include "train_minutes.h"
 #include "train_place.h"
 #include "train_sheet.h"
-#include "train_state.h"
 #include "train_teacher.h"
+#include "train_work.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -24,19 +23,13 @@ struct run {
     struct train_place place;
     struct train_config config;
     struct data_set data;
-    struct pool *pool;
-    struct nn_grad *grad;
-    const struct nn_param *params;
-    size_t param_count;
-    struct train_batch batch;
-    struct model *teacher;         /* of a distillation, */
-    struct train_teacher *targets; /* and what it gives */
-    struct train_state state;
+    struct model *teacher; /* of a distillation */
+    struct train_work work;
     struct train_log log;
-    float *gradient;
-    double *losses;
     char config_sha256[SHA256_HEX_SIZE];
     int64_t begun_step, begun_ns; /* of this process, for the speed */
+    struct train_plan plan;       /* of minutes, */
+    struct train_clock clock;     /* and where the run stands in them */
 };
 
 static const char *path_in(const struct run *r, const char *name, char out[PATH_MAX_HERE])
@@ -45,6 +38,12 @@ static const char *path_in(const struct run *r, const char *name, char out[PATH_
     bool slash = length > 0 && r->o->run[length - 1] == '/';
     snprintf(out, PATH_MAX_HERE, "%s%s%s", r->o->run, slash ? "" : "/", name);
     return out;
+}
+
+/* Of a sheet of samples. */
+static int sheet_rows(int classes)
+{
+    return classes == 0 ? 4 : classes < 10 ? classes : 10;
 }
 
 /* ---- opening ---- */
@@ -67,6 +66,21 @@ static int adopt_teacher(struct run *r, const char *what, struct err *e)
                           "\"objective\" distill needs a teacher: use \"pfgm distill MODEL\"");
 }
 
+/* The configuration of a run of so many minutes, by what the given one leaves open. */
+static int plan(struct run *r, const char *text, size_t length, const char *path, struct err *e)
+{
+    const struct train_minutes_options options = {
+        .data = &r->data,
+        .path = r->o->data.path,
+        .what = path ? path : "configuration",
+        .kernel = r->o->kernel,
+        .threads = r->o->threads,
+        .total = r->clock.total,
+        .begun_ns = r->clock.begun_ns,
+        .sheet_images = r->data.values ? 0 : SHEET_COLUMNS * sheet_rows(r->data.classes)};
+    return train_minutes_plan(&options, text, length, &r->plan, &r->config, e);
+}
+
 static int read_config(struct run *r, struct err *e)
 {
     char own[PATH_MAX_HERE];
@@ -74,7 +88,9 @@ static int read_config(struct run *r, struct err *e)
     struct buf text;
     buf_init(&text, TRAIN_CONFIG_BYTES_MAX);
     int result = path ? file_read(path, &text, e) : 0;
-    if (result == 0)
+    if (result == 0 && r->o->minutes > 0)
+        result = plan(r, path ? (const char *)text.data : NULL, text.length, path, e);
+    else if (result == 0)
         result = train_config_read(path ? (const char *)text.data : NULL, text.length, path,
                                    &r->config, e);
     buf_clear(&text);
@@ -105,9 +121,19 @@ static int write_config(const struct run *r, struct err *e)
     return result;
 }
 
-/* Takes the change's file into the configuration, and that into RUN/config.json. A run that is
- * killed before its next save finds the changed configuration beside the state that it was changed
- * at; the list of changes says that the two belong together. */
+/* Takes changes into the configuration, and that into RUN/config.json. A run that is killed before
+ * its next save finds the changed configuration beside the state that it was changed at; the list
+ * of changes says that the two belong together. */
+static int take_changes(struct run *r, const char *text, size_t length, const char *what,
+                        struct err *e)
+{
+    return train_config_change(&r->config, text, length, r->work.state.step, what, e) != 0 ||
+                   train_config_digest(&r->config, r->config_sha256, e) != 0 ||
+                   write_config(r, e) != 0
+               ? -1
+               : 0;
+}
+
 static int change_config(struct run *r, struct err *e)
 {
     const char *path = r->o->changes;
@@ -117,14 +143,10 @@ static int change_config(struct run *r, struct err *e)
     buf_init(&text, TRAIN_CONFIG_BYTES_MAX);
     int result = file_read(path, &text, e);
     if (result == 0)
-        result = train_config_change(&r->config, (const char *)text.data, text.length,
-                                     r->state.step, path, e);
+        result = take_changes(r, (const char *)text.data, text.length, path, e);
     if (result == 0)
-        result = train_config_digest(&r->config, r->config_sha256, e);
-    if (result == 0)
-        result = write_config(r, e);
-    if (result == 0)
-        log_line(LOG_INFO, "from step %" PRId64 " on with the changes of %s", r->state.step, path);
+        log_line(LOG_INFO, "from step %" PRId64 " on with the changes of %s", r->work.state.step,
+                 path);
     buf_clear(&text);
     return result;
 }
@@ -133,12 +155,12 @@ static int change_config(struct run *r, struct err *e)
 static int open_state(struct run *r, struct err *e)
 {
     char path[PATH_MAX_HERE];
-    if (train_state_allocate(&r->state, nn_arch_scalars(&r->config.arch), r->teacher != NULL, e) !=
-        0)
+    if (train_state_allocate(&r->work.state, nn_arch_scalars(&r->config.arch), r->teacher != NULL,
+                             e) != 0)
         return -1;
     if (!r->o->resume)
         return write_config(r, e);
-    return train_state_load(&r->state, path_in(r, "state.safetensors", path), r->config_sha256,
+    return train_state_load(&r->work.state, path_in(r, "state.safetensors", path), r->config_sha256,
                             r->config.continued, r->data.sha256, e) != 0 ||
                    change_config(r, e) != 0
                ? -1
@@ -148,53 +170,26 @@ static int open_state(struct run *r, struct err *e)
 static int save_state(const struct run *r, struct err *e)
 {
     char path[PATH_MAX_HERE];
-    return train_state_save(&r->state, path_in(r, "state.safetensors", path), r->config_sha256,
+    return train_state_save(&r->work.state, path_in(r, "state.safetensors", path), r->config_sha256,
                             r->data.sha256, e);
-}
-
-/* A student begins as its teacher. */
-static int first_weights(struct run *r, struct err *e)
-{
-    struct train_state *s = &r->state;
-    if (!r->teacher) {
-        train_state_init(s, r->params, r->param_count, r->config.seed, &r->data);
-        return 0;
-    }
-    if (train_teacher_weights(r->o->teacher, r->params, r->param_count, s->weights, e) != 0)
-        return -1;
-    memcpy(s->ema, s->weights, s->count * sizeof *s->ema);
-    memcpy(s->target, s->weights, s->count * sizeof *s->target);
-    return 0;
 }
 
 static int build(struct run *r, struct err *e)
 {
-    const struct train_config *c = &r->config;
-    const struct nn_grad_options options = {
-        .kernel = r->o->kernel, .batch = (int)c->batch, .dropout = c->dropout, .seed = c->seed};
+    const struct train_work_options options = {.config = &r->config,
+                                               .data = &r->data,
+                                               .teacher = r->teacher,
+                                               .kernel = r->o->kernel,
+                                               .threads = r->o->threads};
     char path[PATH_MAX_HERE];
-    r->pool = pool_new(r->o->threads, e);
-    if (!r->pool)
-        return -1;
-    r->grad = nn_grad_new(&c->arch, &options, r->pool, e);
-    if (!r->grad)
-        return -1;
-    r->params = nn_grad_params(r->grad, &r->param_count);
-    r->gradient = calloc(r->state.count, sizeof *r->gradient);
-    r->losses = calloc((size_t)c->batch, sizeof *r->losses);
-    if (!r->gradient || !r->losses)
-        return err_fail_memory(e, r->state.count * sizeof *r->gradient);
-    if (!r->o->resume && first_weights(r, e) != 0)
-        return -1;
-    if (train_batch_init(&r->batch, c, &r->data, r->o->kernel, r->pool, e) != 0)
-        return -1;
-    if (r->teacher && !(r->targets = train_teacher_new(r->teacher, c, r->pool, e)))
+    if (train_work_open(&r->work, &options, e) != 0)
         return -1;
     /* So a run that ends before its first save can be resumed too. */
-    if (!r->o->resume && save_state(r, e) != 0)
+    if (!r->o->resume &&
+        (train_work_begin(&r->work, r->o->teacher, e) != 0 || save_state(r, e) != 0))
         return -1;
-    return train_log_open(&r->log, path_in(r, "log.csv", path), r->o->resume ? r->state.step : -1,
-                          e);
+    return train_log_open(&r->log, path_in(r, "log.csv", path),
+                          r->o->resume ? r->work.state.step : -1, e);
 }
 
 static int take_place(struct run *r, struct err *e)
@@ -229,15 +224,9 @@ static int open_run(struct run *r, struct err *e)
 
 static void close_run(struct run *r)
 {
-    train_teacher_free(r->targets);
-    train_batch_clear(&r->batch);
-    train_state_clear(&r->state);
+    train_work_clear(&r->work);
     train_log_close(&r->log);
-    nn_grad_free(r->grad);
     model_free(r->teacher);
-    pool_free(r->pool);
-    free(r->gradient);
-    free(r->losses);
     train_config_clear(&r->config);
     data_clear(&r->data);
     train_place_leave(&r->place);
@@ -249,12 +238,12 @@ static int save_model(struct run *r, struct err *e)
 {
     char path[PATH_MAX_HERE];
     struct ckpt_description d;
-    if (train_config_describe(&r->config, r->data.names, r->data.classes, r->state.step,
+    if (train_config_describe(&r->config, r->data.names, r->data.classes, r->work.state.step,
                               r->o->data.path, &d, e) != 0)
         return -1;
     strcpy(d.provenance.source_sha256, r->data.sha256);
-    int result = train_state_export(&r->state, r->params, r->param_count, &d, r->o->export_dtype,
-                                    path_in(r, "model.safetensors", path), e);
+    int result = train_state_export(&r->work.state, r->work.params, r->work.param_count, &d,
+                                    r->o->export_dtype, path_in(r, "model.safetensors", path), e);
     ckpt_description_clear(&d);
     return result;
 }
@@ -270,78 +259,42 @@ static int save(struct run *r, struct err *e)
 static int write_sheet(struct run *r, struct err *e)
 {
     char name[64], path[PATH_MAX_HERE];
-    int classes = r->config.arch.classes;
     const struct train_sheet s = {.config = &r->config,
-                                  .grad = r->grad,
+                                  .grad = r->work.grad,
                                   .columns = SHEET_COLUMNS,
-                                  .rows = classes == 0   ? 4
-                                          : classes < 10 ? classes
-                                                         : 10};
-    snprintf(name, sizeof name, "samples/step-%08" PRId64 ".%s", r->state.step,
+                                  .rows = sheet_rows(r->config.arch.classes)};
+    snprintf(name, sizeof name, "samples/step-%08" PRId64 ".%s", r->work.state.step,
              r->data.values ? "npy" : "png");
-    nn_grad_weights_set(r->grad, r->state.ema);
-    return train_sheet_write(&s, path_in(r, name, path), e);
+    nn_grad_weights_set(r->work.grad, r->work.state.ema);
+    const int64_t begun = clock_ns();
+    const int result = train_sheet_write(&s, path_in(r, name, path), e);
+    train_clock_sheet(&r->clock, (double)(clock_ns() - begun) * 1e-9);
+    return result;
+}
+
+/* Moves the end of a run of so many minutes to where its time ends, as the machine is now. The
+ * state is saved first, so that the change stands in the configuration beside the state that it
+ * begins with, as one by --continue-with does. */
+static int keep_time(struct run *r, struct err *e)
+{
+    struct train_config *c = &r->config;
+    int64_t wanted;
+    char text[128], decay[64] = "";
+    if (!train_clock_look(&r->clock, clock_ns(), r->work.state.step, c->steps, &wanted))
+        return 0;
+    if (c->decay_steps == c->steps / 2) /* as the plan had it, not a configuration */
+        snprintf(decay, sizeof decay, ", \"decay_steps\": %" PRId64, wanted / 2);
+    snprintf(text, sizeof text, "{\"steps\": %" PRId64 "%s}", wanted, decay);
+    return save_state(r, e) != 0 || take_changes(r, text, strlen(text), "--minutes", e) != 0 ? -1
+                                                                                             : 0;
 }
 
 /* ---- steps ---- */
 
-static double on_loss(void *context, int image, const float *v_x, float v_t, float *v_x_slope,
-                      float *v_t_slope)
-{
-    const struct train_batch *b = context;
-    return train_batch_loss(b, image, v_x, v_t, 1.0f / (float)b->count, v_x_slope, v_t_slope);
-}
-
-static int take_step(struct run *r, struct err *e)
-{
-    const struct train_config *c = &r->config;
-    struct train_state *s = &r->state;
-    double loss = 0;
-    train_batch_make(&r->batch, s->step);
-    if (r->targets) {
-        nn_grad_weights_set(r->grad, s->target);
-        if (train_teacher_targets(r->targets, &r->batch, r->grad, e) != 0)
-            return -1;
-    }
-    nn_grad_weights_set(r->grad, s->weights);
-    const struct nn_grad_batch batch = {.n = r->batch.count,
-                                        .x = r->batch.x,
-                                        .t = r->batch.t,
-                                        .label = c->conditional ? r->batch.label : NULL,
-                                        .training = true,
-                                        .step = (uint64_t)s->step,
-                                        .loss = on_loss,
-                                        .context = &r->batch};
-    nn_grad_run(r->grad, &batch, r->losses, r->gradient);
-    for (int i = 0; i < r->batch.count; i++)
-        loss += r->losses[i];
-    loss /= r->batch.count;
-    double norm = train_gradient_norm(r->pool, r->gradient, s->count);
-    if (!isfinite(loss) || !isfinite(norm))
-        return err_fail(e, ERR_NUMERIC, "",
-                        "at step %" PRId64 " the %s is not finite; the last saved state is good: "
-                        "lower \"learning_rate\" (%g) and begin anew",
-                        s->step, isfinite(loss) ? "gradient" : "loss", c->learning_rate);
-    const struct train_adam_step update = {.step = s->step + 1,
-                                           .rate = train_config_rate(c, s->step),
-                                           .norm = norm,
-                                           .clip = c->clip,
-                                           .ema = c->ema,
-                                           .target_ema = c->target_ema,
-                                           .gradient = r->gradient};
-    struct train_adam adam = {s->count, s->weights, s->mean, s->square, s->ema, s->target};
-    train_adam_update(r->pool, &adam, &update);
-    s->step++;
-    s->loss_sum += loss;
-    s->norm_sum += norm;
-    s->sum_count++;
-    return 0;
-}
-
 /* The mean since the last line, as a line of the log if one is due. */
 static int report(struct run *r, struct train_progress *p, struct err *e)
 {
-    struct train_state *s = &r->state;
+    struct train_state *s = &r->work.state;
     double seconds = (double)(clock_ns() - r->begun_ns) * 1e-9;
     double images = (double)(s->step - r->begun_step) * (double)r->config.batch;
     *p = (struct train_progress){.step = s->step,
@@ -368,25 +321,30 @@ static int loop(struct run *r, struct train_result *result, struct err *e)
 {
     const struct train_config *c = &r->config;
     int64_t saved = -1;
-    r->begun_step = r->state.step;
+    r->begun_step = r->work.state.step;
     r->begun_ns = clock_ns();
-    while (r->state.step < c->steps && !(result->stopped = r->o->stop && *r->o->stop)) {
+    train_clock_start(&r->clock, r->begun_ns, r->begun_step,
+                      r->plan.sheet * r->plan.image_seconds[r->plan.network]);
+    while (r->work.state.step < c->steps && !(result->stopped = r->o->stop && *r->o->stop)) {
         struct train_progress p;
-        if (take_step(r, e) != 0 || report(r, &p, e) != 0)
+        if (train_work_step(&r->work, e) != 0 || report(r, &p, e) != 0)
             return -1;
         if (r->o->progress)
             r->o->progress(r->o->context, &p);
-        if (r->state.step % c->save_every == 0 && r->state.step < c->steps) {
+        if (keep_time(r, e) != 0)
+            return -1;
+        if (r->work.state.step % c->save_every == 0 && r->work.state.step < c->steps) {
             if (save(r, e) != 0)
                 return -1;
-            saved = r->state.step;
+            saved = r->work.state.step;
         }
-        if (c->sheet_every > 0 && r->state.step % c->sheet_every == 0 && write_sheet(r, e) != 0)
+        if (c->sheet_every > 0 && r->work.state.step % c->sheet_every == 0 &&
+            write_sheet(r, e) != 0)
             return -1;
     }
-    if (saved != r->state.step && save(r, e) != 0)
+    if (saved != r->work.state.step && save(r, e) != 0)
         return -1;
-    return result->stopped || c->sheet_every == 0 || r->state.step % c->sheet_every == 0
+    return result->stopped || c->sheet_every == 0 || r->work.state.step % c->sheet_every == 0
                ? 0
                : write_sheet(r, e);
 }
@@ -396,14 +354,18 @@ int train_run(const struct train_options *options, struct train_result *out, str
     struct run r = {.o = options, .place = TRAIN_PLACE_NONE};
     char path[PATH_MAX_HERE];
     *out = (struct train_result){.loss = NAN};
+    r.clock = (struct train_clock){.total = 60 * options->minutes, .begun_ns = clock_ns()};
     int result = open_run(&r, e);
+    if (result == 0 && options->minutes > 0 && options->plan)
+        options->plan(options->context, &r.plan, &r.config, &r.data);
     if (result == 0 && options->begin)
-        options->begin(options->context, &r.config, &r.data, nn_grad_scalars(r.grad), r.state.step);
+        options->begin(options->context, &r.config, &r.data, nn_grad_scalars(r.work.grad),
+                       r.work.state.step);
     if (result == 0)
         result = loop(&r, out, e);
     if (result == 0)
         result = sha256_file_hex(path_in(&r, "model.safetensors", path), out->model_sha256, e);
-    out->step = r.state.step;
+    out->step = r.work.state.step;
     if (r.log.count > 0)
         out->loss = r.log.lines[r.log.count - 1].loss;
     close_run(&r);

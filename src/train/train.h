@@ -11,6 +11,7 @@
 #include "train_config.h"
 #include "data.h"
 #include "train_log.h"
+#include "train_plan.h"
 #include <signal.h>
 
 struct train_progress {
@@ -29,12 +30,15 @@ struct train_options {
     bool resume;
     const char *changes; /* file, when resuming: see train_config_change; or NULL */
     int64_t steps;       /* instead of the configuration's; -1: as configured */
+    double minutes;      /* that a new run shall take, see train_plan.h; 0: as configured */
     const char *teacher; /* of a distillation: the model to learn from; else NULL */
     int student_steps;   /* evaluations of the student; 0: as configured */
     int threads;
     enum nn_kernel kernel;
     enum ckpt_dtype export_dtype;
     const volatile sig_atomic_t *stop; /* when it becomes true the run saves and ends */
+    void (*plan)(void *context, const struct train_plan *p, const struct train_config *c,
+                 const struct data_set *d); /* of minutes */
     void (*begin)(void *context, const struct train_config *c, const struct data_set *d,
                   size_t parameters, int64_t step);
     void (*progress)(void *context, const struct train_progress *p); /* after every step */

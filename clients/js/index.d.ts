@@ -55,7 +55,7 @@ export type Code = ""
   | "bad_request" | "malformed_json" | "unauthenticated" | "forbidden" | "not_found" | "method_not_allowed"
   | "not_acceptable" | "request_timeout" | "content_too_large" | "unsupported_media_type" | "expectation_failed"
   | "misdirected_request" | "invalid_parameter" | "quota_exceeded" | "head_too_large" | "internal" | "numerical_failure" | "not_implemented"
-  | "queue_full" | "loading" | "draining" | "deadline_exceeded" | "idempotency_conflict" | "gone" | "jobs_off" | "store_full";
+  | "queue_full" | "loading" | "draining" | "deadline_exceeded" | "idempotency_conflict" | "gone" | "precondition_failed" | "jobs_off" | "store_full";
 export interface FieldError {
   /** An RFC 6901 pointer into the fields. */
   pointer: string; detail: string;

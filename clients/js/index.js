@@ -213,17 +213,24 @@ export class Client {
     return new Uint8Array(await this.#insist(() => this.#get(jobPath(id, "/archive"), "arrayBuffer", { signal }, TYPES[kind]), signal));
   }
 
-  /* One that has ended stays as it is: DELETE would forget it. */
-  async cancel(id, { signal } = {}) {
-    const job = await this.job(id, { signal });
-    if (job.ended) return job;
-    const text = await this.#text(jobPath(id), { method: "DELETE" }, { signal });
-    return text ? jobOf(text) : this.job(id, { signal });
+  /* DELETE forgets a job that has ended, so it says with If-Match which state it means; 412: it is another one by now. */
+  async #remove(id, ended, signal) {
+    for (;;) {
+      const seen = await this.#ask(jobPath(id), {}, { signal });
+      const job = jobOf(await read(seen, "text", signal));
+      if (job.ended !== ended) return { job, removed: false };
+      const headers = { "If-Match": seen.headers.get("ETag") };
+      try {
+        const text = await this.#text(jobPath(id), { method: "DELETE", headers }, { signal });
+        return { job: text ? jobOf(text) : job, removed: true };
+      } catch (e) { if (e.status !== 412) throw e; }
+    }
   }
 
+  async cancel(id, { signal } = {}) { return (await this.#remove(id, false, signal)).job; }
+
   async forget(id, { signal } = {}) {
-    if (!(await this.job(id, { signal })).ended) throw new TypeError(`job ${id} has not ended: cancel it first, and wait`);
-    await this.#text(jobPath(id), { method: "DELETE" }, { signal });
+    if (!(await this.#remove(id, true, signal)).removed) throw new TypeError(`job ${id} has not ended: cancel it first, and wait`);
   }
 
   async #text(path, init, options) { return read(await this.#ask(path, init, options), "text", options?.signal); }

@@ -64,13 +64,13 @@ int cli_jobs_path(const struct cli_jobs *j, const char *more, struct buf *out, s
     return buf_format(out, e, "/v1/jobs/%s%s", j->id, more);
 }
 
-json_t *cli_jobs_get(struct remote *r, const struct cli_jobs *j, const char *method, struct err *e)
+json_t *cli_jobs_get(struct remote *r, const struct cli_jobs *j, struct err *e)
 {
     struct buf path;
     json_t *job = NULL;
     buf_init(&path, 4096);
     if (cli_jobs_path(j, "", &path, e) == 0)
-        job = remote_json(r, method, (const char *)path.data, NULL, e);
+        job = remote_json(r, "GET", (const char *)path.data, NULL, e);
     buf_clear(&path);
     return job;
 }

@@ -50,8 +50,8 @@ int cli_jobs_parse(const struct cli_command *command, int argc, char **argv, str
 bool cli_jobs_is_id(const char *word);
 /* "/v1/jobs/ID" with `more` behind it, appended. */
 int cli_jobs_path(const struct cli_jobs *j, const char *more, struct buf *out, struct err *e);
-/* The job: a new reference, or NULL. `method` GET or DELETE. */
-json_t *cli_jobs_get(struct remote *r, const struct cli_jobs *j, const char *method, struct err *e);
+/* The job: a new reference, or NULL. */
+json_t *cli_jobs_get(struct remote *r, const struct cli_jobs *j, struct err *e);
 
 /* Members of a job. Text is "" where it is absent, and printable. */
 enum { CLI_JOBS_TEXT = 256 };

@@ -174,7 +174,7 @@ static int fetch_archive(struct fetch *f, struct remote *r, struct err *e)
 static int fetch(struct fetch *f, struct err *e)
 {
     struct remote *r = cli_jobs_open(&f->jobs, e);
-    json_t *job = r ? cli_jobs_get(r, &f->jobs, "GET", e) : NULL;
+    json_t *job = r ? cli_jobs_get(r, &f->jobs, e) : NULL;
     int result = job ? 0 : -1;
     f->n = cli_jobs_count(job, "images_total");
     if (job && (f->n < 1 || f->n > UINT32_MAX ||

@@ -106,7 +106,7 @@ int cli_jobs_follow(struct remote *r, const struct cli_jobs *j, struct cli_jobs_
     buf_clear(&path);
     if (result == 1) { /* the end had been seen, and the answer to it was lost */
         json_decref(f->job);
-        f->job = cli_jobs_get(r, j, "GET", e);
+        f->job = cli_jobs_get(r, j, e);
         result = f->job ? 0 : -1;
     }
     if (result != 0) {

@@ -131,32 +131,58 @@ const struct cli_command cli_jobs_list_command = {
 
 /* ---- cancel ---- */
 
-/* DELETE also forgets a job that has ended, with its images: so it is looked at first. */
+static int show(const struct list *l, const json_t *job, struct err *e)
+{
+    if (l->json)
+        return cli_json_print(job, e);
+    cli_jobs_print(job);
+    return 0;
+}
+
+/* DELETE also forgets a job that has ended, with its images. So the job is looked at first, and the
+ * server obeys only while it is as it was seen then, however often it is asked. */
+static int end_seen(struct list *l, struct remote *r, const json_t *job, const char *path,
+                    char *tag, bool *changed, struct err *e)
+{
+    char state[CLI_JOBS_TEXT];
+    int result = 0;
+    const bool ended = cli_jobs_ended(job);
+    if (l->forget && !ended)
+        return err_fail(e, ERR_INPUT, "--forget",
+                        "the job is %s; cancel it first, and watch it until it has ended",
+                        cli_jobs_text(job, "state", state));
+    if (ended != l->forget)
+        return show(l, job, e);
+    json_t *after = remote_tagged(r, "DELETE", path, tag, changed, e);
+    if (!after)
+        return -1;
+    if (!ended)
+        result = show(l, after, e);
+    else if (!l->json)
+        printf("job %s is forgotten\n", l->jobs.id);
+    json_decref(after);
+    return result;
+}
+
 static int cancel(struct list *l, struct remote *r, struct err *e)
 {
-    json_t *job = cli_jobs_get(r, &l->jobs, "GET", e);
-    const bool ended = cli_jobs_ended(job);
-    int result = job ? 0 : -1;
-    char state[CLI_JOBS_TEXT];
-    if (job && l->forget && !ended)
-        result = err_fail(e, ERR_INPUT, "--forget",
-                          "the job is %s; cancel it first, and watch it until it has ended",
-                          cli_jobs_text(job, "state", state));
-    if (result == 0 && ended != l->forget) {
-        if (l->json)
-            result = cli_json_print(job, e);
-        else
-            cli_jobs_print(job);
-    } else if (result == 0) {
-        json_t *after = cli_jobs_get(r, &l->jobs, "DELETE", e);
-        result = !after ? -1 : l->json && !ended ? cli_json_print(after, e) : 0;
-        if (after && !l->json && !ended)
-            cli_jobs_print(after);
-        else if (after && !l->json)
-            printf("job %s is forgotten\n", l->jobs.id);
-        json_decref(after);
+    struct buf path;
+    char tag[REMOTE_TAG_SIZE] = "";
+    bool changed = true;
+    int result;
+    buf_init(&path, 4096);
+    result = cli_jobs_path(&l->jobs, "", &path, e);
+    while (result == 0 && changed) {
+        struct err why = {0};
+        const char *at = (const char *)path.data;
+        json_t *job = remote_tagged(r, "GET", at, tag, &changed, &why);
+        result = job ? end_seen(l, r, job, at, tag, &changed, &why) : -1;
+        if (result != 0 && !changed)
+            err_pass(e, &why);
+        result = changed ? 0 : result;
+        json_decref(job);
     }
-    json_decref(job);
+    buf_clear(&path);
     return result;
 }
 

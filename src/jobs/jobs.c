@@ -249,7 +249,7 @@ enum jobs_answer jobs_list(struct jobs *j, const char *owner, unsigned states, u
     return j->store->ops->list(j->store, &query, out, count, e);
 }
 
-enum jobs_answer jobs_remove(struct jobs *j, const char *owner, const char *id,
+enum jobs_answer jobs_remove(struct jobs *j, const char *owner, const char *id, uint64_t revision,
                              struct jobs_record *out, struct err *e)
 {
     enum jobs_answer answer;
@@ -262,6 +262,11 @@ enum jobs_answer jobs_remove(struct jobs *j, const char *owner, const char *id,
             if (e)
                 *e = gone;
             return answer;
+        }
+        if (revision && out->revision != revision) {
+            err_fail(e, ERR_INPUT, "", "the job is not any more as it was seen: it is %s",
+                     jobs_state_word(out->state));
+            return JOBS_CHANGED;
         }
         if (JOBS_LIVE & JOBS_BIT(out->state)) {
             out->state = JOBS_CANCELLING;

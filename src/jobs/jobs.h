@@ -74,8 +74,10 @@ enum jobs_answer jobs_get(struct jobs *j, const char *owner, const char *id,
  * on (0: the newest); *count at most, and how many there are. */
 enum jobs_answer jobs_list(struct jobs *j, const char *owner, unsigned states, uint64_t before,
                            struct jobs_record *out, size_t *count, struct err *e);
-/* Cancels a job that is live, forgets one that has ended; *out is what it then is. Repeatable. */
-enum jobs_answer jobs_remove(struct jobs *j, const char *owner, const char *id,
+/* Cancels a job that is live, forgets one that has ended; *out is what it then is. Repeatable. With
+ * the revision of a record that was seen (0: whatever it is) only while the job is as it was then:
+ * else JOBS_CHANGED, *out is what it is, and nothing was done. */
+enum jobs_answer jobs_remove(struct jobs *j, const char *owner, const char *id, uint64_t revision,
                              struct jobs_record *out, struct err *e);
 
 /* Of a job that jobs_get gave. JOBS_ABSENT: the image is not there yet. `bytes` was initialised. */

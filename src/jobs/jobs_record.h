@@ -23,6 +23,7 @@ enum jobs_answer {
     JOBS_ABSENT,   /* there is none (for this owner) */
     JOBS_GONE,     /* there was one, and it has expired */
     JOBS_CONFLICT, /* another one has its place, or somebody was faster */
+    JOBS_CHANGED,  /* it is not any more as it was seen */
     JOBS_MANY,     /* the owner has as many live jobs as it may */
     JOBS_FULL,     /* no room in the store at present; what was there before is as it was */
     JOBS_AWAY,     /* the store cannot be reached at present, and is tried again */

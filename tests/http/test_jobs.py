@@ -241,6 +241,28 @@ class Jobs(unittest.TestCase):
         self.assertEqual((answer.status, answer.json()["code"]), (410, "gone"))
         self.assertEqual(self.daemon.request("DELETE", f"/v1/jobs/{uuid.uuid4()}").status, 404)
 
+    def test_a_request_to_cancel_that_is_sent_again_does_not_forget_the_job(self):
+        name = file_job(self.daemon, {"n": 1000, "solver": ENDLESS}).json()["id"]
+        path = f"/v1/jobs/{name}"
+        wait_state(self.daemon, name, "running")
+        running = self.daemon.get(path).headers["ETag"]
+        for stale in ('"1.0.0"', 'W/"999.0.0"', "1", '""', "," * 300):
+            with self.subTest(tag=stale):
+                answer = self.daemon.request("DELETE", path, headers={"If-Match": stale})
+                self.assertEqual((answer.status, answer.json()["code"]), (412, "precondition_failed"))
+                self.assertEqual(answer.headers["ETag"], running)
+        first = self.daemon.request("DELETE", path, headers={"If-Match": f'"x", {running}'})
+        self.assertEqual((first.status, first.json()["state"]), (202, "cancelling"))
+        wait_state(self.daemon, name, "cancelled")
+        again = self.daemon.request("DELETE", path, headers={"If-Match": running})
+        self.assertEqual((again.status, again.json()["code"]), (412, "precondition_failed"))
+        self.assertIn("it is cancelled", again.json()["detail"])
+        self.assertEqual(job_of(self.daemon, name)["state"], "cancelled")
+        for _ in range(2):
+            tag = again.headers["ETag"]
+            self.assertEqual(self.daemon.request("DELETE", path, headers={"If-Match": tag}).status, 204)
+        self.assertEqual(self.daemon.request("DELETE", path, headers={"If-Match": "*"}).status, 204)
+
     def test_a_failed_job_names_its_image(self):
         job = file_job(self.daemon, {"n": 70, "solver": {"method": "rk45", "max_nfe": 10}}).json()
         job = wait_state(self.daemon, job["id"], *FINISHED)

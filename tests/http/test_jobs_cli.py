@@ -160,6 +160,27 @@ class Jobs(unittest.TestCase):
         self.assertIn("cancelled with 0 of 2", jobs(self.address, "fetch", name, "-o", self.path("x.zip"), code=1))
         self.assertEqual(os.listdir(self.folder), [])
 
+    def test_a_lost_answer_to_cancel_does_not_forget_the_job(self):
+        """The request is sent again when the job is cancelled already, and by then DELETE would forget it."""
+        name, heads = self.endless(), []
+        wait_until(lambda: job_of(self.daemon, name)["state"] == "running", "the job runs")
+
+        def relay(head, _):
+            heads.append(head)
+            with self.daemon.connect() as s:
+                s.sendall(head.replace("\r\n", "\r\nConnection: close\r\n", 1).encode())
+                answer = b""
+                while piece := s.recv(65536):
+                    answer += piece
+            if sum(h.startswith("DELETE") for h in heads) > 1 or not head.startswith("DELETE"):
+                return answer
+            wait_until(lambda: job_of(self.daemon, name)["state"] == "cancelled", "the job is cancelled")
+            return b""  # the connection ends without an answer
+        with served(relay) as address:
+            self.assertIn("cancelled: 0 of 2", jobs(address, "cancel", name))
+        self.assertEqual([h.split()[0] for h in heads], ["GET", "DELETE", "DELETE", "GET"])
+        self.assertEqual(job_of(self.daemon, name)["state"], "cancelled")
+
     def test_a_terminal_gets_a_bar(self):
         name = self.endless()
         ours, theirs = pty.openpty()

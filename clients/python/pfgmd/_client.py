@@ -377,17 +377,29 @@ class Client:
 
     def cancel(self, id: str) -> Job:
         """Cancels the job, which keeps the images that it has; one that has ended stays as it is."""
-        job = self.job(id)
-        return job if job.ended else job_of(self._delete(id) or self._get(_job_path(id)))
+        return self._remove(id, False)[0]
 
     def forget(self, id: str) -> None:
         """Deletes a job that has ended, with its images."""
-        if not self.job(id).ended:
+        if not self._remove(id, True)[1]:
             raise ValueError("job %s has not ended: cancel it first, and wait" % id)
-        self._delete(id)
 
-    def _delete(self, id: str) -> bytes:
-        return self._read(self._open("DELETE", _job_path(id), "json", None))
+    def _remove(self, id: str, ended: bool) -> Tuple[Job, bool]:
+        """DELETE forgets a job that has ended, so it says with If-Match which state it means; 412: it is another one
+        by now. The job, and whether it was removed, which is not done unless it has ended as was expected."""
+        while True:
+            exchange = self._open("GET", _job_path(id), "json", None)
+            tag = exchange.answer.getheader("ETag", "*")
+            job = job_of(self._read(exchange))
+            if job.ended != ended:
+                return job, False
+            try:
+                answer = self._read(self._open("DELETE", _job_path(id), "json", None, {"If-Match": tag}))
+            except PfgmdError as e:
+                if e.status != 412:
+                    raise
+            else:
+                return job_of(answer) if answer else job, True
 
     @staticmethod
     def _copy(answer: http.client.HTTPResponse, to: BinaryIO) -> None:

@@ -4,6 +4,7 @@
 #include "base_cpu.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -58,18 +59,44 @@ int remote_insist(struct remote *r, const struct remote_call *call, struct remot
     return 0;
 }
 
+/* `a` is to be cleared in any case. */
+static json_t *ask_json(struct remote *r, const struct remote_call *call, struct remote_answer *a,
+                        struct err *e)
+{
+    static const struct json_bound bound = {1u << 20, 1u << 18};
+    if (remote_insist(r, call, a, e) != 0)
+        return NULL;
+    return a->body.length > 0
+               ? json_parse_bounded(a->body.data, a->body.length, bound, "the server's answer", e)
+               : json_object();
+}
+
 json_t *remote_json(struct remote *r, const char *method, const char *path, const char *body,
                     struct err *e)
 {
-    static const struct json_bound bound = {1u << 20, 1u << 18};
     const struct remote_call call = {
         .method = method, .path = path, .body = body, .accept = "application/json"};
     struct remote_answer a = {.after_s = -1};
-    json_t *value = NULL;
-    if (remote_insist(r, &call, &a, e) == 0)
-        value = a.body.length > 0 ? json_parse_bounded(a.body.data, a.body.length, bound,
-                                                       "the server's answer", e)
-                                  : json_object();
+    json_t *value = ask_json(r, &call, &a, e);
+    remote_answer_clear(&a);
+    return value;
+}
+
+json_t *remote_tagged(struct remote *r, const char *method, const char *path,
+                      char tag[REMOTE_TAG_SIZE], bool *changed, struct err *e)
+{
+    char condition[REMOTE_TAG_SIZE + sizeof "If-Match: "];
+    const bool looks = strcmp(method, "GET") == 0;
+    const struct remote_call call = {.method = method,
+                                     .path = path,
+                                     .accept = "application/json",
+                                     .headers = {looks ? NULL : condition, NULL}};
+    struct remote_answer a = {.after_s = -1};
+    snprintf(condition, sizeof condition, "If-Match: %s", tag);
+    json_t *value = ask_json(r, &call, &a, e);
+    *changed = a.status == 412;
+    if (looks)
+        snprintf(tag, REMOTE_TAG_SIZE, "%s", a.etag[0] ? a.etag : "*");
     remote_answer_clear(&a);
     return value;
 }

@@ -21,15 +21,16 @@ struct remote *remote_open(const struct remote_options *o, struct err *e);
 void remote_close(struct remote *r); /* may be NULL */
 int64_t remote_patience_s(const struct remote *r);
 
+#define REMOTE_TAG_SIZE 128
 struct remote_answer {
-    int status;      /* 0: there was none */
-    bool whole;      /* all of it came */
-    bool passes;     /* of a failure: another try may have a better end */
-    int64_t after_s; /* Retry-After; -1: none */
-    bool has_ranges; /* Accept-Ranges: bytes */
-    char etag[128];  /* with its quotes; "" without */
-    char range[64];  /* Content-Range */
-    struct buf body; /* of an answer that was not taken in pieces */
+    int status;                 /* 0: there was none */
+    bool whole;                 /* all of it came */
+    bool passes;                /* of a failure: another try may have a better end */
+    int64_t after_s;            /* Retry-After; -1: none */
+    bool has_ranges;            /* Accept-Ranges: bytes */
+    char etag[REMOTE_TAG_SIZE]; /* with its quotes; "" without */
+    char range[64];             /* Content-Range */
+    struct buf body;            /* of an answer that was not taken in pieces */
 };
 void remote_answer_clear(struct remote_answer *a);
 
@@ -61,8 +62,12 @@ int remote_pause(struct remote *r, struct remote_pause *p, const struct remote_a
 /* remote_ask with as many tries as patience allows; for calls whose body is kept. */
 int remote_insist(struct remote *r, const struct remote_call *call, struct remote_answer *a,
                   struct err *e);
-/* The same for an answer of JSON: a new reference, or NULL. `headers` as in a call; NULL: none. */
+/* The same for an answer of JSON: a new reference, or NULL. */
 json_t *remote_json(struct remote *r, const char *method, const char *path, const char *body,
                     struct err *e);
+/* The same without a body, for what has a tag: GET notes it; any other method is obeyed only while
+ * it is still that, and *changed says (with NULL and the error) that it is not. */
+json_t *remote_tagged(struct remote *r, const char *method, const char *path,
+                      char tag[REMOTE_TAG_SIZE], bool *changed, struct err *e);
 
 #endif

@@ -173,12 +173,34 @@ void api_jobs_show(struct http_app *app, const struct http_request *q, struct ht
         http_reply_header(r, "Preference-Applied", "wait=%" PRIu64, preferred_wait(q->prefer));
 }
 
+/* Whether one of the tags is of this revision; the rest of a tag is progress, which does not count.
+ */
+static bool was_seen(const char *if_match, uint64_t revision)
+{
+    char begin[24];
+    snprintf(begin, sizeof begin, "\"%" PRIu64 ".", revision);
+    return strstr(if_match, begin) != NULL;
+}
+
+/* Removes the job as it was seen, if If-Match says how. One that is being cancelled already is what
+ * was asked for; one that has expired is forgotten. */
+static enum jobs_answer remove_seen(struct http_app *app, const struct http_request *q,
+                                    const char *id, struct jobs_record *job, struct err *e)
+{
+    uint64_t revision = 0;
+    if (q->if_match[0] && strcmp(q->if_match, "*") != 0 &&
+        jobs_get(app->options->jobs, q->client, id, job, NULL) == JOBS_DONE)
+        revision = was_seen(q->if_match, job->revision) ? job->revision : UINT64_MAX;
+    return jobs_remove(app->options->jobs, q->client, id, revision, job, e);
+}
+
 void api_jobs_remove(struct http_app *app, const struct http_request *q, struct http_reply *r)
 {
     struct http_problem p;
     struct jobs_record job;
     struct err e = {0};
     char id[JOBS_ID_SIZE];
+    char tag[80];
     enum jobs_answer answer = JOBS_ABSENT;
     http_problem_init(&p);
     if (!api_jobs_are_on(app, &p)) {
@@ -187,7 +209,7 @@ void api_jobs_remove(struct http_app *app, const struct http_request *q, struct 
     }
     err_fail(&e, ERR_INPUT, "", "there is no such job: an id is a UUID");
     if (jobs_id_parse(q->names[0], id) == 0)
-        answer = jobs_remove(app->options->jobs, q->client, id, &job, &e);
+        answer = remove_seen(app, q, id, &job, &e);
     if (answer != JOBS_DONE) {
         api_jobs_problem(answer, &e, &p);
         refuse(q, &p, r);
@@ -195,6 +217,10 @@ void api_jobs_remove(struct http_app *app, const struct http_request *q, struct 
         r->status = 204;
     } else {
         http_reply_json(r, 202, "application/json", api_jobs_json(app, q, &job));
+    }
+    if (answer == JOBS_CHANGED || (answer == JOBS_DONE && job.state != JOBS_EXPIRED)) {
+        write_tag(app, &job, tag);
+        http_reply_header(r, "ETag", "W/\"%s\"", tag);
     }
 }
 

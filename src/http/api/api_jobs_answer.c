@@ -36,6 +36,9 @@ void api_jobs_problem(enum jobs_answer answer, const struct err *e, struct http_
         http_problem_set(p, HTTP_PROBLEM_IDEMPOTENCY_CONFLICT,
                          "a job with this id or Idempotency-Key was filed for something else");
         break;
+    case JOBS_CHANGED:
+        http_problem_set(p, HTTP_PROBLEM_PRECONDITION_FAILED, "%s", e->text);
+        break;
     case JOBS_MANY:
         http_problem_set(p, HTTP_PROBLEM_QUOTA_EXCEEDED, "%s", e->text);
         p->retry_after_s = 10;

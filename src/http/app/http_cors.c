@@ -51,6 +51,7 @@ void http_cors_preflight(const char *allow, struct http_reply *r)
     http_reply_header(r, "Allow", "%s", allow);
     http_reply_header(r, "Access-Control-Allow-Methods", "%s", allow);
     http_reply_header(r, "Access-Control-Allow-Headers", "%s",
-                      "Authorization, Content-Type, X-Request-Id, traceparent, If-None-Match");
+                      "Authorization, Content-Type, X-Request-Id, traceparent, If-None-Match, "
+                      "If-Match");
     http_reply_header(r, "Access-Control-Max-Age", "%d", PREFLIGHT_S);
 }

@@ -24,6 +24,7 @@ struct http_request {
     bool has_accept;
     char accept[1024];        /* all Accept fields */
     char if_none_match[1024]; /* all of these fields, or empty */
+    char if_match[256];       /* likewise */
     char trace[64];           /* trace-id and parent-id of a valid traceparent, or empty */
     char origin[256];         /* an Origin that may read the answer, or empty */
     char client[HTTP_KEY_NAME_MAX + 1]; /* the name of the key that was shown, or empty */

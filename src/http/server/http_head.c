@@ -184,6 +184,7 @@ static void take_fields(struct http_exchange *x, const struct http_head *head)
         http_field_join(head->fields, head->count, "Accept", q->accept, sizeof q->accept);
     http_field_join(head->fields, head->count, "If-None-Match", q->if_none_match,
                     sizeof q->if_none_match);
+    http_field_join(head->fields, head->count, "If-Match", q->if_match, sizeof q->if_match);
     http_field_join(head->fields, head->count, "Last-Event-ID", q->last_event_id,
                     sizeof q->last_event_id);
     http_field_join(head->fields, head->count, "Prefer", q->prefer, sizeof q->prefer);

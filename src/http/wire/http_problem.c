@@ -21,6 +21,8 @@ static const struct {
     [HTTP_PROBLEM_IDEMPOTENCY_CONFLICT] = {409, "idempotency_conflict",
                                            "The name stands for another job"},
     [HTTP_PROBLEM_GONE] = {410, "gone", "The resource has expired"},
+    [HTTP_PROBLEM_PRECONDITION_FAILED] = {412, "precondition_failed",
+                                          "The resource is not as it was seen"},
     [HTTP_PROBLEM_CONTENT_TOO_LARGE] = {413, "content_too_large", "The body is too large"},
     [HTTP_PROBLEM_UNSUPPORTED_MEDIA_TYPE] = {415, "unsupported_media_type",
                                              "The body is of a kind that is not taken"},

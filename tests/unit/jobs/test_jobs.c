@@ -51,7 +51,7 @@ static void a_job_is_what_the_engine_makes_at_once(void **state)
     struct jobs_record hidden;
     struct err e = {0};
     assert_answer(jobs_get(j, "you", r.id, &hidden, &e), JOBS_ABSENT, &e);
-    assert_answer(jobs_remove(j, "you", r.id, &hidden, &e), JOBS_ABSENT, &e);
+    assert_answer(jobs_remove(j, "you", r.id, 0, &hidden, &e), JOBS_ABSENT, &e);
     jobs_close(j);
 }
 
@@ -143,17 +143,20 @@ static void a_job_is_cancelled_and_forgotten(void **state)
     struct jobs_record r = file_job(j, NULL, &order), done = file_job(j, NULL, &quick), gone;
     struct err e = {0};
     wait_state(j, r.id, JOBS_BIT(JOBS_RUNNING));
-    assert_answer(jobs_remove(j, "me", r.id, &r, &e), JOBS_DONE, &e);
+    struct jobs_record seen = wait_state(j, r.id, JOBS_BIT(JOBS_RUNNING)), other;
+    assert_answer(jobs_remove(j, "me", r.id, seen.revision + 1, &other, &e), JOBS_CHANGED, &e);
+    assert_int_equal(other.state, JOBS_RUNNING);
+    assert_answer(jobs_remove(j, "me", r.id, seen.revision, &r, &e), JOBS_DONE, &e);
     assert_int_equal(r.state, JOBS_CANCELLING);
-    assert_answer(jobs_remove(j, "me", r.id, &r, &e), JOBS_DONE, &e); /* or cancelled by now */
+    assert_answer(jobs_remove(j, "me", r.id, 0, &r, &e), JOBS_DONE, &e); /* or cancelled by now */
     wait_state(j, r.id, JOBS_BIT(JOBS_CANCELLED) | JOBS_BIT(JOBS_EXPIRED));
     assert_true(engine_wait_empty(g, WAIT_MS) ||
                 jobs_get(j, "me", done.id, &done, &e) == JOBS_DONE);
     wait_state(j, done.id, JOBS_BIT(JOBS_SUCCEEDED));
-    assert_answer(jobs_remove(j, "me", done.id, &gone, &e), JOBS_DONE, &e);
+    assert_answer(jobs_remove(j, "me", done.id, 0, &gone, &e), JOBS_DONE, &e);
     assert_int_equal(gone.state, JOBS_EXPIRED);
     assert_answer(jobs_get(j, "me", done.id, &gone, &e), JOBS_GONE, &e);
-    assert_answer(jobs_remove(j, "me", done.id, &gone, &e), JOBS_DONE, &e);
+    assert_answer(jobs_remove(j, "me", done.id, 0, &gone, &e), JOBS_DONE, &e);
     jobs_close(j);
 }
 
@@ -208,7 +211,7 @@ static void a_job_waits_for_its_model(void **state)
     j = open_jobs(bare, folder);
     assert_false(jobs_served(j, &r, why, sizeof why));
     assert_non_null(strstr(why, "digits8"));
-    assert_answer(jobs_remove(j, "me", r.id, &r, &e), JOBS_DONE, &e);
+    assert_answer(jobs_remove(j, "me", r.id, 0, &r, &e), JOBS_DONE, &e);
     wait_state(j, r.id, JOBS_BIT(JOBS_CANCELLED));
     jobs_close(j);
     engine_free(bare);
@@ -231,7 +234,7 @@ static void jobs_take_turns(void **state)
     wait_state(j, second.id, JOBS_BIT(JOBS_SUCCEEDED));
     first = wait_state(j, first.id, JOBS_BIT(JOBS_RUNNING));
     assert_true(first.images_done < 50000);
-    assert_answer(jobs_remove(j, "me", first.id, &first, &e), JOBS_DONE, &e);
+    assert_answer(jobs_remove(j, "me", first.id, 0, &first, &e), JOBS_DONE, &e);
     wait_state(j, first.id, JOBS_BIT(JOBS_CANCELLED));
     jobs_close(j);
 }
@@ -254,7 +257,7 @@ static void a_job_takes_no_place_in_the_queue(void **state)
     assert_true(engine_request_wait(r, WAIT_MS));
     assert_null(engine_request_error(r));
     engine_request_free(r);
-    assert_answer(jobs_remove(j, "me", job.id, &job, &e), JOBS_DONE, &e);
+    assert_answer(jobs_remove(j, "me", job.id, 0, &job, &e), JOBS_DONE, &e);
     wait_state(j, job.id, JOBS_BIT(JOBS_CANCELLED));
     jobs_close(j);
 }

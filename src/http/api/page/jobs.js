@@ -180,9 +180,15 @@ async function fileJob(event) {
   $("file-job").disabled = false;
 }
 async function removeJob(entry) {
-  const live = isLive(entry.job), title = titleOf(entry.job);
+  const live = isLive(entry.job), title = titleOf(entry.job), path = "v1/jobs/" + entry.job.id;
   try {
-    const answer = await ask("v1/jobs/" + entry.job.id, { method: "DELETE", headers: headers() });
+    const seen = await ask(path, { headers: headers() });
+    take(entry, await whole(seen, "json"));
+    if (live !== isLive(entry.job)) { // DELETE would forget what was to be cancelled
+      showJobs();
+      return say(`${entry.job.state} meanwhile: ${title}`, false, "jobs-status");
+    }
+    const answer = await ask(path, { method: "DELETE", headers: headers({ "If-Match": seen.headers.get("ETag") }) });
     if (answer.status === 202) take(entry, await whole(answer, "json"));
     else jobs = jobs.filter(e => e !== entry);
     say(live ? `cancelled: ${title}` : `forgotten: ${title}`, false, "jobs-status");

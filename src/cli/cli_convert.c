@@ -3,6 +3,7 @@
  * options, the summary and a progress line on a terminal. */
 #include "base_file.h"
 #include "import_convert.h"
+#include "import_shapes.h"
 #include "cli.h"
 #include "cli_json.h"
 #include "cli_convert_exact.h"
@@ -19,7 +20,48 @@ struct convert_options {
     struct cli_convert_exact exact; /* data NULL: a checkpoint is converted */
     enum import_weights weights;
     bool json;
+    json_t *settings; /* of the reference's configuration, by options; owned */
 };
+
+/* Settings of a reference's configuration that shapes do not tell, and from which id on their
+ * options are. */
+enum { OPTION_SETTING = 256 };
+enum setting_kind { SETTING_INTEGER, SETTING_REAL, SETTING_TRUTH };
+static const struct setting {
+    const char *key, *option;
+    enum setting_kind kind;
+} settings[] = {{"image_size", "--image-size", SETTING_INTEGER},
+                {"fir", "--fir", SETTING_TRUTH},
+                {"gamma", "--gamma", SETTING_REAL},
+                {"sigma", "--sigma", SETTING_REAL},
+                {"tau", "--tau", SETTING_REAL},
+                {"M", "--M", SETTING_INTEGER},
+                {"z_max", "--z-max", SETTING_REAL},
+                {"z_min", "--z-min", SETTING_REAL},
+                {"upper_norm", "--upper-norm", SETTING_REAL},
+                {"z_exp", "--z-exp", SETTING_REAL}};
+
+static int take_setting(struct convert_options *o, const struct setting *s, const char *word,
+                        struct err *e)
+{
+    json_t *value = NULL;
+    int64_t integer;
+    double real;
+    if (s->kind == SETTING_TRUTH && strcmp(word, "true") != 0 && strcmp(word, "false") != 0)
+        return err_fail(e, ERR_INPUT, s->option, "is true or false, not \"%s\"", word);
+    if (s->kind == SETTING_TRUTH)
+        value = json_boolean(strcmp(word, "true") == 0);
+    else if (s->kind == SETTING_REAL && cli_parse_real(s->option, word, &real, e) == 0)
+        value = json_real(real);
+    else if (s->kind == SETTING_INTEGER &&
+             cli_parse_int(s->option, word, 0, INT32_MAX, &integer, e) == 0)
+        value = json_integer((json_int_t)integer);
+    if (!value)
+        return -1;
+    if (!o->settings)
+        o->settings = json_object();
+    return json_object_set_new(o->settings, s->key, value) == 0 ? 0 : err_fail_memory(e, 256);
+}
 
 static int take_plane(const char *name, const char *word, double *out, struct err *e)
 {
@@ -31,6 +73,8 @@ static int take_plane(const char *name, const char *word, double *out, struct er
 static int take(void *context, int option, const char *word, struct err *e)
 {
     struct convert_options *o = context;
+    if (option >= OPTION_SETTING)
+        return take_setting(o, &settings[option - OPTION_SETTING], word, e);
     switch (option) {
     case 'o':
         o->output = word;
@@ -80,8 +124,12 @@ static int options_parse(int argc, char **argv, struct convert_options *o)
     o->input = argv[optind];
     if (!o->output)
         return cli_usage_error("convert", "-o OUT.safetensors is needed");
-    if (o->exact.data && (o->preset || o->config))
-        return cli_usage_error("convert", "--exact has no network: no --preset and no --config");
+    if (o->exact.data && (o->preset || o->config || o->settings))
+        return cli_usage_error("convert", "--exact has no network: no --preset, no --config and no "
+                                          "settings of one");
+    if (o->settings && (o->preset || o->config))
+        return cli_usage_error("convert", "--preset and --config say all settings: give none "
+                                          "beside them");
     if (o->preset && o->config)
         return cli_usage_error("convert", "only one of --preset and --config may be given");
     if (!o->exact.data && (o->exact.labels || o->exact.weights || o->exact.strict ||
@@ -89,6 +137,21 @@ static int options_parse(int argc, char **argv, struct convert_options *o)
         return cli_usage_error("convert", "--labels, --source-weights, --strict, --t-max and "
                                           "--t-min belong to --exact");
     return -1;
+}
+
+/* By the tensors' shapes and the settings given as options, unless the file has a description. */
+static int description_from_shapes(const struct convert_options *o, struct ckpt_description *d,
+                                   struct err *e)
+{
+    bool whole = false;
+    json_t *config = import_shapes_config(o->input, o->settings, &whole, e);
+    int result = config ? ckpt_description_from_config(config, o->input, d, e) : -1;
+    json_decref(config);
+    if (!whole)
+        return result;
+    return o->settings ? err_fail(e, ERR_INPUT, o->input,
+                                  "says itself what its network is; leave out its settings")
+                       : 0;
 }
 
 static int description_get(const struct convert_options *o, struct ckpt_description *d,
@@ -100,7 +163,7 @@ static int description_get(const struct convert_options *o, struct ckpt_descript
     if (o->preset)
         return ckpt_description_from_preset(o->preset, d, e);
     if (!o->config)
-        return 0; /* the file has to say it */
+        return description_from_shapes(o, d, e);
     buf_init(&text, CONFIG_BYTES_MAX);
     if (file_read(o->config, &text, e) == 0)
         config = json_parse(text.data, text.length, o->config, e);
@@ -169,8 +232,10 @@ static int convert_main(int argc, char **argv)
     struct import_census census = {0};
     struct err e = {0};
     int code = options_parse(argc, argv, &o);
-    if (code >= 0)
+    if (code >= 0) {
+        json_decref(o.settings);
         return code;
+    }
     if (o.exact.data) {
         o.exact.output = o.output;
         o.exact.json = o.json;
@@ -183,8 +248,14 @@ static int convert_main(int argc, char **argv)
         summary_print(&o, &d, &census, &e) != 0)
         code = cli_fail("convert", &e);
     ckpt_description_clear(&d);
+    json_decref(o.settings);
     return code;
 }
+
+#define SETTING(i, name, argument, help)                                                           \
+    {                                                                                              \
+        name, 0, OPTION_SETTING + (i), argument, NULL, help                                        \
+    }
 
 static const struct cli_option options[] = {
     {"output", 'o', 0, "FILE", CLI_VALUES_FILES,
@@ -197,6 +268,20 @@ static const struct cli_option options[] = {
      "z_min, "
      "upper_norm, z_exp"},
     {"weights", 0, 'w', "KIND", "ema raw", "ema (averaged, the default) or raw"},
+    SETTING(0, "image-size", "N",
+            "pixels a side; without --preset and --config the tensors' "
+            "shapes say the network's size, and this and the next say what "
+            "they do not"),
+    {"fir", 0, OPTION_SETTING + 1, "BOOL", "true false",
+     "true: images are halved and doubled with the filter [1,3,3,1]"},
+    SETTING(2, "gamma", "G", "as in the training configuration, and so below"),
+    SETTING(3, "sigma", "S", "deviation of the smallest perturbation"),
+    SETTING(4, "tau", "T", "growth of the perturbation"),
+    SETTING(5, "M", "M", "largest exponent of the perturbation"),
+    SETTING(6, "z-max", "Z", "plane of the start"),
+    SETTING(7, "z-min", "Z", "plane of the end"),
+    SETTING(8, "upper-norm", "N", "largest norm of a start"),
+    SETTING(9, "z-exp", "Z", "the z below which the network's v_z is replaced"),
     {"exact", 0, 'x', "DATA", CLI_VALUES_FILES,
      "no network: the exact field of the data themselves, as pfgm train takes them (a folder of "
      "PNGs, IDX, .npy or .npz)"},
@@ -215,15 +300,16 @@ const struct cli_command cli_convert_command = {
     .name = "convert",
     .summary = "make a model from a checkpoint of the reference code, or of data",
     .synopsis =
-        "convert IN -o OUT.safetensors [--preset NAME | --config FILE.json]\n"
+        "convert IN -o OUT.safetensors [--preset NAME | --config FILE.json | settings]\n"
         "             [--weights ema|raw] [--json]\n"
         "convert --exact DATA -o OUT.safetensors [--labels FILE]\n"
         "             [--source-weights FILE.npy] [--t-max T] [--t-min T] [--strict] [--json]",
     .about =
         "Reads a checkpoint that the reference code of PFGM (.pth) or of PFGM++ (.pkl, .pt, or "
         "its weights.* as safetensors) saved, checks every tensor against the network and writes "
-        "a model file. Nothing in it is executed. PFGM's needs --preset or --config; PFGM++'s "
-        "say themselves what their network is.",
+        "a model file. Nothing in it is executed. PFGM++'s say themselves what their network is. "
+        "Of PFGM's the tensors' shapes say nf, ch_mult, num_res_blocks and attention; the rest "
+        "comes by --preset, by --config or by options of these names.",
     .options = options,
     .words = CLI_VALUES_FILES,
     .take = take,

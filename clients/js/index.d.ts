@@ -6,6 +6,7 @@ export interface Solver {
   method?: string; steps?: number; schedule?: "log" | "power" | "rho" | "tuned"; rtol?: number; atol?: number;
   t_max?: number; t_min?: number; max_nfe?: number;
   churn?: number; churn_t_min?: number; churn_t_max?: number; churn_noise?: number; order_cap?: number;
+  guidance?: number; guidance_t_min?: number; guidance_t_max?: number;
 }
 /** The fields of POST /v1/images. */
 export interface Fields {

@@ -51,6 +51,19 @@ static int labels_read(const json_t *labels, struct ckpt_description *d, const c
     return 0;
 }
 
+/* Of labels that have been read. */
+static int null_class_read(const json_t *root, struct ckpt_description *d, const char *what,
+                           struct err *e)
+{
+    bool learned = true;
+    if (json_get_bool(root, "null_class", false, &learned, what, e) != 0)
+        return -1;
+    if (!learned && d->label_count == 0)
+        return err_fail(e, ERR_INPUT, what, "\"null_class\" is for a model with \"labels\"");
+    d->no_null_class = !learned;
+    return 0;
+}
+
 /* The member must be a string that fits `size` with its NUL. */
 static int text_read(const json_t *object, const char *key, char *out, size_t size,
                      const char *what, struct err *e)
@@ -128,9 +141,9 @@ static int family_read(const json_t *root, struct ckpt_description *d, const cha
 static int keys_check(const json_t *root, const struct ckpt_schema *schema, const char *what,
                       struct err *e)
 {
-    const char *keys[CKPT_SCHEMA_KEYS_MAX + 6] = {"version", "family",     "labels",
-                                                  "tuned",   "provenance", "teacher_sha256"};
-    size_t count = 6;
+    const char *keys[CKPT_SCHEMA_KEYS_MAX + 7] = {
+        "version", "family", "labels", "tuned", "provenance", "teacher_sha256", "null_class"};
+    size_t count = 7;
     for (const char *const *key = schema->keys; *key; key++) {
         assert(count < sizeof keys / sizeof keys[0]);
         keys[count++] = *key;
@@ -172,7 +185,7 @@ static int description_parse(const json_t *root, struct ckpt_description *d, con
                         (long long)version, CKPT_DESCRIPTION_VERSION);
     if (family_read(root, d, what, e) != 0 || keys_check(root, schemas[d->family], what, e) != 0 ||
         labels_read(json_object_get(root, "labels"), d, what, e) != 0 ||
-        provenance_read(root, d, what, e) != 0)
+        null_class_read(root, d, what, e) != 0 || provenance_read(root, d, what, e) != 0)
         return -1;
     return schemas[d->family]->read(root, d, what, e) != 0 ||
                    ckpt_tuned_read(json_object_get(root, "tuned"), d, what, e) != 0 ||
@@ -265,7 +278,8 @@ json_t *ckpt_description_json(const struct ckpt_description *d, struct err *e)
         (*d->teacher_sha256 &&
          json_object_set_new(root, "teacher_sha256", json_string(d->teacher_sha256)) != 0) ||
         (d->tuned_count > 0 && json_object_set_new(root, "tuned", ckpt_tuned_json(d)) != 0) ||
-        (d->label_count > 0 && json_object_set_new(root, "labels", labels_json(d)) != 0)) {
+        (d->label_count > 0 && json_object_set_new(root, "labels", labels_json(d)) != 0) ||
+        (d->no_null_class && json_object_set_new(root, "null_class", json_false()) != 0)) {
         json_decref(root);
         root = NULL;
     }

@@ -62,6 +62,9 @@ struct ckpt_description {
      * NN_LABEL_EMBEDDING. */
     char **labels;
     int label_count;
+    /* It has labels and has learned its classes alone, not the field of all data too. In JSON
+     * "null_class": false, which is left out where it is true. */
+    bool no_null_class;
     struct ckpt_tuned *tuned; /* owned; by rising steps */
     int tuned_count;
     /* SHA-256 of the model that this one was distilled from, else empty. A student has one tuned

@@ -77,7 +77,8 @@ static int encode_ends(struct cli_run *run, const struct cli_flow_options *o,
                                  .solver = model_solver_forward_default(m)};
     struct model_solver down;
     if (cli_run_class(m, o->class, &order.class, e) != 0 ||
-        cli_solver_choose(m, NULL, o->steps, &o->solver, &down, e) != 0)
+        cli_solver_choose(m, NULL, o->steps, &o->solver, &down, e) != 0 ||
+        model_solver_unguided(&down, e) != 0)
         return -1;
     order.solver.t_max = down.t_max; /* where the path down begins and ends */
     order.solver.t_min = down.t_min;

@@ -47,6 +47,7 @@ struct engine_slot {
     struct ode_counts seen; /* what of the solver's counts has been added to the totals */
     /* Of an edit: the latent that its image goes towards [d], and the solver's nodes. */
     double *latent, *nodes;
+    int rows;         /* of its next evaluation: 2 where it is guided */
     bool unchanged;   /* the image stays as it is, and there is no solver */
     int64_t progress; /* millionths that have been added to the request's */
     enum slot_end end;

@@ -50,15 +50,9 @@ static void add_product(struct engine_worker *w, struct engine_slot *slot, size_
 {
     double *vector = w->vectors + i * d;
     fill_vector(slot, slot->vectors++, vector);
-    w->queries[i] = (struct model_query){
-        .x = ode_solver_point(slot->solver),
-        .t = ode_solver_time(slot->solver),
-        .form = ode_solver_form(slot->solver),
-        .label = slot->label,
-        .slope = slot->slope,
-        .cotangent = vector,
-        .product = vector + (size_t)w->engine->batch * d,
-    };
+    w->queries[i] = model_query_of(slot->solver, slot->label, slot->slope);
+    w->queries[i].cotangent = vector;
+    w->queries[i].product = vector + (size_t)w->engine->batch * d;
 }
 
 /* Takes the products in turn from all slots; of[i] is whose query i is. How many. */

@@ -136,6 +136,8 @@ static int check_task(const struct engine_order *o, struct err *e)
                         "is for sampling: encode and likelihood begin with images");
     if (o->preview_every != 0)
         return err_fail(e, ERR_UNSUPPORTED, "preview_every", "is for sampling only");
+    if (model_solver_unguided(&o->solver, e) != 0)
+        return -1;
     if (o->task == ENGINE_TASK_LIKELIHOOD && model_likelihood_check(m, &o->likelihood, e) != 0)
         return -1;
     if (o->epsilon && (o->task != ENGINE_TASK_LIKELIHOOD || o->likelihood.probes < 1))
@@ -161,6 +163,18 @@ static int check_edit(const struct engine_order *o, struct err *e)
                         "once per step: take euler, multistep2, multistep3, ipndm4 or unipc3",
                         ode_method_name(o->solver.ode.method));
     return 0;
+}
+
+/* Guidance leads to a class. */
+static int check_guidance(const struct engine_order *o, struct err *e)
+{
+    bool classless = o->class.rule == ENGINE_CLASS_NONE;
+    for (size_t i = 0; o->class.rule == ENGINE_CLASS_LISTED && i < o->n; i++)
+        classless |= o->labels[i] == MODEL_CLASS_NONE;
+    return !classless || !ode_options_guided(&o->solver.ode)
+               ? 0
+               : err_fail(e, ERR_INPUT, "guidance",
+                          "leads towards a class, and an image is of none: name a class");
 }
 
 static int check_order(const struct engine_order *o, struct err *e)
@@ -196,7 +210,10 @@ static int check_order(const struct engine_order *o, struct err *e)
                         "a seed an image goes with arrays only, and not with latents");
     if (o->latents && o->temperature != 1.0)
         return err_fail(e, ERR_INPUT, "temperature", "does not apply to latents that are given");
-    return engine_class_check(m, &o->class, e) != 0 ? -1 : model_solver_check(m, &o->solver, e);
+    return engine_class_check(m, &o->class, e) != 0 || model_solver_check(m, &o->solver, e) != 0 ||
+                   check_guidance(o, e) != 0
+               ? -1
+               : 0;
 }
 
 int engine_order_resolve(const struct engine_order *order, struct engine_order *out, struct err *e)

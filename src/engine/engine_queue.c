@@ -230,6 +230,7 @@ static void admit_locked(struct engine *g)
                                      .image = r->begun,
                                      .label = r->labels ? r->labels[r->begun] : MODEL_CLASS_NONE,
                                      .worker = -1,
+                                     .rows = ode_options_guided(&r->order.solver.ode) ? 2 : 1,
                                      .admitted_ns = now};
         r->begun++;
         if (r->begun < r->order.n) {
@@ -296,11 +297,15 @@ int engine_queue_take_locked(struct engine_worker *w)
     struct engine_ready *ready = &em->ready[priority];
     size_t idle = (size_t)(g->workers - g->busy); /* this one included */
     size_t share = (ready->count + idle - 1) / idle;
-    int count = share < (size_t)g->batch ? (int)share : g->batch;
-    for (int i = 0; i < count; i++) {
-        w->batch[i] = ready->first;
-        w->batch[i]->worker = w->number;
-        ready->first = ready->first->next;
+    int count = 0;
+    for (int rows = 0; (size_t)count < share; count++) {
+        struct engine_slot *slot = ready->first;
+        rows += slot->rows;
+        if (count > 0 && rows > g->batch)
+            break;
+        w->batch[count] = slot;
+        slot->worker = w->number;
+        ready->first = slot->next;
         ready->count--;
     }
     if (!ready->first)

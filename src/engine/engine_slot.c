@@ -136,17 +136,7 @@ static void feed_slot(struct engine_slot *slot, struct ode_counts *totals)
         fail_slot(slot, ode_solver_error(slot->solver));
     else
         preview_slot(slot, steps_before);
-}
-
-static void ask(struct engine_slot *slot, struct model_query *query)
-{
-    *query = (struct model_query){
-        .x = ode_solver_point(slot->solver),
-        .t = ode_solver_time(slot->solver),
-        .form = ode_solver_form(slot->solver),
-        .label = slot->label,
-        .slope = slot->slope,
-    };
+    slot->rows = ode_solver_guided(slot->solver) ? 2 : 1;
 }
 
 /* Those of likelihoods, which need products too, are evaluated after the others. */
@@ -168,7 +158,7 @@ void engine_slots_advance(struct engine_worker *w, int count, struct ode_counts 
         } else if (slot->request->order.task == ENGINE_TASK_LIKELIHOOD) {
             deriving[derivatives++] = slot;
         } else {
-            ask(slot, &w->queries[n]);
+            w->queries[n] = model_query_of(slot->solver, slot->label, slot->slope);
             asking[n++] = slot;
         }
     }

@@ -41,6 +41,7 @@ static int labels_number(struct ckpt_description *d, int count, struct err *e)
         d->label_count++;
     }
     d->arch.classes = count;
+    d->no_null_class = count > 0; /* a label_dropout above 0 is refused */
     return 0;
 }
 

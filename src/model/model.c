@@ -170,6 +170,11 @@ int model_class_count(const struct model *m)
     return m->description.label_count;
 }
 
+bool model_null_class(const struct model *m)
+{
+    return m->description.label_count > 0 && !m->description.no_null_class;
+}
+
 void model_classes_list(const struct model *m, bool numbered, char *out, size_t size)
 {
     size_t length = 0;
@@ -212,6 +217,16 @@ int model_class_find(const struct model *m, const char *word, int32_t *out, stru
                     known);
 }
 
+static int fill_guidance(const struct model *m, struct model_workspace *ws, struct err *e)
+{
+    const size_t batch = (size_t)ws->batch;
+    if (!model_null_class(m))
+        return 0;
+    ws->rows = calloc(2 * batch, sizeof *ws->rows);
+    ws->unguided = calloc(batch, m->dimension * sizeof *ws->unguided);
+    return ws->rows && ws->unguided ? 0 : err_fail_memory(e, batch * m->dimension * sizeof(double));
+}
+
 struct model_workspace *model_workspace_new(const struct model *m, int batch, struct err *e)
 {
     if (batch < 1) {
@@ -225,7 +240,7 @@ struct model_workspace *model_workspace_new(const struct model *m, int batch, st
     }
     ws->family = m->family;
     ws->batch = batch;
-    if (m->family->workspace_fill(m, ws, e) == 0)
+    if (fill_guidance(m, ws, e) == 0 && m->family->workspace_fill(m, ws, e) == 0)
         return ws;
     model_workspace_free(ws);
     return NULL;
@@ -236,6 +251,8 @@ void model_workspace_free(struct model_workspace *ws)
     if (!ws)
         return;
     ws->family->workspace_clear(ws);
+    free(ws->rows);
+    free(ws->unguided);
     free(ws);
 }
 
@@ -257,10 +274,53 @@ void model_workspace_profile(struct model_workspace *ws, struct nn_profile *prof
         nn_workspace_profile(ws->nn, profile);
 }
 
+struct model_query model_query_of(const struct ode_solver *s, int32_t label, double *slope)
+{
+    return (struct model_query){.x = ode_solver_point(s),
+                                .t = ode_solver_time(s),
+                                .form = ode_solver_form(s),
+                                .label = label,
+                                .slope = slope,
+                                .guided = label != MODEL_CLASS_NONE && ode_solver_guided(s),
+                                .guidance = ode_solver_guidance(s)};
+}
+
+/* One row for each query, and another of no class for each that is guided. How many. */
+static int fill_rows(const struct model *m, struct model_workspace *ws, int n,
+                     const struct model_query *queries)
+{
+    int rows = 0;
+    for (int i = 0; i < n; i++) {
+        ws->rows[rows++] = queries[i];
+        if (!queries[i].guided)
+            continue;
+        ws->rows[rows] = queries[i];
+        ws->rows[rows].label = MODEL_CLASS_NONE;
+        ws->rows[rows++].slope = ws->unguided + (size_t)i * m->dimension;
+    }
+    return rows;
+}
+
+/* Rows beyond the batch are a call of their own, which changes no bit of an answer. */
 void model_slopes(const struct model *m, struct model_workspace *ws, int n,
                   const struct model_query *queries)
 {
-    m->family->slopes(m, ws, n, queries);
+    bool guided = false;
+    for (int i = 0; i < n; i++)
+        guided |= queries[i].guided;
+    if (!guided) {
+        m->family->slopes(m, ws, n, queries);
+        return;
+    }
+    const int rows = fill_rows(m, ws, n, queries);
+    for (int i = 0; i < rows; i += ws->batch)
+        m->family->slopes(m, ws, rows - i < ws->batch ? rows - i : ws->batch, ws->rows + i);
+    for (int i = 0; i < n; i++) {
+        const struct model_query *q = &queries[i];
+        const double *none = ws->unguided + (size_t)i * m->dimension;
+        for (size_t j = 0; q->guided && j < m->dimension; j++)
+            q->slope[j] = none[j] + q->guidance * (q->slope[j] - none[j]);
+    }
 }
 
 int model_vjp_check(const struct model *m, struct err *e)

@@ -40,6 +40,8 @@ size_t model_parameters(const struct model *m); /* scalars */
 size_t model_bytes(const struct model *m);      /* memory of the weights */
 /* Classes that an image can be asked of; 0: unconditional. Their names are the description's. */
 int model_class_count(const struct model *m);
+/* Whether it has learned the field of no class, besides those of its classes. */
+bool model_null_class(const struct model *m);
 /* "0 Trouser, 1 Dress, …", or without the numbers; as many as fit into `out` [size]. */
 void model_classes_list(const struct model *m, bool numbered, char *out, size_t size);
 /* The class of that name or, where none is called so, of that number in decimal digits. ERR_INPUT,
@@ -73,6 +75,9 @@ int model_solver_resolve(const struct model *m, struct model_solver *solver, str
 /* Checks everything, against the model too; the error's `at` is the option's name: "steps", "t_max"
  * … */
 int model_solver_check(const struct model *m, const struct model_solver *solver, struct err *e);
+
+/* ERR_INPUT, `at` "guidance", for a solver that guides: no path up from an image does. */
+int model_solver_unguided(const struct model_solver *solver, struct err *e);
 
 /* Whether a solver is so coarse that a sample is likely to end in noise, and what to do, in words;
  * else false and "". It looks at the steps alone and costs microseconds; one that it finds fine may
@@ -183,7 +188,13 @@ struct model_query {
      * slope in the query's own form. */
     const double *cotangent; /* [d] */
     double *product;
+    /* The slope of no class and `guidance` times from there to that of the class: two rows of the
+     * call in place of one. Of model_slopes, with a class, and where model_null_class. */
+    bool guided;
+    double guidance;
 };
+/* What a solver wants to know, of that class. */
+struct model_query model_query_of(const struct ode_solver *s, int32_t label, double *slope);
 /* Answers 1 ≤ n ≤ batch questions. An answer depends on its own question alone, bit for bit. */
 void model_slopes(const struct model *m, struct model_workspace *ws, int n,
                   const struct model_query *queries);

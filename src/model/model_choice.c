@@ -148,6 +148,35 @@ static const struct model_choice_field fields[] = {
      .quiet = true,
      .help = "highest order of multistep2, multistep3, ipndm4 and unipc3, 1 to the "
              "method's own (its own)"},
+    [MODEL_CHOICE_GUIDANCE] =
+        {.name = "guidance",
+         .option = "guidance",
+         .value = "G",
+         .kind = MODEL_CHOICE_IS_REAL,
+         .offset = AT(ode.guidance.scale),
+         .max = ODE_GUIDANCE_MAX,
+         .neutral = 1.0,
+         .quiet = true,
+         .help = "goes G times from the slope of no class to that of the class, for models that "
+                 "were trained with labels left out; takes two evaluations in place of one (1: "
+                 "none)"},
+    {.name = "guidance_t_min",
+     .option = "guidance-t-min",
+     .value = "T",
+     .kind = MODEL_CHOICE_IS_REAL,
+     .offset = AT(ode.guidance.t_min),
+     .max = FIELD_T_MAX,
+     .needs = MODEL_CHOICE_GUIDANCE,
+     .help = "least t with guidance (0)"},
+    {.name = "guidance_t_max",
+     .option = "guidance-t-max",
+     .value = "T",
+     .kind = MODEL_CHOICE_IS_REAL,
+     .offset = AT(ode.guidance.t_max),
+     .max = FIELD_T_MAX,
+     .needs = MODEL_CHOICE_GUIDANCE,
+     .otherwise = INFINITY,
+     .help = "greatest t with guidance (none)"},
 };
 #define FIELD_COUNT (sizeof fields / sizeof *fields)
 _Static_assert(FIELD_COUNT <= 32, "a row has no bit in struct model_choice");
@@ -303,7 +332,8 @@ int model_choice_apply(const struct model_choice *c, struct model_solver *out, s
         const struct model_choice_field *f = &fields[i], *needs = f->needs ? fields + f->needs : f;
         if (model_choice_given(c, f) && !model_choice_given(c, needs))
             return err_fail(e, ERR_INPUT, f->name, "says nothing without %s", needs->name);
-        if (!model_choice_given(c, needs) || (f->needs && value_of(&c->value, needs) == 0.0))
+        if (!model_choice_given(c, needs) ||
+            (f->needs && value_of(&c->value, needs) == needs->neutral))
             continue;
         if (model_choice_given(c, f))
             copy(out, &c->value, f);
@@ -339,7 +369,7 @@ static bool is_shown(const struct model_solver *s, const struct model_choice_fie
 {
     const struct model_choice_field *needs = f->needs ? fields + f->needs : f;
     return model_choice_takes(f, s->ode.method) && !isinf(value_of(s, f)) &&
-           (!needs->quiet || value_of(s, needs) != 0.0);
+           (!needs->quiet || value_of(s, needs) != needs->neutral);
 }
 
 /* The method, what some methods take, and what all take: PNGs and entity tags hold this text. */

@@ -33,6 +33,7 @@ enum model_choice_row {
     MODEL_CHOICE_MAX_NFE,
     MODEL_CHOICE_EXPONENT,
     MODEL_CHOICE_CHURN,
+    MODEL_CHOICE_GUIDANCE = MODEL_CHOICE_CHURN + 6, /* behind others of its kind */
     MODEL_CHOICE_OTHERS
 };
 
@@ -60,11 +61,12 @@ struct model_choice_field {
     bool (*takes)(enum ode_method method); /* the methods that have it; NULL: all */
     size_t offset;                         /* in struct model_solver */
     double min, max; /* of numbers, both included; integers are exact in a double */
+    double neutral;  /* the value that is as good as none: 0 unless the row says another */
     /* The row without which it says nothing (0: none), and its value where that row is given and
-     * not 0 and it is not. */
+     * not neutral and it is not. */
     enum model_choice_row needs;
     double otherwise;
-    bool quiet;       /* left out of answers while it is 0 */
+    bool quiet;       /* left out of answers while it is neutral */
     bool hidden;      /* the family's to set: in answers, and not to be chosen */
     const char *help; /* in words; where lines break is the printer's business */
 };

@@ -74,6 +74,10 @@ struct model_workspace {
     float **v_x;
     float *t, *v_t;
     int32_t *label;
+    /* Of models with model_null_class: the rows that guided queries become, and the slopes of no
+     * class [batch][d]; or NULL. */
+    struct model_query *rows;
+    double *unguided;
     bool vjp_ready;               /* see model_workspace_vjp */
     struct nn_vjp_workspace *vjp; /* of learned families */
     void *own;                    /* of others */

@@ -20,7 +20,8 @@ static struct model_solver forward(const struct model *m, double tolerance)
                                  .clock = ODE_CLOCK_LOG,
                                  .rtol = tolerance,
                                  .atol = tolerance,
-                                 .max_nfe = s.ode.max_nfe};
+                                 .max_nfe = s.ode.max_nfe,
+                                 .guidance = ODE_GUIDANCE_NONE};
     return s;
 }
 

@@ -61,6 +61,7 @@ struct model_solver model_solver_default(const struct model *m)
                 .rtol = 1e-4,
                 .atol = 1e-4,
                 .max_nfe = MAX_NFE_DEFAULT,
+                .guidance = ODE_GUIDANCE_NONE,
                 .time_components = m->family->time_components(m),
                 .to_zero = goes_to_zero(m)},
         .t_max = m->description.t_max,
@@ -198,6 +199,7 @@ static int check_student(const struct model *m, const struct model_solver *s, st
                      : s->ode.steps != own->steps            ? "steps"
                      : s->ode.schedule != ODE_SCHEDULE_TUNED ? "schedule"
                      : s->ode.churn.amount != 0              ? "churn"
+                     : ode_options_guided(&s->ode)           ? "guidance"
                                                              : NULL;
     return !at ? 0
                : err_fail(e, ERR_INPUT, at,
@@ -238,6 +240,27 @@ int model_solver_resolve(const struct model *m, struct model_solver *s, struct e
     return 0;
 }
 
+int model_solver_unguided(const struct model_solver *s, struct err *e)
+{
+    return !ode_options_guided(&s->ode)
+               ? 0
+               : err_fail(e, ERR_INPUT, "guidance",
+                          "is for sampling: the path up from an image follows the field as it was "
+                          "learned, and a guided path down would not lead back to the image");
+}
+
+static int check_guidance(const struct model *m, const struct model_solver *s, struct err *e)
+{
+    if (!ode_options_guided(&s->ode) || model_null_class(m))
+        return 0;
+    return err_fail(e, ERR_INPUT, "guidance",
+                    model_class_count(m) == 0
+                        ? "goes from the slope of no class to that of a class, and this model "
+                          "knows no classes: leave it out"
+                        : "needs the field of no class, which this model has not learned: it was "
+                          "trained without leaving labels out (\"label_dropout\")");
+}
+
 int model_solver_check(const struct model *m, const struct model_solver *solver, struct err *e)
 {
     const struct ode_options *ode = &solver->ode;
@@ -250,7 +273,7 @@ int model_solver_check(const struct model *m, const struct model_solver *solver,
     if (solver->t_max <= solver->t_min)
         return err_fail(e, ERR_INPUT, "t_max", "%g does not lie above t_min = %g", solver->t_max,
                         solver->t_min);
-    if (ode_options_check(ode, e) != 0)
+    if (ode_options_check(ode, e) != 0 || check_guidance(m, solver, e) != 0)
         return -1;
     if (ode->schedule != ODE_SCHEDULE_TUNED || !ode_method_is_fixed_step(ode->method))
         return 0;

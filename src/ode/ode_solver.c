@@ -153,6 +153,27 @@ static int check_churn(const struct ode_options *o, struct err *e)
     return 0;
 }
 
+bool ode_options_guided(const struct ode_options *o)
+{
+    return o->guidance.scale != 1.0 && o->guidance.t_max > 0.0;
+}
+
+static int check_guidance(const struct ode_options *o, struct err *e)
+{
+    const struct ode_guidance *g = &o->guidance;
+    if (!ode_options_guided(o))
+        return 0;
+    if (!(g->scale >= 0.0) || g->scale > ODE_GUIDANCE_MAX)
+        return err_fail(e, ERR_INPUT, "guidance", "%g is not in 0 to %g", g->scale,
+                        ODE_GUIDANCE_MAX);
+    if (!(g->t_min >= 0.0))
+        return err_fail(e, ERR_INPUT, "guidance_t_min", "%g is not at least 0", g->t_min);
+    if (!(g->t_max >= g->t_min))
+        return err_fail(e, ERR_INPUT, "guidance_t_max", "%g does not lie above guidance_t_min = %g",
+                        g->t_max, g->t_min);
+    return 0;
+}
+
 static int check_order_cap(const struct ode_options *o, struct err *e)
 {
     const struct ode_ops *ops = METHODS[o->method];
@@ -190,6 +211,8 @@ static int check_fixed(const struct ode_options *o, struct err *e)
     if (check_churn(o, e) != 0)
         return -1;
     int64_t needed = ops->evaluations(o);
+    if (ode_options_guided(o) && o->guidance.t_min == 0.0 && isinf(o->guidance.t_max))
+        needed *= 2; /* else who knows how many */
     if (needed > budget(o))
         return err_fail(e, ERR_LIMIT, "max_nfe",
                         "%s with %d steps takes %lld evaluations, more than max_nfe = %lld: raise "
@@ -220,7 +243,7 @@ int ode_options_check(const struct ode_options *options, struct err *e)
     if (options->max_nfe < 0 || options->max_nfe > ODE_NFE_MAX)
         return err_fail(e, ERR_INPUT, "max_nfe", "%lld is not in 0 to %d",
                         (long long)options->max_nfe, ODE_NFE_MAX);
-    if (check_order_cap(options, e) != 0)
+    if (check_order_cap(options, e) != 0 || check_guidance(options, e) != 0)
         return -1;
     if (ode_method_is_fixed_step(options->method))
         return check_fixed(options, e);
@@ -344,6 +367,17 @@ enum ode_form ode_solver_form(const struct ode_solver *s)
     return s->form;
 }
 
+bool ode_solver_guided(const struct ode_solver *s)
+{
+    const struct ode_guidance *g = &s->options.guidance;
+    return g->scale != 1.0 && s->time >= g->t_min && s->time <= g->t_max;
+}
+
+double ode_solver_guidance(const struct ode_solver *s)
+{
+    return s->options.guidance.scale;
+}
+
 /* x − t · dx/dt at t1, or where churn has taken it. */
 static void step_to_zero(struct ode_solver *s, const double *slope)
 {
@@ -358,7 +392,7 @@ void ode_solver_feed(struct ode_solver *s, const double *slope)
 {
     if (s->status != ODE_WANTS_SLOPE)
         return;
-    s->counts.nfe++;
+    s->counts.nfe += ode_solver_guided(s) ? 2 : 1;
     if (!all_finite(slope, s->n)) {
         ode_fail(s, ERR_NUMERIC, "non-finite slope at t = %g", s->time);
         return;
@@ -427,7 +461,8 @@ void ode_want(struct ode_solver *s, const double *point, double time)
         ode_fail(s, ERR_NUMERIC, "non-finite state at t = %g", time);
         return;
     }
-    if (s->counts.nfe >= budget(&s->options)) {
+    s->time = time;
+    if (s->counts.nfe + (ode_solver_guided(s) ? 2 : 1) > budget(&s->options)) {
         ode_fail(s, ERR_LIMIT,
                  "gave up at t = %g after %lld evaluations, max_nfe is %lld: raise max_nfe or the "
                  "tolerance",
@@ -435,7 +470,6 @@ void ode_want(struct ode_solver *s, const double *point, double time)
         return;
     }
     s->point = point;
-    s->time = time;
     s->status = ODE_WANTS_SLOPE;
 }
 

@@ -78,6 +78,18 @@ struct ode_churn {
 };
 #define ODE_CHURN_MAX 1e4
 
+/* Slopes that are wanted guided (Ho and Salimans 2022) while t_min ≤ t ≤ t_max: that of no class,
+ * and `scale` times from there to that of the class. 1, and an interval without a t above 0, such
+ * as zeros: none. */
+struct ode_guidance {
+    double scale, t_min, t_max;
+};
+#define ODE_GUIDANCE_MAX 100.0
+#define ODE_GUIDANCE_NONE                                                                          \
+    {                                                                                              \
+        1.0, 0.0, 0.0                                                                              \
+    }
+
 struct ode_options {
     enum ode_method method;
     enum ode_clock clock;       /* of rk45 and heun */
@@ -105,6 +117,7 @@ struct ode_options {
      * rk45 takes it besides. */
     bool to_zero;
     struct ode_churn churn;
+    struct ode_guidance guidance;
     /* Of a multistep method: at most so many evaluations to go by, 1 to its order; 0: its order. */
     int order_cap;
 };
@@ -113,8 +126,10 @@ struct ode_options {
  * fixed-step method's number of steps is bound to exceed is ERR_LIMIT here, before any work. The
  * error's `at` is the name of the option: "method", "steps", "schedule", "exponent",
  * "t_break", "rtol", "atol", "max_nfe", "time_components", "churn", "churn_t_min", "churn_t_max",
- * "churn_noise", "order_cap". */
+ * "churn_noise", "order_cap", "guidance", "guidance_t_min", "guidance_t_max". */
 int ode_options_check(const struct ode_options *options, struct err *e);
+/* Whether any slope on the path may be wanted guided. */
+bool ode_options_guided(const struct ode_options *options);
 /* Steps between nodes from t0 to t1 of a fixed-step method: all but the one to zero. */
 int ode_options_grid_steps(const struct ode_options *options);
 /* Those nodes, from t0 to t1, both > 0, into out [grid steps + 1]; the options have been checked.
@@ -129,7 +144,7 @@ enum ode_status {
 };
 
 struct ode_counts {
-    int64_t nfe;      /* slopes fed */
+    int64_t nfe;      /* slopes fed, those that are guided twice */
     int64_t accepted; /* steps taken */
     int64_t rejected; /* steps tried again with a smaller size */
 };
@@ -155,6 +170,8 @@ enum ode_status ode_solver_status(const struct ode_solver *s);
 const double *ode_solver_point(const struct ode_solver *s); /* [n], where the slope is wanted */
 double ode_solver_time(const struct ode_solver *s);         /* t there */
 enum ode_form ode_solver_form(const struct ode_solver *s);
+bool ode_solver_guided(const struct ode_solver *s);     /* whether it is wanted guided, */
+double ode_solver_guidance(const struct ode_solver *s); /* and how far */
 
 /* Takes the slope [n] and moves on; call it only while the status is ODE_WANTS_SLOPE (else it does
  * nothing). A non-finite slope or state, step underflow or the end of max_nfe make the status

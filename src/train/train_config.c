@@ -562,9 +562,7 @@ int train_config_describe(const struct train_config *c, char *const *labels, int
                           int64_t step, const char *source, struct ckpt_description *out,
                           struct err *e)
 {
-    bool denoise = train_config_denoises(c);
-    *out = (struct ckpt_description){.family = denoise ? CKPT_FAMILY_PFGMPP : CKPT_FAMILY_PFGM,
-                                     .arch = c->arch,
+    *out = (struct ckpt_description){.arch = c->arch,
                                      .t_max = c->t_max,
                                      .t_min = c->t_min,
                                      .sigma = c->sigma,
@@ -578,6 +576,7 @@ int train_config_describe(const struct train_config *c, char *const *labels, int
                                      .sigma_data = c->sigma_data,
                                      .rho = TRAIN_NOISE_RHO,
                                      .num_steps = DENOISE_STEPS};
+    out->family = train_config_denoises(c) ? CKPT_FAMILY_PFGMPP : CKPT_FAMILY_PFGM;
     out->provenance.step = step;
     strcpy(out->provenance.weights, "ema");
     ckpt_description_source(out, source);
@@ -585,6 +584,7 @@ int train_config_describe(const struct train_config *c, char *const *labels, int
         return -1;
     if (!c->conditional)
         return 0;
+    out->no_null_class = c->label_dropout == 0;
     out->labels = calloc((size_t)label_count, sizeof *out->labels);
     for (int i = 0; i < label_count && out->labels; i++) {
         const char *given = json_string_value(json_array_get(c->labels, (size_t)i));

@@ -175,7 +175,7 @@ class Pictures(Case):
             self.assertEqual(self.bytes_of("usual.npy"), self.bytes_of("named.npy"))
         for at, more in (("steps", ["--steps", "3"]), ("method", ["--solver", "heun"]),
                          ("schedule", ["--schedule", "log"]), ("t_max", ["--t-max", "10"]),
-                         ("t_min", ["--t-min", "0.1"]), ("churn", ["--churn", "1"]),
+                         ("t_min", ["--t-min", "0.1"]), ("churn", ["--churn", "1"]), ("guidance", ["--guidance", "2"]),
                          ("method", ["--rtol", "1e-3"])):
             self.refused(self.run_tool("sample", model, "-o", self.path("no.png"), *more, ok=False),
                          "sample: %s: is not what this model has learned" % at, "4 steps")

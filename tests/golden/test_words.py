@@ -73,7 +73,7 @@ class Words(unittest.TestCase):
 
     def test_every_field_of_the_solver_is_an_option(self):
         fields = {"--solver", "--steps", "--schedule", "--rtol", "--atol", "--t-max", "--t-min", "--max-nfe", "--churn",
-                  "--churn-t-min", "--churn-t-max", "--churn-noise", "--order-cap"}
+                  "--churn-t-min", "--churn-t-max", "--churn-noise", "--order-cap", "--guidance", "--guidance-t-min", "--guidance-t-max"}
         for name in ("sample", "encode", "decode", "eval", "jobs submit"):
             self.assertLessEqual(fields, set(listed(name.split())))
         self.assertLessEqual(fields | {"--solver-steps"}, set(listed(["interpolate"])))

@@ -30,7 +30,7 @@ def grey_png(width, height, pixels):
             + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
-def train(folder):
+def train(folder, **more):
     """A few steps of a tiny network on 96 pictures of 8×8 that are bright in one half or all over."""
     draw = random.Random(1)
     images, labels = [], []
@@ -46,7 +46,7 @@ def train(folder):
     with open(config, "w") as f:
         json.dump({"network": {"nf": 8, "ch_mult": [1, 2], "num_res_blocks": 1}, "conditional": True,
                    "labels": NAMES, "batch": 24, "large_batch": 96, "steps": 60, "warmup": 5,
-                   "learning_rate": 0.005, "ema": 0.9, "dropout": 0, "sheet_every": 0}, f)
+                   "learning_rate": 0.005, "ema": 0.9, "dropout": 0, "sheet_every": 0, **more}, f)
     out = os.path.join(folder, "run")
     result = run(PFGM, "train", "--data", data, "-o", out, "--config", config)
     assert result.returncode == 0, result.stderr

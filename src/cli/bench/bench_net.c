@@ -46,11 +46,7 @@ static int solve(const struct solving *s, struct ode_solver *ode, struct model_w
     if (ode_solver_start(ode, x, s->solver.t_max, s->solver.t_min, e) != 0)
         return -1;
     while (ode_solver_status(ode) == ODE_WANTS_SLOPE) {
-        const struct model_query query = {.x = ode_solver_point(ode),
-                                          .t = ode_solver_time(ode),
-                                          .form = ode_solver_form(ode),
-                                          .label = MODEL_CLASS_NONE,
-                                          .slope = slope};
+        const struct model_query query = model_query_of(ode, MODEL_CLASS_NONE, slope);
         model_slopes(s->model, ws, 1, &query);
         ode_solver_feed(ode, slope);
     }

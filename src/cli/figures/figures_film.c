@@ -45,11 +45,7 @@ static int walk(const struct model *m, struct ode_solver *ode,
     int result = ws ? 0 : -1;
     while (result == 0 && ode_solver_status(ode) == ODE_WANTS_SLOPE) {
         int64_t before = ode_solver_counts(ode).accepted;
-        const struct model_query q = {.x = ode_solver_point(ode),
-                                      .t = ode_solver_time(ode),
-                                      .form = ode_solver_form(ode),
-                                      .label = start->label,
-                                      .slope = slope};
+        const struct model_query q = model_query_of(ode, start->label, slope);
         model_slopes(m, ws, 1, &q);
         ode_solver_feed(ode, slope);
         model_solver_noise(m, ode, start->seed, start->index, slope);

@@ -120,7 +120,7 @@ static json_t *loaded_model_json(const struct engine_model *em)
     struct model_solver solver = model_solver_default(m);
     return json_pack(
         "{s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:{s:i, s:i, s:i}, s:I, s:I, s:s, s:s, s:o, "
-        "s:o, s:o}",
+        "s:o, s:o, s:b}",
         "id", engine_model_name(em), "object", "model", "created",
         (json_int_t)engine_model_loaded_at(em), "owned_by", "pfgmd", "name", engine_model_name(em),
         "state", "ready", "family", ckpt_family_name(model_description(m)->family), "sha256",
@@ -128,7 +128,7 @@ static json_t *loaded_model_json(const struct engine_model *em)
         shape.width, "parameters", (json_int_t)model_parameters(m), "bytes",
         (json_int_t)model_bytes(m), "kernel", model_kernel_id(m), "precision",
         model_precision_name(m), "default_solver", model_solver_json(&solver, true), "tuned",
-        tuned_json(m), "labels", labels_json(m));
+        tuned_json(m), "labels", labels_json(m), "null_class", model_null_class(m));
 }
 
 /* What came of the last reload, on an object that is there; the object, or NULL. */

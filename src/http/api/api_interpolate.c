@@ -109,7 +109,8 @@ static int encode_first(struct http_app *app, struct api_call *call, struct engi
     struct model_solver down = out->solver;
     struct err e = {0};
     /* What is wrong with the solver down is reported before the path up is taken. */
-    if (model_solver_resolve(m, &down, &e) != 0 || model_solver_check(m, &down, &e) != 0) {
+    if (model_solver_resolve(m, &down, &e) != 0 || model_solver_check(m, &down, &e) != 0 ||
+        model_solver_unguided(&down, &e) != 0) {
         api_answer_refusal(app, &e, p);
         return -1;
     }

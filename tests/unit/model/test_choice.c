@@ -191,12 +191,16 @@ static void words_are_read_and_bad_ones_refused(void **state)
     refused("rtol", "1.5");
     refused("churn_noise", "11");
     refused("schedule", "linear");
+    refused("guidance", "-0.1");
+    refused("guidance", "101");
+    refused("guidance_t_max", "nan");
 }
 
 static void fields_that_say_nothing_alone_are_refused(void **state)
 {
     (void)state;
-    static const char *const names[] = {"churn_t_min", "churn_t_max", "churn_noise"};
+    static const char *const names[] = {"churn_t_min", "churn_t_max", "churn_noise",
+                                        "guidance_t_min", "guidance_t_max"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct model_choice c = {0};
         struct model_solver s = {0};
@@ -204,7 +208,32 @@ static void fields_that_say_nothing_alone_are_refused(void **state)
         assert_int_equal(model_choice_read_word(&c, model_choice_find(names[i]), "1", &e), 0);
         assert_int_equal(model_choice_apply(&c, &s, &e), -1);
         assert_string_equal(e.at, names[i]);
-        assert_string_equal(e.text, "says nothing without churn");
+        assert_string_equal(e.text,
+                            i < 3 ? "says nothing without churn" : "says nothing without guidance");
+    }
+}
+
+/* 1 is none whatever its bounds are; else both bounds are there. */
+static void guidance_of_one_is_as_good_as_none(void **state)
+{
+    (void)state;
+    static const char *const given[] = {"1", "0", "2.5"};
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
+        struct model_choice c = {0};
+        struct model_solver s = {.ode.guidance = {1, 0, INFINITY}};
+        assert_int_equal(model_choice_read_word(&c, model_choice_find("guidance"), given[i], NULL),
+                         0);
+        assert_int_equal(model_choice_read_word(&c, model_choice_find("guidance_t_min"), "3", NULL),
+                         0);
+        assert_int_equal(model_choice_apply(&c, &s, NULL), 0);
+        json_t *o = model_solver_json(&s, false);
+        const bool guided = i > 0;
+        assert_true(ode_options_guided(&s.ode) == guided);
+        assert_true(s.ode.guidance.t_min == (guided ? 3 : 0) && isinf(s.ode.guidance.t_max));
+        assert_true((json_object_get(o, "guidance") != NULL) == guided);
+        assert_true((json_object_get(o, "guidance_t_min") != NULL) == guided);
+        assert_null(json_object_get(o, "guidance_t_max"));
+        json_decref(o);
     }
 }
 
@@ -230,12 +259,15 @@ static void the_solver_is_written_as_ever(void **state)
                   .exponent = 7,
                   .t_break = 1.5,
                   .max_nfe = 100,
-                  .churn = {2, 0, INFINITY, 1}},
+                  .churn = {2, 0, INFINITY, 1},
+                  .guidance = {1, 0, INFINITY}},
           .t_max = 80,
           .t_min = 0.5},
          "{\"method\":\"heun\",\"steps\":18,\"schedule\":\"rho\",\"exponent\":7.0,\"churn\":2.0,"
          "\"churn_t_min\":0.0,\"churn_noise\":1.0,\"t_break\":1.5,\"t_max\":80.0,\"t_min\":0.5}"},
-        {{.ode = {.method = ODE_RK45, .rtol = 0.5, .atol = 0, .steps = 9}, .t_max = 40, .t_min = 1},
+        {{.ode = {.method = ODE_RK45, .rtol = 0.5, .atol = 0, .steps = 9, .guidance = {1, 0, 0}},
+          .t_max = 40,
+          .t_min = 1},
          "{\"method\":\"rk45\",\"rtol\":0.5,\"atol\":0.0,\"t_max\":40.0,\"t_min\":1.0}"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -261,6 +293,7 @@ int main(void)
         cmocka_unit_test(the_reference_and_the_client_types_have_every_row),
         cmocka_unit_test(words_are_read_and_bad_ones_refused),
         cmocka_unit_test(fields_that_say_nothing_alone_are_refused),
+        cmocka_unit_test(guidance_of_one_is_as_good_as_none),
         cmocka_unit_test(hidden_rows_cannot_be_chosen),
         cmocka_unit_test(the_solver_is_written_as_ever),
     };

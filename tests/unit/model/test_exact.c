@@ -117,6 +117,42 @@ static void test_a_class_has_its_own_field(void **state)
     model_free(m);
 }
 
+/* The slope of no class and g times from there to the class's, bit for bit the same alone, among
+ * others, and in a workspace too small for both of its rows. */
+static void test_guidance_goes_from_no_class_to_the_class(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    const char *path = path_of("guided");
+    write_points(path, LABELLED, 2, &label_tensor);
+    struct model *m = load(path, &e);
+    assert_non_null(m);
+    assert_true(model_null_class(m));
+    const double x[2] = {0.4, 0.8}, t = 0.7, g = 2.5;
+    double none[2], class[2], slope[6];
+    slope_at(m, x[0], x[1], t, MODEL_CLASS_NONE, none);
+    slope_at(m, x[0], x[1], t, 1, class);
+    const struct model_query plain = {
+        .x = x, .t = t, .form = ODE_SLOPE_DLNT, .label = 1, .slope = slope};
+    struct model_query guided = plain;
+    guided.guided = true;
+    guided.guidance = g;
+    for (int batch = 1; batch <= 3; batch++) {
+        struct model_workspace *ws = model_workspace_new(m, batch, &e);
+        struct model_query q[3] = {guided, plain, guided};
+        assert_non_null(ws);
+        for (int i = 0; i < 3; i++)
+            q[i].slope = slope + 2 * i;
+        model_slopes(m, ws, batch, q);
+        for (int i = 0; i < batch; i++)
+            for (int j = 0; j < 2; j++)
+                assert_true(slope[2 * i + j] ==
+                            (i == 1 ? class[j] : none[j] + g * (class[j] - none[j])));
+        model_workspace_free(ws);
+    }
+    model_free(m);
+}
+
 /* Jᵀc of the slope in both forms against differences of the slope. */
 static void test_products(void **state)
 {
@@ -133,8 +169,8 @@ static void test_products(void **state)
     const double x[2] = {0.4, 0.8}, c[2] = {0.3, -2.0}, t = 0.7, h = 0.01;
     double slopes[4], products[4], above[2], below[2];
     struct model_query q[2] = {
-        {x, t, ODE_SLOPE_DLNT, MODEL_CLASS_NONE, slopes, c, products},
-        {x, t, ODE_SLOPE_DT, 0, slopes + 2, c, products + 2},
+        {x, t, ODE_SLOPE_DLNT, MODEL_CLASS_NONE, slopes, c, products, false, 0},
+        {x, t, ODE_SLOPE_DT, 0, slopes + 2, c, products + 2, false, 0},
     };
     model_slopes_vjp(m, ws, 2, q);
     for (int k = 0; k < 4; k++) {
@@ -203,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_model_of_points),
         cmocka_unit_test(test_a_class_has_its_own_field),
+        cmocka_unit_test(test_guidance_goes_from_no_class_to_the_class),
         cmocka_unit_test(test_products),
         cmocka_unit_test(test_what_does_not_fit_is_refused),
     };

@@ -26,6 +26,10 @@ function chooseModel() {
   $("each").hidden = labels.length < 2 || labels.length > caps.limits.n || isVector(m);
   $("chips").replaceChildren(...(chips ? classes.map(c => chip(...c)) : []));
   $("plane-box").hidden = !isPlane(m);
+  for (const label of $("form").querySelectorAll("[data-guided]")) {
+    label.hidden = !m.null_class;
+    label.querySelector("input").disabled = label.hidden;
+  }
   for (const id of ["now-box", "past-box", "way-box", "edit-box", "preview-row", "file-row"]) $(id).hidden = Boolean(isVector(m));
   if (isPlane(m)) $("n").value = Math.min(PATHS, caps.limits.n);
   const s = m.shape, d = m.default_solver;
@@ -85,7 +89,8 @@ function order() {
   if (picked !== "") body.class = picked === "none" ? null : Number(picked);
   if ($("method").value) body.solver.method = $("method").value;
   if ($("schedule").value && !$("schedule").closest("label").hidden) body.solver.schedule = $("schedule").value;
-  for (const id of ["steps", "rtol", "atol", "t_max", "t_min", "max_nfe", "churn", "churn_noise", "churn_t_max", "churn_t_min"]) number(id, body.solver);
+  for (const id of ["steps", "rtol", "atol", "t_max", "t_min", "max_nfe", "churn", "churn_noise", "churn_t_max", "churn_t_min",
+    "guidance", "guidance_t_max", "guidance_t_min"]) number(id, body.solver);
   number("temperature", body);
   number("preview_every", body);
   if (Object.keys(body.solver).length === 0) delete body.solver;

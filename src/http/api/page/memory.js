@@ -5,7 +5,8 @@ const store = {
 };
 
 /* ---- links: by the seed rule their fields decide every byte ---- */
-const SOLVER_FIELDS = ["method", "schedule", "steps", "rtol", "atol", "t_max", "t_min", "max_nfe", "churn", "churn_noise", "churn_t_max", "churn_t_min"];
+const SOLVER_FIELDS = ["method", "schedule", "steps", "rtol", "atol", "t_max", "t_min", "max_nfe", "churn", "churn_noise", "churn_t_max", "churn_t_min",
+  "guidance", "guidance_t_max", "guidance_t_min"];
 const LINK_FIELDS = ["n", "seed", "first_index", "temperature", ...SOLVER_FIELDS];
 function linkOf(body, each) {
   const its = { model: body.model, sha256: ((models[body.model] || {}).sha256 || "").slice(0, 12), ...body, ...body.solver };

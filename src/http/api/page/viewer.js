@@ -45,7 +45,7 @@ function orderOf({ image, facts: made }) {
   const { preview_every: _, ...body } = made.body;
   return { ...body, n: 1, seed: made.seed, first_index: String(image.index), ...(image.class != null && { class: image.class }) };
 }
-/* The same seed with so many evaluations: one per step by the method that needs the fewest. */
+/* The same seed with so many steps by the method that needs the fewest evaluations: one per step, two where it is guided. */
 let comparing = null;
 async function compare() {
   const k = Number($("nfe").value), mine = shown;
@@ -53,11 +53,13 @@ async function compare() {
   const its = comparing = new AbortController();
   $("nfe-said").textContent = `${k}: asking the server …`;
   try {
-    const body = { ...orderOf(mine), solver: { method: "multistep3", steps: k } };
+    const order = orderOf(mine), kept = Object.entries(order.solver || {}).filter(([field]) => field.startsWith("guidance"));
+    const body = { ...order, solver: { ...Object.fromEntries(kept), method: "multistep3", steps: k } };
     const answer = await whole(await post("v1/images", body, "application/json", its.signal), "json");
     if (shown !== mine || its !== comparing) return;
     $("big-image").src = "data:image/png;base64," + answer.images[0].b64;
-    $("nfe-said").textContent = `${k} evaluation${k === 1 ? "" : "s"} by multistep3`;
+    const nfe = answer.images[0].nfe;
+    $("nfe-said").textContent = `${nfe} evaluation${nfe === 1 ? "" : "s"} by multistep3`;
   } catch (e) { if (e.name !== "AbortError" && shown === mine) $("nfe-said").textContent = e.message; }
 }
 function useSettings() {

@@ -68,6 +68,37 @@ class Nats:
         self.stop()
 
 
+class Cluster:
+    """Servers that know each other, and keep what they store in as many copies as they are asked to."""
+
+    def __init__(self, count):
+        ports = free_ports(count)
+        routes = ",".join(f"nats://127.0.0.1:{port}" for port in ports)
+        self.servers = [Nats("--name", f"server{i}", "--cluster_name", "fleet", "--cluster", f"nats://127.0.0.1:{port}",
+                             "--routes", routes) for i, port in enumerate(ports)]
+
+    def url(self):
+        return ",".join(server.url() for server in self.servers)
+
+    def leaders(self):
+        """The server that leads each stream, by the stream's name."""
+        for server in self.servers:
+            if server.process.poll() is None:
+                address = f"http://127.0.0.1:{server.monitor}/jsz?streams=true&leader-only=false"
+                with urllib.request.urlopen(address, timeout=30) as answer:
+                    accounts = json.load(answer).get("account_details", [])
+                return {s["name"]: self.servers[int(s["cluster"]["leader"].removeprefix("server"))]
+                        for account in accounts for s in account.get("stream_detail", []) if s["cluster"].get("leader")}
+        return {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for server in self.servers:
+            server.stop()
+
+
 def replica(nats, *args, **options):
     return Daemon("--nats", nats if isinstance(nats, str) else nats.url(), *args, **options)
 

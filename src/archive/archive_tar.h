@@ -1,5 +1,6 @@
 /* A tar archive that is written as its members come: POSIX ustar, time 1970-01-01, so that equal
- * members give equal bytes. No state between calls; the caller sends what is appended. */
+ * members give equal bytes. No state between calls; the caller sends what is appended. And one that
+ * was written so, member by member. */
 #ifndef ARCHIVE_TAR_H
 #define ARCHIVE_TAR_H
 
@@ -16,5 +17,15 @@ int archive_tar_begin(const char *name, size_t length, struct buf *out, struct e
 int archive_tar_end(size_t length, struct buf *out, struct err *e);
 /* Appends the end of the archive. */
 int archive_tar_finish(struct buf *out, struct err *e);
+
+struct archive_tar_entry {
+    char name[ARCHIVE_TAR_NAME_MAX + 1];
+    const unsigned char *data; /* of the archive's */
+    size_t length;
+};
+/* The regular file whose header stands at byte *at, which then is behind it. 1: read; 0: the end of
+ * the archive stands there; -1: neither does, and the error begins with `what`. */
+int archive_tar_next(const unsigned char *data, size_t length, size_t *at,
+                     struct archive_tar_entry *out, const char *what, struct err *e);
 
 #endif

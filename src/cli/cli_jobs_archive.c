@@ -1,8 +1,9 @@
-/* What was downloaded is looked at before it gets its name: of a .zip each picture against the
- * SHA-256 that the job's events named, of an array its checksum, type and number of images. */
+/* What was downloaded is looked at before it gets its name: of a .zip or .tar each picture against
+ * the SHA-256 that the job's events named, of an array its checksum, type and number of images. */
 #include "cli_jobs_archive.h"
 
 #include "archive_npy_read.h"
+#include "archive_tar.h"
 #include "archive_zip.h"
 #include "base_file.h"
 
@@ -17,8 +18,8 @@
 
 bool cli_jobs_is_archive(const char *output)
 {
-    return file_name_ends(output, ".zip") || file_name_ends(output, ".npz") ||
-           file_name_ends(output, ".npy");
+    return file_name_ends(output, ".zip") || file_name_ends(output, ".tar") ||
+           file_name_ends(output, ".npz") || file_name_ends(output, ".npy");
 }
 
 /* ---- downloading ---- */
@@ -156,6 +157,32 @@ static int check_pictures(struct archive_zip *zip, const struct cli_jobs_archive
     return result;
 }
 
+/* Its pictures come in the order of their indices, and the manifest behind them. */
+static int check_tar(const unsigned char *data, size_t length, const struct cli_jobs_archive *a,
+                     struct err *e)
+{
+    struct archive_tar_entry entry;
+    char digest[SHA256_HEX_SIZE];
+    size_t at = 0;
+    uint64_t place = 0;
+    int more;
+    while ((more = archive_tar_next(data, length, &at, &entry, a->output, e)) == 1) {
+        if (strcmp(entry.name, "manifest.json") == 0)
+            continue;
+        if (place >= a->n || sha256_hex(entry.data, entry.length, digest, e) != 0)
+            return err_fail(e, ERR_IO, a->output,
+                            "the archive has more than the %" PRIu64 " images", a->n);
+        if (strcmp(digest, a->digests[place]) != 0)
+            return err_fail(e, ERR_IO, a->output, "image %" PRIu64 " came with another SHA-256",
+                            place);
+        place++;
+    }
+    if (more == 0 && place < a->n)
+        return err_fail(e, ERR_IO, a->output, "%" PRIu64 " of %" PRIu64 " images are in it", place,
+                        a->n);
+    return more;
+}
+
 static int check_array(const void *data, size_t length, const struct cli_jobs_archive *a,
                        struct err *e)
 {
@@ -191,6 +218,8 @@ static int check(const char *path, const struct cli_jobs_archive *a, struct err 
         return -1;
     if (file_name_ends(a->output, ".npy")) {
         result = check_array(map.data, map.length, a, e);
+    } else if (file_name_ends(a->output, ".tar")) {
+        result = check_tar(map.data, map.length, a, e);
     } else {
         struct archive_zip *zip = archive_zip_open(map.data, map.length, a->output, e);
         if (zip)
@@ -209,9 +238,11 @@ int cli_jobs_archive(struct remote *r, const struct cli_jobs *j, const struct cl
     struct buf path;
     buf_init(&path, 4096);
     if (file_name_ends(a->output, ".zip") && a->n > ZIP_IMAGES_MAX)
-        return err_fail(e, ERR_INPUT, "--output",
-                        "a .zip of more than %d images cannot be looked at; name DIR/, or an .npz",
-                        ZIP_IMAGES_MAX);
+        return err_fail(
+            e, ERR_INPUT, "--output",
+            "a .zip of more than %d images cannot be looked at; name DIR/, a .tar or an "
+            ".npz",
+            ZIP_IMAGES_MAX);
     int result = cli_jobs_path(j, "/archive?format=", &path, e) != 0 ||
                          buf_string(&path, strrchr(a->output, '.') + 1, e) != 0
                      ? -1

@@ -197,7 +197,8 @@ static int take_option(void *context, int c, const char *word, struct err *e)
     return file_name_ends(word, "/") || cli_jobs_is_archive(word)
                ? 0
                : err_fail(e, ERR_INPUT, "--output",
-                          "\"%s\" must end in .zip, .npz or .npy, or in / for a folder", word);
+                          "\"%s\" must end in .zip, .tar, .npz or .npy, or in / for a folder",
+                          word);
 }
 
 static int fetch_main(int argc, char **argv)
@@ -218,7 +219,7 @@ static const struct cli_option options[] = {
 static const struct cli_term forms[] = {
     {"DIR/", "each image by itself, as 000003.png by its index; of float32 jobs as .npy. Images "
              "come as they are stored, and those that are there already are not fetched again"},
-    {"NAME.zip", "PNGs and manifest.json"},
+    {"NAME.zip, NAME.tar", "PNGs and manifest.json; a .zip of 65,535 images at most"},
     {"NAME.npz, NAME.npy", "arrays, as pfgm sample writes them"},
     {0}};
 

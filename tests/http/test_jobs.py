@@ -221,7 +221,8 @@ class Jobs(unittest.TestCase):
         for fields, pointer in (({"n": 1_000_001}, "/n"), ({"grid": {}}, "/grid"), ({"timeout_s": 3}, "/timeout_s"),
                                 ({"format": "npz"}, "/format"), ({"seeed": 1}, "/seeed"),
                                 ({"solver": {"method": "magic"}}, "/solver/method"), ({"class": 3}, "/class"),
-                                ({"model": "none"}, "/model")):
+                                ({"model": "none"}, "/model"), ({"image": "iVBORw0KGgo="}, "/image"),
+                                ({"mask": "iVBORw0KGgo="}, "/mask"), ({"strength": 0.5}, "/strength")):
             with self.subTest(fields=fields):
                 answer = file_job(self.daemon, fields)
                 self.assertEqual(answer.status, 422, answer.body)

@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 import subprocess
+import tarfile
 import tempfile
 import threading
 import unittest
@@ -111,6 +112,11 @@ class Jobs(unittest.TestCase):
         jobs(self.address, "fetch", name, "-o", self.path("j.zip"))
         with zipfile.ZipFile(self.path("j.zip")) as z:
             self.assertEqual(len(z.namelist()), 7)
+        jobs(self.address, "fetch", name, "-o", self.path("j.tar"))
+        with tarfile.open(self.path("j.tar")) as t, zipfile.ZipFile(self.path("j.zip")) as z:
+            self.assertEqual([(n, t.extractfile(n).read()) for n in t.getnames()][:6],
+                             [(n, z.read(n)) for n in z.namelist()][:6])
+            self.assertEqual(t.getnames()[6:], ["manifest.json"])
 
         os.unlink(self.path("j/000005.png"))  # a broken download goes on
         with open(self.path("j/000006.png"), "r+b") as f:
@@ -199,7 +205,7 @@ class Jobs(unittest.TestCase):
                             (["submit", "--id", "x"], "no UUID"), (["submit", "-n", "0"], "from 1 to 1000000"),
                             (["submit", "digits8"], "a model is --model NAME"), (["submit", "--class", "cat"], "answered 422"),
                             (["fetch", str(uuid.uuid4())], "-o OUT is needed"), (["list", "--state", "odd"], "answered 422"),
-                            (["fetch", str(uuid.uuid4()), "-o", "x.tar"], "must end in .zip"), ([], "submit, list, watch"),
+                            (["fetch", str(uuid.uuid4()), "-o", "x.rar"], "must end in .zip"), ([], "submit, list, watch"),
                             (["list", "--server", "ftp://x"], "is no address"), (["list", "--server", "http://a@b"], "is no address"),
                             (["list", "--key-file", "/nonexistent"], "/nonexistent")):
             self.assertIn(text, jobs(self.address, *words, code=2), words)
@@ -317,8 +323,13 @@ class Jobs(unittest.TestCase):
             z.writestr("0.png", b"not it")
             z.writestr("1.png", b"not it")
             z.writestr("manifest.json", json.dumps({"images": [{"index": i, "name": f"{i}.png"} for i in range(2)]}))
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as t:
+            t.addfile(tarfile.TarInfo("0.png"), b"")
         for out, body, text in (("x.npy", short, "x.npy"), ("x.zip", other.getvalue(), "another SHA-256"),
                                 ("x.zip", other.getvalue()[:99], "x.zip"), ("x.npz", other.getvalue(), "has no array arr_0"),
+                                ("x.tar", packed.getvalue(), "another SHA-256"), ("x.tar", bytes(1024), "0 of 2 images"),
+                                ("x.tar", packed.getvalue()[:900], "ends too early"), ("x.tar", b"x" * 2048, "begins no file"),
                                 ("d/", b"", "another SHA-256")):
             name, answer, _ = self.fake(lambda head, number, body=body: http(body))
             with served(answer) as address:

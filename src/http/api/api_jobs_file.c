@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define EDITS "a job samples images; POST /v1/edit edits one"
+
 /* Of the fields in an order of their own, so that blanks in a body and the order of its members
  * make no other job. */
 struct own {
@@ -32,6 +34,9 @@ static int read_fields(struct http_app *app, struct http_request *q, struct api_
         {"format", "the format is chosen when an image is fetched"},
         {"layout", "the layout is chosen when an image is fetched"},
         {"timeout_s", "a job has no deadline; DELETE cancels it"},
+        {"image", EDITS},
+        {"mask", EDITS},
+        {"strength", EDITS},
     };
     struct own *own = call->own;
     char id[JOBS_ID_SIZE];
@@ -55,6 +60,7 @@ static int read_fields(struct http_app *app, struct http_request *q, struct api_
             char pointer[32] = "";
             http_pointer_step(pointer, sizeof pointer, others[i][0]);
             http_problem_point(p, pointer, "%s", others[i][1]);
+            json_object_del(call->document, others[i][0]); /* it is refused, once */
         }
     if (digest_body(call->document, own->body) != 0)
         http_problem_set(p, HTTP_PROBLEM_INTERNAL, "out of memory");

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "jobs_mirror.h"
 #include "jobs_report.h"
 #include "jobs_store_test.h"
 
@@ -192,6 +193,43 @@ static void stored_images_that_nobody_reported_are_not_made_again(void **state)
     a->ops->close(a);
 }
 
+/* A shard that ends whoever takes it: five may, and then its job fails with the reason, whatever
+ * else of it goes well. */
+static void a_shard_that_nobody_finishes_fails_its_job(void **state)
+{
+    (void)state;
+    struct jobs_store *s = open_store(folder);
+    struct jobs_wire *w = look_at_server();
+    struct jobs_record r = make(s, "me", 128);
+    struct jobs_wire_work work;
+    struct jobs_shard shard;
+    struct err e = {0};
+    char subject[JOBS_WORK_SIZE];
+    jobs_mirror_work(&offered, subject);
+    take(s, 0, 64, &shard);
+    go(s, &r, JOBS_RUNNING);
+    for (uint64_t i = 1; i <= 5; i++) { /* the other one, by replicas that end */
+        enum jobs_answer answer = JOBS_ABSENT;
+        for (int k = 0; k < WAIT_MS && answer == JOBS_ABSENT; k++, usleep(1000))
+            answer = jobs_wire_take(w, subject, &work, &e);
+        assert_answer(answer, JOBS_DONE, &e);
+        assert_int_equal(work.deliveries, i);
+        assert_non_null(strstr(work.text, " 64 64 "));
+        jobs_wire_say(w, work.reply, "-NAK", 4);
+    }
+    assert_answer(put(s, r.id, 0, 64, &e), JOBS_DONE, &e);
+    s->ops->end_shard(s, &shard, false);
+    for (int k = 0; k < WAIT_MS && get(s, r.id).state == JOBS_RUNNING; k++, usleep(1000))
+        assert_answer(s->ops->take_shard(s, &offered, 1, &shard, &e), JOBS_ABSENT, &e);
+    r = get(s, r.id);
+    assert_int_equal(r.state, JOBS_FAILED);
+    assert_int_equal(r.images_done, 64);
+    assert_non_null(strstr(r.error.text, "images 64 to 127 were handed out 5 times"));
+    assert_answer(s->ops->take_shard(s, &offered, 1, &shard, &e), JOBS_ABSENT, &e);
+    stop_looking(w);
+    s->ops->close(s);
+}
+
 /* By a loss of power, which takes what was written last, and not necessarily the report of it. */
 static void a_job_whose_images_the_server_lost_does_not_succeed(void **state)
 {
@@ -312,6 +350,7 @@ int main(void)
         IN_FOLDER(replicas_see_the_same),
         IN_FOLDER(a_finished_shard_is_one_report),
         IN_FOLDER(stored_images_that_nobody_reported_are_not_made_again),
+        IN_FOLDER(a_shard_that_nobody_finishes_fails_its_job),
         IN_FOLDER(a_job_whose_images_the_server_lost_does_not_succeed),
         cmocka_unit_test(a_report_is_read_as_it_was_written),
         IN_FOLDER(a_key_without_a_record_is_made_good),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a purpose needs, if any is missing:
-# conf/deps.sh run|build|test|container|nightly|cross|bench. With "list" behind it, prints their names instead.
+# conf/deps.sh run|build|test|container|nightly|cross|bench|fuzz. With "list" behind it, prints their names instead.
 # The one list of packages; quickstart, tests and the Dockerfile use it. Uses sudo when not root.
 set -eu
 
@@ -26,8 +26,10 @@ nightly) packages=(prometheus nginx caddy python3-numpy docker-compose) ;;
 # What tests/cross.sh needs: a compiler for arm64, what makes its root, and what runs its programs
 cross) packages=("${build[@]}" curl ca-certificates python3 ccache gcc-aarch64-linux-gnu mmdebstrap qemu-user-static) ;;
 bench) packages=("${build[@]}" python3-torch python3-numpy libdnnl-dev dataset-fashion-mnist) ;;
+# What tests/fuzz.sh needs: a compiler with libFuzzer, and what names the lines in its reports
+fuzz) packages=("${build[@]}" python3 clang libclang-rt-14-dev llvm) ;;
 *)
-    echo "usage: conf/deps.sh run|build|test|container|nightly|cross|bench [list]" >&2
+    echo "usage: conf/deps.sh run|build|test|container|nightly|cross|bench|fuzz [list]" >&2
     exit 2
     ;;
 esac

@@ -152,7 +152,7 @@ json_t *http_body_parse_whole(const struct buf *body, size_t length, struct json
     struct buf text;
     json_t *value = NULL;
     buf_init(&text, 2 * length + 1); /* two quotes a number, which has more digits than that */
-    if (quote_numbers(body->data, length, &text) == 0)
+    if (length == 0 || quote_numbers(body->data, length, &text) == 0)
         value = http_body_parse(&text, bound, p);
     else
         http_problem_set(p, HTTP_PROBLEM_INTERNAL, "no memory for the body");

@@ -80,11 +80,11 @@ struct report {
 };
 
 /* What there is to say of a shard. -1: out of memory; 0: nothing; 1. */
-static int write_report(const struct jobs_held *h, bool parts, struct report *out, struct err *e)
+static int write_report(const struct jobs_held *h, struct report *out, struct err *e)
 {
     const bool is_whole = jobs_fleet_is_whole(h);
     const uint64_t news = is_whole ? h->stored : h->stored & ~h->told;
-    if (is_whole ? h->is_reported : !parts || !news)
+    if (is_whole ? h->is_reported : !news)
         return 0;
     memcpy(out->id, h->id, sizeof out->id);
     out->first = h->first;
@@ -106,7 +106,9 @@ static enum jobs_answer send(struct jobs_fleet *f, struct jobs_wire *w, const st
         snprintf(m.subject + used, sizeof m.subject - (size_t)used, ".%.8s%" PRId64, f->name,
                  clock_ns());
     snprintf(m.id, sizeof m.id, "%.95s", m.subject + strlen(JOBS_WIRE_DONE));
-    const enum jobs_answer answer = jobs_wire_publish(w, &m, 1, e);
+    /* Parts are the keeper's to say, who may not wait for the images that go out meanwhile. */
+    const enum jobs_answer answer =
+        r->is_whole ? jobs_wire_publish(w, &m, 1, e) : jobs_wire_publish_one(w, &m, e);
     if (answer == JOBS_DONE && m.sequence > *last)
         *last = m.sequence;
     return answer;
@@ -123,15 +125,23 @@ static void note_told(struct jobs_fleet *f, const struct report *r)
     lock_drop(&f->lock);
 }
 
-/* The next one of the job, or of any (NULL). -1, 0, 1 as above. */
+/* What comes after a job's end may come after it was forgotten, and would stay for ever. */
+static bool is_live(const struct jobs_fleet *f, const char *id)
+{
+    const struct jobs_entry *entry = jobs_mirror_find(&f->mirror, id);
+    return entry && entry->text && (JOBS_LIVE & JOBS_BIT(entry->state));
+}
+
+/* The next one of the job, or of any (NULL): of a shard that is whole, or of one that is not
+ * (`parts`). -1, 0, 1 as above. */
 static int next_report(struct jobs_fleet *f, const char *id, bool parts, struct report *out,
                        struct err *e)
 {
     int result = 0;
     lock_take(&f->lock);
     for (const struct jobs_held *h = f->held; h && result == 0; h = h->next)
-        if (!id || strcmp(h->id, id) == 0)
-            result = write_report(h, parts, out, e);
+        if ((!id || strcmp(h->id, id) == 0) && jobs_fleet_is_whole(h) != parts && is_live(f, h->id))
+            result = write_report(h, out, e);
     lock_drop(&f->lock);
     return result;
 }
@@ -215,8 +225,11 @@ enum jobs_answer jobs_fleet_report_shard(struct jobs_fleet *f, struct jobs_wire 
     enum jobs_answer answer = JOBS_DONE;
     struct report r;
     uint64_t last = 0;
+    lock_take(&f->lock);
+    const bool live = is_live(f, h->id);
+    lock_drop(&f->lock);
     buf_init(&r.text, REPORT_MAX);
-    const int result = write_report(h, true, &r, e);
+    const int result = live ? write_report(h, &r, e) : 0;
     if (result == 1)
         answer = send(f, w, &r, &last, e);
     buf_clear(&r.text);

@@ -66,6 +66,9 @@ struct jobs_wire_message {
  * JOBS_FULL, JOBS_AWAY: some may be stored. JOBS_BROKEN with ERR_LIMIT: one is too large. */
 enum jobs_answer jobs_wire_publish(struct jobs_wire *w, struct jobs_wire_message *messages,
                                    size_t count, struct err *e);
+/* One, without a wait for others that are being published. */
+enum jobs_answer jobs_wire_publish_one(struct jobs_wire *w, struct jobs_wire_message *message,
+                                       struct err *e);
 /* What is stored under a result's subject. */
 enum jobs_answer jobs_wire_result(struct jobs_wire *w, const char *subject, struct buf *bytes,
                                   char note[192], struct err *e);

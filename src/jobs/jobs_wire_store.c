@@ -165,6 +165,23 @@ enum jobs_answer jobs_wire_publish(struct jobs_wire *w, struct jobs_wire_message
     return answer;
 }
 
+enum jobs_answer jobs_wire_publish_one(struct jobs_wire *w, struct jobs_wire_message *message,
+                                       struct err *e)
+{
+    jsPubAck *ack = NULL;
+    jsErrCode code = 0;
+    jsPubOptions o;
+    jsPubOptions_Init(&o);
+    o.MsgId = message->id;
+    natsStatus s =
+        js_Publish(&ack, w->js, message->subject, message->data, (int)message->length, &o, &code);
+    if (s != NATS_OK)
+        return jobs_wire_fail(w, s, code, e);
+    message->sequence = ack->Duplicate ? 0 : ack->Sequence;
+    jsPubAck_Destroy(ack);
+    return JOBS_DONE;
+}
+
 /* What is stored under a subject; any server of a cluster answers. */
 static natsStatus get_direct(struct jobs_wire *w, enum jobs_wire_what what, const char *subject,
                              natsMsg **out)

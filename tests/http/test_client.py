@@ -1,5 +1,6 @@
 """clients/shell/pfgm-get against the daemon."""
 
+import base64
 import hashlib
 import json
 import os
@@ -51,6 +52,31 @@ class Client(SharedDaemon):
         self.assertEqual([self.digest(f"x-{k:03d}.png") for k in range(5)], want)
         self.assertEqual(result.stderr.decode().splitlines(),
                          [f"wrote {self.folder.name}/x-{k:03d}.png" for k in range(5)])
+
+    def test_edits(self):
+        self.assertEqual(self.get("-s", "5", "-o", self.out).returncode, 0)
+        with open(self.out, "rb") as f:
+            source = base64.b64encode(f.read()).decode()
+        mask = os.path.join(self.folder.name, "mask.png")
+        shutil.copy(self.out, mask)
+        for words, more in (((), {}), (("-S", ".25"), {"strength": 0.25}), (("-S", "0"), {"strength": 0}),
+                            (("-P", mask), {"mask": source})):
+            for image, name in ((source, self.out), ({"seed": "5", "index": "0"}, "5")):
+                kept = os.path.join(self.folder.name, "edited.png")
+                result = self.get("-E", name, *words, "-s", "7", "-o", kept)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                want = self.daemon.request("POST", "/v1/edit", json.dumps({"image": image, "seed": 7, **more}),
+                                           {"Content-Type": "application/json"}).json()
+                self.assertEqual(self.digest("edited.png"), want["images"][0]["sha256"])
+        result = self.get("-E", "5", "-n", "2", "-s", "7", "-o", os.path.join(self.folder.name, "two.png"))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertNotEqual(self.digest("two-000.png"), self.digest("two-001.png"))
+        for words, why in ((("-S", "1"), "go with -E"), (("-E", "5", "-S", "much"), "a number from 0 to 1"),
+                           (("-E", "5", "-P", "none.png"), "cannot read"), (("-E", "none.png"), "cannot read"),
+                           (("-E", "x.gif"), "whole number"), (("-E", "5", "-d", mask), "only one of")):
+            refused = self.get(*words, "-o", self.out)
+            self.assertEqual(refused.returncode, 2, words)
+            self.assertIn(why, refused.stderr.decode())
 
     def test_sheet(self):
         result = self.get("-n", "4", "-s", "7", "-g", "2", "-x", "3", "-M", "digits8", "-o",

@@ -4,7 +4,9 @@ import asyncio
 import hashlib
 import os
 import socket
+import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -16,7 +18,7 @@ try:
 except ImportError:
     numpy = None
 
-from harness import ENDLESS, PATIENCE, Daemon, closed_port, scripted
+from harness import ENDLESS, MODELS, PATIENCE, Daemon, closed_port, scripted
 
 sys.path.insert(0, os.path.join(os.environ["CLIENTS"], "python"))
 import pfgmd  # noqa: E402
@@ -103,6 +105,20 @@ class Images(unittest.TestCase):
         self.assertEqual(one, many)
         self.assertEqual((kinds[-1], ready), ("done", True))
 
+    def test_with_and_async_with(self):
+        with pfgmd.Client("http://127.0.0.1:%d" % self.daemon.port) as client:
+            one = client.images(seed=7)[0]
+
+        async def within():
+            async with pfgmd.AsyncClient("http://127.0.0.1:%d" % self.daemon.port) as client:
+                return (await client.images(seed=7))[0]
+        self.assertEqual(asyncio.run(within()), one)
+
+    def test_a_notebook_shows_an_image(self):
+        image = self.client.images(seed=7)[0]
+        self.assertEqual(image._repr_png_(), image.png)
+        self.assertEqual((image.label, image.class_name), (None, None))
+
     def cancelled(self, work):
         """Cancels the coroutine that `work` gives once two images of it are live; the server drops them."""
         async def leave():
@@ -180,6 +196,49 @@ class Images(unittest.TestCase):
         back = self.client.decode_array(latents, method="rk45", rtol=1e-5, atol=1e-5)
         self.assertLessEqual(int(numpy.abs(back.astype(int) - pixels).max()), 1)
         numpy.testing.assert_array_equal(self.client.encode(self.client.images(seed=5)[0].png)[0].to_numpy(), latents[0])
+
+
+class Names(unittest.TestCase):
+    def test_images_have_the_names_of_their_classes(self):
+        daemon = Daemon(model="garments=" + os.path.join(MODELS, "fashion10.safetensors"))
+        self.addCleanup(daemon.stop)
+        client = pfgmd.Client("http://127.0.0.1:%d" % daemon.port)
+        quick = {"method": "euler", "steps": 2}
+        one, = client.images(seed=7, class_="Sneaker", solver=quick)
+        self.assertEqual((one.label, one.class_name), (7, "Sneaker"))
+        all_data, = client.images(seed=7, class_=None, solver=quick)
+        self.assertEqual((all_data.label, all_data.class_name), (None, None))
+        labels = client.model("garments")["labels"]
+        for image in client.images(n=3, seed=7, solver=quick):
+            self.assertEqual(image.class_name, labels[image.label])
+        self.assertEqual(client.edit(one.png, class_="Bag", solver=quick, seed=1)[0].class_name, "Bag")
+
+
+class Wheel(unittest.TestCase):
+    def built(self, folder):
+        subprocess.run([sys.executable, "-c", "import pfgmd_build, sys; pfgmd_build.build_wheel(sys.argv[1]); "
+                        "pfgmd_build.build_sdist(sys.argv[1])", folder], check=True,
+                       env=dict(os.environ, PYTHONPATH=os.path.join(os.environ["CLIENTS"], "python", "backend")))
+        return {name: os.path.join(folder, name) for name in sorted(os.listdir(folder))}
+
+    def test_a_wheel_needs_no_network_and_has_the_same_bytes_twice(self):
+        with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+            first, second = self.built(one), self.built(two)
+            self.assertEqual(list(first), ["pfgmd-%s-py3-none-any.whl" % pfgmd.__version__,
+                                           "pfgmd-%s.tar.gz" % pfgmd.__version__])
+            for name, path in first.items():
+                with open(path, "rb") as a, open(second[name], "rb") as b:
+                    self.assertEqual(a.read(), b.read(), name)
+            wheel, archive = first.values()
+            told = subprocess.run([sys.executable, "-c", "import pfgmd; print(pfgmd.__file__, pfgmd.Client)"],
+                                  env=dict(os.environ, PYTHONPATH=wheel), cwd=one, check=True, capture_output=True, text=True)
+            self.assertIn(".whl", told.stdout)
+            with zipfile.ZipFile(wheel) as z:
+                record = z.read("pfgmd-%s.dist-info/RECORD" % pfgmd.__version__).decode().splitlines()
+                self.assertEqual(sorted(row.split(",")[0] for row in record), sorted(z.namelist()))
+                self.assertIn("pfgmd/py.typed", z.namelist())
+            with tarfile.open(archive) as t:
+                self.assertTrue(any(n.endswith("/backend/pfgmd_build.py") for n in t.getnames()))
 
 
 class Trouble(unittest.TestCase):

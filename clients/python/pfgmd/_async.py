@@ -41,6 +41,12 @@ class AsyncClient:
                  retries: int = 3, context: Optional[ssl.SSLContext] = None, patience: float = 60.0) -> None:
         self._client = Client(address, key, timeout, retries, context, patience)
 
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        """Nothing is kept open between calls."""
+
     async def images(self, n: int = 1, **fields: Any) -> List[Image]:
         return await _threaded(Call(), self._client.images, n, **fields)
 

@@ -33,6 +33,11 @@ class Image:
     label: Optional[int] = None  #: its class, where the model knows classes
     url: Optional[str] = None    #: where the server gives it again
     warnings: Tuple[str, ...] = ()  #: what is wrong with the solver that was asked for, such as too few steps
+    class_name: Optional[str] = None  #: the name of that class; None where it has none, or is of all data
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        return self.png
 
     def save(self, path: "os.PathLike[str] | str") -> None:
         with open(path, "wb") as f:
@@ -111,14 +116,15 @@ def body_of(fields: Mapping[str, Any]) -> Dict[str, Any]:
     return body
 
 
-def images_of(answer: Mapping[str, Any]) -> List[Image]:
-    return [image_of(i, answer) for i in answer["images"]]
+def images_of(answer: Mapping[str, Any], names: Sequence[str] = ()) -> List[Image]:
+    return [image_of(i, answer, names) for i in answer["images"]]
 
 
-def image_of(data: Mapping[str, Any], answer: Mapping[str, Any]) -> Image:
+def image_of(data: Mapping[str, Any], answer: Mapping[str, Any], names: Sequence[str] = ()) -> Image:
+    label = data.get("class")
     return Image(index=int(data["index"]), seed=int(answer["seed"]), png=base64.b64decode(data["b64"]), sha256=data["sha256"],
-                 nfe=data["nfe"], label=data.get("class"), url=data.get("url"),
-                 warnings=tuple(answer.get("warnings", ())))
+                 nfe=data["nfe"], label=label, url=data.get("url"), warnings=tuple(answer.get("warnings", ())),
+                 class_name=names[label] if label is not None and label < len(names) else None)
 
 
 def job_of(answer: bytes) -> Job:
@@ -238,12 +244,29 @@ class Client:
         self._prefix = quote(parts.path.rstrip("/"), safe="/%")
         self._key, self._timeout, self._retries, self._context = key, timeout, retries, context
         self._patience = patience
+        self._names: Dict[str, List[str]] = {}  # of classes, by the SHA-256 of the model
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        """Nothing is kept open between calls."""
 
     # ---- images ----
 
     def images(self, n: int = 1, **fields: Any) -> List[Image]:
         """n images; every field of POST /v1/images by its name, class_ for class."""
-        return images_of(json.loads(self._post("json", body_of(dict(fields, n=n)))))
+        return self._images_of(self._post("json", body_of(dict(fields, n=n))))
+
+    def _images_of(self, text: bytes) -> List[Image]:
+        """The images of an answer, with the names of their classes, which the server says once for a model."""
+        answer = json.loads(text)
+        model = answer.get("model", {})
+        if any(i.get("class") is not None for i in answer["images"]) and model["sha256"] not in self._names:
+            found = self.model(model["name"])
+            if found.get("sha256") == model["sha256"]:  # else it was reloaded meanwhile
+                self._names[model["sha256"]] = list(found.get("labels") or ())
+        return images_of(answer, self._names.get(model.get("sha256", ""), ()))
 
     def image(self, seed: int, index: int = 0, **query: Any) -> bytes:
         """The PNG of one image, by GET /v1/images/{seed}/{index}; the query takes model, method, steps, class_ …"""
@@ -426,7 +449,7 @@ class Client:
     def decode(self, latents: Union[bytes, Latent, Sequence[Union[bytes, Latent]]], **fields: Any) -> List[Image]:
         """The images of latents. Fields are those of POST /v1/decode: model, solver, class_, grid …"""
         several = [latents] if isinstance(latents, Latent) else latents
-        return images_of(json.loads(self._post("json", given_of("latents", several, fields), "/v1/decode")))
+        return self._images_of(self._post("json", given_of("latents", several, fields), "/v1/decode"))
 
     def decode_array(self, latents: Any, **query: Any) -> Any:
         """A numpy array of images, uint8 [n,H,W,C] or as dtype and layout say, of floats [n,C,H,W]. Needs numpy."""
@@ -436,7 +459,7 @@ class Client:
         """Images from one end to the other along the great circle between their latents, both ends among them. An
         end (seed, index) is that image, its class included: two of two classes need class_."""
         body = dict(body_of(fields), between=[end_of(a), end_of(b)], frames=frames)
-        return images_of(json.loads(self._post("json", body, "/v1/interpolate")))
+        return self._images_of(self._post("json", body, "/v1/interpolate"))
 
     def edit(self, image: Union[bytes, Tuple[int, int]], n: int = 1, strength: Optional[float] = None,
              mask: Optional[bytes] = None, **fields: Any) -> List[Image]:
@@ -446,7 +469,7 @@ class Client:
         body = dict(body_of(dict(fields, n=n, strength=strength)), image=source.get("image", source))
         if mask is not None:
             body["mask"] = base64.b64encode(mask).decode("ascii")
-        return images_of(json.loads(self._post("json", body, "/v1/edit")))
+        return self._images_of(self._post("json", body, "/v1/edit"))
 
     def likelihood(self, images: Union[bytes, Sequence[bytes]], **fields: Any) -> List[Likelihood]:
         """Of PNGs. Fields are those of POST /v1/likelihood: seed, probes, constant, model, solver, class_ …"""

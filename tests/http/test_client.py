@@ -59,7 +59,7 @@ class Client(SharedDaemon):
             source = base64.b64encode(f.read()).decode()
         mask = os.path.join(self.folder.name, "mask.png")
         shutil.copy(self.out, mask)
-        for words, more in (((), {}), (("-S", ".25"), {"strength": 0.25}), (("-S", "0"), {"strength": 0}),
+        for words, more in (((), {}), (("-S", "0.25"), {"strength": 0.25}), (("-S", "0"), {"strength": 0}),
                             (("-P", mask), {"mask": source})):
             for image, name in ((source, self.out), ({"seed": "5", "index": "0"}, "5")):
                 kept = os.path.join(self.folder.name, "edited.png")
@@ -71,7 +71,7 @@ class Client(SharedDaemon):
         result = self.get("-E", "5", "-n", "2", "-s", "7", "-o", os.path.join(self.folder.name, "two.png"))
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertNotEqual(self.digest("two-000.png"), self.digest("two-001.png"))
-        for words, why in ((("-S", "1"), "go with -E"), (("-E", "5", "-S", "much"), "a number from 0 to 1"),
+        for words, why in ((("-S", "1"), "go with -E"), (("-E", "5", "-S", "much"), "must be a number"),
                            (("-E", "5", "-P", "none.png"), "cannot read"), (("-E", "none.png"), "cannot read"),
                            (("-E", "x.gif"), "whole number"), (("-E", "5", "-d", mask), "only one of")):
             refused = self.get(*words, "-o", self.out)

@@ -94,6 +94,7 @@ static void what_is_given_wins(void **state)
     json_object_foreach(given, key, value)
         assert_true(json_equal(value, json_object_get(chosen, key)));
     assert_int_equal(json_integer_value(json_object_get(chosen, "steps")), 3000);
+    assert_null(json_object_get(chosen, "log_sigma_mean")); /* of another objective */
     assert_int_equal(json_integer_value(json_object_get(chosen, "decay_steps")), 1500);
     json_decref(chosen);
     json_decref(given);
@@ -112,6 +113,7 @@ static void a_part_of_a_network_leaves_its_size_to_the_plan(void **state)
     assert_true(json_integer_value(json_object_get(network, "nf")) > 0);
     assert_string_equal(json_string_value(json_object_get(chosen, "objective")), "pfgmpp");
     assert_string_equal(json_string_value(json_object_get(chosen, "decay")), "cosine");
+    assert_true(json_real_value(json_object_get(chosen, "log_sigma_mean")) > -1);
     assert_null(json_object_get(json_object_get(given, "network"), "nf"));
     json_decref(chosen);
     json_decref(given);

@@ -41,4 +41,4 @@ for _ in $(seq 1200); do # two minutes
 done
 [ -n "$address" ] || { cat "$scratch/log" >&2; exit 1; }
 ADDRESS="http://$address" CLIENTS=$here/../../clients CHROMIUM=$(command -v chromium) node --test --test-concurrency=1 "$here/client.mjs" "$here/openai.mjs" \
-    "$here/page.mjs" "$here/kept.mjs" "$here/jobs.mjs" "$here/edit.mjs"
+    "$here/page.mjs" "$here/kept.mjs" "$here/jobs.mjs" "$here/edit.mjs" "$here/field.mjs"

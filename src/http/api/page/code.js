@@ -38,10 +38,10 @@ function showCode() {
   if (!$("seed").value.trim()) delete body.seed; /* the server draws it */
   $("code").textContent = CODE[$("code-kind").value]({ body, address: url("v1/"), key: !$("key-row").hidden });
 }
-async function copy(text, said) {
+async function copy(text, said, where) {
   try {
     await navigator.clipboard.writeText(text);
-    say(said);
+    say(said, false, where);
     return true;
   } catch { return false; }
 }

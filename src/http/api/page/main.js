@@ -6,7 +6,11 @@ $("each").addEventListener("click", sheet);
 $("chips").addEventListener("click", e => { const b = e.target.closest("button"); if (b) { chooseClass(b.dataset.class); keepSettings(); } });
 for (const id of ["form", "theme"]) $(id).addEventListener("change", () => { if (caps) keepSettings(); showSettings(); });
 dark.addEventListener("change", showSettings);
-addEventListener("hashchange", () => { linked = ""; followLink(); watchJobs(); });
+addEventListener("hashchange", () => {
+  if (showView() || (isAsLeft() && run)) return; /* what was made stands there still */
+  linked = ""; watchJobs();
+  if (caps) greet();
+});
 $("jobs-form").addEventListener("submit", fileJob);
 $("jobs-more").addEventListener("click", showMoreJobs);
 $("copy").addEventListener("click", copyLink);
@@ -26,6 +30,7 @@ $("enlarge").value = store.get("settings", {}).enlarge ?? "";
 $("theme").value = store.get("settings", {}).theme ?? "";
 showSettings();
 showRuns();
+showView();
 $("cancel").addEventListener("click", () => running && running.abort());
 $("model").addEventListener("change", chooseModel);
 $("method").addEventListener("change", chooseMethod);

@@ -97,9 +97,10 @@ function eachClass(n, options) {
   return start(labels.map((_, i) => ({ ...body, n, class: i })), options);
 }
 const sheet = () => { const n = Math.max(1, Math.min(Number($("n").value) || 1, 10)); return eachClass(n, { columns: n }); };
-/* What a visitor sees first, unless the address leads to jobs. */
+/* What a visitor sees first, unless the address leads to jobs or to the field. */
 async function greet() {
-  if (running || run || /^#jobs?(=|$)/.test(location.hash) || await followLink()) return;
+  if (isField() || /^#jobs?(=|$)/.test(location.hash)) return;
+  if (running || run || await followLink()) return;
   const m = models[$("model").value];
   if (!m || m.state !== "ready") return;
   if (!$("each").hidden) eachClass(1, { greeting: true });

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Draws the pictures of docs/field.md again: docs/figures.sh PFGM MODEL SMALL, with the bundled model and the digits
-# that `pfgm tune --nfe 6,10,20` has been over
+# that `pfgm tune --nfe 6,10,20` has been over. With PFGMD, CHROMIUM and MODULES in the environment (see page.mjs) also the
+# picture of the page in README.md.
 set -eu
 pfgm=$1 model=$2 small=$3
-out=$(cd "$(dirname "$0")" && pwd)/img
+here=$(cd "$(dirname "$0")" && pwd)
+out=$here/img
 for figure in field farfield shell lift prior; do
     "$pfgm" plot "$figure" -o "$out/$figure.png"
 done
 "$pfgm" plot trajectories "$model" -n 6 -o "$out/trajectories.png"
 "$pfgm" plot solvers "$small" -n 64 -o "$out/solvers.png"
+[ -z "${PFGMD:-}" ] || MODEL=$model node "$here/page.mjs" "$out/page.png"

@@ -89,7 +89,7 @@ test("each step says what is to be seen: one mass from afar, nothing in a shell,
   for (let k = 0; k < 12; k++) await page.keyboard.press("ArrowRight");
   await said(page, "probe: [6-9][0-9] %"); // outside
   await page.click("#field-next");
-  await said(page, "^400 points ended on 4 spots. They reached 4 of 192 data.$");
+  await said(page, "^300 points ended on 4 spots. They reached 3 of 96 data.$");
   await page.click("#field-next");
   assert.match(await page.evaluate(() => location.hash), /^#field=lift/);
   await page.click("#field-next");

@@ -49,7 +49,7 @@ function drawAt(event) {
   $("edit-canvas").setPointerCapture(event.pointerId);
   dot(Math.floor((event.clientX - box.left) * side), Math.floor((event.clientY - box.top) * side));
 }
-/* By the keyboard: the arrows move a mark, blanks draw about it. */
+/* By the keyboard: the arrows move a mark, the space bar draws about it. */
 function drawByKeys(event) {
   const { width, height } = editing.pixels, x = editing.at % width, y = Math.floor(editing.at / width);
   const to = { ArrowLeft: [x - 1, y], ArrowRight: [x + 1, y], ArrowUp: [x, y - 1], ArrowDown: [x, y + 1], " ": [x, y] }[event.key];
@@ -70,7 +70,7 @@ async function maskOf() {
 }
 async function editOrder() {
   const { image, facts: made } = editing.from, mask = await maskOf(), { class: picked, solver } = order();
-  return { model: made.model, image: image.b64, n: Number($("edit-n").value), strength: Number($("strength").value), embed_metadata: true,
+  return { model: made.model, image: image.b64, seed: drawSeed(), n: Number($("edit-n").value), strength: Number($("strength").value), embed_metadata: true,
     ...(mask && { mask }), ...(solver && { solver }), ...(picked !== undefined ? { class: picked } : image.class != null && { class: image.class }) };
 }
 async function edit(event) {

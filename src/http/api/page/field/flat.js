@@ -165,7 +165,7 @@ function paintShell(pen) {
 const probed = () => Math.hypot(...poisson.force(shell(), scene.now.px, scene.now.py)) * 1.1;
 
 /* ---- collapse ---- */
-const WALKERS = 400, FRAMES = 300, DATA = 48;
+const WALKERS = 300, FRAMES = 300, DATA = 24; /* data of each disc */
 /* All walkers at all frames, [frame][x, y of each]. Their speed is the root of the field's strength, so that they come to a stop. */
 const walks = kept((s, radius, seed) => {
   const pace = (x, y) => { const f = poisson.discForce(s, disc, x, y), root = Math.sqrt(Math.hypot(...f)) || 1; return [f[0] / root, f[1] / root]; };

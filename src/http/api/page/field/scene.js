@@ -11,7 +11,7 @@ const STEPS = [
     words: ["These masses lie evenly on a circle. Outside they pull as one mass in the middle. Inside, all pulls cancel, wherever you stand.",
       "Drag the probe. Take masses away, and force leaks in between them."] },
   { key: "collapse", name: "Collapse", title: "The plain field collapses",
-    words: ["Data are spread out, so each mass is now a disc of data. 400 points start outside and follow the field. Inside a disc all pulls cancel at one spot, and there the points stop.",
+    words: ["Data are spread out, so each mass is now a disc of data. 300 points start outside and follow the field. Inside a disc all pulls cancel at one spot, and there the points stop.",
       "The data fill the discs, but the points end on a few spots. This is mode collapse."] },
   { key: "lift", name: "Add a dimension", title: "Add a dimension",
     words: ["Lay the same data on the floor, t = 0, of a space with one more dimension. Seen from far above they are one mass, so their lines cross a large half-sphere evenly.",
@@ -37,15 +37,15 @@ const NUMBERS = { zoom: [1, 12, 4], shell: [3, 240, 120], px: [-EDGE, EDGE, 0.4]
 const usual = () => Object.fromEntries(Object.entries(NUMBERS).map(([k, [, , v]]) => [k, v]));
 const now = { step: "masses", masses: massesOf(PLACES.four), picked: 0, ...usual() };
 
+const MOVING = ["collapse", "lift", "fall"]; /* the steps in which points are on their way */
 const brief = (v, digits = 2) => String(Number(v.toFixed(digits)));
-/* The scene as an address; what is as usual is left out. */
+/* The scene as an address; what is as usual is left out. How far a step has come belongs to that step alone. */
 function address(step = now.step) {
   const link = new URLSearchParams(), masses = now.masses.map(m => [m.x, m.y, m.w].map(v => brief(v)).join(",")).join(";");
   link.set("field", step);
   if (masses !== PLACES.four.map(m => m.join(",")).join(";")) link.set("masses", masses);
   for (const [name, [, , v]] of Object.entries(NUMBERS)) {
-    if (name === "at" && step !== now.step) continue; /* each step begins anew */
-    if (Math.abs(now[name] - v) > 1e-9) link.set(name, brief(now[name], name === "at" ? 3 : 2));
+    if (name === "at" ? step === now.step && MOVING.includes(step) : Math.abs(now[name] - v) > 1e-9) link.set(name, brief(now[name], name === "at" ? 3 : 2));
   }
   return "#" + decodeURIComponent(link); /* commas and semicolons may stand in a fragment as they are */
 }
@@ -66,5 +66,5 @@ function read(hash) {
 }
 const sources = () => ({ x: now.masses.map(m => m.x), y: now.masses.map(m => m.y), w: now.masses.map(m => m.w) });
 const stepAt = by => STEPS[STEPS.findIndex(s => s.key === now.step) + by];
-return { STEPS, PLACES, MOST, EDGE, WEIGHTS, NUMBERS, now, clamp, massesOf, address, read, sources, stepAt };
+return { STEPS, MOVING, PLACES, MOST, EDGE, WEIGHTS, NUMBERS, now, clamp, massesOf, address, read, sources, stepAt };
 })();

@@ -36,19 +36,17 @@ function gapOf(half) {
 }
 /* The data on the floor, or the masses where they are points. */
 function floor(pen, camera, dots, width) {
-  const { g, colours } = pen, d = liftedNow();
+  const { g, colours } = pen, d = flat.dataNow();
   if (scene.now.spread > 0) {
     g.lineWidth = Math.min(1.3, dots / 2);
     d.x.forEach((x, i) => { flat.circle(pen, ...camera.to(x, d.y[i]), dots); g.strokeStyle = colours.masses[d.of[i]]; g.stroke(); });
+    if (dots > 2) scene.now.masses.forEach((m, i) => { const [x, y] = camera.to(m.x, m.y); flat.label(pen, String(i + 1), x, y + camera.s * scene.now.spread * 0.75 + 16); });
   } else scene.now.masses.forEach((m, i) => {
     const [x, y] = camera.to(m.x, m.y);
     if (width < 5) flat.mass(pen, x, y, i, m.w, false);
     else { flat.circle(pen, x, y, Math.max(3, flat.sizeOf(m.w) * 4 / width)); g.fillStyle = colours.masses[i]; g.fill(); }
   });
 }
-const DOTS = 24; /* of each disc, as sources */
-const lifted = flat.kept((s, radius) => poisson.spread(s, radius, DOTS));
-const liftedNow = () => { const s = scene.sources(); return lifted(flat.keyOf(s, scene.now.spread), s, scene.now.spread); };
 
 /* ---- the half-sphere and its projection ---- */
 const BEAMS = 84;
@@ -117,7 +115,7 @@ const heightAt = (at, T, reach) => at >= 1 ? 0 : reach * Math.sinh((1 - at) * Ma
 const fall = { key: "", lines: [], doing: null };
 /* Works on the lines of the scene as it is for some milliseconds. Those of the scene before are shown until all are there. */
 function work(ms) {
-  const s = liftedNow(), c = poisson.centre(scene.sources()), T = topNow(), key = flat.keyOf(s.x, s.y, s.w, T, scene.now.seed);
+  const s = flat.dataNow(), c = poisson.centre(scene.sources()), T = topNow(), key = flat.keyOf(s.x, s.y, s.w, T, scene.now.seed);
   if (fall.key === key) return false;
   if (!fall.doing || fall.doing.key !== key) fall.doing = { key, lines: [], c };
   const until = performance.now() + ms, all = startsNow(), { lines } = fall.doing, p = [0, 0];
@@ -134,7 +132,7 @@ function work(ms) {
 function shares() {
   const counts = scene.now.masses.map(() => 0), reached = new Set();
   for (const { of, dot } of fall.lines) { counts[of] = (counts[of] || 0) + 1; reached.add(dot); }
-  return { counts, reached: reached.size, data: liftedNow().x.length, all: fall.lines.length };
+  return { counts, reached: reached.size, data: flat.dataNow().x.length, all: fall.lines.length };
 }
 const FALLING = { fit: 0.12, sink: 0.27 };
 function paintFall(pen, turn) {
@@ -177,7 +175,7 @@ const HEIGHTS = Array.from({ length: 19 }, (_, k) => 0.5 * 80 ** (k / 18)); /* i
 const curve = { key: "", rows: [], largest: [], rms: [], ready: false };
 /* A source's share of it at a time, for some milliseconds. Returns whether there was something to do. */
 function measure(ms) {
-  const s = liftedNow(), c = poisson.centre(s), key = flat.keyOf(s.x, s.y, s.w);
+  const s = flat.dataNow(), c = poisson.centre(s), key = flat.keyOf(s.x, s.y, s.w);
   if (curve.key !== key) Object.assign(curve, { key, rows: [], ready: false });
   if (curve.ready) return false;
   const until = performance.now() + ms, unit = Math.max(0.3, poisson.centre(scene.sources()).reach), heights = HEIGHTS.map(T => T * unit);

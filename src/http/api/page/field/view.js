@@ -4,10 +4,10 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 {
 const { now, clamp } = scene;
 const stage = $("field-stage"), canvas = $("field-canvas"), chart = $("field-chart");
-const TOUR = { collapse: 8000, lift: 5000, fall: 9000 }; /* milliseconds from 0 to 1 */
+const TOUR = { collapse: 8000, lift: 6000, fall: 9000 }; /* milliseconds from 0 to 1 */
 const view = { shown: false, colours: null, frame: 0, dirty: true, playing: false, tracing: true, before: 0, time: 0, turn: { yaw: 0, tilt: 90 }, zoom: null, kept: 0 };
 const isSolid = () => now.step === "lift" || now.step === "fall";
-const hasTour = () => now.step in TOUR;
+const hasTour = () => scene.MOVING.includes(now.step);
 const percent = (v, digits = 1) => (100 * v).toFixed(digits) + " %";
 
 /* ---- colours and sizes ---- */
@@ -58,7 +58,7 @@ function tick(time) {
 }
 const sparkling = () => view.tracing && !still.matches && (now.step === "masses" || now.step === "afar");
 function turnCamera(passed) {
-  const to = isSolid() ? now : { yaw: 0, tilt: 90 }, by = still.matches ? 1 : 1 - Math.exp(-passed / 260);
+  const to = isSolid() ? now : { yaw: 0, tilt: 90 }, by = still.matches ? 1 : 1 - Math.exp(-passed / 400);
   let moves = false;
   for (const k of ["yaw", "tilt"]) {
     const left = to[k] - view.turn[k];
@@ -231,7 +231,7 @@ function saidOf() {
     return one > 0 ? `The farthest mass is ${c.reach.toFixed(1)} from the centre, the inner circle ${ten.toFixed(1)}, the outer circle ${one.toFixed(1)}.` : "There is one mass only.";
   }
   if (now.step === "shell") { const f = flat.probed(); return `Force at the probe: ${f < 1e-4 ? "none (less than 0.01 %)" : percent(f, f < 0.01 ? 2 : 0)} of that just outside the shell.`; }
-  if (now.step === "collapse" && now.at === 1) { const o = flat.outcome(); return `400 points ended on ${o.spots.length} spot${o.spots.length === 1 ? "" : "s"}. They reached ${o.reached} of ${o.data} data.`; }
+  if (now.step === "collapse" && now.at === 1) { const o = flat.outcome(); return `300 points ended on ${o.spots.length} spot${o.spots.length === 1 ? "" : "s"}. They reached ${o.reached} of ${o.data} data.`; }
   return "";
 }
 function showShares() {

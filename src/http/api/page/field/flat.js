@@ -168,7 +168,7 @@ const probed = () => Math.hypot(...poisson.force(shell(), scene.now.px, scene.no
 const WALKERS = 300, FRAMES = 300, DATA = 24; /* data of each disc */
 /* All walkers at all frames, [frame][x, y of each]. Their speed is the root of the field's strength, so that they come to a stop. */
 const walks = kept((s, radius, seed) => {
-  const pace = (x, y) => { const f = poisson.discForce(s, disc, x, y), root = Math.sqrt(Math.hypot(...f)) || 1; return [f[0] / root, f[1] / root]; };
+  const f = [0, 0], pace = (x, y) => { poisson.discForce(s, disc, x, y, f); const root = Math.sqrt(Math.sqrt(f[0] * f[0] + f[1] * f[1])) || 1; f[0] /= root; f[1] /= root; };
   const draw = poisson.random(seed), at = new Float64Array(2 * WALKERS), frames = [], dt = 0.024, disc = Math.max(radius, 0.03);
   for (let i = 0; i < WALKERS; i++) {
     const angle = TURN * draw(), r = Math.sqrt(1.75 ** 2 + (2.25 ** 2 - 1.75 ** 2) * draw());
@@ -177,8 +177,10 @@ const walks = kept((s, radius, seed) => {
   for (let k = 0; k < FRAMES; k++) {
     frames.push(Float32Array.from(at));
     for (let i = 0; i < WALKERS; i++) {
-      const x = at[2 * i], y = at[2 * i + 1], a = pace(x, y), b = pace(x + dt / 2 * a[0], y + dt / 2 * a[1]);
-      at[2 * i] = x + dt * b[0]; at[2 * i + 1] = y + dt * b[1];
+      const x = at[2 * i], y = at[2 * i + 1];
+      pace(x, y);
+      pace(x + dt / 2 * f[0], y + dt / 2 * f[1]);
+      at[2 * i] = x + dt * f[0]; at[2 * i + 1] = y + dt * f[1];
     }
   }
   return frames;

@@ -16,17 +16,19 @@ function force(s, x, y, t = null) {
 }
 /* The data prediction: the mean of the sources by weight over (distance in three dimensions)³. The nearest has the power 1, so
    nothing overflows. Into out[0], out[1]. */
+let squares = new Float64Array(64); /* of the distances, from the first pass to the second */
 function prediction(s, x, y, t, out) {
   const n = s.x.length, tt = t * t;
   let least = Infinity;
+  if (squares.length < n) squares = new Float64Array(2 * n);
   for (let i = 0; i < n; i++) {
-    const dx = s.x[i] - x, dy = s.y[i] - y, q = dx * dx + dy * dy + tt;
+    const dx = s.x[i] - x, dy = s.y[i] - y, q = Math.max(dx * dx + dy * dy + tt, LEAST);
+    squares[i] = q;
     if (q < least) least = q;
   }
-  if (least < LEAST) least = LEAST;
   let mx = 0, my = 0, sum = 0;
   for (let i = 0; i < n; i++) {
-    const dx = s.x[i] - x, dy = s.y[i] - y, r = least / Math.max(dx * dx + dy * dy + tt, LEAST), w = s.w[i] * r * Math.sqrt(r);
+    const r = least / squares[i], w = s.w[i] * r * Math.sqrt(r);
     mx += w * s.x[i]; my += w * s.y[i]; sum += w;
   }
   out[0] = mx / sum; out[1] = my / sum;
@@ -158,14 +160,14 @@ function sharesOf(s, c, i, heights, n) {
   return own.map(ratio => ratio * s.w[i] / whole);
 }
 
-/* ---- masses spread evenly over discs, in the plane: outside as a point, inside growing with the distance (Newton) ---- */
-function discForce(s, radius, x, y) {
+/* ---- masses spread evenly over discs, in the plane: outside as a point, inside growing with the distance (Newton). Into out. ---- */
+function discForce(s, radius, x, y, out) {
   let fx = 0, fy = 0, whole = 0;
   for (let i = 0; i < s.x.length; i++) {
-    const dx = s.x[i] - x, dy = s.y[i] - y, w = s.w[i] / Math.max(square(dx, dy), radius * radius);
+    const dx = s.x[i] - x, dy = s.y[i] - y, w = s.w[i] / Math.max(dx * dx + dy * dy, radius * radius);
     fx += w * dx; fy += w * dy; whole += s.w[i];
   }
-  return [fx / whole, fy / whole];
+  out[0] = fx / whole; out[1] = fy / whole;
 }
 /* Each mass as n points, even over its disc. */
 function spread(s, radius, n) {

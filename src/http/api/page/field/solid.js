@@ -113,14 +113,17 @@ function profile({ g, colours }, camera, c, T, half, out) {
 /* From T at 0 to the floor at 1: by powers as long as t is large, evenly at the end. */
 const heightAt = (at, T, reach) => at >= 1 ? 0 : reach * Math.sinh((1 - at) * Math.asinh(T / reach));
 const fall = { key: "", lines: [], doing: null };
-/* Works on the lines of the scene as it is for some milliseconds. Those of the scene before are shown until all are there. */
+/* Works on the lines of the scene for some milliseconds. What is begun is brought to its end and shown, also when the scene goes on
+   to change, so that the picture follows a hand. */
 function work(ms) {
-  const s = flat.dataNow(), c = poisson.centre(scene.sources()), T = topNow(), key = flat.keyOf(s.x, s.y, s.w, T, scene.now.seed);
-  if (fall.key === key) return false;
-  if (!fall.doing || fall.doing.key !== key) fall.doing = { key, lines: [], c };
-  const until = performance.now() + ms, all = startsNow(), { lines } = fall.doing, p = [0, 0];
+  if (!fall.doing) {
+    const s = flat.dataNow(), c = poisson.centre(scene.sources()), T = topNow(), key = flat.keyOf(s.x, s.y, s.w, T, scene.now.seed);
+    if (fall.key === key) return false;
+    fall.doing = { key, s, c, T, all: startsNow(), lines: [] };
+  }
+  const until = performance.now() + ms, { key, s, c, T, all, lines } = fall.doing, p = [0, 0];
   while (lines.length < STARTS && performance.now() < until) {
-    const [x, y] = poisson.start(all[lines.length], T), line = poisson.line(s, c.x + x, c.y + y, T, END, 1e-5);
+    const [x, y] = poisson.start(all[lines.length], T), line = poisson.line(s, c.x + x, c.y + y, T, END, 1e-4);
     poisson.along(line, 0, p);
     const dot = poisson.nearest(s, ...p);
     lines.push({ line, dot, of: s.of[dot] });

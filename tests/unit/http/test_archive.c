@@ -120,6 +120,50 @@ static void tar_headers_are_as_posix_has_them(void **state)
     buf_clear(&out);
 }
 
+/* Files of the archive until the end, or until what is none. */
+static int count_files(const unsigned char *data, size_t length, size_t *count)
+{
+    struct archive_tar_entry entry;
+    size_t at = 0;
+    int more;
+    struct err e = {0};
+    for (*count = 0; (more = archive_tar_next(data, length, &at, &entry, "x.tar", &e)) == 1;)
+        ++*count;
+    assert_true(more == 0 || (e.code == ERR_INPUT && strcmp(e.at, "x.tar") == 0));
+    return more;
+}
+
+static void a_tar_is_read_as_it_was_written(void **state)
+{
+    (void)state;
+    struct archive_tar_entry entry;
+    struct buf out;
+    size_t at = 0, count;
+    buf_init(&out, 1 << 20);
+    assert_int_equal(archive_tar_member("a.png", "hello", 5, &out, NULL), 0);
+    assert_int_equal(archive_tar_member("none", "", 0, &out, NULL), 0);
+    assert_int_equal(archive_tar_finish(&out, NULL), 0);
+    assert_int_equal(archive_tar_next(out.data, out.length, &at, &entry, "", NULL), 1);
+    assert_string_equal(entry.name, "a.png");
+    assert_int_equal(entry.length, 5);
+    assert_memory_equal(entry.data, "hello", 5);
+    assert_int_equal(count_files(out.data, out.length, &count), 0);
+    assert_int_equal(count, 2);
+    for (size_t length = 0; length < out.length; length++) { /* no part of it is the whole */
+        unsigned char *part = malloc(length + 1);
+        assert_non_null(part);
+        memcpy(part, out.data, length);
+        assert_int_equal(count_files(part, length, &count), -1);
+        free(part);
+    }
+    for (size_t i = 0; i < 512; i++) { /* nor is a header that was changed one */
+        out.data[i] ^= 0x11;
+        assert_int_equal(count_files(out.data, out.length, &count), -1);
+        out.data[i] ^= 0x11;
+    }
+    buf_clear(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +171,7 @@ int main(void)
         cmocka_unit_test(more_members_than_two_bytes_count),
         cmocka_unit_test(limits_are_kept),
         cmocka_unit_test(tar_headers_are_as_posix_has_them),
+        cmocka_unit_test(a_tar_is_read_as_it_was_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

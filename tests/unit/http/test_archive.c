@@ -158,7 +158,8 @@ static void a_tar_is_read_as_it_was_written(void **state)
     }
     for (size_t i = 0; i < 512; i++) { /* nor is a header that was changed one */
         out.data[i] ^= 0x11;
-        assert_int_equal(count_files(out.data, out.length, &count), -1);
+        const bool is_unused = i == 155; /* behind the checksum and its NUL */
+        assert_int_equal(count_files(out.data, out.length, &count), is_unused ? 0 : -1);
         out.data[i] ^= 0x11;
     }
     buf_clear(&out);

@@ -111,6 +111,13 @@ class Guidance(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         with open(out, "rb") as f:
             self.assertEqual(hashlib.sha256(f.read()).hexdigest(), image["sha256"])
+        client = os.path.join(os.environ["CLIENTS"], "shell", "pfgm-get")
+        words = ["-u", f"http://{self.daemon.host}:{self.daemon.port}", "-s", "4", "-i", "3", "-m", "multistep3", "-k", "6", "-o", out]
+        self.assertEqual(run(client, *words, "-G", "2.5").returncode, 0)
+        with open(out, "rb") as f:
+            self.assertEqual(made_by(f.read())["solver"]["guidance"], 2.5)
+        for bad in ("-1", "2.", "1e3", "two", "1.2.3", "02"):
+            self.assertEqual(run(client, *words, "-G", bad).returncode, 2)
         name = self.daemon.get("/v1/models").json()["data"][0]
         self.assertTrue(name["null_class"])
         body = {"inputs": [{"name": w, "datatype": "UINT64", "shape": [1], "data": [v]} for w, v in (("seed", 4), ("index", 3))],

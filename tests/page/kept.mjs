@@ -78,6 +78,14 @@ test("the viewer goes from image to image, scrubs, compares and gives its settin
   await page.getByText("1 evaluation by multistep3").waitFor();
   assert.notEqual(await showing(), sources[0]);
   assert.equal(asked.length, 1);
+  await page.keyboard.press("End");
+  await page.getByText("40 evaluations by multistep3").waitFor();
+  const many = await showing();
+  await page.evaluate(() => { shown.facts.body.solver = { guidance: 2 }; }); // as of an image that was made with it
+  await page.keyboard.press("ArrowLeft");
+  await page.getByText("78 evaluations by multistep3").waitFor();
+  assert.notEqual(await showing(), many);
+  await page.evaluate(() => { delete shown.facts.body.solver; });
   await page.click("#big-use");
   assert.deepEqual([await page.inputValue("#seed"), await page.inputValue("#n")], ["5", "1"]);
   await page.click("#go");

@@ -103,14 +103,15 @@ test("every parameter reaches the server", async () => {
   await page.selectOption("#method", "euler");
   for (const [id, value] of [["steps", "7"], ["t_max", "15"], ["t_min", "0.01"], ["temperature", "0.9"], ["first_index", "9007199254740993"],
     ["preview_every", "3"], ["seed", "7"], ["n", "3"],
-    ["churn", "2"], ["churn_noise", "1.01"], ["churn_t_max", "10"], ["churn_t_min", "0.1"]]) await page.fill("#" + id, value);
+    ["churn", "2"], ["churn_noise", "1.01"], ["churn_t_max", "10"], ["churn_t_min", "0.1"],
+    ["guidance", "1.5"], ["guidance_t_max", "9"], ["guidance_t_min", "0.2"]]) await page.fill("#" + id, value);
   await page.selectOption("#schedule", "rho");
   const request = page.waitForRequest(r => r.method() === "POST");
   await page.click("#go");
   const body = JSON.parse((await request).postData());
   assert.deepEqual({ ...body, model: undefined }, { model: undefined, n: 3, seed: "7", first_index: "9007199254740993", temperature: 0.9,
     preview_every: 3, solver: { method: "euler", schedule: "rho", steps: 7, t_max: 15, t_min: 0.01,
-      churn: 2, churn_noise: 1.01, churn_t_max: 10, churn_t_min: 0.1 } });
+      churn: 2, churn_noise: 1.01, churn_t_max: 10, churn_t_min: 0.1, guidance: 1.5, guidance_t_max: 9, guidance_t_min: 0.2 } });
   await images(page).nth(2).waitFor();
   assert.match(await page.locator("#now img").nth(2).getAttribute("alt"), /, seed 7, index 9007199254740995$/);
   await page.selectOption("#method", "rk45");

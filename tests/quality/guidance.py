@@ -9,33 +9,18 @@ none). Prints a table in Markdown; with --json the same as figures.
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 
-import numpy
 import torch
 
-import judge
+from judge import Judge, common_options, describe
 
 WAYS = "1,1.25,1.5,2,3"
 
 
-def words_of(way):
+def options_of(way):
     names = ("--guidance", "--guidance-t-min", "--guidance-t-max")
     return [word for pair in zip(names, way.split(":")) if pair[1] for word in pair]
-
-
-def sample(o, way):
-    path = os.path.join(o.scratch, "guided.npz")
-    words = [o.pfgm, "sample", o.model, "-n", str(o.n), "--seed", str(o.seed), "--class", "each", "--json", "-o", path]
-    run = subprocess.run(words + words_of(way), stdout=subprocess.PIPE)
-    if run.returncode:
-        sys.exit(f"guidance {way}: exit code {run.returncode}")
-    with numpy.load(path) as arrays:
-        images, asked = arrays["arr_0"][..., 0], arrays["class"]
-    os.remove(path)
-    return images, asked, sum(i["nfe"] for i in json.loads(run.stdout)["images"]) / o.n
 
 
 def options():
@@ -43,38 +28,25 @@ def options():
     p.add_argument("model", help="a checkpoint of 28×28 grey images with the ten classes")
     p.add_argument("--ways", default=WAYS, help="G[:T_MIN[:T_MAX]], separated by commas (%(default)s)")
     p.add_argument("-n", type=int, default=2000)
-    p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--pfgm", required=True, help="the program")
-    p.add_argument("--data", default="/usr/share/datasets/fashion-mnist")
-    p.add_argument("--scratch", required=True, help="folder for the classifier and for samples")
-    p.add_argument("--json", help="file for the results")
+    common_options(p)
     return p.parse_args()
 
 
 def main():
     o = options()
     torch.set_num_threads(1)
-    if not judge.describe(o.pfgm, o.model):
+    if not describe(o.pfgm, o.model):
         sys.exit(f"{o.model}: knows no classes")
-    train_split, test_split = judge.read_split(o.data, "train"), judge.read_split(o.data, "t10k")
-    net = judge.classifier(o.scratch, train_split)
-    features, found = judge.look(net, test_split[0])
-    reference = judge.fit(features)
-    least = judge.floor(judge.look(net, train_split[0])[0], train_split[1], o.n, reference)[0]
-    real = judge.agreement(found, test_split[1])[0]
-    print(f"{o.n} samples each; the floor is {least:.2f}; of real images {real:.3f} are found right\n")
+    judge, rows = Judge(o, [o.n]), []
+    print(f"{o.n} samples each; the floor is {judge.floors[o.n][0]:.2f}; of real images {judge.accuracy[0]:.3f} are found right\n")
     print("| guidance | evaluations | class agreement | distance | ratio to the floor |\n|---|---:|---:|---:|---:|", flush=True)
-    rows = []
     for way in o.ways.split(","):
-        images, asked, nfe = sample(o, way)
-        features, found = judge.look(net, images)
-        distance, agreement = judge.frechet(judge.fit(features), reference), judge.agreement(found, asked)
-        rows.append({"way": way, "nfe": nfe, "agreement": agreement[0], "agreement_by_class": agreement[1],
-                     "distance": distance, "ratio": distance / least})
-        print(f"| {way} | {nfe:.1f} | {agreement[0]:.3f} | {distance:.2f} | {distance / least:.1f} |", flush=True)
+        row = judge.row(o, o.model, way, options_of(way), o.n)[1]
+        rows.append(row)
+        print(f"| {way} | {row['nfe']:.1f} | {row['agreement']:.3f} | {row['distance']:.2f} | {row['ratio']:.1f} |", flush=True)
         if o.json:
             with open(o.json, "w") as f:
-                json.dump({"model": o.model, "n": o.n, "floor": least, "real": real, "rows": rows}, f, indent=2)
+                json.dump({"real": judge.accuracy[0], "rows": rows}, f, indent=2)
 
 
 if __name__ == "__main__":

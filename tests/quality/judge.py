@@ -162,9 +162,10 @@ def solver_words(solver):
     return words + [w for pair in zip(("--steps", "--schedule"), rest) for w in pair]
 
 
-def sample(o, model, conditional, solver, n):
-    path = os.path.join(o.scratch, "samples.npz")
-    words = [o.pfgm, "sample", model, "-n", str(n), "--seed", str(o.seed), "--json", "-o", path] + solver_words(solver)
+def sample(o, model, conditional, options, n):
+    """Images [n,28,28], the classes that were asked for, and what `pfgm sample` reports."""
+    path = os.path.join(o.scratch, f"samples-{os.getpid()}.npz")
+    words = [o.pfgm, "sample", model, "-n", str(n), "--seed", str(o.seed), "--json", "-o", path] + options
     begun = time.monotonic()
     run = subprocess.run(words + (["--class", "each"] if conditional else []), stdout=subprocess.PIPE)
     if run.returncode:
@@ -192,17 +193,27 @@ def apart(images, first):
     return float(numpy.sqrt((difference ** 2).mean()) / 127.5)
 
 
-def judge(o, net, model, solver, n, reference, floors, first):
-    """The row; `first` takes the images of the first way with n samples."""
-    conditional = describe(o.pfgm, model)
-    images, asked, row = sample(o, model, conditional, solver, n)
-    row["apart"] = apart(images, first.setdefault(n, images))
-    features, found = look(net, images)
-    row.update(model=model, way=solver, n=n, distance=frechet(fit(features), reference), floor=floors[n][0])
-    row["ratio"] = row["distance"] / row["floor"]
-    if conditional:
-        row["agreement"], row["agreement_by_class"] = agreement(found, asked)
-    return row
+class Judge:
+    """The classifier, the test images as it sees them (and of how many it finds the class), and the floors."""
+
+    def __init__(self, o, sizes):
+        train_split, test_split = read_split(o.data, "train"), read_split(o.data, "t10k")
+        self.net = classifier(o.scratch, train_split)
+        features, found = look(self.net, test_split[0])
+        self.reference, self.accuracy = fit(features), agreement(found, test_split[1])
+        features = look(self.net, train_split[0])[0]
+        self.floors = {n: floor(features, train_split[1], n, self.reference) for n in sorted(set(sizes))}
+
+    def row(self, o, model, way, options, n):
+        """The images that the options give, and what they are worth."""
+        conditional = describe(o.pfgm, model)
+        images, asked, row = sample(o, model, conditional, options, n)
+        features, found = look(self.net, images)
+        row.update(model=model, way=way, n=n, distance=frechet(fit(features), self.reference), floor=self.floors[n][0])
+        row["ratio"] = row["distance"] / row["floor"]
+        if conditional:
+            row["agreement"], row["agreement_by_class"] = agreement(found, asked)
+        return images, row
 
 
 def show(row):
@@ -211,17 +222,21 @@ def show(row):
           f"{row['distance']:9.3f} {row['floor']:8.3f} {row['ratio']:7.2f} {row['apart']:7.4f}", flush=True)
 
 
-def options():
-    p = argparse.ArgumentParser(description=__doc__, epilog=APART, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("models", nargs="+", help="checkpoints of 28×28 grey images")
-    p.add_argument("--solvers", default="default,rk45,multistep3:20,multistep3:12,unipc3:20,heun:18,euler:100",
-                   help="METHOD[:STEPS[:SCHEDULE]], separated by commas (%(default)s)")
-    p.add_argument("-n", type=int, help="samples of each, in the place of 10000 for default and rk45, 2000 for others")
+def common_options(p):
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--pfgm", required=True, help="the program")
     p.add_argument("--data", default="/usr/share/datasets/fashion-mnist")
     p.add_argument("--scratch", required=True, help="folder for the classifier and for samples")
     p.add_argument("--json", help="file for the results")
+
+
+def options():
+    p = argparse.ArgumentParser(description=__doc__, epilog=APART, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("models", nargs="+", help="checkpoints of 28×28 grey images")
+    common_options(p)
+    p.add_argument("--solvers", default="default,rk45,multistep3:20,multistep3:12,unipc3:20,heun:18,euler:100",
+                   help="METHOD[:STEPS[:SCHEDULE]], separated by commas (%(default)s)")
+    p.add_argument("-n", type=int, help="samples of each, in the place of 10000 for default and rk45, 2000 for others")
     p.add_argument("--threads", type=int, default=1,
                    help="of the classifier (1; more are slower where other programs hold the cores)")
     o = p.parse_args()
@@ -234,25 +249,21 @@ def options():
 def main():
     o = options()
     torch.set_num_threads(o.threads)
-    train_split, test_split = read_split(o.data, "train"), read_split(o.data, "t10k")
-    net = classifier(o.scratch, train_split)
-    features, found = look(net, test_split[0])
-    reference = fit(features)
-    accuracy = agreement(found, test_split[1])
-    result = {"classifier": {"test_accuracy": accuracy[0], "by_class": accuracy[1]}, "floor": {}, "rows": []}
-    print(f"classifier: finds the class of {result['classifier']['test_accuracy']:.4f} of the test images")
     sizes = {solver: o.n or (10000 if solver in FULL else 2000) for solver in o.solvers}
-    features = look(net, train_split[0])[0]
-    floors = {n: floor(features, train_split[1], n, reference) for n in sorted(set(sizes.values()))}
-    for n, (mean, deviation) in floors.items():
+    judge = Judge(o, sizes.values())
+    result = {"classifier": {"test_accuracy": judge.accuracy[0], "by_class": judge.accuracy[1]}, "floor": {}, "rows": []}
+    print(f"classifier: finds the class of {judge.accuracy[0]:.4f} of the test images")
+    for n, (mean, deviation) in judge.floors.items():
         result["floor"][n] = {"distance": mean, "deviation": deviation}
         print(f"floor: {n} training images are {mean:.3f} ± {deviation:.3f} from the test images")
     print(f"{'model':28} {'solver':20} {'nfe':>7} {'n':>6} {'agreement':>9} {'distance':>9} {'floor':>8} {'ratio':>7} {'apart':>7}")
     for model in o.models:
         first = {}
         for solver in o.solvers:
-            result["rows"].append(judge(o, net, model, solver, sizes[solver], reference, floors, first))
-            show(result["rows"][-1])
+            images, row = judge.row(o, model, solver, solver_words(solver), sizes[solver])
+            row["apart"] = apart(images, first.setdefault(row["n"], images))
+            result["rows"].append(row)
+            show(row)
             if o.json:
                 with open(o.json, "w") as f:
                     json.dump(result, f, indent=2)

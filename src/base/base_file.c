@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define LINKS_MAX 40   /* symbolic links in a row, as the kernel has it */
@@ -19,14 +18,22 @@
 
 /* A name that stands for nothing, or for what may not be read, is wrong input, as a file of another
  * kind is; the rest (too many open files, a broken disk) is not the caller's doing. */
-static int fail_open(const char *path, int why, struct err *e)
+static int fail_named(const char *path, int why, const char *doing, struct err *e)
 {
     const bool named =
         why == ENOENT || why == ENOTDIR || why == EACCES || why == ELOOP || why == ENAMETOOLONG;
-    err_fail_errno(e, why, path, "open the file");
+    err_fail_errno(e, why, path, doing);
     if (named && e)
         e->code = ERR_INPUT;
     return -1;
+}
+
+int file_look(const char *path, bool follow, bool *there, struct stat *st, struct err *e)
+{
+    *there = (follow ? stat : lstat)(path, st) == 0;
+    if (*there || errno == ENOENT || errno == ENOTDIR)
+        return 0;
+    return fail_named(path, errno, "examine the file", e);
 }
 
 static int open_regular(const char *path, struct stat *st, struct err *e)
@@ -34,7 +41,7 @@ static int open_regular(const char *path, struct stat *st, struct err *e)
     /* O_NONBLOCK: a FIFO must not make the open wait for a writer. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return fail_open(path, errno, e);
+        return fail_named(path, errno, "open the file", e);
     if (fstat(fd, st) != 0) {
         err_fail_errno(e, errno, path, "examine the file");
         close(fd);
@@ -288,7 +295,9 @@ int file_writer_open(struct file_writer *w, const char *path, struct err *e)
 {
     *w = (struct file_writer){0};
     struct stat st;
-    const bool replaces = stat(path, &st) == 0;
+    bool replaces;
+    if (file_look(path, true, &replaces, &st, e) != 0)
+        return -1;
     if (replaces && !S_ISREG(st.st_mode))
         return err_fail(e, ERR_INPUT, path, "exists and is not a regular file; name another");
     w->path = strdup(path);

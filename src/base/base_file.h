@@ -6,7 +6,13 @@
 #include "base_buf.h"
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
+
+/* Whether there is something of that name, and what it is; a symbolic link's target where `follow`.
+ * Only a name that stands for nothing is not there: 0, and `there` is false. Whatever else keeps it
+ * from being looked at is an error, and -1, so that nobody takes a broken disk for an empty one. */
+int file_look(const char *path, bool follow, bool *there, struct stat *st, struct err *e);
 
 /* A regular file that is read by position. A file that another process shortens or writes into
  * meanwhile is an error and no more, which is why what a server reads is read like this and never

@@ -146,8 +146,11 @@ static int find(struct merge *g, struct err *e)
     for (int i = 0; i < g->count; i++) {
         struct stat st;
         const char *input = g->inputs[i];
-        if (stat(input, &st) != 0)
-            return err_fail(e, ERR_INPUT, input, "cannot be looked at: %s", strerror(errno));
+        bool there;
+        if (file_look(input, true, &there, &st, e) != 0)
+            return -1;
+        if (!there)
+            return err_fail(e, ERR_INPUT, input, "is not there");
         if ((S_ISDIR(st.st_mode) ? add_folder : add_file)(g, input, e) != 0)
             return -1;
     }

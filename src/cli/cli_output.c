@@ -6,6 +6,7 @@
 #include "cli_npz.h"
 #include "cli_shard.h"
 #include "cli_stream.h"
+#include "base_file.h"
 #include "base_size.h"
 #include "archive_npy.h"
 #include <errno.h>
@@ -99,9 +100,12 @@ static int prepare_file(const char *path, struct err *e)
     int result = 0;
     if (!folder)
         return err_fail_memory(e, strlen(path) + 1);
+    bool there = false;
     if (access(folder, W_OK | X_OK) != 0)
         result = err_fail_errno(e, errno, path, "write into its folder");
-    else if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+    else
+        result = file_look(path, true, &there, &st, e);
+    if (there && !S_ISREG(st.st_mode))
         result = err_fail(e, ERR_INPUT, path, "exists and is not a regular file; name another");
     free(folder);
     return result;

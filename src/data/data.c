@@ -160,10 +160,13 @@ int data_open(const struct data_options *options, struct data_set *out, struct e
 {
     struct data_draft set = {.options = options};
     struct stat st;
+    bool there;
     int result;
     *out = (struct data_set){0};
-    if (stat(options->path, &st) != 0)
-        return err_fail(e, ERR_INPUT, options->path, "%s", strerror(errno));
+    if (file_look(options->path, true, &there, &st, e) != 0)
+        return -1;
+    if (!there)
+        return err_fail(e, ERR_INPUT, options->path, "%s", strerror(ENOENT));
     if (S_ISDIR(st.st_mode))
         result = data_folder_read(options, &set, e);
     else

@@ -37,10 +37,13 @@ static int list_entry(struct data_listing *l, const char *name, bool top, struct
     struct err why = {0};
     char *path = data_listing_path(l, name, e);
     int result = 0;
+    bool there;
     if (!path)
         return -1;
-    if (stat(path, &st) != 0) {
-        err_fail(&why, ERR_INPUT, path, "%s", strerror(errno));
+    if (file_look(path, true, &there, &st, &why) != 0) {
+        result = why.code == ERR_INPUT ? data_draft_skip(l->set, &why, e) : err_pass(e, &why);
+    } else if (!there) {
+        err_fail(&why, ERR_INPUT, path, "is a link to nothing");
         result = data_draft_skip(l->set, &why, e);
     } else if (S_ISDIR(st.st_mode) && top && !data_picture_named(own)) {
         result = list_folder(l, name, e);
@@ -88,9 +91,10 @@ static int label_folder(struct data_listing *l, bool *listed, struct err *e)
     struct stat st;
     struct buf text;
     char *path = data_listing_path(l, LABELS, e);
-    int result = path ? 0 : -1;
+    bool there = false;
+    int result = path ? file_look(path, true, &there, &st, e) : -1;
     buf_init(&text, LABELS_BYTES_MAX);
-    if (path && stat(path, &st) == 0) {
+    if (there) {
         result = file_read(path, &text, e);
         if (result == 0)
             result = data_listing_label(l, text.data, text.length, listed, e);

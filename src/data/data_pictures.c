@@ -244,7 +244,10 @@ static int read_file(const char *path, struct image_png *out, struct err *e)
 {
     struct file_map m;
     struct stat st;
-    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+    bool there;
+    if (file_look(path, true, &there, &st, e) != 0)
+        return -1;
+    if (!there || !S_ISREG(st.st_mode))
         return err_fail(e, ERR_INPUT, path, "is not a regular file");
     if (file_map_open(&m, path, e) != 0)
         return -1;

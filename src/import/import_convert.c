@@ -14,6 +14,7 @@
  * than the description's network needs. */
 #include "import_convert.h"
 
+#include "base_file.h"
 #include "base_size.h"
 #include "import_plain.h"
 #include "import_song.h"
@@ -305,8 +306,11 @@ static int output_write(const struct import *im, const char *output,
 static int paths_differ(const char *input, const char *output, struct err *e)
 {
     struct stat in, out;
-    if (stat(input, &in) == 0 && stat(output, &out) == 0 && in.st_dev == out.st_dev &&
-        in.st_ino == out.st_ino)
+    bool read, written;
+    if (file_look(input, true, &read, &in, e) != 0 ||
+        file_look(output, true, &written, &out, e) != 0)
+        return -1;
+    if (read && written && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
         return err_fail(e, ERR_INPUT, output, "is the input file; name another output");
     return 0;
 }

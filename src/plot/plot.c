@@ -16,11 +16,8 @@
 static cairo_status_t take_bytes(void *context, const unsigned char *data, unsigned length)
 {
     struct plot *p = context;
-    struct err e = {0};
-    if (buf_append(&p->bytes, data, length, &e) == 0)
-        return CAIRO_STATUS_SUCCESS;
-    p->memory_short = true;
-    return CAIRO_STATUS_WRITE_ERROR;
+    return buf_append(&p->bytes, data, length, &p->lost) == 0 ? CAIRO_STATUS_SUCCESS
+                                                              : CAIRO_STATUS_WRITE_ERROR;
 }
 
 struct plot *plot_new(const char *path, double width, double height, struct err *e)
@@ -50,8 +47,8 @@ struct plot *plot_new(const char *path, double width, double height, struct err 
                                                   (int)(height * PIXELS_A_POINT));
     p->cairo = cairo_create(p->surface);
     if (cairo_status(p->cairo) != CAIRO_STATUS_SUCCESS) {
-        err_fail(e, ERR_IO, path, "cannot begin to draw: %s",
-                 cairo_status_to_string(cairo_status(p->cairo)));
+        err_fail(e, cairo_status(p->cairo) == CAIRO_STATUS_NO_MEMORY ? ERR_MEMORY : ERR_IO, path,
+                 "cannot begin to draw: %s", cairo_status_to_string(cairo_status(p->cairo)));
         plot_free(p);
         return NULL;
     }
@@ -87,10 +84,13 @@ int plot_save(struct plot *p, struct err *e)
     } else if (status == CAIRO_STATUS_SUCCESS) {
         status = cairo_surface_write_to_png_stream(p->surface, take_bytes, p);
     }
-    if (p->memory_short)
+    if (p->lost.code == ERR_LIMIT)
         err_fail(e, ERR_LIMIT, p->path, "the figure has more than %zu bytes", BYTES_MAX);
+    else if (p->lost.code != ERR_NONE)
+        err_rename(e, &p->lost, p->path);
     else if (status != CAIRO_STATUS_SUCCESS)
-        err_fail(e, ERR_IO, p->path, "cannot draw: %s", cairo_status_to_string(status));
+        err_fail(e, status == CAIRO_STATUS_NO_MEMORY ? ERR_MEMORY : ERR_IO, p->path,
+                 "cannot draw: %s", cairo_status_to_string(status));
     else
         result = file_write_atomic(p->path, p->bytes.data, p->bytes.length, e);
     plot_free(p);

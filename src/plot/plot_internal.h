@@ -13,7 +13,7 @@ struct plot {
     cairo_t *cairo;
     bool svg;
     struct buf bytes; /* of the SVG, as it is written */
-    bool memory_short;
+    struct err lost;  /* what the bytes of the figure had no room for */
 };
 
 /* False when the coordinate has no place (not finite, or not positive on a logarithmic axis). */

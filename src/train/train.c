@@ -205,7 +205,9 @@ static int open_run(struct run *r, struct err *e)
     /* A folder that is there is taken before the data are read, which may last; one that is not is
      * made when nothing is left to be refused. */
     struct stat st;
-    if ((r->o->resume || stat(r->o->run, &st) == 0) && take_place(r, e) != 0)
+    bool there;
+    if (file_look(r->o->run, true, &there, &st, e) != 0 ||
+        ((r->o->resume || there) && take_place(r, e) != 0))
         return -1;
     if (r->o->teacher && !(r->teacher = train_teacher_open(r->o->teacher, r->o->kernel, e)))
         return -1;

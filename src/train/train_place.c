@@ -61,9 +61,10 @@ static int check_absent(const char *folder, const char *name, const char *config
     char *path = join(folder, name, e);
     if (!path)
         return -1;
-    int result = 0;
-    if (lstat(path, &st) != 0 || same_file(path, config))
-        result = 0;
+    bool there;
+    int result = file_look(path, false, &there, &st, e);
+    if (result != 0 || !there || same_file(path, config))
+        ; /* nothing that would be lost */
     else if (strcmp(name, STATE) == 0)
         result = err_fail(e, ERR_INPUT, path,
                           "is there already: continue that run with --resume, or choose another "
@@ -82,8 +83,10 @@ static int check_present(const char *folder, struct err *e)
     char *path = join(folder, STATE, e);
     if (!path)
         return -1;
-    int result =
-        stat(path, &st) == 0 ? 0 : err_fail(e, ERR_INPUT, path, "is not there: nothing to resume");
+    bool there;
+    int result = file_look(path, true, &there, &st, e);
+    if (result == 0 && !there)
+        result = err_fail(e, ERR_INPUT, path, "is not there: nothing to resume");
     free(path);
     return result;
 }

@@ -132,7 +132,7 @@ class Replaced(Case):
             self.assertFalse(os.path.islink(self.path("there/b.png")))
         os.symlink("round.png", self.path("round.png"))
         run = self.pfgm("sample", DIGITS, *self.FEW, "-o", self.path("round.png"))
-        self.assertEqual(run.returncode, 1)
+        self.assertEqual(run.returncode, 2)
         self.assertIn("symbolic links", run.stderr)
 
     @unittest.skipUnless(FAIL_CALLS, "the build brings its own allocator")

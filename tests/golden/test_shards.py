@@ -230,7 +230,7 @@ class Shards(unittest.TestCase):
         self.refused("has no array \"manifest\" of a shard", "sample", DIGITS, "-n", 2, "--seed", 4, "--resume", "-o",
                      self.path("plain.npz"))
         self.refused("has no shard that is whole", "merge", self.folder, "-o", self.path("z.npz"))
-        self.refused("absent: cannot be looked at", "merge", self.path("absent"), "-o", self.path("z.npz"))
+        self.refused("absent: is not there", "merge", self.path("absent"), "-o", self.path("z.npz"))
 
 
 if __name__ == "__main__":

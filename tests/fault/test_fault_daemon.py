@@ -1,0 +1,481 @@
+"""The k-th call fails while pfgmd starts, and while it answers one request of each route and format.
+
+After each failure: the process lives; the answer is the right one, an error of the server with its reason, or one that ends
+before its end; the same request again gets the right answer. After all of a request's: whatever was answered was counted,
+the gauges are at rest, and no memory is lost.
+
+Environment: that of tests/http, and FAULT_SHIM, FAULT_TRIES (fault.py)."""
+
+import base64
+import http.client
+import io
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tarfile
+import time
+import unittest
+import uuid
+import zipfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "http")]
+import fault  # noqa: E402
+from fleet import NATS, Nats  # noqa: E402
+from harness import PFGM, PFGMD, Daemon, wait_until
+from harness import Answer as Whole  # noqa: E402
+from test_fault_cli import png, put  # noqa: E402
+from test_latents import latents  # noqa: E402
+from test_tls import TLS  # noqa: E402
+
+ONLY = os.environ.get("FAULT_ONLY")  # requests and kinds, for a look by hand: "images_json/alloc"
+REQUEST = ("alloc", "open", "read", "write", "sync", "map", "socket", "receive", "send", "event", "thread", "status", "size",
+           "close", "entropy", "interrupt", "short")
+SILENT = 1.0  # seconds for which an answer is waited for while every call fails
+EULER = {"method": "euler", "steps": 2}
+# What differs from answer to answer to the same request.
+DRAWN = re.compile(rb'"(id|instance|request)": ?"[^"]*"|"(queue_ms|compute_ms|encode_ms|created|'
+                   rb'images_waiting)": ?[0-9.e+-]+|"timings": ?\{[^}]*\}')
+
+
+class Answer:
+    """What came on a connection until it was closed. `whole`: it has all that its head promises."""
+
+    def __init__(self, raw):
+        self.raw, self.status, self.body, self.whole, self.headers = raw, None, b"", False, {}
+        if b"\r\n\r\n" not in raw:
+            return
+        try:
+            response = http.client.HTTPResponse(Replay(raw))
+            response.begin()
+            self.headers = response.headers
+            self.status = response.status
+            self.body = response.read()
+            self.whole = True
+        except (http.client.HTTPException, ValueError):
+            pass
+
+
+class Replay:
+    def __init__(self, raw):
+        self.raw = raw
+
+    def makefile(self, *_):
+        return io.BytesIO(self.raw)
+
+
+def plain(answer):
+    """What must be the same whenever the request is repeated."""
+    body = answer.body
+    if body[:4] == b"PK\3\4":
+        with zipfile.ZipFile(io.BytesIO(body)) as z:
+            body = b"\n".join(n.encode() + b"=" + DRAWN.sub(b"", z.read(n)) for n in sorted(z.namelist()))
+    elif answer.headers.get("Content-Type", "").startswith("application/x-tar"):
+        with tarfile.open(fileobj=io.BytesIO(body)) as t:
+            body = b"\n".join(m.name.encode() + b"=" + DRAWN.sub(b"", t.extractfile(m).read())
+                              for m in sorted(t.getmembers(), key=lambda m: m.name))
+    elif answer.headers.get("Content-Type", "").startswith("text/event-stream"):
+        # How often progress is told depends on time.
+        parts = [p for p in body.split(b"\n\n") if b"event: progress" not in p and b"event: preview" not in p]
+        body = b"\n\n".join(DRAWN.sub(b"", re.sub(rb"(?m)^id: .*\n", b"", p)) for p in parts)
+    return answer.status, DRAWN.sub(b"", body)
+
+
+class Request:
+    def __init__(self, name, method, path, body=None, accept=None, kind="application/json", volatile=False):
+        self.name, self.method, self.path, self.volatile = name, method, path, volatile
+        if isinstance(body, dict):
+            body = json.dumps(body).encode()
+        self.body = body
+        head = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close"]
+        if body is not None:
+            head += [f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
+        if accept:
+            head += [f"Accept: {accept}"]
+        self.raw = "\r\n".join(head).encode() + b"\r\n\r\n" + (body or b"")
+
+    def send(self, daemon, timeout=60.0, secure=None):
+        got, end, s = b"", time.monotonic() + timeout, None
+        try:
+            with daemon.connect(timeout=timeout) as s:
+                if secure:
+                    s = secure.wrap_socket(s, server_hostname="localhost")
+                s.sendall(self.raw)
+                while True:
+                    s.settimeout(max(0.01, end - time.monotonic()))
+                    piece = s.recv(1 << 16)
+                    if not piece:
+                        break
+                    got += piece
+        except (OSError, ssl.SSLError):
+            pass
+        finally:
+            if secure and s:
+                s.close()
+        return Answer(got)
+
+
+def multipart(**parts):
+    edge = "edge"
+    body = b""
+    for name, data in parts.items():
+        file = '; filename="a.png"' if isinstance(data, bytes) else ""
+        data = data if isinstance(data, bytes) else str(data).encode()
+        body += f'--{edge}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode() + data + b"\r\n"
+    return body + f"--{edge}--\r\n".encode()
+
+
+def requests():
+    """One of each route and format."""
+    draw = {"seed": 5, "n": 2, "solver": EULER}
+    one = {"seed": 5, "solver": EULER}
+    image = base64.b64encode(png(0)).decode()
+    form = "multipart/form-data; boundary=edge"
+    for name, accept in (("json", None), ("npy", "application/x-npy"), ("npz", "application/x-npz"),
+                         ("zip", "application/zip"), ("tar", "application/x-tar"), ("events", "text/event-stream")):
+        yield Request(f"images_{name}", "POST", "/v1/images", {**one, "preview_every": 1} if name == "events" else draw, accept)
+    yield Request("images_png", "POST", "/v1/images", one, "image/png")
+    yield Request("images_sheet", "POST", "/v1/images", {**draw, "grid": {}}, "image/png")
+    yield Request("images_wrong", "POST", "/v1/images", {"seed": -1, "nothing": 3})
+    yield Request("link", "GET", "/v1/images/5/0?method=euler&steps=2")
+    yield Request("generations", "POST", "/v1/images/generations", {"prompt": "a", "n": 1, "response_format": "b64_json"},
+                  volatile=True)
+    yield Request("edits", "POST", "/v1/images/edits", multipart(image=png(0), prompt="a", seed=3), kind=form, volatile=True)
+    yield Request("variations", "POST", "/v1/images/variations", multipart(image=png(0)), kind=form, volatile=True)
+    yield Request("encode", "POST", "/v1/encode", {"images": [image], "solver": {"method": "rk45", "rtol": 0.1}})
+    yield Request("decode", "POST", "/v1/decode", latents([3.0] * 64), "image/png", "application/x-npy")
+    yield Request("interpolate", "POST", "/v1/interpolate", {"between": [{"seed": 1}, {"seed": 2}], "steps": 3, "class": None,
+                                                            "solver": EULER}, "image/apng")
+    yield Request("edit", "POST", "/v1/edit", {**one, "image": image, "mask": image})
+    yield Request("likelihood", "POST", "/v1/likelihood", {"images": [image], "seed": 7,
+                                                          "solver": {"method": "rk45", "rtol": 0.5}})
+    infer = {"inputs": [{"name": "seed", "shape": [1], "datatype": "UINT64", "data": [5]}],
+             "parameters": {"method": "euler", "steps": 2}}
+    yield Request("infer", "POST", "/v2/models/exact/infer", infer)
+    yield Request("infer_binary", "POST", "/v2/models/exact/infer", {**infer, "parameters": {
+        **infer["parameters"], "binary_data_output": True}}, kind="application/octet-stream")
+    for name, path in (("models", "/v1/models"), ("model", "/v1/models/exact"), ("capabilities", "/v1/capabilities"),
+                       ("kserve", "/v2"), ("kserve_model", "/v2/models/exact"), ("page", "/"), ("livez", "/livez"),
+                       ("readyz", "/readyz?verbose"), ("version", "/version"), ("openapi", "/openapi.json"),
+                       ("nowhere", "/nowhere"), ("jobs_list", "/v1/jobs?state=failed")):
+        yield Request(name, "GET", path)
+    yield Request("metrics", "GET", "/metrics", volatile=True)
+    yield Request("stats", "GET", "/v2/models/stats", volatile=True)
+    yield Request("index", "POST", "/v2/repository/index", {})
+
+
+def difference(answer, right):
+    """Where an answer begins to be another one."""
+    one, other = plain(answer)[1], right[1]
+    at = next((i for i, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))
+    return f"{answer.status} with {one[max(0, at - 60):at + 100]} in the place of {other[max(0, at - 60):at + 100]}"
+
+
+def blamed(answer):
+    """Whether an answer is an error of the server that says why."""
+    if answer.headers.get("Content-Type", "").startswith("text/event-stream"):
+        return b"\nevent: error\n" in answer.body
+    return answer.status in (500, 503, 507) and len(answer.body) > 0
+
+
+class SecureDaemon(Daemon):
+    """One that is asked for its metrics over TLS, too."""
+
+    def request(self, method, path, body=None, headers=None, timeout=60.0):
+        connection = http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=Secure.SECURE)
+        try:
+            connection.request(method, path, body, headers or {})
+            return Whole(connection.getresponse())
+        finally:
+            connection.close()
+
+
+class Faulty(unittest.TestCase):
+    ARGS = ()
+    STORE = None  # of jobs; None: a folder
+    SECURE = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.top = fault.folder(cls, "pfgmd-fault-")
+        cls.control = fault.Control(cls.top)
+        for i in range(8):
+            put(os.path.join(cls.top, "pictures", "ab"[i % 2], f"{i}.png"), png(i))
+        cls.model = os.path.join(cls.top, "exact.safetensors")
+        subprocess.run([PFGM, "convert", "--exact", os.path.join(cls.top, "pictures"), "-o", cls.model], check=True,
+                       capture_output=True)
+        cls.tried = cls.failed = cls.silent = 0
+        cls.daemon = None
+
+    @classmethod
+    def start(cls):
+        store = cls.STORE or ("--state", os.path.join(cls.top, "jobs"))
+        kind = SecureDaemon if cls.SECURE else Daemon
+        cls.daemon = kind("--workers", "1", "--http-threads", "1", *store, *cls.ARGS,
+                            model=cls.model, env=cls.control.environment())
+
+    @classmethod
+    def tearDownClass(cls):
+        if cls.daemon:
+            code = cls.daemon.stop()
+            assert code == 0, f"pfgmd ended with {code}: {cls.daemon.lines[-20:]}"
+        print(f"{cls.tried} failures of the k-th call tried in pfgmd ({cls.__name__}), {cls.failed} were answered with an "
+              f"error, {cls.silent} with nothing or half an answer")
+
+    def restarted(self):
+        """After a death, so that the other requests can be tried all the same."""
+        type(self).daemon.stop()
+        self.start()
+
+
+class Routes(Faulty):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.start()
+
+    def send(self, request, timeout=60.0):
+        return request.send(self.daemon, timeout, self.SECURE)
+
+    def counted(self):
+        return self.daemon.settled().sum("pfgmd_http_requests_total")
+
+    def try_one(self, request, right, kind, k, always):
+        """What is wrong when the k-th call fails; None: nothing."""
+        self.control.arm(kind, k, always)
+        answer = self.send(request, SILENT if always else 60.0)
+        _, failed = self.control.disarm()
+        type(self).tried += 1
+        if self.daemon.process.poll() is not None:
+            return f"pfgmd ended with {self.daemon.process.returncode}: {self.daemon.lines[-3:]}"
+        if "X-Request-Id" in answer.headers:
+            self.answered += 1
+        if not answer.whole:
+            type(self).silent += 1
+            if not failed:
+                return f"no whole answer, and nothing failed: {answer.raw[:200]}"
+        elif plain(answer) != right and not (request.volatile and answer.status == right[0]):
+            type(self).failed += 1
+            if not blamed(answer):
+                return f"answered with {difference(answer, right)}"
+        if kind in ("interrupt", "short") and (not answer.whole or answer.status != right[0]):
+            return f"failed: {answer.status} {answer.body[:300]}"
+        again = self.send(request)
+        self.answered += 1
+        if not again.whole or (again.status if request.volatile else plain(again)) != (right[0] if request.volatile else right):
+            return f"again: {difference(again, right)}"
+        return None
+
+    def lost(self, request, choices):
+        """The choices after which memory is not freed."""
+        found = []
+        for choice in choices:
+            for _ in range(8):
+                self.control.arm(*choice)
+                self.send(request, SILENT)
+                self.control.disarm()
+            self.daemon.settled()
+            before = self.control["live"]
+            for _ in range(40):  # what is kept for the next connection comes and goes by a score
+                self.control.arm(*choice)
+                self.send(request, SILENT / 4)
+                self.control.disarm()
+            self.daemon.settled()
+            grown = self.control["live"] - before
+            if grown >= 36:
+                found.append(f"{request.name}/{choice[0]} {choice[1]}{' and after' if choice[2] else ''}: {grown} blocks more "
+                             f"after 40 times\n{self.control.culprit()}")
+        return found
+
+    def sweep(self, request):
+        for _ in range(2):
+            whole = self.send(request)
+        self.assertTrue(whole.whole, whole.raw[:300])
+        right, findings = plain(whole), []
+        self.answered = 0
+        counted = self.counted()
+        self.control.count()
+        self.send(request)
+        self.answered += 1
+        counts = self.control.counts()
+        self.daemon.settled()
+        choices = [c for c in fault.choose(request.name, counts, REQUEST)
+                   if not ONLY or f"{request.name}/{c[0]}".startswith(ONLY)]
+        live = self.control["live"]
+        for kind, k, always in choices:
+            wrong = self.try_one(request, right, kind, k, always)
+            if wrong:
+                findings.append(f"{request.name}/{kind} {k} of {counts[kind]}{' and after' if always else ''}: {wrong}\n"
+                                f"{self.control.culprit()}")
+            if self.daemon.process.poll() is not None:
+                self.restarted()
+                counted, self.answered, live = self.counted(), 0, self.control["live"]
+        now = self.counted()
+        self.assertGreaterEqual(now - counted, self.answered, "fewer requests are counted than were answered")
+        self.assertLessEqual(now - counted, 2 * len(choices) + 40, "more requests are counted than were sent")
+        if self.control["live"] - live > 16 + len(choices) // 4:
+            findings += self.lost(request, choices)
+        return findings
+
+    NAMES = None  # of the requests; None: all
+
+    def test_each_route_and_format(self):
+        findings = []
+        for request in requests():
+            if self.NAMES and request.name not in self.NAMES:
+                continue
+            if not ONLY or ONLY.startswith(request.name + "/") or ONLY == request.name:
+                found = self.sweep(request)
+                print(f"{request.name}: {len(found)} findings", *found, sep="\n", flush=True)
+                findings += found
+        self.assertFalse(findings, f"{len(findings)} findings:\n" + "\n".join(findings[:60]))
+
+
+class Secure(Routes):
+    """Some of them over TLS."""
+
+    NAMES = ("images_json", "images_events", "readyz")
+
+    ARGS = ("--tls-certificate", os.path.join(TLS, "rsa.crt"), "--tls-key", os.path.join(TLS, "rsa.key"))
+    SECURE = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    SECURE.check_hostname = False
+    SECURE.verify_mode = ssl.CERT_NONE
+
+
+class Jobs(Faulty):
+    """A job from its filing to its archive, in a file or in NATS: it ends with the right images, or says why it failed, or
+    was never acknowledged; and the next job is right."""
+
+    def ask(self, method, path, body=None, timeout=20.0):
+        return Request("", method, path, body).send(self.daemon, timeout)
+
+    def state_of(self, name):
+        answer = self.ask("GET", f"/v1/jobs/{name}")
+        return json.loads(answer.body)["state"] if answer.whole and answer.status == 200 else None
+
+    def archive(self, name):
+        answer = self.ask("GET", f"/v1/jobs/{name}/archive?format=npy")
+        return answer.body if answer.whole and answer.status == 200 else None
+
+    def file(self, name, timeout=20.0):
+        return self.ask("PUT", f"/v1/jobs/{name}", {"n": 2, "seed": 5, "solver": EULER}, timeout)
+
+    def try_one(self, kind, k, always, right):
+        name = str(uuid.uuid4())
+        self.control.arm(kind, k, always)
+        filed = self.file(name, SILENT if always else 20.0)
+        if filed.status == 202 and not always:
+            wait_until(lambda: self.state_of(name) in ("succeeded", "failed"), "the job has ended")
+        self.control.disarm()
+        type(self).tried += 1
+        if self.daemon.process.poll() is not None:
+            return f"pfgmd ended with {self.daemon.process.returncode}: {self.daemon.lines[-3:]}"
+        if filed.whole and filed.status not in (202, 500, 503, 507):
+            return f"filing was answered with {filed.status}: {filed.body[:300]}"
+        if filed.status != 202:
+            type(self).failed += filed.whole
+            type(self).silent += not filed.whole
+            again = wait_until(lambda: (a := self.file(name)).status in (200, 202) and a, "the job can be filed")
+            self.assertTrue(again.whole)
+        wait_until(lambda: self.state_of(name) in ("succeeded", "failed"), "the job has ended")
+        if self.state_of(name) == "failed":
+            error = json.loads(self.ask("GET", f"/v1/jobs/{name}").body)["error"]
+            type(self).failed += 1
+            if not error or not fault.reason_named(kind, error["detail"]):
+                return f"failed without its reason: {error}"
+        elif self.archive(name) != right:
+            return "other images"
+        return None
+
+    def sweep(self, label):
+        self.start()
+        first, name = str(uuid.uuid4()), str(uuid.uuid4())
+        self.assertEqual(self.file(first).status, 202)
+        wait_until(lambda: self.state_of(first) == "succeeded", "the job is done")
+        right = self.archive(first)
+        self.assertEqual(right[:6], b"\x93NUMPY")
+        self.control.count()
+        self.file(name)
+        wait_until(lambda: self.state_of(name) == "succeeded", "the job is done")
+        counts, findings = self.control.counts(), []
+        for kind, k, always in fault.choose(label, counts, REQUEST):
+            if ONLY and not f"{label}/{kind}".startswith(ONLY):
+                continue
+            wrong = self.try_one(kind, k, always, right)
+            if wrong:
+                findings.append(f"{label}/{kind} {k} of {counts[kind]}{' and after' if always else ''}: {wrong}\n"
+                                f"{self.control.culprit()}")
+            if self.daemon.process.poll() is not None:
+                self.restarted()
+        self.assertFalse(findings, f"{len(findings)} findings:\n" + "\n".join(findings[:40]))
+
+    def test_in_a_file(self):
+        self.sweep("jobs")
+
+    @unittest.skipUnless(NATS and os.environ.get("HAVE_NATS") == "1", "no NATS server, or a build without its client")
+    def test_in_nats(self):
+        if self.daemon:
+            self.daemon.stop()
+        with Nats() as nats:
+            type(self).STORE = ("--nats", nats.url())
+            self.sweep("nats")
+            self.assertEqual(self.daemon.stop(), 0)
+        type(self).daemon = None
+
+
+class Start(Faulty):
+    """pfgmd is ready and answers rightly, or ends with a line that says why."""
+
+    def start_once(self, *args):
+        state = os.path.join(self.top, "state")
+        shutil.rmtree(state, ignore_errors=True)
+        process = subprocess.Popen([PFGMD, "--model", self.model, "--listen", "127.0.0.1:0", "--workers", "1",
+                                    "--http-threads", "1", "--state", state, *args], stdin=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True, env=self.control.environment())
+        lines = []
+        for line in process.stderr:
+            lines.append(line.rstrip("\n"))
+            if " info ready" in line:
+                break
+        return process, lines
+
+    def test_each_failure_at_the_start(self):
+        findings = []
+        self.control.count()
+        process, lines = self.start_once()
+        counts = self.control.counts()
+        process.terminate()
+        process.communicate()
+        self.assertEqual(process.returncode, 0)
+        for kind, k, always in fault.choose("start", counts, REQUEST):
+            if ONLY and not f"start/{kind}".startswith(ONLY):
+                continue
+            self.control.arm(kind, k, always)
+            process, lines = self.start_once()
+            self.control.disarm()
+            type(self).tried += 1
+            ready = bool(lines) and " info ready" in lines[-1]
+            if ready:
+                process.terminate()
+            rest = process.communicate(timeout=60)[0] or ""
+            text = "\n".join(lines) + rest
+            wrong = None
+            if ready and process.returncode != 0:
+                wrong = f"was ready and ended with {process.returncode}: {text[-600:]}"
+            elif not ready and process.returncode != 1:
+                wrong = f"ended with {process.returncode}: {text[-600:]}"
+            elif not ready and not (fault.REASONS[kind] and fault.reason_named(kind, text)):
+                wrong = f"the reason is not named: {text[-600:]}"
+            if wrong:
+                findings.append(f"start/{kind} {k} of {counts[kind]}{' and after' if always else ''}: {wrong}\n"
+                                f"{self.control.culprit()}")
+        self.assertFalse(findings, f"{len(findings)} findings:\n" + "\n".join(findings[:40]))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

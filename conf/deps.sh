@@ -21,8 +21,9 @@ test) packages=("${build[@]}" curl ca-certificates libcmocka-dev libasan8 libubs
     ;;
 # What tests/container.sh and tests/systemd.sh need
 container) packages=(buildah podman runc netavark aardvark-dns iptables catatonit mmdebstrap systemd curl ca-certificates) ;;
-# What tests/http/nightly.sh and tests/conf/run.sh need besides: promtool, the other proxies, a reader of compose.yaml
-nightly) packages=(prometheus nginx caddy python3-numpy docker-compose) ;;
+# What tests/http/nightly.sh and tests/conf/run.sh need besides: promtool, the other proxies, a reader of compose.yaml; and
+# tests/analyse.sh and tests/memcheck.sh
+nightly) packages=(prometheus nginx caddy python3-numpy docker-compose clang-tidy cppcheck valgrind) ;;
 # What tests/cross.sh needs: a compiler for arm64, what makes its root, and what runs its programs
 cross) packages=("${build[@]}" curl ca-certificates python3 ccache gcc-aarch64-linux-gnu mmdebstrap qemu-user-static) ;;
 bench) packages=("${build[@]}" python3-torch python3-numpy libdnnl-dev dataset-fashion-mnist) ;;

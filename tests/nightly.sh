@@ -3,8 +3,9 @@
 # middle of a job a hundred times (killed), its contract before judges from elsewhere (contract) and behind proxies
 # (proxies, haproxy), what jobs and replicas cost (jobs, replicas), a fleet that loses replicas and its NATS server
 # (fleet), the files in conf/ before the programs that read them (conf), the container and the units under a real manager
-# (container, systemd; root), the same bytes on 64-bit Arm (cross), every k of the k-th call that fails (fault), what
-# static analysis and valgrind say (analyse, memcheck), two builds of the same bytes (reproducible), pfgm's speed beside PyTorch's and oneDNN's (compare,
+# (container, systemd; root), the tutorial's lines on a bare Debian (tutorial; root), the same bytes on 64-bit Arm (cross),
+# a release made twice (release), every k of the k-th call that fails (fault), what static analysis and valgrind say
+# (analyse, memcheck), two builds of the same bytes (reproducible), pfgm's speed beside PyTorch's and oneDNN's (compare,
 # compare_train), and the images of the bundled models before a classifier (quality). Installs what is missing, prints a
 # line each and ends with "N passed, N failed"; what each said, with its figures, is in build-nightly/NAME.log. About two
 # and a half hours on two cores, two of them quality's; limits of time hold only where nothing else runs.
@@ -13,7 +14,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 out=build-nightly
-all=(storm throughput killed contract proxies haproxy jobs replicas fleet conf container systemd cross fault analyse memcheck reproducible compare compare_train quality)
+all=(storm throughput killed contract proxies haproxy jobs replicas fleet conf container systemd tutorial cross release fault analyse memcheck
+     reproducible compare compare_train quality)
 
 # Only the daemon's checks run what is built here: the others build their own, as users would.
 prepare_daemon() {
@@ -28,8 +30,9 @@ check() {
         prepare_daemon && sh tests/http/nightly.sh "$out" "$1"
         ;;
     conf) bash conf/deps.sh test && bash conf/deps.sh nightly && bash tests/conf/run.sh "$out/conf-modules" ;;
-    container | systemd) bash conf/deps.sh container && bash "tests/$1.sh" ;;
+    container | systemd | tutorial) bash conf/deps.sh container && bash "tests/$1.sh" ;;
     cross) prepare_daemon && bash tests/cross.sh ;;
+    release) bash conf/deps.sh cross && bash tests/release.sh ;;
     fault) bash conf/deps.sh test && bash tests/fault/nightly.sh build-test ;;
     analyse | memcheck | reproducible) bash "tests/$1.sh" ;;
     compare | compare_train) bash "tests/bench/$1.sh" ;;

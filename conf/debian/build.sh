@@ -1,8 +1,13 @@
 #!/usr/bin/env bash
-# Builds Debian packages of this tree: conf/debian/build.sh [BUILD-DIR [OUT-DIR]]
+# Builds Debian packages of this tree: conf/debian/build.sh [BUILD-DIR [OUT-DIR [NATIVE-DIR]]]
 # pfgmd: the server, its unit, settings and models; pfgm: the command line, the library and header.
-# Dependencies are read off the binaries by dpkg-shlibdeps (package dpkg-dev).
+# Dependencies are read off the binaries by dpkg-shlibdeps (package dpkg-dev). It knows the libraries of this machine
+# alone. So a BUILD-DIR for another architecture (meson setup --prefix=/usr --cross-file ...) needs NATIVE-DIR, a build
+# of the same tree for this one: a release of Debian has the same packages for both, if the binaries need the same
+# libraries, which is checked.
+# With SOURCE_DATE_EPOCH set, the same tree and compiler give the same bytes (conf/release.sh).
 set -eu
+umask 022
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${1:-$root/build-deb}
 out=${2:-$build}
@@ -13,7 +18,17 @@ build=$(cd "$build" && pwd)
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 version=$(sed -n "s/^  version : '\(.*\)',/\1/p" "$root/meson.build")
-arch=$(dpkg --print-architecture)
+native=${3:-}
+case $(LC_ALL=C readelf -h "$build/src/daemon/pfgmd" | sed -n 's/.*Machine: *//p') in
+*X86-64) arch=amd64 ;;
+AArch64) arch=arm64 ;;
+*) arch=$(dpkg --print-architecture) ;;
+esac
+if [ "$arch" != "$(dpkg --print-architecture)" ] && [ ! -e "$native/build.ninja" ]; then
+    echo "build.sh: $build is for $arch: name a build for this machine, whose dependencies are read" >&2
+    exit 1
+fi
+[ -z "$native" ] || native=$(cd "$native" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 DESTDIR=$work/pfgmd meson install -C "$build" --no-rebuild >&2
@@ -26,6 +41,24 @@ while read -r file; do
     mv "pfgmd/$file" "pfgm/$file"
 done <list
 find pfgmd -type d -empty -delete
+# In KiB, of the files' lengths: what du counts depends on the file system.
+size_of() {
+    find "$1" -type f -printf '%s\n' | awk '{ sum += int(($1 + 1023) / 1024) } END { print sum + 0 }'
+}
+needed() {
+    readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | grep -v '^ld-linux' | sort
+}
+# The binary whose libraries dpkg-shlibdeps knows: this one, or the same of the native build.
+readable() {
+    [ -n "$native" ] || { echo "$PWD/$1" && return; }
+    local other
+    other=$(find "$native/src" -type f -name "$(basename "$1")" | head -n 1)
+    [ -n "$other" ] && [ "$(needed "$other")" = "$(needed "$1")" ] || {
+        echo "build.sh: $(basename "$1") needs other libraries than in $native" >&2
+        return 1
+    }
+    echo "$other"
+}
 # maintain SCRIPT COMMAND...: a maintainer script of pfgmd whose commands run where systemd does.
 maintain() {
     local script=pfgmd/DEBIAN/$1
@@ -39,6 +72,9 @@ for package in pfgm pfgmd; do
     cp "$root/LICENSE" "$package/usr/share/doc/$package/copyright"
     printf 'Source: pfgmd\n\nPackage: %s\nArchitecture: any\n' "$package" >debian/control
     mapfile -t binaries < <(find "$package/usr" -type f \( -path '*/bin/*' -o -name '*.so.*' \))
+    for i in "${!binaries[@]}"; do
+        binaries[i]=$(readable "${binaries[i]}")
+    done
     depends=$(dpkg-shlibdeps -O "${binaries[@]}" | sed -n 's/^shlibs:Depends=//p')
     [ -n "$depends" ] || { echo "build.sh: no dependencies found of $package" >&2; exit 1; }
     if [ "$package" = pfgm ]; then
@@ -58,7 +94,7 @@ Package: $package
 Version: $version
 Architecture: $arch
 Maintainer: The pfgmd authors <pfgmd@localhost.localdomain>
-Installed-Size: $(du -sk "$package/usr" | cut -f1)
+Installed-Size: $(size_of "$package/usr")
 Depends: $depends
 Suggests: libopenblas0-pthread
 Section: science

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Makes a release of what is committed here, from a clean clone: conf/release.sh OUT [PART ...]
+#
+#   source   pfgmd-VERSION.tar.gz, the tree
+#   debian   Debian packages for this machine's architecture (dpkg-dev)
+#   arm64    the same for 64-bit Arm, cross-built (conf/deps.sh cross)
+#   python   wheel and source archive of the Python client
+#   image    pfgmd-VERSION-ARCH.oci.tar, the container's image for this machine's architecture (buildah)
+#
+# Without a PART: all whose tools are installed; it is said which are not. In any case OUT gets pfgmd-VERSION.spdx.json
+# (what is in the release and what it depends on, SPDX 2.3) and SHA256SUMS of all files.
+#
+# The same commit gives the same bytes on the same machine: all dates are the commit's. Of the image this holds as long
+# as Debian's archive and the base image are the same.
+set -eu
+umask 022
+cd "$(dirname "$0")/.."
+say() { printf 'release: %s\n' "$*"; }
+fail() { say "$@" >&2 && exit 1; }
+[ $# -gt 0 ] || fail "name a folder for the release"
+mkdir -p "$1"
+out=$(cd "$1" && pwd)
+shift
+[ -z "$(ls -A "$out")" ] || fail "$out is not empty"
+
+# What a part needs, if it is not there.
+lacks() {
+    case $1 in
+    source) ;;
+    debian) command -v dpkg-shlibdeps >/dev/null || echo dpkg-dev ;;
+    arm64) for tool in dpkg-shlibdeps aarch64-linux-gnu-gcc mmdebstrap; do command -v "$tool" >/dev/null || echo "$tool"; done ;;
+    python) command -v python3 >/dev/null || echo python3 ;;
+    image) command -v buildah >/dev/null || echo buildah ;;
+    *) fail "there is no part $1" ;;
+    esac
+}
+parts=()
+if [ $# -eq 0 ]; then
+    for part in source debian arm64 python image; do
+        lack=$(lacks "$part" | head -n 1)
+        if [ -z "$lack" ]; then parts+=("$part"); else say "without $part: $lack is not installed"; fi
+    done
+else
+    for part in "$@"; do
+        lack=$(lacks "$part" | head -n 1)
+        [ -z "$lack" ] || fail "$part needs $lack"
+        parts+=("$part")
+    done
+fi
+
+[ -z "$(git status --porcelain)" ] || say "what is not committed here is not in the release"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+git clone -q . "$scratch/pfgmd"
+cd "$scratch/pfgmd"
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
+export SOURCE_DATE_EPOCH LC_ALL=C TZ=UTC
+version=$(sed -n "s/^  version : '\(.*\)',/\1/p" meson.build)
+commit=$(git rev-parse HEAD)
+
+make_source() {
+    git archive --format=tar --prefix="pfgmd-$version/" HEAD | gzip -9n >"$out/pfgmd-$version.tar.gz"
+}
+make_debian() {
+    bash conf/debian/build.sh build-deb "$out"
+}
+make_arm64() {
+    local root
+    . tests/cross_root.sh
+    cross_root
+    printf "[constants]\nroot = '%s'\n" "$root" >root.ini
+    meson setup build-arm64 --prefix=/usr -Dtests=false --cross-file root.ini --cross-file tests/cross-arm64.ini
+    # A build for this machine, whose dependencies dpkg-shlibdeps can read.
+    [ -e build-deb/build.ninja ] || meson setup build-deb --prefix=/usr -Dtests=false
+    ninja -C build-deb
+    bash conf/debian/build.sh build-arm64 "$out" build-deb
+}
+make_python() {
+    PYTHONPATH=clients/python/backend PYTHONDONTWRITEBYTECODE=1 python3 -c 'import pfgmd_build, sys
+pfgmd_build.build_wheel(sys.argv[1])
+pfgmd_build.build_sdist(sys.argv[1])' "$out"
+}
+make_image() {
+    local arch
+    arch=$(dpkg --print-architecture)
+    buildah bud --isolation chroot --timestamp "$SOURCE_DATE_EPOCH" --format oci -t "pfgmd:$version" .
+    buildah push -q "pfgmd:$version" "oci-archive:$out/pfgmd-$version-$arch.oci.tar:pfgmd:$version"
+}
+
+for part in "${parts[@]}"; do
+    # In a shell of its own: "set -e" would not hold behind "||".
+    (set -eu && "make_$part") >"$scratch/$part.log" 2>&1 || {
+        tail -n 30 "$scratch/$part.log" >&2
+        fail "$part could not be made"
+    }
+    say "$part"
+done
+bash conf/deps.sh run list >"$scratch/run"
+python3 conf/release_sbom.py "$version" "$commit" "$SOURCE_DATE_EPOCH" "$out" "$scratch/run" \
+    >"$out/pfgmd-$version.spdx.json.part"
+mv "$out/pfgmd-$version.spdx.json.part" "$out/pfgmd-$version.spdx.json"
+(cd "$out" && sha256sum -- * >"$scratch/sums" && mv "$scratch/sums" SHA256SUMS)
+say "$(wc -l <"$out/SHA256SUMS") files of $version, commit $commit, in $out"

@@ -17,6 +17,7 @@
 
 #include <png.h>
 #include <setjmp.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PNG_TEXT_MAX (64u << 10)
@@ -32,6 +33,22 @@ struct encode {
     png_structp png;
     png_infop info;
 };
+
+/* libpng's words for a failed allocation are of many kinds, "too many text chunks" among them. */
+static png_voidp on_malloc(png_structp png, png_alloc_size_t size)
+{
+    struct encode *en = png_get_mem_ptr(png);
+    void *data = malloc(size);
+    if (!data && en->failure.code == ERR_NONE)
+        err_fail_memory(&en->failure, size);
+    return data;
+}
+
+static void on_free(png_structp png, png_voidp data)
+{
+    (void)png;
+    free(data);
+}
 
 static void on_error(png_structp png, png_const_charp message)
 {
@@ -167,12 +184,13 @@ int image_png_encode(const uint8_t *pixels, struct image_shape shape, const char
         en.text_key = text_key;
         en.text = text;
     }
-    en.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &en, on_error, on_warning);
+    en.png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, &en, on_error, on_warning, &en,
+                                       on_malloc, on_free);
     if (en.png)
         en.info = png_create_info_struct(en.png);
     if (en.info)
         result = encode_guarded(&en);
-    else
+    else if (en.failure.code == ERR_NONE)
         err_fail(&en.failure, ERR_MEMORY, "PNG", "no memory for libpng's state");
     png_destroy_write_struct(&en.png, &en.info);
     if (result != 0) {

@@ -10,8 +10,8 @@
  * Counting begins at main(): what libraries do while they are loaded happens to be before this
  * library's own constructor, and is not this program's to answer for. Nor is what fontconfig does
  * while it looks for a font, as without memory it may do so for ever, and what cairo does while it
- * paints: where its memory ends there it jumps back into a function that has returned, and the C
- * library ends the process. Nothing here may allocate. */
+ * paints: where its memory ends there it uses what it did not get, or jumps back into a function
+ * that has returned. Nothing here may allocate. */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -488,3 +488,6 @@ SPARES(cairo_stroke_preserve, (void *context), (context))
 SPARES(cairo_fill, (void *context), (context))
 SPARES(cairo_fill_preserve, (void *context), (context))
 SPARES(cairo_paint, (void *context), (context))
+SPARES(cairo_show_text, (void *context, const char *text), (context, text))
+SPARES(cairo_text_extents, (void *context, const char *text, void *extents),
+       (context, text, extents))

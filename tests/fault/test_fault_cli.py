@@ -278,6 +278,22 @@ class Subcommands(unittest.TestCase):
             if done.returncode == 0 or content(out) != case.before:
                 self.assertEqual(content(out), right, f"{k}\n{self.control.culprit()}")
 
+    def test_memory_for_a_picture_is_called_memory(self):
+        """libpng has other words for it."""
+        case = next(c for c in self.cases() if c.name == "edit")
+        self.control.count()
+        self.run_case(case, self.fresh(case))
+        count = self.control.counts()["alloc"]
+        for k in range(count - 30, count + 1):
+            out = self.fresh(case)
+            self.control.arm("alloc", k)
+            done = self.run_case(case, out)
+            self.control.disarm()
+            type(self).tried += 1
+            self.assertIn(done.returncode, (0, 1), done.stderr)
+            if done.returncode:
+                self.assertTrue(fault.reason_named("alloc", done.stderr.decode()), f"{done.stderr}\n{self.control.culprit()}")
+
     def test_a_run_that_cannot_be_looked_at_is_not_begun_anew(self):
         case = Case("train", "train", "--data", self.here("pictures"), "--config", self.here("config.json"), "--threads", "1",
                     "-o", "{out}/run")

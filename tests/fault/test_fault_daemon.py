@@ -428,6 +428,54 @@ class Jobs(Faulty):
         type(self).daemon = None
 
 
+class Asking(Faulty):
+    """pfgm jobs, which asks a daemon that is well: what it says is right, or it names what failed and changed no file."""
+
+    KINDS = ("alloc", "open", "read", "write", "sync", "rename", "map", "socket", "receive", "send", "event", "thread",
+             "status", "close", "entropy", "interrupt", "short")
+
+    def ask(self, *words):
+        server = f"http://127.0.0.1:{self.daemon.port}"
+        return subprocess.run([PFGM, "jobs", *words, "--server", server], stdin=subprocess.DEVNULL, capture_output=True,
+                              timeout=300, env=self.control.environment())
+
+    def test_each_of_its_subcommands(self):
+        type(self).daemon = Daemon("--workers", "1", "--state", os.path.join(self.top, "jobs"), model=self.model)
+        job, out = str(uuid.uuid4()), os.path.join(self.top, "fetched.npz")
+        patience = ("--patience", "0")
+        findings = []
+        for name, words in (("submit", ("submit", "-n", "2", "--seed", "5", "--solver", "euler", "--steps", "2", "--id", job,
+                                        *patience)),
+                            ("list", ("list", *patience)), ("watch", ("watch", job, *patience)),
+                            ("fetch", ("fetch", job, "-o", out, *patience))):
+            whole = self.ask(*words)
+            self.assertEqual(whole.returncode, 0, whole.stderr)
+            self.control.count()
+            self.ask(*words)
+            for kind, k, always in fault.choose(f"jobs_{name}", self.control.counts(), self.KINDS):
+                put(out, b"what was there before")
+                self.control.arm(kind, k, always)
+                done = self.ask(*words)
+                self.control.disarm()
+                type(self).tried += 1
+                type(self).failed += done.returncode != 0
+                with open(out, "rb") as f:
+                    fetched = f.read()
+                wrong = None
+                if done.returncode not in (0, 1):
+                    wrong = f"ended with {done.returncode}: {done.stderr}"
+                elif done.returncode and not done.stderr.strip():
+                    wrong = "failed in silence"
+                elif done.returncode == 0 and name == "fetch" and fetched[:2] != b"PK":
+                    wrong = "success without its file"
+                elif done.returncode == 0 and name in ("submit", "list") and done.stdout != whole.stdout:
+                    wrong = f"success with another output: {done.stdout}"
+                if wrong:
+                    findings.append(f"jobs_{name}/{kind} {k}{' and after' if always else ''}: {wrong}\n{self.control.culprit()}")
+        left = [n for n in os.listdir(self.top) if n.endswith(".tmp")]
+        self.assertFalse(findings + left, f"{len(findings)} findings:\n" + "\n".join(findings[:40]))
+
+
 class Start(Faulty):
     """pfgmd is ready and answers rightly, or ends with a line that says why."""
 

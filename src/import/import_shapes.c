@@ -186,26 +186,26 @@ static int check_settings(const char *path, const struct nn_arch *a, const json_
 static int add_shapes(json_t *config, const struct nn_arch *a, int64_t image_size)
 {
     json_t *mult = json_array(), *attention = json_array();
-    int failed = 0;
+    int result = 0;
     for (int i = 0; i < a->levels; i++)
-        failed |= json_array_append_new(mult, json_integer(a->ch_mult[i]));
+        result |= json_array_append_new(mult, json_integer(a->ch_mult[i]));
     for (int i = 0; i < a->attn_count; i++)
-        failed |= json_array_append_new(
+        result |= json_array_append_new(
             attention, json_integer((json_int_t)(image_size >> a->attn_resolutions[i])));
-    failed |= json_object_set_new(config, "ch_mult", mult);
-    failed |= json_object_set_new(config, "attn_resolutions", attention);
-    failed |= json_object_set_new(config, "nf", json_integer(a->nf));
-    failed |= json_object_set_new(config, "channels", json_integer(a->channels));
-    failed |= json_object_set_new(config, "num_res_blocks", json_integer(a->num_res_blocks));
-    failed |= json_object_set_new(
+    result |= json_object_set_new(config, "ch_mult", mult);
+    result |= json_object_set_new(config, "attn_resolutions", attention);
+    result |= json_object_set_new(config, "nf", json_integer(a->nf));
+    result |= json_object_set_new(config, "channels", json_integer(a->channels));
+    result |= json_object_set_new(config, "num_res_blocks", json_integer(a->num_res_blocks));
+    result |= json_object_set_new(
         config, "embedding_type",
         json_string(a->embedding == NN_EMBEDDING_FOURIER ? "fourier" : "positional"));
-    failed |=
+    result |=
         json_object_set_new(config, "progressive_input",
                             json_string(a->pyramid == NN_PYRAMID_RESIDUAL ? "residual" : "none"));
     if (a->fir && !json_object_get(config, "fir"))
-        failed |= json_object_set_new(config, "fir", json_true());
-    return failed;
+        result |= json_object_set_new(config, "fir", json_true());
+    return result;
 }
 
 static json_t *config_of(const struct import_torch *t, const json_t *settings, struct err *e)

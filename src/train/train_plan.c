@@ -68,18 +68,18 @@ json_t *train_plan_candidate(const json_t *given, bool vectors, int network, int
 {
     json_t *root = json_deep_copy(given);
     json_t *shape = root ? json_object_get(root, "network") : NULL;
-    int failed = !root || add(root, "batch", json_integer((json_int_t)batch));
-    if (!failed && !vectors)
-        failed = add(root, "objective", json_string("pfgmpp"));
-    if (!failed && !vectors && strcmp(objective_of(root), "pfgmpp") == 0)
-        failed = add(root, "log_sigma_mean", json_real(LOG_SIGMA_MEAN));
-    if (!failed && network >= 0) {
+    int result = !root || add(root, "batch", json_integer((json_int_t)batch));
+    if (result == 0 && !vectors)
+        result = add(root, "objective", json_string("pfgmpp"));
+    if (result == 0 && !vectors && strcmp(objective_of(root), "pfgmpp") == 0)
+        result = add(root, "log_sigma_mean", json_real(LOG_SIGMA_MEAN));
+    if (result == 0 && network >= 0) {
         if (!shape)
-            failed = json_object_set_new(root, "network", shape = json_object());
-        failed = failed || add(shape, "nf", json_integer(networks[network].nf)) ||
+            result = json_object_set_new(root, "network", shape = json_object());
+        result = result || add(shape, "nf", json_integer(networks[network].nf)) ||
                  add(shape, "num_res_blocks", json_integer(networks[network].blocks));
     }
-    if (!failed)
+    if (result == 0)
         return root;
     json_decref(root);
     err_fail_memory(e, 4096);

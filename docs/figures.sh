@@ -6,8 +6,7 @@ set -eu
 if [ $# -eq 2 ]; then
     pfgm=$1 run=${2%/}
     out=$(cd "$(dirname "$0")" && pwd)/img
-    # The second of four sheets is of the middle of the run; the last one is of its end.
-    cp "$(find "$run/samples" -name 'step-*.png' | sort | sed -n 2p)" "$out/tutorial-halfway.png"
+    cp "$(find "$run/samples" -name 'step-*.png' | sort | tail -n 1)" "$out/tutorial-sheet.png"
     cp "$run/loss.png" "$out/tutorial-loss.png"
     "$pfgm" sample "$run/model.safetensors" --class each -n 16 --columns 2 --seed 7 --scale 2 -o "$out/tutorial-classes.png"
     exit 0

@@ -6,10 +6,11 @@ $("each").addEventListener("click", sheet);
 $("chips").addEventListener("click", e => { const b = e.target.closest("button"); if (b) { chooseClass(b.dataset.class); keepSettings(); } });
 for (const id of ["form", "theme"]) $(id).addEventListener("change", () => { if (caps) keepSettings(); showSettings(); });
 dark.addEventListener("change", showSettings);
-addEventListener("hashchange", () => {
-  if (showView() || (isAsLeft() && run)) return; /* what was made stands there still */
+addEventListener("hashchange", event => {
+  const view = showView(event);
+  if (view === "field" || (view === "back" && run)) return; /* what was made stands there still */
   linked = ""; watchJobs();
-  if (caps) greet();
+  followLink().then(followed => { if (!followed && caps) greet(); });
 });
 $("jobs-form").addEventListener("submit", fileJob);
 $("jobs-more").addEventListener("click", showMoreJobs);

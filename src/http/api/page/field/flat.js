@@ -97,6 +97,8 @@ function label({ g, colours }, text, x, y, align = "center") {
   g.fillStyle = colours.paper; g.globalAlpha = 0.85; g.fillRect(left, y - 10, width, 20); g.globalAlpha = 1;
   g.fillStyle = colours.ink; g.fillText(text, x, y);
 }
+/* The size of a point that moves: smaller on a small stage. */
+const dotOf = ({ w, h }) => Math.min(2.5, Math.max(1.3, Math.min(w, h) / 240));
 function circle({ g }, x, y, r) { g.beginPath(); g.arc(x, y, r, 0, TURN); }
 
 /* ---- the steps ---- */
@@ -110,10 +112,12 @@ function paintMasses(pen, time) {
 function paintAfar(pen, time) {
   const { g, colours } = pen, s = scene.sources(), c = poisson.centre(s), view = viewOf(pen, scene.now.zoom), lines = linesIn(keyOf(s), s, c);
   const paths = pathsOf(keyOf(s, pen.w, pen.h, scene.now.zoom), lines, view, s.x.length), [cx, cy] = view.to(c.x, c.y);
-  g.strokeStyle = colours.ink; g.globalAlpha = 0.28; g.lineWidth = 1; g.setLineDash([7, 5]);
+  g.strokeStyle = colours.ink; g.globalAlpha = 0.22; g.lineWidth = 1;
   g.beginPath();
   for (const { points: [p] } of lines) { const to = view.to(...p), d = Math.hypot(to[0] - cx, to[1] - cy); g.moveTo(to[0], to[1]); g.lineTo(cx + (to[0] - cx) / d * 26, cy + (to[1] - cy) / d * 26); }
-  g.stroke(); g.setLineDash([]); g.globalAlpha = 1;
+  g.stroke(); g.globalAlpha = 0.8; g.beginPath();
+  for (const [dx, dy] of [[5, 0], [0, 5]]) { g.moveTo(cx - dx, cy - dy); g.lineTo(cx + dx, cy + dy); } /* the centre of mass */
+  g.stroke(); g.globalAlpha = 1;
   const middle = Math.min(pen.w, pen.h) * 0.36 / view.s;
   strokeLines(pen, paths, lines, view, points => points.findIndex(p => Math.hypot(p[0] - c.x, p[1] - c.y) < middle), 1);
   if (time !== null) strokeSparks(pen, paths, time, -1);
@@ -213,11 +217,12 @@ function paintCollapse(pen) {
     for (let i = 0; i < WALKERS; i++) for (let k = first; k <= frame; k += 4) g[k === first ? "moveTo" : "lineTo"](...view.to(frames[k][2 * i], frames[k][2 * i + 1]));
     g.stroke();
   }
+  const dot = dotOf(pen);
   g.globalAlpha = 0.9; g.fillStyle = colours.ink;
   g.beginPath();
   for (let i = 0; i < WALKERS; i++) {
     const [x, y] = view.to(frames[frame][2 * i], frames[frame][2 * i + 1]);
-    g.moveTo(x + 2.4, y); g.arc(x, y, 2.4, 0, TURN);
+    g.moveTo(x + dot, y); g.arc(x, y, dot, 0, TURN);
   }
   g.fill();
   g.globalAlpha = 1;
@@ -228,5 +233,5 @@ function paintCollapse(pen) {
     if (n > 4) label(pen, String(n), cx, cy - r - 14);
   }
 }
-return { viewOf, kept, keyOf, label, circle, sizeOf, mass, farOf, probed, outcome, dataNow, DATA, paintMasses, paintAfar, paintShell, paintCollapse };
+return { viewOf, kept, keyOf, label, circle, dotOf, sizeOf, mass, farOf, probed, outcome, dataNow, DATA, paintMasses, paintAfar, paintShell, paintCollapse };
 })();

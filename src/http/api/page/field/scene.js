@@ -5,7 +5,7 @@ const STEPS = [
     words: ["Each datum is a mass. The lines show where its pull leads, and every line ends on a mass. A mass of twice the weight collects twice as many lines.",
       "Drag a mass, weigh it, or double-click an empty place to add one."] },
   { key: "afar", name: "From afar", title: "From afar all is one mass",
-    words: ["Step back, and the lines straighten. Beyond the inner circle the field is within 10 % of that of one mass at the centre (dashed), beyond the outer circle within 1 %.",
+    words: ["Step back, and the lines straighten. Beyond the inner circle the field is within 10 % of that of one mass at the centre (grey), beyond the outer circle within 1 %.",
       "So points spread evenly over a large circle stand for the lines of any data. This is where a start can be drawn without knowing the data."] },
   { key: "shell", name: "Shell", title: "No force inside a shell",
     words: ["These masses lie evenly on a circle. Outside they pull as one mass in the middle. Inside, all pulls cancel, wherever you stand.",
@@ -64,7 +64,9 @@ function read(hash) {
   now.picked = Math.min(now.picked, now.masses.length - 1);
   return link.has("at");
 }
+/* The arrangement that the masses are in, by its name; "" for one's own. */
+const placed = () => Object.keys(PLACES).find(k => JSON.stringify(massesOf(PLACES[k])) === JSON.stringify(now.masses)) ?? "";
 const sources = () => ({ x: now.masses.map(m => m.x), y: now.masses.map(m => m.y), w: now.masses.map(m => m.w) });
 const stepAt = by => STEPS[STEPS.findIndex(s => s.key === now.step) + by];
-return { STEPS, MOVING, PLACES, MOST, EDGE, WEIGHTS, NUMBERS, now, clamp, massesOf, address, read, sources, stepAt };
+return { STEPS, MOVING, PLACES, MOST, EDGE, WEIGHTS, NUMBERS, now, clamp, massesOf, address, read, placed, sources, stepAt };
 })();

@@ -94,8 +94,9 @@ function paintLift(pen, turn) {
   g.strokeStyle = colours.ink; g.globalAlpha = 0.1; g.lineWidth = 1; g.beginPath();
   for (const { at, gone } of placed.slice(0, 90)) if (!gone) { g.moveTo(...middle); g.lineTo(...at); }
   g.stroke();
+  const dot = flat.dotOf(pen);
   g.fillStyle = colours.ink; g.globalAlpha = 0.9; g.beginPath();
-  for (const { at: [x, y], gone } of placed) if (!gone) { g.moveTo(x + 2.3, y); g.arc(x, y, 2.3, 0, TURN); }
+  for (const { at: [x, y], gone } of placed) if (!gone) { g.moveTo(x + dot, y); g.arc(x, y, dot, 0, TURN); }
   g.fill(); g.globalAlpha = 1;
 }
 /* The prior's density along a line of the plane t = T, which rises as the dots arrive. */
@@ -145,6 +146,7 @@ function paintFall(pen, turn) {
   const inside = (x, y) => Math.max(Math.abs(x - c.x), Math.abs(y - c.y)) <= half;
   sheet(pen, camera, c, half, 0, { gap: gapOf(half), alpha: 0.05, line: 0.3 });
   floor(pen, camera, Math.min(5, Math.max(1.2, 0.028 * camera.s)), width);
+  const dot = flat.dotOf(pen);
   /* what has been fallen through, where it is in the picture */
   const paths = Array.from({ length: n }, () => new Path2D()), points = Array.from({ length: n }, () => new Path2D()), top = Math.min(T, width * 1.2);
   for (const { line, of } of lines) {
@@ -158,7 +160,7 @@ function paintFall(pen, turn) {
     poisson.along(line, t, p);
     if (!inside(p[0], p[1])) continue;
     const [x, y] = camera.to(p[0], p[1], t);
-    points[of].moveTo(x + 2.6, y); points[of].arc(x, y, 2.6, 0, TURN);
+    points[of].moveTo(x + dot, y); points[of].arc(x, y, dot, 0, TURN);
   }
   g.lineWidth = 1; g.globalAlpha = 0.22;
   paths.forEach((path, i) => { g.strokeStyle = colours.masses[i]; g.stroke(path); });

@@ -5,7 +5,7 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 const { now, clamp } = scene;
 const stage = $("field-stage"), canvas = $("field-canvas"), chart = $("field-chart");
 const TOUR = { collapse: 8000, lift: 6000, fall: 9000 }; /* milliseconds from 0 to 1 */
-const view = { shown: false, colours: null, frame: 0, dirty: true, playing: false, tracing: true, before: 0, time: 0, turn: { yaw: 0, tilt: 90 }, zoom: null, kept: 0 };
+const view = { shown: false, colours: null, frame: 0, dirty: true, playing: false, tracing: true, before: 0, time: 0, turn: { yaw: 0, tilt: 90 }, zoom: null, kept: 0, hash: "" };
 const isSolid = () => now.step === "lift" || now.step === "fall";
 const hasTour = () => scene.MOVING.includes(now.step);
 const percent = (v, digits = 1) => (100 * v).toFixed(digits) + " %";
@@ -201,8 +201,8 @@ function showStep() {
   $("field-title").textContent = step.title;
   $("field-words").replaceChildren(...step.words.map(text => element("p", { textContent: text })));
   for (const its of document.querySelectorAll("[data-steps]")) its.hidden = !its.dataset.steps.split(" ").includes(now.step);
-  $("field-next").hidden = !next; $("field-before").hidden = !before;
-  if (next) $("field-next").textContent = `${next.name} →`;
+  $("field-before").hidden = !before;
+  $("field-next").textContent = next ? `${next.name} →` : "Sample images →";
   if (before) $("field-before").textContent = `← ${before.name}`;
   canvas.setAttribute("aria-label", `${step.title}: ` + { masses: "masses and their lines of force", afar: "lines of force from afar, with circles beyond which all is one mass", shell: "a ring of masses, arrows of their force, and a probe",
     collapse: "points that follow the field into discs of data", lift: "data on a floor, a half-sphere above it and its projection onto a plane; arrow keys turn the picture", fall: "points that fall along lines to the data; arrow keys turn the picture" }[now.step]);
@@ -214,6 +214,7 @@ function showStep() {
 function showNumbers() {
   const set = (id, value, said) => { if (document.activeElement !== $(id) || view.playing || view.zoom !== null) $(id).value = value; $(id + "-said").textContent = said; $(id).setAttribute("aria-valuetext", said); };
   const { w } = now.masses[now.picked];
+  $("field-place").value = scene.placed();
   $("field-weight-name").textContent = `Weight of mass ${now.picked + 1}`;
   set("field-weight", w, Number(w.toFixed(2)).toString());
   set("field-zoom", Math.log(now.zoom), `${now.zoom.toFixed(1)} ×`);
@@ -244,6 +245,7 @@ function showShares() {
   }));
   const chance = Math.max(...w.map(v => Math.sqrt(v / whole * (1 - v / whole) / all)));
   $("field-drawn").textContent = `${all} points reached ${reached} of ${data} data. Chance alone moves a share by ${percent(chance)} or so.`;
+  $("field-error").textContent = "The error of the shares is being worked out …";
   if (solid.curve.ready) {
     const e = solid.errorAt(solid.curve.largest, now.T);
     $("field-error").textContent = `Largest error of a share at T = ${Number(now.T.toPrecision(2))} radii: ${e < 5e-5 ? "below 0.01 %" : percent(e, e < 0.001 ? 3 : 2)}`;
@@ -256,29 +258,37 @@ function changed() {
   save();
   touch();
 }
+let mainHash = ""; /* the main view's address, as it was left */
 /* Browsers take only so many changes of the address in a row. */
 function save() {
   clearTimeout(view.kept);
-  view.kept = setTimeout(() => { if (view.shown) { history.replaceState(null, "", scene.address()); link(); } }, 250);
+  view.kept = setTimeout(keep, 250);
+}
+/* Unless it leads elsewhere by now. */
+function keep() {
+  if (!view.shown || location.hash !== view.hash) return;
+  history.replaceState(null, "", scene.address());
+  view.hash = location.hash;
+  link();
 }
 function link() {
   for (const a of $("field-steps").querySelectorAll("a")) a.href = scene.address(a.dataset.step);
   for (const [id, by] of [["field-next", 1], ["field-before", -1]]) { const s = scene.stepAt(by); if (s) $(id).href = scene.address(s.key); }
+  if (!scene.stepAt(1)) $("field-next").href = mainHash || "#";
   $("to-field").href = scene.address();
 }
 
 /* ---- which view ---- */
-let mainHash = "";
-/* Shows what the address names. Returns whether that is this view. */
-window.showView = () => {
-  const shown = isField(), came = shown && !view.shown;
-  view.shown = shown;
-  if (!shown) mainHash = location.hash;
+/* Shows what the address names. Returns "field" if that is this view, "back" if it is the main view as it was left, else "other". */
+window.showView = event => {
+  const shown = isField(), came = shown && !view.shown, back = view.shown && location.hash === mainHash;
+  if (came && event) mainHash = new URL(event.oldURL).hash;
+  view.shown = shown; view.hash = location.hash;
   $("form").hidden = $("stage").hidden = shown; $("field").hidden = !shown;
   $("to-sample").href = mainHash || "#";
   $(shown ? "to-field" : "to-sample").setAttribute("aria-current", "page"); $(shown ? "to-sample" : "to-field").removeAttribute("aria-current");
   document.title = shown ? "The field · pfgmd" : "pfgmd";
-  if (!shown) return false;
+  if (!shown) return back ? "back" : "other";
   const solidBefore = isSolid() && !came, told = scene.read(location.hash);
   view.playing = hasTour() && !told && !still.matches;
   now.at = told || still.matches ? now.at : hasTour() ? 0 : 1;
@@ -292,10 +302,8 @@ window.showView = () => {
   paintChart();
   if (now.step === "fall" && solid.fall.lines.length) showShares();
   touch();
-  return true;
+  return "field";
 };
-/* Whether the address is the main view's as it was left. */
-window.isAsLeft = () => location.hash === mainHash;
 
 /* ---- controls ---- */
 $("field-steps").replaceChildren(...scene.STEPS.map(s => {
@@ -330,7 +338,7 @@ $("field-play").addEventListener("click", () => {
 });
 $("field-draw").addEventListener("click", () => { now.seed = Number(drawSeed()); again(); });
 $("field-copy").addEventListener("click", async () => {
-  history.replaceState(null, "", scene.address());
+  keep();
   if (!await copy(location.href, "The link is copied. It shows this picture.", "field-said"))
     say("This browser lets no page copy: the address of this page is the link.", false, "field-said");
 });

@@ -32,7 +32,7 @@ def analyse(entry):
             at = words.index(flag)
             del words[at:at + 2]
     words = [w for w in words if w != "-MD"]
-    done = subprocess.run([*words, "-O1", "-fanalyzer", *(f"-Wno-analyzer-{name}" for name in OFF)],
+    done = subprocess.run([*words, "-O0", "-U_FORTIFY_SOURCE", "-fanalyzer", *(f"-Wno-analyzer-{name}" for name in OFF)],
                           cwd=entry["directory"], capture_output=True, text=True)
     found = re.findall(r"^(?:\.\./)*(\S+?:\d+):\d+: (?:warning|error): (.*)$", done.stderr, flags=re.M)
     if done.returncode != 0 and not found:

@@ -10,7 +10,7 @@ import zlib
 
 SHIM = os.environ["FAULT_SHIM"]
 # How many k are tried of each kind in a case, evenly over all that there are, first once and then always. 0: a sample for
-# the suite, which takes of each case a few allocations and one call of every other kind.
+# the suite, which takes of each case three allocations and one call of every third of the other kinds.
 TRIES = int(os.environ.get("FAULT_TRIES", "0"))
 
 # The kinds in the order of fault_shim.c, with what an error's line must say of them.
@@ -108,7 +108,7 @@ def choose(case, counts, kinds):
         yield "alloc", 1 + (spread + i * (count // 3)) % count, i == 2
     present = [kind for kind in kinds if kind != "alloc" and counts[kind]]
     for i, kind in enumerate(present):
-        if (i + spread) % 2 == 0:
+        if (i + spread) % 3 == 0:
             yield kind, 1 + spread % counts[kind], REASONS[kind] is not None and (spread >> 8 + i) % 2 == 1
 
 

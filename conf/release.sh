@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes a release of what is committed here, from a clean clone: conf/release.sh OUT [PART ...]
 #
-#   source   pfgmd-VERSION.tar.gz, the tree
+#   source   pfgmd-VERSION-source.tar.gz, the tree
 #   debian   Debian packages for this machine's architecture (dpkg-dev)
 #   arm64    the same for 64-bit Arm, cross-built (conf/deps.sh cross)
 #   python   wheel and source archive of the Python client
@@ -59,7 +59,7 @@ version=$(sed -n "s/^  version : '\(.*\)',/\1/p" meson.build)
 commit=$(git rev-parse HEAD)
 
 make_source() {
-    git archive --format=tar --prefix="pfgmd-$version/" HEAD | gzip -9n >"$out/pfgmd-$version.tar.gz"
+    git archive --format=tar --prefix="pfgmd-$version/" HEAD | gzip -9n >"$out/pfgmd-$version-source.tar.gz"
 }
 make_debian() {
     bash conf/debian/build.sh build-deb "$out"

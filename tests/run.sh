@@ -25,14 +25,14 @@ files = [f for t in ask("--targets") if t["id"] in needed for f in t["filename"]
 print(*(os.path.relpath(f, folder) for f in files))
 PY
 }
-# run FOLDER SANITIZER [SUITE]
-run() {
+# build FOLDER SANITIZER [SUITE]
+build() {
     local folder=$1 sanitizer=$2 suite=${3:-}
-    echo "== $folder"
+    echo "== $folder is built"
     if [ ! -f "$folder/build.ninja" ]; then
         meson setup "$folder" -Dsan="$sanitizer" >/dev/null || {
             cat "$folder/meson-logs/meson-log.txt" >&2
-            exit 1
+            return 1
         }
     fi
     local needed=()
@@ -41,24 +41,47 @@ run() {
     fi
     # On a terminal ninja's own line of progress is shown; elsewhere its output only when it fails.
     if [ -t 1 ]; then
-        ninja -C "$folder" ${needed[@]+"${needed[@]}"} || exit 1
+        ninja -C "$folder" ${needed[@]+"${needed[@]}"}
     else
         ninja -C "$folder" ${needed[@]+"${needed[@]}"} >"$folder/ninja.log" 2>&1 || {
             cat "$folder/ninja.log" >&2
-            exit 1
+            return 1
         }
     fi
-    meson test -C "$folder" --no-rebuild --print-errorlogs ${suite:+--suite "$suite"} || true
-    logs+=("$folder/meson-logs/testlog.json")
 }
+# check FOLDER NAME ARGUMENTS: those tests; NAME is that of their log
+check() {
+    local folder=$1 name=$2
+    shift 2
+    echo "== $folder is tested"
+    meson test -C "$folder" --no-rebuild --print-errorlogs --logbase "$name" "$@" || true
+    logs+=("$folder/meson-logs/$name.json")
+}
+# Ends what builds in the background, with all that it started.
+builder=
+finish() { [ -z "$builder" ] || kill -TERM -- "-$builder" 2>/dev/null || true; }
+trap finish EXIT
 
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:strict_string_checks=1
 export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
-run build-test none
-run build-asan address
-run build-tsan thread threads
+build build-test none
+# Many tests wait for most of their time, so the sanitizers' programs are built meanwhile, behind them. A group of its
+# own: an interrupt ends it too.
+set -m
+{ renice -n 19 "$BASHPID" >/dev/null; build build-asan address && build build-tsan thread threads; } >build-test/sanitizers.log 2>&1 &
+builder=$!
+set +m
+check build-test testlog --no-suite alone
+wait "$builder" || {
+    cat build-test/sanitizers.log >&2
+    exit 1
+}
+builder=
+check build-test testlog-alone --suite alone
+check build-asan testlog
+check build-tsan testlog --suite threads
 
 # What the field's tests measured, of the plain build: the numbers in docs/field.md.
 python3 - "${logs[0]}" <<'PY'

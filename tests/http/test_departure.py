@@ -14,6 +14,18 @@ N = 30000  # images that would take far longer than the test
 
 
 class Departure(unittest.TestCase):
+    def test_a_sender_that_leaves_with_a_piece_of_its_body_is_not_held(self):
+        """The library misses an end that comes in one packet with bytes, and would wait for the rest of the body."""
+        head = b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\n\r\n"
+        with Daemon("--read-timeout", "600") as daemon:
+            daemon.settled()
+            before = daemon.descriptors()
+            for _ in range(20):
+                with daemon.connect() as s:
+                    s.sendall(head + b"{")
+            wait_until(lambda: daemon.descriptors() <= before, "as few descriptors as before")
+            daemon.settled()
+
     def ask(self, daemon):
         """A reader with a small window that has asked for a tar of many images and reads nothing of it."""
         s = socket.socket()

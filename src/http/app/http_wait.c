@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #define TICK_MS 100
@@ -456,24 +457,43 @@ static size_t find_gone_locked(struct http_wait *w, struct look *k)
     return gone;
 }
 
-/* A client's end that comes in one packet with its request escapes the library, which then keeps
- * the connection until it has been silent for long. Here it is noticed once the answer has gone. */
+/* A client's end that comes in one packet with its request, or with a piece of its body, escapes
+ * the library, which then keeps the connection until it has been silent for long. */
+static bool may_have_ended(const struct http_connection *c, int64_t now)
+{
+    return (c->phase == HTTP_PHASE_HEAD || c->phase == HTTP_PHASE_BODY) && !c->cut &&
+           now - c->since_ns > ENDED_NS;
+}
+
+/* After a request the connection is cut. In a body it is made to look as it is, so that the library
+ * ends the request as that of a client who left: once all that came has been taken, and was at the
+ * look before. */
+static void end_locked(struct http_connection *c)
+{
+    int unread = 0;
+    if (c->phase == HTTP_PHASE_BODY) {
+        bool taken = ioctl(c->fd, FIONREAD, &unread) == 0 && unread == 0;
+        if (taken && c->ended)
+            shutdown(c->fd, SHUT_RDWR);
+        c->ended = taken;
+        return;
+    }
+    c->cut = true;
+    shutdown(c->fd, SHUT_RDWR);
+}
+
 static void cut_ended_locked(struct http_wait *w, struct look *k, int64_t now)
 {
-    size_t n = 0;
+    size_t n = 0, i = 0;
     lock_assert_held(&w->lock);
     for (struct http_connection *c = w->connections; c && n < k->room; c = c->next)
-        if (c->phase == HTTP_PHASE_HEAD && !c->cut && now - c->since_ns > ENDED_NS)
+        if (may_have_ended(c, now))
             k->fds[n++] = (struct pollfd){.fd = c->fd, .events = POLLRDHUP};
     if (n == 0 || poll(k->fds, (nfds_t)n, 0) <= 0)
         return;
-    size_t i = 0;
     for (struct http_connection *c = w->connections; c && i < n; c = c->next)
-        if (c->phase == HTTP_PHASE_HEAD && !c->cut && now - c->since_ns > ENDED_NS &&
-            (k->fds[i++].revents & POLLRDHUP)) {
-            c->cut = true;
-            shutdown(c->fd, SHUT_RDWR);
-        }
+        if (may_have_ended(c, now) && (k->fds[i++].revents & POLLRDHUP))
+            end_locked(c);
 }
 
 static void look_once(struct http_wait *w, struct look *k)

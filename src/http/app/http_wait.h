@@ -74,6 +74,7 @@ struct http_connection {
     int64_t since_ns;
     bool cut; /* shut down by the watcher, or for another's sake: */
     bool displaced;
+    bool ended; /* in its body, at the last look of the watcher, which found all of it taken */
     bool large; /* it has one of the places for large bodies, */
     int64_t large_since_ns;
     size_t large_bytes; /* of which so many came since */

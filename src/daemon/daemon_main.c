@@ -471,7 +471,7 @@ static int serve(struct pfgmd *d)
             if (d->jobs)
                 jobs_wake(d->jobs); /* there may be a model that one waits for */
             if (d->loading && finish_loading(d) != 0)
-                return daemon_check_exit_code(&d->models.error);
+                return err_exit_code(&d->models.error);
         }
         if (d->hangup && !d->models.running) {
             hang_up(d);

@@ -344,11 +344,11 @@ CALL(OPEN, NULL, FILE *, fopen64, (const char *path, const char *mode), (path, m
 CALL(OPEN, NULL, FILE *, fdopen, (int fd, const char *mode), (fd, mode))
 CALL(OPEN, NULL, DIR *, opendir, (const char *path), (path))
 
-/* The eight bytes of an eventfd are never parted, nor is that ever waited for. */
+/* The eight bytes of an eventfd are never refused, parted, or waited for. */
 #define READS(kind, name, parameters, arguments, whole)                                            \
     EXPORT ssize_t name parameters                                                                 \
     {                                                                                              \
-        if (fails(kind) || (whole != 8 && fails(INTERRUPT)))                                       \
+        if (whole != 8 && (fails(kind) || fails(INTERRUPT)))                                       \
             return -1;                                                                             \
         if (whole > 8 && fails(SHORT))                                                             \
             whole /= 2;                                                                            \

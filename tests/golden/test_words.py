@@ -13,7 +13,7 @@ import tempfile
 import unittest
 
 PFGM, SOURCE = os.environ["PFGM"], os.environ["SOURCE"]
-OPTION = re.compile(r"--[a-z][a-z-]*[a-z]")
+OPTION = re.compile(r"--[A-Za-z](?:[A-Za-z-]*[A-Za-z])?")
 
 
 def pfgm(*words):
@@ -39,7 +39,7 @@ def takes(command, option):
 def listed(command):
     """The options that a help text lists, with whether a value follows."""
     return {name: bool(value) for name, value in
-            re.findall(r"^  (?:-\w, )?(--[a-z][a-z-]*)( [A-Z]\S*)?", pfgm(*command, "--help").stdout, re.M)}
+            re.findall(r"^  (?:-\w, )?(--[A-Za-z][A-Za-z-]*)( [A-Z]\S*)?", pfgm(*command, "--help").stdout, re.M)}
 
 
 class Words(unittest.TestCase):
@@ -62,9 +62,9 @@ class Words(unittest.TestCase):
                 in_bash = re.search(rf"^    '{name}'\) words=\"(.*?)\"", bash, re.M)[1].split()
                 in_zsh = re.search(rf"^    '{name}'\) options=\((.*?)\) ;;$", zsh, re.M | re.S)[1]
                 seen = "; and ".join("__fish_seen_subcommand_from " + word for word in words)
-                in_fish = re.findall(rf"^complete -c pfgm -n '{seen}' -l ([a-z-]+)", fish, re.M)
+                in_fish = re.findall(rf"^complete -c pfgm -n '{seen}' -l ([A-Za-z-]+)", fish, re.M)
                 self.assertEqual(set(in_bash), set(own))
-                self.assertEqual(set(re.findall(r"^        '(--[a-z-]+):", in_zsh, re.M)), set(own))
+                self.assertEqual(set(re.findall(r"^        '(--[A-Za-z-]+):", in_zsh, re.M)), set(own))
                 self.assertEqual({"--" + option for option in in_fish}, set(own))
                 for option, value in own.items():
                     self.assertTrue(takes(words, option), option)

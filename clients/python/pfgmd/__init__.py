@@ -1,5 +1,6 @@
 """Client of pfgmd. See README.md; the contract is the server's /openapi.json."""
-from ._client import Client, Event, Image, Job, Latent, Likelihood
+from ._answers import Event, Image, Job, Latent, Likelihood
+from ._client import Client
 from ._async import AsyncClient
 from ._errors import (DeadlineExceeded, Forbidden, InvalidParameter, NotFound, NumericalFailure, PfgmdError,
                       QuotaExceeded, Unauthenticated, Unavailable)

@@ -5,7 +5,8 @@ import contextvars
 import ssl
 from typing import Any, AsyncIterator, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, TypeVar, Union
 
-from ._client import CALL, Call, Client, End, Event, Image, Job, Latent, Likelihood
+from ._answers import End, Event, Image, Job, Latent, Likelihood
+from ._client import CALL, Call, Client
 
 _END = object()
 _T = TypeVar("_T")

@@ -67,12 +67,14 @@ export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 build build-test none
-# Many tests wait for most of their time, so the sanitizers' programs are built meanwhile, behind them. A group of its
-# own: an interrupt ends it too.
-set -m
-{ renice -n 19 "$BASHPID" >/dev/null; build build-asan address && build build-tsan thread threads; } >build-test/sanitizers.log 2>&1 &
+# Many tests wait for most of their time, so the sanitizers' programs are built meanwhile, behind them: in a session of
+# their own, since some kernels share the processor by sessions before they look at niceness.
+export -f build targets
+setsid nice -n 19 bash -c 'set -eu
+    { echo 19 >/proc/self/autogroup; } 2>/dev/null || true
+    build build-asan address
+    build build-tsan thread threads' >build-test/sanitizers.log 2>&1 &
 builder=$!
-set +m
 check build-test testlog --no-suite alone
 wait "$builder" || {
     cat build-test/sanitizers.log >&2

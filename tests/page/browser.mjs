@@ -1,7 +1,7 @@
 // The daemon's page in Debian's Chromium, for the tests of it. Screenshots go to SHOTS if set. ADDRESS is the daemon's,
 // CHROMIUM the browser's path, MODULES a folder with playwright-core and axe-core.
 import { createRequire } from "node:module";
-import { before, after } from "node:test";
+import { before, after, afterEach } from "node:test";
 
 const require = createRequire(process.env.MODULES + "/");
 const { chromium } = require("playwright-core");
@@ -52,4 +52,6 @@ before(async () => {
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox", "--disable-gpu",
     "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"] });
 });
+/* A page that stays open goes on asking for the figures and takes processor time from the tests that follow. */
+afterEach(async () => { for (const context of browser.contexts()) await context.close(); });
 after(() => browser.close());

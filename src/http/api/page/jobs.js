@@ -57,7 +57,8 @@ function take(entry, job) {
   entry.bar.value = job.state === "succeeded" ? 1 : job.progress.fraction;
   entry.li.dataset.state = entry.shownState = job.state;
   if (changed) showActs(entry);
-  if (!entry.hasFace && job.progress.images_done > 0 && job.parameters.dtype === "uint8") showFace(entry);
+  /* Images end in about their order; once a shard's worth is made, the first is surely there. */
+  if (!entry.hasFace && job.progress.images_done >= Math.min(64, job.progress.images_total) && job.parameters.dtype === "uint8") showFace(entry);
   return entry;
 }
 /* What can be done with it; whoever stands on a button that goes is not left in the void. */

@@ -370,7 +370,7 @@ enum ode_form ode_solver_form(const struct ode_solver *s)
 bool ode_solver_guided(const struct ode_solver *s)
 {
     const struct ode_guidance *g = &s->options.guidance;
-    return g->scale != 1.0 && s->time >= g->t_min && s->time <= g->t_max;
+    return ode_options_guided(&s->options) && s->time >= g->t_min && s->time <= g->t_max;
 }
 
 double ode_solver_guidance(const struct ode_solver *s)

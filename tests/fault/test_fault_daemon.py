@@ -181,7 +181,7 @@ def difference(answer, right):
 def blamed(answer):
     """Whether an answer is an error of the server that says why."""
     if answer.headers.get("Content-Type", "").startswith("text/event-stream"):
-        return b"\nevent: error\n" in answer.body
+        return any(b"\nevent: %s\n" % kind in answer.body for kind in (b"error", b"failed"))
     return answer.status in (500, 503, 507) and len(answer.body) > 0
 
 

@@ -491,7 +491,7 @@ class Structure(Import):
     def test_who_says_what_the_network_is(self):
         for source in (golden(D128 + ".pkl"), golden(D128 + ".golden.safetensors")):
             self.refused(self.import_(source, "--preset", "cifar10-ncsnpp"), "says itself")
-        self.refused(self.import_(golden("pfgm_digits8.pth")), "--preset or --config")
+        self.refused(self.import_(golden("pfgm_digits8.pth")), "or --preset, or --config")
 
     def test_plain_tensors(self):
         config = self.config[COND]

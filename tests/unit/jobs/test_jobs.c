@@ -301,10 +301,16 @@ static int run_with_little_room(void)
     bool is_new;
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &limit);
-    limit.rlim_cur = 300000;
+    r = file_job(j, NULL, &order);
+    /* Something must be there before the room ends, however much one transaction brings. */
+    while (r.images_done == 0) {
+        usleep(1000);
+        if (jobs_get(j, "me", r.id, &r, &e) != JOBS_DONE)
+            return 10;
+    }
+    limit.rlim_cur = 200000;
     if (setrlimit(RLIMIT_FSIZE, &limit) != 0)
         return 10;
-    r = file_job(j, NULL, &order);
     while (stats.trouble.code == ERR_NONE) {
         usleep(1000);
         if (jobs_stats_get(j, &stats, &e) != JOBS_DONE)

@@ -54,7 +54,8 @@ check() {
     local folder=$1 name=$2
     shift 2
     echo "== $folder is tested"
-    meson test -C "$folder" --no-rebuild --print-errorlogs --logbase "$name" "$@" || true
+    # One more at once than there are processors, as most wait for a while.
+    meson test -C "$folder" --no-rebuild --print-errorlogs --num-processes $(($(nproc) + 1)) --logbase "$name" "$@" || true
     logs+=("$folder/meson-logs/$name.json")
 }
 # Ends what builds in the background, with all that it started.

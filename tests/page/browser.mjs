@@ -9,11 +9,13 @@ export const axe = require.resolve("axe-core/axe.min.js");
 export const address = process.env.ADDRESS;
 export let browser;
 
-/* `at`: a fragment of the address that leads to jobs, where nothing greets. */
-export async function open({ at = "", ...options } = {}) {
+/* `at`: a fragment of the address, such as one that leads to jobs. `greets`: the page makes its first row by itself, which
+   else it is kept from as by a browser that saves data: it takes seconds. */
+export async function open({ at = "", greets = false, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, bypassCSP: false, ...options });
   context.setDefaultTimeout(120000); // the machine may be busy with other things
   const page = await context.newPage();
+  if (!greets) await page.addInitScript(() => Object.defineProperty(Navigator.prototype, "connection", { get: () => ({ saveData: true }) }));
   page.complaints = [];
   page.on("console", m => m.type() === "error" && page.complaints.push(m.text()));
   page.on("pageerror", e => page.complaints.push(String(e)));
@@ -21,7 +23,7 @@ export async function open({ at = "", ...options } = {}) {
   await page.goto(address + "/" + at);
   await page.waitForFunction(() => document.getElementById("state").textContent === "ready" &&
     document.getElementById("model").options.length > 0);
-  if (!at) await page.waitForFunction(() => run && !running); // it has greeted
+  if (greets && !at) await page.waitForFunction(() => run && !running);
   return page;
 }
 export const shot = async (page, name) => process.env.SHOTS && page.screenshot({ path: `${process.env.SHOTS}/${name}.png`, fullPage: true });

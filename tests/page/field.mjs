@@ -108,7 +108,7 @@ test("each step says what is to be seen: one mass from afar, nothing in a shell,
 test("a link shows the same picture, and nothing moves once the other view is shown", async () => {
   const pictures = [], link = "#field=fall&masses=-1,0.5,1;1,0,2&T=6&at=0.7&seed=5";
   for (let k = 0; k < 2; k++) {
-    const page = await open({ at: link });
+    const page = await open({ at: link, greets: true });
     await fallen(page);
     await page.waitForFunction(() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true)))));
     pictures.push(await page.evaluate(() => document.getElementById("field-canvas").toDataURL()));

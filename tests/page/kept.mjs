@@ -33,7 +33,7 @@ test("a copied link gives the same bytes in a fresh browser and by a request", a
 });
 
 test("settings, theme and earlier runs survive a reload", async () => {
-  const page = await open();
+  const page = await open({ greets: true });
   await page.fill("#seed", "4711");
   await sample(page, 1);
   const made = await page.locator("#now img").first().getAttribute("src");

@@ -97,10 +97,10 @@ function eachClass(n, options) {
   return start(labels.map((_, i) => ({ ...body, n, class: i })), options);
 }
 const sheet = () => { const n = Math.max(1, Math.min(Number($("n").value) || 1, 10)); return eachClass(n, { columns: n }); };
-/* What a visitor sees first, unless the address leads to jobs or to the field. */
+/* What a visitor sees first, unless the address leads to jobs or to the field, or the browser is to save data. */
 async function greet() {
   if (isField() || /^#jobs?(=|$)/.test(location.hash)) return;
-  if (running || run || await followLink()) return;
+  if (running || run || await followLink() || navigator.connection?.saveData) return;
   const m = models[$("model").value];
   if (!m || m.state !== "ready") return;
   if (!$("each").hidden) eachClass(1, { greeting: true });

@@ -378,6 +378,12 @@ double ode_solver_guidance(const struct ode_solver *s)
     return s->options.guidance.scale;
 }
 
+/* Of the network, for the slope that is wanted. */
+static int evaluations(const struct ode_solver *s)
+{
+    return ode_solver_guided(s) ? 2 : 1;
+}
+
 /* x − t · dx/dt at t1, or where churn has taken it. */
 static void step_to_zero(struct ode_solver *s, const double *slope)
 {
@@ -392,7 +398,7 @@ void ode_solver_feed(struct ode_solver *s, const double *slope)
 {
     if (s->status != ODE_WANTS_SLOPE)
         return;
-    s->counts.nfe += ode_solver_guided(s) ? 2 : 1;
+    s->counts.nfe += evaluations(s);
     if (!all_finite(slope, s->n)) {
         ode_fail(s, ERR_NUMERIC, "non-finite slope at t = %g", s->time);
         return;
@@ -462,7 +468,7 @@ void ode_want(struct ode_solver *s, const double *point, double time)
         return;
     }
     s->time = time;
-    if (s->counts.nfe + (ode_solver_guided(s) ? 2 : 1) > budget(&s->options)) {
+    if (s->counts.nfe + evaluations(s) > budget(&s->options)) {
         ode_fail(s, ERR_LIMIT,
                  "gave up at t = %g after %lld evaluations, max_nfe is %lld: raise max_nfe or the "
                  "tolerance",

@@ -19,15 +19,9 @@
 static struct http_app app;
 static struct http_options options;
 
-static void nothing(void *connection)
-{
-    (void)connection;
-}
-
 static void begin(void)
 {
     static const char *const names[] = {FUZZ_MODEL};
-    struct err e = {0};
     options = (struct http_options){.n_max = FUZZ_IMAGES,
                                     .body_max = FUZZ_BODY,
                                     .queue_images_max = 8,
@@ -41,15 +35,12 @@ static void begin(void)
                                     .link_lifetime_s = 60,
                                     .model_names = names,
                                     .model_count = 1};
-    FUZZ_CHECK(http_app_init(&app, fuzz_world_engine(), &options, nothing, nothing, &e) == 0);
+    fuzz_world_app(&app, &options);
 }
 
 static void end(void)
 {
-    http_reader_stop(&app.reader);
-    struct engine *engine = app.engine;
-    http_app_clear(&app);
-    engine_free(engine);
+    fuzz_world_app_end(&app);
 }
 
 /* The routes, links and queries that a target leads to. */

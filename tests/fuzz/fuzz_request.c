@@ -41,15 +41,9 @@ static const struct entrance {
     {"/v1/images/7/0", HTTP_MEDIA_JSON}, /* a GET, which has a query alone */
 };
 
-static void nothing(void *connection)
-{
-    (void)connection;
-}
-
 static void begin(void)
 {
     static const char *const names[] = {FUZZ_MODEL};
-    struct err e = {0};
     options = (struct http_options){.n_max = FUZZ_IMAGES,
                                     .body_max = 1 << 20,
                                     .queue_images_max = 8,
@@ -58,17 +52,13 @@ static void begin(void)
                                     .link_lifetime_s = 60,
                                     .model_names = names,
                                     .model_count = 1};
-    FUZZ_CHECK(http_app_init(&app, fuzz_world_engine(), &options, nothing, nothing, &e) == 0);
+    fuzz_world_app(&app, &options);
     atomic_store(&app.state, HTTP_STATE_READY);
 }
 
 static void end(void)
 {
-    engine_drain(app.engine);
-    http_reader_stop(&app.reader);
-    struct engine *engine = app.engine;
-    http_app_clear(&app);
-    engine_free(engine);
+    fuzz_world_app_end(&app);
 }
 
 static void add_parts(struct http_form *form, const uint8_t *data, size_t length)

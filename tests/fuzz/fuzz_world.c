@@ -60,6 +60,26 @@ struct engine *fuzz_world_engine(void)
     return g;
 }
 
+static void nothing(void *connection)
+{
+    (void)connection;
+}
+
+void fuzz_world_app(struct http_app *app, const struct http_options *options)
+{
+    struct err e = {0};
+    FUZZ_CHECK(http_app_init(app, fuzz_world_engine(), options, nothing, nothing, &e) == 0);
+}
+
+void fuzz_world_app_end(struct http_app *app)
+{
+    struct engine *g = app->engine;
+    engine_drain(g);
+    http_reader_stop(&app->reader);
+    http_app_clear(app);
+    engine_free(g);
+}
+
 const char *fuzz_world_keys(void)
 {
     char digest[2][SHA256_HEX_SIZE], text[512];

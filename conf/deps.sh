@@ -14,7 +14,7 @@ pkg-config --exists libcurl 2>/dev/null || build+=(libcurl4-gnutls-dev)
 case "${1:-}" in
 run) packages=("${run[@]}") ;;
 build) packages=("${build[@]}" curl ca-certificates) ;;
-test) packages=("${build[@]}" curl ca-certificates libcmocka-dev libasan8 libubsan1 libtsan2 python3 procps chromium haproxy
+test) packages=("${build[@]}" curl ca-certificates libcmocka-dev libasan8 libubsan1 libtsan2 python3 procps chromium-headless-shell haproxy
         nats-server openssl)
     # npm may have come from elsewhere, and Debian's brings some four hundred packages along
     command -v npm >/dev/null || packages+=(nodejs npm)

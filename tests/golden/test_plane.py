@@ -84,11 +84,11 @@ class Plane(unittest.TestCase):
         self.assertLessEqual(self.recover("two moons", two_moons), MOST)
 
     def test_a_ring_with_a_centre_is_recovered(self):
-        self.assertLessEqual(self.recover("ring with a centre", ring_with_centre), MOST)
+        self.assertLessEqual(self.recover("ring with a centre", ring_with_centre, steps=3000, decay_steps=2800), MOST)
 
     def test_a_denoiser_recovers_two_moons_and_its_likelihood_is_a_density(self):
         self.assertLessEqual(self.recover("two moons", two_moons, objective="pfgmpp", D=8,
-                                          steps=6000, decay_steps=5500), MOST)
+                                          steps=3500, decay_steps=3300), MOST)
         step = 0.1
         grid = [(step * i - 2, step * k - 1.7) for i in range(51) for k in range(40)]
         found = json.loads(self.run_tool(

@@ -40,5 +40,5 @@ for _ in $(seq 1200); do # two minutes
     sleep 0.1
 done
 [ -n "$address" ] || { cat "$scratch/log" >&2; exit 1; }
-ADDRESS="http://$address" CLIENTS=$here/../../clients CHROMIUM=$(command -v chromium) node --test --test-concurrency=1 "$here/client.mjs" "$here/openai.mjs" \
+ADDRESS="http://$address" DAEMON=$daemon CLIENTS=$here/../../clients CHROMIUM=$(command -v chromium-headless-shell) node --test --test-concurrency=1 "$here/client.mjs" "$here/openai.mjs" \
     "$here/page.mjs" "$here/kept.mjs" "$here/jobs.mjs" "$here/edit.mjs" "$here/field.mjs"

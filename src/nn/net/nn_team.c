@@ -33,10 +33,14 @@
 #define PROBE_MIN 2
 #define PROBE_MAX 256
 #define SLOWER 1.3
+/* How fast the best stretch is forgotten, per stretch that does not reach it. */
+#define FORGETS 1.1
 
-/* How long evaluations of one network and number of images take, [0] alone and [1] with helpers: a
- * mean that forgets, 0 while unknown. One choice is kept for a stretch of evaluations, since a
- * single one says more about who else got the core in its time. */
+/* How long evaluations of one network and number of images take, [0] alone and [1] with helpers: the
+ * best of the last stretches, 0 while unknown. A stretch in which somebody else got a core says
+ * nothing of the choice, unless others like it follow: so what is best rises by FORGETS with each.
+ * One choice is kept for a stretch of evaluations, since a single one says more about who else got
+ * the core in its time. */
 struct habit {
     const struct nn_net *net;
     int images;
@@ -136,9 +140,9 @@ static bool together_is_better(const struct habit *h)
 /* Judges the stretch that has ended and decides how the next one goes. */
 static void turn_over(struct habit *h)
 {
-    double *mean = &h->spent[h->together], took = (double)h->total / h->count;
-    bool before = together_is_better(h), slow = *mean != 0 && took > SLOWER * *mean;
-    *mean = *mean == 0 ? took : (*mean + took) / 2;
+    double *best = &h->spent[h->together], took = (double)h->total / h->count;
+    bool before = together_is_better(h), slow = *best != 0 && took > SLOWER * *best;
+    *best = *best == 0 || took < FORGETS * *best ? took : FORGETS * *best;
     if (together_is_better(h) != before)
         h->probe_gap = h->probe_in = PROBE_MIN;
     else if (h->probe_in == 0)

@@ -33,7 +33,7 @@ def cpu_seconds(pid):
 class Start(unittest.TestCase):
     def test_health_before_ready_llama_cpp_14092(self):
         """503 while loading, which takes many times what the questions take; the first 200 means that work succeeds."""
-        count = 60 if SANITIZER == "none" else 12
+        count = 24 if SANITIZER == "none" else 12
         many = [f"--model=f{i}={FASHION}" for i in range(count)]
         with Daemon(*many, model=None, ready=False) as daemon:
             first = daemon.get("/readyz")
@@ -327,6 +327,29 @@ class Stop(unittest.TestCase):
             endless.close()
             self.assertEqual(daemon.wait(), 0)
             kept.close()
+
+    def test_drain_with_work_of_every_kind(self):
+        """Running, waiting and streamed work ends well, and the process a moment after it."""
+        with Daemon("--workers", "1", "--batch", "4", "--drain-timeout", "600") as daemon:
+            body = long_work(daemon, 0.3)
+            endless = daemon.begin_images({"solver": ENDLESS})  # keeps the process there while it is looked at
+            daemon.wait_work(1)
+            before = daemon.metrics().sum("pfgmd_images_admitted_total")
+            sockets = [daemon.begin_images({**body, "seed": k, "priority": p})
+                       for k, p in enumerate(["interactive", "batch"] * 2)]
+            sockets.append(daemon.begin_images({**body, "format": "zip", "n": 2}))
+            daemon.wait_metrics(lambda m: m.sum("pfgmd_images_admitted_total") == before + 6, "work of every kind")
+            daemon.process.terminate()
+            daemon.wait_line("stopping")
+            self.assertEqual(daemon.metrics().value("pfgmd_draining"), 1)
+            for s in sockets:
+                self.assertEqual(status_of(s), 200)
+            for s in sockets:
+                s.close()
+            begun = time.monotonic()
+            endless.close()
+            self.assertEqual(daemon.wait(), 0)
+            self.assertLess(time.monotonic() - begun, LATE)
 
     def test_drain_timeout(self):
         """What is not finished in time is answered with 503, and the exit code is still 0."""

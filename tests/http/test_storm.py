@@ -12,7 +12,7 @@ import threading
 import time
 import unittest
 
-from harness import ENDLESS, LATE, SANITIZER, Daemon, long_work, wait_until
+from harness import ENDLESS, LATE, SANITIZER, Daemon, wait_until
 from test_lifecycle import status_of
 from test_metrics import check_sums
 
@@ -160,31 +160,6 @@ class Storm(unittest.TestCase):
             added.append(took - sum(float(v) for v in parts.values()))
         connection.close()
         return sorted(added)[count // 2]
-
-
-class Drain(unittest.TestCase):
-    def test_with_work_of_every_kind(self):
-        """Running, waiting and streamed work ends well, and the process a moment after it."""
-        with Daemon("--workers", "1", "--batch", "4", "--drain-timeout", "600") as daemon:
-            body = long_work(daemon, 1.0)
-            endless = daemon.begin_images({"solver": ENDLESS})  # keeps the process there while it is looked at
-            daemon.wait_work(1)
-            before = daemon.metrics().sum("pfgmd_images_admitted_total")
-            sockets = [daemon.begin_images({**body, "seed": k, "priority": p})
-                       for k, p in enumerate(["interactive", "batch"] * 2)]
-            sockets.append(daemon.begin_images({**body, "format": "zip", "n": 2}))
-            daemon.wait_metrics(lambda m: m.sum("pfgmd_images_admitted_total") == before + 6, "work of every kind")
-            daemon.process.terminate()
-            daemon.wait_line("stopping")
-            self.assertEqual(daemon.metrics().value("pfgmd_draining"), 1)
-            for s in sockets:
-                self.assertEqual(status_of(s), 200)
-            for s in sockets:
-                s.close()
-            begun = time.monotonic()
-            endless.close()
-            self.assertEqual(daemon.wait(), 0)
-            self.assertLess(time.monotonic() - begun, LATE)
 
 
 if __name__ == "__main__":

@@ -166,8 +166,8 @@ def long():
     n = int(50_000 * SCALE)
     memory, rates = [], []
     with tempfile.TemporaryDirectory() as folder, Daemon("--state", folder) as daemon:
-        if SCALE >= 1:  # the store's caches of 8 MiB fill first
-            wait_job(daemon, file_job(daemon, n=60_000, seed=2, solver={"method": "euler", "steps": 1}))
+        if SCALE >= 1:  # the store's caches of 8 MiB fill first, and the allocator's lists
+            wait_job(daemon, file_job(daemon, n=300_000, seed=2, solver={"method": "euler", "steps": 1}))
         before, cpu_before = time.monotonic(), thread_seconds(daemon.process)
         name = file_job(daemon, n=n, seed=1)
         last = (before, made(daemon))

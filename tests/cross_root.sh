@@ -16,7 +16,7 @@ make_root() {
         ln -sfnr "$made$target" "$link"
     done
     chmod 755 "$made"
-    mv -T "$made" "$root" || rm -rf "$made" # another run was first
+    mv -T "$made" "$root" 2>/dev/null || rm -rf "$made" # another run was first
 }
 
 # Its name has a digest of what is in it, so that another list of libraries makes another root. deps.sh does not list a

@@ -269,12 +269,12 @@ static const struct cli_option options[] = {
      "upper_norm, z_exp"},
     {"weights", 0, 'w', "KIND", "ema raw", "ema (averaged, the default) or raw"},
     SETTING(0, "image-size", "N",
-            "pixels a side; without --preset and --config the tensors' "
-            "shapes say the network's size, and this and the next say what "
-            "they do not"),
+            "width and height in pixels; without --preset and --config the "
+            "tensors' shapes say the network's size, and this and the next "
+            "options say the rest"),
     {"fir", 0, OPTION_SETTING + 1, "BOOL", "true false",
      "true: images are halved and doubled with the filter [1,3,3,1]"},
-    SETTING(2, "gamma", "G", "as in the training configuration, and so below"),
+    SETTING(2, "gamma", "G", "as in the training configuration, like those below"),
     SETTING(3, "sigma", "S", "deviation of the smallest perturbation"),
     SETTING(4, "tau", "T", "growth of the perturbation"),
     SETTING(5, "M", "M", "largest exponent of the perturbation"),
@@ -307,9 +307,9 @@ const struct cli_command cli_convert_command = {
     .about =
         "Reads a checkpoint that the reference code of PFGM (.pth) or of PFGM++ (.pkl, .pt, or "
         "its weights.* as safetensors) saved, checks every tensor against the network and writes "
-        "a model file. Nothing in it is executed. PFGM++'s say themselves what their network is. "
-        "Of PFGM's the tensors' shapes say nf, ch_mult, num_res_blocks and attention; the rest "
-        "comes by --preset, by --config or by options of these names.",
+        "a model file. Nothing in it is executed. A checkpoint of PFGM++ says itself what its "
+        "network is. For one of PFGM, the tensors' shapes say nf, ch_mult, num_res_blocks and "
+        "attention; --preset, --config or options of these names say the rest.",
     .options = options,
     .words = CLI_VALUES_FILES,
     .take = take,

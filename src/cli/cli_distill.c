@@ -49,7 +49,7 @@ const struct cli_command cli_distill_command = {
     .about =
         "Trains a student of MODEL, its teacher: the same network, which does in 1, 2 or 4 "
         "evaluations what the teacher does in many. MODEL is of the family pfgmpp (its D may be 1, "
-        "the field of PFGM). SRC is what MODEL was trained with, or the like, in any form that "
+        "the field of PFGM). SRC is what MODEL was trained with, or similar data, in any form that "
         "pfgm train reads; the classes are the teacher's. RUN/ is as pfgm train leaves it, and "
         "RUN/model.safetensors is sampled and served as any model, by its own steps alone.",
     .options = options,

@@ -16,8 +16,8 @@ static const struct cli_option options[] = {
      "or the image of this seed, with the class that it draws"},
     {"index", 0, CLI_FLOW_INDEX, "I", NULL, "and this index (0)"},
     {"strength", 0, CLI_FLOW_STRENGTH, "X", NULL,
-     "how far the image goes up, 0 to 1: 0 leaves it as it is, and of 1 nothing is left (0.5; 1 "
-     "with a mask)"},
+     "how far the image goes up, 0 to 1: 0 leaves it as it is, and 1 leaves nothing of it (0.5; "
+     "1 with a mask)"},
     {"mask", 0, CLI_FLOW_MASK, "FILE.png", CLI_VALUES_FILES,
      "what is kept: the pixels that are lighter than the middle, and opaque. The solver must take "
      "one evaluation per step"},
@@ -148,8 +148,8 @@ const struct cli_command cli_edit_command = {
     .name = "edit",
     .summary = "vary an image, or make parts of it anew",
     .synopsis = "edit MODEL (--image FILE | --seed S [--index I]) [options] -o OUT",
-    .about = "Takes an image up towards a latent of its own for each of N images, as far as the "
-             "strength says, and down again. With a mask, what it keeps stays the same in every "
+    .about = "Makes N variations of an image. Each goes up from it towards a latent of its own, as "
+             "far as the strength says, and down again. What a mask keeps stays the same in every "
              "byte.",
     .options = options,
     .solver = {.title = "The solver:"},

@@ -120,7 +120,7 @@ static int open_data(const struct model *m, const struct eval_options *o, const 
         return 0;
     if (out->channels != shape.channels || out->side != shape.width)
         return err_fail(e, ERR_INPUT, path,
-                        "has images of %d channels and %d pixels a side, the "
+                        "has images of %d channels and %d pixels per side, the "
                         "model makes %d and %d",
                         out->channels, out->side, shape.channels, shape.width);
     return 0;

@@ -190,9 +190,9 @@ const struct cli_command cli_field_command = {
     .about =
         "Evaluates the network at the points x [n,C,H,W] (or field.x) and t [n] (or field.z) of "
         "the input, and writes its raw output v_x [n,C,H,W] and v_t [n] in float32: as the "
-        "network gives it, without the substitution at small t. Of a PFGM++ model it takes x (or "
+        "network gives it, without the substitution at small t. For a PFGM++ model it takes x (or "
         "denoise.x), sigma (or denoise.sigma) and, where there are classes, class_onehot "
-        "[n,classes] (or denoise.class_onehot; rows of zeros: of no class) and writes the "
+        "[n,classes] (or denoise.class_onehot; a row of zeros: no class) and writes the "
         "denoised D_x [n,C,H,W].",
     .options = options,
     .words = CLI_VALUES_FILES,

@@ -216,9 +216,9 @@ int cli_flow_make(struct cli_run *run, const struct cli_flow_options *o, enum cl
 /* ---- decode ---- */
 
 static const struct cli_option options[] = {
-    CLI_FLOW_LATENTS_OPTION("float32 or float64 [n,C,H,W], of vectors [n,d] too, in a .npy (-: on "
+    CLI_FLOW_LATENTS_OPTION("float32 or float64 [n,C,H,W], for vectors [n,d] too, in a .npy (-: on "
                             "standard input), or as "
-                            "the tensor x or prior.x (of PFGM++ heun18.latent) of a safetensors "
+                            "the tensor x or prior.x (PFGM++: heun18.latent) of a safetensors "
                             "file, with their classes "
                             "as class_onehot [n,classes] if it has one"),
     CLI_OPTION_CLASS(CLI_FLOW_CLASS, "default, unless the file has classes"),

@@ -338,7 +338,7 @@ static const struct cli_option options[] = {
     {"latents", 0, OPTION_LATENTS, "FILE", CLI_VALUES_FILES,
      "points on t = T to start from: float32 or float64 [n,C,H,W] in a .npy (-: on standard "
      "input), "
-     "or as the tensor x or prior.x (of PFGM++ heun18.latent) of a safetensors file; taken "
+     "or as the tensor x or prior.x (PFGM++: heun18.latent) of a safetensors file; taken "
      "unchanged. If the file has class_onehot [n,classes], it gives their classes"},
     CLI_OPTION_KERNEL(OPTION_KERNEL),
     CLI_OPTION_PRECISION(OPTION_PRECISION),

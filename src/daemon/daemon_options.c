@@ -23,7 +23,7 @@ const char daemon_usage[] =
     "  --kernel K             auto, c, openblas, lanes8 (avx2, neon), avx512 or amx (auto)\n"
     "  --precision P          auto, f32, bf16x3 or bf16 (auto)\n"
     "  --connections N        connections that get work at once (4096)\n"
-    "  --connections-per-address N  of them from one address, 0 = no limit (0)\n"
+    "  --connections-per-address N  the same from one address, 0 = no limit (0)\n"
     "  --http-threads N       threads that serve connections (2)\n"
     "  --idle-timeout S       seconds of silence on a connection (60)\n"
     "  --read-timeout S       seconds in which a request's body must arrive (30)\n"

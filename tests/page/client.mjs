@@ -206,7 +206,7 @@ test("a query keeps blanks, and an address its path", async () => {
   assert.deepEqual(await client.image(7n, 0n, { class: "Ankle boot" }), (await client.images({ seed: 7n, class: "Ankle boot" }))[0].png);
 });
 
-test("what the server tells", async () => {
+test("what the server says of itself", async () => {
   assert.ok(await client.live() && await client.ready());
   assert.equal((await client.models())[0].object, "model");
   assert.ok((await client.capabilities()).solvers.length > 3);

@@ -68,7 +68,7 @@ test("each class gives a sheet with a row for each, as the command line does", a
   assert.deepEqual(page.complaints, []);
 });
 
-test("previews show the way there", async () => {
+test("previews show the path to an image", async () => {
   const page = await open();
   await page.evaluate(() => { window.seen = 0; handlers.preview = (old => (d, part) => { window.seen++; old(d, part); })(handlers.preview); });
   await page.click("#form summary >> nth=0");
@@ -118,6 +118,27 @@ test("every parameter reaches the server", async () => {
   assert.equal(await page.locator("#steps").isVisible(), false);
   assert.equal(await page.locator("#rtol").isVisible(), true);
   assert.equal(await page.locator("#churn").isVisible(), false);
+  assert.deepEqual(page.complaints, []);
+});
+
+test("without JavaScript there is a picture, and the line that makes one", async () => {
+  const context = await browser.newContext({ javaScriptEnabled: false, viewport: { width: 1280, height: 800 } }), page = await context.newPage(), complaints = [];
+  page.on("console", m => m.type() === "error" && complaints.push(m.text()));
+  const picture = page.waitForResponse(r => r.url() === address + "/v1/images/7/0");
+  await page.goto(address + "/");
+  assert.deepEqual([(await picture).status(), (await picture).headers()["content-type"]], [200, "image/png"]);
+  await page.getByText("curl -H 'Accept: image/png'").waitFor();
+  assert.equal(await page.locator("#form").isVisible(), false); // it could do nothing
+  await shot(page, "noscript");
+  assert.deepEqual(complaints, []);
+  await context.close();
+});
+
+test("the form as code is a click away in either view", async () => {
+  const page = await open({ at: "#field=shell" });
+  await page.click("#to-code");
+  await page.waitForFunction(() => document.activeElement.id === "code-kind" && document.getElementById("code").textContent.startsWith("curl"));
+  assert.equal(await page.locator("#field").isVisible(), false);
   assert.deepEqual(page.complaints, []);
 });
 
@@ -220,7 +241,7 @@ test("two seeds are their images, of one class, or the page says what to do", as
   assert.equal(page.complaints.filter(c => !c.includes("422")).length, 0);
 });
 
-test("a way can be cancelled, and mistakes are told", async () => {
+test("a path can be cancelled, and mistakes are reported", async () => {
   const page = await open();
   await page.click("#chips [data-class='7']");
   await page.fill("#a_seed", "1");
@@ -239,7 +260,7 @@ test("a way can be cancelled, and mistakes are told", async () => {
   assert.equal(page.complaints.filter(c => !c.includes("422")).length, 0);
 });
 
-test("a mistake is told in words", async () => {
+test("a mistake is reported in words", async () => {
   const page = await open();
   await page.click("#form summary >> nth=0");
   await page.fill("#t_max", "0.0001");
@@ -278,7 +299,7 @@ test("the keyboard alone is enough", async () => {
   assert.equal(await page.locator("#big").isVisible(), true);
 });
 
-test("a model of the plane shows points and their ways", async () => {
+test("a model of the plane shows points and their paths", async () => {
   for (const colorScheme of ["light", "dark"]) {
     const page = await open({ colorScheme });
     await page.selectOption("#model", "plane");
@@ -348,7 +369,7 @@ test("a tuned schedule is offered to the method that it was found for", async ()
   assert.deepEqual(page.complaints, []);
 });
 
-test("a server that is gone is told in words", async () => {
+test("a server that is gone is reported in words", async () => {
   const page = await open();
   await sample(page, 1);
   await page.route("**/v1/**", r => r.abort());

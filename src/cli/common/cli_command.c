@@ -138,7 +138,7 @@ void cli_command_help(const struct cli_command *c)
         print_row(cli_option_tag(&option, tag), option.help);
     }
     for (size_t i = 0; c->inner && c->inner[i]; i++) {
-        printf("%s", i == 0 ? "\nOf its own subcommands pfgm help NAME prints the options:\n" : "");
+        printf("%s", i == 0 ? "\npfgm help NAME prints the options of its own subcommands:\n" : "");
         print_row(c->inner[i]->name, c->inner[i]->summary);
     }
 }

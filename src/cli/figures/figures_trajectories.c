@@ -100,7 +100,7 @@ static int draw_plane(const char *path, const struct model *m, const struct mode
                                    380,
                                    {-2.5 * reach, 2.5 * reach, false, "x₁", false},
                                    {-2.5 * reach, 2.5 * reach, false, "x₂", false},
-                                   "Samples and the ways that they came",
+                                   "Samples and their paths",
                                    true};
         plot_panel_draw(p, &panel);
         for (int i = 0; i < n; i++) {

@@ -28,7 +28,7 @@ def put(page, tag, text):
 output, index, *modules = sys.argv[1:]
 style, script = ("\n" + "".join(read(m) for m in modules if m.endswith(end)) for end in (".css", ".js"))
 page = put(put(read(index), "style", style), "script", script)
-policy = ("default-src 'none'; script-src %s; style-src %s; img-src data:; connect-src 'self'; "
+policy = ("default-src 'none'; script-src %s; style-src %s; img-src 'self' data:; connect-src 'self'; "
           "base-uri 'none'; form-action 'none'; frame-ancestors 'none'" % (source(script), source(style)))
 data = page.encode()
 rows = [",".join(str(b) for b in data[i:i + 24]) for i in range(0, len(data), 24)]

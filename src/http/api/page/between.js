@@ -9,7 +9,7 @@ function choose(end) {
   $("big").close();
   $(ends.a && ends.b ? "walk" : (end === "a" ? "b" : "a") + "_seed").focus();
 }
-/* Images of a gallery that seed and index alone do not tell go as they are. */
+/* Images that seed and index alone do not decide are sent as they are. */
 function wayOrder() {
   const { a, b } = ends, body = { frames: Number($("frames").value), model: $("model").value };
   const { solver, class: picked } = order();

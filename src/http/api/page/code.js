@@ -38,6 +38,17 @@ function showCode() {
   if (!$("seed").value.trim()) delete body.seed; /* the server draws it */
   $("code").textContent = CODE[$("code-kind").value]({ body, address: url("v1/"), key: !$("key-row").hidden });
 }
+/* From the foot of the page, in either view. */
+function showApi() {
+  if (isField()) {
+    addEventListener("hashchange", showApi, { once: true }); /* after the page's own */
+    location.hash = $("to-sample").hash;
+    return;
+  }
+  $("code-box").open = true;
+  $("code-box").scrollIntoView({ block: "center" });
+  $("code-kind").focus();
+}
 async function copy(text, said, where) {
   try {
     await navigator.clipboard.writeText(text);

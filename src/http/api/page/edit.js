@@ -29,7 +29,7 @@ function paint() {
   if (document.activeElement === canvas) cover.data.set([64, 160, 255, 255], 4 * editing.at);
   pen.putImageData(cover, 0, 0);
   const part = editing.drawn.reduce((a, b) => a + b, 0) / editing.drawn.length;
-  canvas.setAttribute("aria-label", `The image to edit; ${Math.round(100 * part)} per cent of it are drawn over`);
+  canvas.setAttribute("aria-label", `The image to edit; ${Math.round(100 * part)} per cent of it is drawn over`);
   $("edit-clear").disabled = part === 0;
   $("edit-go").textContent = part ? "Make this part anew" : "Make variations";
   $("strength").value = $("strength").dataset.touched ?? (part ? 1 : 0.5);

@@ -1,5 +1,5 @@
 /* Jobs: filed with the form as it stands, followed while the page is looked at, fetched as archives. The server keeps them;
-   this page holds what it has been told, so a reload or another browser shows the same. */
+   this page holds what it has heard, so a reload or another browser shows the same. */
 const FINISHED = ["succeeded", "failed", "cancelled"], PAGE = 20;
 const isLive = job => !FINISHED.includes(job.state);
 let jobs = [], moreJobs = null, nextJobs = 0, lookingAtJobs = false, listed = 0;
@@ -119,7 +119,7 @@ async function listJobs(after = "") {
   listed = Date.now();
   showJobs();
 }
-/* One job; a few bytes where nothing has changed. The tag does not tell of images in flight, so one that runs is always told. */
+/* One job; a few bytes where nothing has changed. The tag does not count images in flight, so one that runs is always read. */
 async function lookAt(entry) {
   const answer = await ask("v1/jobs/" + entry.job.id, { headers: headers(entry.tag && entry.job.state !== "running" ? { "If-None-Match": entry.tag } : {}) })
     .catch(e => { if (e.status !== 404 && e.status !== 410) throw e; jobs = jobs.filter(other => other !== entry); });

@@ -24,6 +24,7 @@ addEventListener("drop", e => {
   if (file && !$("file-row").hidden) takeFile(file);
 });
 $("code-box").addEventListener("toggle", showCode);
+$("to-code").addEventListener("click", showApi);
 $("code-copy").addEventListener("click", copyCode);
 showFoot();
 $("forget").addEventListener("click", () => { store.set("runs", []); showRuns(); });

@@ -6,6 +6,9 @@ cd "$(dirname "$0")/.."
 fail() { echo "FAILED: $*" >&2 && exit 1; }
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+# A clone: both runs have the same commit, even if somebody commits meanwhile.
+git clone -q . "$scratch/tree"
+cd "$scratch/tree"
 [ $# -gt 0 ] || set -- source debian arm64 python
 for run in one two; do
     bash conf/release.sh "$scratch/$run" "$@" || fail "no release"

@@ -2,20 +2,22 @@
 # What takes too long for tests/run.sh, one after the other: the daemon under load (storm, throughput), killed in the
 # middle of a job a hundred times (killed), its contract before judges from elsewhere (contract) and behind proxies
 # (proxies, haproxy), what jobs and replicas cost (jobs, replicas), a fleet that loses replicas and its NATS server
-# (fleet), the files in conf/ before the programs that read them (conf), the container and the units under a real manager
-# (container, systemd; root), the tutorial's lines on a bare Debian (tutorial; root), the same bytes on 64-bit Arm (cross),
-# a release made twice (release), every k of the k-th call that fails (fault), what static analysis and valgrind say
-# (analyse, memcheck), two builds of the same bytes (reproducible), pfgm's speed beside PyTorch's and oneDNN's (compare,
-# compare_train), and the images of the bundled models before a classifier (quality). Installs what is missing, prints a
-# line each and ends with "N passed, N failed"; what each said, with its figures, is in build-nightly/NAME.log. About two
-# and a half hours on two cores, two of them quality's; limits of time hold only where nothing else runs.
+# (fleet), signals, limits, disks and networks in every state (matrix), the dearest bodies and the container's 512 MB
+# (memory), everything at once for two minutes (soak), the files in conf/ before the programs that read them (conf), the
+# container and the units under a real manager (container, systemd; root), the tutorial's lines on a bare Debian
+# (tutorial; root), the same bytes on 64-bit Arm (cross), a release made twice (release), every k of the k-th call that
+# fails (fault), what static analysis and valgrind say (analyse, memcheck), two builds of the same bytes (reproducible),
+# pfgm's speed beside PyTorch's and oneDNN's (compare, compare_train), and the images of the bundled models before a
+# classifier (quality). Installs what is missing, prints a line each and ends with "N passed, N failed"; what each said,
+# with its figures, is in build-nightly/NAME.log. About two and a half hours on two cores, two of them quality's; limits
+# of time hold only where nothing else runs.
 #
 #     bash tests/nightly.sh [NAME ...]
 set -eu
 cd "$(dirname "$0")/.."
 out=build-nightly
-all=(storm throughput killed contract proxies haproxy jobs replicas fleet conf container systemd tutorial cross release fault analyse memcheck
-     reproducible compare compare_train quality)
+all=(storm throughput killed contract proxies haproxy jobs replicas fleet matrix memory soak conf container systemd tutorial
+     cross release fault analyse memcheck reproducible compare compare_train quality)
 
 # Only the daemon's checks run what is built here: the others build their own, as users would.
 prepare_daemon() {
@@ -26,9 +28,14 @@ prepare_daemon() {
 # Chained, as "set -e" does not hold where an exit code is asked for.
 check() {
     case $1 in
-    storm | throughput | killed | contract | proxies | haproxy | jobs | replicas | fleet)
+    storm | throughput | killed | contract | proxies | haproxy | jobs | replicas | fleet | memory)
         prepare_daemon && sh tests/http/nightly.sh "$out" "$1"
         ;;
+    matrix)
+        bash conf/deps.sh test && { [ -f build-test/build.ninja ] || meson setup build-test; } && ninja -C build-test &&
+            MATRIX_NIGHT=1 MATRIX_ROUNDS=10 meson test -C build-test --no-rebuild --suite matrix --verbose
+        ;;
+    soak) prepare_daemon && SOAK_BUILD=$out SOAK_EVERY=100 SOAK_INTERVAL=15 bash tests/soak.sh 0.034 --full ;;
     conf) bash conf/deps.sh test && bash conf/deps.sh nightly && bash tests/conf/run.sh "$out/conf-modules" ;;
     container | systemd | tutorial) bash conf/deps.sh container && bash "tests/$1.sh" ;;
     cross) prepare_daemon && bash tests/cross.sh ;;

@@ -2,8 +2,9 @@
 # The long versions of the load tests: a cancellation storm of 1,000 among 2,000 others, and sixty seconds of ten times
 # what the machine can do, with the daemon's one worker held to core 0 and compared with "pfgm bench" there; a hundred
 # rounds of kill -9 in the middle of a job; the contract before judges from elsewhere; the proxies' configurations in
-# conf/, and a rolling restart behind one of them; what jobs cost, and replicas behind a proxy.
-# nightly.sh BUILD_FOLDER [storm|throughput|killed|contract|proxies|haproxy|jobs|replicas]
+# conf/, and a rolling restart behind one of them; what jobs cost, and replicas behind a proxy; what the largest bodies
+# cost, and the container's memory under the worst mix.
+# nightly.sh BUILD_FOLDER [storm|throughput|killed|contract|proxies|fleet|haproxy|jobs|replicas|memory]
 set -eu
 build=$(cd "${1:?which build folder?}" && pwd)
 cd "$(dirname "$0")"
@@ -19,3 +20,4 @@ case "${2:-all}" in all | fleet) python3 nightly_fleet.py && python3 nightly_clu
 case "${2:-all}" in all | haproxy) HAPROXY_REQUESTS=2000 python3 test_haproxy.py -v ;; esac
 case "${2:-all}" in all | jobs) python3 nightly_jobs.py ;; esac
 case "${2:-all}" in all | replicas) python3 nightly_replicas.py ;; esac
+case "${2:-all}" in all | memory) COSTS_MIB=64 python3 test_costs.py -v Memory && COSTS_MIB=64 python3 nightly_memory.py ;; esac

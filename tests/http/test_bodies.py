@@ -1,5 +1,6 @@
 """Bodies that stall, trickle or never end: their answer, and what they leave behind."""
 
+import contextlib
 import json
 import signal
 import ssl
@@ -7,6 +8,7 @@ import time
 import unittest
 
 from harness import ENDLESS, LATE, Daemon, wait_until
+from test_costs import MEASURED, MIB, forget, peak
 from test_framing import read_answers, send_all, statuses
 from test_security import TLS
 
@@ -110,6 +112,32 @@ class CutShort(unittest.TestCase):
             self.assertIn(" mine ", gone)
             for s in stalled:
                 s.close()
+
+    def test_stalled_bodies_of_the_usual_size_cannot_fill_the_memory(self):
+        """Each is within the limit of a body, and none of them ends. Small bodies are taken meanwhile, and larger ones as
+        soon as a stalled one has given way."""
+        count, size = 150, 1_000_000
+        with Daemon("--read-timeout", "600") as daemon, contextlib.ExitStack() as stack:
+            before = forget(daemon)
+            for _ in range(count):
+                s = stack.enter_context(daemon.connect())
+                s.sendall(head(size + 1) + b" " * size)
+            daemon.wait_metrics(lambda m: m.value("pfgmd_http_requests_open") - 1 + m.sum("pfgmd_http_requests_total", code="408")
+                                == count, "all have begun")
+            self.assertEqual(daemon.images({"seed": 1}).status, 200)
+            held = peak(daemon) - before
+            print(f"{count} stalled bodies of {size} bytes take {held / MIB:.0f} MiB")
+            if MEASURED:
+                self.assertLess(held, 100 * MIB)
+            fits = b" " * 600_000 + b"{}"
+            wait_until(lambda: daemon.images(fits).status == 200, "room for another body", timeout=4 * LATE)
+            daemon.wait_line("/v1/images 408 ")
+        with Daemon() as daemon:  # and what is under way is not cut for the sake of others
+            with daemon.connect() as s:
+                s.sendall(head(len(fits)) + fits[:300_000])
+                self.assertEqual([daemon.images(fits).status for _ in range(20)], [200] * 20)
+                s.sendall(fits[300_000:])
+                self.assertEqual(statuses(read_answers(s, quiet=0.5)[0]), [200])
 
 
 class Late(unittest.TestCase):

@@ -3,6 +3,8 @@ everybody."""
 
 import base64
 import contextlib
+import http.client
+import itertools
 import json
 import os
 import signal
@@ -11,14 +13,18 @@ import tempfile
 import threading
 import time
 import unittest
+import zipfile
 import zlib
 
-from harness import DIGITS, ENDLESS, PFGM, SANITIZER, Daemon
+from harness import DIGITS, ENDLESS, PATIENCE, PFGM, SANITIZER, Daemon
+from routes import FORM, multipart, multipart_of
 from test_latents import b64, npy, post
 
 MIB = 1 << 20
 LIARS = [b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"sPLT", b"pCAL", b"sCAL"]
 MEASURED = SANITIZER == "none"  # sanitizers keep what was freed
+SIZE = int(os.environ.get("COSTS_MIB", "2")) * MIB  # of large bodies; 64 is their limit
+CORPUS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fuzz", "corpus")
 
 
 def chunk(name, data):
@@ -46,20 +52,29 @@ def bodies_of(size):
     """(name, path, type, body, status) of bodies of about that size, the dearest that are known of each kind."""
     text = "application/json"
     for name, item in [("objects", b"{},"), ("arrays", b"[],"), ("strings", b'"",'), ("numbers", b"0,")]:
-        for path, member in [("/v1/encode", b"images"), ("/v1/decode", b"latents"), ("/v1/interpolate", b"between")]:
+        for path, member in [("/v1/encode", b"images"), ("/v1/decode", b"latents"), ("/v1/interpolate", b"between"),
+                             ("/v1/edit", b"mask"), ("/v1/likelihood", b"images")]:
             yield name, path, text, fill(b'{"%s":[' % member, item, b"0]}", size), 400
     yield "members", "/v1/encode", text, b"{" + b",".join(b'"%x":0' % i for i in range(size // 10)) + b"}", 400
     yield "a long string", "/v1/encode", text, fill(b'{"images":["', b"AAAA", b'"]}', size), 422
     yield "a long name", "/v1/likelihood", text, fill(b'{"', b"AAAA", b'":1}', size), 422
     yield "a long number", "/v1/decode", text, fill(b'{"latents":', b"9", b"}", size), 422
     yield "escapes", "/v1/decode", text, fill(b'{"latents":["', b"\\n", b'"]}', size), 422
-    long = picture(chunk(b"tEXt", b"k\0" + b"x" * (size * 3 // 4 - 300)))
+    long, half = (picture(chunk(b"tEXt", b"k\0" + b"x" * (n * 3 // 4 - 300))) for n in (size, size // 2))
     yield "a picture with a text", "/v1/encode", text, b'{"images":["%s"]}' % base64.b64encode(long), 200
     yield "the same as an end", "/v1/interpolate", text, \
         b'{"between":[{"seed":1},{"image":"%s"}]}' % base64.b64encode(long), 200
     yield "the same by itself", "/v1/likelihood", "image/png", long, 200
     yield "a picture in empty pieces", "/v1/encode", "image/png", picture(chunk(b"IDAT", b"") * (size // 12)), 200
     yield "an array", "/v1/decode", "application/x-npy", npy("<f4", (size // 256, 1, 8, 8), bytes(size // 256 * 256)), 422
+    yield "two pictures with texts", "/v1/edit", text, \
+        b'{"image":"%s","mask":"%s"}' % ((base64.b64encode(half),) * 2), 200
+    yield "a picture with a text in a form", "/v1/images/edits", FORM, multipart(image=long), 200
+    yield "the same to be varied", "/v1/images/variations", FORM, multipart(image=long), 200
+    yield "parts", "/v1/images/edits", FORM, multipart_of([b'Content-Disposition: form-data; name="user"\r\n\r\n\r\n'] * (size // 60)), 413
+    yield "one part's fields", "/v1/images/edits", FORM, multipart_of([b"x: y\r\n" * (size // 6) + b"\r\n"]), 400
+    yield "what might be a boundary", "/v1/images/variations", FORM, multipart(image=b"\r\n--edg" * (size // 7)), 422
+    yield "a prompt", "/v1/images/edits", FORM, multipart(image=picture(), prompt="x" * (size - 1000)), 422
     yield "zeroes behind the pixels", "/v1/encode", "image/png", \
         BEGIN + chunk(b"IDAT", zlib.compress(bytes(16 * size), 9)) + chunk(b"IEND", b""), 422
 
@@ -69,7 +84,8 @@ def small_bodies():
     text, size, infer = "application/json", MIB, "/v2/models/digits8/infer"
     tensor = b'{"inputs":[{"name":"latents","datatype":"FP32","shape":[1,1,8,8],"data":['
     for name, item in [("objects", b"{},"), ("arrays", b"[],")]:
-        for path, start in [("/v1/images", b'{"class":['), ("/v1/images/generations", b'{"class":['), (infer, tensor)]:
+        for path, start in [("/v1/images", b'{"class":['), ("/v1/images/generations", b'{"class":['), ("/v1/jobs", b'{"solver":['),
+                            ("/v2/repository/index", b'{"ready":['), (infer, tensor)]:
             yield name, path, text, fill(start, item, b"0]" + (b"}]}" if path == infer else b"}"), size), 400
     yield "strings", infer, text, fill(tensor, b'"",', b"0]}]}", size), 422
     yield "numbers", infer, text, fill(tensor, b"0,", b"0]}]}", size), 422
@@ -114,22 +130,45 @@ class Memory(unittest.TestCase):
                         self.within(daemon, before, MIB)
 
     def test_a_body_costs_a_small_multiple_of_its_bytes(self):
-        size = 2 * MIB
-        with Daemon("--n-max", "64", "--workers", "1") as daemon:
+        with tempfile.TemporaryDirectory() as state, Daemon("--workers", "1", "--state", state, "--read-timeout", "600") as daemon:
             for path in ["/v1/encode", "/v1/likelihood"]:  # each worker's first likelihood takes memory that it keeps
                 self.assertEqual(post(daemon, path, picture(), "image/png").status, 200)
-            for name, path, kind, body, status in bodies_of(size):
+            for name, path, kind, body, status in bodies_of(SIZE):
                 with self.subTest(body=name, path=path):
                     before = forget(daemon)
                     answer = post(daemon, path, body, kind)
                     self.assertEqual(answer.status, status, answer.body[:300])
-                    self.within(daemon, before, 4 * len(body) + size)  # 64 MiB to the largest body of 64 MiB
+                    self.within(daemon, before, 4 * len(body) + SIZE)  # 64 MiB to the largest body of 64 MiB
             for name, path, kind, body, status in small_bodies():
                 with self.subTest(body=name, path=path):
                     before = forget(daemon)
                     answer = post(daemon, path, body, kind)
                     self.assertEqual(answer.status, status, answer.body[:300])
                     self.within(daemon, before, 4 * len(body) + 64 * MIB)
+
+    def test_what_fuzzing_has_kept_costs_little_on_any_route(self):
+        """Each body of the corpus on each route that takes one, as each kind of body that it takes."""
+        text, array, png = "application/json", "application/x-npy", "image/png"
+        entrances = [(path, text) for path in ("/v1/images", "/v1/interpolate", "/v1/jobs", "/v1/images/generations",
+                                               "/v2/models/digits8/infer", "/v2/repository/index")]
+        entrances += [(path, kind) for path in ("/v1/encode", "/v1/likelihood", "/v1/edit") for kind in (text, array, png)]
+        entrances += [("/v1/decode", text), ("/v1/decode", array), ("/v1/images/edits", FORM), ("/v1/images/variations", FORM),
+                      ("/v2/models/digits8/infer", "application/octet-stream")]
+        bodies = set()
+        for name in ["request", "kserve", "multipart", "png", "dataset"]:
+            with zipfile.ZipFile(os.path.join(CORPUS, name + ".zip")) as z:
+                bodies |= {z.read(member)[start:] for member in z.namelist() for start in (0, 1)}  # a first byte may name a route
+        with tempfile.TemporaryDirectory() as state, Daemon("--workers", "1", "--state", state) as daemon:
+            before = forget(daemon)
+            connection = http.client.HTTPConnection(daemon.host, daemon.port, timeout=PATIENCE)
+            for body, (path, kind) in itertools.product(sorted(bodies), entrances):
+                connection.request("POST", path, body, {"Content-Type": kind})
+                answer = connection.getresponse()
+                text = answer.read()
+                self.assertTrue(answer.status < 500 or b"numerical_failure" in text, (path, kind, body, text[:300]))
+            connection.close()
+            self.within(daemon, before, 64 * MIB)
+            print(f"{len(bodies)} bodies as {len(entrances)} kinds of request: {(peak(daemon) - before) / MIB:.1f} MiB more at the most")
 
 
 def memory_of(*command):

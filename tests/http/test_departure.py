@@ -1,14 +1,18 @@
 """A stream whose reader stops reading and then leaves: its work ends at once, not when a send times out."""
 
 import array
+import contextlib
 import fcntl
 import json
+import os
 import socket
+import tempfile
 import termios
 import time
 import unittest
 
-from harness import LATE, PATIENCE, Daemon, wait_until
+from harness import LATE, PATIENCE, PFGM, Daemon, run, wait_until
+from test_latents import npy
 
 N = 30000  # images that would take far longer than the test
 
@@ -59,6 +63,31 @@ class Departure(unittest.TestCase):
             took = time.monotonic() - begun
             print(f"slots were free {1e3 * took:.0f} ms after the reader had left")
             self.assertLess(took, LATE)
+
+    def test_answers_that_nobody_reads_cannot_fill_the_memory(self):
+        """Each is finished and within all limits. Where they have taken all memory that there is for answers, the one
+        that has stood still for longest is cut for the sake of the next request."""
+        n, side = 128, 128
+        body = json.dumps({"n": n, "seed": 1, "format": "npy", "dtype": "float32", "solver": {"method": "euler", "steps": 2}}).encode()
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+            data, model = os.path.join(folder, "d.npy"), os.path.join(folder, "m.safetensors")
+            with open(data, "wb") as f:
+                f.write(npy("|u1", (2, side, side, 1), bytes(side * side) + b"\xff" * side * side))
+            self.assertEqual(run(PFGM, "convert", "--exact", data, "-o", model).returncode, 0)
+            daemon = stack.enter_context(Daemon("--n-max", str(n), "--queue", str(n), model=model))
+
+            def ask_and_read_nothing(count):
+                s = stack.enter_context(socket.socket())
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                s.connect((daemon.host, daemon.port))
+                s.sendall(b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                daemon.wait_metrics(lambda m: m.sum("pfgmd_images_total", outcome="ok") == count * n, "the answer is made")
+            for count in range(1, 6):
+                ask_and_read_nothing(count)
+            time.sleep(1.2)  # for so long they have stood still
+            ask_and_read_nothing(6)
+            self.assertIn("not delivered", daemon.wait_line("/v1/images ", timeout=4 * LATE))
+            self.assertEqual(daemon.images({"seed": 1}).status, 200)
 
 
 if __name__ == "__main__":

@@ -216,7 +216,7 @@ class Edits(SharedDaemon):
         for kind in ["multipart/form-data", "multipart/form-data; boundary=", f'multipart/form-data; boundary="{BOUNDARY}',
                      "multipart/form-data; boundary=" + "x" * 71, "multipart/form-data;charset=x; boundary=y", f"multipart/form-data; boundary={BOUNDARY}; x=y",
                      f"multipart/form-data; Boundary={BOUNDARY}", 'multipart/form-data; boundary="a b"',
-                     "multipart/form-data; boundary=\xe9"]:
+                     "multipart/form-data; boundary=\xe9", "multipart/form-data; boundary=x", 'multipart/form-data; boundary="x"']:
             self.assertIn(self.ask(form(image), kind=kind).status, [400, 415], kind)
         self.assertEqual(self.ask(form(image), kind="multipart/mixed; boundary=" + BOUNDARY).status, 415)
         self.assertEqual(self.ask(form(image), kind=f'Multipart/Form-Data;  boundary="{BOUNDARY}"').status, 200)

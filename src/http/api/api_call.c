@@ -244,6 +244,18 @@ static int submit(struct http_app *app, const struct http_request *q, struct api
     return -1;
 }
 
+size_t api_call_bytes(const struct api_call *call, size_t *images)
+{
+    const struct engine_order *order = &call->asked;
+    *images = 0;
+    if (!order->model || call->dialect->take)
+        return 0;
+    *images = call->next && call->next->n > order->n ? call->next->n : order->n;
+    /* Its values as floats and as bytes, or its PNG and that in base64 with what stands beside it.
+     */
+    return 6 * image_shape_count(model_shape(engine_model_get(order->model))) + 1024;
+}
+
 /* Lets go of what was needed only until the engine had the order. */
 static void release(struct api_call *call)
 {

@@ -304,65 +304,6 @@ bool http_connection_cut(struct http_wait *w, const struct http_connection *c)
     return cut;
 }
 
-bool http_connection_came(struct http_wait *w, struct http_connection *c, size_t bytes)
-{
-    lock_take(&w->lock);
-    bool taken = !c->cut;
-    c->large_bytes += bytes;
-    lock_drop(&w->lock);
-    return taken;
-}
-
-/* Who holds a place, stopped or trickles, and is the slowest of those; NULL when all are well under
- * way. One that has only begun is given a moment. */
-static struct http_connection *find_slow_locked(struct http_wait *w, int64_t now)
-{
-    struct http_connection *slowest = NULL;
-    double least = (double)HTTP_LEAST_RATE;
-    lock_assert_held(&w->lock);
-    for (struct http_connection *c = w->connections; c; c = c->next) {
-        double seconds = (double)(now - c->large_since_ns) / 1e9;
-        if (!c->large || c->cut || c->phase != HTTP_PHASE_BODY || seconds < 1.0)
-            continue;
-        double rate = (double)c->large_bytes / seconds;
-        if (rate >= least)
-            continue;
-        least = rate;
-        slowest = c;
-    }
-    return slowest;
-}
-
-bool http_connection_place_take(struct http_wait *w, struct http_connection *c)
-{
-    lock_take(&w->lock);
-    int64_t now = clock_ns();
-    if (w->large_count == HTTP_LARGE_BODIES) {
-        struct http_connection *slow = find_slow_locked(w, now);
-        if (slow) {
-            slow->large = false;
-            slow->displaced = slow->cut = true;
-            shutdown(slow->fd, SHUT_RD);
-            w->large_count--;
-        }
-    }
-    c->large = w->large_count < HTTP_LARGE_BODIES;
-    c->large_since_ns = now;
-    c->large_bytes = 0;
-    w->large_count += c->large;
-    bool taken = c->large;
-    lock_drop(&w->lock);
-    return taken;
-}
-
-void http_connection_place_leave(struct http_wait *w, struct http_connection *c)
-{
-    lock_take(&w->lock);
-    w->large_count -= c->large;
-    c->large = false;
-    lock_drop(&w->lock);
-}
-
 bool http_connection_left(const struct http_connection *c)
 {
     struct pollfd look = {.fd = c->fd, .events = POLLRDHUP};

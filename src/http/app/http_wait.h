@@ -31,9 +31,7 @@ struct http_preview {
     int64_t step;
     struct buf png;
 };
-#define HTTP_LARGE_BODIES 4 /* held in memory at once, so that bodies cannot fill it */
-#define HTTP_LEAST_RATE ((size_t)1 << 20) /* bytes per second, of one that others wait for */
-#define HTTP_PREVIEWS 8                   /* kept for a reader that is slow; the oldest make room */
+#define HTTP_PREVIEWS 8 /* kept for a reader that is slow; the oldest make room */
 
 /* What the engine has told of a request whose answer is sent piece by piece. */
 struct http_news {
@@ -63,6 +61,15 @@ struct http_ticket {
     struct http_charge charge; /* set before the ticket is submitted */
 };
 
+/* What a body has of the memory that all bodies share (http_room.h). */
+enum http_hold_kind { HTTP_HOLD_NONE, HTTP_HOLD_USUAL, HTTP_HOLD_LARGE, HTTP_HOLD_KINDS };
+struct http_hold {
+    enum http_hold_kind kind;
+    int64_t since_ns;
+    size_t came; /* bytes since then */
+    size_t room; /* bytes that count towards the kind's */
+};
+
 struct http_connection {
     struct http_connection *previous, *next;
     int fd;
@@ -75,9 +82,8 @@ struct http_connection {
     bool cut; /* shut down by the watcher, or for another's sake: */
     bool displaced;
     bool ended; /* in its body, at the last look of the watcher, which found all of it taken */
-    bool large; /* it has one of the places for large bodies, */
-    int64_t large_since_ns;
-    size_t large_bytes; /* of which so many came since */
+    struct http_hold hold; /* of its body, */
+    size_t answer;         /* and how much of the memory for answers (http_room.h) */
     struct http_ticket *ticket;
     struct http_exchange *exchange; /* that has begun and not ended; its own thread's */
 };
@@ -88,7 +94,9 @@ struct http_wait {
     pthread_t thread;
     bool started, stopping;
     struct http_connection *connections;
-    size_t connection_count, exchange_count, ticket_count, large_count;
+    size_t connection_count, exchange_count, ticket_count;
+    size_t large_count, room[HTTP_HOLD_KINDS]; /* of bodies, */
+    size_t answers;                            /* and of answers */
     void (*suspend)(void *connection);
     void (*resume)(void *connection);
     int64_t limits_ns[HTTP_PHASES]; /* how long a phase may last; 0: for ever */
@@ -115,12 +123,6 @@ void http_connection_phase(struct http_wait *w, struct http_connection *c, enum 
 bool http_connection_body_ended(struct http_wait *w, struct http_connection *c);
 /* Whether the watcher has ended it for lateness, or another took its place. */
 bool http_connection_cut(struct http_wait *w, const struct http_connection *c);
-/* So many bytes of a body have come; false when the connection was cut. */
-bool http_connection_came(struct http_wait *w, struct http_connection *c, size_t bytes);
-/* One of the places for large bodies: a free one, or that of the slowest which does not come at
- * HTTP_LEAST_RATE; that one's connection is cut. False when there is none. */
-bool http_connection_place_take(struct http_wait *w, struct http_connection *c);
-void http_connection_place_leave(struct http_wait *w, struct http_connection *c);
 /* Whether the client has closed its side. For who knows that the connection is open, as one that
  * sleeps is. */
 bool http_connection_left(const struct http_connection *c);

@@ -22,6 +22,7 @@
 
 #include "http_cors.h"
 #include "http_last_word.h"
+#include "http_room.h"
 
 #include "base_cpu.h"
 
@@ -71,6 +72,7 @@ static void end(struct http_exchange *x, bool delivered)
     x->connection->exchange = NULL;
     api_call_end(x->app, &x->request, &x->call);
     http_incoming_clear(x);
+    http_room_leave_answer(wait, x->connection);
     http_reply_clear(&x->reply);
     free(x->raw_target);
     free(x);
@@ -136,8 +138,8 @@ static bool cut_body(struct http_exchange *x, struct MHD_Connection *mhd)
         if (x->connection->displaced)
             http_problem_set(
                 &p, HTTP_PROBLEM_REQUEST_TIMEOUT,
-                "a large body that comes slower than %zu bytes per second gives way to "
-                "those that wait (%zu bytes came)",
+                "a body that comes slower than %zu bytes per second gives way to those that "
+                "wait (%zu bytes came)",
                 HTTP_LEAST_RATE, x->body_seen);
         http_problem_set(&p, HTTP_PROBLEM_REQUEST_TIMEOUT,
                          "the body did not arrive within %d s (%zu bytes came)",
@@ -426,6 +428,23 @@ static enum MHD_Result on_wait(struct http_exchange *x, struct MHD_Connection *m
     return send_reply(x, mhd);
 }
 
+/* Whether there is memory for the answer, which a client may not read for long. */
+static bool has_room(struct http_exchange *x)
+{
+    size_t images = 0;
+    const size_t each = api_call_bytes(&x->call, &images),
+                 most = 2 * each * x->app->options->queue_images_max;
+    struct http_problem p;
+    if (http_room_take_answer(&x->app->wait, x->connection, each * images, most))
+        return true;
+    http_problem_init(&p);
+    http_problem_set(&p, HTTP_PROBLEM_QUEUE_FULL,
+                     "as many answers wait to be read as there is memory for");
+    p.retry_after_s = 1;
+    http_problem_reply(&p, x->request.id, &x->reply);
+    return false;
+}
+
 /* The body has been read. */
 static enum MHD_Result on_read(struct http_exchange *x, struct MHD_Connection *mhd)
 {
@@ -434,8 +453,10 @@ static enum MHD_Result on_read(struct http_exchange *x, struct MHD_Connection *m
         x->reply.status = HTTP_CLIENT_GONE;
         return MHD_NO;
     }
-    if (!x->asks || !api_call_begin(x->app, &x->request, &x->call, &x->reply))
+    if (!x->asks || !has_room(x) || !api_call_begin(x->app, &x->request, &x->call, &x->reply)) {
+        http_room_leave_answer(&x->app->wait, x->connection);
         return send_reply(x, mhd);
+    }
     x->stage = HTTP_STAGE_WORK;
     return on_work(x, mhd);
 }

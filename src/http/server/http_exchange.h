@@ -43,7 +43,7 @@ struct http_exchange {
     bool bodiless; /* of a HEAD, whose answer ends with its head */
     size_t body_seen;
     bool endless; /* far more than a body may have, so that its end is not waited for */
-    bool large;   /* it holds one of the large bodies that there may be */
+    bool holds;   /* its body has some of the memory that all bodies share */
     struct http_multipart *multipart; /* of a form, while it comes */
     struct http_reading reading;
     struct MHD_Connection *asleep; /* until that has been done */

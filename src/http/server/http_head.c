@@ -53,7 +53,7 @@ static int take_form(bool bounded, struct http_request *q, struct http_problem *
     if (!bounded)
         http_problem_set(
             p, HTTP_PROBLEM_BAD_REQUEST,
-            "the Content-Type multipart/form-data needs a boundary of 1 to 70 letters, "
+            "the Content-Type multipart/form-data needs a boundary of 2 to 70 letters, "
             "digits or other plain characters behind it");
     else if (q->foreign)
         http_problem_set(p, HTTP_PROBLEM_FORBIDDEN,

@@ -1,6 +1,7 @@
-/* A body as it comes: within its limit, one of the few large ones that there may be at a time, and
- * kept as bytes or, of a form, as parts. What is refused is read on for a while and dropped. */
+/* A body as it comes: within its limit, within what all bodies may take at a time, and kept as
+ * bytes or, of a form, as parts. What is refused is read on for a while and dropped. */
 #include "http_exchange.h"
+#include "http_room.h"
 
 void http_incoming_clear(struct http_exchange *x)
 {
@@ -8,24 +9,25 @@ void http_incoming_clear(struct http_exchange *x)
     http_form_clear(&x->request.form);
     http_multipart_free(x->multipart);
     x->multipart = NULL;
-    if (x->large)
-        http_connection_place_leave(&x->app->wait, x->connection);
-    x->large = false;
+    if (x->holds)
+        http_room_leave_body(&x->app->wait, x->connection);
+    x->holds = false;
 }
 
-/* Whether the body may go on to grow: beyond the usual size only so many may at a time. */
-static bool may_grow(struct http_exchange *x)
+/* Whether the body may go on to grow by a piece that has come: all bodies share some memory. */
+static bool may_grow(struct http_exchange *x, size_t piece)
 {
     struct http_problem p;
-    if (x->large || x->body_seen <= x->app->options->body_max)
+    if (x->body_seen <= HTTP_READ_AT_ONCE)
         return true;
-    x->large = http_connection_place_take(&x->app->wait, x->connection);
-    if (x->large)
+    x->holds = true;
+    if (http_room_take_body(&x->app->wait, x->connection, piece,
+                            x->body_seen > x->app->options->body_max))
         return true;
     http_problem_init(&p);
     http_problem_set(&p, HTTP_PROBLEM_QUEUE_FULL,
-                     "%d large bodies are being read, and no more are taken meanwhile",
-                     HTTP_LARGE_BODIES);
+                     "as many large bodies are being read as there is memory for, and no more are "
+                     "taken meanwhile");
     p.retry_after_s = 1;
     http_problem_reply(&p, x->request.id, &x->reply);
     return false;
@@ -71,7 +73,7 @@ enum MHD_Result http_incoming_piece(struct http_exchange *x, struct MHD_Connecti
     size_t limit = x->request.body.max, piece = *size;
     x->body_seen += piece; /* cannot wrap: the next lines end it at a few times the limit */
     x->endless = x->body_seen > (HTTP_LINGER_FACTOR + 1) * limit;
-    if (x->endless || !http_connection_came(&x->app->wait, x->connection, piece))
+    if (x->endless || !http_room_body_came(&x->app->wait, x->connection, piece))
         return MHD_NO; /* the completion callback answers */
     if (!x->refused && x->body_seen > limit) {
         struct http_problem p;
@@ -80,11 +82,12 @@ enum MHD_Result http_incoming_piece(struct http_exchange *x, struct MHD_Connecti
         http_problem_reply(&p, x->request.id, &x->reply);
         x->refused = true;
     }
-    if (!x->refused && !may_grow(x)) {
+    const bool kept = x->request.route->has_body;
+    if (!x->refused && kept && !may_grow(x, piece)) {
         http_incoming_clear(x);
         x->refused = true;
     }
-    if (!x->refused && x->request.route->has_body)
+    if (!x->refused && kept)
         keep_piece(x, mhd, data, piece);
     *size = 0;
     return MHD_YES;

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #define SERVER_MAGIC 0x70fe4001u
 #define CONNECTION_MEMORY 32768
 #define ADMIN_CONNECTIONS 64
+#define SILENT_S 60 /* after which a client that does not answer has gone */
 
 struct http_server {
     unsigned magic;
@@ -95,6 +97,24 @@ static bool is_loopback(int fd)
            (IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127));
 }
 
+/* A client that vanished without a word, with its machine or its network, is asked for after a time
+ * of silence, and taken for gone when it does not answer; else its work would go on for nobody. The
+ * connections inherit it. */
+static void ask_silent_clients(int fd)
+{
+    const struct {
+        int level, name, value;
+    } options[] = {{SOL_SOCKET, SO_KEEPALIVE, 1},
+                   {IPPROTO_TCP, TCP_KEEPIDLE, SILENT_S / 2},
+                   {IPPROTO_TCP, TCP_KEEPINTVL, SILENT_S / 6},
+                   {IPPROTO_TCP, TCP_KEEPCNT, 3}};
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (setsockopt(fd, options[i].level, options[i].name, &options[i].value,
+                       sizeof options[i].value) != 0 &&
+            errno != EOPNOTSUPP) /* of a unix socket, whose other end cannot vanish so */
+            log_line(LOG_WARN, "clients that vanish will not be noticed: %s", strerror(errno));
+}
+
 /* Takes `fd` over, also on failure. */
 static struct http_listener *listen_on(struct http_server *s, int fd, unsigned where,
                                        const char *certificate, const char *key, struct err *e)
@@ -111,6 +131,7 @@ static struct http_listener *listen_on(struct http_server *s, int fd, unsigned w
     l->where = where;
     l->tls = certificate != NULL;
     l->loopback = is_loopback(fd);
+    ask_silent_clients(fd);
     l->daemon = start_library(l, fd, admin ? 1 : o->threads,
                               admin ? ADMIN_CONNECTIONS : o->connections, certificate, key);
     if (l->daemon) {

@@ -62,7 +62,7 @@ void http_form_clear(struct http_form *form)
 }
 
 /* What the library makes of an odd boundary has had faults, and it takes all that follows for a
- * part of it; so it sees plain ones alone. */
+ * part of it; so it sees plain ones alone. One of a single character it does not take. */
 static bool is_boundary(const char *at)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -70,7 +70,7 @@ static bool is_boundary(const char *at)
     const bool quoted = *at == '"';
     at += quoted;
     const size_t length = strspn(at, plain);
-    if (length < 1 || length > BOUNDARY_MAX || (quoted && at[length] != '"'))
+    if (length < 2 || length > BOUNDARY_MAX || (quoted && at[length] != '"'))
         return false;
     return at[length + quoted] == '\0';
 }

@@ -32,7 +32,8 @@ const struct http_part *http_form_find(const struct http_form *form, const char 
 void http_form_clear(struct http_form *form);
 
 /* Whether a Content-Type field is multipart/form-data with "boundary=" as its only parameter, which
- * is 1 to 70 of the characters of RFC 2046 without the blank, quoted or not: 1, 0 for another type, -1 where only the boundary is wrong. */
+ * is 2 to 70 of the characters of RFC 2046 without the blank, quoted or not: 1, 0 for another type,
+ * -1 where only the boundary is wrong. */
 int http_form_type(const char *field);
 
 #endif

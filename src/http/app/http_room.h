@@ -13,7 +13,7 @@
 
 #define HTTP_LARGE_BODIES 4
 #define HTTP_USUAL_ROOM ((size_t)64 << 20)
-#define HTTP_LARGE_ROOM ((size_t)128 << 20)
+#define HTTP_LARGE_ROOM ((size_t)64 << 20)
 #define HTTP_ANSWER_ROOM ((size_t)64 << 20)
 #define HTTP_LEAST_RATE ((size_t)1 << 20) /* bytes per second, of a body that others wait for */
 /* Without taking more of its answer, while others wait for its room. */

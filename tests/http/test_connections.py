@@ -68,6 +68,24 @@ class Departures(unittest.TestCase):
         self.check_gone(time.monotonic())
 
 
+class Vanished(unittest.TestCase):
+    def test_the_system_asks_a_silent_client_whether_it_is_there(self):
+        """Each connection has the timer for it. At night tests/fault cuts the wire and waits for what follows."""
+        with Daemon() as daemon, daemon.connect() as s:
+            own = f"{daemon.port:04X}", f"{s.getsockname()[1]:04X}"
+
+            def timer():
+                with open("/proc/net/tcp", encoding="ascii") as f:
+                    for fields in map(str.split, f):
+                        if (fields[1].rsplit(":")[-1], fields[2].rsplit(":")[-1]) == own:
+                            kind, when = fields[5].split(":")
+                            return kind, int(when, 16) / 100
+                return None
+            kind, seconds = wait_until(timer, "the server's end of the connection")
+            self.assertEqual(kind, "02")  # of keepalive
+            self.assertLessEqual(seconds, 30)
+
+
 class Heads(unittest.TestCase):
     def test_the_head_of_an_array_is_an_answer_that_was_delivered(self):
         with Daemon() as daemon:

@@ -118,6 +118,19 @@ class Reload(unittest.TestCase):
             first = resident(10)
             self.assertLess(resident(20), first * 1.25 + (8 << 20))
 
+    @unittest.skipIf(SANITIZER != "none", "a measurement, made with the plain build")
+    def test_the_heaps_of_loaders_that_have_ended_are_given_back(self):
+        """Of models of several sizes; each reload's thread may have a heap of its own."""
+        bundled = os.path.join(os.path.dirname(FASHION), "fashion10.safetensors")
+        with Daemon(f"--model=a={bundled}", f"--model=b={DIGITS}", f"--model=c={DIGITS}", model=None) as daemon:
+            held = [daemon.metrics().value("process_resident_memory_bytes")]
+            for count in range(1, 9):
+                daemon.signal(signal.SIGHUP)
+                daemon.wait_metrics(lambda m, count=count: m.sum("pfgmd_model_reloads_total", outcome="ok") >= 3 * count, "a reload")
+                held.append(daemon.metrics().value("process_resident_memory_bytes"))
+            print("MiB after each reload:", *(f"{h / 2**20:.0f}" for h in held))
+            self.assertLess(max(held[1:]), 1.5 * held[0])
+
     def test_a_broken_configuration_changes_nothing(self):
         conf = os.path.join(self.folder.name, "pfgmd.conf")
 

@@ -24,16 +24,18 @@ static void to_hex(const unsigned char digest[32], char out[SHA256_HEX_SIZE])
     out[64] = 0;
 }
 
-static int fail_sha256(int code, struct err *e)
+/* GnuTLS says of a hash for whose state it has no memory that hashing has failed. */
+static int fail_hash(const char *name, int code, struct err *e)
 {
-    return err_fail(e, code == GNUTLS_E_MEMORY_ERROR ? ERR_MEMORY : ERR_INTERNAL, "",
-                    "SHA-256 failed: %s", gnutls_strerror(code));
+    if (code == GNUTLS_E_MEMORY_ERROR || code == GNUTLS_E_HASH_FAILED)
+        return err_fail(e, ERR_MEMORY, "", "out of memory for %s", name);
+    return err_fail(e, ERR_INTERNAL, "", "%s failed: %s", name, gnutls_strerror(code));
 }
 
 int sha256(const void *data, size_t length, unsigned char out[32], struct err *e)
 {
     int code = gnutls_hash_fast(GNUTLS_DIG_SHA256, data, length, out);
-    return code < 0 ? fail_sha256(code, e) : 0;
+    return code < 0 ? fail_hash("SHA-256", code, e) : 0;
 }
 
 int sha256_hex(const void *data, size_t length, char out[SHA256_HEX_SIZE], struct err *e)
@@ -55,7 +57,7 @@ static int hash_reader(gnutls_hash_hd_t hash, const struct file_reader *r, struc
         result = file_reader_read(r, at, piece, length, e);
         int code = result == 0 ? gnutls_hash(hash, piece, length) : 0;
         if (code < 0)
-            result = fail_sha256(code, e);
+            result = fail_hash("SHA-256", code, e);
     }
     free(piece);
     return result;
@@ -67,7 +69,7 @@ int sha256_reader_hex(const struct file_reader *r, char out[SHA256_HEX_SIZE], st
     gnutls_hash_hd_t hash;
     int code = gnutls_hash_init(&hash, GNUTLS_DIG_SHA256);
     if (code < 0)
-        return fail_sha256(code, e);
+        return fail_hash("SHA-256", code, e);
     int result = hash_reader(hash, r, e);
     gnutls_hash_deinit(hash, digest);
     if (result == 0)
@@ -91,7 +93,7 @@ int hmac_sha256_hex(const void *key, size_t key_length, const void *data, size_t
     unsigned char digest[32];
     int code = gnutls_hmac_fast(GNUTLS_MAC_SHA256, key, key_length, data, length, digest);
     if (code < 0)
-        return err_fail(e, ERR_INTERNAL, "", "HMAC-SHA-256 failed: %s", gnutls_strerror(code));
+        return fail_hash("HMAC-SHA-256", code, e);
     to_hex(digest, out);
     return 0;
 }

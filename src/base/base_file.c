@@ -240,18 +240,27 @@ static char *link_read(char *path)
     return whole;
 }
 
-/* The file that a path names, which need not be there, to be freed. NULL: errno. */
+/* The file that a path names, which need not be there, to be freed. NULL: errno. A link that cannot
+ * be looked at is not taken for a file, which would be put in its place. */
 static char *target_of(const char *path)
 {
     struct stat st;
     char *target = strdup(path);
-    for (int links = 0; target && lstat(target, &st) == 0 && S_ISLNK(st.st_mode); links++) {
+    int found = -1;
+    for (int links = 0; target && (found = lstat(target, &st)) == 0 && S_ISLNK(st.st_mode);
+         links++) {
         if (links == LINKS_MAX) {
             free(target);
             errno = ELOOP;
             return NULL;
         }
         target = link_read(target);
+    }
+    if (target && found != 0 && errno != ENOENT && errno != ENOTDIR) {
+        const int why = errno;
+        free(target);
+        errno = why;
+        return NULL;
     }
     return target;
 }

@@ -216,8 +216,10 @@ json_t *json_text(const char *text)
     if (value)
         return value;
     char *copy = strdup(text);
-    if (!copy)
+    if (!copy) {
+        memory_failed = true;
         return NULL;
+    }
     for (unsigned char *c = (unsigned char *)copy; *c; c++)
         if (*c >= 0x80)
             *c = '?';

@@ -38,8 +38,9 @@ json_t *json_u64(uint64_t value);
  * and *out as it was, for anything else. */
 bool json_u64_read(const json_t *value, uint64_t *out);
 
-/* err_fail for a value that jansson did not make: for want of memory, if an allocation of its own
- * failed in this thread since json_fail or json_parse looked last, else as it is said here. */
+/* err_fail for a value that was not made: for want of memory, if an allocation of jansson's or of
+ * this file's failed in this thread since json_fail or json_parse looked last, else as it is said
+ * here. */
 int json_fail(struct err *e, enum err_code code, const char *at, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

@@ -20,12 +20,19 @@ static bool holds(const struct buf *b, const char *word)
     return b->length && memmem(b->data, b->length, word, strlen(word));
 }
 
+static int fail_memory(struct err *e)
+{
+    return err_fail(e, ERR_MEMORY, "", "out of memory for a certificate");
+}
+
 static int judge_certificate(const struct buf *certificate, const char *name, struct err *e)
 {
     const gnutls_datum_t text = datum(certificate);
     gnutls_x509_crt_t *list = NULL;
     unsigned count = 0;
     int code = gnutls_x509_crt_list_import2(&list, &count, &text, GNUTLS_X509_FMT_PEM, 0);
+    if (code == GNUTLS_E_MEMORY_ERROR)
+        return fail_memory(e);
     if (code < 0 && holds(certificate, "PRIVATE KEY-----") && !holds(certificate, "CERTIFICATE"))
         return err_fail(e, ERR_INPUT, name,
                         "holds a private key and no certificate: tls_certificate and tls_key may "
@@ -45,9 +52,11 @@ static int judge_key(const struct buf *key, const char *name, struct err *e)
     gnutls_x509_privkey_t parsed;
     int code = gnutls_x509_privkey_init(&parsed);
     if (code < 0)
-        return err_fail_memory(e, sizeof parsed);
+        return fail_memory(e);
     code = gnutls_x509_privkey_import2(parsed, &text, GNUTLS_X509_FMT_PEM, NULL, 0);
     gnutls_x509_privkey_deinit(parsed);
+    if (code == GNUTLS_E_MEMORY_ERROR)
+        return fail_memory(e);
     if (code < 0 && (holds(key, "ENCRYPTED PRIVATE KEY-----") || holds(key, ",ENCRYPTED")))
         return err_fail(e, ERR_INPUT, name,
                         "is encrypted, and nobody is here to give its password: write it without "
@@ -69,13 +78,13 @@ int tls_check_pair(const struct buf *certificate, const char *certificate_name,
     gnutls_certificate_credentials_t credentials;
     int code = gnutls_certificate_allocate_credentials(&credentials);
     if (code < 0)
-        return err_fail(e, ERR_MEMORY, "", "out of memory for a certificate");
+        return fail_memory(e);
     code = gnutls_certificate_set_x509_key_mem(credentials, &first, &second, GNUTLS_X509_FMT_PEM);
     gnutls_certificate_free_credentials(credentials);
     if (code >= 0)
         return 0;
     if (code == GNUTLS_E_MEMORY_ERROR)
-        return err_fail(e, ERR_MEMORY, "", "out of memory for a certificate");
+        return fail_memory(e);
     if (judge_certificate(certificate, certificate_name, e) != 0 ||
         judge_key(key, key_name, e) != 0)
         return -1;

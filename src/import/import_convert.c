@@ -317,7 +317,10 @@ static int paths_differ(const char *input, const char *output, struct err *e)
 
 static int input_open(struct import *im, struct err *e)
 {
-    if (import_plain_is(im->path))
+    bool is_plain = false;
+    if (import_plain_is(im->path, &is_plain, e) != 0)
+        return -1;
+    if (is_plain)
         im->plain = import_plain_open(im->path, e);
     else
         im->torch = import_torch_open(im->path, e);

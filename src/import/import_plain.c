@@ -16,14 +16,14 @@ struct import_plain {
     json_t *config;
 };
 
-bool import_plain_is(const char *path)
+int import_plain_is(const char *path, bool *is, struct err *e)
 {
     struct file_map map;
-    if (file_map_open(&map, path, NULL) != 0)
-        return false;
-    bool is = map.length >= 9 && map.data[8] == '{';
+    if (file_map_open(&map, path, e) != 0)
+        return -1;
+    *is = map.length >= 9 && map.data[8] == '{';
     file_map_close(&map);
-    return is;
+    return 0;
 }
 
 static int tensors_list(struct import_plain *w, struct err *e)

@@ -7,8 +7,8 @@
 #include "import_table.h"
 
 struct import_plain;
-/* Whether the bytes look like a safetensors file. */
-bool import_plain_is(const char *path);
+/* Whether the bytes look like a safetensors file; -1 where they cannot be looked at. */
+int import_plain_is(const char *path, bool *is, struct err *e);
 struct import_plain *import_plain_open(const char *path, struct err *e);
 void import_plain_close(struct import_plain *w);
 /* The tensors, without "weights."; others of the file are no part of it. */

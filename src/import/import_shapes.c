@@ -232,7 +232,9 @@ static json_t *config_of(const struct import_torch *t, const json_t *settings, s
 
 json_t *import_shapes_config(const char *path, const json_t *settings, bool *whole, struct err *e)
 {
-    *whole = import_plain_is(path);
+    *whole = false;
+    if (import_plain_is(path, whole, e) != 0)
+        return NULL;
     struct import_torch *t = *whole ? NULL : import_torch_open(path, e);
     if (*whole || !t)
         return NULL;

@@ -200,8 +200,9 @@ static int argument_set(json_t *root, const char *name, const struct import_valu
                         const char *what, struct err *e)
 {
     if (json_object_set_new(root, name, argument_json(value)) != 0)
-        return err_fail(e, ERR_UNSUPPORTED, what,
-                        "the argument \"%s\" is neither a number, a string nor a short list", name);
+        return json_fail(e, ERR_UNSUPPORTED, what,
+                         "the argument \"%s\" is neither a number, a string nor a short list",
+                         name);
     return 0;
 }
 
@@ -327,7 +328,7 @@ static int noise_read(const struct import_value *module, const char *what,
                   isinf(dimensions) ? json_string("inf") : json_real(dimensions), "sigma_min", low,
                   "sigma_max", high, "sigma_data", data, "rho", RHO, "num_steps", NUM_STEPS);
     if (!root) /* NaN */
-        return err_fail(e, ERR_INPUT, what, "\"D\" or a sigma is no finite number");
+        return json_fail(e, ERR_INPUT, what, "\"D\" or a sigma is no finite number");
     result = ckpt_pfgmpp_read(root, d, what, e);
     json_decref(root);
     return result;

@@ -8,10 +8,11 @@
  * Linux.
  *
  * Counting begins at main(): what libraries do while they are loaded happens to be before this
- * library's own constructor, and is not this program's to answer for. Nor is what fontconfig does
- * while it looks for a font, as without memory it may do so for ever, and what cairo does while it
- * paints: where its memory ends there it uses what it did not get, or jumps back into a function
- * that has returned. Nothing here may allocate. */
+ * library's own constructor, and is not this program's to answer for. It ends when main() has
+ * returned and what it asked for at the exit is done, as nobody is left then to say what failed.
+ * Left out is what fontconfig does while it looks for a font, as without memory it may do so for
+ * ever, and what cairo does while it paints: where its memory ends there it uses what it did not
+ * get, or jumps back into a function that has returned. Nothing here may allocate. */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -39,30 +40,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define EXPORT __attribute__((visibility("default")))
+#include "fault_control.h"
 
-/* The kinds, in the order of fault.py. */
-enum kind {
-    ALLOC,
-    OPEN,
-    READ,
-    WRITE,
-    SYNC,
-    RENAME,
-    REMOVE,
-    MAP,
-    SOCKET,
-    RECEIVE,
-    SEND,
-    EVENT,
-    THREAD,
-    STATUS,
-    SIZE,
-    CLOSE,
-    ENTROPY,
-    INTERRUPT, /* EINTR from whatever may be interrupted */
-    SHORT /* no more than half of the bytes, from whatever may give fewer than were asked for */
-};
+#define EXPORT __attribute__((visibility("default")))
 
 static const int reasons[] = {
     [ALLOC] = ENOMEM, [OPEN] = EMFILE,  [READ] = EIO,        [WRITE] = ENOSPC,  [SYNC] = EIO,
@@ -70,21 +50,13 @@ static const int reasons[] = {
     [SEND] = EIO,     [EVENT] = ENOMEM, [THREAD] = EAGAIN,   [STATUS] = EIO,    [SIZE] = ENOSPC,
     [CLOSE] = EIO,    [ENTROPY] = EIO,  [INTERRUPT] = EINTR, [SHORT] = 0};
 
-/* As fault.py has it: eight-byte fields, then text. */
-struct control {
-    _Atomic int64_t kinds;      /* one bit for each kind that counts; 0: none */
-    _Atomic int64_t k;          /* the call that fails, from 1 */
-    _Atomic int64_t always;     /* whether all after it fail too */
-    _Atomic int64_t count;      /* the calls so far */
-    _Atomic int64_t failed;     /* how many of them failed */
-    _Atomic int64_t live;       /* blocks of memory that are allocated now */
-    _Atomic int64_t track;      /* whether to remember where each block was allocated */
-    _Atomic int64_t traced;     /* the length of the text */
-    _Atomic int64_t counts[24]; /* the calls of each kind so far, whichever count */
-    char trace[4096 - 256];     /* who made the first call that failed */
-};
 static struct control nothing;
 static struct control *control = &nothing;
+
+EXPORT struct control *fault_control(void)
+{
+    return control;
+}
 
 /* Blocks and who allocated them, while `track`. */
 enum { TRACKED = 1 << 18, DEPTH = 10 };
@@ -205,6 +177,28 @@ __attribute__((constructor)) static void begin(void)
         blocks = table == MAP_FAILED ? NULL : table;
     }
     control = shared;
+}
+
+static void finish(void)
+{
+    control->kinds = 0;
+}
+
+/* Last of all that main() can ask for at the exit, so it is asked for first: before main(). */
+static int (*program)(int, char **, char **);
+static int bounded(int count, char **words, char **environment)
+{
+    return atexit(finish) == 0 ? program(count, words, environment) : EXIT_FAILURE;
+}
+extern int __libc_start_main(int (*begin_at)(int, char **, char **), int count, char **words,
+                             void (*first)(void), void (*last)(void), void (*unload)(void),
+                             void *stack);
+EXPORT int __libc_start_main(int (*begin_at)(int, char **, char **), int count, char **words,
+                             void (*first)(void), void (*last)(void), void (*unload)(void),
+                             void *stack)
+{
+    program = begin_at;
+    return REAL(__libc_start_main)(bounded, count, words, first, last, unload, stack);
 }
 
 /* Writes to FAULT_BLOCKS what is still allocated, while blocks are remembered. */

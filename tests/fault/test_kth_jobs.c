@@ -1,0 +1,205 @@
+/* Every k-th failure in the store of one daemon: a store from its making to its closing, with one
+ * job from its filing to its end and one to its forgetting. What was acknowledged is there when it
+ * is opened again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "kth.h"
+
+#include "jobs_sqlite.h"
+
+#include <ftw.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static char top[] = "/tmp/pfgm-kth-XXXXXX", folder[64];
+/* The job that goes on, and how much of it was acknowledged. */
+static struct jobs_record kept;
+static bool is_created;
+static uint64_t images_put;
+
+static int wrong(struct err *e, const char *what)
+{
+    return err_fail(e, ERR_INTERNAL, "", "%s", what);
+}
+
+static struct jobs_record record_of(const char *id, const char *key, uint64_t n)
+{
+    struct jobs_record r = {.n = n, .submitted_ms = 1};
+    snprintf(r.id, sizeof r.id, "%s", id);
+    snprintf(r.owner, sizeof r.owner, "me");
+    snprintf(r.key, sizeof r.key, "%s", key);
+    snprintf(r.body, sizeof r.body, "%064d", 1);
+    snprintf(r.parameters, sizeof r.parameters, "{}");
+    r.needs = (struct jobs_needs){"m", "abc", "c.1", "f32"};
+    return r;
+}
+
+static int done(enum jobs_answer answer)
+{
+    return answer == JOBS_DONE ? 0 : -1;
+}
+
+static int put(struct jobs_store *s, const char *id, uint64_t index, struct err *e)
+{
+    struct jobs_result one = {
+        .index = index, .label = -1, .nfe = 7, .bytes = &index, .length = sizeof index};
+    return sha256_hex(&index, sizeof index, one.sha256, e) != 0 ||
+                   done(s->ops->put_results(s, id, &one, 1, e)) != 0
+               ? -1
+               : 0;
+}
+
+static int look_at(struct jobs_store *s, struct err *e)
+{
+    const struct jobs_query mine = {.owner = "me", .states = JOBS_LIVE},
+                            all = {.states = JOBS_LIVE};
+    struct jobs_record found[2];
+    struct jobs_store_stats stats;
+    size_t count = 2;
+    uint64_t counted[2];
+    if (done(s->ops->same(s, &kept, &found[0], e)) != 0 ||
+        done(s->ops->peek(s, kept.id, &found[0], e)) != 0 ||
+        done(s->ops->list(s, &mine, found, &count, e)) != 0 ||
+        done(s->ops->count(s, &mine, &counted[0], e)) != 0 ||
+        done(s->ops->count(s, &all, &counted[1], e)) != 0 || done(s->ops->stats(s, &stats, e)) != 0)
+        return -1;
+    return count == 1 && counted[0] == 1 && counted[1] == 1 && stats.jobs[JOBS_RUNNING] == 1
+               ? 0
+               : wrong(e, "other jobs are listed");
+}
+
+static int work_on(struct jobs_store *s, struct err *e)
+{
+    const struct jobs_needs offered = {"another", "abc", "c.1", "f32"};
+    struct jobs_shard shard;
+    struct jobs_result one, log[4];
+    struct buf bytes;
+    size_t count = 4;
+    if (done(s->ops->take_shard(s, &offered, 1, &shard, e)) != 0)
+        return -1;
+    int result = put(s, kept.id, 1, e);
+    if (result == 0)
+        images_put = 1;
+    s->ops->end_shard(s, &shard, result != 0);
+    if (result != 0)
+        return -1;
+    buf_init(&bytes, 100);
+    result = done(s->ops->get_result(s, kept.id, 1, &one, &bytes, e));
+    if (result == 0)
+        result = done(s->ops->log(s, kept.id, 0, log, &count, e));
+    if (result == 0 && (bytes.length != 8 || count != 1 || log[0].index != 1))
+        result = wrong(e, "another result");
+    buf_clear(&bytes);
+    return result;
+}
+
+/* A job that ends, expires and is forgotten. */
+static int pass(struct jobs_store *s, struct err *e)
+{
+    struct jobs_record r = record_of("00000000-0000-4000-8000-000000000002", "", 1), found;
+    if (done(s->ops->create(s, &r, e)) != 0)
+        return -1;
+    r.state = JOBS_RUNNING;
+    if (done(s->ops->change(s, &r, e)) != 0 || put(s, r.id, 0, e) != 0 ||
+        done(s->ops->oldest(s, JOBS_FINISHED, true, &found, e)) != 0)
+        return -1;
+    found.state = JOBS_EXPIRED;
+    if (done(s->ops->change(s, &found, e)) != 0 ||
+        done(s->ops->sweep(s, found.id, SIZE_MAX, e)) != 0 ||
+        done(s->ops->erase(s, found.id, e)) != 0)
+        return -1;
+    return s->ops->get(s, r.id, &found, e) == JOBS_ABSENT ? 0 : wrong(e, "it is not forgotten");
+}
+
+static int store(struct err *e)
+{
+    struct jobs_store *s = NULL;
+    is_created = false;
+    images_put = 0;
+    kept = record_of("00000000-0000-4000-8000-000000000001", "key", 3);
+    if (done(jobs_sqlite_open(folder, &s, e)) != 0)
+        return -1;
+    int result = done(s->ops->create(s, &kept, e));
+    if (result == 0) {
+        is_created = true;
+        kept.state = JOBS_RUNNING;
+        result = done(s->ops->change(s, &kept, e));
+    }
+    if (result == 0)
+        result = look_at(s, e);
+    if (result == 0)
+        result = work_on(s, e);
+    if (result == 0)
+        result = pass(s, e);
+    s->ops->close(s);
+    return result;
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st, (void)kind, (void)at;
+    return remove(path);
+}
+
+static int acknowledged(struct jobs_store *s, struct err *e)
+{
+    struct jobs_record found;
+    const enum jobs_answer answer = s->ops->get(s, kept.id, &found, e);
+    if (answer != JOBS_DONE && (answer != JOBS_ABSENT || is_created))
+        return wrong(e, "a job that was acknowledged is not there");
+    return answer == JOBS_DONE && found.images_done < images_put
+               ? wrong(e, "an image that was acknowledged is not there")
+               : 0;
+}
+
+/* Whatever failed, the store opens again, with all that was acknowledged. */
+static int opened_again(struct err *e, bool ran)
+{
+    struct jobs_store *s = NULL;
+    (void)ran;
+    if (done(jobs_sqlite_open(folder, &s, e)) != 0)
+        return -1;
+    const int result = acknowledged(s, e);
+    s->ops->close(s);
+    return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS) == 0 ? result
+                                                                  : wrong(e, "cannot be removed");
+}
+
+/* What the disk does is in tests/unit/jobs and test_fault_daemon.py: SQLite has its own words
+ * there. */
+static const struct kth_case cases[] = {
+    {"store", KTH(ALLOC), 40, store, opened_again, true},
+};
+
+static void each_failure_is_named_and_undone(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        kth_check(&cases[i]);
+    kth_end();
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    if (!mkdtemp(top))
+        return -1;
+    snprintf(folder, sizeof folder, "%s/jobs", top);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return rmdir(top);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(each_failure_is_named_and_undone)};
+    return cmocka_run_group_tests_name("kth jobs", tests, set_up, tear_down);
+}

@@ -156,10 +156,46 @@ static void *behind(void *_Atomic *kept, const char *name)
         (__typeof__(&name))behind(&kept, #name);                                                   \
     })
 
+/* ---- GMP's numbers ---- */
+
+static void *number_allocate(size_t size)
+{
+    const bool before = spared;
+    spared = true;
+    void *made = malloc(size);
+    spared = before;
+    return made;
+}
+
+static void *number_resize(void *number, size_t old, size_t size)
+{
+    const bool before = spared;
+    (void)old;
+    spared = true;
+    void *made = realloc(number, size);
+    spared = before;
+    return made;
+}
+
+static void number_free(void *number, size_t size)
+{
+    (void)size;
+    free(number);
+}
+
+static void spare_numbers(void)
+{
+    void (*set)(void *(*)(size_t), void *(*)(void *, size_t, size_t), void (*)(void *, size_t)) =
+        (__typeof__(set))dlsym(RTLD_DEFAULT, "__gmp_set_memory_functions");
+    if (set)
+        set(number_allocate, number_resize, number_free);
+}
+
 __attribute__((constructor)) static void begin(void)
 {
     const char *path = getenv("FAULT_CONTROL");
     void *warm[2];
+    spare_numbers();
     backtrace(warm, 2); /* loads what it needs */
     int fd = path ? (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC) : -1;
     if (fd < 0)

@@ -29,7 +29,10 @@ static void read_tensor(const struct ckpt_tensor *t, size_t length)
 static void read_plain(const char *path)
 {
     struct err e = {0};
-    if (!import_plain_is(path))
+    bool is = false;
+    if (import_plain_is(path, &is, &e) != 0)
+        fuzz_check_error(&e);
+    if (!is)
         return;
     struct import_plain *w = import_plain_open(path, &e);
     if (w)

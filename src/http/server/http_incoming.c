@@ -82,13 +82,13 @@ enum MHD_Result http_incoming_piece(struct http_exchange *x, struct MHD_Connecti
         http_problem_reply(&p, x->request.id, &x->reply);
         x->refused = true;
     }
-    const bool kept = x->request.route->has_body;
-    if (!x->refused && kept && !may_grow(x, piece)) {
+    const bool kept = !x->refused && x->request.route->has_body; /* without a route it is refused */
+    if (kept && may_grow(x, piece)) {
+        keep_piece(x, mhd, data, piece);
+    } else if (kept) {
         http_incoming_clear(x);
         x->refused = true;
     }
-    if (!x->refused && kept)
-        keep_piece(x, mhd, data, piece);
     *size = 0;
     return MHD_YES;
 }

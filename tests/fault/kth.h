@@ -39,6 +39,12 @@ struct kth_case {
 
 static size_t kth_tried, kth_failed, kth_wrong;
 
+/* For a case's function whose result is wrong. */
+static inline int kth_fail(struct err *e, const char *what)
+{
+    return err_fail(e, ERR_INTERNAL, "", "%s", what);
+}
+
 static inline void kth_find(const struct kth_case *c, int kind, int64_t k, const char *what,
                             const struct err *e)
 {
@@ -158,9 +164,11 @@ static inline void kth_check(const struct kth_case *c)
         kth_find(c, -1, 0, "fails after all", &e);
 }
 
-/* Says how many there were, so that nobody takes none for all. */
-static inline void kth_end(void)
+/* All cases. Says how many failures there were, so that nobody takes none for all. */
+static inline void kth_check_all(const struct kth_case *cases, size_t count)
 {
+    for (size_t i = 0; i < count; i++)
+        kth_check(&cases[i]);
     printf("%zu failures of the k-th call tried, %zu ended with an error, %zu findings\n",
            kth_tried, kth_failed, kth_wrong);
     assert_true(kth_failed > 0);

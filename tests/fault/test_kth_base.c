@@ -23,11 +23,6 @@
 static char folder[] = "/tmp/pfgm-kth-XXXXXX", file[64], name[64];
 static const char old_text[] = "what was there before", new_text[] = "what is written";
 
-static int wrong(struct err *e, const char *what)
-{
-    return err_fail(e, ERR_INTERNAL, "", "%s", what);
-}
-
 /* ---- memory ---- */
 
 static int json(struct err *e)
@@ -46,7 +41,7 @@ static int json(struct err *e)
     buf_init(&out, 4096);
     int result = json_append(&out, value, 0, e);
     if (result == 0 && strcmp((const char *)out.data, whole) != 0)
-        result = wrong(e, (const char *)out.data);
+        result = kth_fail(e, (const char *)out.data);
     json_decref(value);
     buf_clear(&out);
     return result;
@@ -67,7 +62,7 @@ static int buffers(struct err *e)
     if (result == 0)
         result = base64_read(&back, (const char *)text.data + head, text.length - head, e);
     if (result == 0 && (back.length != sizeof bytes || memcmp(back.data, bytes, back.length) != 0))
-        result = wrong(e, "other bytes come back");
+        result = kth_fail(e, "other bytes come back");
     buf_clear(&text);
     buf_clear(&back);
     return result;
@@ -80,7 +75,7 @@ static int folded(struct err *e)
                      "E  und-MEHR",
                      &text, e) != 0)
         return -1;
-    const int result = text.length == 15 ? 0 : wrong(e, "another length");
+    const int result = text.length == 15 ? 0 : kth_fail(e, "another length");
     unicode_clear(&text);
     return result;
 }
@@ -90,7 +85,7 @@ static int block(struct err *e)
     unsigned char *zeros = arena_memory((size_t)3 << 20, e);
     int result = zeros ? 0 : -1;
     if (zeros && (zeros[0] || zeros[(3 << 20) - 1]))
-        result = wrong(e, "the block is not of zeros");
+        result = kth_fail(e, "the block is not of zeros");
     free(zeros);
     return result;
 }
@@ -111,7 +106,7 @@ static int threads(struct err *e)
         return -1;
     pool_run(p, 11, add, &sum);
     pool_free(p);
-    return sum == 55 ? 0 : wrong(e, "another sum");
+    return sum == 55 ? 0 : kth_fail(e, "another sum");
 }
 
 static int log_thread(struct err *e)
@@ -127,7 +122,7 @@ static int randomness(struct err *e)
     unsigned char bytes[64] = {0}, none[64] = {0};
     if (random_bytes(bytes, sizeof bytes, e) != 0)
         return -1;
-    return memcmp(bytes, none, sizeof none) ? 0 : wrong(e, "nothing was drawn");
+    return memcmp(bytes, none, sizeof none) ? 0 : kth_fail(e, "nothing was drawn");
 }
 
 /* ---- files ---- */
@@ -138,7 +133,7 @@ static int reading(struct err *e)
     buf_init(&text, 4096);
     int result = file_read(file, &text, e);
     if (result == 0 && strcmp((const char *)text.data, old_text) != 0)
-        result = wrong(e, "another text");
+        result = kth_fail(e, "another text");
     buf_clear(&text);
     return result;
 }
@@ -150,7 +145,7 @@ static int digests(struct err *e)
         sha256_hex(old_text, sizeof old_text - 1, same, e) != 0)
         return -1;
     if (strcmp(digest, same) != 0)
-        return wrong(e, "another digest");
+        return kth_fail(e, "another digest");
     return hmac_sha256_hex("key", 3, old_text, sizeof old_text - 1, same, e);
 }
 
@@ -164,7 +159,7 @@ static int reading_by_position(struct err *e)
     if (result == 0)
         result = file_reader_check(&r, e);
     if (result == 0 && strcmp(part, "was ") != 0)
-        result = wrong(e, part);
+        result = kth_fail(e, part);
     file_reader_close(&r);
     return result;
 }
@@ -176,7 +171,7 @@ static int mapping(struct err *e)
         return -1;
     const int result = m.length == sizeof old_text - 1 && memcmp(m.data, old_text, m.length) == 0
                            ? 0
-                           : wrong(e, "another text");
+                           : kth_fail(e, "another text");
     file_map_close(&m);
     return result;
 }
@@ -187,7 +182,7 @@ static int looking(struct err *e)
     struct stat st;
     if (file_look(file, true, &there, &st, e) != 0)
         return -1;
-    return there ? 0 : wrong(e, "the file is said not to be there");
+    return there ? 0 : kth_fail(e, "the file is said not to be there");
 }
 
 static bool holds(const char *text)
@@ -228,9 +223,9 @@ static int written(struct err *e, bool ran)
     const bool is_new = holds(new_text), is_old = holds(old_text);
     put_old();
     if (entries != 4)
-        return wrong(e, "something else was left");
+        return kth_fail(e, "something else was left");
     if (ran ? !is_new : !is_new && !is_old)
-        return wrong(e, "neither the old text nor the new one is there");
+        return kth_fail(e, "neither the old text nor the new one is there");
     return 0;
 }
 
@@ -253,9 +248,7 @@ static const struct kth_case cases[] = {
 static void each_failure_is_named_and_undone(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        kth_check(&cases[i]);
-    kth_end();
+    kth_check_all(cases, sizeof cases / sizeof *cases);
 }
 
 static int set_up(void **state)

@@ -28,11 +28,6 @@ static const struct ckpt_output tensors[2] = {
     {.name = "first", .dtype = CKPT_F32, .rank = 2, .shape = {2, 3}, .data = values},
     {.name = "second", .dtype = CKPT_F32, .rank = 1, .shape = {2}, .data = values}};
 
-static int wrong(struct err *e, const char *what)
-{
-    return err_fail(e, ERR_INTERNAL, "", "%s", what);
-}
-
 /* ---- our own files ---- */
 
 static int write_to(const char *path, struct err *e)
@@ -63,7 +58,7 @@ static int written(struct err *e, bool ran)
 {
     struct ckpt_file *f;
     if (access(made, F_OK) != 0)
-        return ran ? wrong(e, "nothing was written") : 0;
+        return ran ? kth_fail(e, "nothing was written") : 0;
     f = ckpt_file_open(made, e);
     int result = f ? ckpt_file_verify(f, e) : -1;
     ckpt_file_close(f);
@@ -77,7 +72,7 @@ static int described(const struct ckpt_file *f, struct err *e)
     int result = ckpt_description_read(f, &d, e);
     if (result == 0 && (d.label_count != bundled.label_count || d.tuned_count != 2 ||
                         d.tuned[1].nodes[1] != nodes[1][1]))
-        result = wrong(e, "another description");
+        result = kth_fail(e, "another description");
     ckpt_description_clear(&d);
     return result;
 }
@@ -90,7 +85,7 @@ static int read_values(const struct ckpt_file *f, struct err *e)
         ckpt_tensor_to_f64(ckpt_file_find(f, "first"), wide, e) != 0)
         return -1;
     return memcmp(single, values, sizeof single) == 0 && wide[5] == 5 ? 0
-                                                                      : wrong(e, "other values");
+                                                                      : kth_fail(e, "other values");
 }
 
 static int taken_whole(const struct ckpt_file *f, struct err *e)
@@ -102,7 +97,7 @@ static int taken_whole(const struct ckpt_file *f, struct err *e)
     const int result =
         strcmp(all[1].name, "second") == 0 && memcmp(all[1].data, values, 2 * sizeof *values) == 0
             ? 0
-            : wrong(e, "other tensors");
+            : kth_fail(e, "other tensors");
     free(all);
     free(data);
     return result;
@@ -138,7 +133,7 @@ static int describing(struct err *e)
         return -1;
     int result = import_torch_describe(t, &d, e);
     if (result == 0 && d.added != 128)
-        result = wrong(e, "another description");
+        result = kth_fail(e, "another description");
     ckpt_description_clear(&d);
     import_torch_close(t);
     return result;
@@ -176,9 +171,7 @@ static const struct kth_case cases[] = {
 static void each_failure_is_named_and_undone(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        kth_check(&cases[i]);
-    kth_end();
+    kth_check_all(cases, sizeof cases / sizeof *cases);
 }
 
 static int set_up(void **state)

@@ -18,11 +18,6 @@ static char path[] = "/tmp/pfgm-kth-XXXXXX";
 static struct engine *engine;
 static struct engine_model *model;
 
-static int wrong(struct err *e, const char *what)
-{
-    return err_fail(e, ERR_INTERNAL, "", "%s", what);
-}
-
 /* ---- an engine ---- */
 
 static int beginning(struct err *e)
@@ -76,7 +71,8 @@ static int pictures(struct err *e)
     struct engine_request *r = ended(&order, e);
     if (!r)
         return -1;
-    const int result = strlen(engine_request_image(r, 1)->sha256) == 64 ? 0 : wrong(e, "no image");
+    const int result =
+        strlen(engine_request_image(r, 1)->sha256) == 64 ? 0 : kth_fail(e, "no image");
     engine_request_free(r);
     return result;
 }
@@ -89,7 +85,7 @@ static int sheet(struct err *e)
     struct engine_request *r = ended(&order, e);
     if (!r)
         return -1;
-    const int result = engine_request_sheet(r)->png.length > 60 ? 0 : wrong(e, "no sheet");
+    const int result = engine_request_sheet(r)->png.length > 60 ? 0 : kth_fail(e, "no sheet");
     engine_request_free(r);
     return result;
 }
@@ -107,7 +103,7 @@ static int arrays(struct err *e)
     if (!r)
         return -1;
     const struct engine_image *image = engine_request_image(r, 0);
-    const int result = image->pixels && image->sample ? 0 : wrong(e, "no arrays");
+    const int result = image->pixels && image->sample ? 0 : kth_fail(e, "no arrays");
     engine_request_free(r);
     return result;
 }
@@ -181,7 +177,8 @@ static int up(enum engine_task task, struct err *e)
     struct engine_request *r = ended(&order, e);
     if (!r)
         return -1;
-    const int result = isfinite(engine_request_image(r, 1)->state[0]) ? 0 : wrong(e, "no latent");
+    const int result =
+        isfinite(engine_request_image(r, 1)->state[0]) ? 0 : kth_fail(e, "no latent");
     engine_request_free(r);
     return result;
 }
@@ -211,9 +208,7 @@ static const struct kth_case cases[] = {
 static void each_failure_is_named_and_undone(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        kth_check(&cases[i]);
-    kth_end();
+    kth_check_all(cases, sizeof cases / sizeof *cases);
 }
 
 static int set_up(void **state)

@@ -25,11 +25,6 @@ static struct http_options options;
 static struct http_request request;
 static const char *const names[] = {"digits8"};
 
-static int wrong(struct err *e, const char *what)
-{
-    return err_fail(e, ERR_INTERNAL, "", "%s", what);
-}
-
 /* A problem as an error: only that memory is short is one to be expected here. */
 static int told(struct http_problem *p, struct err *e)
 {
@@ -57,7 +52,7 @@ static int process(struct err *e)
         return -1;
     int result = http_keys_judge(&own.keys, "Bearer secret", true, name, &p) == 0 ? 0 : told(&p, e);
     if (result == 0 && strcmp(name, "somebody") != 0)
-        result = wrong(e, name);
+        result = kth_fail(e, name);
     http_problem_clear(&p);
     http_reader_stop(&own.reader);
     http_app_clear(&own);
@@ -80,7 +75,7 @@ static int body(struct err *e)
     json_t *value = http_body_parse_whole(&bytes, bytes.length, http_body_fields(64), &p);
     int result = value && api_order_parse(value, 64, &order, &p) == 0 ? 0 : told(&p, e);
     if (result == 0 && (order.n != 2 || order.seed != UINT64_MAX))
-        result = wrong(e, "another order");
+        result = kth_fail(e, "another order");
     json_decref(value);
     http_problem_clear(&p);
     buf_clear(&bytes);
@@ -98,7 +93,7 @@ static int form(struct err *e)
         result = http_form_add(&f, "prompt", false, 0, "x", 1, 4096, e);
     const struct http_part *part = result == 0 ? http_form_find(&f, "image", &at) : NULL;
     if (result == 0 && (!part || part->data.length != 7 || f.count != 2))
-        result = wrong(e, "another form");
+        result = kth_fail(e, "another form");
     http_form_clear(&f);
     return result;
 }
@@ -110,7 +105,7 @@ static int prompt(struct err *e)
     bool blank;
     if (api_prompt_find("two ankle-boots, please", labels, 3, &best, &blank, e) != 0)
         return -1;
-    return best == 2 && !blank ? 0 : wrong(e, "another class");
+    return best == 2 && !blank ? 0 : kth_fail(e, "another class");
 }
 
 /* ---- answers ---- */
@@ -126,12 +121,12 @@ static int answer(size_t number, api_handler *handler, struct err *e)
     if (r.status == 500)
         result = err_fail_memory(e, 1);
     else if (r.status != 200)
-        result = wrong(e, "another status");
+        result = kth_fail(e, "another status");
     else if (!whole[number].data)
         result = buf_append(&whole[number], r.body.data, r.body.length, e);
     else if (whole[number].length != r.body.length ||
              memcmp(whole[number].data, r.body.data, r.body.length) != 0)
-        result = wrong(e, "another answer");
+        result = kth_fail(e, "another answer");
     http_reply_clear(&r);
     return result;
 }
@@ -182,7 +177,7 @@ static int problem(struct err *e)
     if (r.status == 500)
         result = err_fail_memory(e, 1);
     else if (r.status != 422 || !strstr((const char *)r.body.data, "and another"))
-        result = wrong(e, "another problem");
+        result = kth_fail(e, "another problem");
     http_problem_clear(&p);
     http_reply_clear(&r);
     return result;
@@ -207,9 +202,7 @@ static const struct kth_case cases[] = {
 static void each_failure_is_named_and_undone(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        kth_check(&cases[i]);
-    kth_end();
+    kth_check_all(cases, sizeof cases / sizeof *cases);
 }
 
 static void put(const char *path, const char *text)

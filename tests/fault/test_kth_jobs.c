@@ -21,11 +21,6 @@ static struct jobs_record kept;
 static bool is_created;
 static uint64_t images_put;
 
-static int wrong(struct err *e, const char *what)
-{
-    return err_fail(e, ERR_INTERNAL, "", "%s", what);
-}
-
 static struct jobs_record record_of(const char *id, const char *key, uint64_t n)
 {
     struct jobs_record r = {.n = n, .submitted_ms = 1};
@@ -69,7 +64,7 @@ static int look_at(struct jobs_store *s, struct err *e)
         return -1;
     return count == 1 && counted[0] == 1 && counted[1] == 1 && stats.jobs[JOBS_RUNNING] == 1
                ? 0
-               : wrong(e, "other jobs are listed");
+               : kth_fail(e, "other jobs are listed");
 }
 
 static int work_on(struct jobs_store *s, struct err *e)
@@ -92,7 +87,7 @@ static int work_on(struct jobs_store *s, struct err *e)
     if (result == 0)
         result = done(s->ops->log(s, kept.id, 0, log, &count, e));
     if (result == 0 && (bytes.length != 8 || count != 1 || log[0].index != 1))
-        result = wrong(e, "another result");
+        result = kth_fail(e, "another result");
     buf_clear(&bytes);
     return result;
 }
@@ -112,7 +107,7 @@ static int pass(struct jobs_store *s, struct err *e)
         done(s->ops->sweep(s, found.id, SIZE_MAX, e)) != 0 ||
         done(s->ops->erase(s, found.id, e)) != 0)
         return -1;
-    return s->ops->get(s, r.id, &found, e) == JOBS_ABSENT ? 0 : wrong(e, "it is not forgotten");
+    return s->ops->get(s, r.id, &found, e) == JOBS_ABSENT ? 0 : kth_fail(e, "it is not forgotten");
 }
 
 static int store(struct err *e)
@@ -150,9 +145,9 @@ static int acknowledged(struct jobs_store *s, struct err *e)
     struct jobs_record found;
     const enum jobs_answer answer = s->ops->get(s, kept.id, &found, e);
     if (answer != JOBS_DONE && (answer != JOBS_ABSENT || is_created))
-        return wrong(e, "a job that was acknowledged is not there");
+        return kth_fail(e, "a job that was acknowledged is not there");
     return answer == JOBS_DONE && found.images_done < images_put
-               ? wrong(e, "an image that was acknowledged is not there")
+               ? kth_fail(e, "an image that was acknowledged is not there")
                : 0;
 }
 
@@ -165,8 +160,9 @@ static int opened_again(struct err *e, bool ran)
         return -1;
     const int result = acknowledged(s, e);
     s->ops->close(s);
-    return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS) == 0 ? result
-                                                                  : wrong(e, "cannot be removed");
+    return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS) == 0
+               ? result
+               : kth_fail(e, "cannot be removed");
 }
 
 /* What the disk does is in tests/unit/jobs and test_fault_daemon.py: SQLite has its own words
@@ -178,9 +174,7 @@ static const struct kth_case cases[] = {
 static void each_failure_is_named_and_undone(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        kth_check(&cases[i]);
-    kth_end();
+    kth_check_all(cases, sizeof cases / sizeof *cases);
 }
 
 static int set_up(void **state)

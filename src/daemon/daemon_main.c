@@ -16,6 +16,7 @@
 #include "base_file.h"
 #include "daemon_address.h"
 #include "daemon_check.h"
+#include "daemon_memory.h"
 #include "daemon_models.h"
 #include "daemon_notify.h"
 #include "daemon_options.h"
@@ -489,6 +490,7 @@ static int run(struct daemon_config *config, int argc, char **argv)
     d = (struct pfgmd){.argc = argc, .argv = argv, .config = config, .signals = -1, .called = -1};
     d.models.done = -1;
     d.loading = true;
+    daemon_memory_begin();
     int code = start(&d, &e);
     if (code == EXIT_STOPPED)
         code = serve(&d);

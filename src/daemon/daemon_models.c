@@ -3,9 +3,9 @@
 #include "daemon_models.h"
 
 #include "base_cpu.h"
+#include "daemon_memory.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -88,15 +88,6 @@ static void *load_all(void *context)
     return NULL;
 }
 
-/* Each loader is a thread of its own, for which glibc may take another part of the heap, and what
- * it frees there it keeps: with each reload the process would hold more of what nobody uses. */
-static void give_back_memory(void)
-{
-#ifdef __GLIBC__
-    malloc_trim(0);
-#endif
-}
-
 static void *load_wanted(void *context)
 {
     struct daemon_models *d = context;
@@ -112,7 +103,9 @@ static void *load_wanted(void *context)
                      d->config->models[i].name, err_line(&e, line, sizeof line));
         http_server_reloaded(d->server, i, failed ? err_line(&e, line, sizeof line) : NULL);
     }
-    give_back_memory();
+    /* This thread ends; what it has freed stays in its part of the heap, which others may never
+     * use. With each reload the process would hold more. */
+    daemon_memory_give_back();
     say_done(d);
     return NULL;
 }

@@ -197,6 +197,19 @@ static int take_place(struct run *r, struct err *e)
     return train_place_take(&r->place, r->o->run, r->o->resume, r->o->config, e);
 }
 
+/* Of pictures the network's target is the noise in units of σ, and the square of it has the mean
+ * D/(D − 2) per coordinate; its variance is finite above D = 4. */
+static void warn_of_tails(const struct run *r)
+{
+    const struct train_config *c = &r->config;
+    if (c->objective == TRAIN_OBJECTIVE_PFGMPP && !r->data.values && c->added <= 4)
+        log_line(LOG_WARN,
+                 "D = %g: perturbations have such long tails that the loss has no finite %s, and a "
+                 "run rarely settles; take a D above 4, or the objective \"pfgm\", which learns "
+                 "the field of D = 1",
+                 c->added, c->added <= 2 ? "mean" : "variance");
+}
+
 static int open_run(struct run *r, struct err *e)
 {
     char path[PATH_MAX_HERE];
@@ -221,6 +234,7 @@ static int open_run(struct run *r, struct err *e)
     if (r->data.count < (size_t)r->config.batch)
         log_line(LOG_WARN, "%s: %zu images for batches of %" PRId64 ": each comes several times",
                  r->o->data.path, r->data.count, r->config.batch);
+    warn_of_tails(r);
     return 0;
 }
 

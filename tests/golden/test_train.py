@@ -373,6 +373,15 @@ class Numbers(Case):
         self.assertEqual(len(losses), 10)
         self.assertTrue(all(isinstance(v, float) and v == v and v < 1e9 for v in losses))
 
+    def test_tails_that_no_run_settles_with(self):
+        """Of pictures the loss of a denoiser has a mean for D above 2 and a variance for D above 4."""
+        data = self.data()
+        for d, word in ((1, "no finite mean"), (3, "no finite variance"), (5, None)):
+            config = self.config(objective="pfgmpp", D=d, steps=0)
+            done = self.train(data, "run%d" % d, "--config", config)
+            self.assertEqual(word is not None, "D = %d: " % d in done.stderr)
+            self.assertIn(word or "", done.stderr)
+
     def test_fewer_images_than_the_batch_tabnet_537(self):
         digests = set()
         for count in (1, 3):

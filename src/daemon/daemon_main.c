@@ -39,8 +39,9 @@
 #include <unistd.h>
 
 #define BODY_MAX ((size_t)1 << 20)
-#define SPARE_FILES 64   /* descriptors for everything but connections */
-#define LOG_FLUSH_MS 300 /* for the last lines, at the end */
+#define GIVE_BACK_MS 60000 /* between two returns of free memory */
+#define SPARE_FILES 64     /* descriptors for everything but connections */
+#define LOG_FLUSH_MS 300   /* for the last lines, at the end */
 enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_BAD_INPUT = 2 };
 
 struct pfgmd {
@@ -447,6 +448,7 @@ static int serve(struct pfgmd *d)
                              {.fd = d->called, .events = POLLIN}};
     const int alive_ms = daemon_notify_interval_ms();
     bool swept = true;
+    int64_t given_ns = clock_ns();
     for (;;) {
         struct err e = {0};
         uint64_t calls;
@@ -454,13 +456,17 @@ static int serve(struct pfgmd *d)
             daemon_notify_loading("models");
         if (http_server_alive(d->server))
             daemon_notify_alive();
-        const int most_ms = !swept ? 1000 : d->loading ? 5000 : -1;
-        int wait_ms = most_ms >= 0 && (alive_ms < 0 || alive_ms > most_ms) ? most_ms : alive_ms;
+        const int most_ms = !swept ? 1000 : d->loading ? 5000 : GIVE_BACK_MS;
+        const int wait_ms = alive_ms >= 0 && alive_ms < most_ms ? alive_ms : most_ms;
         if (poll(watch, 3, wait_ms) < 0 && errno != EINTR) {
             log_line(LOG_ERROR, "poll: %s", strerror(errno));
             return EXIT_FAILED;
         }
         swept = !http_server_sweep(d->server);
+        if (clock_ns() - given_ns >= (int64_t)GIVE_BACK_MS * 1000000) {
+            daemon_memory_give_back();
+            given_ns = clock_ns();
+        }
         if (watch[2].revents & POLLIN && read(d->called, &calls, sizeof calls) < 0)
             log_line(LOG_ERROR, "a call cannot be read: %s", strerror(errno));
         if (next_stop_signal(d) || atomic_load(&d->drain_wanted)) {

@@ -2,7 +2,8 @@
  * raises the size from which it does so, up to 32 MiB, whenever one of them is freed. From then on
  * bodies, answers and archives are cut from the heaps of the threads, small blocks that live longer
  * settle between them, and a process that serves for days grows to the sum of its worst moments.
- * With sizes that stay as they are, a large block is gone when its request is. */
+ * With sizes that stay as they are, a large block is gone when its request is. What small blocks
+ * leave between them is handed back from time to time. */
 #include "daemon_memory.h"
 
 #include <malloc.h>

@@ -29,7 +29,7 @@ static const struct network {
 #define LINES 100
 #define TOLERANCE 0.02
 
-/* Shares of the time. The last two end a run that has none left. */
+/* Shares of the time at which the clock looks. The last two end a run that has none left. */
 static const double looks[] = {0.06, 0.12, 0.25, 0.4, 0.55, 0.7, 0.8, 0.88, 0.94, 0.97, 1, 1.03};
 #define LOOK_COUNT (int)(sizeof looks / sizeof looks[0])
 
@@ -193,7 +193,10 @@ bool train_clock_look(struct train_clock *c, int64_t now_ns, int64_t step, int64
     int looks_now = c->looks;
     while (looks_now < LOOK_COUNT && gone >= looks[looks_now] * c->total)
         looks_now++;
-    if (c->total <= 0 || looks_now == c->looks || step <= c->mark_step)
+    /* What was slow for a while has shortened the run: its end, too soon, is the time to see that
+     * the machine is fast again. */
+    const bool due = looks_now > c->looks || step >= steps;
+    if (c->total <= 0 || !due || step <= c->mark_step)
         return false;
     const double each = (double)(now_ns - c->mark_ns) * 1e-9 / (double)(step - c->mark_step);
     *wanted = train_plan_steps(step, c->total - gone - c->sheet, each);

@@ -58,7 +58,7 @@ json_t *train_plan_config(const struct train_plan *p, const json_t *given, bool 
 int64_t train_plan_steps(int64_t step, double seconds, double step_seconds);
 
 /* The time of a run. How fast steps are changes with what else the machine does, so the clock looks
- * a few times at where the run stands. */
+ * a few times, and at the end, at where the run stands. */
 struct train_clock {
     double total;      /* seconds of the whole run; 0: it has no time */
     int64_t begun_ns;  /* when the program began, */

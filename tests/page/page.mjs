@@ -118,6 +118,8 @@ test("every parameter reaches the server", async () => {
   assert.equal(await page.locator("#steps").isVisible(), false);
   assert.equal(await page.locator("#rtol").isVisible(), true);
   assert.equal(await page.locator("#churn").isVisible(), false);
+  await page.selectOption("#method", ""); // the model's own, which takes neither
+  assert.deepEqual([await page.locator("#rtol").isVisible(), await page.locator("#churn").isVisible(), await page.locator("#steps").isVisible()], [false, false, true]);
   assert.deepEqual(page.complaints, []);
 });
 
@@ -273,6 +275,29 @@ test("a mistake is reported in words", async () => {
   assert.equal(page.complaints.filter(c => !c.includes("422")).length, 0);
 });
 
+test("a mistake costs nobody the images that stand there", async () => {
+  const page = await open();
+  await sample(page, 2);
+  const before = await page.locator("#now img").evaluateAll(all => all.map(i => i.src));
+  await page.click("#form summary >> nth=0");
+  await page.fill("#t_max", "0.0001");
+  await page.click("#go");
+  await page.locator("#status.bad").waitFor();
+  assert.deepEqual(await page.locator("#now img").evaluateAll(all => all.map(i => i.src)), before);
+  assert.deepEqual([await page.locator("#now-empty").isVisible(), await page.locator("#copy").isVisible(), await page.locator("#past li").count()], [false, true, 0]);
+  await page.fill("#t_max", "");
+  for (const seed of ["18446744073709551616", "-1"]) { // the page says so itself, in words
+    await page.fill("#seed", seed);
+    await page.click("#go");
+    await page.getByText("Seed: must be a whole number from 0 to 18446744073709551615").waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.id), "seed");
+    await page.fill("#seed", "");
+    await page.evaluate(() => say(""));
+  }
+  await sample(page, 1);
+  assert.equal(page.complaints.filter(c => !c.includes("422")).length, 0);
+});
+
 test("cancel stops the work", async () => {
   const page = await open();
   await page.click("#form summary >> nth=0");
@@ -326,6 +351,7 @@ test("the browser shows a field that is wrong, also where it lies folded away", 
   assert.match(await page.textContent("#status"), /^Temperature: /);
   assert.equal(await page.locator("#temperature").isVisible(), true);
   await page.fill("#temperature", "");
+  await page.selectOption("#method", "rk45");
   await page.fill("#rtol", "-1"); // and what does not belong to the method is not in the way
   await page.selectOption("#method", "euler");
   await sample(page, 1);

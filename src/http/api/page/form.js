@@ -58,9 +58,10 @@ function showOnChip(image) {
 }
 const isVector = m => m.shape && m.shape.channels === 1 && m.shape.height === 1;
 const isPlane = m => isVector(m) && m.shape.width === 2;
-/* What the method takes. What is hidden is disabled too: it is neither sent nor in the way of the form. */
+/* What the method takes, or the model's own where none is chosen. What is hidden is disabled too: it is neither sent nor in the way of the form. */
 function chooseMethod() {
-  const method = $("method").value, solver = caps && caps.solvers.find(s => s.method === method);
+  const own = (models[$("model").value] || {}).default_solver || {};
+  const method = $("method").value, solver = caps && caps.solvers.find(s => s.method === (method || own.method));
   for (const label of document.querySelectorAll("[data-of]"))
     label.hidden = solver ? !solver.parameters.includes(label.dataset.of) : false;
   for (const label of $("form").querySelectorAll("[data-of]")) label.querySelector("input, select").disabled = label.hidden;
@@ -77,6 +78,14 @@ function showFault(event) {
   const where = { form: "status", "way-form": "way-status", "jobs-form": "jobs-status" }[field.form.id];
   if (field === field.form.querySelector(":invalid"))
     say(field.closest("label").firstChild.textContent.trim() + ": " + field.validationMessage, true, where);
+}
+/* Numbers of 64 bits, before the form is sent: of a pattern, a browser would say only that it is not met. */
+const LARGEST = 2n ** 64n - 1n;
+function checkDigits(event) {
+  for (const field of event.currentTarget.querySelectorAll("[inputmode=numeric]")) {
+    const v = field.value.trim(), whole = /^[0-9]*$/.test(v) && BigInt(v) <= LARGEST;
+    field.setCustomValidity(whole ? "" : `must be a whole number from 0 to ${LARGEST}`);
+  }
 }
 function number(id, out, key) { const v = $(id).value.trim(); if (v !== "" && !$(id).closest("label").hidden) out[key || id] = Number(v); }
 /* Short enough to be read out, and exact as a number of any language. */

@@ -1,6 +1,6 @@
 /* What each control does; the last of the modules. */
 document.addEventListener("visibilitychange", () => { if (!document.hidden) { watch(); watchJobs(); } });
-for (const form of ["form", "way-form", "jobs-form"]) $(form).addEventListener("invalid", showFault, true);
+for (const form of ["form", "way-form", "jobs-form"]) { $(form).addEventListener("invalid", showFault, true); $(form).addEventListener("click", checkDigits, true); }
 $("form").addEventListener("submit", sample);
 $("each").addEventListener("click", sheet);
 $("chips").addEventListener("click", e => { const b = e.target.closest("button"); if (b) { chooseClass(b.dataset.class); keepSettings(); } });

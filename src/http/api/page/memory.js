@@ -24,6 +24,7 @@ function readLink(hash = location.hash) {
   $("model").value = model;
   chooseModel();
   for (const field of LINK_FIELDS) $(field).value = field === "schedule" ? "" : link.get(field) ?? (field === "n" ? 1 : "");
+  if (!$("method").value && (link.has("rtol") || link.has("atol"))) $("method").value = "rk45"; /* as the server reads it */
   chooseMethod();
   $("schedule").value = link.get("schedule") ?? "";
   chooseClass(link.get("class") ?? "");

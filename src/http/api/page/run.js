@@ -54,7 +54,7 @@ async function start(bodies, { columns = 0, greeting = false, each = columns > 0
   await (ending = follow(bodies, columns, greeting, each));
 }
 async function follow(bodies, columns, greeting, each) {
-  keep();
+  const takeBack = keep();
   let wrong = {};
   const vector = isVector(models[bodies[0].model] || {}), begun = performance.now();
   running = new AbortController();
@@ -77,12 +77,14 @@ async function follow(bodies, columns, greeting, each) {
     say(e.name === "AbortError" ? "cancelled" : e.message, e.name !== "AbortError");
     if (!greeting) wrong = e;
   }
-  for (const t of run.parts.flatMap(p => p.tiles)) if (t.button.disabled) t.li.remove();
+  const tiles = run.parts.flatMap(p => p.tiles), empty = t => t.button.disabled, failed = wrong.message !== undefined && tiles.every(empty);
+  for (const t of tiles.filter(empty)) t.li.remove();
   $("now-empty").hidden = $("now").children.length > 0;
-  const made = !greeting && run.parts.some(p => p.tiles.some(t => !t.button.disabled));
+  const made = !greeting && !tiles.every(empty);
   if (made) remember(bodies[0], each);
   $("copy").hidden = !made;
   $("take").hidden = run.parts.length > 1 || !run.facts.seed || $("progress").value < 1;
+  if (failed && takeBack) takeBack(); /* a mistake costs nobody the images that stood there */
   running = null; $("go").disabled = $("each").disabled = false; $("cancel").disabled = true;
   showField(wrong);
   ended = Date.now(); watch();

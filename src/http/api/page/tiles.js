@@ -19,12 +19,22 @@ function fill(t, image, facts) {
   t.button.disabled = false;
   t.button.addEventListener("click", () => enlarge(image, facts, label, t));
 }
+/* The stage is cleared for the next run: its images go to the earlier ones. Returns how to take that back. */
 function keep() {
-  if (!run) return;
+  if (!run) return null;
+  const last = run, controls = ["copy", "take"].map(id => [$(id), $(id).hidden]), columns = $("now").style.gridTemplateColumns;
   const done = run.parts.flatMap(p => p.tiles).filter(t => !t.button.disabled);
   $("past").prepend(...done.map(t => t.li));
   while ($("past").children.length > 200) $("past").lastElementChild.remove();
   $("past-empty").hidden = $("past").children.length > 0;
   $("now").replaceChildren();
   run = null;
+  return () => {
+    run = last;
+    $("now").replaceChildren(...done.map(t => t.li));
+    $("now").style.gridTemplateColumns = columns;
+    $("past-empty").hidden = $("past").children.length > 0;
+    $("now-empty").hidden = $("now").children.length > 0;
+    for (const [control, hidden] of controls) control.hidden = hidden;
+  };
 }

@@ -17,7 +17,8 @@ function enlarge(image, made, label, from = null) {
   $("state-row").hidden = states.length === 0;
   $("moment").max = states.length; $("moment").value = states.length;
   $("nfe-row").hidden = $("big-use").hidden = $("big-again").hidden = made.file !== undefined; /* it has no seed */
-  $("nfe-said").textContent = "";
+  if (image.nfe) $("nfe").value = image.nfe;
+  $("nfe-said").textContent = $("nfe").value;
   $("big-image").src = "data:image/png;base64," + image.b64;
   $("big-image").alt = made.file ?? "seed " + made.seed + ", index " + image.index;
   $("big-link").href = $("big-image").src;

@@ -22,9 +22,9 @@ static const struct cli_option options[] = {
      "what is kept: the pixels that are lighter than the middle, and opaque. The solver must take "
      "one evaluation per step"},
     {NULL, 'n', 0, "N", NULL, "images (1)"},
-    {"new-seed", 0, CLI_FLOW_NEW_SEED, "S", NULL,
-     "the seed of what is new, 0 to 2^64-1; drawn and printed if absent"},
-    {"first-index", 0, CLI_FLOW_FIRST_INDEX, "I", NULL, "index of the first image (0)"},
+    CLI_OPTION_SEED("new-seed", CLI_FLOW_NEW_SEED, "the seed of what is new, ",
+                    "drawn and printed if absent"),
+    CLI_OPTION_FIRST_INDEX(CLI_FLOW_FIRST_INDEX),
     CLI_OPTION_CLASS(CLI_FLOW_CLASS, "default, but with --seed the image's own"),
     CLI_FLOW_OPTIONS,
     CLI_FLOW_IMAGE_OPTIONS("about the square root of n"),

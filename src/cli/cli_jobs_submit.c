@@ -166,13 +166,10 @@ static int run(struct submit *s, struct err *e)
 static const struct cli_option options[] = {
     {NULL, 'n', 0, "N", NULL, "images, 1 to 1000000 (1)"},
     {"model", 0, OPTION_MODEL, "NAME", NULL, "a model of the server (its first)"},
-    {"seed", 0, OPTION_SEED, "S", NULL, "0 to 2^64-1; drawn by the server if absent"},
-    {"first-index", 0, OPTION_FIRST_INDEX, "K", NULL, "the images are K, K+1, ... of the seed (0)"},
-    {"class", 0, OPTION_CLASS, "C", "drawn none",
-     "a class of the model, by name or number; drawn (default): by seed and index; none: of all "
-     "data"},
-    {"temperature", 0, OPTION_TEMPERATURE, "F", NULL,
-     "factor on the distance at which an image starts, 0.001 to 10 (1)"},
+    CLI_OPTION_SEED("seed", OPTION_SEED, "", "drawn by the server if absent"),
+    CLI_OPTION_FIRST_INDEX(OPTION_FIRST_INDEX),
+    CLI_OPTION_CLASS_DRAWN(OPTION_CLASS, "drawn none", ""),
+    CLI_OPTION_TEMPERATURE(OPTION_TEMPERATURE),
     {"dtype", 0, OPTION_DTYPE, "T", "uint8 float32",
      "float32: samples before rounding to bytes, as .npy"},
     {"label", 0, OPTION_LABEL, "TEXT", NULL, "a name that the list of jobs shows"},

@@ -328,13 +328,10 @@ static int take_option(void *context, int c, const char *word, struct err *e)
 
 static const struct cli_option options[] = {
     {NULL, 'n', 0, "N", NULL, "images (1, or as many as there are latents)"},
-    {"seed", 0, OPTION_SEED, "S", NULL, "0 to 2^64-1; drawn and printed if absent"},
-    {"first-index", 0, OPTION_FIRST_INDEX, "K", NULL, "the images are K, K+1, ... of the seed (0)"},
-    {"class", 0, OPTION_CLASS, "C", "drawn none each",
-     "a class of the model, by name or number; drawn (default): by seed and index; none: of all "
-     "data; each: all in turn, one per column"},
-    {"temperature", 0, OPTION_TEMPERATURE, "F", NULL,
-     "factor on the distance at which an image starts, 0.001 to 10 (1)"},
+    CLI_OPTION_SEED("seed", OPTION_SEED, "", "drawn and printed if absent"),
+    CLI_OPTION_FIRST_INDEX(OPTION_FIRST_INDEX),
+    CLI_OPTION_CLASS_DRAWN(OPTION_CLASS, "drawn none each", "; each: all in turn, one per column"),
+    CLI_OPTION_TEMPERATURE(OPTION_TEMPERATURE),
     {"latents", 0, OPTION_LATENTS, "FILE", CLI_VALUES_FILES,
      "points on t = T to start from: float32 or float64 [n,C,H,W] in a .npy (-: on standard "
      "input), "

@@ -26,6 +26,28 @@ struct cli_option {
         .name = "class", .id = id_, .argument = "C",                                               \
         .help = "a class of the model, by name or number; none: of all data (" defaults ")"        \
     }
+/* The same where a class can be drawn; `values` and `more` are of what else can be said. */
+#define CLI_OPTION_CLASS_DRAWN(id_, values_, more)                                                 \
+    {                                                                                              \
+        .name = "class", .id = id_, .argument = "C", .values = values_,                            \
+        .help = "a class of the model, by name or number; drawn (default): by seed and index; "    \
+                "none: of all data" more                                                           \
+    }
+/* What `drawn` says of a seed that is not given. */
+#define CLI_OPTION_SEED(name_, id_, what, drawn)                                                   \
+    {                                                                                              \
+        .name = name_, .id = id_, .argument = "S", .help = what "0 to 2^64-1; " drawn              \
+    }
+#define CLI_OPTION_FIRST_INDEX(id_)                                                                \
+    {                                                                                              \
+        .name = "first-index", .id = id_, .argument = "K",                                         \
+        .help = "the images are K, K+1, ... of the seed (0)"                                       \
+    }
+#define CLI_OPTION_TEMPERATURE(id_)                                                                \
+    {                                                                                              \
+        .name = "temperature", .id = id_, .argument = "F",                                         \
+        .help = "factor on the distance at which an image starts, 0.001 to 10 (1)"                 \
+    }
 #define CLI_OPTION_KERNEL(id_)                                                                     \
     {                                                                                              \
         .name = "kernel", .id = id_, .argument = "K",                                              \

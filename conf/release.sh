@@ -6,6 +6,8 @@
 #   arm64    the same for 64-bit Arm, cross-built (conf/deps.sh cross)
 #   python   wheel and source archive of the Python client
 #   image    pfgmd-VERSION-ARCH.oci.tar, the container's image for this machine's architecture (buildah)
+#   image_arm64  the same for 64-bit Arm: cross-built programs in a base that is set up in emulation (besides, a kernel
+#            that runs programs of arm64 by qemu-user-static)
 #
 # Without a PART: all whose tools are installed; it is said which are not. In any case OUT gets pfgmd-VERSION.spdx.json
 # (what is in the release and what it depends on, SPDX 2.3) and SHA256SUMS of all files.
@@ -31,12 +33,17 @@ lacks() {
     arm64) for tool in dpkg-shlibdeps aarch64-linux-gnu-gcc mmdebstrap; do command -v "$tool" >/dev/null || echo "$tool"; done ;;
     python) command -v python3 >/dev/null || echo python3 ;;
     image) command -v buildah >/dev/null || echo buildah ;;
+    image_arm64)
+        lacks image
+        lacks arm64
+        grep -qs ^enabled /proc/sys/fs/binfmt_misc/qemu-aarch64 || echo "qemu-user-static with binfmt_misc"
+        ;;
     *) fail "there is no part $1" ;;
     esac
 }
 parts=()
 if [ $# -eq 0 ]; then
-    for part in source debian arm64 python image; do
+    for part in source debian arm64 python image image_arm64; do
         lack=$(lacks "$part" | head -n 1)
         if [ -z "$lack" ]; then parts+=("$part"); else say "without $part: $lack is not installed"; fi
     done
@@ -64,12 +71,17 @@ make_source() {
 make_debian() {
     bash conf/debian/build.sh build-deb "$out"
 }
-make_arm64() {
+cross_build() {
     local root
+    [ ! -e build-arm64/build.ninja ] || return 0
     . tests/cross_root.sh
     cross_root
     printf "[constants]\nroot = '%s'\n" "$root" >root.ini
     meson setup build-arm64 --prefix=/usr -Dtests=false --cross-file root.ini --cross-file tests/cross-arm64.ini
+    ninja -C build-arm64
+}
+make_arm64() {
+    cross_build
     # A build for this machine, whose dependencies dpkg-shlibdeps can read.
     [ -e build-deb/build.ninja ] || meson setup build-deb --prefix=/usr -Dtests=false
     ninja -C build-deb
@@ -80,11 +92,23 @@ make_python() {
 pfgmd_build.build_wheel(sys.argv[1])
 pfgmd_build.build_sdist(sys.argv[1])' "$out"
 }
+# image_of ARCH [OPTION ...]: by the Dockerfile, if no option names another.
+image_of() {
+    local arch=$1
+    shift
+    buildah bud --isolation chroot --timestamp "$SOURCE_DATE_EPOCH" --format oci --platform "linux/$arch" \
+        -t "pfgmd:$version-$arch" "$@" .
+    buildah push -q "pfgmd:$version-$arch" "oci-archive:$out/pfgmd-$version-$arch.oci.tar:pfgmd:$version"
+}
 make_image() {
-    local arch
-    arch=$(dpkg --print-architecture)
-    buildah bud --isolation chroot --timestamp "$SOURCE_DATE_EPOCH" --format oci -t "pfgmd:$version" .
-    buildah push -q "pfgmd:$version" "oci-archive:$out/pfgmd-$version-$arch.oci.tar:pfgmd:$version"
+    image_of "$(dpkg --print-architecture)"
+}
+# The Dockerfile's last stage, which takes from a folder what its first stage would have compiled in emulation.
+make_image_arm64() {
+    cross_build
+    DESTDIR=$scratch/arm64/out meson install -C build-arm64 --no-rebuild
+    awk '/^FROM / { stage++ } stage == 2' Dockerfile >"$scratch/arm64.Dockerfile"
+    image_of arm64 --build-context "build=$scratch/arm64" -f "$scratch/arm64.Dockerfile"
 }
 
 for part in "${parts[@]}"; do

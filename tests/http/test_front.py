@@ -146,8 +146,8 @@ class Proxies(unittest.TestCase):
             self.assertEqual(foreign.status, 403)
         with Daemon() as daemon:
             self.assertTrue(self.url(daemon, said).startswith(f"http://127.0.0.1:{daemon.port}/v1/"))
-            self.assertEqual(daemon.get("/livez", said).status, 200)
-            daemon.wait_line("/livez")
+            self.assertEqual(daemon.get("/version", said).status, 200)
+            daemon.wait_line("/version")
             self.assertFalse([line for line in daemon.lines if "203.0.113.9" in line or "6.6.6.6" in line])
 
     def test_the_address_of_a_client_ends_with_its_request(self):
@@ -159,7 +159,7 @@ class Proxies(unittest.TestCase):
                                   ({"X-Forwarded-For": "unknown"}, "127.0.0.1"),
                                   ({"X-Forwarded-For": "203.0.113.9"}, "203.0.113.9"),
                                   ({"X-Forwarded-For": '"'}, "127.0.0.1")]:
-                connection.request("GET", "/livez", headers=said)
+                connection.request("GET", "/version", headers=said)
                 answer = connection.getresponse()
                 answer.read()
                 self.assertRegex(daemon.wait_line(answer.headers["X-Request-Id"]), rf"address={re.escape(address)}$")

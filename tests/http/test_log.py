@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import unittest
 
@@ -66,7 +67,7 @@ class Unread(unittest.TestCase):
         asked = 0
         while self.dropped() == 0:
             for _ in range(100):
-                self.assertEqual(get(self.port, b"/livez?" + b"x" * 1000), b'{"status":"alive"}\n')
+                self.assertIn(b'"version"', get(self.port, b"/version?" + b"x" * 1000))
                 asked += 1
             self.assertLess(asked, 10_000)
         return asked
@@ -100,8 +101,8 @@ class Unread(unittest.TestCase):
             self.text += piece
         self.assertGreaterEqual(int(re.search(said, self.text)[1]), before)
         # And from then on nothing is lost: the next request has its line.
-        get(self.port, b"/livez?after")
-        while b"/livez?after 200" not in self.text:
+        get(self.port, b"/version?after")
+        while b"/version?after 200" not in self.text:
             piece = os.read(self.read, 65536)
             self.assertTrue(piece)
             self.text += piece
@@ -111,10 +112,26 @@ class Unread(unittest.TestCase):
     def test_the_reader_of_the_log_leaves(self):
         os.close(self.read)
         self.read = os.open(os.devnull, os.O_RDONLY)  # for tearDown
-        get(self.port, b"/livez")
+        get(self.port, b"/version")
         wait_until(lambda: self.dropped() > 0, "lines that could not be written are counted")
         self.process.send_signal(signal.SIGTERM)
         self.assertEqual(self.process.wait(PATIENCE), 0)
+
+
+class Polls(unittest.TestCase):
+    POLLS = ["/livez", "/readyz", "/metrics", "/v2/health/ready", "/v1/jobs"]
+
+    def asked(self, *flags):
+        with tempfile.TemporaryDirectory() as state, Daemon("--state", state, *flags) as daemon:
+            for path in self.POLLS:
+                self.assertEqual(daemon.get(path).status, 200)
+            self.assertEqual(daemon.get("/v1/jobs/none").status, 404)
+            daemon.wait_line("GET /v1/jobs/none 404 ")  # what is wrong is logged
+            return [path for path in self.POLLS if any(f" {path} 200 " in line for line in daemon.lines)]
+
+    def test_good_answers_to_polls_are_lines_for_debugging_only(self):
+        self.assertEqual(self.asked(), [])
+        self.assertEqual(self.asked("--log-level", "debug"), self.POLLS)
 
 
 FORGED = "x key=root address=10.0.0.1"
@@ -138,8 +155,8 @@ class Forged(unittest.TestCase):
 
     def test_fields_behind_a_long_target_are_there(self):
         with Daemon() as daemon:
-            daemon.get("/livez?" + "%41" * 2000)
-            self.assertRegex(daemon.wait_line("/livez?%41"), r" [0-9]{3} [0-9.]+ms \S+ .*\baddress=127.0.0.1$")
+            daemon.get("/version?" + "%41" * 2000)
+            self.assertRegex(daemon.wait_line("/version?%41"), r" [0-9]{3} [0-9.]+ms \S+ .*\baddress=127.0.0.1$")
 
     def test_controls_and_bytes_that_are_no_utf8_are_escaped(self):
         for form in ["text", "json"]:

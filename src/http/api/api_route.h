@@ -22,6 +22,7 @@ struct api_route {
     bool work;                         /* needs a loaded model and goes through the engine */
     bool writes;                       /* like work not for a read-only key, but answered at once */
     bool free;                         /* needs no key */
+    bool polled;                       /* asked again and again: good answers are not logged */
     bool linked;                       /* signed links lead here, and are as good as a key */
     bool has_body;                     /* read into the request: JSON, or what the dialect takes */
     const struct api_dialect *dialect; /* how it says requests and problems; NULL: only ours */

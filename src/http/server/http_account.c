@@ -24,6 +24,14 @@ static void show_target(const char *raw, char out[TARGET_SHOWN + 4])
     out[used] = '\0';
 }
 
+/* A monitor, or a page that somebody has left open, asks every few seconds: good answers to that
+ * are lines for debugging only. */
+static enum log_level level_of(const struct http_exchange *x, bool delivered)
+{
+    const struct api_route *route = x->request.route;
+    return route && route->polled && x->reply.status < 400 && delivered ? LOG_DEBUG : LOG_INFO;
+}
+
 /* The log has one line per request. A link's signature is as good as a key while it lasts, and some
  * put their key into the query, so such values are cut out. */
 static void log_exchange(struct http_exchange *x, double seconds, bool delivered)
@@ -56,7 +64,7 @@ static void log_exchange(struct http_exchange *x, double seconds, bool delivered
         {"encode_ms", LOG_MS, false, NULL, (double)t.encode_ns / 1e6},
         {"not delivered", LOG_FLAG, true, NULL, !delivered},
     };
-    log_fields(LOG_INFO, "request", fields, sizeof fields / sizeof *fields);
+    log_fields(level_of(x, delivered), "request", fields, sizeof fields / sizeof *fields);
 }
 
 void http_exchange_account(struct http_exchange *x, bool delivered)

@@ -252,8 +252,8 @@ enum jobs_answer jobs_list(struct jobs *j, const char *owner, unsigned states, u
 enum jobs_answer jobs_remove(struct jobs *j, const char *owner, const char *id, uint64_t revision,
                              struct jobs_record *out, struct err *e)
 {
-    enum jobs_answer answer;
-    do {
+    enum jobs_answer answer = JOBS_CONFLICT; /* somebody was faster */
+    for (int i = 0; answer == JOBS_CONFLICT && i < JOBS_TRIES; i++) {
         struct err gone = {0};
         answer = jobs_get(j, owner, id, out, &gone);
         if (answer == JOBS_GONE || (answer == JOBS_DONE && out->state == JOBS_CANCELLING))
@@ -277,8 +277,11 @@ enum jobs_answer jobs_remove(struct jobs *j, const char *owner, const char *id, 
         answer = j->store->ops->change(j->store, out, &gone);
         if (answer != JOBS_DONE && e)
             *e = gone;
-    } while (answer == JOBS_CONFLICT); /* somebody was faster */
-    return answer;
+    }
+    if (answer != JOBS_CONFLICT)
+        return answer;
+    err_fail(e, ERR_IO, "", "the job is changed by others again and again at present");
+    return JOBS_AWAY;
 }
 
 enum jobs_answer jobs_image(struct jobs *j, const char *id, uint64_t index, struct jobs_result *out,

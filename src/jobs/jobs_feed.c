@@ -186,8 +186,8 @@ static bool fail_job(struct jobs *j, const char *id, const struct err *why)
 {
     struct jobs_record r;
     struct err e = {0};
-    enum jobs_answer answer;
-    do {
+    enum jobs_answer answer = JOBS_CONFLICT;
+    for (int i = 0; answer == JOBS_CONFLICT && i < JOBS_TRIES; i++) {
         answer = j->store->ops->get(j->store, id, &r, &e);
         if (answer != JOBS_DONE || !jobs_state_may(r.state, JOBS_FAILED))
             break;
@@ -195,8 +195,8 @@ static bool fail_job(struct jobs *j, const char *id, const struct err *why)
         r.error = *why;
         r.finished_ms = jobs_now_ms();
         answer = j->store->ops->change(j->store, &r, &e);
-    } while (answer == JOBS_CONFLICT);
-    if (!jobs_note_write(j, answer, &e))
+    }
+    if (!jobs_note_write(j, answer, &e) || answer == JOBS_CONFLICT)
         return false;
     cancel_runs(j, id);
     return true;
@@ -262,6 +262,7 @@ static void obey_cancels(struct jobs *j)
     struct jobs_record r;
     struct err e = {0};
     enum jobs_answer answer;
+    int conflicts = 0;
     do {
         answer = j->store->ops->oldest(j->store, JOBS_BIT(JOBS_CANCELLING), false, &r, &e);
         if (!jobs_note_read(j, answer, &e) || answer != JOBS_DONE)
@@ -272,7 +273,8 @@ static void obey_cancels(struct jobs *j)
         r.state = JOBS_CANCELLED;
         r.finished_ms = jobs_now_ms();
         answer = j->store->ops->change(j->store, &r, &e);
-    } while (jobs_note_write(j, answer, &e));
+        conflicts += answer == JOBS_CONFLICT;
+    } while (jobs_note_write(j, answer, &e) && conflicts < JOBS_TRIES);
 }
 
 /* Where others share the store, one of them may have ended a job of which images are in flight
@@ -355,8 +357,8 @@ static int submit(struct jobs *j, const struct jobs_shard *shard, struct engine_
 static enum jobs_answer begin_job(struct jobs *j, const char *id, struct jobs_record *r,
                                   struct err *e)
 {
-    enum jobs_answer answer;
-    do {
+    enum jobs_answer answer = JOBS_CONFLICT; /* another replica begins it too */
+    for (int i = 0; answer == JOBS_CONFLICT && i < JOBS_TRIES; i++) {
         answer = j->store->ops->peek(j->store, id, r, e);
         if (answer == JOBS_DONE && r->state != JOBS_QUEUED && r->state != JOBS_RUNNING)
             return JOBS_ABSENT;
@@ -365,7 +367,7 @@ static enum jobs_answer begin_job(struct jobs *j, const char *id, struct jobs_re
         r->state = JOBS_RUNNING;
         r->started_ms = jobs_now_ms();
         answer = j->store->ops->change(j->store, r, e);
-    } while (answer == JOBS_CONFLICT); /* another replica begins it too */
+    }
     return answer;
 }
 
@@ -378,7 +380,7 @@ static bool feed_shard(struct jobs *j, const struct jobs_shard *shard)
     const enum jobs_answer answer = begin_job(j, shard->id, &r, &e);
     if (answer != JOBS_DONE) {
         j->store->ops->end_shard(j->store, shard, answer != JOBS_ABSENT);
-        return jobs_note_write(j, answer, &e);
+        return jobs_note_write(j, answer, &e) && answer != JOBS_CONFLICT;
     }
     struct engine_model *em = jobs_order_model(j->engine, &r.needs);
     if (!em) { /* it was there a moment ago */

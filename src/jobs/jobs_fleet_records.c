@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define KEY_SIZE 96
-#define TRIES 16 /* of writing against others */
 
 /* ---- one ---- */
 
@@ -20,15 +19,17 @@ static void name_record(const char *id, char out[KEY_SIZE])
     snprintf(out, KEY_SIZE, "jobs.%s.record", id);
 }
 
-bool jobs_fleet_note(struct jobs_fleet *f, const char *id, const void *text, size_t length,
-                     uint64_t revision)
+/* A record came from the server, or was written there. What a lost connection said is not taken:
+ * the server may have been set back since. */
+static void note(struct jobs_fleet *f, const struct jobs_wire *w, const char *id,
+                 const struct buf *text, uint64_t revision)
 {
     struct err e = {0};
     lock_take(&f->lock);
-    const bool is_news = jobs_mirror_record(&f->mirror, id, text, length, revision, &e) > 0;
+    if (f->wire == w)
+        jobs_mirror_record(&f->mirror, id, text->data, text->length, revision, &e);
     pthread_cond_broadcast(&f->changed);
     lock_drop(&f->lock);
-    return is_news;
 }
 
 static enum jobs_answer absent(struct err *e)
@@ -59,7 +60,7 @@ enum jobs_answer jobs_fleet_refresh(struct jobs_fleet *f, struct jobs_wire *w, c
     if (answer == JOBS_DONE) {
         out->revision = revision;
         out->number = out->number ? out->number : revision;
-        jobs_fleet_note(f, id, text.data, text.length, revision);
+        note(f, w, id, &text, revision);
     }
     buf_clear(&text);
     return answer == JOBS_ABSENT ? absent(e) : answer;
@@ -94,7 +95,7 @@ enum jobs_answer jobs_fleet_write(struct jobs_fleet *f, struct jobs_wire *w, str
     if (answer == JOBS_DONE) {
         r->revision = revision;
         r->number = r->number ? r->number : revision;
-        jobs_fleet_note(f, r->id, text.data, text.length, revision);
+        note(f, w, r->id, &text, revision);
         jobs_fleet_tell(f, r->id);
     } else if (answer == JOBS_CONFLICT) {
         jobs_fleet_refresh(f, w, r->id, &there, &ignored);
@@ -261,7 +262,7 @@ enum jobs_answer jobs_fleet_create(struct jobs_store *s, struct jobs_record *r, 
     r->started_ms = r->finished_ms = 0;
     r->images_done = r->bytes = 0;
     r->error = (struct err){.code = ERR_NONE};
-    for (int i = 0; answer == JOBS_CONFLICT && i < TRIES; i++)
+    for (int i = 0; answer == JOBS_CONFLICT && i < JOBS_TRIES; i++)
         answer = try_create(f, w, r, e);
     jobs_wire_release(w);
     if (answer != JOBS_GONE)
@@ -326,7 +327,7 @@ enum jobs_answer jobs_fleet_finish(struct jobs_fleet *f, struct jobs_wire *w, co
     struct jobs_record r;
     bool all = false;
     enum jobs_answer answer = JOBS_CONFLICT;
-    for (int i = 0; answer == JOBS_CONFLICT && i < TRIES; i++) {
+    for (int i = 0; answer == JOBS_CONFLICT && i < JOBS_TRIES; i++) {
         answer = get_by(f, w, id, &r, e);
         if (answer != JOBS_DONE || r.state != JOBS_RUNNING || r.images_done < r.n)
             return answer == JOBS_ABSENT ? JOBS_DONE : answer;
@@ -369,7 +370,7 @@ enum jobs_answer jobs_fleet_give_up(struct jobs_fleet *f, struct jobs_wire *w, c
 {
     struct jobs_record r;
     enum jobs_answer answer = JOBS_CONFLICT;
-    for (int i = 0; answer == JOBS_CONFLICT && i < TRIES; i++) {
+    for (int i = 0; answer == JOBS_CONFLICT && i < JOBS_TRIES; i++) {
         answer = get_by(f, w, id, &r, e);
         if (answer != JOBS_DONE || !jobs_state_may(r.state, JOBS_FAILED))
             return answer == JOBS_ABSENT ? JOBS_DONE : answer;

@@ -4,9 +4,6 @@
 
 #include "jobs_fleet.h"
 
-/* A record came from the server, or was written there. Whether it is news. */
-bool jobs_fleet_note(struct jobs_fleet *f, const char *id, const void *text, size_t length,
-                     uint64_t revision);
 /* The record as the mirror has it, else as the server has it; images_done and bytes of a job that
  * has ended only. */
 enum jobs_answer jobs_fleet_look(struct jobs_fleet *f, struct jobs_wire *w, const char *id,

@@ -297,7 +297,7 @@ static enum jobs_answer write_handed(struct jobs_fleet *f, struct jobs_wire *w,
     if (answer == JOBS_CONFLICT)
         answer = jobs_wire_get(w, key, &there, &revision, e);
     lock_take(&f->lock);
-    if (answer == JOBS_DONE && result == 0)
+    if (answer == JOBS_DONE && result == 0 && f->wire == w)
         jobs_mirror_handed(&f->mirror, entry->id, there.data, there.length, revision, &ignored);
     lock_drop(&f->lock);
     buf_clear(&there);

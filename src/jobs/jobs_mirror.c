@@ -161,8 +161,13 @@ int jobs_mirror_handed(struct jobs_mirror *m, const char *id, const void *text, 
 void jobs_mirror_begin(struct jobs_mirror *m)
 {
     for (size_t i = 0; i < m->size; i++)
-        for (struct jobs_entry *entry = m->chains[i]; entry; entry = entry->next)
+        for (struct jobs_entry *entry = m->chains[i]; entry; entry = entry->next) {
             entry->is_record_seen = false;
+            entry->revision = entry->handed_revision = 0; /* whatever is read is news */
+            entry->handed = entry->round = 0;
+            entry->seen_whole = 0;
+            entry->seen_ns = 0;
+        }
 }
 
 void jobs_mirror_end(struct jobs_mirror *m)

@@ -51,7 +51,8 @@ int jobs_mirror_record(struct jobs_mirror *m, const char *id, const void *text, 
 /* "HANDED ROUND" was read. Whether it is news; -1 as above. */
 int jobs_mirror_handed(struct jobs_mirror *m, const char *id, const void *text, size_t length,
                        uint64_t revision, struct err *e);
-/* All is about to be read anew; and was: what was not seen is gone. */
+/* All is about to be read anew, from a server that may have been set back to lower revisions: what
+ * is read first counts. And it was read: what was not seen is gone. */
 void jobs_mirror_begin(struct jobs_mirror *m);
 void jobs_mirror_end(struct jobs_mirror *m);
 /* The entry after `at` of those that have a record, in no order; NULL: the first, and the end. */

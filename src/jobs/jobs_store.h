@@ -14,6 +14,8 @@
 #include "base_buf.h"
 #include "jobs_record.h"
 
+#define JOBS_TRIES 16 /* of changing a record against others; then it stays JOBS_CONFLICT */
+
 struct jobs_store_ops;
 struct jobs_store {
     const struct jobs_store_ops *ops;

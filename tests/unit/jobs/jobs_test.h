@@ -47,28 +47,34 @@ static inline int remove_one(const char *path, const struct stat *s, int kind, s
     return remove(path);
 }
 
+static inline void kill_nats(void)
+{
+    kill(nats_process, SIGKILL);
+    waitpid(nats_process, NULL, 0);
+    nats_process = 0;
+}
+
 static inline void remove_folder(const char *folder)
 {
-    if (nats_process > 0) {
-        kill(nats_process, SIGKILL);
-        waitpid(nats_process, NULL, 0);
-        nats_process = 0;
-    }
+    if (nats_process > 0)
+        kill_nats();
     assert_int_equal(nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
-/* The server writes its ports into a file when it is there. */
-static inline void start_nats(const char *folder)
+/* The server writes its ports into a file when it is there. It takes `port`, or any (-1). */
+static inline void start_nats_at(const char *folder, int wanted)
 {
+    char port[16];
     char store[512], log[512], ports[512];
     struct buf text;
     const char *at = NULL;
+    snprintf(port, sizeof port, "%d", wanted);
     snprintf(store, sizeof store, "%s/nats", folder);
     snprintf(log, sizeof log, "%s/nats.log", folder);
     nats_process = fork();
     if (nats_process == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* however the test ends */
-        execlp(getenv("NATS_SERVER"), "nats-server", "-js", "-a", "127.0.0.1", "-p", "-1", "-sd",
+        execlp(getenv("NATS_SERVER"), "nats-server", "-js", "-a", "127.0.0.1", "-p", port, "-sd",
                store, "-l", log, "--ports_file_dir", folder, (char *)NULL);
         _exit(127);
     }
@@ -82,6 +88,11 @@ static inline void start_nats(const char *folder)
     assert_non_null(at);
     snprintf(nats_address, sizeof nats_address, "%.*s", (int)strcspn(at, "\""), at);
     buf_clear(&text);
+}
+
+static inline void start_nats(const char *folder)
+{
+    start_nats_at(folder, -1);
 }
 
 /* Fails with what went wrong, when it is not the answer that was expected. */

@@ -316,6 +316,63 @@ static void a_key_without_a_record_is_made_good(void **state)
     s->ops->close(s);
 }
 
+/* The server's folder as another one, in the place of what was there. */
+static void copy_store(const char *from, const char *to)
+{
+    char command[512];
+    snprintf(command, sizeof command, "rm -rf %s/%s && cp -r %s/%s %s/%s", folder, to, folder, from,
+             folder, to);
+    assert_int_equal(system(command), 0);
+}
+
+/* Until the store says that its server is there (JOBS_DONE) or not (JOBS_AWAY). */
+static void wait_for_server(struct jobs_store *s, enum jobs_answer wanted)
+{
+    struct jobs_store_stats stats;
+    struct err e = {0};
+    enum jobs_answer answer = s->ops->stats(s, &stats, &e);
+    for (int i = 0; i < WAIT_MS && answer != wanted; i++, usleep(1000))
+        answer = s->ops->stats(s, &stats, &e);
+    assert_answer(answer, wanted, &e);
+}
+
+/* The server dies, its folder becomes another one, and it is started again. */
+static void set_server_back(struct jobs_store *s, const char *from, const char *to)
+{
+    const int port = atoi(strrchr(nats_address, ':') + 1);
+    kill_nats();
+    wait_for_server(s, JOBS_AWAY);
+    copy_store(from, to);
+    start_nats_at(folder, port);
+    wait_for_server(s, JOBS_DONE);
+}
+
+/* By a loss of power, or a copy that was put back: revisions that were seen are not there any more,
+ * and nor is what was handed out. */
+static void a_server_that_was_set_back_is_believed(void **state)
+{
+    (void)state;
+    struct jobs_store *s = open_store(folder);
+    struct jobs_record r = make(s, "me", 200);
+    struct jobs_shard shard;
+    struct err e = {0};
+    set_server_back(s, "nats", "old");
+    take(s, 0, 64, &shard);
+    make(s, "me", 1);
+    r = get(s, r.id);
+    go(s, &r, JOBS_RUNNING);
+    set_server_back(s, "old", "nats");
+    r = get(s, r.id);
+    assert_int_equal(r.state, JOBS_QUEUED);
+    go(s, &r, JOBS_RUNNING); /* no JOBS_CONFLICT */
+    s->ops->end_shard(s, &shard, false);
+    take(s, 0, 64, &shard);
+    r = get(s, r.id);
+    assert_answer(put(s, r.id, 0, 200, &e), JOBS_DONE, &e);
+    assert_int_equal(get(s, r.id).state, JOBS_SUCCEEDED);
+    s->ops->close(s);
+}
+
 static void an_address_is_shown_without_its_password(void **state)
 {
     (void)state;
@@ -354,6 +411,7 @@ int main(void)
         IN_FOLDER(a_job_whose_images_the_server_lost_does_not_succeed),
         cmocka_unit_test(a_report_is_read_as_it_was_written),
         IN_FOLDER(a_key_without_a_record_is_made_good),
+        IN_FOLDER(a_server_that_was_set_back_is_believed),
         cmocka_unit_test(an_address_is_shown_without_its_password),
         cmocka_unit_test(a_server_that_is_not_there_is_named),
     };

@@ -235,6 +235,7 @@ static enum jobs_answer fail_connect(struct jobs_wire *w, natsStatus s, struct e
     return JOBS_AWAY;
 }
 
+/* *w is the caller's throughout, whether or not the connection lasts until this returns. */
 static enum jobs_answer connect_to(struct jobs_wire *w, const struct jobs_wire_options *wanted,
                                    struct err *e)
 {
@@ -244,12 +245,14 @@ static enum jobs_answer connect_to(struct jobs_wire *w, const struct jobs_wire_o
     natsStatus s = natsOptions_Create(&o);
     if (s == NATS_OK)
         s = set_options(o, w, wanted);
+    jobs_wire_hold(w); /* for on_closed, which may come before the connection is ours to see */
     if (s == NATS_OK)
         s = natsConnection_Connect(&w->nc, o);
     natsOptions_Destroy(o);
-    if (s != NATS_OK)
+    if (s != NATS_OK) {
+        jobs_wire_release(w); /* it is not called for what was never connected */
         return fail_connect(w, s, e);
-    jobs_wire_hold(w); /* for on_closed */
+    }
     s = natsConnection_JetStream(&w->js, w->nc, NULL);
     if (s == NATS_OK)
         s = natsInbox_Create(&inbox);

@@ -5,6 +5,8 @@
  * transaction is undone whole where any of it fails, so a full disk leaves what was there. */
 #include "jobs_db.h"
 
+#include "base_file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -26,6 +28,7 @@ struct jobs_db {
     pthread_mutex_t lock;
     sqlite3 *sqlite;
     const struct jobs_db_format *format;
+    struct stat file;        /* the one that is open */
     sqlite3_stmt **prepared; /* [OWN + format->sql_count], NULL until asked for */
 };
 
@@ -47,6 +50,40 @@ static enum jobs_answer fail_damaged(const struct jobs_db *db, const char *how, 
     return JOBS_BROKEN;
 }
 
+/* The file, or one of those that SQLite keeps beside it. SQLite says for every reason that it
+ * cannot be opened; the system says which one it is. */
+static enum jobs_answer fail_unopened(const char *path, int system, struct err *e)
+{
+    if (system == EMFILE || system == ENFILE)
+        err_fail(e, ERR_IO, path,
+                 "the job store cannot be opened: %s; raise the limit of open files (LimitNOFILE, "
+                 "ulimit -n), or lower connections",
+                 strerror(system));
+    else if (system == 0 || system == EACCES || system == EPERM || system == EROFS)
+        err_fail(e, ERR_IO, path,
+                 "the job store cannot be written: give pfgmd's user the right to write the file "
+                 "and its folder");
+    else if (system == ENOENT) /* of a second try, to read what is not there */
+        err_fail(e, ERR_IO, path,
+                 "the files beside the job store cannot be made: give pfgmd's user the right to "
+                 "write its folder; or too many files are open");
+    else
+        err_fail_errno(e, system, path, "open the job store");
+    return JOBS_BROKEN;
+}
+
+/* What the disk did not do. Without a reason it gave fewer bytes than the file has. */
+static enum jobs_answer fail_disk(const char *path, int code, int system, struct err *e)
+{
+    if (code == SQLITE_IOERR_NOMEM || system == ENOMEM)
+        err_fail(e, ERR_MEMORY, path, "out of memory");
+    else
+        err_fail(e, ERR_IO, path,
+                 "the disk of the job store fails: %s; look at the disk and at the system's log",
+                 system ? strerror(system) : sqlite3_errstr(code));
+    return JOBS_BROKEN;
+}
+
 enum jobs_answer jobs_db_fail(const struct jobs_db *db, struct err *e)
 {
     const char *path = db->format->path;
@@ -58,20 +95,21 @@ enum jobs_answer jobs_db_fail(const struct jobs_db *db, struct err *e)
     switch (code & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
+        if (system == EIO || system == ENXIO) /* SQLite takes a disk that does not read for that */
+            return fail_disk(path, code, system, e);
         return fail_damaged(db, sqlite3_errmsg(db->sqlite), e);
     case SQLITE_READONLY:
     case SQLITE_PERM:
+        return fail_unopened(path, EACCES, e);
     case SQLITE_CANTOPEN:
-        err_fail(e, ERR_IO, path,
-                 "the job store cannot be written: give pfgmd's user the right to write the file "
-                 "and its folder");
-        return JOBS_BROKEN;
+        return fail_unopened(path, system, e);
     case SQLITE_NOMEM:
         err_fail(e, ERR_MEMORY, path, "out of memory");
         return JOBS_BROKEN;
+    case SQLITE_IOERR:
+        return fail_disk(path, code, system, e);
     default:
-        err_fail(e, ERR_IO, path, "the job store does not answer: %s%s%s",
-                 sqlite3_errmsg(db->sqlite), system ? ", " : "", system ? strerror(system) : "");
+        err_fail(e, ERR_IO, path, "the job store does not answer: %s", sqlite3_errmsg(db->sqlite));
         return JOBS_BROKEN;
     }
 }
@@ -185,9 +223,11 @@ bool jobs_db_changed(const struct jobs_db *db)
 
 enum jobs_answer jobs_db_there(const struct jobs_db *db, struct err *e)
 {
-    int moved = 0;
-    if (sqlite3_file_control(db->sqlite, "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK ||
-        !moved)
+    struct stat st;
+    bool is_there = false;
+    if (file_look(db->format->path, true, &is_there, &st, e) != 0)
+        return JOBS_BROKEN;
+    if (is_there && st.st_dev == db->file.st_dev && st.st_ino == db->file.st_ino)
         return JOBS_DONE;
     err_fail(
         e, ERR_IO, db->format->path,
@@ -227,6 +267,7 @@ void jobs_db_shrink(struct jobs_db *db)
 
 static bool execute(struct jobs_db *db, const char *sql)
 {
+    errno = 0;
     return sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL) == SQLITE_OK;
 }
 
@@ -234,6 +275,7 @@ static bool execute(struct jobs_db *db, const char *sql)
 static bool ask(struct jobs_db *db, const char *sql, char *out, size_t size)
 {
     sqlite3_stmt *st = NULL;
+    errno = 0;
     const bool found = sqlite3_prepare_v2(db->sqlite, sql, -1, &st, NULL) == SQLITE_OK &&
                        sqlite3_step(st) == SQLITE_ROW;
     if (found)
@@ -273,11 +315,11 @@ static enum jobs_answer check_file(struct jobs_db *db, struct err *e)
         err_fail(e, ERR_INPUT, f->path, "is no job store: it is another program's file");
         return JOBS_BROKEN;
     }
-    if (atoi(version) > f->version) {
+    if (atoi(version) != f->version) {
         err_fail(e, ERR_UNSUPPORTED, f->path,
-                 "the job store is of a newer pfgmd (version %s, this one knows %d): run that one, "
-                 "or choose another folder",
-                 version, f->version);
+                 "the job store is of %s pfgmd (version %s, this one knows %d): run that one, or "
+                 "choose another folder",
+                 atoi(version) > f->version ? "a newer" : "an older", version, f->version);
         return JOBS_BROKEN;
     }
     snprintf(check, sizeof check, "PRAGMA quick_check('%s')", f->table);
@@ -290,9 +332,10 @@ static enum jobs_answer check_file(struct jobs_db *db, struct err *e)
 static enum jobs_answer make_file(const struct jobs_db_format *f, struct err *e)
 {
     int fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    const int why = errno;
     if (fd < 0) {
-        err_fail_errno(e, errno, f->path, "open the job store");
-        return errno == ENOSPC || errno == EDQUOT ? JOBS_FULL : JOBS_BROKEN;
+        fail_unopened(f->path, why, e);
+        return why == ENOSPC || why == EDQUOT ? JOBS_FULL : JOBS_BROKEN;
     }
     close(fd);
     return JOBS_DONE;
@@ -301,17 +344,20 @@ static enum jobs_answer make_file(const struct jobs_db_format *f, struct err *e)
 static enum jobs_answer open_file(struct jobs_db *db, bool write, struct err *e)
 {
     const int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_READWRITE;
+    errno = 0;
     if (sqlite3_open_v2(db->format->path, &db->sqlite, flags, NULL) != SQLITE_OK)
         return jobs_db_fail(db, e);
+    const int why = errno; /* what cannot be opened to write, SQLite opens to read */
     sqlite3_extended_result_codes(db->sqlite, 1);
     sqlite3_busy_timeout(db->sqlite, BUSY_MS);
     if (!execute(db, "PRAGMA synchronous = FULL; PRAGMA cache_size = -" CACHE_KIB ";"
                      "PRAGMA temp_store = MEMORY"))
         return jobs_db_fail(db, e);
-    if (write && sqlite3_db_readonly(db->sqlite, "main")) {
-        err_fail_errno(e, EACCES, db->format->path, "write the job store");
+    bool is_there;
+    if (sqlite3_db_readonly(db->sqlite, "main"))
+        return fail_unopened(db->format->path, why, e);
+    if (file_look(db->format->path, true, &is_there, &db->file, e) != 0)
         return JOBS_BROKEN;
-    }
     return write ? check_file(db, e) : JOBS_DONE;
 }
 

@@ -15,7 +15,7 @@ struct jobs_db;
 struct jobs_db_format {
     const char *path;       /* lasts as long as the connection */
     int application;        /* a number of ours in the file's header */
-    int version;            /* of the tables; a higher one is a newer pfgmd's */
+    int version;            /* of the tables; files of others are refused */
     const char *schema;     /* that makes the tables */
     const char *table;      /* that is looked through at the opening */
     const char *const *sql; /* the statements, by their numbers */

@@ -8,7 +8,9 @@
 #include <string.h>
 
 #define APPLICATION_ID 0x7066676d /* "pfgm", in the file's header */
-#define VERSION 1                 /* of the tables; a higher one is a newer pfgmd's */
+/* Of the tables. A file of another version is refused: it is a newer pfgmd's, or whoever raises the
+ * version has not said how an older file is brought up to it. */
+#define VERSION 1
 
 static const char schema[] =
     "CREATE TABLE job(number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner "

@@ -331,7 +331,7 @@ static void overwrite(long at, const void *bytes, size_t length)
     close(fd);
 }
 
-static void a_store_of_a_newer_version_is_left_alone(void **state)
+static void a_store_of_another_version_is_left_alone(void **state)
 {
     (void)state;
     struct jobs_store *s = open_store(folder);
@@ -340,6 +340,9 @@ static void a_store_of_a_newer_version_is_left_alone(void **state)
     const unsigned char two[4] = {0, 0, 0, 2}; /* user_version in the file's header */
     overwrite(60, two, sizeof two);
     assert_refused(ERR_UNSUPPORTED, "newer pfgmd (version 2");
+    const unsigned char zero[4] = {0, 0, 0, 0};
+    overwrite(60, zero, sizeof zero);
+    assert_refused(ERR_UNSUPPORTED, "older pfgmd (version 0");
     const unsigned char one[4] = {0, 0, 0, 1}, other[4] = {1, 2, 3, 4};
     overwrite(60, one, sizeof one);
     overwrite(68, other, sizeof other); /* application_id */
@@ -505,7 +508,7 @@ int main(void)
         IN_FOLDER(work_is_handed_out_in_turns_and_what_is_missing_again),
         IN_FOLDER(a_job_of_a_kernel_by_its_former_id_goes_on),
         IN_FOLDER(an_expired_job_leaves_a_tombstone_and_then_nothing),
-        IN_FOLDER(a_store_of_a_newer_version_is_left_alone),
+        IN_FOLDER(a_store_of_another_version_is_left_alone),
         IN_FOLDER(a_damaged_store_is_named),
         IN_FOLDER(a_flipped_bit_of_an_image_is_found),
         IN_FOLDER(a_flipped_bit_anywhere_is_no_other_image),

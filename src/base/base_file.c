@@ -1,7 +1,9 @@
 /* Reading and atomic writing of files.
  *
- * A write goes to a temporary name in the same folder, is flushed and fsynced, renamed over the
- * final name, and the folder is fsynced: a crash at any moment leaves the old file or the new one.
+ * A write goes to a file without a name in the same folder, which a process that is killed takes
+ * with it. It is flushed and fsynced, gets a temporary name, is renamed over the final one, and the
+ * folder is fsynced: a crash at any moment leaves the old file or the new one. Where there are no
+ * files without names (NFS), it has the temporary one from the beginning.
  * Every result is looked at, fclose's too, since a full disk may show only there. */
 #include "base_file.h"
 
@@ -280,10 +282,29 @@ static int keep_rights(int fd, const struct stat *old)
     return fchmod(fd, mode);
 }
 
+/* A new file without a name in the target's folder, and where it can be opened and named. -1 where
+ * the system has no such thing. */
+static int nameless_open(const char *target, mode_t mode, char **link)
+{
+    char *folder = folder_of(target);
+    int fd = folder ? open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, mode) : -1;
+    free(folder);
+    if (fd < 0)
+        return -1;
+    if (asprintf(link, "/proc/self/fd/%d", fd) < 0)
+        *link = NULL;
+    if (*link && access(*link, W_OK) == 0)
+        return fd;
+    free(*link);
+    *link = NULL;
+    close(fd);
+    return -1;
+}
+
 /* A new file under a temporary name beside the target, and that name. What a killed process has
  * left may have the name of this one's: in a container every process has the number 1. -1: errno.
  */
-static int temporary_open(const char *target, mode_t mode, char **name)
+static int named_open(const char *target, mode_t mode, char **name)
 {
     for (int tries = 0; tries < NAMES_MAX; tries++) {
         *name = temporary_name(target);
@@ -300,6 +321,39 @@ static int temporary_open(const char *target, mode_t mode, char **name)
     return -1;
 }
 
+/* Gives a file without a name a temporary one: the final one cannot be replaced by a link. */
+static int give_name(struct file_writer *w)
+{
+    for (int tries = 0; tries < NAMES_MAX; tries++) {
+        char *name = temporary_name(w->target);
+        if (!name) {
+            errno = ENOMEM;
+            return -1;
+        }
+        if (linkat(AT_FDCWD, w->temporary, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0) {
+            free(w->temporary);
+            w->temporary = name;
+            w->is_named = true;
+            return 0;
+        }
+        int why = errno;
+        free(name);
+        errno = why;
+        if (why != EEXIST)
+            return -1;
+    }
+    return -1;
+}
+
+static int temporary_open(struct file_writer *w, mode_t mode)
+{
+    int fd = nameless_open(w->target, mode, &w->temporary);
+    if (fd >= 0)
+        return fd;
+    w->is_named = true;
+    return named_open(w->target, mode, &w->temporary);
+}
+
 int file_writer_open(struct file_writer *w, const char *path, struct err *e)
 {
     *w = (struct file_writer){0};
@@ -311,8 +365,7 @@ int file_writer_open(struct file_writer *w, const char *path, struct err *e)
         return err_fail(e, ERR_INPUT, path, "exists and is not a regular file; name another");
     w->path = strdup(path);
     w->target = target_of(path);
-    int fd = w->path && w->target ? temporary_open(w->target, replaces ? 0600 : 0666, &w->temporary)
-                                  : -1;
+    int fd = w->path && w->target ? temporary_open(w, replaces ? 0600 : 0666) : -1;
     int why = w->path ? errno : ENOMEM;
     if (fd >= 0 && replaces && keep_rights(fd, &st) != 0) {
         why = errno;
@@ -368,7 +421,8 @@ int file_writer_commit(struct file_writer *w, struct err *e)
     /* A failed write may have been reported long ago and left only the stream's error flag. */
     const bool failed = ferror(w->stream) != 0;
     int why = failed ? why_unwritten(fileno(w->stream)) : 0;
-    bool written = !failed && fflush(w->stream) == 0 && fsync(fileno(w->stream)) == 0;
+    bool written = !failed && fflush(w->stream) == 0 && fsync(fileno(w->stream)) == 0 &&
+                   (w->is_named || give_name(w) == 0);
     if (!written && !failed)
         why = errno ? errno : EIO;
     if (fclose(w->stream) != 0 && written) {
@@ -394,7 +448,7 @@ void file_writer_abort(struct file_writer *w)
 {
     if (w->stream)
         fclose(w->stream);
-    if (w->temporary)
+    if (w->temporary && w->is_named)
         unlink(w->temporary);
     free(w->temporary);
     free(w->target);

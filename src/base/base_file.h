@@ -48,12 +48,14 @@ void file_map_close(struct file_map *m);
 /* Reads the whole file into `out` (initialised, its max is the limit). */
 int file_read(const char *path, struct buf *out, struct err *e);
 
-/* A file being written beside its final name as ".NAME.PID.N.tmp". */
+/* A file being written in the folder of its final name: without a name of its own until it is
+ * finished, or as ".NAME.PID.N.tmp" where the file system has no files without names. */
 struct file_writer {
-    FILE *stream; /* write here; write errors are caught at commit too */
-    char *path;   /* as it was given, for errors */
-    char *target; /* what it names, symbolic links followed */
-    char *temporary;
+    FILE *stream;    /* write here; write errors are caught at commit too */
+    char *path;      /* as it was given, for errors */
+    char *target;    /* what it names, symbolic links followed */
+    char *temporary; /* it can be opened by this path */
+    bool is_named;   /* it is in the folder under that name */
 };
 /* Creates the temporary file: with mode, owner and group of a file that it will replace (its group
  * and owner as far as this process may), else with mode 0666 less the umask. A symbolic link stays

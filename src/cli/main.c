@@ -40,7 +40,8 @@ static void print_usage(FILE *to)
 }
 
 /* Inputs are mapped (base_file.h), and somebody who shortens one meanwhile ends who reads it.
- * Nothing can be tidied up here; a file that was being written is left under its temporary name. */
+ * Nothing can be tidied up here; a file that was being written goes with the process, or is left
+ * under its temporary name (base_file.h). */
 static void on_shortened(int number)
 {
     static const char text[] = "pfgm: a file was shortened while it was read; try again\n";

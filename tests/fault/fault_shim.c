@@ -440,6 +440,8 @@ EXPORT size_t fwrite(const void *from, size_t size, size_t count, FILE *stream)
 CALL(SYNC, -1, int, fsync, (int fd), (fd))
 CALL(SYNC, -1, int, fdatasync, (int fd), (fd))
 CALL(RENAME, -1, int, rename, (const char *old, const char *new), (old, new))
+CALL(RENAME, -1, int, linkat, (int from, const char *old, int to, const char *new, int flags),
+     (from, old, to, new, flags))
 CALL(REMOVE, -1, int, unlink, (const char *path), (path))
 CALL(RENAME, -1, int, mkdir, (const char *path, mode_t mode), (path, mode))
 CALL(STATUS, -1, int, fstat, (int fd, struct stat *s), (fd, s))

@@ -125,6 +125,25 @@ static void what_a_killed_process_left_stops_no_write(void **state)
     }
 }
 
+/* Whoever is killed leaves nothing: until it is whole the file has no name, and can be read all the
+ * same. */
+static void an_unfinished_file_is_not_in_the_folder(void **state)
+{
+    (void)state;
+    const int before = files_in_folder();
+    struct file_writer w;
+    struct buf b;
+    buf_init(&b, 100);
+    assert_int_equal(file_writer_open(&w, in_folder("a"), NULL), 0);
+    assert_true(fputs("half", w.stream) >= 0 && fflush(w.stream) == 0);
+    assert_int_equal(files_in_folder(), before);
+    assert_int_equal(file_read(w.temporary, &b, NULL), 0);
+    assert_string_equal((char *)b.data, "half");
+    file_writer_abort(&w);
+    assert_int_equal(files_in_folder(), before);
+    buf_clear(&b);
+}
+
 static void odd_paths_are_refused(void **state)
 {
     (void)state;
@@ -192,6 +211,7 @@ int main(void)
         cmocka_unit_test(a_failed_write_leaves_the_old_file_dddd_trainer_36),
         cmocka_unit_test(a_full_disk_is_named_by_a_writer_that_looks_last),
         cmocka_unit_test(what_a_killed_process_left_stops_no_write),
+        cmocka_unit_test(an_unfinished_file_is_not_in_the_folder),
         cmocka_unit_test(odd_paths_are_refused),
         cmocka_unit_test(digests_and_base64),
     };

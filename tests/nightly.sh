@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# What takes too long for tests/run.sh, one after the other: the daemon under load (storm, throughput), killed in the
-# middle of a job a hundred times (killed), its contract before judges from elsewhere (contract) and behind proxies
-# (proxies, haproxy), what jobs and replicas cost (jobs, replicas), a fleet that loses replicas and its NATS server
-# (fleet), signals, limits, disks and networks in every state (matrix), the dearest bodies and the container's 512 MB
-# (memory), everything at once for two minutes (soak), the files in conf/ before the programs that read them (conf), the
-# container and the units under a real manager (container, systemd; root), the tutorial's lines on a bare Debian
-# (tutorial; root), the same bytes on 64-bit Arm (cross), a release made twice (release), every k of the k-th call that
-# fails (fault), what static analysis and valgrind say (analyse, memcheck), two builds of the same bytes (reproducible),
-# pfgm's speed beside PyTorch's and oneDNN's (compare, compare_train), and the images of the bundled models before a
-# classifier (quality). Installs what is missing, prints a line each and ends with "N passed, N failed"; what each said,
-# with its figures, is in build-nightly/NAME.log. About two and a half hours on two cores, two of them quality's; limits
-# of time hold only where nothing else runs.
+# What takes too long for tests/run.sh, one after the other: the daemon under load (storm, throughput), a job, a
+# training run and a conversion killed a hundred times each (killed), its contract before judges from elsewhere
+# (contract) and behind proxies (proxies, haproxy), what jobs and replicas cost (jobs, replicas), a fleet that loses
+# replicas and its NATS server (fleet), signals, limits, disks and networks in every state (matrix), the dearest
+# bodies and the container's 512 MB (memory), everything at once for two minutes (soak), the files in conf/ before the
+# programs that read them (conf), the container and the units under a real manager (container, systemd; root), the
+# tutorial's lines on a bare Debian (tutorial; root), the same bytes on 64-bit Arm (cross), a release made twice
+# (release), every k of the k-th call that fails (fault), what static analysis and valgrind say (analyse, memcheck),
+# two builds of the same bytes (reproducible), pfgm's speed beside PyTorch's and oneDNN's (compare, compare_train),
+# and the images of the bundled models before a classifier (quality). Installs what is missing, prints a line each and
+# ends with "N passed, N failed"; what each said, with its figures, is in build-nightly/NAME.log. About two and a half
+# hours on two cores, two of them quality's; limits of time hold only where nothing else runs.
 #
 #     bash tests/nightly.sh [NAME ...]
 set -eu
@@ -28,8 +28,13 @@ prepare_daemon() {
 # Chained, as "set -e" does not hold where an exit code is asked for.
 check() {
     case $1 in
-    storm | throughput | killed | contract | proxies | haproxy | jobs | replicas | fleet | memory)
+    storm | throughput | contract | proxies | haproxy | jobs | replicas | fleet | memory)
         prepare_daemon && sh tests/http/nightly.sh "$out" "$1"
+        ;;
+    killed)
+        prepare_daemon && sh tests/http/nightly.sh "$out" killed &&
+            PFGM=$PWD/$out/src/cli/pfgm GOLDEN=$PWD/tests/data/golden SANITIZER=none KILL_ROUNDS=100 \
+                python3 tests/golden/test_killed.py -v
         ;;
     matrix)
         bash conf/deps.sh test && { [ -f build-test/build.ninja ] || meson setup build-test; } && ninja -C build-test &&

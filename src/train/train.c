@@ -347,6 +347,10 @@ static int loop(struct run *r, struct train_result *result, struct err *e)
             return -1;
         if (r->o->progress)
             r->o->progress(r->o->context, &p);
+        /* Before the state: a run that goes on from this step would not draw it again. */
+        if (c->sheet_every > 0 && r->work.state.step % c->sheet_every == 0 &&
+            write_sheet(r, e) != 0)
+            return -1;
         if (keep_time(r, e) != 0)
             return -1;
         if (r->work.state.step % c->save_every == 0 && r->work.state.step < c->steps) {
@@ -354,9 +358,6 @@ static int loop(struct run *r, struct train_result *result, struct err *e)
                 return -1;
             saved = r->work.state.step;
         }
-        if (c->sheet_every > 0 && r->work.state.step % c->sheet_every == 0 &&
-            write_sheet(r, e) != 0)
-            return -1;
     }
     if (saved != r->work.state.step && save(r, e) != 0)
         return -1;

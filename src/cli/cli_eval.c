@@ -221,14 +221,19 @@ static int draw_samples(struct eval *v, struct err *e)
     return 0;
 }
 
-static void measure_distances(struct eval *v)
+static int measure_distances(struct eval *v, struct err *e)
 {
     const struct train_rows_view samples = {v->samples, v->n, v->d};
     const struct train_rows_view one = {v->data[0], v->n, v->d}, two = {v->data[1], v->n, v->d};
-    v->energy = train_energy_distance(v->pool, samples, one);
-    v->energy_floor = train_energy_distance(v->pool, two, one);
-    v->sliced = train_sliced_distance(v->pool, samples, one, DIRECTIONS, v->o->seed);
-    v->sliced_floor = train_sliced_distance(v->pool, two, one, DIRECTIONS, v->o->seed);
+    const uint64_t seed = v->o->seed;
+    return train_energy_distance(v->pool, samples, one, &v->energy, e) != 0 ||
+                   train_energy_distance(v->pool, two, one, &v->energy_floor, e) != 0 ||
+                   train_sliced_distance(v->pool, samples, one, DIRECTIONS, seed, &v->sliced, e) !=
+                       0 ||
+                   train_sliced_distance(v->pool, two, one, DIRECTIONS, seed, &v->sliced_floor,
+                                         e) != 0
+               ? -1
+               : 0;
 }
 
 /* A row of samples, below it their nearest training pictures, and so on. */
@@ -308,10 +313,10 @@ static int print_json(const struct eval *v, struct err *e)
 {
     json_t *bins = json_array();
     for (int k = 0; k < TRAIN_EVAL_BINS && v->o->points > 0; k++)
-        json_array_append_new(bins, json_pack("{s:f, s:f, s:I, s:o}", "t_low", v->loss.bin[k].t_low,
-                                              "t_high", v->loss.bin[k].t_high, "count",
-                                              (json_int_t)v->loss.bin[k].count, "loss",
-                                              real_or_null(v->loss.bin[k].loss)));
+        bins = json_plus(bins,
+                         json_pack("{s:f, s:f, s:I, s:o}", "t_low", v->loss.bin[k].t_low, "t_high",
+                                   v->loss.bin[k].t_high, "count", (json_int_t)v->loss.bin[k].count,
+                                   "loss", real_or_null(v->loss.bin[k].loss)));
     json_t *root = json_pack(
         "{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "model", v->o->model, "data",
         v->o->data, "n", (json_int_t)v->n, "energy_distance", real_or_null(v->energy),
@@ -319,7 +324,8 @@ static int print_json(const struct eval *v, struct err *e)
         real_or_null(v->sliced), "sliced_wasserstein_data", real_or_null(v->sliced_floor),
         "nearest_median", real_or_null(v->nearest_median), "loss",
         v->o->points > 0 ? real_or_null(v->loss.mean) : json_null(), "loss_by_t", bins);
-    int result = root ? cli_json_print(root, e) : err_fail_memory(e, 4096);
+    int result = root ? cli_json_print(root, e)
+                      : json_fail(e, ERR_INPUT, v->o->data, "a file name is not UTF-8");
     json_decref(root);
     return result;
 }
@@ -342,9 +348,9 @@ static void print_text(const struct eval *v)
 
 static int run(struct eval *v, struct err *e)
 {
-    if (open_engine(v, e) != 0 || take_halves(v, e) != 0 || draw_samples(v, e) != 0)
+    if (open_engine(v, e) != 0 || take_halves(v, e) != 0 || draw_samples(v, e) != 0 ||
+        measure_distances(v, e) != 0)
         return -1;
-    measure_distances(v);
     if (v->o->points > 0 && train_eval_loss(engine_model_get(v->em), v->pool, &v->held_out,
                                             (size_t)v->o->points, v->o->seed, &v->loss, e) != 0)
         return -1;

@@ -31,9 +31,9 @@ static int print_report(const struct tune_search *t, const struct tune_words *o,
             printf("  %11d  %-11s  %13.5f  %14.5f  %11.4g\n", t->o->nfe[k], method,
                    t->found[k].judged.rms, t->found[k].before.rms, t->found[k].best.nodes[0]);
         json_t *nodes = json_array();
-        for (int i = 0; i <= t->found[k].best.steps && nodes; i++)
-            json_array_append_new(nodes, json_real(t->found[k].best.nodes[i]));
-        json_array_append_new(
+        for (int i = 0; i <= t->found[k].best.steps; i++)
+            nodes = json_plus(nodes, json_real(t->found[k].best.nodes[i]));
+        list = json_plus(
             list, json_pack("{s:i, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "nfe", t->o->nfe[k],
                             "method", method, "rms", t->found[k].judged.rms, "rms_default",
                             t->found[k].before.rms, "mean", t->found[k].judged.mean, "mean_default",

@@ -277,8 +277,8 @@ void train_config_clear(struct train_config *c)
 static json_t *default_levels(int side)
 {
     json_t *levels = json_pack("[i]", 1);
-    for (int halved = 0; levels && halved < 2 && side % 2 == 0 && side >= 8; halved++, side /= 2)
-        json_array_append_new(levels, json_integer(2));
+    for (int halved = 0; halved < 2 && side % 2 == 0 && side >= 8; halved++, side /= 2)
+        levels = json_plus(levels, json_integer(2));
     return levels;
 }
 

@@ -55,23 +55,32 @@ static void pairs_task(void *context, size_t i, int thread)
     p->sums[i] = p->index ? least : sum;
 }
 
-/* Mean distance of pairs; NaN when memory is short or there is no pair. */
-static double mean_distance(struct pool *pool, struct train_rows_view a, struct train_rows_view b)
+/* Mean distance of pairs; NaN where there is no pair. */
+static int mean_distance(struct pool *pool, struct train_rows_view a, struct train_rows_view b,
+                         double *out, struct err *e)
 {
     struct pairs p = {a, b, a.values == b.values, calloc(a.count + 1, sizeof(double)), NULL};
     double sum = 0, count = (double)a.count * (double)(b.count - p.same);
     if (!p.sums)
-        return NAN;
+        return err_fail_memory(e, (a.count + 1) * sizeof(double));
     pool_run(pool, a.count, pairs_task, &p);
     for (size_t i = 0; i < a.count; i++)
         sum += p.sums[i];
     free(p.sums);
-    return count > 0 ? sum / count : NAN;
+    *out = count > 0 ? sum / count : NAN;
+    return 0;
 }
 
-double train_energy_distance(struct pool *pool, struct train_rows_view a, struct train_rows_view b)
+int train_energy_distance(struct pool *pool, struct train_rows_view a, struct train_rows_view b,
+                          double *out, struct err *e)
 {
-    return 2 * mean_distance(pool, a, b) - mean_distance(pool, a, a) - mean_distance(pool, b, b);
+    double between, within_a, within_b;
+    if (mean_distance(pool, a, b, &between, e) != 0 ||
+        mean_distance(pool, a, a, &within_a, e) != 0 ||
+        mean_distance(pool, b, b, &within_b, e) != 0)
+        return -1;
+    *out = 2 * between - within_a - within_b;
+    return 0;
 }
 
 void train_nearest(struct pool *pool, struct train_rows_view a, struct train_rows_view b,
@@ -86,7 +95,8 @@ void train_nearest(struct pool *pool, struct train_rows_view a, struct train_row
 struct slices {
     struct train_rows_view a, b;
     uint64_t seed;
-    double *areas;
+    double *areas; /* [directions] */
+    double *work;  /* [threads] a direction and both projections */
 };
 
 static int compare(const void *a, const void *b)
@@ -110,11 +120,7 @@ static void slice_task(void *context, size_t task, int thread)
 {
     struct slices *s = context;
     size_t n = s->a.n, count = s->a.count;
-    double *direction = malloc((n + 2 * count) * sizeof *direction), norm = 0, area = 0;
-    (void)thread;
-    s->areas[task] = NAN;
-    if (!direction)
-        return;
+    double *direction = s->work + (size_t)thread * (n + 2 * count), norm = 0, area = 0;
     double *one = direction + n, *two = one + count;
     rng_normals(s->seed, task, RNG_TRAIN_EVAL, n, direction);
     for (size_t k = 0; k < n; k++)
@@ -126,21 +132,24 @@ static void slice_task(void *context, size_t task, int thread)
     for (size_t i = 0; i < count; i++)
         area += fabs(one[i] - two[i]);
     s->areas[task] = area / (double)count;
-    free(direction);
 }
 
-double train_sliced_distance(struct pool *pool, struct train_rows_view a, struct train_rows_view b,
-                             int directions, uint64_t seed)
+int train_sliced_distance(struct pool *pool, struct train_rows_view a, struct train_rows_view b,
+                          int directions, uint64_t seed, double *out, struct err *e)
 {
-    struct slices s = {a, b, seed, calloc((size_t)directions, sizeof(double))};
+    const size_t threads = (size_t)pool_threads(pool), size = a.n + 2 * a.count;
+    struct slices s = {a, b, seed, calloc((size_t)directions, sizeof(double)),
+                       calloc(threads * size, sizeof(double))};
     double sum = 0;
-    if (!s.areas)
-        return NAN;
-    pool_run(pool, (size_t)directions, slice_task, &s);
-    for (int i = 0; i < directions; i++)
+    const int result = s.areas && s.work ? 0 : err_fail_memory(e, threads * size * sizeof(double));
+    if (result == 0)
+        pool_run(pool, (size_t)directions, slice_task, &s);
+    for (int i = 0; result == 0 && i < directions; i++)
         sum += s.areas[i];
+    *out = sum / directions;
     free(s.areas);
-    return sum / directions;
+    free(s.work);
+    return result;
 }
 
 /* ---- which images ---- */

@@ -17,14 +17,15 @@ struct train_rows_view {
 };
 
 /* Energy distance 2 E|X − Y| − E|X − X'| − E|Y − Y'| of two sets, over pairs of different rows: so
- * that of two sets from one distribution is 0 in the mean, and may be negative. */
-double train_energy_distance(struct pool *pool, struct train_rows_view a, struct train_rows_view b);
+ * that of two sets from one distribution is 0 in the mean, and may be negative. NaN of a single
+ * row, which has no pair. ERR_MEMORY. */
+int train_energy_distance(struct pool *pool, struct train_rows_view a, struct train_rows_view b,
+                          double *out, struct err *e);
 
 /* Sliced Wasserstein distance: the mean over `directions` random directions of the area between the
- * distribution functions of both projections. The sets have equal counts. NaN when memory is short.
- */
-double train_sliced_distance(struct pool *pool, struct train_rows_view a, struct train_rows_view b,
-                             int directions, uint64_t seed);
+ * distribution functions of both projections. The sets have equal counts. ERR_MEMORY. */
+int train_sliced_distance(struct pool *pool, struct train_rows_view a, struct train_rows_view b,
+                          int directions, uint64_t seed, double *out, struct err *e);
 
 /* For each row of a: the nearest row of b (Euclidean), and its distance. */
 void train_nearest(struct pool *pool, struct train_rows_view a, struct train_rows_view b,

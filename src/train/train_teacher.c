@@ -97,12 +97,12 @@ static int adopt_classes(const struct ckpt_description *d, const struct data_set
                             "class %d of the data is \"%s\", the teacher's is \"%s\"", i,
                             data->names[i], d->labels[i]);
         }
-        json_array_append_new(labels, json_string(d->labels[i]));
+        labels = json_plus(labels, json_string(d->labels[i]));
     }
     const bool same = !c->labels || json_equal(c->labels, labels);
     json_decref(c->labels);
     c->labels = labels;
-    if (json_array_size(labels) != (size_t)d->label_count)
+    if (!labels)
         return err_fail_memory(e, 256);
     return same ? 0
                 : err_fail(e, ERR_INPUT, what,

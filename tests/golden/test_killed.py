@@ -75,7 +75,7 @@ class Killed(unittest.TestCase):
         for i in range(12):
             with open(self.path("data", f"{i:02d}.png"), "wb") as f:
                 f.write(png(8, 8, picture(i)))
-        steps = 20 * ROUNDS
+        steps = 8 * ROUNDS + 20
         with open(self.path("config.json"), "w") as f:
             json.dump(dict(TINY, steps=steps, save_every=3, sheet_every=9), f)
         begun = time.monotonic()

@@ -1,5 +1,5 @@
-"""The program on a machine in need: memory that is refused, a folder that cannot be synced, rights and links of the
-files that it replaces.
+"""The program on a machine in need: a file that is shortened, a folder that cannot be synced, rights and links of the files
+that it replaces. Memory that is refused is in tests/fault.
 
 Environment: PFGM, the program; GOLDEN, the folder of golden files; MODELS, that of the bundled models; FAIL_CALLS, a
 library that makes calls fail, absent in builds that bring their own allocator."""
@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import unittest
-import zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import safetensors_file  # noqa: E402
@@ -22,15 +21,6 @@ PFGM = os.environ["PFGM"]
 GOLDEN = os.environ["GOLDEN"]
 DIGITS = os.path.join(os.environ["MODELS"], "digits8.safetensors")
 FAIL_CALLS = os.environ.get("FAIL_CALLS")
-
-
-def png(path, first=0, side=8):
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    rows = b"".join(b"\0" + bytes(range(first, first + side)) for _ in range(side))
-    with open(path, "wb") as f:
-        f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)) +
-                chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
 class Case(unittest.TestCase):
@@ -45,47 +35,6 @@ class Case(unittest.TestCase):
     def pfgm(self, *arguments, **environment):
         return subprocess.run([PFGM, *arguments], capture_output=True, text=True, timeout=600,
                               env={**os.environ, **environment})
-
-
-@unittest.skipUnless(FAIL_CALLS, "the build brings its own allocator")
-class Memory(Case):
-    """Whatever allocation fails, and in whichever library: exit code 1, never "bad input"."""
-
-    def each(self, file, *arguments):
-        count = self.path("count")
-        whole = {"LD_PRELOAD": FAIL_CALLS, "FAIL_FILE": file}
-        self.assertEqual(self.pfgm(*arguments, **whole, FAIL_COUNT=count).returncode, 0)
-        with open(count) as f:
-            all_of_them = int(f.read())
-        self.assertGreater(all_of_them, 10)
-        failed = 0
-        for at in sorted({*range(1, 13), *range(1, all_of_them + 1, all_of_them // 20 + 1)}):
-            run = self.pfgm(*arguments, **whole, FAIL_AT=str(at))
-            self.assertIn(run.returncode, (0, 1), f"allocation {at} of {all_of_them}: {run.stderr}")
-            self.assertEqual(len(run.stderr.splitlines()), run.returncode, run.stderr)
-            failed += run.returncode
-        self.assertGreater(failed, 3)
-
-    def test_a_model(self):
-        self.each(DIGITS, "inspect", DIGITS)
-
-    def test_an_archive(self):
-        archive = os.path.join(GOLDEN, "pfgm_digits8.pth")
-        self.each(archive, "inspect", archive)
-
-    def test_a_configuration(self):
-        config = self.path("c.json")
-        with open(config, "w") as f:
-            f.write(safetensors_file.read(os.path.join(GOLDEN, "pfgm_digits8.golden.safetensors"))[0]["config"])
-        self.each(config, "convert", os.path.join(GOLDEN, "pfgm_digits8.pth"), "--config", config, "-o",
-                  self.path("out.safetensors"))
-
-    def test_pictures(self):
-        os.mkdir(self.path("pictures"))
-        png(self.path("pictures/a.png"))
-        png(self.path("pictures/b.png"), 1)
-        self.each(self.path("pictures/a.png"), "convert", "--exact", self.path("pictures"), "-o",
-                  self.path("out.safetensors"))
 
 
 class Shortened(Case):

@@ -106,13 +106,12 @@ static int print_json(const struct bench_solvers *t, struct err *e)
     for (size_t i = 0; i < BENCH_SOLVERS; i++)
         for (size_t k = 0; k < BENCH_SOLVERS_POINTS; k++)
             if (isfinite(t->rms[i][k]))
-                json_array_append_new(rows,
-                                      json_pack("{s:s, s:s, s:f, s:f}", "solver",
-                                                ode_method_name(candidates[i].method), "schedule",
-                                                candidates[i].method == ODE_RK45
-                                                    ? "own"
-                                                    : ode_schedule_name(candidates[i].schedule),
-                                                "nfe", t->nfe[i][k], "rms", t->rms[i][k]));
+                rows = json_plus(rows, json_pack("{s:s, s:s, s:f, s:f}", "solver",
+                                                 ode_method_name(candidates[i].method), "schedule",
+                                                 candidates[i].method == ODE_RK45
+                                                     ? "own"
+                                                     : ode_schedule_name(candidates[i].schedule),
+                                                 "nfe", t->nfe[i][k], "rms", t->rms[i][k]));
     json_t *root = json_pack("{s:s, s:I, s:f, s:o}", "model", t->sha256, "starts",
                              (json_int_t)t->starts, "exact_nfe", t->exact_nfe, "rows", rows);
     int result = root ? cli_json_print(root, e) : err_fail_memory(e, 4096);

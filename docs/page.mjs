@@ -17,7 +17,7 @@ try {
       if (/ info ready/.test(text)) found("http://" + /listening on ([0-9.:]+)/.exec(text)[1]);
     });
   });
-  const page = await browser.newPage({ viewport: { width: 1280, height: 1010 }, colorScheme: "light" });
+  const page = await browser.newPage({ viewport: { width: 1280, height: 985 }, colorScheme: "light" });
   await page.addInitScript(seed => { crypto.getRandomValues = a => a.fill(seed); }, SEED);
   await page.goto(address);
   await page.waitForFunction(() => run && !running && document.getElementById("figures").textContent.endsWith("made 10"), null, { timeout: 120000 });

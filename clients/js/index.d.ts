@@ -76,7 +76,7 @@ export declare class PfgmdError extends Error {
 }
 
 export declare class Client {
-  /** address: with a path where the server stands below one. retries: how often a 429 or 503 is tried again (3).
+  /** address: with a path where the server stands below one. retries: how often a 429, 503 or 507 is tried again (3).
    *  patience: the seconds that one call may wait between its tries (60); a longer Retry-After is the error at once. */
   constructor(address?: string, options?: { key?: string; retries?: number; patience?: number });
   images(fields?: Fields, options?: Options): Promise<Image[]>;

@@ -124,7 +124,7 @@ function arrayOf(buffer) {
 export class Client {
   #address; #key; #retries; #patience;
 
-  /* retries: how often a 429 or 503 is tried again; patience: the seconds that one call may wait between its tries. */
+  /* retries: how often a 429, 503 or 507 is tried again; patience: the seconds that one call may wait between its tries. */
   constructor(address = "http://127.0.0.1:8080", { key, retries = 3, patience = 60 } = {}) {
     const { origin, pathname } = new URL(address);
     this.#address = origin + pathname.replace(/\/+$/, ""); // the path that the server stands below is kept
@@ -240,9 +240,11 @@ export class Client {
     const end = Date.now() + this.#patience * 1000;
     let next = 250;
     return async e => {
-      const passes = e instanceof PfgmdError && (e.status === 0 || (e.status === 503 && e.code !== "jobs_off"));
-      if (!passes || Date.now() + next > end) throw e;
-      await wait(next, signal);
+      const timed = [503, 507].includes(e.status) && e.retryAfter !== undefined; // a store of jobs that is away or full
+      const passes = e instanceof PfgmdError && (e.status === 0 || (e.status === 503 && e.code !== "jobs_off") || timed);
+      const ms = Math.max(next, timed ? e.retryAfter * 1000 : 0);
+      if (!passes || !(Date.now() + ms <= end)) throw e;
+      await wait(ms, signal);
       next = Math.min(2 * next, 15000);
     };
   }
@@ -357,7 +359,7 @@ export class Client {
         signal?.throwIfAborted();
         return {};
       });
-      if (![429, 503].includes(answer.status) || attempt >= this.#retries || !(after <= patience))
+      if (![429, 503, 507].includes(answer.status) || attempt >= this.#retries || !(after <= patience))
         throw new PfgmdError(answer.status, { ...problem, retry_after_s: after ?? problem?.retry_after_s });
       patience -= after;
       await wait(after * 1000, signal);

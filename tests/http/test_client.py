@@ -152,6 +152,26 @@ class Client(SharedDaemon):
             if code:
                 self.assertIn(b"503: full", result.stderr)
 
+    def test_a_store_that_is_away_or_full_for_a_moment_is_waited_for(self):
+        """More often than other refusals are tried again, as long as patience lasts; not where no time is named."""
+        job = b'{"id":"x","state":"queued"}'
+        good = b"HTTP/1.1 202 x\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(job), job)
+        seen = b"HTTP/1.1 204 x\r\nConnection: close\r\n\r\n"
+        for head, code in ((b"503 x", b"jobs_off"), (b"507 x", b"store_full")):
+            body = b'{"code":"%s"}' % code
+            end = b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body)
+            once, lasting = b"HTTP/1.1 %s\r\nRetry-After: 0\r\n" % head + end, b"HTTP/1.1 %s\r\n" % head + end
+            with scripted([once, once, good]) as address:
+                result = run("sh", GET, "-u", address, "-r", "1", "-I", "x", "-J", "submit")
+            self.assertEqual((result.returncode, result.stdout), (0, b"x\n"), result.stderr)
+            with scripted([lasting]) as address:
+                self.assertEqual(run("sh", GET, "-u", address, "-J", "submit").returncode, 1)
+            if code == b"jobs_off":
+                for answers, status in (([once, seen], 0), ([lasting], 1)):
+                    with scripted(answers) as address:
+                        result = run("sh", GET, "-u", address, "-I", "x", "-J", "events")
+                    self.assertEqual(result.returncode, status, result.stderr)
+
     def test_a_wait_beyond_the_patience_is_an_error_at_once(self):
         day = (b"HTTP/1.1 429 x\r\nRetry-After: %s\r\nContent-Type: application/problem+json\r\nConnection: close\r\n"
                b"Content-Length: 44\r\n\r\n{\"code\":\"quota_exceeded\",\"detail\":\"used up\"}")

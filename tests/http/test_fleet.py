@@ -179,6 +179,22 @@ class Trouble(unittest.TestCase):
             s.close()
             self.assertEqual(len(images_of(got.split(b"\r\n\r\n", 1)[1])), 120)
 
+    def test_events_wait_for_a_server_that_goes_and_comes(self):
+        """On one connection: each image is told of once, and the end."""
+        fields = {"n": 120, "seed": 3, "solver": {"method": "euler", "steps": 40}}
+        with Nats() as nats, replica(nats, "--workers", "1") as daemon:
+            name = file_job(daemon, fields).json()["id"]
+            with daemon.connect() as s:
+                s.sendall(f"GET /v1/jobs/{name}/events HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+                got = s.recv(4096)
+                nats.kill()
+                daemon.wait_line("no NATS server answers there")
+                nats.start()
+                while more := s.recv(65536):
+                    got += more
+        kinds = [line[7:] for line in got.decode().splitlines() if line.startswith("event: ")]
+        self.assertEqual((kinds.count("image"), kinds[-1]), (120, "done"))
+
     def test_a_certificate_that_nobody_vouches_for(self):
         here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tls")
         certificate, key = (os.path.join(here, name) for name in ("first.crt", "first.key"))

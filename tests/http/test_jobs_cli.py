@@ -294,6 +294,27 @@ class Jobs(unittest.TestCase):
         head = "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 8, 8, 1), }".ljust(117) + "\n"
         return b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head.encode() + bytes(range(128))
 
+    def test_a_store_that_is_away_or_full_for_a_moment_is_waited_for(self):
+        """A Retry-After says that it passes; without one there is no store at all."""
+        name, done = str(uuid.uuid4()), None
+        away = http(b'{"code":"jobs_off","detail":"away"}', "503 x", Retry_After=1)
+        full = http(b'{"code":"store_full","detail":"full"}', "507 x", Retry_After=1)
+        job = {"id": name, "state": "succeeded", "progress": {"images_done": 1, "images_total": 1}}
+        done = http(f"id: 4\nevent: done\ndata: {json.dumps(job)}\n\n".encode(), Content_Type="text/event-stream")
+        for first, words, last in ((away, ("watch", name), done), (away, ("submit", "--id", name), http(json.dumps(job).encode())),
+                                   (full, ("submit", "--id", name), http(json.dumps(job).encode()))):
+            with served(lambda _, number: first if number == 0 else last) as address:
+                self.assertIn(name, jobs(address, *words))
+        for final in (http(b'{"code":"jobs_off","detail":"away"}', "503 x"), http(b'{"code":"store_full"}', "507 x")):
+            asked = []
+
+            def refuse(head, number):
+                asked.append(number)
+                return final
+            with served(refuse) as address:
+                jobs(address, "watch", name, code=1)
+            self.assertEqual(asked, [0])
+
     def test_a_broken_archive_goes_on_or_begins_anew(self):
         whole = self.npy()
 

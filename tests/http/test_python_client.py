@@ -259,6 +259,20 @@ class Trouble(unittest.TestCase):
             self.assertEqual(pfgmd.Client(address).models(), [])
             self.assertGreaterEqual(time.monotonic() - begun, 1.0)
 
+    def test_a_store_that_is_away_or_full_for_a_moment_is_waited_for(self):
+        """More often than refusals are tried again, as long as patience lasts; not where no time is named."""
+        job = b'{"id":"x","state":"queued","progress":{"images_done":0,"images_total":1}}'
+        good = b"HTTP/1.1 202 x\r\nContent-Length: %d\r\n\r\n%s" % (len(job), job)
+        for head, code in ((b"503 x", b"jobs_off"), (b"507 x", b"store_full")):
+            body = b'{"code":"%s"}' % code
+            refusal = b"HTTP/1.1 %s\r\nRetry-After: %s\r\nContent-Length: %d\r\n\r\n%s"
+            once = refusal % (head, b"1", len(body), body)
+            with scripted([once, once, good]) as address:
+                self.assertEqual(pfgmd.Client(address, retries=0).submit().id, "x")
+            lasting = b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (head, len(body), body)
+            with scripted([lasting]) as address, self.assertRaises(pfgmd.Unavailable):
+                pfgmd.Client(address).submit()
+
     def refused_at_once(self, answer, after, **options):
         with scripted([answer]) as address:  # a second try would wait for somebody who listens no more
             begun = time.monotonic()

@@ -137,6 +137,25 @@ test("a 503 is tried again after the time that it names", async () => {
   server.close();
 });
 
+test("a store that is away or full for a moment is waited for as long as patience lasts", async () => {
+  for (const [status, code] of [[503, "jobs_off"], [507, "store_full"]]) {
+    let asked = 0;
+    const server = createServer((q, r) => {
+      if (asked++ < 2) r.writeHead(status, { "Retry-After": "0" }).end(JSON.stringify({ code }));
+      else r.writeHead(202).end('{"id":"x","state":"queued","progress":{"images_done":0,"images_total":1}}');
+    });
+    await new Promise(r => server.listen(0, "127.0.0.1", r));
+    try {
+      assert.equal((await new Client("http://127.0.0.1:" + server.address().port, { retries: 0 }).submit()).id, "x");
+      assert.equal(asked, 3);
+    } finally { server.closeAllConnections(); server.close(); }
+    await served(async (address, seen) => { // where no time is named, there is none
+      await assert.rejects(new Client(address).submit(), e => e.status === status && e.code === code);
+      assert.equal(seen.length, 1);
+    }, status, {}, JSON.stringify({ code }));
+  }
+});
+
 /* A server that gives one answer to everything, and what it was asked. */
 async function served(work, status, headers, body) {
   const seen = [], server = createServer((q, r) => { seen.push(q.url); r.writeHead(status, headers).end(body); });

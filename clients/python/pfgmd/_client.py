@@ -121,10 +121,13 @@ class Pauses:
 
     def wait(self, error: Unavailable) -> None:
         """Raises the error where another try makes no sense, or patience is over."""
-        lasting = error.status != 0 and error.code not in ("queue_full", "loading", "draining", "")
-        if lasting or time.monotonic() + self._next > self._end:
+        after = error.retry_after_s  # of a store of jobs that is away or full, too
+        timed = error.status != 0 and isinstance(after, int) and after >= 0
+        lasting = error.status != 0 and not timed and error.code not in ("queue_full", "loading", "draining", "")
+        seconds = max(self._next, after) if timed and after is not None else self._next
+        if lasting or time.monotonic() + seconds > self._end:
             raise error
-        (CALL.get() or Call()).wait(self._next)
+        (CALL.get() or Call()).wait(seconds)
         self._next = min(2 * self._next, 15.0)
 
 
@@ -153,7 +156,7 @@ class _Exchange:
 class Client:
     """address: "http://host:port" or "https://…", with a path where the server stands below one. timeout: seconds of
     silence on a connection (images may take long: the server's own deadline is the field timeout_s). retries: how
-    often a 429 or 503 is tried again. patience: the seconds that one call may wait between its tries; a Retry-After
+    often a 429, 503 or 507 is tried again. patience: the seconds that one call may wait between its tries; a Retry-After
     beyond what is left of them is the error at once."""
 
     def __init__(self, address: str = "http://127.0.0.1:8080", key: Optional[str] = None, timeout: float = 300.0,
@@ -480,7 +483,7 @@ class Client:
                 return exchange
             error = self._refusal(exchange)
             after = error.retry_after_s
-            again = error.status in (429, 503) and attempt < self._retries
+            again = error.status in (429, 503, 507) and attempt < self._retries
             if not again or not isinstance(after, int) or not 0 <= after <= patience:
                 raise error
             patience -= after

@@ -36,7 +36,7 @@ class QuotaExceeded(PfgmdError):
 
 
 class Unavailable(PfgmdError):
-    """503 (loading, full or stopping), or no answer at all."""
+    """503 (loading, full or stopping), 507 (the store of jobs is full), or no answer at all."""
 
 
 class DeadlineExceeded(PfgmdError):
@@ -49,7 +49,7 @@ class NumericalFailure(PfgmdError):
 
 _CLASSES = {400: InvalidParameter, 401: Unauthenticated, 403: Forbidden, 404: NotFound, 410: NotFound, 406: InvalidParameter,
             413: InvalidParameter, 415: InvalidParameter, 422: InvalidParameter, 429: QuotaExceeded, 503: Unavailable,
-            504: DeadlineExceeded}
+            504: DeadlineExceeded, 507: Unavailable}
 
 
 def error_of(status: int, body: bytes) -> PfgmdError:

@@ -254,8 +254,10 @@ static int fail_status(struct remote *r, struct remote_answer *a, struct err *e)
     const char *detail = json_string_value(json_object_get(problem, "detail"));
     const char *code = json_string_value(json_object_get(problem, "code"));
     const bool is_input = a->status >= 400 && a->status < 500 && a->status != 429;
-    a->passes = (a->status == 429 && a->after_s >= 0) || a->status == 502 || a->status == 504 ||
-                (a->status == 503 && !(code && strcmp(code, "jobs_off") == 0));
+    /* A store of jobs that is away or full names a time; one that is not there at all does not. */
+    const bool has_time = a->after_s >= 0, is_off = code && strcmp(code, "jobs_off") == 0;
+    a->passes = a->status == 502 || a->status == 504 || (a->status == 503 && !is_off) ||
+                (has_time && (a->status == 429 || a->status == 503 || a->status == 507));
     err_fail(e, is_input ? ERR_INPUT : ERR_IO, r->server, "answered %d%s%s", a->status,
              detail ? ": " : "", detail ? detail : "");
     json_decref(problem);

@@ -59,16 +59,18 @@ static int say_image(struct api_stream *s, const struct jobs_result *image)
     return say(s, "image", STARTED + image->sequence, o);
 }
 
-/* Images that were stored since; 0: none. */
-static int say_images(struct api_stream *s)
+/* Images that were stored since; 0: none, or the store is away. */
+static int say_images(struct api_stream *s, bool *is_away)
 {
     struct events *v = s->own;
     struct jobs_result images[IMAGES];
     struct err e = {0};
     size_t count = IMAGES;
-    if (jobs_log(s->app->options->jobs, v->job.id, v->last - STARTED, images, &count, &e) !=
-        JOBS_DONE)
-        return API_STREAM_BROKEN;
+    const enum jobs_answer answer =
+        jobs_log(s->app->options->jobs, v->job.id, v->last - STARTED, images, &count, &e);
+    *is_away = answer == JOBS_AWAY;
+    if (answer != JOBS_DONE)
+        return *is_away ? 0 : API_STREAM_BROKEN;
     int result = 0;
     for (size_t i = 0; i < count && result >= 0; i++)
         result = say_image(s, &images[i]);
@@ -138,7 +140,10 @@ static int fill(struct api_stream *s, const struct http_look *look, int64_t *wak
     /* The client comes again by itself and goes on with the next start. */
     if (look->stopping || atomic_load(&s->app->state) == HTTP_STATE_DRAINING)
         return API_STREAM_END;
-    if (jobs_get(jobs, s->request->client, v->job.id, &v->job, &e) != JOBS_DONE)
+    const enum jobs_answer answer = jobs_get(jobs, s->request->client, v->job.id, &v->job, &e);
+    if (answer == JOBS_AWAY) /* the store comes back, and the reader need not know */
+        return stay_silent(s, wake_ns);
+    if (answer != JOBS_DONE)
         return API_STREAM_END;
     if (v->last == NOTHING)
         return buf_string(&s->out, "retry: 2000\n", NULL) == 0
@@ -146,7 +151,10 @@ static int fill(struct api_stream *s, const struct http_look *look, int64_t *wak
                    : API_STREAM_BROKEN;
     if (v->last == QUEUED && v->job.started_ms > 0)
         return say(s, "started", STARTED, api_jobs_json(s->app, s->request, &v->job));
-    const int images = v->last >= STARTED ? say_images(s) : 0;
+    bool is_away = false;
+    const int images = v->last >= STARTED ? say_images(s, &is_away) : 0;
+    if (is_away)
+        return stay_silent(s, wake_ns);
     if (images != 0)
         return images;
     if (JOBS_FINISHED & JOBS_BIT(v->job.state))

@@ -182,15 +182,20 @@ static bool was_seen(const char *if_match, uint64_t revision)
     return strstr(if_match, begin) != NULL;
 }
 
-/* Removes the job as it was seen, if If-Match says how. One that is being cancelled already is what
- * was asked for; one that has expired is forgotten. */
+/* Removes the job as it was seen, if If-Match says how: where that cannot be looked at, nothing is
+ * removed. One that is being cancelled already is what was asked for; one that has expired is
+ * forgotten, and jobs_remove says so of one that is gone or was never there. */
 static enum jobs_answer remove_seen(struct http_app *app, const struct http_request *q,
                                     const char *id, struct jobs_record *job, struct err *e)
 {
     uint64_t revision = 0;
-    if (q->if_match[0] && strcmp(q->if_match, "*") != 0 &&
-        jobs_get(app->options->jobs, q->client, id, job, NULL) == JOBS_DONE)
-        revision = was_seen(q->if_match, job->revision) ? job->revision : UINT64_MAX;
+    if (q->if_match[0] && strcmp(q->if_match, "*") != 0) {
+        const enum jobs_answer seen = jobs_get(app->options->jobs, q->client, id, job, e);
+        if (seen == JOBS_DONE)
+            revision = was_seen(q->if_match, job->revision) ? job->revision : UINT64_MAX;
+        else if (seen != JOBS_GONE && seen != JOBS_ABSENT)
+            return seen;
+    }
     return jobs_remove(app->options->jobs, q->client, id, revision, job, e);
 }
 

@@ -28,7 +28,7 @@ struct folder {
     struct cli_manifest *m;
     struct buf manifest, journal; /* their names */
     int lock;                     /* the journal's descriptor, locked; -1 */
-    FILE *lines;                  /* the journal, open for appending */
+    off_t end;                    /* of the journal's whole lines */
     size_t first;                 /* in the shard, of the run of images under way */
     pthread_mutex_t mutex;        /* guards what follows, and the journal */
     struct err error;
@@ -168,21 +168,43 @@ static int lock_journal(struct folder *f, struct err *e)
                : err_fail_errno(e, errno, path, "lock the journal");
 }
 
+/* Adds whole lines to the journal. Of a line that a full disk cuts short nothing stays, as nobody
+ * could read what came behind it. */
+static int append(struct folder *f, const struct buf *text, struct err *e)
+{
+    const char *path = (const char *)f->journal.data;
+    size_t done = 0;
+    while (done < text->length) {
+        const ssize_t n =
+            pwrite(f->lock, text->data + done, text->length - done, f->end + (off_t)done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            err_fail_errno(e, n < 0 ? errno : ENOSPC, path, "write the journal");
+            if (ftruncate(f->lock, f->end) != 0) /* the error is the one of the write */
+                err_fail(e, ERR_IO, path, "its last line was cut short, and cannot be taken back");
+            return -1;
+        }
+        done += (size_t)n;
+    }
+    f->end += (off_t)text->length;
+    return 0;
+}
+
 /* Begins the journal anew, with the lines of what is there. The lock stays, so the file does. */
 static int begin_journal(struct folder *f, struct err *e)
 {
-    const char *path = (const char *)f->journal.data;
     struct buf text;
     buf_init(&text, LINES_BYTES_MAX);
     int result = cli_manifest_head(f->m, &text, e);
     for (size_t k = 0; result == 0 && k < f->m->count; k++)
         if (f->m->images[k].there)
             result = cli_manifest_line(f->m, k, &text, e);
-    f->lines = result == 0 ? fopen(path, "r+be") : NULL;
-    if (result == 0 &&
-        (!f->lines || ftruncate(fileno(f->lines), 0) != 0 ||
-         fwrite(text.data, 1, text.length, f->lines) != text.length || fflush(f->lines) != 0))
-        result = err_fail_errno(e, errno, path, "write the journal");
+    f->end = 0;
+    if (result == 0 && ftruncate(f->lock, 0) != 0)
+        result = err_fail_errno(e, errno, (const char *)f->journal.data, "write the journal");
+    if (result == 0)
+        result = append(f, &text, e);
     buf_clear(&text);
     return result;
 }
@@ -192,14 +214,13 @@ static int add_line(struct folder *f, size_t k, struct err *e)
     struct buf line;
     buf_init(&line, 4096);
     int result = cli_manifest_line(f->m, k, &line, e);
-    if (result == 0 &&
-        (fwrite(line.data, 1, line.length, f->lines) != line.length || fflush(f->lines) != 0))
-        result = err_fail_errno(e, errno, (const char *)f->journal.data, "write the journal");
+    if (result == 0)
+        result = append(f, &line, e);
     buf_clear(&line);
     return result;
 }
 
-static int keep_image(struct folder *f, const struct engine_image *image, size_t k, struct err *e)
+static int write_image(const struct folder *f, const struct engine_image *image, struct err *e)
 {
     struct buf name;
     buf_init(&name, 65536);
@@ -207,31 +228,37 @@ static int keep_image(struct folder *f, const struct engine_image *image, size_t
     if (result == 0)
         result = file_write_atomic((const char *)name.data, image->png.data, image->png.length, e);
     buf_clear(&name);
-    if (result != 0)
-        return -1;
-    pthread_mutex_lock(&f->mutex);
-    struct cli_manifest_image *own = &f->m->images[k];
-    own->label = image->label_count > 0 ? image->labels[0] : MODEL_CLASS_NONE;
-    memcpy(own->sha256, image->sha256, SHA256_HEX_SIZE);
-    own->there = true;
-    result = add_line(f, k, e);
-    pthread_mutex_unlock(&f->mutex);
     return result;
+}
+
+/* The first failure is the one that counts, and no line comes after it. */
+static int keep_image(struct folder *f, const struct engine_image *image, size_t k)
+{
+    struct err e = {0};
+    int result = write_image(f, image, &e);
+    pthread_mutex_lock(&f->mutex);
+    if (result == 0 && !f->failed) {
+        struct cli_manifest_image *own = &f->m->images[k];
+        own->label = image->label_count > 0 ? image->labels[0] : MODEL_CLASS_NONE;
+        memcpy(own->sha256, image->sha256, SHA256_HEX_SIZE);
+        own->there = true;
+        result = add_line(f, k, &e);
+    }
+    if (result != 0 && !f->failed) {
+        f->error = e;
+        f->failed = true;
+    }
+    const bool failed = f->failed;
+    pthread_mutex_unlock(&f->mutex);
+    return failed ? -1 : 0;
 }
 
 /* By a worker. The first failure ends the request. */
 static void on_image(struct engine_request *request, size_t i, void *context)
 {
     struct folder *f = context;
-    struct err e = {0};
-    if (keep_image(f, engine_request_image(request, i), f->first + i, &e) == 0)
-        return;
-    pthread_mutex_lock(&f->mutex);
-    if (!f->failed)
-        f->error = e;
-    f->failed = true;
-    pthread_mutex_unlock(&f->mutex);
-    engine_request_cancel(request);
+    if (keep_image(f, engine_request_image(request, i), f->first + i) != 0)
+        engine_request_cancel(request);
 }
 
 /* Images from k on that are missing in a row, of the shard. */
@@ -300,8 +327,6 @@ static int make_folder(struct cli_run *run, const struct engine_order *whole, st
     if (cli_shard_manifest_name(s->path, s->range, &f.manifest, e) == 0 &&
         cli_shard_journal_name(s->path, s->range, &f.journal, e) == 0 && lock_journal(&f, e) == 0)
         result = make_locked(run, whole, s, &f, e);
-    if (f.lines)
-        fclose(f.lines);
     if (f.lock >= 0)
         close(f.lock);
     buf_clear(&f.manifest);

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import tempfile
@@ -152,6 +153,28 @@ class Shards(unittest.TestCase):
         self.good("merge", self.path("k/"), "-o", self.path("k.npz"))
         self.whole(*words[:8])
         self.same_file("k.npz")
+
+    def test_a_disk_that_is_full_in_the_middle_of_a_line_leaves_whole_lines(self):
+        """The limit of a file's size stands for the disk, and some line of the journal crosses it."""
+        words = ["-n", 80, "--seed", 3, *QUICK, "--workers", 2, "--shard", "1/2", "--resume", "-o", self.path("f/")]
+        for limit in (2001, 2002, 2600):
+            with self.subTest(limit):
+                done = subprocess.run(
+                    [PFGM, "sample", DIGITS, *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                    restore_signals=False,  # SIGXFSZ stays ignored
+                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+                self.assertEqual((done.returncode, len(done.stderr.splitlines())), (1, 1), done.stderr)
+                self.assertIn("write the journal", done.stderr)
+                with open(self.path("f/.shard-1-of-2.part"), "rb") as f:
+                    kept = f.read()
+                self.assertTrue(kept.endswith(b"\n"), kept[-80:])
+                for line in kept.splitlines():
+                    json.loads(line)
+        self.assertIn("of them there before", self.good("sample", DIGITS, *words))
+        self.good("sample", DIGITS, *words[:-5], "--shard", "2/2", "-o", self.path("f/"))
+        self.good("merge", self.path("f/"), "-o", self.path("f.npz"))
+        self.whole(*words[:8])
+        self.same_file("f.npz")
 
     def test_what_is_of_another_run_is_refused(self):
         words = ["-n", 4, "--seed", 7, *QUICK]

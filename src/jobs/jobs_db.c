@@ -100,7 +100,6 @@ enum jobs_answer jobs_db_fail(const struct jobs_db *db, struct err *e)
         return fail_damaged(db, sqlite3_errmsg(db->sqlite), e);
     case SQLITE_READONLY:
     case SQLITE_PERM:
-        return fail_unopened(path, EACCES, e);
     case SQLITE_CANTOPEN:
         return fail_unopened(path, system, e);
     case SQLITE_NOMEM:
@@ -193,6 +192,11 @@ const void *jobs_db_bytes(struct jobs_rows *rows, int column, size_t *length)
     return bytes;
 }
 
+bool jobs_db_is_whole(struct jobs_rows *rows)
+{
+    return sqlite3_errcode(sqlite3_db_handle(statement(rows))) != SQLITE_NOMEM;
+}
+
 void jobs_db_end(struct jobs_rows *rows)
 {
     if (rows)
@@ -276,10 +280,12 @@ static bool ask(struct jobs_db *db, const char *sql, char *out, size_t size)
 {
     sqlite3_stmt *st = NULL;
     errno = 0;
-    const bool found = sqlite3_prepare_v2(db->sqlite, sql, -1, &st, NULL) == SQLITE_OK &&
-                       sqlite3_step(st) == SQLITE_ROW;
-    if (found)
+    bool found = sqlite3_prepare_v2(db->sqlite, sql, -1, &st, NULL) == SQLITE_OK &&
+                 sqlite3_step(st) == SQLITE_ROW;
+    if (found) {
         jobs_db_text((struct jobs_rows *)st, 0, out, size);
+        found = jobs_db_is_whole((struct jobs_rows *)st);
+    }
     sqlite3_finalize(st);
     return found;
 }

@@ -46,6 +46,9 @@ int64_t jobs_db_integer(struct jobs_rows *rows, int column);
 void jobs_db_text(struct jobs_rows *rows, int column, char *out, size_t size);
 /* Until the next row. */
 const void *jobs_db_bytes(struct jobs_rows *rows, int column, size_t *length);
+/* Whether each value of the row could be given. Without memory a text is empty, and there are no
+ * bytes; whoever has read a row asks. */
+bool jobs_db_is_whole(struct jobs_rows *rows);
 /* Gives the rows back; the error that they ran into stays the connection's. */
 void jobs_db_end(struct jobs_rows *rows);
 

@@ -369,8 +369,12 @@ static enum jobs_answer take_bytes(struct jobs_db *c, struct jobs_rows *st, stru
                                    struct buf *bytes, struct err *e)
 {
     char sha256[SHA256_HEX_SIZE];
-    jobs_read_result(st, out);
+    const enum jobs_answer answer = jobs_read_result(c, st, out, e);
+    if (answer != JOBS_DONE)
+        return answer;
     const void *stored = jobs_db_bytes(st, JOBS_COLUMN_BYTES, &out->length);
+    if (!jobs_db_is_whole(st))
+        return jobs_db_fail(c, e);
     if (buf_append(bytes, stored, out->length, e) != 0 ||
         sha256_hex(bytes->data, bytes->length, sha256, e) != 0)
         return JOBS_BROKEN;
@@ -413,9 +417,9 @@ static enum jobs_answer log_results(struct jobs_store *s, const char *id, uint64
     *count = 0;
     jobs_db_lock(c);
     struct jobs_rows *st = jobs_db_query(c, SQL_LOG, "tii", id, (int64_t)after, (int64_t)max);
-    while (*count < max && (code = jobs_db_next(st)) == JOBS_DB_ROW)
-        jobs_read_result(st, &out[(*count)++]);
-    if (code == JOBS_DB_ERROR)
+    while (answer == JOBS_DONE && *count < max && (code = jobs_db_next(st)) == JOBS_DB_ROW)
+        answer = jobs_read_result(c, st, &out[(*count)++], e);
+    if (answer == JOBS_DONE && code == JOBS_DB_ERROR)
         answer = jobs_db_fail(c, e);
     jobs_db_end(st);
     jobs_db_unlock(c);

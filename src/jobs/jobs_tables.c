@@ -111,6 +111,8 @@ enum jobs_answer jobs_read_record(const struct jobs_db *db, struct jobs_rows *ro
     r->error.code = (enum err_code)jobs_db_integer(rows, 19);
     READ_TEXT(rows, 20, r->error.at);
     READ_TEXT(rows, 21, r->error.text);
+    if (!jobs_db_is_whole(rows))
+        return jobs_db_fail(db, e);
     if (state >= 0 && state < JOBS_STATES)
         return JOBS_DONE;
     err_fail(e, ERR_INPUT, jobs_db_path(db), "the job store is damaged: a job is in no state");
@@ -130,7 +132,8 @@ enum jobs_answer jobs_one_record(const struct jobs_db *db, struct jobs_rows *row
     return answer;
 }
 
-void jobs_read_result(struct jobs_rows *rows, struct jobs_result *out)
+enum jobs_answer jobs_read_result(const struct jobs_db *db, struct jobs_rows *rows,
+                                  struct jobs_result *out, struct err *e)
 {
     *out = (struct jobs_result){
         .index = (uint64_t)jobs_db_integer(rows, 0),
@@ -140,4 +143,5 @@ void jobs_read_result(struct jobs_rows *rows, struct jobs_result *out)
         .steps_rejected = jobs_db_integer(rows, 4),
     };
     READ_TEXT(rows, 5, out->sha256);
+    return jobs_db_is_whole(rows) ? JOBS_DONE : jobs_db_fail(db, e);
 }

@@ -39,6 +39,7 @@ enum jobs_answer jobs_one_record(const struct jobs_db *db, struct jobs_rows *row
 /* A row of SQL_RESULT or SQL_LOG, but for the bytes, which are column JOBS_COLUMN_BYTES of the
  * first. */
 #define JOBS_COLUMN_BYTES 6
-void jobs_read_result(struct jobs_rows *rows, struct jobs_result *out);
+enum jobs_answer jobs_read_result(const struct jobs_db *db, struct jobs_rows *rows,
+                                  struct jobs_result *out, struct err *e);
 
 #endif

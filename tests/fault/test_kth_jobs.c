@@ -137,6 +137,29 @@ static int store(struct err *e)
     return result;
 }
 
+/* A store that was there, and a record in it: no text of it is missing without a word. */
+static int reading(struct err *e)
+{
+    const struct jobs_record wanted =
+        record_of("00000000-0000-4000-8000-000000000003", "another key", 1);
+    struct jobs_record found = wanted;
+    struct jobs_store *s = NULL;
+    if (done(jobs_sqlite_open(folder, &s, e)) != 0)
+        return -1;
+    enum jobs_answer answer = s->ops->get(s, wanted.id, &found, e);
+    if (answer == JOBS_ABSENT)
+        answer = s->ops->create(s, &found, e);
+    int result = done(answer);
+    if (result == 0 &&
+        (strcmp(found.owner, wanted.owner) != 0 || strcmp(found.key, wanted.key) != 0 ||
+         strcmp(found.body, wanted.body) != 0 || found.n != wanted.n ||
+         strcmp(found.parameters, wanted.parameters) != 0 ||
+         memcmp(&found.needs, &wanted.needs, sizeof wanted.needs) != 0))
+        result = kth_fail(e, "another record");
+    s->ops->close(s);
+    return result;
+}
+
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
 {
     (void)st, (void)kind, (void)at;
@@ -175,6 +198,7 @@ static int opened_again(struct err *e, bool ran)
 static const struct kth_case cases[] = {
     {"store", KTH(ALLOC), 40, store, opened_again, true},
     {"store on a disk", DISK, 20, store, opened_again, true},
+    {"record", KTH(ALLOC), 0, reading, NULL, false},
 };
 
 static void each_failure_is_named_and_undone(void **state)
@@ -198,7 +222,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    return rmdir(top);
+    return nftw(top, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 int main(void)

@@ -7,17 +7,17 @@
 # programs that read them (conf), the container and the units under a real manager (container, systemd; root), the
 # tutorial's lines on a bare Debian (tutorial; root), the same bytes on 64-bit Arm (cross), a release made twice
 # (release), every k of the k-th call that fails (fault), what static analysis and valgrind say (analyse, memcheck),
-# two builds of the same bytes (reproducible), pfgm's speed beside PyTorch's and oneDNN's (compare, compare_train),
-# and the images of the bundled models before a classifier (quality). Installs what is missing, prints a line each and
-# ends with "N passed, N failed"; what each said, with its figures, is in build-nightly/NAME.log. About two and a half
-# hours on two cores, two of them quality's; limits of time hold only where nothing else runs.
+# pfgm's speed beside PyTorch's and oneDNN's (compare, compare_train), and the images of the bundled models before a
+# classifier (quality). Installs what is missing, prints a line each and ends with "N passed, N failed"; what each
+# said, with its figures, is in build-nightly/NAME.log. About two and a half hours on two cores, two of them
+# quality's; limits of time hold only where nothing else runs.
 #
 #     bash tests/nightly.sh [NAME ...]
 set -eu
 cd "$(dirname "$0")/.."
 out=build-nightly
 all=(storm throughput killed contract proxies haproxy jobs replicas fleet matrix memory soak conf container systemd tutorial
-     cross release fault analyse memcheck reproducible compare compare_train quality)
+     cross release fault analyse memcheck compare compare_train quality)
 
 # Only the daemon's checks run what is built here: the others build their own, as users would.
 prepare_daemon() {
@@ -46,7 +46,7 @@ check() {
     cross) prepare_daemon && bash tests/cross.sh ;;
     release) bash conf/deps.sh cross && bash tests/release.sh ;;
     fault) bash conf/deps.sh test && bash tests/fault/nightly.sh build-test ;;
-    analyse | memcheck | reproducible) bash "tests/$1.sh" ;;
+    analyse | memcheck) bash "tests/$1.sh" ;;
     compare | compare_train) bash "tests/bench/$1.sh" ;;
     quality) bash tests/quality/run.sh ;;
     esac

@@ -1,5 +1,7 @@
 """A NATS server with JetStream on a free port, replicas of pfgmd that share it, and their jobs."""
 
+import hashlib
+import io
 import json
 import os
 import shutil
@@ -9,6 +11,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+import zipfile
 
 from harness import Daemon, wait_until
 from test_haproxy import free_ports
@@ -136,3 +139,32 @@ def pause(daemon, seconds):
     daemon.signal(signal.SIGSTOP)
     time.sleep(seconds)
     daemon.signal(signal.SIGCONT)
+
+
+def images_of(zipped):
+    """SHA-256 of each picture of an archive, in order."""
+    archive = zipfile.ZipFile(io.BytesIO(zipped))
+    return [hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist() if name.endswith(".png")]
+
+
+def pictures(daemon, name):
+    """Of a job's archive; a replica that has just lost its server says so, and that it is to be asked again."""
+    answer = None
+
+    def answered():
+        nonlocal answer
+        answer = daemon.get(f"/v1/jobs/{name}/archive")
+        return answer.status != 503
+    wait_until(answered, "an answer for the archive")
+    assert answer.status == 200, answer.body
+    return images_of(answer.body)
+
+
+def made_alone(fields, *args, **patience):
+    """The pictures that one daemon makes of such a job, and how long it takes."""
+    with tempfile.TemporaryDirectory() as folder, Daemon("--state", folder, *args) as daemon:
+        begun = time.monotonic()
+        name = file_job(daemon, fields).json()["id"]
+        wait_state(daemon, name, "succeeded", **patience)
+        took = time.monotonic() - begun
+        return pictures(daemon, name), took

@@ -2,41 +2,20 @@
 the job goes on with two, nothing is lost, and the third one catches up. Prints its figures."""
 
 import contextlib
-import hashlib
-import io
 import os
 import sys
-import tempfile
 import time
-import zipfile
 
-from fleet import Cluster, file_job, replica, wait_job, wait_state
-from harness import Daemon, wait_until
+from fleet import Cluster, file_job, made_alone, pictures, replica, wait_job, wait_state
+from harness import wait_until
 
 IMAGES = int(os.environ.get("PFGM_FLEET_IMAGES", "2000"))
 FIELDS = {"n": IMAGES, "seed": "5", "solver": {"method": "heun", "steps": 9}}
 PATIENCE = {"timeout": 1800.0}
 
 
-def pictures(daemon, name):
-    """Of the archive; a replica that has just lost its server says so, and that it is to be asked again."""
-    answer = None
-
-    def answered():
-        nonlocal answer
-        answer = daemon.get(f"/v1/jobs/{name}/archive")
-        return answer.status != 503
-    wait_until(answered, "an answer for the archive")
-    assert answer.status == 200, answer.body
-    z = zipfile.ZipFile(io.BytesIO(answer.body))
-    return [hashlib.sha256(z.read(name)).hexdigest() for name in z.namelist() if name.endswith(".png")]
-
-
 def main():
-    with tempfile.TemporaryDirectory() as folder, Daemon("--state", folder) as alone:
-        name = file_job(alone, FIELDS).json()["id"]
-        wait_state(alone, name, "succeeded", **PATIENCE)
-        expected = pictures(alone, name)
+    expected, _ = made_alone(FIELDS, **PATIENCE)
     with Cluster(3) as cluster, contextlib.ExitStack() as stack:
         daemons = [stack.enter_context(replica(cluster.url(), "--nats-replicas", "3", "--workers", "1")) for _ in range(2)]
         for daemon in daemons:

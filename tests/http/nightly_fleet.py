@@ -2,39 +2,19 @@
 longer than a shard is waited for, and the NATS server itself. In the end every image is there, once, and is the one that
 a daemon by itself makes. Prints its figures."""
 
-import hashlib
-import io
 import json
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
-import zipfile
 
-from fleet import Nats, file_job, pause, replica, wait_job, wait_state
-from harness import Daemon
+from fleet import Nats, file_job, made_alone, pause, pictures, replica, wait_job, wait_state
 
 IMAGES = int(os.environ.get("PFGM_FLEET_IMAGES", "5000"))
 FIELDS = {"n": IMAGES, "seed": "18446744073709551615", "solver": {"method": "heun", "steps": 18}}
 ACK_S = 10  # JOBS_WIRE_ACK_S
 PATIENCE = {"timeout": 3600.0}
-
-
-def pictures(archive):
-    z = zipfile.ZipFile(io.BytesIO(archive))
-    return [hashlib.sha256(z.read(name)).hexdigest() for name in z.namelist() if name.endswith(".png")]
-
-
-def alone():
-    """What one daemon makes of it, and how long it takes."""
-    with tempfile.TemporaryDirectory() as folder, Daemon("--state", folder, "--workers", "1") as daemon:
-        begun = time.monotonic()
-        name = file_job(daemon, FIELDS).json()["id"]
-        wait_state(daemon, name, "succeeded", "failed", **PATIENCE)
-        took = time.monotonic() - begun
-        return pictures(daemon.get(f"/v1/jobs/{name}/archive").body), took
 
 
 def events(daemon, name):
@@ -49,7 +29,7 @@ def done(job):
 
 
 def main():
-    expected, took = alone()
+    expected, took = made_alone(FIELDS, "--workers", "1", **PATIENCE)
     print(f"one daemon by itself: {IMAGES} images in {took:.1f} s", flush=True)
     with Nats() as nats:
         daemons = [replica(nats, "--workers", "1") for _ in range(4)]
@@ -86,8 +66,7 @@ def main():
         new = replica(nats)
         daemons.append(new)
         for daemon in (asked, stopped, new):  # none of which saw the submission
-            got = pictures(daemon.get(f"/v1/jobs/{name}/archive").body)
-            assert got == expected, "the images are others"
+            assert pictures(daemon, name) == expected, "the images are others"
             order = events(daemon, name)
             assert sorted(order) == list(range(IMAGES)), "an image is missing, or there twice"
         made = sum(int(d.metrics().sum("pfgmd_images_total")) for d in (asked, stopped, killed))

@@ -1,7 +1,5 @@
 """Jobs of a fleet: several replicas of pfgmd that share a NATS server."""
 
-import hashlib
-import io
 import json
 import os
 import signal
@@ -9,19 +7,12 @@ import tempfile
 import time
 import unittest
 import uuid
-import zipfile
 
-from fleet import NATS, Nats, file_job, job_of, jobs_check, replica, wait_job, wait_state
+from fleet import NATS, Nats, file_job, images_of, job_of, jobs_check, replica, wait_job, wait_state
 from harness import DIGITS, ENDLESS, FASHION, LATE, PFGMD, Daemon, run, wait_until
 
 QUICK = {"method": "euler", "steps": 3}
 HAVE_NATS = os.environ.get("HAVE_NATS") == "1"
-
-
-def images_of(zipped):
-    """SHA-256 of each picture of an archive, in order."""
-    archive = zipfile.ZipFile(io.BytesIO(zipped))
-    return [hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist() if name.endswith(".png")]
 
 
 @unittest.skipUnless(HAVE_NATS, "this build is without NATS (libnats-dev)")

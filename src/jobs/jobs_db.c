@@ -254,6 +254,8 @@ enum jobs_answer jobs_db_undo(struct jobs_db *db, enum jobs_answer answer)
             reset(db->prepared[i]);
     if (!sqlite3_get_autocommit(db->sqlite)) /* SQLite may have undone it by itself */
         run_own(db, ROLLBACK);
+    if (answer == JOBS_FULL) /* as much of the log as fits into the file, so that it begins anew */
+        sqlite3_wal_checkpoint_v2(db->sqlite, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     return answer;
 }
 

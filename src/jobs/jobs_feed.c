@@ -21,6 +21,7 @@
 #define COMMIT_NS 100000000LL
 #define LOOK_NS 1000000000LL /* for models, cancellations, old jobs: at least this often */
 #define RETAIN_NS 2000000000LL
+#define ROOM_ROUNDS 64 /* of retention, before a full store is given results again */
 #define PREVIEW_MAX ((size_t)64 << 20)
 
 /* ---- what the engine says ---- */
@@ -119,11 +120,12 @@ static int collect(struct jobs *j, struct jobs_run *from, struct jobs_result *ou
     return 0;
 }
 
-/* What was collected is stored, or is not to be. */
-static void count_kept(struct jobs *j, struct jobs_run *from)
+/* What was collected is stored, or is not to be; `dropped`: not this time. */
+static void count_kept(struct jobs *j, struct jobs_run *from, bool dropped)
 {
     lock_take(&j->lock);
     for (struct jobs_run *run = from; run; run = run->next) {
+        run->dropped = run->dropped || (dropped && run->taken > run->kept);
         j->unkept -= run->taken - run->kept;
         run->kept = run->taken;
     }
@@ -155,8 +157,8 @@ static bool keep_some(struct jobs *j, struct jobs_run *run)
     const bool is_over = jobs_note_write(j, answer, &e) || j->stopping;
     if (answer == JOBS_ABSENT)
         cancel_runs(j, run->shard.id);
-    if (is_over) /* what is not stored at the stop is made again after the restart */
-        count_kept(j, run);
+    if (is_over) /* what is not stored at the stop is made again, here or by another replica */
+        count_kept(j, run, answer != JOBS_DONE && answer != JOBS_ABSENT);
     return is_over;
 }
 
@@ -226,7 +228,7 @@ static bool settle_run(struct jobs *j, struct jobs_run *run)
         if ((jobs_paused(j) || !fail_job(j, run->shard.id, &why)) && !j->stopping)
             return false;
     }
-    j->store->ops->end_shard(j->store, &run->shard, error != NULL);
+    j->store->ops->end_shard(j->store, &run->shard, error != NULL || run->dropped);
     return true;
 }
 
@@ -256,6 +258,19 @@ static bool has_run(const struct jobs *j, const char *id)
     return false;
 }
 
+/* Where there is no room for them, finished images of a job that is to be cancelled are not stored.
+ */
+static void drop_results(struct jobs *j, const char *id)
+{
+    lock_take(&j->lock);
+    for (struct jobs_run *run = j->runs; run; run = run->next)
+        if (strcmp(run->shard.id, id) == 0) {
+            j->unkept -= run->finished_count - run->kept;
+            run->kept = run->finished_count;
+        }
+    lock_drop(&j->lock);
+}
+
 /* Jobs that are to be cancelled: their images stop, and with the last of them they are. */
 static void obey_cancels(struct jobs *j)
 {
@@ -268,6 +283,8 @@ static void obey_cancels(struct jobs *j)
         if (!jobs_note_read(j, answer, &e) || answer != JOBS_DONE)
             return;
         cancel_runs(j, r.id);
+        if (j->is_full)
+            drop_results(j, r.id);
         if (has_run(j, r.id))
             return;
         r.state = JOBS_CANCELLED;
@@ -422,6 +439,16 @@ static bool may_retain(const struct jobs *j)
     return !jobs_paused(j) && !j->stopping;
 }
 
+/* Results would only find a full store full again, so what makes room comes before them. */
+static void make_room(struct jobs *j)
+{
+    jobs_begin_room(j);
+    obey_cancels(j);
+    for (int i = 0; i < ROOM_ROUNDS && jobs_retain(j); i++)
+        ;
+    jobs_end_room(j);
+}
+
 static bool is_over_locked(const struct jobs *j)
 {
     lock_assert_held(&j->lock);
@@ -457,6 +484,8 @@ void *jobs_feed_main(void *jobs)
     while (wait_for_work(j)) {
         if (j->draining)
             cancel_runs(j, NULL);
+        if (j->is_full && may_retain(j))
+            make_room(j);
         keep(j);
         settle(j);
         if (!jobs_paused(j) && !j->stopping) {

@@ -28,6 +28,7 @@ struct jobs_run {
     size_t taken;                        /* of them that the commit under way stores */
     struct jobs_preview preview;         /* the last; number 0: none yet [lock] */
     bool cancelled;
+    bool dropped; /* some of them were not stored, and are to be made again */
 };
 
 struct jobs {
@@ -55,6 +56,8 @@ struct jobs {
     /* Of the jobs' thread. */
     int64_t paused_until_ns; /* the store is left in peace until then */
     int64_t pause_ns, retain_ns;
+    bool is_full;                       /* the store, when it was given something last */
+    bool is_making_room, has_made_room; /* jobs_begin_room */
 };
 
 #endif

@@ -11,4 +11,9 @@ bool jobs_note_read(struct jobs *j, enum jobs_answer answer, const struct err *e
 bool jobs_note_write(struct jobs *j, enum jobs_answer answer, const struct err *e);
 bool jobs_paused(const struct jobs *j);
 
+/* What is written between the two calls makes room in a store that is full, and does not mean that
+ * it takes results again. Whatever became of it, results get their try after the second one. */
+void jobs_begin_room(struct jobs *j);
+void jobs_end_room(struct jobs *j);
+
 #endif

@@ -23,6 +23,8 @@ static const struct number_key {
     {"batch", AT(batch), 8, 1, 64},
     {"queue", AT(queue), 1024, 1, 1000000},
     {"n_max", AT(n_max), 64, 1, 65536},
+    {"nfe_max", AT(nfe_max), 100000, 0, 100000000},
+    {"timeout_max", AT(timeout_max), 3600, 0, 86400},
     {"connections", AT(connections), 4096, 16, 1000000},
     {"connections_per_address", AT(connections_per_address), 0, 0, 1000000},
     {"http_threads", AT(http_threads), 2, 1, 64},

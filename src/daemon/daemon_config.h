@@ -27,6 +27,8 @@ struct daemon_config {
     int queue;        /* images that may wait */
     int n_max;        /* images in one request; where it was not given at most `queue` */
     bool n_max_given;
+    int nfe_max;                 /* evaluations per image; 0: no bound */
+    int timeout_max;             /* seconds of a request that is no job; 0: no bound */
     int connections;             /* that get work at once */
     int connections_per_address; /* 0: no limit */
     int http_threads;

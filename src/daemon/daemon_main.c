@@ -190,6 +190,8 @@ static struct http_options http_options_of(struct pfgmd *d, int fd, int admin)
         .listen_fd = fd,
         .admin_fd = admin,
         .n_max = (size_t)c->n_max,
+        .timeout_max_s = c->timeout_max,
+        .nfe_max = c->nfe_max,
         .body_max = BODY_MAX,
         .queue_images_max = (size_t)c->queue,
         .connections = c->connections,

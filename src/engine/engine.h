@@ -67,9 +67,10 @@ enum engine_output {
 };
 
 /* Two queues share the slots. While both wait, one place in ENGINE_PRIORITY_TURN goes to batch; and
- * when batch holds every place, a spare one per worker is left for interactive. At each step those
- * of interactive go first, and by themselves; while there are some, batch has one part in
- * ENGINE_BATCH_REST + 1 of the time. So neither waits for ever. */
+ * when batch holds every place, a spare one per worker is left for interactive. Where interactive
+ * holds every place, and one request several, the spare ones are for requests without any. At each
+ * step those of interactive go first, and by themselves; while there are some, batch has one part
+ * in ENGINE_BATCH_REST + 1 of the time. So neither waits for ever. */
 enum engine_priority { ENGINE_PRIORITY_INTERACTIVE, ENGINE_PRIORITY_BATCH, ENGINE_PRIORITIES };
 #define ENGINE_BATCH_REST 8
 #define ENGINE_PRIORITY_TURN 4

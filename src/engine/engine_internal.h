@@ -96,12 +96,15 @@ struct engine_worker {
 struct engine_queue {
     struct engine_list waiting; /* requests with images not begun */
     size_t live;                /* slots that hold images of this priority */
+    size_t holders;             /* requests whose images those are */
 };
 
 struct engine {
     unsigned magic;
     int workers, batch;
-    size_t places; /* slots that anybody may fill; the rest is for interactive requests */
+    /* Slots that anybody may fill. The rest is for interactive requests: while batch holds places,
+     * or for those that have no slot while others have several. */
+    size_t places;
     struct engine_worker *worker;
     int threads; /* started */
     struct engine_slot *slots;

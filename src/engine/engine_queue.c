@@ -151,13 +151,14 @@ void engine_queue_stop_locked(struct engine_request *r, enum engine_cause cause,
 static void expire_one_locked(struct engine_request *r, struct engine_list *ended)
 {
     char why[160];
-    double limit_s = (double)(r->order.deadline_ns - r->submitted_ns) * 1e-9;
+    const double limit_s = (double)(r->order.deadline_ns - r->submitted_ns) * 1e-9;
+    const int digits = limit_s < 100.0 ? 3 : 6;
     if (atomic_load(&r->started_ns) == 0)
-        snprintf(why, sizeof why, "the deadline of %.3g s passed in the queue", limit_s);
+        snprintf(why, sizeof why, "the deadline of %.*g s passed in the queue", digits, limit_s);
     else
         snprintf(why, sizeof why,
-                 "the deadline of %.3g s passed in compute, with %zu of %zu images finished",
-                 limit_s, r->ok, r->order.n);
+                 "the deadline of %.*g s passed in compute, with %zu of %zu images finished",
+                 digits, limit_s, r->ok, r->order.n);
     engine_queue_stop_locked(r, ENGINE_CAUSE_DEADLINE, why, ended);
 }
 
@@ -196,7 +197,30 @@ static void push_ready_locked(struct engine_slot *slot)
     ready->count++;
 }
 
-/* Whose turn the next free slot is; NULL when nobody may have it. */
+/* Whether images of the request hold slots. */
+static bool is_live_locked(const struct engine_request *r)
+{
+    return r->begun > r->finished;
+}
+
+/* Puts the first request that waits without a live slot before the others: whether there is one.
+ * Those before it have a slot each, so they are no more than there are slots. */
+static bool advance_idle_locked(struct engine_list *waiting)
+{
+    struct engine_request *r = waiting->first;
+    while (r && is_live_locked(r))
+        r = r->next;
+    if (!r || r == waiting->first)
+        return r != NULL;
+    list_remove(waiting, r);
+    r->next = waiting->first;
+    waiting->first = r;
+    return true;
+}
+
+/* Whose turn the next free slot is; NULL when nobody may have it. Beyond the places that all may
+ * fill, interactive requests find a place where batch holds some. Where interactive ones hold all
+ * and some of them several, those find one that have none. */
 static struct engine_queue *choose_queue_locked(struct engine *g)
 {
     struct engine_queue *first = &g->queue[ENGINE_PRIORITY_INTERACTIVE],
@@ -208,7 +232,9 @@ static struct engine_queue *choose_queue_locked(struct engine *g)
         return ++g->admissions % ENGINE_PRIORITY_TURN ? first : second;
     if (open)
         return first->waiting.first ? first : second->waiting.first ? second : NULL;
-    return first->waiting.first && first->live < g->places ? first : NULL;
+    if (first->live < g->places)
+        return first->waiting.first ? first : NULL;
+    return first->holders < g->places && advance_idle_locked(&first->waiting) ? first : NULL;
 }
 
 /* Gives free slots to images that wait, one image of each request in turn. */
@@ -232,6 +258,7 @@ static void admit_locked(struct engine *g)
                                      .worker = -1,
                                      .rows = ode_options_guided(&r->order.solver.ode) ? 2 : 1,
                                      .admitted_ns = now};
+        q->holders += !is_live_locked(r);
         r->begun++;
         if (r->begun < r->order.n) {
             list_push(&q->waiting, r);
@@ -368,6 +395,7 @@ static void retire_slot_locked(struct engine_worker *w, struct engine_slot *slot
     *slot = (struct engine_slot){.next = g->free_slots};
     g->free_slots = slot;
     finish_images_locked(r, 1, &w->ended);
+    g->queue[r->order.priority].holders -= !is_live_locked(r);
 }
 
 static void count_step_locked(struct engine_worker *w, int count, const struct ode_counts *totals)

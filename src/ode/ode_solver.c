@@ -250,6 +250,15 @@ int ode_options_check(const struct ode_options *options, struct err *e)
     return check_adaptive(options, e);
 }
 
+int64_t ode_options_evaluations(const struct ode_options *options)
+{
+    if (!ode_method_is_fixed_step(options->method))
+        return budget(options);
+    const int64_t steps = METHODS[options->method]->evaluations(options),
+                  all = ode_options_guided(options) ? 2 * steps : steps;
+    return all < budget(options) ? all : budget(options);
+}
+
 size_t ode_solver_scratch(enum ode_method method, size_t n)
 {
     size_t doubles;

@@ -130,6 +130,9 @@ struct ode_options {
 int ode_options_check(const struct ode_options *options, struct err *e);
 /* Whether any slope on the path may be wanted guided. */
 bool ode_options_guided(const struct ode_options *options);
+/* The most evaluations that a state may take, guided ones counted twice: those of a fixed-step
+ * method's steps, and max_nfe of rk45. The options have been checked. */
+int64_t ode_options_evaluations(const struct ode_options *options);
 /* Steps between nodes from t0 to t1 of a fixed-step method: all but the one to zero. */
 int ode_options_grid_steps(const struct ode_options *options);
 /* Those nodes, from t0 to t1, both > 0, into out [grid steps + 1]; the options have been checked.

@@ -59,7 +59,7 @@ class Daemon:
         self.process = subprocess.Popen(
             [*command, PFGMD, *models, "--listen", listen, *args],
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
-            env=None if env is None else {**os.environ, **env})
+            env={"PFGMD_NFE_MAX": str(ENDLESS["max_nfe"]), **os.environ, **(env or {})})
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         try:

@@ -31,6 +31,41 @@ class ForeignPages(SharedDaemon):
                 self.assertEqual(answer.status, 403, (headers, path, answer.body))
         self.assertEqual(self.post({"Origin": "https://evil.example"}), (403, "forbidden"))
 
+    def test_a_foreign_page_cannot_have_images_made(self):
+        """<img src="http://localhost:8080/v1/images/1/2?steps=…"> on any page asks without asking first."""
+        path, site = "/v1/images/1/2?method=euler&steps=2", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image"}
+        hosts = [f"{name}:{self.daemon.port}" for name in ("localhost", "127.0.0.1", "[::1]", "a.localhost", "127.1.2.3", "0.0.0.0")]
+        for method in ("GET", "HEAD"):
+            for host in hosts:
+                answer = self.daemon.request(method, path, headers={**site, "Host": host, "Referer": "https://evil.example/x"})
+                self.assertEqual((answer.status, answer.headers["Connection"]), (403, "close"), (method, host))
+        self.assertEqual(self.daemon.get(path, {"Origin": "https://evil.example"}).status, 403)
+        own = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "image"}
+        for headers in [{}, own, {**own, "Sec-Fetch-Site": "same-site"}, {**own, "Sec-Fetch-Site": "none"},
+                        {**site, "Sec-Fetch-Dest": "document"}, {**site, "Host": "192.0.2.7:80"}]:
+            self.assertEqual(self.daemon.get(path, headers).status, 200, headers)
+        self.assertEqual(self.daemon.get("/v1/models", site).status, 200)  # is no work, and the page cannot read it
+
+    def test_images_may_stand_on_pages_that_are_meant(self):
+        path, site = "/v1/images/1/2?method=euler&steps=2", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image"}
+        with Daemon("--cors-origins", "https://a.example", "--hosts", "images.example") as daemon:
+            for referer, status in [("https://a.example/page?x", 200), ("https://a.example", 200), ("https://b.example/", 403),
+                                    ("https://a.example.evil/", 403), ("x", 403)]:
+                self.assertEqual(daemon.get(path, {**site, "Referer": referer}).status, status, referer)
+            self.assertEqual(daemon.get(path, {**site, "Host": "images.example"}).status, 200)
+        with Daemon("--cors-origins", "*") as daemon:
+            self.assertEqual(daemon.get(path, site).status, 200)
+        with Daemon("--public-url", "https://images.example") as daemon:
+            self.assertEqual(daemon.get(path, site).status, 200)
+        with tempfile.NamedTemporaryFile("w", suffix=".keys") as keys:
+            keys.write(key_line("alice", "sesame"))
+            keys.flush()
+            with Daemon("--keys", keys.name) as daemon:
+                made = daemon.request("POST", "/v1/images", json.dumps({"seed": 1}), bearer("sesame")).json()
+                link = made["images"][0]["url"]
+                self.assertEqual(daemon.get(link, site).status, 200)
+                self.assertEqual(daemon.get(path, site).status, 401)
+
     def test_who_is_no_foreign_page_may(self):
         own = f"http://{self.daemon.host}:{self.daemon.port}"
         for headers in [{}, {"Origin": own}, {"Origin": own, "Sec-Fetch-Site": "same-origin"},

@@ -82,7 +82,7 @@ class Unread(unittest.TestCase):
     def test_a_second_signal_and_an_unread_log(self):
         self.fill()
         with socket.create_connection(("127.0.0.1", self.port)) as s:
-            body = json.dumps({"solver": {"method": "heun", "steps": 100_000, "max_nfe": 10_000_000}}).encode()
+            body = json.dumps({"solver": {"method": "heun", "steps": 50_000, "max_nfe": 10_000_000}}).encode()
             s.sendall(b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
             wait_until(lambda: Metrics(get(self.port, b"/metrics")).value("pfgmd_slots_busy") == 1, "the work runs")
             self.process.send_signal(signal.SIGTERM)

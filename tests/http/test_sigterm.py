@@ -88,7 +88,8 @@ class Sigterm(unittest.TestCase):
             body = {"solver": ENDLESS, "n": 4}
             streams = [Events(daemon, body) for _ in range(2)]
             others = [daemon.begin_images({**body, "format": f}) for f in ("zip", "npy")]
-            daemon.wait_work(2, 14)
+            daemon.wait_metrics(lambda m: m.value("pfgmd_slots_busy") >= 2 and
+                                m.value("pfgmd_slots_busy") + m.sum("pfgmd_queue_images") == 16, "work")
             return streams, others
         streams, others = self.check(["--drain-timeout", "1"], 1.0, 2.0, prepare=stream)
         for s in streams:

@@ -124,8 +124,6 @@ static void fill_order(const struct api_call *call, struct engine_order *out)
                   : !array      ? ENGINE_OUTPUT_PNG
                   : o->float32  ? ENGINE_OUTPUT_SAMPLE
                                 : ENGINE_OUTPUT_PIXELS;
-    if (o->timeout_s > 0.0)
-        out->deadline_ns = clock_ns() + (int64_t)(o->timeout_s * 1e9);
     if (call->format == HTTP_FORMAT_EVENTS)
         out->preview_every = o->preview_every;
     if (o->grid_given)
@@ -133,6 +131,52 @@ static void fill_order(const struct api_call *call, struct engine_order *out)
             (struct image_grid){.columns = o->columns ? o->columns : image_grid_columns(o->n),
                                 .scale = o->scale,
                                 .gap = IMAGE_GRID_GAP};
+}
+
+/* What the client asks for, or what the server allows where the client says nothing. A job has no
+ * connection that waits for it, and no deadline. */
+static int set_deadline(const struct http_app *app, const struct api_call *call,
+                        struct engine_order *out, struct http_problem *p)
+{
+    const int most_s = call->dialect->take ? 0 : app->options->timeout_max_s;
+    const double asked_s = call->order.timeout_s;
+    if (most_s > 0 && asked_s > most_s) {
+        p->limit = most_s;
+        http_problem_point(p, "/timeout_s", "is %g, and %d s are the limit here (timeout_max)",
+                           asked_s, most_s);
+        return -1;
+    }
+    if (asked_s > 0.0 || most_s > 0)
+        out->deadline_ns = clock_ns() + (int64_t)((asked_s > 0.0 ? asked_s : most_s) * 1e9);
+    return 0;
+}
+
+/* The server's bound on an image's evaluations; each product of a likelihood is one. Where rk45 may
+ * take more by a max_nfe that nobody named, it is lowered. */
+static int bound_evaluations(const struct http_app *app, const struct api_call *call,
+                             const struct model *m, struct engine_order *o, struct http_problem *p)
+{
+    const int64_t limit = app->options->nfe_max,
+                  each = o->task == ENGINE_TASK_LIKELIHOOD
+                             ? model_likelihood_vectors(m, &o->likelihood)
+                             : 1;
+    const struct model_choice *c = &call->order.solver;
+    struct ode_options *ode = &o->solver.ode;
+    const int64_t most = ode_options_evaluations(ode);
+    const bool fixed = ode_method_is_fixed_step(ode->method),
+               named = (c->given & MODEL_GIVEN(MAX_NFE)) && c->value.ode.max_nfe == ode->max_nfe;
+    if (limit == 0 || most <= limit / each)
+        return 0;
+    if (!fixed && !named && limit >= each) {
+        ode->max_nfe = limit / each;
+        return 0;
+    }
+    p->limit = limit;
+    http_problem_point(p, fixed ? "/solver/steps" : "/solver/max_nfe",
+                       "asks for up to %" PRId64 " evaluations%s per image, and %" PRId64
+                       " are the limit here (nfe_max)",
+                       most * each, each > 1 ? ", one for each probe," : "", limit);
+    return -1;
 }
 
 static int choose_solver(const struct api_call *call, const struct model *m,
@@ -201,14 +245,17 @@ static int resolve_order(struct http_app *app, const struct http_request *q, str
         check_arrays(call, m, p) != 0 || (!order->seed_given && draw_seed(&order->seed, p) != 0))
         return -1;
     fill_order(call, out);
+    if (set_deadline(app, call, out, p) != 0)
+        return -1;
     return call->dialect->order ? call->dialect->order(app, q, call, out, p) : 0;
 }
 
 /* Before anything is said about the answer: what the engine would refuse, and what it would never
  * have a place for. */
-static int check_order(struct http_app *app, const struct api_call *call, struct http_problem *p)
+static int check_order(struct http_app *app, struct api_call *call, struct http_problem *p)
 {
-    const struct engine_order *order = &call->asked;
+    struct engine_order *order = &call->asked;
+    const struct model *m = engine_model_get(order->model);
     const size_t most = app->options->queue_images_max;
     struct err e = {0};
     if (order->n > most && !call->dialect->take) {
@@ -217,10 +264,14 @@ static int check_order(struct http_app *app, const struct api_call *call, struct
                            order->n, most);
         return -1;
     }
-    if (engine_check(order, &e) == 0)
-        return 0;
-    api_answer_refusal(app, &e, p);
-    return -1;
+    if (engine_check(order, &e) != 0) {
+        api_answer_refusal(app, &e, p);
+        return -1;
+    }
+    return bound_evaluations(app, call, m, order, p) != 0 ||
+                   (call->next && bound_evaluations(app, call, m, call->next, p) != 0)
+               ? -1
+               : 0;
 }
 
 /* Hands an order, whose images have been charged, to the engine under a new ticket, which pays for

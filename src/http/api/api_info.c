@@ -228,6 +228,12 @@ static json_t *all_labels_json(struct http_app *app)
     return all;
 }
 
+/* The lesser of the two; 0 says that the second is none. */
+static json_int_t least(json_int_t own, json_int_t setting)
+{
+    return setting > 0 && setting < own ? setting : own;
+}
+
 void api_info_capabilities(struct http_app *app, const struct http_request *q, struct http_reply *r)
 {
     (void)q;
@@ -238,11 +244,12 @@ void api_info_capabilities(struct http_app *app, const struct http_request *q, s
         (json_int_t)(app->options->jobs ? jobs_live_max(app->options->jobs) : 0), "body_bytes",
         (json_int_t)app->options->body_max, "large_body_bytes", (json_int_t)API_LARGE_BODY_MAX,
         "queue_images", (json_int_t)app->options->queue_images_max, "steps",
-        (json_int_t)ODE_STEPS_MAX, "max_nfe", (json_int_t)ODE_NFE_MAX, "grid_columns",
-        API_COLUMNS_MAX, "grid_scale", API_SCALE_MAX, "label_bytes", API_LABEL_MAX, "timeout_s",
-        API_TIMEOUT_MAX, "temperature_min", ENGINE_TEMPERATURE_MIN, "temperature_max",
-        ENGINE_TEMPERATURE_MAX, "probes", MODEL_PROBES_MAX, "exact_trace_dimension",
-        MODEL_TRACE_MAX);
+        least(ODE_STEPS_MAX, app->options->nfe_max), "max_nfe",
+        least(ODE_NFE_MAX, app->options->nfe_max), "grid_columns", API_COLUMNS_MAX, "grid_scale",
+        API_SCALE_MAX, "label_bytes", API_LABEL_MAX, "timeout_s",
+        (double)least((json_int_t)API_TIMEOUT_MAX, app->options->timeout_max_s), "temperature_min",
+        ENGINE_TEMPERATURE_MIN, "temperature_max", ENGINE_TEMPERATURE_MAX, "probes",
+        MODEL_PROBES_MAX, "exact_trace_dimension", MODEL_TRACE_MAX);
     json_t *models = json_array();
     for (size_t i = 0; i < app->options->model_count; i++)
         models = json_plus(models, json_string(app->options->model_names[i]));

@@ -23,10 +23,14 @@ static bool is_listed(const char *list, const char *origin)
     return false;
 }
 
+bool http_cors_lists(const struct http_options *o, const char *origin)
+{
+    return o->cors_origins && *o->cors_origins && is_listed(o->cors_origins, origin);
+}
+
 void http_cors_judge(const struct http_options *o, struct http_request *q, const char *origin)
 {
-    const char *list = o->cors_origins;
-    if (list && *list && strlen(origin) < sizeof q->origin && is_listed(list, origin))
+    if (strlen(origin) < sizeof q->origin && http_cors_lists(o, origin))
         snprintf(q->origin, sizeof q->origin, "%s", origin);
 }
 

@@ -8,6 +8,8 @@
 #include "http_reply.h"
 #include "http_request.h"
 
+/* Whether pages of an origin may ask. */
+bool http_cors_lists(const struct http_options *o, const char *origin);
 /* Keeps the origin in q->origin when it may read answers. */
 void http_cors_judge(const struct http_options *o, struct http_request *q, const char *origin);
 /* The answer to a preflight: the route's methods, as in the Allow field, and the usual fields. */

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define HTTP_MODELS_MAX 64
 
@@ -19,9 +20,11 @@ struct http_hooks {
 };
 
 struct http_options {
-    int listen_fd; /* bound and listening; taken over, also on failure */
-    int admin_fd;  /* the same of a unix socket, or -1 */
-    size_t n_max;  /* images of a request; at most queue_images_max is taken */
+    int listen_fd;     /* bound and listening; taken over, also on failure */
+    int admin_fd;      /* the same of a unix socket, or -1 */
+    size_t n_max;      /* images of a request; at most queue_images_max is taken */
+    int timeout_max_s; /* deadline of every request that is no job; 0: none */
+    int64_t nfe_max;   /* evaluations per image that a request may ask for; 0: no bound */
     size_t body_max, queue_images_max;
     int connections;             /* open at once; the last few get no work but a 503 */
     int connections_per_address; /* of them from one address; 0: no limit */

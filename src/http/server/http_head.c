@@ -252,6 +252,34 @@ static int judge_connections(struct http_exchange *x, struct http_problem *p)
     return -1;
 }
 
+/* A browser fetches an image for any page that names one, and does not ask whether it may. So a
+ * daemon that it knows as this machine makes none for a page of another site, which has no business
+ * there. Of a server with a public name, and of a link that is signed, images are meant to stand on
+ * pages; and a person who follows a link is none. */
+static int judge_embedding(const struct http_exchange *x, const struct http_head *head,
+                           struct http_problem *p)
+{
+    const struct http_request *q = &x->request;
+    const struct http_field *site = http_field_find(head->fields, head->count, "Sec-Fetch-Site"),
+                            *dest = http_field_find(head->fields, head->count, "Sec-Fetch-Dest");
+    char from[HTTP_HOST_MAX + 16] = "";
+    if (!q->foreign || q->by_link || !http_front_is_loopback(q->host) ||
+        (site && http_field_is(site, "same-site")) || (dest && http_field_is(dest, "document")))
+        return 0;
+    if (http_field_join(head->fields, head->count, "Referer", from, sizeof from)) {
+        const char *authority = strstr(from, "://");
+        if (authority)
+            from[(size_t)(authority - from) + 3 + strcspn(authority + 3, "/?#")] = '\0';
+    }
+    if (http_cors_lists(x->app->options, from))
+        return 0;
+    http_problem_set(p, HTTP_PROBLEM_FORBIDDEN,
+                     "a web page of another site asks this machine for an image; its origin must "
+                     "stand in \"cors_origins\"");
+    p->close = true;
+    return -1;
+}
+
 static int judge_key(struct http_exchange *x, const struct http_head *head, struct http_problem *p)
 {
     char field[1024];
@@ -292,6 +320,8 @@ int http_head_judge(struct http_exchange *x, const struct http_head *head, bool 
     if (take_names(x, head, p) != 0 || judge_route(x, &options, p) != 0)
         return -1;
     if (!options && judge_key(x, head, p) != 0)
+        return -1;
+    if (!options && q->route->work && !q->route->has_body && judge_embedding(x, head, p) != 0)
         return -1;
     q->body.max = api_route_body_max(x->app, q->route);
     if (framing->length > q->body.max) {

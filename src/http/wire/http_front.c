@@ -168,9 +168,9 @@ static bool split_host(const char *host, char name[HTTP_HOST_MAX + 1])
     return copy_host(name, host, length);
 }
 
-static bool is_literal(const char *name)
+/* Whether a name is an address, and which. */
+static bool is_literal(const char *name, unsigned char address[16])
 {
-    unsigned char address[16];
     char inner[HTTP_HOST_MAX + 1];
     const size_t length = strlen(name);
     if (name[0] != '[')
@@ -187,14 +187,33 @@ static bool is_loopback_name(const char *name)
            (length == own || name[length - own - 1] == '.');
 }
 
+bool http_front_is_loopback(const char *host)
+{
+    static const struct http_network networks[] = {
+        {.address = {[10] = 0xff, [11] = 0xff, [12] = 127}, .bits = 104},
+        {.address = {[15] = 1}, .bits = 128},
+        {.address = {[10] = 0xff, [11] = 0xff}, .bits = 128}, /* any, which leads there too */
+        {.bits = 128},
+    };
+    char name[HTTP_HOST_MAX + 1];
+    unsigned char address[16];
+    if (!split_host(host, name))
+        return false;
+    bool found = is_loopback_name(name);
+    for (size_t i = 0; i < sizeof networks / sizeof *networks && !found; i++)
+        found = is_literal(name, address) && in_network(&networks[i], address);
+    return found;
+}
+
 bool http_front_answers(const struct http_front *f, const char *host, bool loopback)
 {
     char name[HTTP_HOST_MAX + 1], own[HTTP_HOST_MAX + 1] = "";
+    unsigned char address[16];
     if (!*host || (!loopback && !f->hosts[strspn(f->hosts, BLANKS)]))
         return true;
     if (!split_host(host, name))
         return false;
-    if (is_literal(name) || is_loopback_name(name))
+    if (is_literal(name, address) || is_loopback_name(name))
         return true;
     if (f->authority[0] && split_host(f->authority, own) && strcasecmp(name, own) == 0)
         return true;

@@ -42,6 +42,9 @@ int http_front_read(struct http_front *f, const char *public_url, const char *ho
 /* Whether a Host field may come in on a listener. An empty one is no browser's. */
 bool http_front_answers(const struct http_front *f, const char *host, bool loopback);
 
+/* Whether a host, with or without a port, is this machine to those who name it so. */
+bool http_front_is_loopback(const char *host);
+
 /* Copies a host that is a name or an address with or without a port; else leaves `out` empty. */
 void http_front_plain_host(const char *host, char out[HTTP_HOST_MAX + 1]);
 

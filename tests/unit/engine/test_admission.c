@@ -113,6 +113,31 @@ static void an_interactive_request_does_not_wait_for_batch(void **state)
     engine_free(g);
 }
 
+/* Nor for another interactive one that holds every place, however long that takes. */
+static void a_large_request_leaves_a_place_for_others(void **state)
+{
+    (void)state;
+    struct engine *g = new_engine(1, 4);
+    struct engine_order big = order_of(g, 64, 100000), small = order_of(g, 2, 10);
+    struct engine_request *slow = submit(g, &big);
+    while (engine_stats_get(g).live_images < 4)
+        usleep(1000);
+    for (int i = 0; i < 3; i++) {
+        struct engine_request *quick = submit(g, &small);
+        assert_true(engine_request_wait(quick, 60000));
+        assert_null(engine_request_error(quick));
+        engine_request_free(quick);
+        const struct engine_stats s = engine_stats_get(g);
+        assert_int_equal(s.live_images, 4); /* and takes none of those itself */
+        assert_int_equal(s.queued_images, 60);
+    }
+    engine_request_cancel(slow);
+    assert_true(engine_request_wait(slow, 600000));
+    engine_request_free(slow);
+    counters_add_up(g);
+    engine_free(g);
+}
+
 /* Nor does each of its steps take as long as one of all of them. */
 static void an_interactive_image_shares_few_steps_with_batch(void **state)
 {
@@ -309,6 +334,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_interactive_request_does_not_wait_for_batch),
+        cmocka_unit_test(a_large_request_leaves_a_place_for_others),
         cmocka_unit_test(an_interactive_image_shares_few_steps_with_batch),
         cmocka_unit_test(batch_gets_its_turn_while_interactive_keeps_coming),
         cmocka_unit_test(deadlines_end_work_in_the_queue_and_in_the_solve),

@@ -89,6 +89,8 @@ static void who_may_ask_and_where(void **state)
     assert_int_equal(config.connections_per_address, 9);
     assert_int_equal(config.drain_delay, 3);
     assert_int_equal(config.watchdog, 0);
+    assert_int_equal(config.nfe_max, 100000);
+    assert_int_equal(config.timeout_max, 3600);
     assert_int_equal(read_config("tls_key = k.pem\n[model m]\npath = x", &e), -1);
     assert_non_null(strstr(e.at, "tls_certificate"));
     assert_int_equal(read_config("public_metrics = maybe\n[model m]\npath = x", &e), -1);

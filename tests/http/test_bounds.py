@@ -7,7 +7,7 @@ import unittest
 
 from harness import DIGITS, ENDLESS, PFGMD, Daemon, SharedDaemon, run
 
-BOUND = 1000
+BOUND = 500
 
 
 class Evaluations(SharedDaemon):

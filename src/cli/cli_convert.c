@@ -19,6 +19,7 @@ struct convert_options {
     const char *input, *output, *preset, *config;
     struct cli_convert_exact exact; /* data NULL: a checkpoint is converted */
     enum import_weights weights;
+    bool weights_given;
     bool json;
     json_t *settings; /* of the reference's configuration, by options; owned */
 };
@@ -106,6 +107,7 @@ static int take(void *context, int option, const char *word, struct err *e)
         return take_plane("--t-min", word, &o->exact.t_min, e);
     default:
         o->weights = strcmp(word, "raw") == 0 ? IMPORT_WEIGHTS_RAW : IMPORT_WEIGHTS_EMA;
+        o->weights_given = true;
         if (o->weights == IMPORT_WEIGHTS_EMA && strcmp(word, "ema") != 0)
             return err_fail(e, ERR_INPUT, "--weights", "is ema or raw, not \"%s\"", word);
         return 0;
@@ -124,9 +126,9 @@ static int options_parse(int argc, char **argv, struct convert_options *o)
     o->input = argv[optind];
     if (!o->output)
         return cli_usage_error("convert", "-o OUT.safetensors is needed");
-    if (o->exact.data && (o->preset || o->config || o->settings))
-        return cli_usage_error("convert", "--exact has no network: no --preset, no --config and no "
-                                          "settings of one");
+    if (o->exact.data && (o->preset || o->config || o->settings || o->weights_given))
+        return cli_usage_error("convert", "--exact has no network: no --preset, no --config, no "
+                                          "--weights and no settings of one");
     if (o->settings && (o->preset || o->config))
         return cli_usage_error("convert", "--preset and --config say all settings: give none "
                                           "beside them");

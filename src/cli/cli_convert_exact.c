@@ -15,6 +15,7 @@
 #include "field_cloud.h"
 #include "archive_npy_read.h"
 #include "data.h"
+#include "model_choice.h"
 
 #include <float.h>
 #include <inttypes.h>
@@ -103,6 +104,12 @@ static int planes_set(const struct cli_convert_exact *o, double radius, struct c
                         "all sources are one point, which has no radius: give --t-max and --t-min");
     d->t_max = o->t_max > 0.0 ? o->t_max : T_MAX_RADII * radius;
     d->t_min = o->t_min > 0.0 ? o->t_min : T_MIN_RADII * radius;
+    if (d->t_min < MODEL_T_MIN)
+        return err_fail(
+            e, ERR_INPUT, o->t_min > 0.0 ? "--t-min" : o->data,
+            "t_min would be %g, and a flow ends at %g at the lowest: scale the data up, "
+            "or give a larger --t-min",
+            d->t_min, MODEL_T_MIN);
     if (d->t_max > FIELD_T_MAX || d->t_min >= d->t_max)
         return err_fail(e, ERR_INPUT, "--t-max", "%g does not lie above --t-min %g and below %g",
                         d->t_max, d->t_min, FIELD_T_MAX);

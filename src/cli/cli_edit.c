@@ -43,7 +43,8 @@ static int read_mask(const struct model *m, const char *path, uint8_t **kept, st
     return result;
 }
 
-/* The image (seed, index) as values, into `image` [d]; its class is the order's from then on. */
+/* The image (seed, index) as values, into `image` [d]. Its class is the order's, unless another one
+ * is given. What is wrong with the edit is reported before the image is made. */
 static int make_image(struct cli_run *run, const struct cli_flow_options *o,
                       struct engine_order *order, double *image, struct err *e)
 {
@@ -56,14 +57,15 @@ static int make_image(struct cli_run *run, const struct cli_flow_options *o,
                                         .output = model_vectors(m) ? ENGINE_OUTPUT_SAMPLE
                                                                    : ENGINE_OUTPUT_PIXELS};
     const int32_t label = engine_order_label(&source, o->index);
-    struct engine_request *request = cli_run_order(run, &source, e);
+    if (!o->class && label != MODEL_CLASS_NONE)
+        order->class = (struct engine_class){ENGINE_CLASS_GIVEN, label};
+    struct engine_request *request =
+        engine_check(order, e) == 0 ? cli_run_order(run, &source, e) : NULL;
     if (!request)
         return -1;
     model_points_finished(m, engine_request_image(request, 0)->pixels,
                           engine_request_image(request, 0)->sample, image);
     engine_request_free(request);
-    if (label != MODEL_CLASS_NONE)
-        order->class = (struct engine_class){ENGINE_CLASS_GIVEN, label};
     return 0;
 }
 
@@ -87,10 +89,9 @@ static int fill_order(struct cli_run *run, const struct cli_flow_options *o,
         return -1;
     order->edit = (struct engine_edit){
         image->values, kept, o->has_strength ? o->strength : model_edit_strength(kept != NULL)};
-    if (!o->input && (engine_check(order, e) != 0 || /* before the image is made */
-                      make_image(run, o, order, image->values, e) != 0))
+    if (cli_run_class(m, o->class, &order->class, e) != 0)
         return -1;
-    return cli_run_class(m, o->class, &order->class, e);
+    return o->input ? 0 : make_image(run, o, order, image->values, e);
 }
 
 static int read_image(const struct cli_flow_options *o, const struct model *m,

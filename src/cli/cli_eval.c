@@ -6,6 +6,7 @@
 #include "base_cpu.h"
 #include "base_file.h"
 #include "cli.h"
+#include "base_log.h"
 #include "cli_json.h"
 #include "engine.h"
 #include "train_eval.h"
@@ -49,6 +50,7 @@ struct eval {
     struct engine_request *request;
     struct train_eval_loss loss;
     size_t n, d;    /* samples, numbers in each */
+    size_t points;  /* of the loss; 0: it has none */
     size_t *chosen; /* [2n] of the held-out pictures: those of the halves, in turn */
     float *samples, *data[2];
     double energy, energy_floor, sliced, sliced_floor;
@@ -116,14 +118,18 @@ static int open_data(const struct model *m, const struct eval_options *o, const 
         .path = path, .labels = labels, .center_crop = (int)o->crop, .resize = (int)o->resize};
     if (data_open(&options, out, e) != 0)
         return -1;
-    if (out->values && shape.channels == 1 && shape.height == 1 && shape.width == out->channels)
+    if (out->values && image_shape_is_vector(shape) && shape.width == out->channels)
         return 0;
-    if (out->channels != shape.channels || out->side != shape.width)
+    if (!out->values && !model_vectors(m) && out->channels == shape.channels &&
+        out->side == shape.height && out->side == shape.width)
+        return 0;
+    if (out->values)
         return err_fail(e, ERR_INPUT, path,
-                        "has images of %d channels and %d pixels per side, the "
-                        "model makes %d and %d",
-                        out->channels, out->side, shape.channels, shape.width);
-    return 0;
+                        "has vectors of %d coordinates, the model makes data of %d×%d×%d",
+                        out->channels, shape.channels, shape.height, shape.width);
+    return err_fail(e, ERR_INPUT, path, "has pictures of %d×%d×%d, the model makes %s of %d×%d×%d",
+                    out->channels, out->side, out->side, model_vectors(m) ? "vectors" : "pictures",
+                    shape.channels, shape.height, shape.width);
 }
 
 static int open_engine(struct eval *v, struct err *e)
@@ -135,6 +141,11 @@ static int open_engine(struct eval *v, struct err *e)
     if (!m)
         return -1;
     v->d = model_dimension(m);
+    if (v->o->output && model_vectors(m)) {
+        model_free(m);
+        return err_fail(e, ERR_INPUT, v->o->output,
+                        "the model makes vectors, of which there is no sheet: leave out -o");
+    }
     const struct engine_options engine = {.queue_images_max = SAMPLES_MAX};
     if (open_data(m, v->o, v->o->data, v->o->labels, &v->held_out, e) != 0 ||
         (v->o->train && open_data(m, v->o, v->o->train, NULL, &v->train, e) != 0) ||
@@ -239,7 +250,8 @@ static int measure_distances(struct eval *v, struct err *e)
 /* A row of samples, below it their nearest training pictures, and so on. */
 static int write_sheet(const struct eval *v, const size_t *index, struct err *e)
 {
-    struct image_shape one = model_shape(engine_model_get(v->em)), shape;
+    const struct model *m = engine_model_get(v->em);
+    struct image_shape one = model_shape(m), shape;
     const struct image_grid grid = {SHEET_ROWS, one.width < 64 ? 2 : 1, IMAGE_GRID_GAP};
     size_t shown = v->n < SHEET_ROWS * SHEET_ROWS / 2 ? v->n : SHEET_ROWS * SHEET_ROWS / 2;
     struct buf png;
@@ -256,7 +268,9 @@ static int write_sheet(const struct eval *v, const size_t *index, struct err *e)
         data_image(&v->train, index[i], false, nearest);
         for (size_t j = 0; j < v->d; j++)
             values[j] = (double)from[j];
-        result = image_quantise(values, one, IMAGE_ROUND_PFGM, pixels, e);
+        /* Bytes of a training picture come back as they were when rounded to the nearest. */
+        result =
+            image_quantise(values, one, k % 2 ? IMAGE_ROUND_PFGMPP : model_rounding(m), pixels, e);
         image_grid_place(grid, one, shape, place + (k % 2 ? SHEET_ROWS : 0), pixels, sheet);
     }
     buf_init(&png, IMAGE_PIXELS_MAX);
@@ -312,7 +326,7 @@ static json_t *real_or_null(double v)
 static int print_json(const struct eval *v, struct err *e)
 {
     json_t *bins = json_array();
-    for (int k = 0; k < TRAIN_EVAL_BINS && v->o->points > 0; k++)
+    for (int k = 0; k < TRAIN_EVAL_BINS && v->points > 0; k++)
         bins = json_plus(bins,
                          json_pack("{s:f, s:f, s:I, s:o}", "t_low", v->loss.bin[k].t_low, "t_high",
                                    v->loss.bin[k].t_high, "count", (json_int_t)v->loss.bin[k].count,
@@ -323,7 +337,7 @@ static int print_json(const struct eval *v, struct err *e)
         "energy_distance_data", real_or_null(v->energy_floor), "sliced_wasserstein",
         real_or_null(v->sliced), "sliced_wasserstein_data", real_or_null(v->sliced_floor),
         "nearest_median", real_or_null(v->nearest_median), "loss",
-        v->o->points > 0 ? real_or_null(v->loss.mean) : json_null(), "loss_by_t", bins);
+        v->points > 0 ? real_or_null(v->loss.mean) : json_null(), "loss_by_t", bins);
     int result = root ? cli_json_print(root, e)
                       : json_fail(e, ERR_INPUT, v->o->data, "a file name is not UTF-8");
     json_decref(root);
@@ -332,7 +346,7 @@ static int print_json(const struct eval *v, struct err *e)
 
 static void print_text(const struct eval *v)
 {
-    if (v->o->points > 0) {
+    if (v->points > 0) {
         printf("loss                  %.4g\n", v->loss.mean);
         for (int k = 0; k < TRAIN_EVAL_BINS; k++)
             if (v->loss.bin[k].count)
@@ -346,13 +360,28 @@ static void print_text(const struct eval *v)
         printf("nearest in training   %.4g   median over the samples\n", v->nearest_median);
 }
 
+/* The loss is that of no class, at perturbations of the data. */
+static bool has_loss(const struct model *m)
+{
+    return model_description(m)->family != CKPT_FAMILY_EXACT &&
+           (model_class_count(m) == 0 || model_null_class(m));
+}
+
 static int run(struct eval *v, struct err *e)
 {
-    if (open_engine(v, e) != 0 || take_halves(v, e) != 0 || draw_samples(v, e) != 0 ||
-        measure_distances(v, e) != 0)
+    if (open_engine(v, e) != 0)
         return -1;
-    if (v->o->points > 0 && train_eval_loss(engine_model_get(v->em), v->pool, &v->held_out,
-                                            (size_t)v->o->points, v->o->seed, &v->loss, e) != 0)
+    if (has_loss(engine_model_get(v->em)))
+        v->points = (size_t)v->o->points;
+    else if (v->o->points > 0)
+        log_line(LOG_WARN, "%s: no loss: %s", v->o->model,
+                 model_class_count(engine_model_get(v->em)) > 0
+                     ? "it is of no class, of which the model has learned nothing"
+                     : "the field is exact");
+    if (take_halves(v, e) != 0 || draw_samples(v, e) != 0 || measure_distances(v, e) != 0)
+        return -1;
+    if (v->points > 0 && train_eval_loss(engine_model_get(v->em), v->pool, &v->held_out, v->points,
+                                         v->o->seed, &v->loss, e) != 0)
         return -1;
     if (v->o->train && measure_nearest(v, e) != 0)
         return -1;

@@ -81,8 +81,8 @@ static int print_json(const struct engine_request *request, const struct cli_flo
         o->model, "sha256", model_sha256(m), "kernel", model_kernel_id(m), "probes",
         order->likelihood.probes, "exact_trace", order->likelihood.probes == 0, "seed", seed,
         "constant", order->likelihood.reference_constant ? "reference" : "exact", "time",
-        o->linear ? "linear" : "log", "solver", model_solver_json(&order->solver, true), "seconds",
-        seconds);
+        order->solver.ode.clock == ODE_CLOCK_LINEAR ? "linear" : "log", "solver",
+        model_solver_json(&order->solver, true), "seconds", seconds);
     int result = all ? cli_json_print(all, e) : err_fail_memory(e, 4096);
     json_decref(all);
     return result;

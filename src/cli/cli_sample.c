@@ -158,7 +158,8 @@ static int write_trajectory(const struct sample_run *r, const struct engine_orde
 {
     const struct sample_options *o = r->options;
     int frames = (int)o->trajectory, scale = o->output.scale ? (int)o->output.scale : 1;
-    if (cli_trajectory_write(order, frames, scale, o->output.path, e) != 0)
+    if (engine_check(order, e) != 0 ||
+        cli_trajectory_write(order, frames, scale, o->output.path, e) != 0)
         return -1;
     fprintf(cli_stream_report(o->output.path),
             "%zu image%s, seed %" PRIu64 ", %s, %d states each, %s\n", order->n,

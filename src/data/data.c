@@ -10,6 +10,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
+static int refuse_labels(const struct data_options *o, struct err *e)
+{
+    return err_fail(e, ERR_INPUT, o->labels,
+                    "labels of a file of their own go with IDX images only, and %s is none: put "
+                    "each class into a folder of PNGs",
+                    o->path);
+}
+
 /* The first bytes of the file decide, not its name. */
 static int read_file(const struct data_options *o, struct data_draft *set, struct err *e)
 {
@@ -19,6 +27,8 @@ static int read_file(const struct data_options *o, struct data_draft *set, struc
         return -1;
     if (data_idx_is(m.data, m.length))
         result = data_idx_read(o, set, e);
+    else if (o->labels)
+        result = refuse_labels(o, e);
     else if (data_npy_is(m.data, m.length))
         result = data_npy_read(o, m.data, m.length, set, e);
     else
@@ -168,7 +178,7 @@ int data_open(const struct data_options *options, struct data_set *out, struct e
     if (!there)
         return err_fail(e, ERR_INPUT, options->path, "%s", strerror(ENOENT));
     if (S_ISDIR(st.st_mode))
-        result = data_folder_read(options, &set, e);
+        result = options->labels ? refuse_labels(options, e) : data_folder_read(options, &set, e);
     else
         result = read_file(options, &set, e);
     if (result == 0 && set.data.count == 0)

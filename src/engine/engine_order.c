@@ -165,16 +165,23 @@ static int check_edit(const struct engine_order *o, struct err *e)
     return 0;
 }
 
-/* Guidance leads to a class. */
-static int check_guidance(const struct engine_order *o, struct err *e)
+/* Guidance leads to a class, and some models know nothing but their classes. */
+static int check_classless(const struct engine_order *o, struct err *e)
 {
+    const struct model *m = o->model->model;
     bool classless = o->class.rule == ENGINE_CLASS_NONE;
     for (size_t i = 0; o->class.rule == ENGINE_CLASS_LISTED && i < o->n; i++)
         classless |= o->labels[i] == MODEL_CLASS_NONE;
-    return !classless || !ode_options_guided(&o->solver.ode)
+    if (!classless)
+        return 0;
+    if (ode_options_guided(&o->solver.ode))
+        return err_fail(e, ERR_INPUT, "guidance",
+                        "leads towards a class, and an image is of none: name a class");
+    return model_class_count(m) == 0 || model_null_class(m)
                ? 0
-               : err_fail(e, ERR_INPUT, "guidance",
-                          "leads towards a class, and an image is of none: name a class");
+               : err_fail(e, ERR_INPUT, "class",
+                          "an image is of none, and the model has not learned the field of no "
+                          "class (it was trained without leaving labels out): name a class");
 }
 
 static int check_order(const struct engine_order *o, struct err *e)
@@ -211,7 +218,7 @@ static int check_order(const struct engine_order *o, struct err *e)
     if (o->latents && o->temperature != 1.0)
         return err_fail(e, ERR_INPUT, "temperature", "does not apply to latents that are given");
     return engine_class_check(m, &o->class, e) != 0 || model_solver_check(m, &o->solver, e) != 0 ||
-                   check_guidance(o, e) != 0
+                   check_classless(o, e) != 0
                ? -1
                : 0;
 }

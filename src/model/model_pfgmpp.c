@@ -23,10 +23,12 @@ static void pfgmpp_solver_default(const struct model *m, struct model_solver *s)
     s->ode.steps = m->description.num_steps;
 }
 
-/* Its Heun steps are in σ, its grid has the description's exponent. */
+/* Its Heun steps are in σ, its grid has the description's exponent. rk45 has the clock that was
+ * chosen. */
 static void pfgmpp_solver_resolve(const struct model *m, struct model_solver *s)
 {
-    s->ode.clock = s->ode.method == ODE_HEUN ? ODE_CLOCK_LINEAR : ODE_CLOCK_LOG;
+    if (ode_method_is_fixed_step(s->ode.method))
+        s->ode.clock = s->ode.method == ODE_HEUN ? ODE_CLOCK_LINEAR : ODE_CLOCK_LOG;
     s->ode.exponent = s->ode.schedule == ODE_SCHEDULE_RHO ? m->description.rho : 0;
 }
 

@@ -121,15 +121,14 @@ static int write_config(const struct run *r, struct err *e)
     return result;
 }
 
-/* Takes changes into the configuration, and that into RUN/config.json. A run that is killed before
- * its next save finds the changed configuration beside the state that it was changed at; the list
- * of changes says that the two belong together. */
+/* Takes changes into the configuration, which write_config keeps when the run can go on with it. A
+ * run that is killed before its next save finds the changed configuration beside the state that it
+ * was changed at; the list of changes says that the two belong together. */
 static int take_changes(struct run *r, const char *text, size_t length, const char *what,
                         struct err *e)
 {
     return train_config_change(&r->config, text, length, r->work.state.step, what, e) != 0 ||
-                   train_config_digest(&r->config, r->config_sha256, e) != 0 ||
-                   write_config(r, e) != 0
+                   train_config_digest(&r->config, r->config_sha256, e) != 0
                ? -1
                : 0;
 }
@@ -229,7 +228,8 @@ static int open_run(struct run *r, struct err *e)
         train_config_digest(&r->config, r->config_sha256, e) != 0 ||
         make_folder(r->o->run, e) != 0 || take_place(r, e) != 0 ||
         make_folder(path_in(r, "samples", path), e) != 0 || open_state(r, e) != 0 ||
-        build(r, e) != 0)
+        build(r, e) != 0 || /* a change is kept when the run can go on with it */
+        (r->o->changes && write_config(r, e) != 0))
         return -1;
     if (r->data.count < (size_t)r->config.batch)
         log_line(LOG_WARN, "%s: %zu images for batches of %" PRId64 ": each comes several times",
@@ -301,8 +301,10 @@ static int keep_time(struct run *r, struct err *e)
     if (c->decay_steps == c->steps / 2) /* as the plan had it, not a configuration */
         snprintf(decay, sizeof decay, ", \"decay_steps\": %" PRId64, wanted / 2);
     snprintf(text, sizeof text, "{\"steps\": %" PRId64 "%s}", wanted, decay);
-    return save_state(r, e) != 0 || take_changes(r, text, strlen(text), "--minutes", e) != 0 ? -1
-                                                                                             : 0;
+    return save_state(r, e) != 0 || take_changes(r, text, strlen(text), "--minutes", e) != 0 ||
+                   write_config(r, e) != 0
+               ? -1
+               : 0;
 }
 
 /* ---- steps ---- */

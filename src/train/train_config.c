@@ -4,6 +4,7 @@
 #include "base_math.h"
 #include "ckpt_arch.h"
 #include "field_student.h"
+#include "model_choice.h"
 #include "nn_grad.h"
 #include "train_distill.h"
 #include <math.h>
@@ -18,7 +19,6 @@
 #define DENOISE_MAX 80.0
 #define DENOISE_MIN 0.002
 #define DENOISE_MEAN (-1.2)
-#define DENOISE_STEPS 18
 
 enum kind { REAL, INTEGER, BOOLEAN, WORD, ADDED };
 
@@ -233,6 +233,8 @@ static int read_object(const json_t *root, struct train_config *c, const char *w
         return -1;
     c->seed = (uint64_t)seed;
     c->conditional_given = json_object_get(root, "conditional") != NULL;
+    c->label_dropout_given = json_object_get(root, "label_dropout") != NULL;
+    c->added_given = json_object_get(root, "D") != NULL;
     for (size_t i = 0; i < KEY_COUNT; i++)
         if (read_key(root, &keys[i], c, what, e) != 0)
             return -1;
@@ -417,6 +419,12 @@ int train_config_resolve(struct train_config *c, const struct data_set *data, co
         return err_fail(e, ERR_INPUT, what,
                         "\"m\" = %lld carries points too far: t_max would be %g", (long long)c->m,
                         c->t_max);
+    if (c->t_min < MODEL_T_MIN)
+        return err_fail(
+            e, ERR_INPUT, what,
+            "\"t_min\" is %g, and a flow ends at %g at the lowest: scale the data up, or "
+            "give a larger \"t_min\"",
+            c->t_min, MODEL_T_MIN);
     if (c->t_max <= c->t_min)
         return err_fail(e, ERR_INPUT, what, "\"t_max\" (%g) must be greater than \"t_min\" (%g)",
                         c->t_max, c->t_min);
@@ -491,7 +499,10 @@ static int apply_changes(struct train_config *c, const json_t *changes, const ch
     for (size_t i = 0; i < KEY_COUNT; i++)
         if (read_key(changes, &keys[i], c, what, e) != 0)
             return -1;
-    return 0;
+    return c->dropout >= 0 ? 0
+                           : err_fail(e, ERR_INPUT, what,
+                                      "\"dropout\" must be 0 to 0.99: the rule for it is of a run "
+                                      "that begins");
 }
 
 int train_config_change(struct train_config *c, const char *text, size_t length, int64_t step,
@@ -537,64 +548,4 @@ double train_config_noise_mean(double sigma_data)
 double train_config_offset(const struct train_config *c)
 {
     return nn_arch_of_vectors(&c->arch) ? 0 : TRAIN_DIVISOR_OFFSET;
-}
-
-/* A student's path ends at 0, and leads over its nodes alone. */
-static int describe_student(const struct train_config *c, struct ckpt_description *out,
-                            struct err *e)
-{
-    double *nodes = calloc((size_t)c->student_steps + 1, sizeof *nodes);
-    out->tuned = calloc(1, sizeof *out->tuned);
-    if (!nodes || !out->tuned) {
-        free(nodes);
-        ckpt_description_clear(out);
-        return err_fail_memory(e, sizeof *out->tuned);
-    }
-    train_distill_nodes(c, nodes);
-    *out->tuned = (struct ckpt_tuned){ODE_EULER, (int)c->student_steps, nodes};
-    out->tuned_count = 1;
-    out->t_min = nodes[c->student_steps];
-    strcpy(out->teacher_sha256, c->teacher_sha256);
-    return 0;
-}
-
-int train_config_describe(const struct train_config *c, char *const *labels, int label_count,
-                          int64_t step, const char *source, struct ckpt_description *out,
-                          struct err *e)
-{
-    *out = (struct ckpt_description){.arch = c->arch,
-                                     .t_max = c->t_max,
-                                     .t_min = c->t_min,
-                                     .sigma = c->sigma,
-                                     .tau = c->tau,
-                                     .m = c->m,
-                                     .gamma = c->gamma,
-                                     .norm_max = c->norm_max,
-                                     .t_substitution = c->t_substitution,
-                                     .divisor_offset = train_config_offset(c),
-                                     .added = c->added,
-                                     .sigma_data = c->sigma_data,
-                                     .rho = TRAIN_NOISE_RHO,
-                                     .num_steps = DENOISE_STEPS};
-    out->family = train_config_denoises(c) ? CKPT_FAMILY_PFGMPP : CKPT_FAMILY_PFGM;
-    out->provenance.step = step;
-    strcpy(out->provenance.weights, "ema");
-    ckpt_description_source(out, source);
-    if (c->objective == TRAIN_OBJECTIVE_DISTILL && describe_student(c, out, e) != 0)
-        return -1;
-    if (!c->conditional)
-        return 0;
-    out->no_null_class = c->label_dropout == 0;
-    out->labels = calloc((size_t)label_count, sizeof *out->labels);
-    for (int i = 0; i < label_count && out->labels; i++) {
-        const char *given = json_string_value(json_array_get(c->labels, (size_t)i));
-        out->labels[i] = strdup(given ? given : labels[i]);
-        if (!out->labels[i])
-            break;
-        out->label_count++;
-    }
-    if (out->label_count == label_count)
-        return 0;
-    ckpt_description_clear(out);
-    return err_fail_memory(e, (size_t)label_count * sizeof *out->labels);
 }

@@ -61,7 +61,8 @@ struct train_config {
     int64_t batch, large_batch;
     bool conditional, conditional_given; /* not given: where the data have two classes or more */
     double label_dropout;                /* share of labels left out */
-    bool flip;                           /* mirror half of the images */
+    bool label_dropout_given, added_given;
+    bool flip; /* mirror half of the images */
     /* the optimiser */
     int64_t steps, warmup;
     double learning_rate, clip, ema, dropout;

@@ -38,8 +38,8 @@ int train_eval_choose(const struct data_set *data, size_t n, uint64_t seed, size
                       struct err *e);
 
 /* Mean loss (train_loss) of the model on `points` held-out images, perturbed as in training, with
- * all held-out images as the large batch; in bins of equal width in ln t between t_min and t_max.
- */
+ * large batches of held-out images that are drawn; in bins of equal width in ln t between t_min and
+ * t_max. */
 #define TRAIN_EVAL_BINS 8
 struct train_eval_loss {
     double mean;

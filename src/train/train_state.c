@@ -301,10 +301,11 @@ static uint16_t to_half(float v)
     return (uint16_t)(sign | half);
 }
 
-/* The values in the given type, in `out`. */
-static int narrow(const struct train_state *s, enum ckpt_dtype dtype, uint16_t *out, struct err *e)
+/* `count` values from `first` on in the given type, in `out`. */
+static int narrow(const struct train_state *s, size_t first, size_t count, enum ckpt_dtype dtype,
+                  uint16_t *out, struct err *e)
 {
-    for (size_t i = 0; i < s->count; i++) {
+    for (size_t i = first; i < first + count; i++) {
         out[i] = dtype == CKPT_F16 ? to_half(s->ema[i]) : to_bfloat(s->ema[i]);
         bool infinite =
             dtype == CKPT_F16 ? (out[i] & 0x7fff) == 0x7c00 : (out[i] & 0x7fff) == 0x7f80;
@@ -342,16 +343,18 @@ int train_state_export(const struct train_state *s, const struct nn_param *param
     int result = tensors && (half || dtype == CKPT_F32)
                      ? check_finite(s->ema, s->count, "ema", e)
                      : err_fail_memory(e, param_count * sizeof *tensors);
-    if (result == 0 && half)
-        result = narrow(s, dtype, half, e);
     if (result == 0)
         result = (metadata = export_metadata(description, e)) ? 0 : -1;
     for (size_t i = 0; result == 0 && i < param_count; at += params[i++].count) {
+        /* What is not learned are coordinates: where the data lie, and frequencies of ln t. */
+        const bool narrowed = half && params[i].trainable;
+        if (narrowed)
+            result = narrow(s, at, params[i].count, dtype, half, e);
         tensors[i] = (struct ckpt_output){.name = params[i].name,
-                                          .dtype = dtype,
+                                          .dtype = narrowed ? dtype : CKPT_F32,
                                           .rank = params[i].rank,
-                                          .data = half ? (const void *)(half + at)
-                                                       : (const void *)(s->ema + at)};
+                                          .data = narrowed ? (const void *)(half + at)
+                                                           : (const void *)(s->ema + at)};
         for (int k = 0; k < params[i].rank; k++)
             tensors[i].shape[k] = params[i].shape[k];
     }

@@ -38,10 +38,10 @@ struct model *train_teacher_open(const char *path, enum nn_kernel kernel, struct
 
 /* ---- what is taken over ---- */
 
-static int adopt_number(const char *key, double unset, double right, const char *what, double *at,
+static int adopt_number(const char *key, bool given, double right, const char *what, double *at,
                         struct err *e)
 {
-    if (*at != unset && *at != right)
+    if (given && *at != right)
         return err_fail(e, ERR_INPUT, what, "\"%s\" is the teacher's, %g, not %g: leave it out",
                         key, right, *at);
     *at = right;
@@ -86,6 +86,13 @@ static int adopt_classes(const struct ckpt_description *d, const struct data_set
     c->conditional_given = true;
     if (!c->conditional)
         return 0;
+    if (d->no_null_class && c->label_dropout_given && c->label_dropout > 0)
+        return err_fail(
+            e, ERR_INPUT, what,
+            "\"label_dropout\" asks the teacher for no class, which it has not learned: "
+            "leave it out");
+    if (d->no_null_class)
+        c->label_dropout = 0;
     if (data->classes != d->label_count)
         return err_fail(e, ERR_INPUT, what, "the teacher has %d classes, the data have %d",
                         d->label_count, data->classes);
@@ -135,10 +142,11 @@ int train_teacher_adopt(const struct model *teacher, int steps, bool resumed,
     if (c->intervals_last < c->intervals)
         return err_fail(e, ERR_INPUT, what, "\"intervals_last\" is below \"intervals\"");
     return adopt_network(d, what, c, e) != 0 || adopt_classes(d, data, what, c, e) != 0 ||
-                   adopt_number("t_max", 0, d->t_max, what, &c->t_max, e) != 0 ||
-                   adopt_number("t_min", 0, d->t_min, what, &c->t_min, e) != 0 ||
-                   adopt_number("sigma_data", 0, d->sigma_data, what, &c->sigma_data, e) != 0 ||
-                   adopt_number("D", TRAIN_ADDED_DEFAULT, d->added, what, &c->added, e) != 0
+                   adopt_number("t_max", c->t_max > 0, d->t_max, what, &c->t_max, e) != 0 ||
+                   adopt_number("t_min", c->t_min > 0, d->t_min, what, &c->t_min, e) != 0 ||
+                   adopt_number("sigma_data", c->sigma_data > 0, d->sigma_data, what,
+                                &c->sigma_data, e) != 0 ||
+                   adopt_number("D", c->added_given, d->added, what, &c->added, e) != 0
                ? -1
                : 0;
 }

@@ -199,6 +199,20 @@ class Pictures(Case):
         self.assertEqual(described["labels"], ["cat", "dog"])
         self.distill("named-student", "--resume", teacher=self.path("named", "model.safetensors"))
 
+    def test_a_teacher_of_its_classes_alone_is_not_asked_for_none(self):
+        teacher = self.path("classes", "model.safetensors")
+        self.run_tool("train", "--data", self.data, "-o", self.path("classes"), "--config",
+                      self.config(PICTURES, steps=1, label_dropout=0))
+        self.refused(self.distill("classes-no", "--config", self.config(STUDENT, steps=1, label_dropout=0.1), teacher=teacher,
+                                  ok=False), "label_dropout")
+        self.distill("classes-student", "--config", self.config(STUDENT, steps=1), teacher=teacher)
+        described = json.loads(self.run_tool(
+            "inspect", self.path("classes-student", "model.safetensors"), "--json").stdout)["description"]
+        self.assertIs(described["null_class"], False)
+
+    def test_a_number_of_dimensions_that_is_not_the_teachers_is_refused(self):
+        self.refused(self.distill("other-d", "--config", self.config(STUDENT, D=128), ok=False), '"D"', "teacher")
+
     def test_a_damaged_description_of_a_student_is_refused(self):
         self.distill("sound", "--config", self.config(STUDENT, steps=1))
         header, data = split(self.bytes_of("sound", "model.safetensors"))

@@ -5,12 +5,20 @@ PFGM is the binary. Standard library only."""
 import json
 import os
 import random
+import struct
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from test_train import PFGM, Case, npy, picture, png  # noqa: E402
+
+
+def npy_floats(rows):
+    text = "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }" % (len(rows), len(rows[0]))
+    text += " " * (-(11 + len(text)) % 64) + "\n"
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text.encode() + b"".join(
+        struct.pack("<%df" % len(row), *row) for row in rows)
 
 
 class Eval(Case):
@@ -55,12 +63,47 @@ class Eval(Case):
         for name, value in energy.items():
             self.assertLess(value, 1, energy)  # of one class alone it is beyond 3
 
+    def test_pictures_are_no_vectors(self):
+        """d grey pixels a side and vectors of d numbers have the same width and no more."""
+        model = self.path("exact.safetensors")
+        vectors = self.write("vectors.npy", npy_floats([[float(i * 8 + j) for j in range(8)] for i in range(24)]))
+        subprocess.run([PFGM, "convert", "--exact", vectors, "-o", model], check=True, stdout=subprocess.DEVNULL)
+        for more in ([], ["--train", vectors]):
+            done = subprocess.run([PFGM, "eval", model, "--data", self.data(), "-n", "4", *more],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.refused(done, "data.npy", "1×8×8", "vectors")
+        done = subprocess.run([PFGM, "eval", model, "--data", vectors, "--train", vectors, "-n", "4", "-o",
+                               self.path("sheet.png")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.refused(done, "sheet.png", "vectors")
+        done = subprocess.run([PFGM, "bench", "--model", model], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.refused(done, "exact.safetensors", "no network")
+
+    def test_a_model_of_its_classes_alone(self):
+        """Trained without leaving labels out: whatever asks for no class is refused, or does without."""
+        for i in range(16):
+            self.write("set/%s/%d.png" % ("ab"[i % 2], i), png(8, 8, picture(i)))
+        self.train(self.path("set"), "run", "--config", self.config(steps=1, label_dropout=0))
+        model, image, euler = self.path("run", "model.safetensors"), self.path("x.png"), ["--solver", "euler", "--steps", "2"]
+
+        def pfgm(*args):
+            return subprocess.run([PFGM, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(pfgm("sample", model, "-n", "1", "--seed", "1", "--class", "b", *euler, "-o", image).returncode, 0)
+        for command in (["sample", model, "-n", "1", "--class", "none", "-o", self.path("y.png")], ["likelihood", model, "-i", image],
+                        ["encode", model, "-i", image, "-o", self.path("l.npy")]):
+            with self.subTest(command=command[0]):
+                self.refused(pfgm(*command), "class", "name a class")
+        self.assertEqual(pfgm("likelihood", model, "-i", image, "--class", "b").returncode, 0)
+        done = pfgm("eval", model, "--data", self.path("set"), "-n", "4", "--json", *euler)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("no loss", done.stderr)
+        self.assertIsNone(json.loads(done.stdout)["loss"])
+
     def test_pictures_of_another_size_are_refused(self):
         self.train(self.data(), "run", "--config", self.config(steps=1))
         other = self.write("other.npy", npy([picture(i, 4) for i in range(8)], 4))
         done = subprocess.run([PFGM, "eval", self.path("run", "model.safetensors"), "--data", other],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.refused(done, "other.npy", "4 pixels")
+        self.refused(done, "other.npy", "1×4×4")
 
 
 if __name__ == "__main__":

@@ -237,6 +237,14 @@ class Resume(Case):
         left = [name for name in gone + stay if os.path.exists(self.path(*name.split("/")))]
         self.assertEqual(left, stay)
 
+    def test_a_change_that_is_refused_leaves_the_run_as_it_was(self):
+        data = self.data()
+        self.train(data, "run", "--config", self.config(steps=2, dropout=0.3))
+        before = self.digest("run", "config.json")
+        change = self.write("change.json", b'{"dropout": -1}')
+        self.refused(self.train(data, "run", "--resume", "--continue-with", change, ok=False), "change.json", "dropout")
+        self.assertEqual(self.digest("run", "config.json"), before)
+
     def test_changes_on_the_way_and_a_kill_before_the_first_save(self):
         data = self.data()
         self.train(data, "a", "--config", self.config(steps=20))
@@ -258,59 +266,6 @@ class Resume(Case):
         self.assertLess(rates[-1], 3e-4)
         bad = self.write("bad.json", b'{"batch": 4}')
         self.refused(self.train(data, "a", "--resume", "--continue-with", bad, ok=False), "batch")
-
-
-class Vectors(Case):
-    CONFIG = {"network": {"width": 16, "depth": 1}, "batch": 16, "large_batch": 32, "steps": 30,
-              "warmup": 5, "ema": 0.9, "log_every": 10, "save_every": 10, "sheet_every": 30}
-
-    def points(self, rows, kind="<f8"):
-        text = "{'descr': '%s', 'fortran_order': False, 'shape': (%d, %d), }" % (
-            kind, len(rows), len(rows[0]))
-        text += " " * (-(11 + len(text)) % 64) + "\n"
-        values = [v for r in rows for v in r]
-        return (b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text.encode() +
-                struct.pack("<%d%s" % (len(values), {"<f4": "f", "<f8": "d"}[kind]), *values))
-
-    def test_vectors_keep_their_coordinates_and_are_no_pictures(self):
-        rng = random.Random(2)
-        rows = [[500 + rng.gauss(0, 2), rng.gauss(0, 2), -70 + rng.gauss(0, 2)] for _ in range(60)]
-        rows[7][1] = float("nan")
-        data = self.write("points.npy", self.points(rows))
-        config = self.write("config.json", json.dumps(self.CONFIG).encode())
-        done = self.train(data, "run", "--config", config)
-        self.assertIn("vector 7", done.stderr)
-        self.assertTrue(os.path.exists(self.path("run", "samples", "step-00000030.npy")))
-        self.refused(self.train(data, "strict", "--strict", "--config", config, ok=False), "vector 7")
-        self.refused(self.train(data, "crop", "--resize", 4, ok=False), "vectors")
-        model = self.path("run", "model.safetensors")
-
-        def sample(*more):
-            return subprocess.run([PFGM, "sample", model, "-n", "40", "--seed", "3", *more],
-                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-        out = self.path("s.npy")
-        self.assertEqual(sample("-o", out, "--dtype", "float32").returncode, 0)
-        with open(out, "rb") as f:
-            text = f.read()
-        self.assertIn(b"'descr': '<f4'", text)
-        self.assertIn(b"(40, 3)", text)
-        values = struct.unpack("<120f", text[-480:])
-        middle = sorted(values[0::3])[20], sorted(values[1::3])[20], sorted(values[2::3])[20]
-        for got, right in zip(middle, (500, 0, -70)):
-            self.assertAlmostEqual(got, right, delta=6)
-        for other in ("s.png", "s.npz", "s/"):
-            self.refused(sample("-o", self.path("") + other), "vectors")
-
-    def test_direct_objective_learns_too(self):
-        rng = random.Random(5)
-        data = self.write("points.npy", self.points([[rng.gauss(0, 1)] for _ in range(200)], "<f4"))
-        config = self.write("config.json", json.dumps(dict(
-            self.CONFIG, objective="direct", steps=400, learning_rate=5e-3, sheet_every=0)).encode())
-        self.train(data, "run", "--config", config)
-        done = subprocess.run([PFGM, "eval", self.path("run", "model.safetensors"), "--data", data, "-n",
-                               "100", "--loss-points", "0", "--json"], stdout=subprocess.PIPE, text=True)
-        self.assertLess(json.loads(done.stdout)["energy_distance"], 0.1)
 
 
 class Numbers(Case):
@@ -549,6 +504,12 @@ class Pictures(Case):
         self.assertEqual(json.loads(header["__metadata__"]["pfgm"])["labels"], ["cat", "dog"])
         self.assertEqual(header["label_embedding.weight"]["shape"], [2, 32])
         self.assertEqual(header["label_embedding.weight"]["dtype"], "BF16")
+
+    def test_labels_that_nobody_reads_are_refused(self):
+        data = self.data()
+        self.refused(self.train(data, "run", "--labels", data, ok=False), "data.npy", "IDX")
+        self.write("set/a/1.png", png(8, 8, picture(1)))
+        self.refused(self.train(self.path("set"), "run", "--labels", data, ok=False), "data.npy", "IDX")
 
     def test_unknown_key_is_refused(self):
         data = self.data()

@@ -156,6 +156,7 @@ int bench_paths_mean(const struct model *m, size_t n, uint64_t seed, float *mean
 {
     const size_t d = model_dimension(m);
     const struct model_solver solver = model_solver_default(m);
+    const size_t classes = model_null_class(m) ? 0 : (size_t)model_class_count(m);
     struct model_workspace *ws = model_workspace_new(m, 1, e);
     double *x = ws ? calloc(3 * d, sizeof *x) : NULL;
     if (ws && !x)
@@ -165,7 +166,7 @@ int bench_paths_mean(const struct model *m, size_t n, uint64_t seed, float *mean
         const struct model_query q = {.x = x,
                                       .t = solver.t_max,
                                       .form = ODE_SLOPE_DLNT,
-                                      .label = MODEL_CLASS_NONE,
+                                      .label = classes ? (int32_t)(i % classes) : MODEL_CLASS_NONE,
                                       .slope = slope};
         model_prior_draw(m, &solver, 1.0, seed, i, x);
         model_slopes(m, ws, 1, &q);

@@ -54,7 +54,9 @@ static bool choose_cell(const struct model *m, const struct candidate *c, size_t
     } else {
         choice.given |= MODEL_GIVEN(STEPS) | MODEL_GIVEN(SCHEDULE);
         choice.value.ode.schedule = c->schedule;
-        choice.value.ode.steps = c->halved ? (evaluations[k] + 1) / 2 : evaluations[k];
+        /* Two evaluations a step, but one for a last step to 0. */
+        const int to_zero = model_description(m)->family != CKPT_FAMILY_PFGM;
+        choice.value.ode.steps = c->halved ? (evaluations[k] + to_zero) / 2 : evaluations[k];
     }
     return model_solver_choose(m, &choice, out, &e) == 0 && model_solver_resolve(m, out, &e) == 0;
 }

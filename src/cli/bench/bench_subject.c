@@ -90,6 +90,8 @@ int bench_subject_open(struct bench_subject *s, const char *path, const char *pr
     s->model = model_load(path, options, e);
     if (!s->model)
         return -1;
+    if (model_description(s->model)->family == CKPT_FAMILY_EXACT)
+        return err_fail(e, ERR_INPUT, path, "is an exact field: it has no network to measure");
     s->load_s = (double)(clock_ns() - begin) * 1e-9;
     s->arch = &model_description(s->model)->arch;
     s->kernel_id = model_kernel_id(s->model);

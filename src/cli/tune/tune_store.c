@@ -77,7 +77,14 @@ int tune_store(const struct tune_search *t, const char *output, struct err *e)
     struct ckpt_file *f = ckpt_file_open(t->o->model, e);
     json_t *description = NULL, *metadata = NULL;
     char *text = NULL;
-    int result = f ? describe(t, m, &description, e) : -1;
+    const char *digest = f ? ckpt_file_sha256(f, e) : NULL;
+    int result = digest ? 0 : -1;
+    if (digest && strcmp(digest, model_sha256(m)) != 0)
+        result = err_fail(e, ERR_IO, t->o->model,
+                          "is not the checkpoint that was loaded any more, and its tensors are "
+                          "needed once more: tune it anew");
+    if (result == 0)
+        result = describe(t, m, &description, e);
     if (result == 0) {
         text = json_dumps(description, JSON_COMPACT);
         metadata = text ? json_pack("{s:s}", CKPT_DESCRIPTION_KEY, text) : NULL;

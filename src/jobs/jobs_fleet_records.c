@@ -233,18 +233,24 @@ static enum jobs_answer take_key(struct jobs_wire *w, const struct jobs_record *
     return answer;
 }
 
-/* JOBS_CONFLICT: somebody has its id or key by now; which one is to be looked for. */
+/* JOBS_CONFLICT: somebody has its id or key by now; which one is to be looked for. *has_key: the
+ * key was taken in this call. Then the record of that id and key is this call's job, also where
+ * somebody who asked for the key meanwhile was faster to write it down. */
 static enum jobs_answer try_create(struct jobs_fleet *f, struct jobs_wire *w, struct jobs_record *r,
-                                   struct err *e)
+                                   bool *has_key, struct err *e)
 {
     struct jobs_record there;
     enum jobs_answer answer = find_same(f, w, r, &there, e);
     if (answer == JOBS_DONE) {
+        const bool ours =
+            *has_key && strcmp(there.id, r->id) == 0 && strcmp(there.key, r->key) == 0;
         *r = there;
-        return JOBS_GONE; /* for create: it is there */
+        return ours ? JOBS_DONE : JOBS_GONE; /* for create: it is there */
     }
-    if (answer == JOBS_ABSENT)
+    if (answer == JOBS_ABSENT) {
         answer = take_key(w, r, e);
+        *has_key = answer == JOBS_DONE && r->key[0];
+    }
     return answer == JOBS_DONE ? jobs_fleet_write(f, w, r, e) : answer;
 }
 
@@ -253,6 +259,7 @@ enum jobs_answer jobs_fleet_create(struct jobs_store *s, struct jobs_record *r, 
     struct jobs_fleet *f = (struct jobs_fleet *)s;
     struct jobs_wire *w = jobs_fleet_wire(f, e);
     enum jobs_answer answer = w ? JOBS_CONFLICT : JOBS_AWAY;
+    bool has_key = false;
     if (w && !is_word(r->id)) {
         err_fail(e, ERR_INPUT, r->id, "is not the id of a job");
         answer = JOBS_BROKEN;
@@ -263,7 +270,7 @@ enum jobs_answer jobs_fleet_create(struct jobs_store *s, struct jobs_record *r, 
     r->images_done = r->bytes = 0;
     r->error = (struct err){.code = ERR_NONE};
     for (int i = 0; answer == JOBS_CONFLICT && i < JOBS_TRIES; i++)
-        answer = try_create(f, w, r, e);
+        answer = try_create(f, w, r, &has_key, e);
     jobs_wire_release(w);
     if (answer != JOBS_GONE)
         return answer;

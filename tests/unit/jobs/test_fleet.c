@@ -11,6 +11,8 @@
 #include "jobs_report.h"
 #include "jobs_store_test.h"
 
+#include <pthread.h>
+
 #define SHARDS 16
 
 /* Each image of the job once, whoever took it; how many shards there were. */
@@ -373,6 +375,46 @@ static void a_server_that_was_set_back_is_believed(void **state)
     s->ops->close(s);
 }
 
+struct filing {
+    struct jobs_store *store;
+    struct jobs_record record;
+    enum jobs_answer answer;
+};
+
+static void *file_it(void *filing)
+{
+    struct filing *one = filing;
+    struct err e = {0};
+    one->answer = one->store->ops->create(one->store, &one->record, &e);
+    return NULL;
+}
+
+/* Whoever finds a key without its record writes that down for the other; the job is still new to
+ * one of them, who pays for it. */
+static void filings_of_one_key_at_a_time_are_one_new_job(void **state)
+{
+    enum { ROUNDS = 200 };
+    (void)state;
+    struct jobs_store *s[] = {open_store(folder), open_store(folder)};
+    for (int round = 0; round < ROUNDS; round++) {
+        struct filing two[2];
+        pthread_t threads[2];
+        for (int i = 0; i < 2; i++) {
+            two[i] = (struct filing){.store = s[i], .record = record_of("me", 1)};
+            snprintf(two[i].record.key, sizeof two[i].record.key, "key %d", round);
+            assert_int_equal(pthread_create(&threads[i], NULL, file_it, &two[i]), 0);
+        }
+        for (int i = 0; i < 2; i++)
+            pthread_join(threads[i], NULL);
+        const bool first = two[0].answer == JOBS_DONE;
+        assert_int_equal(two[first].answer, JOBS_CONFLICT);
+        assert_int_equal(two[!first].answer, JOBS_DONE);
+        assert_string_equal(two[0].record.id, two[1].record.id);
+    }
+    for (int i = 0; i < 2; i++)
+        s[i]->ops->close(s[i]);
+}
+
 static void an_address_is_shown_without_its_password(void **state)
 {
     (void)state;
@@ -412,6 +454,7 @@ int main(void)
         cmocka_unit_test(a_report_is_read_as_it_was_written),
         IN_FOLDER(a_key_without_a_record_is_made_good),
         IN_FOLDER(a_server_that_was_set_back_is_believed),
+        IN_FOLDER(filings_of_one_key_at_a_time_are_one_new_job),
         cmocka_unit_test(an_address_is_shown_without_its_password),
         cmocka_unit_test(a_server_that_is_not_there_is_named),
     };

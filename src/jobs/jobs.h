@@ -10,6 +10,7 @@
 #ifndef JOBS_H
 #define JOBS_H
 
+#include "base_json.h"
 #include "engine.h"
 #include "jobs_record.h"
 
@@ -79,6 +80,19 @@ enum jobs_answer jobs_list(struct jobs *j, const char *owner, unsigned states, u
  * else JOBS_CHANGED, *out is what it is, and nothing was done. */
 enum jobs_answer jobs_remove(struct jobs *j, const char *owner, const char *id, uint64_t revision,
                              struct jobs_record *out, struct err *e);
+
+/* What is kept of a job's order (jobs_order.c), as far as others than its makers need it. */
+struct jobs_kept {
+    json_t *all; /* owned */
+    uint64_t seed, first_index;
+    enum engine_output output; /* PNG, pixels or samples, which are what is stored */
+    struct image_shape shape;  /* of at most IMAGE_PIXELS_MAX values */
+    int classes;               /* that the model knows */
+};
+/* A store may be damaged, or another program's. ERR_INPUT where the record is not what was filed,
+ * or could not have been; *out is empty then. */
+int jobs_kept_read(const struct jobs_record *r, struct jobs_kept *out, struct err *e);
+void jobs_kept_clear(struct jobs_kept *k);
 
 /* Of a job that jobs_get gave. JOBS_ABSENT: the image is not there yet. `bytes` was initialised. */
 enum jobs_answer jobs_image(struct jobs *j, const char *id, uint64_t index, struct jobs_result *out,

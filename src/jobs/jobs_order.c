@@ -4,6 +4,8 @@
  * follows from the model, whose digest is the job's. */
 #include "jobs_order.h"
 
+#include "jobs.h"
+
 #include "base_text.h"
 
 #include <inttypes.h>
@@ -80,11 +82,7 @@ static int check_digest(json_t *all, const struct jobs_record *r, struct err *e)
     json_object_del(all, "digest");
     if (digest_order(all, r, is, e) != 0)
         return -1;
-    return strcmp(was, is) == 0
-               ? 0
-               : err_fail(e, ERR_INPUT, "",
-                          "the job store is damaged: this job is not what was filed; file it "
-                          "again");
+    return strcmp(was, is) == 0 ? 0 : err_fail(e, ERR_INPUT, "", "its digest is another one");
 }
 
 static int check(const struct engine_order *o, struct err *e)
@@ -183,25 +181,77 @@ static int read_class(const json_t *parameters, struct engine_class *out, struct
     return 0;
 }
 
-static int read_all(const json_t *o, struct engine_model *em, struct engine_order *out,
-                    struct err *e)
+/* [C,H,W], whose product is what an image may have. */
+static int read_shape(const json_t *o, struct image_shape *out, struct err *e)
 {
+    const json_t *shape = json_object_get(o, "shape");
+    int64_t sides[3], left = IMAGE_PIXELS_MAX;
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *side = json_array_get(shape, i);
+        sides[i] = json_is_integer(side) ? json_integer_value(side) : 0;
+        if (json_array_size(shape) != 3 || sides[i] < 1 || sides[i] > left)
+            return err_fail(e, ERR_INPUT, "shape", "is not that of an image");
+        left /= sides[i];
+    }
+    *out = (struct image_shape){(int)sides[0], (int)sides[1], (int)sides[2]};
+    return 0;
+}
+
+static int read_kept(const struct jobs_record *r, struct jobs_kept *k, struct err *e)
+{
+    struct engine_class class;
     size_t output = 0;
+    int64_t classes = 0;
+    if (r->n < 1 || r->n > JOBS_IMAGES_MAX)
+        return err_fail(e, ERR_INPUT, "n", "is not 1 to %d", JOBS_IMAGES_MAX);
+    if (check_digest(k->all, r, e) != 0 || read_uint64(k->all, "seed", &k->seed, e) != 0 ||
+        read_uint64(k->all, "first_index", &k->first_index, e) != 0 ||
+        read_class(k->all, &class, e) != 0 ||
+        read_word(k->all, "output", output_words, COUNT(output_words), &output, e) != 0 ||
+        read_shape(k->all, &k->shape, e) != 0 ||
+        json_get_int(k->all, "classes", true, 0, NN_CLASSES_MAX, &classes, "parameters", e) != 0)
+        return -1;
+    k->output = (enum engine_output)output;
+    k->classes = (int)classes;
+    return 0;
+}
+
+int jobs_kept_read(const struct jobs_record *r, struct jobs_kept *out, struct err *e)
+{
+    struct err why = {0};
+    *out = (struct jobs_kept){
+        .all = json_parse(r->parameters, strlen(r->parameters), "parameters", &why)};
+    if (out->all && read_kept(r, out, &why) == 0)
+        return 0;
+    jobs_kept_clear(out);
+    return why.code == ERR_MEMORY
+               ? err_fail(e, ERR_MEMORY, "", "%s", why.text)
+               : err_fail(e, ERR_INPUT, "",
+                          "the job store is damaged: this job is not what was filed (%s%s%s); file "
+                          "it again",
+                          why.at, why.at[0] ? " " : "", why.text);
+}
+
+void jobs_kept_clear(struct jobs_kept *k)
+{
+    json_decref(k->all);
+    *k = (struct jobs_kept){.all = NULL};
+}
+
+static int read_rest(const json_t *o, struct engine_model *em, struct engine_order *out,
+                     struct err *e)
+{
     int64_t preview_every = 0;
     bool metadata = true;
-    if (read_uint64(o, "seed", &out->seed, e) != 0 ||
-        read_uint64(o, "first_index", &out->first_index, e) != 0 ||
-        read_solver(o, engine_model_get(em), &out->solver, e) != 0 ||
+    if (read_solver(o, engine_model_get(em), &out->solver, e) != 0 ||
         read_class(o, &out->class, e) != 0 ||
         json_get_real(o, "temperature", true, ENGINE_TEMPERATURE_MIN, ENGINE_TEMPERATURE_MAX,
                       &out->temperature, "parameters", e) != 0 ||
-        read_word(o, "output", output_words, COUNT(output_words), &output, e) != 0 ||
         json_get_bool(o, "metadata", true, &metadata, "parameters", e) != 0 ||
         json_get_int(o, "preview_every", false, 0, ODE_STEPS_MAX, &preview_every, "parameters",
                      e) != 0)
         return -1;
     out->preview_every = (int)preview_every;
-    out->output = (enum engine_output)output;
     out->no_metadata = !metadata;
     return 0;
 }
@@ -209,10 +259,14 @@ static int read_all(const json_t *o, struct engine_model *em, struct engine_orde
 int jobs_order_read(const struct jobs_record *r, struct engine_model *em, uint64_t first,
                     size_t count, struct engine_order *out, struct err *e)
 {
-    json_t *all = json_parse(r->parameters, strlen(r->parameters), "the job's parameters", e);
+    struct jobs_kept kept;
     *out = (struct engine_order){.model = em, .n = count, .priority = ENGINE_PRIORITY_BATCH};
-    const int result = all && check_digest(all, r, e) == 0 ? read_all(all, em, out, e) : -1;
-    json_decref(all);
-    out->first_index += first;
+    if (jobs_kept_read(r, &kept, e) != 0)
+        return -1;
+    const int result = read_rest(kept.all, em, out, e);
+    out->seed = kept.seed;
+    out->first_index = kept.first_index + first;
+    out->output = kept.output;
+    jobs_kept_clear(&kept);
     return result;
 }

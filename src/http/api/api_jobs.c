@@ -6,10 +6,10 @@
 
 #include "archive_npy.h"
 #include "base_cpu.h"
+#include "base_log.h"
 #include "base_text.h"
 #include "http_negotiate.h"
 #include "http_prefer.h"
-#include "image_png_read.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -74,13 +74,29 @@ static int read_list_query(const struct http_request *q, struct list_query *out,
     return p->code == HTTP_PROBLEM_NONE ? 0 : -1;
 }
 
+/* One record that is damaged must not hide the others. */
+static bool can_be_read(const struct jobs_record *job)
+{
+    struct jobs_kept kept;
+    struct err e = {0};
+    char line[1100];
+    const bool good = jobs_kept_read(job, &kept, &e) == 0;
+    jobs_kept_clear(&kept);
+    if (good || e.code == ERR_MEMORY)
+        return true;
+    log_line(LOG_WARN, "job %s is left out of a list: %s", job->id,
+             err_line(&e, line, sizeof line));
+    return false;
+}
+
 static json_t *list_json(struct http_app *app, const struct http_request *q,
                          const struct jobs_record *jobs, size_t count, bool more)
 {
     json_t *list = json_array();
     char next[24] = "";
     for (size_t i = 0; i < count; i++)
-        list = json_plus(list, api_jobs_json(app, q, &jobs[i]));
+        if (can_be_read(&jobs[i]))
+            list = json_plus(list, api_jobs_json(app, q, &jobs[i]));
     if (more)
         snprintf(next, sizeof next, "%" PRIu64, jobs[count - 1].number);
     json_t *o = json_with(json_object(), "jobs", list);
@@ -161,7 +177,7 @@ void api_jobs_show(struct http_app *app, const struct http_request *q, struct ht
 {
     struct jobs_record job;
     char tag[80];
-    if (!api_jobs_find(app, q, &job, r))
+    if (!api_jobs_find(app, q, &job, NULL, r))
         return;
     write_tag(app, &job, tag);
     if (q->if_none_match[0] && api_lookup_matches(q->if_none_match, tag))
@@ -218,7 +234,7 @@ void api_jobs_remove(struct http_app *app, const struct http_request *q, struct 
     if (answer != JOBS_DONE) {
         api_jobs_problem(answer, &e, &p);
         refuse(q, &p, r);
-    } else if (job.state == JOBS_EXPIRED) {
+    } else if (job.state == JOBS_EXPIRED || !can_be_read(&job)) {
         r->status = 204;
     } else {
         http_reply_json(r, 202, "application/json", api_jobs_json(app, q, &job));
@@ -232,33 +248,23 @@ void api_jobs_remove(struct http_app *app, const struct http_request *q, struct 
 /* ---- an image ---- */
 
 /* [1,H,W,C] of what is stored. -1: out of memory, or it is not what it was. */
-static int write_npy(const struct jobs_record *job, const struct buf *stored, struct buf *out)
+static int write_npy(const struct jobs_kept *kept, const struct buf *stored, struct buf *out)
 {
-    json_t *kept = api_jobs_parameters(job);
-    const char *output = json_string_value(json_object_get(kept, "output"));
-    const json_t *shape = json_object_get(kept, "shape");
-    uint64_t size[3] = {0};
-    for (size_t i = 0; i < 3; i++)
-        size[i] = (uint64_t)json_integer_value(json_array_get(shape, i));
-    const uint64_t c = size[0], dims[] = {1, size[1], size[2], c}, area = size[1] * size[2];
-    const bool sample = output && strcmp(output, "sample") == 0;
-    struct image_png png = {.pixels = NULL};
-    const void *pixels = stored->data;
+    const struct image_shape s = kept->shape;
+    const bool sample = kept->output == ENGINE_OUTPUT_SAMPLE;
+    const size_t c = (size_t)s.channels, area = (size_t)s.height * (size_t)s.width;
+    const uint64_t dims[] = {1, (uint64_t)s.height, (uint64_t)s.width, (uint64_t)s.channels};
+    struct image_png png;
+    const unsigned char *values = api_jobs_values(kept, stored, &png);
     int result =
-        output ? archive_npy_header(sample ? ARCHIVE_NPY_F32 : ARCHIVE_NPY_U8, 4, dims, out, NULL)
+        values ? archive_npy_header(sample ? ARCHIVE_NPY_F32 : ARCHIVE_NPY_U8, 4, dims, out, NULL)
                : -1;
-    if (result == 0 && strcmp(output, "png") == 0) {
-        result = image_png_read(stored->data, stored->length, IMAGE_SIDE_MAX, "", &png, NULL);
-        pixels = png.pixels;
-    }
     if (result == 0 && !sample)
-        result = buf_append(out, pixels, area * c, NULL);
-    for (uint64_t p = 0; result == 0 && sample && p < area; p++)
-        for (uint64_t k = 0; result == 0 && k < c; k++) /* samples are planar */
-            result =
-                buf_append(out, stored->data + (k * area + p) * sizeof(float), sizeof(float), NULL);
+        result = buf_append(out, values, area * c, NULL);
+    for (size_t p = 0; result == 0 && sample && p < area; p++)
+        for (size_t k = 0; result == 0 && k < c; k++) /* samples are planar */
+            result = buf_append(out, values + (k * area + p) * sizeof(float), sizeof(float), NULL);
     free(png.pixels);
-    json_decref(kept);
     return result;
 }
 
@@ -288,8 +294,8 @@ static int choose_format(const struct http_request *q, bool is_png, enum http_fo
 }
 
 static void send_image(const struct http_request *q, const struct jobs_record *job,
-                       const struct jobs_result *image, const struct buf *bytes,
-                       enum http_format format, struct http_reply *r)
+                       const struct jobs_kept *kept, const struct jobs_result *image,
+                       const struct buf *bytes, enum http_format format, struct http_reply *r)
 {
     char tag[SHA256_HEX_SIZE + 8];
     snprintf(tag, sizeof tag, "%s%s", image->sha256, format == HTTP_FORMAT_NPY ? ".npy" : "");
@@ -300,7 +306,7 @@ static void send_image(const struct http_request *q, const struct jobs_record *j
         r->content_type = http_format_type(format);
         int result = format == HTTP_FORMAT_PNG
                          ? buf_append(&r->body, bytes->data, bytes->length, NULL)
-                         : write_npy(job, bytes, &r->body);
+                         : write_npy(kept, bytes, &r->body);
         if (result != 0) {
             http_reply_fail(r);
             return;
@@ -320,12 +326,13 @@ void api_jobs_image(struct http_app *app, const struct http_request *q, struct h
     static const unsigned char signature[] = {0x89, 'P', 'N', 'G'};
     struct http_problem p;
     struct jobs_record job;
+    struct jobs_kept kept;
     struct jobs_result image;
     struct err e = {0};
     struct buf bytes;
     uint64_t index = 0;
     enum http_format format;
-    if (!api_jobs_find(app, q, &job, r))
+    if (!api_jobs_find(app, q, &job, &kept, r))
         return;
     http_problem_init(&p);
     buf_init(&bytes, HTTP_REPLY_BODY_MAX);
@@ -336,13 +343,14 @@ void api_jobs_image(struct http_app *app, const struct http_request *q, struct h
         answer = jobs_image(app->options->jobs, job.id, index, &image, &bytes, &e);
     const bool is_png = bytes.length > sizeof signature &&
                         memcmp(bytes.data, signature, sizeof signature) == 0 &&
-                        strstr(job.parameters, "\"output\":\"png\"");
+                        kept.output == ENGINE_OUTPUT_PNG;
     api_jobs_problem(answer, &e, &p);
     if (answer != JOBS_DONE || choose_format(q, is_png, &format, &p) != 0)
         refuse(q, &p, r);
     else
-        send_image(q, &job, &image, &bytes, format, r);
+        send_image(q, &job, &kept, &image, &bytes, format, r);
     if (answer == JOBS_ABSENT && (JOBS_LIVE & JOBS_BIT(job.state)) && index < job.n)
         http_reply_header(r, "Retry-After", "1");
+    jobs_kept_clear(&kept);
     buf_clear(&bytes);
 }

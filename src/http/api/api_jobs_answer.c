@@ -71,35 +71,46 @@ static json_t *time_json(int64_t ms)
     return json_string(text);
 }
 
-json_t *api_jobs_parameters(const struct jobs_record *r)
+size_t api_jobs_value_bytes(const struct jobs_kept *kept)
 {
-    return json_parse(r->parameters, strlen(r->parameters), "the job's parameters", NULL);
+    return image_shape_count(kept->shape) *
+           (kept->output == ENGINE_OUTPUT_SAMPLE ? sizeof(float) : 1);
+}
+
+const unsigned char *api_jobs_values(const struct jobs_kept *kept, const struct buf *stored,
+                                     struct image_png *png)
+{
+    const struct image_shape s = kept->shape;
+    *png = (struct image_png){.pixels = NULL};
+    if (kept->output != ENGINE_OUTPUT_PNG)
+        return stored->length == api_jobs_value_bytes(kept) ? stored->data : NULL;
+    if (image_png_read(stored->data, stored->length, IMAGE_SIDE_MAX, "", png, NULL) != 0)
+        return NULL;
+    return png->shape.channels == s.channels && png->shape.height == s.height &&
+                   png->shape.width == s.width
+               ? png->pixels
+               : NULL;
 }
 
 /* As they would be asked for: one that was drawn stands with each image. */
-static json_t *asked_json(const struct jobs_record *r)
+static json_t *asked_json(const struct jobs_record *r, const struct jobs_kept *kept)
 {
-    json_t *kept = api_jobs_parameters(r), *o = NULL;
-    const json_t *class = json_object_get(kept, "class");
-    const char *rule = json_string_value(json_object_get(class, "rule"));
-    const char *output = json_string_value(json_object_get(kept, "output"));
     static const char *const same[] = {"seed", "first_index", "solver", "temperature"};
-    if (rule && output) {
-        o = json_with(json_object(), "model", json_string(r->needs.model));
-        o = json_with(o, "n", json_integer((json_int_t)r->n));
-        for (size_t i = 0; i < sizeof same / sizeof *same; i++)
-            o = json_with(o, same[i], json_incref(json_object_get(kept, same[i])));
-        if (strcmp(rule, "given") == 0)
-            o = json_with(o, "class", json_incref(json_object_get(class, "label")));
-        else if (strcmp(rule, "none") == 0)
-            o = json_with(o, "class", json_null());
-        o = json_with(o, "dtype", json_string(strcmp(output, "sample") == 0 ? "float32" : "uint8"));
-        o = json_with(o, "embed_metadata", json_incref(json_object_get(kept, "metadata")));
-        if (json_object_get(kept, "preview_every"))
-            o = json_with(o, "preview_every", json_incref(json_object_get(kept, "preview_every")));
-    }
-    json_decref(kept);
-    return o;
+    const json_t *class = json_object_get(kept->all, "class");
+    const char *rule = json_string_value(json_object_get(class, "rule"));
+    const bool sample = kept->output == ENGINE_OUTPUT_SAMPLE;
+    json_t *o = json_with(json_object(), "model", json_string(r->needs.model));
+    o = json_with(o, "n", json_integer((json_int_t)r->n));
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        o = json_with(o, same[i], json_incref(json_object_get(kept->all, same[i])));
+    if (strcmp(rule, "given") == 0)
+        o = json_with(o, "class", json_incref(json_object_get(class, "label")));
+    else if (strcmp(rule, "none") == 0)
+        o = json_with(o, "class", json_null());
+    o = json_with(o, "dtype", json_string(sample ? "float32" : "uint8"));
+    o = json_with(o, "embed_metadata", json_incref(json_object_get(kept->all, "metadata")));
+    json_t *preview_every = json_object_get(kept->all, "preview_every");
+    return preview_every ? json_with(o, "preview_every", json_incref(preview_every)) : o;
 }
 
 /* Of solvers that take as many steps for each image as were asked for; null of others. */
@@ -107,7 +118,8 @@ static json_t *with_steps(json_t *o, const struct jobs_record *r, const json_t *
                           int64_t in_flight)
 {
     const json_t *steps = json_object_get(json_object_get(parameters, "solver"), "steps");
-    const json_int_t each = json_integer_value(steps);
+    const json_int_t said = json_integer_value(steps),
+                     each = said > 0 && said <= ODE_STEPS_MAX ? said : 0;
     const int64_t total = (int64_t)r->n * each, done = (int64_t)r->images_done * each + in_flight;
     o = json_with(o, "steps_done", steps ? json_integer(done < total ? done : total) : json_null());
     return json_with(o, "steps_total", steps ? json_integer(total) : json_null());
@@ -166,7 +178,11 @@ json_t *api_jobs_json(struct http_app *app, const struct http_request *q,
                       const struct jobs_record *r)
 {
     char why[256];
-    json_t *parameters = asked_json(r);
+    struct jobs_kept kept;
+    if (jobs_kept_read(r, &kept, NULL) != 0)
+        return NULL;
+    json_t *parameters = asked_json(r, &kept);
+    jobs_kept_clear(&kept);
     json_t *o = json_with(json_object(), "id", json_string(r->id));
     o = json_with(o, "state", json_string(jobs_state_word(r->state)));
     if (JOBS_LIVE & JOBS_BIT(r->state) && !jobs_served(app->options->jobs, r, why, sizeof why))
@@ -188,9 +204,10 @@ json_t *api_jobs_json(struct http_app *app, const struct http_request *q,
 }
 
 bool api_jobs_find(struct http_app *app, const struct http_request *q, struct jobs_record *out,
-                   struct http_reply *r)
+                   struct jobs_kept *kept, struct http_reply *r)
 {
     struct http_problem p;
+    struct jobs_kept own;
     struct err e = {0};
     char id[JOBS_ID_SIZE];
     http_problem_init(&p);
@@ -203,8 +220,13 @@ bool api_jobs_find(struct http_app *app, const struct http_request *q, struct jo
         answer = jobs_get(app->options->jobs, q->client, id, out, &e);
     else
         err_fail(&e, ERR_INPUT, "", "there is no such job: an id is a UUID");
-    if (answer == JOBS_DONE)
+    if (answer == JOBS_DONE && jobs_kept_read(out, kept ? kept : &own, &e) != 0)
+        answer = JOBS_BROKEN;
+    if (answer == JOBS_DONE) {
+        if (!kept)
+            jobs_kept_clear(&own);
         return true;
+    }
     api_jobs_problem(answer, &e, &p);
     http_problem_reply(&p, q->id, r);
     return false;

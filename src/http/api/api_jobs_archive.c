@@ -10,8 +10,6 @@
 
 #include "archive_tar.h"
 #include "base_cpu.h"
-#include "base_text.h"
-#include "image_png_read.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -27,10 +25,8 @@
 struct archive {
     struct jobs_record job;
     enum http_format format;
+    struct jobs_kept kept;
     bool chw, float32, is_png; /* of what is stored: PNGs, else float [C,H,W] or pixels [H,W,C] */
-    int classes;               /* that the model knows */
-    uint64_t seed, first_index;
-    struct image_shape shape;
     enum { IMAGES, MANIFEST, TABLE } part;
     uint64_t next;   /* image of the part */
     int32_t *labels; /* [n], of an NPZ */
@@ -42,38 +38,12 @@ static bool is_array(const struct archive *a)
     return a->format == HTTP_FORMAT_NPY || a->format == HTTP_FORMAT_NPZ;
 }
 
-static size_t image_bytes(const struct archive *a)
-{
-    return image_shape_count(a->shape) * (a->float32 ? sizeof(float) : 1);
-}
-
 static void archive_free(void *own)
 {
     struct archive *a = own;
+    jobs_kept_clear(&a->kept);
     free(a->labels);
     free(own);
-}
-
-/* What is kept of the job's parameters. -1: they are not what was written. */
-static int read_parameters(struct archive *a)
-{
-    json_t *kept = api_jobs_parameters(&a->job);
-    const json_t *shape = json_object_get(kept, "shape");
-    const char *output = json_string_value(json_object_get(kept, "output"));
-    const char *seed = json_string_value(json_object_get(kept, "seed"));
-    const char *first = json_string_value(json_object_get(kept, "first_index"));
-    int sides[3] = {0};
-    for (size_t i = 0; i < 3; i++)
-        sides[i] = (int)json_integer_value(json_array_get(shape, i));
-    const bool good = output && seed && first && text_digits(seed, &a->seed) &&
-                      text_digits(first, &a->first_index) && sides[0] > 0 && sides[1] > 0 &&
-                      sides[2] > 0;
-    a->shape = (struct image_shape){sides[0], sides[1], sides[2]};
-    a->float32 = output && strcmp(output, "sample") == 0;
-    a->is_png = output && strcmp(output, "png") == 0;
-    a->classes = (int)json_integer_value(json_object_get(kept, "classes"));
-    json_decref(kept);
-    return good ? 0 : -1;
 }
 
 static int choose_format(const struct http_request *q, struct archive *a, struct http_problem *p)
@@ -105,8 +75,9 @@ static int choose_format(const struct http_request *q, struct archive *a, struct
     a->chw = strcmp(layout, "chw") == 0;
     if (!a->chw && strcmp(layout, "hwc") != 0)
         http_problem_point(p, "/layout", "must be hwc or chw");
-    const uint64_t packing = 5 * (image_bytes(a) / 65535 + 1);
-    if (a->format == HTTP_FORMAT_NPZ && (image_bytes(a) + packing) * a->job.n >= UINT32_MAX - 8192)
+    const uint64_t packing = 5 * (api_jobs_value_bytes(&a->kept) / 65535 + 1);
+    if (a->format == HTTP_FORMAT_NPZ &&
+        (api_jobs_value_bytes(&a->kept) + packing) * a->job.n >= UINT32_MAX - 8192)
         http_problem_point(p, "/format",
                            "the array would be larger than the 4 GiB that an npz can hold; ask "
                            "for npy");
@@ -119,8 +90,9 @@ static int choose_format(const struct http_request *q, struct archive *a, struct
 static int append_values(struct api_stream *s, const unsigned char *from, bool is_planar)
 {
     const struct archive *a = s->own;
-    const size_t size = a->float32 ? sizeof(float) : 1, c = (size_t)a->shape.channels,
-                 area = (size_t)a->shape.height * (size_t)a->shape.width, bytes = image_bytes(a);
+    const size_t size = a->float32 ? sizeof(float) : 1, c = (size_t)a->kept.shape.channels,
+                 area = (size_t)a->kept.shape.height * (size_t)a->kept.shape.width,
+                 bytes = api_jobs_value_bytes(&a->kept);
     unsigned char *turned = NULL;
     if (is_planar != a->chw) {
         turned = malloc(bytes);
@@ -143,21 +115,17 @@ static int append_values(struct api_stream *s, const unsigned char *from, bool i
 static int array_piece(struct api_stream *s, const struct buf *stored)
 {
     const struct archive *a = s->own;
-    if (!a->is_png)
-        return stored->length == image_bytes(a) ? append_values(s, stored->data, a->float32) : -1;
     struct image_png png;
-    if (image_png_read(stored->data, stored->length, IMAGE_SIDE_MAX, "", &png, NULL) != 0)
-        return -1;
-    const int result = image_shape_count(png.shape) == image_shape_count(a->shape)
-                           ? append_values(s, png.pixels, false)
-                           : -1;
+    const unsigned char *values = api_jobs_values(&a->kept, stored, &png);
+    const int result = values ? append_values(s, values, a->float32) : -1;
     free(png.pixels);
     return result;
 }
 
 static void picture_name(const struct archive *a, const struct jobs_result *image, char name[80])
 {
-    snprintf(name, 80, "pfgm-%" PRIu64 "-%" PRIu64 ".png", a->seed, a->first_index + image->index);
+    snprintf(name, 80, "pfgm-%" PRIu64 "-%" PRIu64 ".png", a->kept.seed,
+             a->kept.first_index + image->index);
 }
 
 /* What the manifest says of an image. */
@@ -168,7 +136,7 @@ static int append_line(const struct archive *a, const struct jobs_result *image,
     json_t *o = json_pack("{s:I, s:s, s:s, s:I, s:I}", "index", (json_int_t)image->index, "name",
                           name, "sha256", image->sha256, "nfe", (json_int_t)image->nfe,
                           "steps_rejected", (json_int_t)image->steps_rejected);
-    if (a->classes > 0)
+    if (a->kept.classes > 0)
         o = json_with(o, "class",
                       image->label == MODEL_CLASS_NONE ? json_null() : json_integer(image->label));
     int result = !o || buf_string(out, image->index > 0 ? ",\n" : "", NULL) != 0 ||
@@ -198,14 +166,30 @@ static int manifest_piece(struct api_stream *s, const void *data, size_t length)
                   : buf_append(&s->out, data, length, NULL);
 }
 
+/* Looks at the job again. What the answer has begun with must still be so. */
+static enum jobs_answer look_again(struct api_stream *s)
+{
+    struct archive *a = s->own;
+    struct jobs_record now;
+    struct err e = {0};
+    const enum jobs_answer answer =
+        jobs_get(s->app->options->jobs, s->request->client, a->job.id, &now, &e);
+    if (answer != JOBS_DONE)
+        return answer;
+    if (now.n != a->job.n || strcmp(now.parameters, a->job.parameters) != 0)
+        return JOBS_BROKEN;
+    a->job = now;
+    return JOBS_DONE;
+}
+
 /* Its head, by which its length is known: the lines have been counted. */
 static int begin_manifest(struct api_stream *s)
 {
     struct archive *a = s->own;
-    struct err e = {0};
     struct buf head;
     buf_init(&head, 65536);
-    jobs_get(s->app->options->jobs, s->request->client, a->job.id, &a->job, &e);
+    if (look_again(s) == JOBS_BROKEN)
+        return -1;
     json_t *job = api_jobs_json(s->app, s->request, &a->job);
     int result = !job || buf_string(&head, "{\"job\":", NULL) != 0 ||
                  json_append(&head, job, 0, NULL) != 0 ||
@@ -269,12 +253,12 @@ static int fill_manifest(struct api_stream *s)
 static uint64_t seed_value(const struct api_stream *s, uint64_t i)
 {
     (void)i;
-    return ((const struct archive *)s->own)->seed;
+    return ((const struct archive *)s->own)->kept.seed;
 }
 
 static uint64_t index_value(const struct api_stream *s, uint64_t i)
 {
-    return ((const struct archive *)s->own)->first_index + i;
+    return ((const struct archive *)s->own)->kept.first_index + i;
 }
 
 static uint64_t class_value(const struct api_stream *s, uint64_t i)
@@ -295,7 +279,7 @@ static int begin_tail(struct api_stream *s)
     return api_stream_numbers(s, "seed.npy", ARCHIVE_NPY_U64, seed_value, 1) != 0 ||
                    api_stream_numbers(s, "index.npy", ARCHIVE_NPY_U64, index_value, a->job.n) !=
                        0 ||
-                   (a->classes > 0 &&
+                   (a->kept.classes > 0 &&
                     api_stream_numbers(s, "class.npy", ARCHIVE_NPY_I64, class_value, a->job.n) != 0)
                ? -1
                : 0;
@@ -318,11 +302,9 @@ static int fill_table(struct api_stream *s)
 static int wait_for_more(struct api_stream *s, int64_t *wake_ns)
 {
     struct archive *a = s->own;
-    struct err e = {0};
     if (atomic_load(&s->app->state) == HTTP_STATE_DRAINING) /* it comes after the next start */
         return API_STREAM_BROKEN;
-    const enum jobs_answer answer =
-        jobs_get(s->app->options->jobs, s->request->client, a->job.id, &a->job, &e);
+    const enum jobs_answer answer = look_again(s);
     if (answer != JOBS_DONE && answer != JOBS_AWAY)
         return API_STREAM_BROKEN;
     /* Between the look for the image and this one it may have come, and the job ended. */
@@ -382,8 +364,8 @@ static const struct api_stream_ops of_job = {.fill = fill, .free = archive_free}
 static int begin(struct api_stream *s)
 {
     struct archive *a = s->own;
-    const uint64_t n = a->job.n, c = (uint64_t)a->shape.channels, h = (uint64_t)a->shape.height,
-                   w = (uint64_t)a->shape.width;
+    const uint64_t n = a->job.n, c = (uint64_t)a->kept.shape.channels,
+                   h = (uint64_t)a->kept.shape.height, w = (uint64_t)a->kept.shape.width;
     const uint64_t hwc[] = {n, h, w, c}, chw[] = {n, c, h, w};
     struct buf header;
     int result = 0;
@@ -397,13 +379,14 @@ static int begin(struct api_stream *s)
     result = archive_npy_header(a->float32 ? ARCHIVE_NPY_F32 : ARCHIVE_NPY_U8, 4,
                                 a->chw ? chw : hwc, &header, NULL);
     if (result == 0 && a->format == HTTP_FORMAT_NPZ)
-        result = archive_zip_stream_begin(s->zip, ARRAY_NAME, header.length + n * image_bytes(a),
+        result = archive_zip_stream_begin(s->zip, ARRAY_NAME,
+                                          header.length + n * api_jobs_value_bytes(&a->kept),
                                           &s->out, NULL) != 0 ||
                  archive_zip_stream_piece(s->zip, header.data, header.length, &s->out, NULL) != 0;
     else if (result == 0)
         result = buf_append(&s->out, header.data, header.length, NULL);
     if (result == 0 && a->format == HTTP_FORMAT_NPY)
-        s->length = header.length + n * image_bytes(a);
+        s->length = header.length + n * api_jobs_value_bytes(&a->kept);
     buf_clear(&header);
     return result != 0 ? -1 : 0;
 }
@@ -428,8 +411,10 @@ static int find(struct http_app *app, const struct http_request *q, struct archi
                          "the job has ended with %" PRIu64 " of its %" PRIu64
                          " images; each of them is at images/{index}",
                          a->job.images_done, a->job.n);
-    else if (read_parameters(a) != 0)
-        http_problem_set(p, HTTP_PROBLEM_INTERNAL, "the job's parameters cannot be read");
+    else if (jobs_kept_read(&a->job, &a->kept, &e) != 0)
+        api_jobs_problem(JOBS_BROKEN, &e, p);
+    a->float32 = a->kept.output == ENGINE_OUTPUT_SAMPLE;
+    a->is_png = a->kept.output == ENGINE_OUTPUT_PNG;
     return p->code == HTTP_PROBLEM_NONE ? choose_format(q, a, p) : -1;
 }
 
@@ -465,7 +450,7 @@ struct api_stream *api_jobs_archive(struct http_app *app, const struct http_requ
     r->content_type = http_format_type(a->format);
     http_reply_header(r, "Content-Disposition", "attachment; filename=\"pfgm-job-%.8s.%s\"",
                       a->job.id, http_format_word(a->format));
-    http_reply_header(r, "X-Pfgm-Seed", "%" PRIu64, a->seed);
+    http_reply_header(r, "X-Pfgm-Seed", "%" PRIu64, a->kept.seed);
     http_reply_header(r, "X-Pfgm-Model", "%s", a->job.needs.sha256);
     http_reply_header(r, "X-Pfgm-Kernel", "%s", a->job.needs.kernel);
     return s;

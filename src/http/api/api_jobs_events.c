@@ -180,7 +180,7 @@ struct api_stream *api_jobs_events(struct http_app *app, const struct http_reque
         http_reply_fail(r);
         return NULL;
     }
-    if (!api_jobs_find(app, q, &v->job, r)) {
+    if (!api_jobs_find(app, q, &v->job, NULL, r)) {
         api_stream_free(s);
         return NULL;
     }

@@ -114,6 +114,50 @@ static void an_order_that_is_not_what_was_written_is_refused(void **state)
     assert_int_equal(jobs_order_read(&r, order.model, 0, 1, &back, &e), 0);
 }
 
+/* A shape that no image has, or no more members, is not believed: who reads it takes memory by it.
+ */
+static void a_record_that_could_not_have_been_filed_is_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"[1,8,8,1]",
+                                      "[1,8]",
+                                      "[0,8,8]",
+                                      "[1,-8,8]",
+                                      "[1,8.0,8]",
+                                      "[1,65536,4097]",
+                                      "\"1,8,8\"",
+                                      "[1,8,4294967304]",
+                                      "[1,4294967304,8]",
+                                      "[4294967296,4294967296,1]",
+                                      "[16384,16384,16384]",
+                                      "null"};
+    static const char form[] =
+        "{\"seed\":\"1\",\"first_index\":\"0\",\"class\":{\"rule\":\"%s\",\"label\":0},"
+        "\"output\":\"%s\",\"classes\":0,\"shape\":%s}";
+    struct jobs_record r = {.n = 2};
+    struct jobs_kept kept;
+    struct err e = {0};
+    snprintf(r.parameters, sizeof r.parameters, form, "drawn", "sample", "[3,4,5]");
+    assert_int_equal(jobs_kept_read(&r, &kept, &e), 0);
+    assert_int_equal(image_shape_count(kept.shape), 60);
+    assert_int_equal(kept.output, ENGINE_OUTPUT_SAMPLE);
+    jobs_kept_clear(&kept);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(r.parameters, sizeof r.parameters, form, "drawn", "png", bad[i]);
+        if (jobs_kept_read(&r, &kept, &e) == 0)
+            fail_msg("%s is taken", bad[i]);
+        assert_null(kept.all);
+        assert_non_null(strstr(e.text, "damaged"));
+    }
+    snprintf(r.parameters, sizeof r.parameters, form, "drawn", "sheet", "[1,8,8]");
+    assert_int_equal(jobs_kept_read(&r, &kept, &e), -1);
+    snprintf(r.parameters, sizeof r.parameters, form, "chosen", "png", "[1,8,8]");
+    assert_int_equal(jobs_kept_read(&r, &kept, &e), -1);
+    snprintf(r.parameters, sizeof r.parameters, form, "drawn", "png", "[1,8,8]");
+    r.n = JOBS_IMAGES_MAX + 1;
+    assert_int_equal(jobs_kept_read(&r, &kept, &e), -1);
+}
+
 static void the_same_filing_is_the_same_job(void **state)
 {
     (void)state;
@@ -366,6 +410,7 @@ int main(void)
         WITH_ENGINE(a_job_is_what_the_engine_makes_at_once),
         WITH_ENGINE(an_order_survives_as_text),
         WITH_ENGINE(an_order_that_is_not_what_was_written_is_refused),
+        cmocka_unit_test(a_record_that_could_not_have_been_filed_is_refused),
         WITH_ENGINE(the_same_filing_is_the_same_job),
         WITH_ENGINE(a_job_is_cancelled_and_forgotten),
         WITH_ENGINE(a_job_fails_by_the_image_that_failed),

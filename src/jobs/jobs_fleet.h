@@ -24,6 +24,8 @@
 #include <stdatomic.h>
 
 #define JOBS_OFFERS_MAX 64
+#define JOBS_STUCK_NS 30000000000LL
+#define JOBS_ANYWAY_NS 600000000000LL
 
 /* The results of one job in the order in which they were reported. [the fleet's lock] */
 struct jobs_tally {
@@ -92,9 +94,15 @@ struct jobs_fleet {
     char offers[JOBS_OFFERS_MAX][JOBS_WORK_SIZE];
     size_t offer_count;
     uint64_t turn, file_bytes;
-    int64_t empty_until_ns; /* there was no work a moment ago, and nobody has said otherwise */
+    int64_t stuck_ns, anyway_ns; /* after which a job is looked after: jobs_fleet_revive */
+    int64_t empty_until_ns;      /* there was no work a moment ago, and nobody has said otherwise */
 };
 
+/* Whether there is work to do for it. */
+static inline bool jobs_fleet_is_open(const struct jobs_entry *entry)
+{
+    return entry->state == JOBS_QUEUED || entry->state == JOBS_RUNNING;
+}
 /* How many shards a job of n images has. */
 static inline uint64_t jobs_fleet_shards(uint64_t n)
 {

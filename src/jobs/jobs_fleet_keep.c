@@ -4,6 +4,7 @@
 
 #include "jobs_fleet_records.h"
 #include "jobs_fleet_report.h"
+#include "jobs_fleet_revive.h"
 #include "jobs_fleet_work.h"
 #include "jobs_tally.h"
 
@@ -300,6 +301,13 @@ static bool is_due(int64_t *last_ns, int64_t every_ns)
     return true;
 }
 
+static void say_held(struct jobs_fleet *f, struct jobs_wire *w, struct times *t)
+{
+    if (is_due(&t->held_ns, JOBS_WIRE_ACK_S * SECOND_NS / 4))
+        jobs_fleet_say_held(f, w);
+}
+
+/* What is held is said between all that waits for the server. */
 static void keep_up(struct jobs_fleet *f, struct jobs_wire *w, struct times *t, bool say_now)
 {
     struct err e = {0};
@@ -307,12 +315,12 @@ static void keep_up(struct jobs_fleet *f, struct jobs_wire *w, struct times *t, 
     lock_take(&f->lock);
     const int64_t say_ns = spaced(f, SAY_NS), part_ns = spaced(f, PART_NS);
     lock_drop(&f->lock);
-    if (is_due(&t->held_ns, JOBS_WIRE_ACK_S * SECOND_NS / 4))
-        jobs_fleet_say_held(f, w);
+    say_held(f, w, t);
     if (is_due(&t->said_ns, say_ns) || say_now)
         say_offers(f, w, false);
     if (is_due(&t->part_ns, part_ns))
         jobs_fleet_report_parts(f, w, NULL, &e);
+    say_held(f, w, t);
     if (is_due(&t->size_ns, 5 * SECOND_NS)) {
         jobs_tally_end(f, clock_ns() - UNASKED_NS);
         if (jobs_wire_size(w, &bytes, &e) == JOBS_DONE) {
@@ -321,7 +329,8 @@ static void keep_up(struct jobs_fleet *f, struct jobs_wire *w, struct times *t, 
             lock_drop(&f->lock);
         }
     }
-    if (is_due(&t->revived_ns, 5 * SECOND_NS))
+    say_held(f, w, t);
+    if (is_due(&t->revived_ns, SECOND_NS))
         jobs_fleet_revive(f, w);
 }
 

@@ -22,7 +22,6 @@
 #define DELIVERIES_MAX 5 /* of a shard that nobody finishes */
 #define MADE_MAX 256     /* shards at a time */
 #define EMPTY_NS 400000000LL
-#define STUCK_NS 30000000000LL
 #define ROUNDS 256
 
 #define ACKNOWLEDGED "+ACK"
@@ -34,11 +33,6 @@
 static void say(struct jobs_wire *w, const char *reply, const char *word)
 {
     jobs_wire_say(w, reply, word, strlen(word));
-}
-
-static bool is_open(const struct jobs_entry *entry)
-{
-    return entry->state == JOBS_QUEUED || entry->state == JOBS_RUNNING;
 }
 
 /* ---- what is held ---- */
@@ -235,7 +229,7 @@ static void find_needed(struct jobs_fleet *f, char (*work)[JOBS_WORK_SIZE], size
     memset(needed, 0, JOBS_OFFERS_MAX * sizeof *needed);
     lock_take(&f->lock);
     for (struct jobs_entry *entry = NULL; (entry = jobs_mirror_next(&f->mirror, entry)) != NULL;)
-        for (size_t i = 0; is_open(entry) && i < count; i++)
+        for (size_t i = 0; jobs_fleet_is_open(entry) && i < count; i++)
             needed[i] = needed[i] || strcmp(entry->work, work[i]) == 0;
     lock_drop(&f->lock);
 }
@@ -251,7 +245,7 @@ static bool choose(struct jobs_fleet *f, char (*work)[JOBS_WORK_SIZE], size_t co
     lock_take(&f->lock);
     for (struct jobs_entry *entry = NULL; (entry = jobs_mirror_next(&f->mirror, entry)) != NULL;) {
         size_t i = 0;
-        if (!is_open(entry) || entry->handed >= entry->n)
+        if (!jobs_fleet_is_open(entry) || entry->handed >= entry->n)
             continue;
         while (i < count && strcmp(entry->work, work[i]) != 0)
             i++;
@@ -280,10 +274,9 @@ static void describe(const char *work, const char *id, uint64_t first, size_t co
                                    round, more[0] ? AGAIN : "");
 }
 
-/* Stores how far the job is handed out now; what somebody else stored meanwhile is read. */
-static enum jobs_answer write_handed(struct jobs_fleet *f, struct jobs_wire *w,
-                                     const struct jobs_entry *entry, uint64_t handed,
-                                     uint64_t round, struct err *e)
+enum jobs_answer jobs_fleet_write_handed(struct jobs_fleet *f, struct jobs_wire *w,
+                                         const struct jobs_entry *entry, uint64_t handed,
+                                         uint64_t round, struct err *e)
 {
     char key[96], text[64];
     struct buf there;
@@ -327,7 +320,7 @@ static enum jobs_answer make_shards(struct jobs_fleet *f, struct jobs_wire *w,
     else
         err_fail_memory(e, most * sizeof *messages);
     if (answer == JOBS_DONE)
-        answer = write_handed(f, w, &entry, at, entry.round, e);
+        answer = jobs_fleet_write_handed(f, w, &entry, at, entry.round, e);
     if (answer == JOBS_DONE && at == entry.n) /* others may be done with it already */
         answer = jobs_fleet_finish_whole(f, w, entry.id, e);
     free(messages);
@@ -462,88 +455,4 @@ void jobs_fleet_drop_held(struct jobs_fleet *f, struct jobs_wire *w)
         free(h);
     }
     lock_drop(&f->lock);
-}
-
-/* ---- jobs that do not go on ---- */
-
-/* A job that is handed out whole, of a kind that this replica works on, and after the one before:
- * its entry. */
-static bool find_handed(struct jobs_fleet *f, uint64_t after, struct jobs_entry *out)
-{
-    struct jobs_entry *best = NULL;
-    lock_take(&f->lock);
-    for (struct jobs_entry *entry = NULL; (entry = jobs_mirror_next(&f->mirror, entry)) != NULL;) {
-        size_t i = 0;
-        if (!is_open(entry) || entry->handed < entry->n || entry->number <= after ||
-            (best && best->number < entry->number))
-            continue;
-        while (i < f->offer_count && strcmp(f->offers[i], entry->work) != 0)
-            i++;
-        if (i < f->offer_count)
-            best = entry;
-    }
-    if (best)
-        *out = *best;
-    lock_drop(&f->lock);
-    return best != NULL;
-}
-
-/* Whether no shard was finished for a while, when so many are. */
-static bool has_stopped(struct jobs_fleet *f, const char *id, uint64_t whole)
-{
-    const int64_t now = clock_ns();
-    lock_take(&f->lock);
-    struct jobs_entry *there = jobs_mirror_find(&f->mirror, id);
-    const bool same = there && there->seen_ns > 0 && there->seen_whole == whole;
-    const bool stopped = same && now - there->seen_ns >= STUCK_NS;
-    if (there && (!same || stopped)) {
-        there->seen_whole = whole;
-        there->seen_ns = now;
-    }
-    lock_drop(&f->lock);
-    return stopped;
-}
-
-/* The first image that was not reported; 0 where all were, and yet something is amiss. */
-static enum jobs_answer find_first(struct jobs_fleet *f, struct jobs_wire *w,
-                                   const struct jobs_entry *entry, uint64_t *out, struct err *e)
-{
-    struct jobs_tally *t;
-    const enum jobs_answer answer = jobs_tally_lock(f, w, entry->id, entry->n, &t, e);
-    if (answer != JOBS_DONE)
-        return answer;
-    *out = 0;
-    while (*out < t->n && jobs_tally_has(t, *out))
-        ++*out;
-    if (*out == t->n)
-        *out = 0;
-    lock_drop(&f->lock);
-    return JOBS_DONE;
-}
-
-/* Has the job handed out anew from there on where a shard of it is missing that nobody has. */
-static void revive(struct jobs_fleet *f, struct jobs_wire *w, const struct jobs_entry *entry)
-{
-    struct err e = {0};
-    uint64_t first = 0, whole = 0;
-    bool idle = false;
-    if (jobs_fleet_count_shards(w, entry->id, &whole, &e) != JOBS_DONE)
-        return;
-    if (whole >= jobs_fleet_shards(entry->n))
-        jobs_fleet_finish(f, w, entry->id, &e); /* whoever stored the last one did not come to it */
-    if (!has_stopped(f, entry->id, whole) ||
-        jobs_wire_is_idle(w, entry->work, &idle, &e) != JOBS_DONE || !idle ||
-        find_first(f, w, entry, &first, &e) != JOBS_DONE)
-        return;
-    log_line(LOG_WARN, "job %s does not go on: its images from %" PRIu64 " on are handed out anew",
-             entry->id, first);
-    write_handed(f, w, entry, first - first % JOBS_SHARD_IMAGES, entry->round + 1, &e);
-    jobs_fleet_tell(f, entry->id);
-}
-
-void jobs_fleet_revive(struct jobs_fleet *f, struct jobs_wire *w)
-{
-    struct jobs_entry entry;
-    for (uint64_t after = 0; find_handed(f, after, &entry); after = entry.number)
-        revive(f, w, &entry);
 }

@@ -13,7 +13,9 @@ void jobs_fleet_end(struct jobs_store *s, const struct jobs_shard *shard, bool a
 void jobs_fleet_say_held(struct jobs_fleet *f, struct jobs_wire *w);
 /* Gives back whatever is still held, to others at once. w may be NULL. */
 void jobs_fleet_drop_held(struct jobs_fleet *f, struct jobs_wire *w);
-/* Makes shards anew of what is missing of jobs that do not go on though nobody works on them. */
-void jobs_fleet_revive(struct jobs_fleet *f, struct jobs_wire *w);
+/* Stores how far the job is handed out now; what somebody else stored meanwhile is read. */
+enum jobs_answer jobs_fleet_write_handed(struct jobs_fleet *f, struct jobs_wire *w,
+                                         const struct jobs_entry *entry, uint64_t handed,
+                                         uint64_t round, struct err *e);
 
 #endif

@@ -106,6 +106,7 @@ static struct jobs_entry *find_or_add(struct jobs_mirror *m, const char *id, str
         return NULL;
     }
     snprintf(entry->id, sizeof entry->id, "%s", id);
+    entry->hash = hash(id);
     struct jobs_entry **chain = chain_of(m, id);
     entry->next = *chain;
     *chain = entry;
@@ -166,7 +167,7 @@ void jobs_mirror_begin(struct jobs_mirror *m)
             entry->revision = entry->handed_revision = 0; /* whatever is read is news */
             entry->handed = entry->round = 0;
             entry->seen_whole = 0;
-            entry->seen_ns = 0;
+            entry->seen_ns = entry->asked_ns = 0;
         }
 }
 
@@ -188,7 +189,7 @@ void jobs_mirror_end(struct jobs_mirror *m)
 struct jobs_entry *jobs_mirror_next(const struct jobs_mirror *m, const struct jobs_entry *at)
 {
     struct jobs_entry *entry = at ? at->next : NULL;
-    size_t i = at ? (hash(at->id) & (m->size - 1)) + 1 : 0;
+    size_t i = at ? (at->hash & (m->size - 1)) + 1 : 0;
     for (;;) {
         for (; entry; entry = entry->next)
             if (entry->text)

@@ -14,6 +14,7 @@
 
 struct jobs_entry {
     struct jobs_entry *next; /* in its chain */
+    size_t hash;             /* of its id */
     char id[JOBS_ID_SIZE];
     char *text; /* the record as JSON; NULL: none came yet, and the entry counts as absent */
     size_t length;
@@ -27,8 +28,9 @@ struct jobs_entry {
      * was begun anew */
     uint64_t handed, round, handed_revision;
     uint64_t turn;       /* when shards were made of it last */
-    uint64_t seen_whole; /* finished shards when it was looked at last, */
-    int64_t seen_ns;     /* since when there are no more */
+    uint64_t seen_whole; /* of one that is handed out whole: finished shards, as was asked last, */
+    int64_t seen_ns;     /* since when there are no more; 0: it was not found to be handed out */
+    int64_t asked_ns;    /* when that was */
     bool is_record_seen; /* since jobs_mirror_begin */
 };
 struct jobs_mirror {

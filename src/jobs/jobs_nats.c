@@ -278,6 +278,8 @@ enum jobs_answer jobs_nats_open(const struct jobs_wire_options *options,
         return JOBS_BROKEN;
     }
     f->store = (struct jobs_store){&nats_ops, changed, context};
+    f->stuck_ns = JOBS_STUCK_NS;
+    f->anyway_ns = JOBS_ANYWAY_NS;
     lock_init(&f->lock);
     wait_init(&f->changed);
     int code = copy_options(f, options, e);

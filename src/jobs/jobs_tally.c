@@ -114,6 +114,34 @@ static enum jobs_answer begin(struct jobs_fleet *f, struct jobs_wire *w, const c
     return answer;
 }
 
+static bool is_read(const struct jobs_tally *t)
+{
+    return t->read >= t->present && !t->is_short;
+}
+
+/* Whether there is one of the job; then it is being asked for. */
+static bool find_read(struct jobs_fleet *f, const char *id, bool *read)
+{
+    lock_take(&f->lock);
+    struct jobs_tally *t = find(f, id);
+    *read = t && is_read(t);
+    if (t)
+        t->asked_ns = clock_ns();
+    lock_drop(&f->lock);
+    return t != NULL;
+}
+
+enum jobs_answer jobs_tally_is_read(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
+                                    uint64_t n, bool *out, struct err *e)
+{
+    if (find_read(f, id, out))
+        return JOBS_DONE;
+    const enum jobs_answer answer = begin(f, w, id, n, e);
+    if (answer == JOBS_DONE)
+        find_read(f, id, out);
+    return answer;
+}
+
 enum jobs_answer jobs_tally_lock(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
                                  uint64_t n, struct jobs_tally **out, struct err *e)
 {
@@ -121,7 +149,7 @@ enum jobs_answer jobs_tally_lock(struct jobs_fleet *f, struct jobs_wire *w, cons
     lock_take(&f->lock);
     for (;;) {
         struct jobs_tally *t = find(f, id);
-        if (t && t->read >= t->present && !t->is_short) {
+        if (t && is_read(t)) {
             t->asked_ns = clock_ns();
             *out = t;
             return JOBS_DONE;

@@ -9,6 +9,9 @@
  * fleet's lock is held, and the caller drops it; otherwise it is not. */
 enum jobs_answer jobs_tally_lock(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
                                  uint64_t n, struct jobs_tally **out, struct err *e);
+/* Whether that would be so at once. Begins the tally where there is none. */
+enum jobs_answer jobs_tally_is_read(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
+                                    uint64_t n, bool *out, struct err *e);
 /* Waits, without the lock, until that report was read, or for a few seconds; not where there is no
  * tally. */
 void jobs_tally_catch_up(struct jobs_fleet *f, const char *id, uint64_t sequence);

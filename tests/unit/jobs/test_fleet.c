@@ -7,11 +7,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "jobs_fleet.h"
 #include "jobs_mirror.h"
 #include "jobs_report.h"
 #include "jobs_store_test.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define SHARDS 16
 
@@ -415,6 +417,92 @@ static void filings_of_one_key_at_a_time_are_one_new_job(void **state)
         s[i]->ops->close(s[i]);
 }
 
+/* When the replica looks after jobs that are handed out whole. */
+static void set_times(struct jobs_store *s, int64_t stuck_ns, int64_t anyway_ns)
+{
+    struct jobs_fleet *f = (struct jobs_fleet *)s;
+    lock_take(&f->lock);
+    f->stuck_ns = stuck_ns;
+    f->anyway_ns = anyway_ns;
+    lock_drop(&f->lock);
+}
+
+static void count_call(void *context, const void *data, size_t length)
+{
+    (void)data, (void)length;
+    ++*(atomic_int *)context;
+}
+
+/* However many there are: what is asked about each of them takes time, and in it nobody hears that
+ * this replica is at work. */
+static void the_server_is_not_asked_about_jobs_that_were_handed_out_just_now(void **state)
+{
+    enum { JOBS = 8, LOOKS_S = 3 }; /* a look each second */
+    (void)state;
+    struct jobs_store *s = open_store(folder);
+    struct jobs_wire *w = look_at_server();
+    struct jobs_wire_tail *calls = NULL;
+    struct jobs_shard shards[JOBS];
+    struct err e = {0};
+    atomic_int count = 0;
+    for (size_t i = 0; i < JOBS; i++) {
+        struct jobs_record r = make(s, "me", 1);
+        take(s, 0, 1, &shards[i]);
+        assert_string_equal(shards[i].id, r.id);
+    }
+    assert_answer(jobs_wire_listen(w, "$JS.API.CONSUMER.CREATE.>", count_call, &count, &calls, &e),
+                  JOBS_DONE, &e);
+    s->ops->offer(s, &offered, 1);
+    sleep(LOOKS_S);
+    assert_int_equal(count, 0);
+    set_times(s, 0, JOBS_ANYWAY_NS); /* when it has been a while, it is */
+    for (int i = 0; i < WAIT_MS && count < JOBS; i++)
+        usleep(1000);
+    assert_true(count >= JOBS);
+    jobs_wire_tail_close(calls);
+    stop_looking(w);
+    s->ops->close(s);
+}
+
+/* A shard that was acknowledged and never stored, while others of its kind are at work or not. */
+static void assert_handed_out_anew(int64_t anyway_ns, bool is_idle)
+{
+    struct jobs_store *s = open_store(folder);
+    struct jobs_wire *w = look_at_server();
+    struct jobs_record r = make(s, "me", 100);
+    struct jobs_wire_work work;
+    struct jobs_shard shard;
+    struct err e = {0};
+    char subject[JOBS_WORK_SIZE];
+    jobs_mirror_work(&offered, subject);
+    s->ops->offer(s, &offered, 1);
+    set_times(s, 1000000000, anyway_ns);
+    take(s, 0, 64, &shard);
+    assert_answer(jobs_wire_take(w, subject, &work, &e), JOBS_DONE, &e);
+    jobs_wire_say(w, work.reply, "+ACK", 4);
+    go(s, &r, JOBS_RUNNING);
+    assert_answer(put(s, r.id, 0, 64, &e), JOBS_DONE, &e);
+    if (is_idle)
+        s->ops->end_shard(s, &shard, false);
+    take(s, 64, 36, &shard);
+    assert_answer(put(s, r.id, 64, 36, &e), JOBS_DONE, &e);
+    assert_int_equal(get(s, r.id).state, JOBS_SUCCEEDED);
+    stop_looking(w);
+    s->ops->close(s);
+}
+
+static void a_shard_that_was_acknowledged_and_not_stored_is_made_all_the_same(void **state)
+{
+    (void)state;
+    assert_handed_out_anew(JOBS_ANYWAY_NS, true);
+}
+
+static void a_job_does_not_stand_still_because_others_of_its_kind_go_on(void **state)
+{
+    (void)state;
+    assert_handed_out_anew(1000000000, false);
+}
+
 static void an_address_is_shown_without_its_password(void **state)
 {
     (void)state;
@@ -455,6 +543,9 @@ int main(void)
         IN_FOLDER(a_key_without_a_record_is_made_good),
         IN_FOLDER(a_server_that_was_set_back_is_believed),
         IN_FOLDER(filings_of_one_key_at_a_time_are_one_new_job),
+        IN_FOLDER(the_server_is_not_asked_about_jobs_that_were_handed_out_just_now),
+        IN_FOLDER(a_shard_that_was_acknowledged_and_not_stored_is_made_all_the_same),
+        IN_FOLDER(a_job_does_not_stand_still_because_others_of_its_kind_go_on),
         cmocka_unit_test(an_address_is_shown_without_its_password),
         cmocka_unit_test(a_server_that_is_not_there_is_named),
     };

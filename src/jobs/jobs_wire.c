@@ -129,7 +129,12 @@ void jobs_wire_release(struct jobs_wire *w)
     natsSubscription_Destroy(w->answers);
     jsCtx_Destroy(w->js);
     natsConnection_Destroy(w->nc);
-    free(w->known);
+    while (w->queues) {
+        struct jobs_wire_queue *q = w->queues;
+        w->queues = q->next;
+        natsSubscription_Destroy(q->answers);
+        free(q);
+    }
     lock_clear(&w->publishing);
     lock_clear(&w->lock);
     free(w);
@@ -378,6 +383,7 @@ enum jobs_answer jobs_wire_connect(const struct jobs_wire_options *o, struct job
     lock_init(&w->publishing);
     lock_init(&w->lock);
     jobs_wire_show(o->servers, w->shown);
+    w->replicas = o->replicas;
     enum jobs_answer answer = connect_to(w, o, e);
     if (answer == JOBS_DONE)
         answer = make_streams(w, o->replicas, e);

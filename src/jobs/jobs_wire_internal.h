@@ -21,10 +21,18 @@
 #define JOBS_WIRE_WORK_STREAM "pfgm-work"
 #define JOBS_WIRE_KEYS "$KV.pfgm-jobs."
 
+/* Work of one subject, which has a consumer. */
+struct jobs_wire_queue {
+    struct jobs_wire_queue *next;
+    char subject[JOBS_WIRE_SUBJECT], question[JOBS_WIRE_SUBJECT + 64], inbox[96];
+    natsSubscription *answers; /* to every question, however late they come */
+};
+
 struct jobs_wire {
     atomic_int references;
     atomic_bool closed;
     char shown[JOBS_WIRE_SHOWN];
+    int replicas; /* of each stream */
     natsConnection *nc;
     jsCtx *js;
     struct lock publishing; /* one at a time has the inbox */
@@ -32,9 +40,8 @@ struct jobs_wire {
     char inbox[96];
     unsigned round;
     struct lock lock;
-    struct err trouble;               /* [lock] */
-    char (*known)[JOBS_WIRE_SUBJECT]; /* subjects of work that have a consumer [lock] */
-    size_t known_count;               /* [lock] */
+    struct err trouble;             /* [lock] */
+    struct jobs_wire_queue *queues; /* [lock]; one that is there stays as it is */
 };
 
 /* The answer that a failed call of libnats' stands for, with its line. `code` is JetStream's, or 0;

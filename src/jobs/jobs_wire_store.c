@@ -182,7 +182,8 @@ enum jobs_answer jobs_wire_publish_one(struct jobs_wire *w, struct jobs_wire_mes
     return JOBS_DONE;
 }
 
-/* What is stored under a subject; any server of a cluster answers. */
+/* What is stored under a subject. Any server of a cluster answers, also one that has not heard of
+ * the newest yet. */
 static natsStatus get_direct(struct jobs_wire *w, enum jobs_wire_what what, const char *subject,
                              natsMsg **out)
 {
@@ -229,9 +230,12 @@ enum jobs_answer jobs_wire_result(struct jobs_wire *w, const char *subject, stru
 {
     natsMsg *m = NULL;
     const char *text = NULL;
+    jsErrCode code = 0;
     natsStatus s = get_direct(w, JOBS_WIRE_RESULTS, subject, &m);
+    if (s == NATS_NOT_FOUND && w->replicas > 1) /* who answered may be behind, and the leader not */
+        s = js_GetLastMsg(&m, w->js, JOBS_WIRE_RESULTS_STREAM, subject, NULL, &code);
     if (s != NATS_OK)
-        return jobs_wire_fail(w, s, 0, e);
+        return jobs_wire_fail(w, s, code, e);
     natsMsgHeader_Get(m, JOBS_WIRE_NOTE, &text);
     snprintf(note, 192, "%s", text ? text : "");
     const int result = buf_append(bytes, natsMsg_GetData(m), (size_t)natsMsg_GetDataLength(m), e);
@@ -251,34 +255,49 @@ static void name_consumer(const char *subject, char out[JOBS_WIRE_SUBJECT])
             *c = '_';
 }
 
-static bool is_known(struct jobs_wire *w, const char *subject)
+static struct jobs_wire_queue *find_queue(struct jobs_wire *w, const char *subject)
 {
-    bool known = false;
     lock_take(&w->lock);
-    for (size_t i = 0; i < w->known_count && !known; i++)
-        known = strcmp(w->known[i], subject) == 0;
+    struct jobs_wire_queue *q = w->queues;
+    while (q && strcmp(q->subject, subject) != 0)
+        q = q->next;
     lock_drop(&w->lock);
-    return known;
+    return q;
 }
 
-static void note_known(struct jobs_wire *w, const char *subject)
+static natsStatus make_queue(struct jobs_wire *w, const char *subject, const char *consumer,
+                             struct jobs_wire_queue **out)
 {
-    lock_take(&w->lock);
-    char(*grown)[JOBS_WIRE_SUBJECT] = realloc(w->known, (w->known_count + 1) * sizeof *grown);
-    if (grown) {
-        w->known = grown;
-        snprintf(grown[w->known_count++], sizeof *grown, "%s", subject);
+    natsInbox *inbox = NULL;
+    struct jobs_wire_queue *q = calloc(1, sizeof *q);
+    natsStatus s = q ? natsInbox_Create(&inbox) : NATS_NO_MEMORY;
+    if (s == NATS_OK)
+        s = natsConnection_SubscribeSync(&q->answers, w->nc, inbox);
+    if (s == NATS_OK) {
+        snprintf(q->subject, sizeof q->subject, "%s", subject);
+        snprintf(q->inbox, sizeof q->inbox, "%s", inbox);
+        snprintf(q->question, sizeof q->question,
+                 "$JS.API.CONSUMER.MSG.NEXT." JOBS_WIRE_WORK_STREAM ".%s", consumer);
+        lock_take(&w->lock);
+        q->next = w->queues;
+        w->queues = *out = q;
+        lock_drop(&w->lock);
+    } else {
+        free(q);
     }
-    lock_drop(&w->lock);
+    natsInbox_Destroy(inbox);
+    return s;
 }
 
 /* A work queue's message goes to one consumer, which all replicas share. To make one that is there
  * changes nothing. The server says nothing at all to whoever asks one that is not. */
-static natsStatus make_consumer(struct jobs_wire *w, const char *subject, jsErrCode *code)
+static natsStatus open_queue(struct jobs_wire *w, const char *subject, struct jobs_wire_queue **out,
+                             jsErrCode *code)
 {
     char name[JOBS_WIRE_SUBJECT];
     jsConsumerConfig c;
-    if (is_known(w, subject))
+    *out = find_queue(w, subject);
+    if (*out)
         return NATS_OK;
     name_consumer(subject, name);
     jsConsumerConfig_Init(&c);
@@ -288,21 +307,25 @@ static natsStatus make_consumer(struct jobs_wire *w, const char *subject, jsErrC
     c.AckWait = JOBS_WIRE_ACK_S * JOBS_WIRE_SECOND_NS;
     c.MaxAckPending = -1;
     natsStatus s = js_AddConsumer(NULL, w->js, JOBS_WIRE_WORK_STREAM, &c, NULL, code);
-    if (s == NATS_OK)
-        note_known(w, subject);
-    return s;
+    return s == NATS_OK ? make_queue(w, subject, name, out) : s;
 }
 
-/* NATS_TIMEOUT: there is none either. The server means to say so at once, and forgets to when it
- * has just handed out or lost its last message; the question itself ends by `expires`, so no shard
- * goes to one that has stopped to wait. */
-static natsStatus ask_for_work(struct jobs_wire *w, const char *subject, natsMsg **out)
+/* NATS_TIMEOUT: there is no work at present. The server means to say so at once, and forgets to
+ * when it has just handed out or lost its last message; so the wait is short, and an answer that
+ * takes longer than that is taken by the next call. The question itself ends at the server by
+ * `expires`.
+ */
+static natsStatus ask_for_work(struct jobs_wire *w, struct jobs_wire_queue *q, natsMsg **out)
 {
     static const char question[] = "{\"batch\":1,\"no_wait\":true,\"expires\":60000000}";
-    char name[JOBS_WIRE_SUBJECT], next[JOBS_WIRE_SUBJECT + 64];
-    name_consumer(subject, name);
-    snprintf(next, sizeof next, "$JS.API.CONSUMER.MSG.NEXT." JOBS_WIRE_WORK_STREAM ".%s", name);
-    return natsConnection_RequestString(out, w->nc, next, question, TAKE_MS);
+    const char *status = NULL;
+    while (natsSubscription_NextMsg(out, q->answers, 0) == NATS_OK) {
+        if (natsMsgHeader_Get(*out, "Status", &status) != NATS_OK)
+            return NATS_OK;
+        natsMsg_Destroy(*out); /* that there was nothing then */
+    }
+    natsStatus s = natsConnection_PublishRequestString(w->nc, q->question, q->inbox, question);
+    return s == NATS_OK ? natsSubscription_NextMsg(out, q->answers, TAKE_MS) : s;
 }
 
 enum jobs_answer jobs_wire_take(struct jobs_wire *w, const char *subject,
@@ -312,10 +335,11 @@ enum jobs_answer jobs_wire_take(struct jobs_wire *w, const char *subject,
     jsErrCode code = 0;
     uint64_t sequence, number;
     const char *status = NULL;
-    natsStatus s = make_consumer(w, subject, &code);
+    struct jobs_wire_queue *q = NULL;
+    natsStatus s = open_queue(w, subject, &q, &code);
     if (s == NATS_OK)
-        s = ask_for_work(w, subject, &m);
-    if (s == NATS_TIMEOUT)
+        s = ask_for_work(w, q, &m);
+    if (s == NATS_TIMEOUT && code == 0)
         return JOBS_ABSENT;
     if (s != NATS_OK)
         return jobs_wire_fail(w, s, code, e);

@@ -171,6 +171,8 @@ struct engine_order {
     /* Not held to queue_images_max, and takes no place there: its submitter sees to it that little
      * waits. */
     bool outside_queue;
+    /* The rest of work that was taken: neither a full queue nor a drain refuses it. */
+    bool continues;
     /* On clock_ns; past it what waits is dropped and live images stop within a step. 0: never. */
     int64_t deadline_ns;
     /* Called from a worker, without a lock, whenever image i is finished (never for a sheet). The

@@ -55,6 +55,8 @@ int engine_queue_admits_locked(const struct engine *g, const struct engine_order
     const size_t limit = g->stats.queue_images_max;
     const size_t waiting = g->stats.queued_images - g->outside_images;
     lock_assert_held(&g->lock);
+    if (order->continues)
+        return 0;
     if (g->draining)
         return err_fail(e, ERR_CANCELLED, "", "draining: no new work is taken");
     if (order->outside_queue || (waiting <= limit && order->n <= limit - waiting))

@@ -10,8 +10,8 @@
  * to itself need no lock. */
 struct engine_request *engine_list_pop(struct engine_list *list);
 
-/* Whether the order's images may wait besides those that do; ERR_LIMIT at "queue", or ERR_CANCELLED
- * while draining. */
+/* Whether the order's images may wait besides those that do, or continue what was let in; ERR_LIMIT
+ * at "queue", or ERR_CANCELLED while draining. */
 int engine_queue_admits_locked(const struct engine *g, const struct engine_order *order,
                                struct err *e);
 /* Takes a request in, to be begun by whoever comes first. */

@@ -7,12 +7,13 @@ import json
 import math
 import os
 import random
+import signal
 import socket
 import struct
 import tempfile
 import unittest
 
-from harness import ENDLESS, MODELS, PFGM, Daemon, SharedDaemon, run
+from harness import ENDLESS, MODELS, PFGM, Daemon, SharedDaemon, long_work, run
 from test_costs import MEASURED, MIB, forget, peak
 from test_latents import b64, npy, png, post, read_npy
 
@@ -303,6 +304,54 @@ class Others(unittest.TestCase):
                 self.assertGreater(ends[0.3].count(1), ends[1].count(1))
                 masked = post(daemon, "/v1/edit", {"image": {"seed": 1}, "mask": b64(LEFT), "dtype": "float32", "format": "npy"})
                 self.assertEqual((masked.status, masked.json()["errors"][0]["pointer"]), (422, "/mask"))
+
+
+class TwoParts(unittest.TestCase):
+    """An image of a seed is made by a request of its own, on which the edit follows: what was taken is finished."""
+
+    def begin(self, daemon, path, body):
+        text = json.dumps(body).encode()
+        s = daemon.connect()
+        s.sendall(b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % (path.encode(), len(text)) + text)
+        return s
+
+    def status(self, s):
+        return int(s.makefile("rb").readline().split()[1])
+
+    def slow(self, daemon):
+        work = long_work(daemon, 1.0)
+        return {"image": {"seed": 4}, "n": 2, "seed": 1, "strength": 0.05, "solver": work["solver"]}
+
+    def test_a_full_queue_does_not_refuse_the_second_part(self):
+        with Daemon("--workers", "1", "--batch", "1", "--queue", "2") as daemon:
+            edit = self.begin(daemon, "/v1/edit", self.slow(daemon))
+            daemon.wait_work(1)
+            others = [daemon.begin_images({"solver": ENDLESS}) for _ in range(2)]
+            daemon.wait_work(1, 3)  # the first of them has the place by now, and the two images of the edit wait
+            for s in others:
+                s.close()
+            self.assertEqual(self.status(edit), 200)
+            edit.close()
+
+    def test_a_drain_does_not_refuse_the_second_part(self):
+        with Daemon("--workers", "1", "--batch", "1", "--drain-timeout", "600") as daemon:
+            edit = self.begin(daemon, "/v1/edit", self.slow(daemon))
+            daemon.wait_work(1)
+            daemon.signal(signal.SIGTERM)
+            daemon.wait_line("stopping")
+            self.assertEqual(daemon.images({}).status, 503)
+            self.assertEqual(self.status(edit), 200)
+            edit.close()
+            self.assertEqual(daemon.wait(), 0)
+
+    def test_what_is_wrong_with_the_second_part_is_said_before_the_first_is_made(self):
+        with Daemon("--n-max", "257") as daemon:
+            picture = daemon.images({"seed": 1}).json()["images"][0]["b64"]
+            before = daemon.metrics().sum("pfgmd_images_admitted_total")
+            body = {"between": [{"image": picture}, {"seed": 1}], "frames": 257, "grid": {"columns": 257, "scale": 16}}
+            refused = post(daemon, "/v1/interpolate", body)  # a row of 257 x 8 x 16 pixels is too long
+            self.assertEqual((refused.status, refused.json()["errors"][0]["pointer"]), (422, "/grid"), refused.body[:200])
+            self.assertEqual(daemon.metrics().sum("pfgmd_images_admitted_total"), before)
 
 
 if __name__ == "__main__":

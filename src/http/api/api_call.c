@@ -264,7 +264,9 @@ static int check_order(struct http_app *app, struct api_call *call, struct http_
                            order->n, most);
         return -1;
     }
-    if (engine_check(order, &e) != 0) {
+    struct engine_order next = call->next ? *call->next : *order;
+    next.model = order->model;
+    if (engine_check(order, &e) != 0 || engine_check(&next, &e) != 0) {
         api_answer_refusal(app, &e, p);
         return -1;
     }
@@ -394,6 +396,7 @@ bool api_call_follow(struct http_app *app, const struct http_request *q, struct 
     call->dialect->follow(call, before->request);
     struct engine_order order = *call->next;
     order.model = engine_request_order(before->request)->model;
+    order.continues = true;
     free(call->next);
     call->next = NULL;
     const bool begun = submit(app, q, call, &order, &e) == 0;

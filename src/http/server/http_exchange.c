@@ -513,6 +513,7 @@ static enum MHD_Result go_on(struct http_exchange *x, struct MHD_Connection *mhd
 {
     if (api_call_follow(x->app, &x->request, &x->call, x->connection, &x->reply))
         return on_work(x, mhd);
+    api_call_end(x->app, &x->request, &x->call);
     return send_reply(x, mhd);
 }
 

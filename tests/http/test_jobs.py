@@ -103,6 +103,13 @@ class Jobs(unittest.TestCase):
         self.assertEqual((head.status, head.headers["Content-Type"], head.body), (200, "application/zip", b""))
         self.assertEqual(self.daemon.get(path, {"Accept": "image/png"}).status, 406)
         self.assertEqual(self.daemon.get(path + "?layout=wide").status, 422)
+        self.assertEqual(self.daemon.get(path + "?format=" + "z" * 200).status, 406)  # however long the word is
+        for query in ("layout=" + "c" * 200, "fromat=zip", "format=zip&columns=2"):
+            self.assertEqual(self.daemon.get(f"{path}?{query}").status, 422, query)
+        image = path.replace("/archive", "/images/0")
+        self.assertEqual(self.daemon.get(image + "?format=" + "z" * 200).status, 406)
+        for query in ("layout=chw", "fromat=npy"):
+            self.assertEqual(self.daemon.get(f"{image}?{query}").status, 422, query)
 
     def test_an_archive_of_samples(self):
         fields = {"n": 3, "seed": 5, "solver": QUICK, "dtype": "float32"}

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import tarfile
@@ -41,14 +42,13 @@ class Bounds(unittest.TestCase):
                 self.assertEqual(file_job(daemon, fields, anna).status, 202)  # that nobody took did not count: 90 of 100
                 self.assertEqual(daemon.get("/v1/capabilities", anna).json()["limits"]["jobs_live"], 2)
 
-    def fill(self, state, images):
+    def fill(self, state, images, body=b"\x89PNG\r\n\x1a\n" + bytes(100), **fields):
         """A finished job of so many images, written into the store of a daemon that is not running."""
         with Daemon("--state", state) as daemon:
-            name = file_job(daemon, {"n": images, "seed": 1, "solver": ENDLESS}).json()["id"]
+            name = file_job(daemon, {"n": images, "seed": 1, "solver": ENDLESS, **fields}).json()["id"]
             wait_state(daemon, name, "running")
             daemon.signal(signal.SIGTERM)
             daemon.wait()
-        body = b"\x89PNG\r\n\x1a\n" + bytes(100)
         digest = hashlib.sha256(body).hexdigest()
         db = sqlite3.connect(os.path.join(state, "jobs.sqlite3"))
         number, = db.execute("SELECT number FROM job").fetchone()
@@ -58,6 +58,40 @@ class Bounds(unittest.TestCase):
         db.commit()
         db.close()
         return name, digest
+
+    def test_long_arrays_of_an_archive_come_whole(self):
+        """Those of few numbers are members like others; long ones are sent as they are made."""
+        images, body = 20_000, bytes(range(256))
+        with tempfile.TemporaryDirectory() as folder:
+            name, _ = self.fill(folder, images, body, dtype="float32", first_index=5)
+            with Daemon("--state", folder) as daemon:
+                wait_state(daemon, name, "succeeded")
+                got = zipfile.ZipFile(io.BytesIO(daemon.get(f"/v1/jobs/{name}/archive?format=npz&layout=chw").body))
+        self.assertIsNone(got.testzip())
+        wanted = {"seed.npy": [1], "index.npy": list(range(5, 5 + images))}
+        self.assertEqual(set(got.namelist()), {"arr_0.npy", *wanted})
+        for member, values in wanted.items():
+            data = got.read(member)
+            self.assertEqual([v for v, in struct.iter_unpack("<Q", data[10 + struct.unpack_from("<H", data, 8)[0]:])], values)
+        self.assertEqual(got.read("arr_0.npy")[-images * 256:], body * images)
+
+    def test_an_archive_breaks_off_where_an_image_is_missing_for_good(self):
+        """The job has succeeded, so it never comes."""
+        with tempfile.TemporaryDirectory() as folder:
+            name, _ = self.fill(folder, 3)
+            db = sqlite3.connect(os.path.join(folder, "jobs.sqlite3"))
+            db.execute("DELETE FROM result WHERE i = 1")
+            db.commit()
+            db.close()
+            with Daemon("--state", folder) as daemon, daemon.connect() as s:
+                wait_state(daemon, name, "succeeded")
+                s.sendall(f"GET /v1/jobs/{name}/archive?format=tar HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                rest = b""
+                while more := s.recv(65536):
+                    rest += more
+                self.assertIn(b" 200 ", rest)
+                self.assertNotIn(b"0\r\n\r\n", rest)  # the end of a body in chunks
+                self.assertIn("image 1 is not in the store", daemon.wait_line(f"job {name} has succeeded"))
 
     @unittest.skipIf(SANITIZER != "none", "a measurement, made with the plain build")
     def test_an_archive_does_not_lie_in_memory(self):

@@ -272,13 +272,14 @@ static int write_npy(const struct jobs_kept *kept, const struct buf *stored, str
 static int choose_format(const struct http_request *q, bool is_png, enum http_format *out,
                          struct http_problem *p)
 {
-    char word[16];
+    struct api_jobs_choice choice;
     const bool available[HTTP_FORMATS] = {[HTTP_FORMAT_PNG] = is_png, [HTTP_FORMAT_NPY] = true};
     const char *accept = q->has_accept ? q->accept : NULL;
-    const bool named = http_query_find(q->target.query, "format", word, sizeof word);
+    if (api_jobs_choose(q, false, &choice, p) != 0)
+        return -1;
     const char *usual = http_format_word(is_png ? HTTP_FORMAT_PNG : HTTP_FORMAT_NPY);
     if (http_negotiate(accept,
-                       named                           ? word
+                       choice.format                   ? choice.format
                        : http_accepts_anything(accept) ? usual
                                                        : NULL,
                        available, out) == 0)

@@ -21,6 +21,27 @@ bool api_jobs_are_on(const struct http_app *app, struct http_problem *p)
     return false;
 }
 
+int api_jobs_choose(const struct http_request *q, bool has_layout, struct api_jobs_choice *out,
+                    struct http_problem *p)
+{
+    char key[64], value[HTTP_QUERY_MAX], pointer[80];
+    size_t at = 0;
+    out->format = out->layout = NULL;
+    while (http_query_next(q->target.query, &at, key, sizeof key, value, sizeof value)) {
+        const bool is_layout = has_layout && strcmp(key, "layout") == 0;
+        const char **which = is_layout ? &out->layout : &out->format;
+        if (!is_layout && strcmp(key, "format") != 0) {
+            pointer[0] = '\0';
+            http_pointer_step(pointer, sizeof pointer, key);
+            http_problem_point(p, pointer, "is not a known parameter");
+        } else if (!*which) { /* the first of several counts */
+            snprintf(out->values[is_layout], sizeof out->values[0], "%s", value);
+            *which = out->values[is_layout];
+        }
+    }
+    return p->code == HTTP_PROBLEM_NONE ? 0 : -1;
+}
+
 void api_jobs_problem(enum jobs_answer answer, const struct err *e, struct http_problem *p)
 {
     switch (answer) {

@@ -14,6 +14,14 @@ bool api_jobs_are_on(const struct http_app *app, struct http_problem *p);
  * if it is not NULL, is what is kept of its order, to be cleared. */
 bool api_jobs_find(struct http_app *app, const struct http_request *q, struct jobs_record *out,
                    struct jobs_kept *kept, struct http_reply *r);
+/* What the query of an image or an archive says; NULL: nothing. */
+struct api_jobs_choice {
+    const char *format, *layout;
+    char values[2][HTTP_QUERY_MAX];
+};
+/* -1: there are other parameters in it. */
+int api_jobs_choose(const struct http_request *q, bool has_layout, struct api_jobs_choice *out,
+                    struct http_problem *p);
 /* The job resource. New reference, or NULL for want of memory or where it cannot be read. */
 json_t *api_jobs_json(struct http_app *app, const struct http_request *q,
                       const struct jobs_record *r);

@@ -10,6 +10,7 @@
 
 #include "archive_tar.h"
 #include "base_cpu.h"
+#include "base_log.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,15 +22,20 @@
 #define MANIFEST_NAME "manifest.json"
 #define MANIFEST_END "\n]}\n"
 #define LINES 64 /* of the manifest at a time */
+/* Of an NPZ's arrays of numbers at a time. A smaller one is a whole member, as in other answers. */
+#define NUMBERS 8192
+#define MISSING_NS 1000000000LL /* after which an image that must be there is missed for good */
 
 struct archive {
     struct jobs_record job;
     enum http_format format;
     struct jobs_kept kept;
     bool chw, float32, is_png; /* of what is stored: PNGs, else float [C,H,W] or pixels [H,W,C] */
-    enum { IMAGES, MANIFEST, TABLE } part;
-    uint64_t next;   /* image of the part */
-    int32_t *labels; /* [n], of an NPZ */
+    enum { IMAGES, MANIFEST, ARRAYS, TABLE } part;
+    uint64_t next;            /* image of the part, or number of the array */
+    size_t array;             /* of numbers */
+    int32_t *labels;          /* [n], of an NPZ with classes */
+    int64_t missing_since_ns; /* the job has all images, and the next one is not there; 0: it is */
     uint64_t manifest_bytes;
 };
 
@@ -48,16 +54,17 @@ static void archive_free(void *own)
 
 static int choose_format(const struct http_request *q, struct archive *a, struct http_problem *p)
 {
-    char word[16], layout[8];
+    struct api_jobs_choice choice;
     const bool available[HTTP_FORMATS] = {[HTTP_FORMAT_NPY] = true,
                                           [HTTP_FORMAT_NPZ] = true,
                                           [HTTP_FORMAT_ZIP] = a->is_png,
                                           [HTTP_FORMAT_TAR] = a->is_png};
     const char *accept = q->has_accept ? q->accept : NULL;
-    const bool named = http_query_find(q->target.query, "format", word, sizeof word);
+    if (api_jobs_choose(q, true, &choice, p) != 0)
+        return -1;
     const char *usual = http_format_word(a->is_png ? HTTP_FORMAT_ZIP : HTTP_FORMAT_NPZ);
     if (http_negotiate(accept,
-                       named                           ? word
+                       choice.format                   ? choice.format
                        : http_accepts_anything(accept) ? usual
                                                        : NULL,
                        available, &a->format) != 0) {
@@ -70,10 +77,8 @@ static int choose_format(const struct http_request *q, struct archive *a, struct
                     json_plus(p->available, json_string(http_format_type((enum http_format)f)));
         return -1;
     }
-    if (!http_query_find(q->target.query, "layout", layout, sizeof layout))
-        snprintf(layout, sizeof layout, "hwc");
-    a->chw = strcmp(layout, "chw") == 0;
-    if (!a->chw && strcmp(layout, "hwc") != 0)
+    a->chw = choice.layout && strcmp(choice.layout, "chw") == 0;
+    if (!a->chw && choice.layout && strcmp(choice.layout, "hwc") != 0)
         http_problem_point(p, "/layout", "must be hwc or chw");
     const uint64_t packing = 5 * (api_jobs_value_bytes(&a->kept) / 65535 + 1);
     if (a->format == HTTP_FORMAT_NPZ &&
@@ -82,6 +87,15 @@ static int choose_format(const struct http_request *q, struct archive *a, struct
                            "the array would be larger than the 4 GiB that an npz can hold; ask "
                            "for npy");
     return p->code == HTTP_PROBLEM_NONE ? 0 : -1;
+}
+
+/* A store that is away is looked for again. */
+static int wait_for_store(const struct api_stream *s, int64_t *wake_ns)
+{
+    if (atomic_load(&s->app->state) == HTTP_STATE_DRAINING) /* it goes on after the next start */
+        return API_STREAM_BROKEN;
+    *wake_ns = clock_ns() + LOOK_NS;
+    return API_STREAM_WAIT;
 }
 
 /* ---- pieces ---- */
@@ -188,8 +202,6 @@ static int begin_manifest(struct api_stream *s)
     struct archive *a = s->own;
     struct buf head;
     buf_init(&head, 65536);
-    if (look_again(s) == JOBS_BROKEN)
-        return -1;
     json_t *job = api_jobs_json(s->app, s->request, &a->job);
     int result = !job || buf_string(&head, "{\"job\":", NULL) != 0 ||
                  json_append(&head, job, 0, NULL) != 0 ||
@@ -214,33 +226,38 @@ static int end_manifest(struct api_stream *s)
     return s->zip ? 0 : archive_tar_end(a->manifest_bytes, &s->out, NULL);
 }
 
-/* The lines of the next images, which are read once more. */
-static int manifest_lines(struct api_stream *s)
+/* The lines of the next images, which are read once more; those before one that cannot be read.
+ * JOBS_BROKEN: they cannot be sent. */
+static enum jobs_answer manifest_lines(struct api_stream *s)
 {
     struct archive *a = s->own;
     struct jobs_result image;
     struct buf bytes, lines;
     struct err e = {0};
-    int result = 0;
+    enum jobs_answer answer = JOBS_DONE;
     buf_init(&bytes, HTTP_REPLY_BODY_MAX);
     buf_init(&lines, 4096 * LINES);
-    for (int i = 0; i < LINES && a->next < a->job.n && result == 0; i++, a->next++) {
+    for (int i = 0; i < LINES && a->next < a->job.n && answer == JOBS_DONE; i++) {
         buf_reset(&bytes);
-        result = jobs_image(s->app->options->jobs, a->job.id, a->next, &image, &bytes, &e) !=
-                     JOBS_DONE ||
-                 append_line(a, &image, &lines) != 0;
+        answer = jobs_image(s->app->options->jobs, a->job.id, a->next, &image, &bytes, &e);
+        if (answer == JOBS_DONE && append_line(a, &image, &lines) != 0)
+            answer = JOBS_BROKEN;
+        a->next += answer == JOBS_DONE;
     }
-    if (result == 0)
-        result = manifest_piece(s, lines.data, lines.length);
+    if (lines.length > 0 && manifest_piece(s, lines.data, lines.length) != 0)
+        answer = JOBS_BROKEN;
     buf_clear(&lines);
     buf_clear(&bytes);
-    return result != 0 ? -1 : 0;
+    return answer;
 }
 
-static int fill_manifest(struct api_stream *s)
+static int fill_manifest(struct api_stream *s, int64_t *wake_ns)
 {
     struct archive *a = s->own;
-    if (manifest_lines(s) != 0)
+    const enum jobs_answer answer = manifest_lines(s);
+    if (answer == JOBS_AWAY)
+        return s->out.length > 0 ? 1 : wait_for_store(s, wake_ns);
+    if (answer != JOBS_DONE)
         return API_STREAM_BROKEN;
     if (a->next < a->job.n)
         return 1;
@@ -266,23 +283,80 @@ static uint64_t class_value(const struct api_stream *s, uint64_t i)
     return (uint64_t)(int64_t)((const struct archive *)s->own)->labels[i];
 }
 
-/* After the last image: what else the archive has. */
-static int begin_tail(struct api_stream *s)
+struct array {
+    const char *name;
+    enum archive_npy_type type;
+    uint64_t (*value)(const struct api_stream *s, uint64_t i);
+};
+
+static int begin_array(struct api_stream *s, const struct array *array, uint64_t n)
+{
+    struct buf header;
+    buf_init(&header, 4096);
+    const int result =
+        archive_npy_header(array->type, 1, &n, &header, NULL) != 0 ||
+        archive_zip_stream_begin(s->zip, array->name, header.length + n * sizeof(uint64_t), &s->out,
+                                 NULL) != 0 ||
+        archive_zip_stream_piece(s->zip, header.data, header.length, &s->out, NULL) != 0;
+    buf_clear(&header);
+    return result != 0 ? -1 : 0;
+}
+
+/* The next numbers of an array that is too long to be held. */
+static int array_numbers(struct api_stream *s, const struct array *array, uint64_t n)
 {
     struct archive *a = s->own;
+    unsigned char bytes[256 * sizeof(uint64_t)];
+    int result = a->next == 0 ? begin_array(s, array, n) : 0;
+    for (size_t i = 0; i < NUMBERS && a->next < n && result == 0;) {
+        size_t length = 0;
+        for (; length < sizeof bytes && i < NUMBERS && a->next < n; i++, a->next++) {
+            const uint64_t value = array->value(s, a->next);
+            for (int k = 0; k < 8; k++)
+                bytes[length++] = (unsigned char)(value >> (8 * k));
+        }
+        result = archive_zip_stream_piece(s->zip, bytes, length, &s->out, NULL);
+    }
+    return result;
+}
+
+/* An NPZ's arrays of numbers. */
+static int fill_arrays(struct api_stream *s)
+{
+    static const struct array arrays[] = {{"seed.npy", ARCHIVE_NPY_U64, seed_value},
+                                          {"index.npy", ARCHIVE_NPY_U64, index_value},
+                                          {"class.npy", ARCHIVE_NPY_I64, class_value}};
+    struct archive *a = s->own;
+    const struct array *array = &arrays[a->array];
+    const uint64_t n = a->array == 0 ? 1 : a->job.n;
+    int result;
+    if (n <= NUMBERS) {
+        result = api_stream_numbers(s, array->name, array->type, array->value, n);
+        a->next = n;
+    } else {
+        result = array_numbers(s, array, n);
+    }
+    if (result == 0 && a->next == n) {
+        a->next = 0;
+        a->array++;
+        if (a->array == (a->kept.classes > 0 ? 3 : 2))
+            a->part = TABLE;
+    }
+    return result == 0 ? 1 : API_STREAM_BROKEN;
+}
+
+/* After the last image: what else the archive has. */
+static int begin_tail(struct api_stream *s, int64_t *wake_ns)
+{
+    struct archive *a = s->own;
+    const enum jobs_answer answer = is_array(a) ? JOBS_DONE : look_again(s);
+    if (answer == JOBS_AWAY)
+        return wait_for_store(s, wake_ns);
+    if (answer == JOBS_BROKEN)
+        return API_STREAM_BROKEN;
     a->next = 0;
-    a->part = is_array(a) ? TABLE : MANIFEST;
-    if (!is_array(a))
-        return begin_manifest(s);
-    if (a->format == HTTP_FORMAT_NPY)
-        return 0;
-    return api_stream_numbers(s, "seed.npy", ARCHIVE_NPY_U64, seed_value, 1) != 0 ||
-                   api_stream_numbers(s, "index.npy", ARCHIVE_NPY_U64, index_value, a->job.n) !=
-                       0 ||
-                   (a->kept.classes > 0 &&
-                    api_stream_numbers(s, "class.npy", ARCHIVE_NPY_I64, class_value, a->job.n) != 0)
-               ? -1
-               : 0;
+    a->part = a->format == HTTP_FORMAT_NPZ ? ARRAYS : is_array(a) ? TABLE : MANIFEST;
+    return a->part == MANIFEST && begin_manifest(s) != 0 ? API_STREAM_BROKEN : 1;
 }
 
 static int fill_table(struct api_stream *s)
@@ -297,22 +371,35 @@ static int fill_table(struct api_stream *s)
     return result < 0 ? API_STREAM_BROKEN : 1;
 }
 
+/* Whether the image that is not there will not come. Between the look for it and the one for the
+ * job it may have come, and the job ended; so it is looked for once more. */
+static bool is_missing(struct archive *a)
+{
+    const int64_t now = clock_ns();
+    if (a->job.state != JOBS_SUCCEEDED)
+        return !(JOBS_LIVE & JOBS_BIT(a->job.state));
+    if (a->missing_since_ns == 0)
+        a->missing_since_ns = now;
+    if (now - a->missing_since_ns < MISSING_NS)
+        return false;
+    log_line(LOG_ERROR,
+             "job %s has succeeded, and its image %" PRIu64
+             " is not in the store: an archive of it breaks off",
+             a->job.id, a->next);
+    return true;
+}
+
 /* Whether the image that is not there may still come; of a store that is away it is not known, and
  * the reader waits. */
 static int wait_for_more(struct api_stream *s, int64_t *wake_ns)
 {
     struct archive *a = s->own;
-    if (atomic_load(&s->app->state) == HTTP_STATE_DRAINING) /* it comes after the next start */
-        return API_STREAM_BROKEN;
     const enum jobs_answer answer = look_again(s);
+    if (answer == JOBS_DONE && is_missing(a))
+        return API_STREAM_BROKEN;
     if (answer != JOBS_DONE && answer != JOBS_AWAY)
         return API_STREAM_BROKEN;
-    /* Between the look for the image and this one it may have come, and the job ended. */
-    if (answer == JOBS_DONE && !(JOBS_LIVE & JOBS_BIT(a->job.state)) &&
-        a->job.state != JOBS_SUCCEEDED)
-        return API_STREAM_BROKEN;
-    *wake_ns = clock_ns() + LOOK_NS;
-    return API_STREAM_WAIT;
+    return wait_for_store(s, wake_ns);
 }
 
 static int fill_image(struct api_stream *s, int64_t *wake_ns)
@@ -325,12 +412,15 @@ static int fill_image(struct api_stream *s, int64_t *wake_ns)
     const enum jobs_answer answer =
         jobs_image(s->app->options->jobs, a->job.id, a->next, &image, &bytes, &e);
     int result = API_STREAM_BROKEN;
+    if (answer == JOBS_AWAY)
+        a->missing_since_ns = 0;
     if (answer == JOBS_ABSENT || answer == JOBS_AWAY) {
         result = wait_for_more(s, wake_ns);
     } else if (answer == JOBS_DONE &&
                (is_array(a) ? array_piece(s, &bytes) : picture(s, &image)) == 0) {
         if (a->labels)
             a->labels[a->next] = image.label;
+        a->missing_since_ns = 0;
         a->next++;
         result = 1;
     }
@@ -347,9 +437,11 @@ static int fill(struct api_stream *s, const struct http_look *look, int64_t *wak
     case IMAGES:
         if (a->next < a->job.n)
             return fill_image(s, wake_ns);
-        return begin_tail(s) == 0 ? 1 : API_STREAM_BROKEN;
+        return begin_tail(s, wake_ns);
     case MANIFEST:
-        return fill_manifest(s);
+        return fill_manifest(s, wake_ns);
+    case ARRAYS:
+        return fill_arrays(s);
     case TABLE:
     default:
         return fill_table(s);
@@ -435,9 +527,10 @@ struct api_stream *api_jobs_archive(struct http_app *app, const struct http_requ
         archive_free(a);
         return NULL;
     }
-    if (a->format == HTTP_FORMAT_NPZ)
+    const bool has_labels = a->format == HTTP_FORMAT_NPZ && a->kept.classes > 0;
+    if (has_labels)
         a->labels = calloc(a->job.n, sizeof *a->labels);
-    if (a->labels || a->format != HTTP_FORMAT_NPZ)
+    if (a->labels || !has_labels)
         s = api_stream_make(app, q, call, &of_job, a);
     if (!s)
         archive_free(a);

@@ -94,6 +94,7 @@ static void jobs_free(struct jobs *j)
     if (j->store)
         j->store->ops->close(j->store);
     pthread_cond_destroy(&j->changed);
+    pthread_cond_destroy(&j->filed);
     lock_clear(&j->lock);
     lock_clear(&j->filing);
     free(j);
@@ -114,6 +115,7 @@ struct jobs *jobs_open(struct engine *g, const struct jobs_options *options, str
     j->live_max = options->live_max;
     lock_init(&j->lock);
     lock_init(&j->filing);
+    wait_init(&j->filed);
     wait_init(&j->changed);
     if (open_store(j, options, e) == JOBS_DONE) {
         const int code = pthread_create(&j->thread, NULL, jobs_feed_main, j);
@@ -142,6 +144,13 @@ void jobs_close(struct jobs *j)
 }
 
 /* ---- filing ---- */
+
+/* What is asked for a client holds up a thread that serves others, too. */
+static void hurry(const struct jobs *j, bool hurries)
+{
+    if (j->store->ops->hurry)
+        j->store->ops->hurry(hurries);
+}
 
 /* Who files it, and under which names. */
 static int fill_names(const struct jobs_filing *f, struct jobs_record *r, struct err *e)
@@ -188,20 +197,38 @@ enum jobs_answer jobs_filed(struct jobs *j, const struct jobs_filing *filing,
         return JOBS_BROKEN;
     if (!filing->id && !filing->key)
         return JOBS_ABSENT;
+    hurry(j, true);
     const enum jobs_answer answer = j->store->ops->same(j->store, &names, out, e);
+    hurry(j, false);
     return answer == JOBS_DONE ? judge(filing, out, e) : answer;
 }
 
-/* Whether the owner may have one more. */
-static enum jobs_answer check_live(struct jobs *j, const char *owner, struct err *e)
+static uint64_t count_pending(const struct jobs *j, const char *owner)
+{
+    uint64_t count = 0;
+    for (const struct jobs_pending *p = j->pending; p; p = p->next)
+        count += strcmp(p->owner, owner) == 0;
+    return count;
+}
+
+/* Whether the owner may have one more. Those that are being filed count; where it depends on what
+ * becomes of them, that is waited for. [filing] */
+static enum jobs_answer check_live_locked(struct jobs *j, const char *owner, struct err *e)
 {
     const struct jobs_query live = {.owner = owner, .states = JOBS_LIVE};
-    uint64_t count = 0;
+    uint64_t count = 0, pending;
+    lock_assert_held(&j->filing);
     if (j->live_max == 0)
         return JOBS_DONE;
-    const enum jobs_answer answer = j->store->ops->count(j->store, &live, &count, e);
-    if (answer != JOBS_DONE || count < j->live_max)
-        return answer;
+    for (;;) {
+        const enum jobs_answer answer = j->store->ops->count(j->store, &live, &count, e);
+        pending = count_pending(j, owner);
+        if (answer != JOBS_DONE || count + pending < j->live_max)
+            return answer;
+        if (pending == 0 || count >= j->live_max + pending)
+            break;
+        lock_wait(&j->filing, &j->filed, clock_ns() + 1000000000LL);
+    }
     err_fail(e, ERR_LIMIT, "",
              "%" PRIu64 " jobs wait or run already, and there may be no more: file this one when "
              "one of them has ended, or cancel one",
@@ -209,17 +236,43 @@ static enum jobs_answer check_live(struct jobs *j, const char *owner, struct err
     return JOBS_MANY;
 }
 
+static enum jobs_answer begin_filing(struct jobs *j, struct jobs_pending *pending, struct err *e)
+{
+    lock_take(&j->filing);
+    const enum jobs_answer answer = check_live_locked(j, pending->owner, e);
+    if (answer == JOBS_DONE) {
+        pending->next = j->pending;
+        j->pending = pending;
+    }
+    lock_drop(&j->filing);
+    return answer;
+}
+
+static void end_filing(struct jobs *j, const struct jobs_pending *pending)
+{
+    lock_take(&j->filing);
+    struct jobs_pending **link = &j->pending;
+    while (*link != pending)
+        link = &(*link)->next;
+    *link = pending->next;
+    pthread_cond_broadcast(&j->filed);
+    lock_drop(&j->filing);
+}
+
 enum jobs_answer jobs_file(struct jobs *j, const struct jobs_filing *filing,
                            struct jobs_record *out, bool *is_new, struct err *e)
 {
+    struct jobs_pending pending = {.owner = filing->owner};
     *is_new = false;
     if (fill(filing, out, e) != 0)
         return JOBS_BROKEN;
-    lock_take(&j->filing);
-    enum jobs_answer answer = check_live(j, filing->owner, e);
-    if (answer == JOBS_DONE)
+    enum jobs_answer answer = begin_filing(j, &pending, e);
+    if (answer == JOBS_DONE) {
+        hurry(j, true);
         answer = j->store->ops->create(j->store, out, e);
-    lock_drop(&j->filing);
+        hurry(j, false);
+        end_filing(j, &pending);
+    }
     *is_new = answer == JOBS_DONE;
     return answer == JOBS_CONFLICT ? judge(filing, out, e) : answer;
 }
@@ -229,7 +282,9 @@ enum jobs_answer jobs_file(struct jobs *j, const struct jobs_filing *filing,
 enum jobs_answer jobs_get(struct jobs *j, const char *owner, const char *id,
                           struct jobs_record *out, struct err *e)
 {
+    hurry(j, true);
     const enum jobs_answer answer = j->store->ops->get(j->store, id, out, e);
+    hurry(j, false);
     if (answer != JOBS_DONE)
         return answer;
     if (strcmp(out->owner, owner) != 0) {
@@ -246,7 +301,10 @@ enum jobs_answer jobs_list(struct jobs *j, const char *owner, unsigned states, u
                            struct jobs_record *out, size_t *count, struct err *e)
 {
     const struct jobs_query query = {.owner = owner, .states = states, .before = before};
-    return j->store->ops->list(j->store, &query, out, count, e);
+    hurry(j, true);
+    const enum jobs_answer answer = j->store->ops->list(j->store, &query, out, count, e);
+    hurry(j, false);
+    return answer;
 }
 
 enum jobs_answer jobs_remove(struct jobs *j, const char *owner, const char *id, uint64_t revision,
@@ -274,7 +332,9 @@ enum jobs_answer jobs_remove(struct jobs *j, const char *owner, const char *id, 
             out->state = JOBS_EXPIRED;
             out->finished_ms = jobs_now_ms();
         }
+        hurry(j, true);
         answer = j->store->ops->change(j->store, out, &gone);
+        hurry(j, false);
         if (answer != JOBS_DONE && e)
             *e = gone;
     }
@@ -287,13 +347,19 @@ enum jobs_answer jobs_remove(struct jobs *j, const char *owner, const char *id, 
 enum jobs_answer jobs_image(struct jobs *j, const char *id, uint64_t index, struct jobs_result *out,
                             struct buf *bytes, struct err *e)
 {
-    return j->store->ops->get_result(j->store, id, index, out, bytes, e);
+    hurry(j, true);
+    const enum jobs_answer answer = j->store->ops->get_result(j->store, id, index, out, bytes, e);
+    hurry(j, false);
+    return answer;
 }
 
 enum jobs_answer jobs_log(struct jobs *j, const char *id, uint64_t after, struct jobs_result *out,
                           size_t *count, struct err *e)
 {
-    return j->store->ops->log(j->store, id, after, out, count, e);
+    hurry(j, true);
+    const enum jobs_answer answer = j->store->ops->log(j->store, id, after, out, count, e);
+    hurry(j, false);
+    return answer;
 }
 
 struct jobs_progress jobs_progress_get(struct jobs *j, const struct jobs_record *r)
@@ -346,6 +412,11 @@ bool jobs_preview_get(struct jobs *j, const char *id, uint64_t after, struct job
     }
     lock_drop(&j->lock);
     return found;
+}
+
+bool jobs_are_shared(const struct jobs *j)
+{
+    return j->store->ops->offer != NULL;
 }
 
 uint64_t jobs_live_max(const struct jobs *j)

@@ -71,6 +71,9 @@ enum jobs_answer jobs_file(struct jobs *j, const struct jobs_filing *filing,
                            struct jobs_record *out, bool *is_new, struct err *e);
 enum jobs_answer jobs_get(struct jobs *j, const char *owner, const char *id,
                           struct jobs_record *out, struct err *e);
+/* Whether others have the same jobs, and what they store of them is counted as it is heard of:
+ * until then a live job's is_counting says so. */
+bool jobs_are_shared(const struct jobs *j);
 /* The owner's jobs in those states (JOBS_BIT), the newest first, from before the one of that number
  * on (0: the newest); *count at most, and how many there are. */
 enum jobs_answer jobs_list(struct jobs *j, const char *owner, unsigned states, uint64_t before,
@@ -98,8 +101,8 @@ void jobs_kept_clear(struct jobs_kept *k);
 enum jobs_answer jobs_image(struct jobs *j, const char *id, uint64_t index, struct jobs_result *out,
                             struct buf *bytes, struct err *e);
 /* What was stored after result `after` (0: from the first on), in that order and without the
- * bytes. A result's sequence never changes, so whoever was told up to some number goes on from
- * there, after a restart too. */
+ * bytes; JOBS_AWAY also while it is being counted. A result's sequence never changes, so whoever
+ * was told up to some number goes on from there, after a restart too. */
 enum jobs_answer jobs_log(struct jobs *j, const char *id, uint64_t after, struct jobs_result *out,
                           size_t *count, struct err *e);
 

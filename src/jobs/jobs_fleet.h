@@ -43,6 +43,12 @@ struct jobs_tally {
     int64_t asked_ns;
     bool is_short; /* memory was out, or a message could not be read */
 };
+/* A tally that was looked for and is not there. */
+#define JOBS_SOUGHT_MAX 128
+struct jobs_sought {
+    char id[JOBS_ID_SIZE];
+    uint64_t n;
+};
 /* A shard that was taken; its images that are missing are handed out in parts. */
 struct jobs_held {
     struct jobs_held *next;
@@ -89,6 +95,9 @@ struct jobs_fleet {
     struct jobs_mirror mirror;
     uint64_t mirror_present, mirror_read;
     struct jobs_tally *tallies;
+    struct jobs_sought sought[JOBS_SOUGHT_MAX];
+    size_t sought_count;
+    int64_t sought_from_ns; /* until then none is begun */
     struct jobs_held *held;
     struct jobs_replica *replicas;
     char offers[JOBS_OFFERS_MAX][JOBS_WORK_SIZE];

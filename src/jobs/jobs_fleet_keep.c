@@ -228,6 +228,7 @@ static void leave(struct jobs_fleet *f)
     struct jobs_wire *w = f->wire;
     f->wire = NULL;
     f->is_ready = false;
+    f->sought_count = 0;
     pthread_cond_broadcast(&f->changed);
     lock_drop(&f->lock);
     jobs_wire_tail_close(f->records);
@@ -316,6 +317,7 @@ static void keep_up(struct jobs_fleet *f, struct jobs_wire *w, struct times *t, 
     const int64_t say_ns = spaced(f, SAY_NS), part_ns = spaced(f, PART_NS);
     lock_drop(&f->lock);
     say_held(f, w, t);
+    jobs_tally_begin_sought(f, w);
     if (is_due(&t->said_ns, say_ns) || say_now)
         say_offers(f, w, false);
     if (is_due(&t->part_ns, part_ns))
@@ -334,12 +336,14 @@ static void keep_up(struct jobs_fleet *f, struct jobs_wire *w, struct times *t, 
         jobs_fleet_revive(f, w);
 }
 
-/* Sleeps for a while; *say_now: whether others are to hear of us at once. False: it is over. */
+/* Sleeps for a while, or until somebody looks for a tally; *say_now: whether others are to hear of
+ * us at once. False: it is over. */
 static bool rest(struct jobs_fleet *f, int64_t ns, bool *say_now)
 {
     const int64_t end_ns = clock_ns() + ns;
     lock_take(&f->lock);
-    while (!f->stopping && !(f->say_now && f->is_ready) && lock_wait(&f->lock, &f->changed, end_ns))
+    while (!f->stopping && !((f->say_now || f->sought_count > 0) && f->is_ready) &&
+           lock_wait(&f->lock, &f->changed, end_ns))
         ;
     *say_now = f->say_now;
     const bool goes_on = !f->stopping;

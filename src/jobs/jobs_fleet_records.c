@@ -127,12 +127,30 @@ static enum jobs_answer get_by(struct jobs_fleet *f, struct jobs_wire *w, const 
     return count_results(f, w, out, e);
 }
 
+/* The same of a live job's images as far as they are counted: whoever serves many does not wait
+ * for the rest. */
+static enum jobs_answer get_so_far(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
+                                   struct jobs_record *out, struct err *e)
+{
+    bool is_whole;
+    const enum jobs_answer answer = jobs_fleet_look(f, w, id, out, e);
+    if (answer != JOBS_DONE || (out->state != JOBS_RUNNING && out->state != JOBS_CANCELLING))
+        return answer;
+    lock_take(&f->lock);
+    const struct jobs_tally *t = jobs_tally_look_locked(f, out->id, out->n, &is_whole);
+    out->images_done = t ? t->count : 0;
+    out->bytes = t ? t->bytes : 0;
+    out->is_counting = !is_whole;
+    lock_drop(&f->lock);
+    return JOBS_DONE;
+}
+
 enum jobs_answer jobs_fleet_get(struct jobs_store *s, const char *id, struct jobs_record *out,
                                 struct err *e)
 {
     struct jobs_fleet *f = (struct jobs_fleet *)s;
     struct jobs_wire *w = jobs_fleet_wire(f, e);
-    const enum jobs_answer answer = w ? get_by(f, w, id, out, e) : JOBS_AWAY;
+    const enum jobs_answer answer = w ? get_so_far(f, w, id, out, e) : JOBS_AWAY;
     jobs_wire_release(w);
     return answer;
 }
@@ -195,7 +213,7 @@ static enum jobs_answer find_same(struct jobs_fleet *f, struct jobs_wire *w,
                                   const struct jobs_record *r, struct jobs_record *out,
                                   struct err *e)
 {
-    enum jobs_answer answer = r->id[0] ? get_by(f, w, r->id, out, e) : JOBS_ABSENT;
+    enum jobs_answer answer = r->id[0] ? get_so_far(f, w, r->id, out, e) : JOBS_ABSENT;
     if (answer == JOBS_ABSENT && r->key[0])
         answer = find_by_key(f, w, r, out, e);
     return answer;
@@ -453,7 +471,7 @@ enum jobs_answer jobs_fleet_list(struct jobs_store *s, const struct jobs_query *
         answer == JOBS_DONE && *count > 0 ? find_newest(f, query, found, *count) : 0;
     *count = 0;
     for (size_t i = 0; answer == JOBS_DONE && i < there; i++) {
-        answer = get_by(f, w, found[i].id, &out[*count], e);
+        answer = get_so_far(f, w, found[i].id, &out[*count], e);
         if (answer == JOBS_ABSENT) /* erased this moment */
             answer = JOBS_DONE;
         else

@@ -31,6 +31,12 @@ struct jobs_run {
     bool dropped; /* some of them were not stored, and are to be made again */
 };
 
+/* A job that is being filed, of the thread that does. */
+struct jobs_pending {
+    struct jobs_pending *next;
+    const char *owner;
+};
+
 struct jobs {
     struct engine *engine;
     struct jobs_store *store;
@@ -40,7 +46,9 @@ struct jobs {
     void *news_context;
     pthread_t thread;
 
-    struct lock filing; /* held from the count of an owner's jobs until there is one more */
+    struct lock filing; /* held while an owner's jobs are counted */
+    pthread_cond_t filed;
+    struct jobs_pending *pending; /* that were counted, and are not written yet [filing] */
     struct lock lock;
     pthread_cond_t changed;
     /* [lock] from here on */

@@ -135,23 +135,25 @@ static enum jobs_answer get_result(struct jobs_store *s, const char *id, uint64_
     return answer == JOBS_DONE ? check_result(f, note, index, bytes, out, e) : answer;
 }
 
-static enum jobs_answer log_of(struct jobs_fleet *f, struct jobs_wire *w,
-                               const struct jobs_record *r, uint64_t after, struct jobs_result *out,
-                               size_t *count, struct err *e)
+static enum jobs_answer log_of(struct jobs_fleet *f, const struct jobs_record *r, uint64_t after,
+                               struct jobs_result *out, size_t *count, struct err *e)
 {
     const size_t max = *count;
-    struct jobs_tally *t;
+    bool is_whole;
     *count = 0;
-    const enum jobs_answer answer = jobs_tally_lock(f, w, r->id, r->n, &t, e);
-    if (answer != JOBS_DONE)
-        return answer;
+    lock_take(&f->lock);
+    const struct jobs_tally *t = jobs_tally_look_locked(f, r->id, r->n, &is_whole);
+    const uint64_t there = is_whole ? t->count : 0;
     /* What came from others after the end was counted is not of the job. */
     const bool is_live = JOBS_LIVE & JOBS_BIT(r->state);
-    const uint64_t end = is_live || t->count < r->images_done ? t->count : r->images_done;
+    const uint64_t end = is_live || there < r->images_done ? there : r->images_done;
     for (uint64_t i = after; i < end && *count < max; i++)
         out[(*count)++] = jobs_report_result(&t->results[i], i + 1);
     lock_drop(&f->lock);
-    return JOBS_DONE;
+    if (is_whole)
+        return JOBS_DONE;
+    err_fail(e, ERR_IO, f->shown, "what is stored of the job is being counted");
+    return JOBS_AWAY;
 }
 
 static enum jobs_answer log_results(struct jobs_store *s, const char *id, uint64_t after,
@@ -162,7 +164,7 @@ static enum jobs_answer log_results(struct jobs_store *s, const char *id, uint64
     struct jobs_wire *w = jobs_fleet_wire(f, e);
     enum jobs_answer answer = w ? jobs_fleet_look(f, w, id, &r, e) : JOBS_AWAY;
     if (answer == JOBS_DONE)
-        answer = log_of(f, w, &r, after, out, count, e);
+        answer = log_of(f, &r, after, out, count, e);
     if (answer != JOBS_DONE)
         *count = 0;
     jobs_wire_release(w);
@@ -225,6 +227,7 @@ static const struct jobs_store_ops nats_ops = {
     .close = close_store,
     .create = jobs_fleet_create,
     .same = jobs_fleet_same,
+    .hurry = jobs_wire_hurry,
     .get = jobs_fleet_get,
     .peek = jobs_fleet_peek,
     .change = jobs_fleet_change,

@@ -69,6 +69,7 @@ struct jobs_record {
     int64_t submitted_ms, started_ms; /* milliseconds since 1970; 0: not yet */
     int64_t finished_ms;              /* of a tombstone, since when it is one */
     uint64_t images_done, bytes;      /* results that are stored */
+    bool is_counting;                 /* those are what was counted so far: the rest comes soon */
     struct err error;                 /* of a job that failed; "/images/i" in `at` */
 };
 

@@ -58,9 +58,11 @@ struct jobs_store_ops {
     /* The record that has r's id, or else its owner's key: what `create` would run into. */
     enum jobs_answer (*same)(struct jobs_store *s, const struct jobs_record *r,
                              struct jobs_record *out, struct err *e);
+    /* images_done and bytes of a live job are what was counted so far, and is_counting says whether
+     * that is all. */
     enum jobs_answer (*get)(struct jobs_store *s, const char *id, struct jobs_record *out,
                             struct err *e);
-    /* The same without images_done and bytes of a live job, which may take long to count. */
+    /* The same without images_done and bytes of a live job. */
     enum jobs_answer (*peek)(struct jobs_store *s, const char *id, struct jobs_record *out,
                              struct err *e);
     /* State, times and error of *r become the record's if its revision is still r->revision, which
@@ -94,7 +96,8 @@ struct jobs_store_ops {
      * also where the bytes are not those that were stored. */
     enum jobs_answer (*get_result)(struct jobs_store *s, const char *id, uint64_t index,
                                    struct jobs_result *out, struct buf *bytes, struct err *e);
-    /* Results without their bytes in the order of their sequence, from the one after `after` on. */
+    /* Results without their bytes in the order of their sequence, from the one after `after` on.
+     * JOBS_AWAY also while they are being counted. */
     enum jobs_answer (*log)(struct jobs_store *s, const char *id, uint64_t after,
                             struct jobs_result *out, size_t *count, struct err *e);
 
@@ -118,6 +121,9 @@ struct jobs_store_ops {
     uint64_t (*untold)(struct jobs_store *s, const char *id);
     /* Whether one of them works on what needs that. */
     bool (*served)(struct jobs_store *s, const struct jobs_needs *needs);
+    /* What the calling thread asks from now on waits for the servers a moment only (JOBS_AWAY), or
+     * again as long as they may take. */
+    void (*hurry)(bool hurries);
 };
 
 #endif

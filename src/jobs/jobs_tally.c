@@ -9,6 +9,8 @@
 #include <string.h>
 
 #define WAIT_NS 10000000000LL
+#define PAUSE_NS 1000000000LL /* after one that could not be begun */
+#define SOUGHT_AT_ONCE 16     /* that are begun in a row */
 
 static bool make_room(struct jobs_tally *t)
 {
@@ -168,6 +170,54 @@ enum jobs_answer jobs_tally_lock(struct jobs_fleet *f, struct jobs_wire *w, cons
     lock_drop(&f->lock);
     err_fail(e, ERR_IO, f->shown, "what is stored of the job cannot be read at present");
     return JOBS_AWAY;
+}
+
+static void seek_locked(struct jobs_fleet *f, const char *id, uint64_t n)
+{
+    for (size_t i = 0; i < f->sought_count; i++)
+        if (strcmp(f->sought[i].id, id) == 0)
+            return;
+    if (f->sought_count == JOBS_SOUGHT_MAX || clock_ns() < f->sought_from_ns)
+        return; /* whoever looks again asks for it again */
+    struct jobs_sought *one = &f->sought[f->sought_count++];
+    snprintf(one->id, sizeof one->id, "%s", id);
+    one->n = n;
+    pthread_cond_broadcast(&f->changed);
+}
+
+struct jobs_tally *jobs_tally_look_locked(struct jobs_fleet *f, const char *id, uint64_t n,
+                                          bool *is_whole)
+{
+    lock_assert_held(&f->lock);
+    struct jobs_tally *t = find(f, id);
+    *is_whole = t && t->read >= t->present && !t->is_short;
+    if (t)
+        t->asked_ns = clock_ns();
+    else
+        seek_locked(f, id, n);
+    return t;
+}
+
+void jobs_tally_begin_sought(struct jobs_fleet *f, struct jobs_wire *w)
+{
+    struct jobs_sought one;
+    struct err e = {0};
+    enum jobs_answer answer = JOBS_DONE;
+    bool more = true;
+    for (int i = 0; more && i < SOUGHT_AT_ONCE; i++) {
+        lock_take(&f->lock);
+        if (answer != JOBS_DONE) {
+            f->sought_count = 0;
+            f->sought_from_ns = clock_ns() + PAUSE_NS;
+        }
+        more = f->sought_count > 0;
+        if (more)
+            one = f->sought[--f->sought_count];
+        const bool is_there = more && find(f, one.id) != NULL;
+        lock_drop(&f->lock);
+        if (more && !is_there)
+            answer = begin(f, w, one.id, one.n, &e);
+    }
 }
 
 void jobs_tally_catch_up(struct jobs_fleet *f, const char *id, uint64_t sequence)

@@ -12,6 +12,12 @@ enum jobs_answer jobs_tally_lock(struct jobs_fleet *f, struct jobs_wire *w, cons
 /* Whether that would be so at once. Begins the tally where there is none. */
 enum jobs_answer jobs_tally_is_read(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
                                     uint64_t n, bool *out, struct err *e);
+/* The same as jobs_tally_lock without a wait, as far as it is read; *is_whole: that is all. NULL:
+ * there is none yet, and the fleet's thread begins it. The caller holds the fleet's lock. */
+struct jobs_tally *jobs_tally_look_locked(struct jobs_fleet *f, const char *id, uint64_t n,
+                                          bool *is_whole);
+/* Begins some of those that were looked for. For the fleet's thread. */
+void jobs_tally_begin_sought(struct jobs_fleet *f, struct jobs_wire *w);
 /* Waits, without the lock, until that report was read, or for a few seconds; not where there is no
  * tally. */
 void jobs_tally_catch_up(struct jobs_fleet *f, const char *id, uint64_t sequence);

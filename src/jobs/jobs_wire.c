@@ -10,10 +10,15 @@
  * asked) is looked at anew after each loss, so a new connection is the simpler one. */
 #include "jobs_wire_internal.h"
 
+#include "base_cpu.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define HURRY_MS 400                      /* for an answer; twice that of a server that is late */
+#define LATE_NS (2 * JOBS_WIRE_SECOND_NS) /* between two looks whether it is still */
 
 /* ---- errors ---- */
 
@@ -54,9 +59,38 @@ static void note_trouble(struct jobs_wire *w, const struct err *e)
     lock_drop(&w->lock);
 }
 
+static _Thread_local bool in_a_hurry;
+
+void jobs_wire_hurry(bool hurries)
+{
+    in_a_hurry = hurries;
+}
+
+bool jobs_wire_may_ask(struct jobs_wire *w, int64_t *ms)
+{
+    *ms = 0;
+    if (!in_a_hurry)
+        return true;
+    int_fast64_t until_ns = w->late_until_ns;
+    const int64_t now = clock_ns();
+    *ms = until_ns == 0 ? HURRY_MS : 2 * HURRY_MS;
+    return until_ns == 0 || (now >= until_ns && atomic_compare_exchange_strong(
+                                                    &w->late_until_ns, &until_ns, now + LATE_NS));
+}
+
+void jobs_wire_asked(struct jobs_wire *w, natsStatus s)
+{
+    if (in_a_hurry)
+        w->late_until_ns = s == NATS_TIMEOUT ? clock_ns() + LATE_NS : 0;
+}
+
 static enum jobs_answer fail_away(struct jobs_wire *w, natsStatus s, struct err *e)
 {
     struct err why = {0};
+    if (in_a_hurry && s == NATS_TIMEOUT && !w->closed) {
+        err_fail(e, ERR_IO, w->shown, "the NATS server is late");
+        return JOBS_AWAY;
+    }
     if (w->closed) {
         jobs_wire_trouble(w, e);
         return JOBS_AWAY;

@@ -35,6 +35,10 @@ void jobs_wire_close(struct jobs_wire *w);
 bool jobs_wire_is_open(struct jobs_wire *w);
 /* Why it is not. */
 void jobs_wire_trouble(struct jobs_wire *w, struct err *e);
+/* Whoever serves many: the calling thread waits for answers to what it asks (records, results) for
+ * less than a second, and is told JOBS_AWAY; the connection stays. While a server is late, one
+ * thread asks it at a time, once in a while, and others are told so at once. */
+void jobs_wire_hurry(bool hurries);
 /* Bytes of all streams. */
 enum jobs_answer jobs_wire_size(struct jobs_wire *w, uint64_t *out, struct err *e);
 

@@ -35,7 +35,8 @@ struct jobs_wire {
     int replicas; /* of each stream */
     natsConnection *nc;
     jsCtx *js;
-    struct lock publishing; /* one at a time has the inbox */
+    atomic_int_fast64_t late_until_ns; /* nobody in a hurry asks before; 0: it is not late */
+    struct lock publishing;            /* one at a time has the inbox */
     natsSubscription *answers;
     char inbox[96];
     unsigned round;
@@ -50,6 +51,10 @@ enum jobs_answer jobs_wire_fail(struct jobs_wire *w, natsStatus s, int code, str
 const char *jobs_wire_stream(enum jobs_wire_what what);
 /* What JetStream said in an answer of its own. */
 enum jobs_answer jobs_wire_judge(struct jobs_wire *w, int code, const char *words, struct err *e);
+/* For a call that may be in a hurry (jobs_wire_hurry). *ms: how long it waits, 0: as long as usual.
+ * False: the server is late, and it is not to be asked now. Then what came of it. */
+bool jobs_wire_may_ask(struct jobs_wire *w, int64_t *ms);
+void jobs_wire_asked(struct jobs_wire *w, natsStatus s);
 /* The numbers of "$JS.ACK.STREAM.CONSUMER.DELIVERIES.SEQUENCE.NUMBER.TIME.PENDING". */
 bool jobs_wire_read_reply(const char *reply, uint64_t *deliveries, uint64_t *sequence,
                           uint64_t *number);

@@ -24,10 +24,13 @@ enum jobs_answer jobs_wire_put(struct jobs_wire *w, const char *key, const void 
     jsPubOptions_Init(&o);
     o.ExpectLastSubjectSeq = *revision;
     o.ExpectNoMessage = *revision == 0;
+    if (!jobs_wire_may_ask(w, &o.MaxWait))
+        return jobs_wire_fail(w, NATS_TIMEOUT, 0, e);
     snprintf(subject, sizeof subject, JOBS_WIRE_KEYS "%s", key);
     natsStatus s = natsMsg_Create(&m, subject, NULL, data, (int)length);
     if (s == NATS_OK)
         s = js_PublishMsg(&ack, w->js, m, &o, &code);
+    jobs_wire_asked(w, s);
     natsMsg_Destroy(m);
     if (s != NATS_OK)
         return jobs_wire_fail(w, s, code, e);
@@ -42,8 +45,13 @@ enum jobs_answer jobs_wire_get(struct jobs_wire *w, const char *key, struct buf 
     char subject[JOBS_WIRE_SUBJECT];
     natsMsg *m = NULL;
     jsErrCode code = 0;
+    jsOptions o;
+    jsOptions_Init(&o);
+    if (!jobs_wire_may_ask(w, &o.Wait))
+        return jobs_wire_fail(w, NATS_TIMEOUT, 0, e);
     snprintf(subject, sizeof subject, JOBS_WIRE_KEYS "%s", key);
-    natsStatus s = js_GetLastMsg(&m, w->js, JOBS_WIRE_RECORDS_STREAM, subject, NULL, &code);
+    natsStatus s = js_GetLastMsg(&m, w->js, JOBS_WIRE_RECORDS_STREAM, subject, &o, &code);
+    jobs_wire_asked(w, s);
     if (s != NATS_OK)
         return jobs_wire_fail(w, s, code, e);
     *revision = natsMsg_GetSequence(m);
@@ -58,9 +66,13 @@ static enum jobs_answer purge(struct jobs_wire *w, const char *stream, const cha
     jsErrCode code = 0;
     jsOptions o;
     jsOptions_Init(&o);
-    o.Wait = PURGE_MS;
+    if (!jobs_wire_may_ask(w, &o.Wait))
+        return jobs_wire_fail(w, NATS_TIMEOUT, 0, e);
+    if (o.Wait == 0)
+        o.Wait = PURGE_MS;
     o.Stream.Purge.Subject = subject;
     natsStatus s = js_PurgeStream(w->js, stream, &o, &code);
+    jobs_wire_asked(w, s);
     return s == NATS_OK ? JOBS_DONE : jobs_wire_fail(w, s, code, e);
 }
 
@@ -188,9 +200,15 @@ static natsStatus get_direct(struct jobs_wire *w, enum jobs_wire_what what, cons
                              natsMsg **out)
 {
     jsDirectGetMsgOptions o;
+    jsOptions how;
+    jsOptions_Init(&how);
+    if (!jobs_wire_may_ask(w, &how.Wait))
+        return NATS_TIMEOUT;
     jsDirectGetMsgOptions_Init(&o);
     o.LastBySubject = subject;
-    return js_DirectGetMsg(out, w->js, jobs_wire_stream(what), NULL, &o);
+    const natsStatus s = js_DirectGetMsg(out, w->js, jobs_wire_stream(what), &how, &o);
+    jobs_wire_asked(w, s);
+    return s;
 }
 
 enum jobs_answer jobs_wire_is_reported(struct jobs_wire *w, const char *subject, bool *out,

@@ -170,6 +170,27 @@ class Trouble(unittest.TestCase):
             s.close()
             self.assertEqual(len(images_of(got.split(b"\r\n\r\n", 1)[1])), 120)
 
+    def test_a_server_that_hangs_holds_nobody_up(self):
+        """Whoever asks is told so at once. The connection stays, and all goes on when the server does."""
+        with Nats() as nats, replica(nats) as daemon:
+            name = file_job(daemon, {"n": 2, "solver": QUICK}).json()["id"]
+            wait_state(daemon, name, "succeeded")
+            image = daemon.get(f"/v1/jobs/{name}/images/0").body
+            nats.process.send_signal(signal.SIGSTOP)
+            try:
+                asked = [daemon.get(f"/v1/jobs/{name}/images/{i}") for i in (0, 1)]
+                asked.append(daemon.request("POST", "/v1/jobs", json.dumps({"n": 1}), {"Content-Type": "application/json"}))
+                self.assertEqual(daemon.get("/livez").status, 200)
+            finally:
+                nats.process.send_signal(signal.SIGCONT)
+            for answer in asked:
+                self.assertEqual((answer.status, answer.json()["code"]), (503, "jobs_off"), answer.body)
+                self.assertIn("is late", answer.json()["detail"])
+                self.assertIn("Retry-After", answer.headers)
+            again = wait_until(lambda: (a := daemon.get(f"/v1/jobs/{name}/images/0")).status == 200 and a, "it answers")
+            self.assertEqual(again.body, image)
+            self.assertEqual(sum("jobs are kept at" in line for line in daemon.lines), 1)
+
     def test_events_wait_for_a_server_that_goes_and_comes(self):
         """On one connection: each image is told of once, and the end."""
         fields = {"n": 120, "seed": 3, "solver": {"method": "euler", "steps": 40}}

@@ -24,7 +24,7 @@ api_handler api_info_live, api_info_ready, api_info_models, api_info_model, api_
     api_info_health, api_info_version, api_info_openapi, api_info_metrics;
 /* api_jobs.c */
 api_handler api_jobs_list, api_jobs_show, api_jobs_remove, api_jobs_image;
-api_waiter api_jobs_waits;
+api_waiter api_jobs_waits, api_jobs_list_waits;
 /* api_jobs_archive.c */
 api_opener api_jobs_archive;
 /* api_jobs_events.c */

@@ -20,6 +20,9 @@
 #define LIST_MAX 100
 #define WAIT_MAX_S 60
 #define LOOK_NS 200000000LL /* between two looks of one that waits */
+/* For images of live jobs that are still being counted; then what is counted so far is told. */
+#define COUNT_LOOK_NS 50000000LL
+#define COUNT_WAIT_NS 2000000000LL
 
 static void refuse(const struct http_request *q, struct http_problem *p, struct http_reply *r)
 {
@@ -103,6 +106,40 @@ static json_t *list_json(struct http_app *app, const struct http_request *q,
     return json_with(o, "next", more ? json_string(next) : json_null());
 }
 
+/* Whether the answer is worth a short wait: images of such a job are still being counted. */
+static bool waits_for_count(const struct jobs_record *jobs, size_t count, int64_t since_ns,
+                            int64_t *wake_ns)
+{
+    const int64_t now = clock_ns();
+    bool is_counting = false;
+    for (size_t i = 0; i < count; i++)
+        is_counting = is_counting || jobs[i].is_counting;
+    *wake_ns = now + COUNT_LOOK_NS;
+    return is_counting && now - since_ns < COUNT_WAIT_NS;
+}
+
+/* One wait for all jobs of the list. */
+bool api_jobs_list_waits(struct http_app *app, const struct http_request *q, int64_t since_ns,
+                         int64_t *wake_ns)
+{
+    struct http_problem p;
+    struct list_query query;
+    struct err e = {0};
+    struct jobs *j = app->options->jobs;
+    http_problem_init(&p);
+    if (!j || !jobs_are_shared(j) || atomic_load(&app->state) == HTTP_STATE_DRAINING ||
+        read_list_query(q, &query, &p) != 0)
+        return false;
+    size_t count = query.limit;
+    struct jobs_record *jobs = calloc(count, sizeof *jobs);
+    const bool waits =
+        jobs &&
+        jobs_list(j, q->client, query.states, query.before, jobs, &count, &e) == JOBS_DONE &&
+        waits_for_count(jobs, count, since_ns, wake_ns);
+    free(jobs);
+    return waits;
+}
+
 void api_jobs_list(struct http_app *app, const struct http_request *q, struct http_reply *r)
 {
     struct http_problem p;
@@ -161,9 +198,14 @@ bool api_jobs_waits(struct http_app *app, const struct http_request *q, int64_t 
     struct jobs_record job;
     struct err e = {0};
     char id[JOBS_ID_SIZE], tag[80];
-    if (now >= end || !app->options->jobs || atomic_load(&app->state) == HTTP_STATE_DRAINING ||
-        jobs_id_parse(q->names[0], id) != 0 ||
-        jobs_get(app->options->jobs, q->client, id, &job, &e) != JOBS_DONE)
+    struct jobs *j = app->options->jobs;
+    if (!j || (now >= end && !jobs_are_shared(j)) ||
+        atomic_load(&app->state) == HTTP_STATE_DRAINING || jobs_id_parse(q->names[0], id) != 0 ||
+        jobs_get(j, q->client, id, &job, &e) != JOBS_DONE)
+        return false;
+    if (waits_for_count(&job, 1, since_ns, wake_ns))
+        return true;
+    if (now >= end)
         return false;
     write_tag(app, &job, tag);
     if (JOBS_FINISHED & JOBS_BIT(job.state) ||

@@ -36,7 +36,7 @@ static const struct api_route routes[] = {
     {"/v1/jobs", "/v1/jobs", "GET, HEAD, POST, OPTIONS", HTTP_PUBLIC, .work = true,
      .has_body = true, .dialect = &api_jobs_dialect, .method = "POST"},
     {"/v1/jobs", "/v1/jobs", "GET, HEAD, POST, OPTIONS", HTTP_PUBLIC, .polled = true,
-     .answer = api_jobs_list},
+     .wait = api_jobs_list_waits, .answer = api_jobs_list},
     {"/v1/jobs/*", "/v1/jobs/{id}", "GET, HEAD, PUT, DELETE, OPTIONS", HTTP_PUBLIC, .work = true,
      .has_body = true, .dialect = &api_jobs_dialect, .method = "PUT"},
     {"/v1/jobs/*", "/v1/jobs/{id}", "GET, HEAD, PUT, DELETE, OPTIONS", HTTP_PUBLIC, .writes = true,

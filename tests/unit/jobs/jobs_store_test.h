@@ -34,12 +34,29 @@ static inline struct jobs_record make(struct jobs_store *s, const char *owner, u
     return r;
 }
 
+/* The record once its images are counted. */
 static inline struct jobs_record get(struct jobs_store *s, const char *id)
 {
-    struct jobs_record r;
+    struct jobs_record r = {.is_counting = true};
     struct err e = {0};
-    assert_answer(s->ops->get(s, id, &r, &e), JOBS_DONE, &e);
+    for (int i = 0; i < WAIT_MS && r.is_counting; i++, usleep(1000))
+        assert_answer(s->ops->get(s, id, &r, &e), JOBS_DONE, &e);
     return r;
+}
+
+/* What is stored of a job, once it is counted. */
+static inline size_t read_log(struct jobs_store *s, const char *id, uint64_t after,
+                              struct jobs_result *out, size_t max)
+{
+    enum jobs_answer answer = JOBS_AWAY;
+    struct err e = {0};
+    size_t count = 0;
+    for (int i = 0; i < WAIT_MS && answer == JOBS_AWAY; i++, usleep(1000)) {
+        count = max;
+        answer = s->ops->log(s, id, after, out, &count, &e);
+    }
+    assert_answer(answer, JOBS_DONE, &e);
+    return count;
 }
 
 static inline void go(struct jobs_store *s, struct jobs_record *r, enum jobs_state to)

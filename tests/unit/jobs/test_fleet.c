@@ -100,6 +100,38 @@ static void replicas_see_the_same(void **state)
     b->ops->close(b);
 }
 
+/* Whoever looks at running jobs waits for no server: what is stored is counted aside. */
+static void a_look_at_running_jobs_waits_for_nobody(void **state)
+{
+    (void)state;
+    struct jobs_store *a = open_store(folder), *b = open_store(folder);
+    const struct jobs_query mine = {.owner = "me", .states = JOBS_BIT(JOBS_RUNNING)};
+    struct jobs_record r[2] = {make(a, "me", 64), make(a, "me", 64)}, found[2];
+    struct jobs_result log[8];
+    struct err e = {0};
+    uint64_t running = 0;
+    size_t count = 2;
+    for (size_t i = 0; i < 2; i++) {
+        go(a, &r[i], JOBS_RUNNING);
+        assert_answer(put(a, r[i].id, 0, 5, &e), JOBS_DONE, &e);
+    }
+    for (int i = 0; i < WAIT_MS && running < 2; i++, usleep(1000))
+        assert_answer(b->ops->count(b, &mine, &running, &e), JOBS_DONE, &e);
+    assert_answer(b->ops->list(b, &mine, found, &count, &e), JOBS_DONE, &e);
+    assert_int_equal(count, 2);
+    assert_true(found[0].is_counting && found[1].is_counting); /* nobody had asked before */
+    assert_int_equal(found[0].images_done, 0);
+    for (size_t i = 0; i < 2; i++) {
+        struct jobs_record now = get(b, r[i].id);
+        for (int k = 0; k < WAIT_MS && now.images_done < 5; k++, usleep(1000))
+            now = get(b, r[i].id);
+        assert_int_equal(now.images_done, 5);
+        assert_int_equal(read_log(b, r[i].id, 2, log, 8), 3);
+    }
+    a->ops->close(a);
+    b->ops->close(b);
+}
+
 /* A connection of the test's own, to look at what the server has. */
 static struct jobs_wire *look_at_server(void)
 {
@@ -180,7 +212,6 @@ static void stored_images_that_nobody_reported_are_not_made_again(void **state)
     struct jobs_result log[64];
     struct jobs_shard shard;
     struct err e = {0};
-    size_t count = 64;
     take(a, 0, 64, &shard);
     go(a, &r, JOBS_RUNNING);
     assert_answer(put(a, r.id, 0, 40, &e), JOBS_DONE, &e);
@@ -190,9 +221,8 @@ static void stored_images_that_nobody_reported_are_not_made_again(void **state)
     assert_answer(put(a, r.id, 40, 24, &e), JOBS_DONE, &e);
     a->ops->end_shard(a, &shard, false);
     assert_int_equal(get(a, r.id).state, JOBS_SUCCEEDED);
-    assert_answer(a->ops->log(a, r.id, 0, log, &count, &e), JOBS_DONE, &e);
-    assert_int_equal(count, 64);
-    for (size_t i = 0; i < count; i++)
+    assert_int_equal(read_log(a, r.id, 0, log, 64), 64);
+    for (size_t i = 0; i < 64; i++)
         assert_int_equal(log[i].nfe, 7);
     a->ops->close(a);
 }
@@ -535,6 +565,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(a_fleet_hands_out_each_image_once),
         IN_FOLDER(replicas_see_the_same),
+        IN_FOLDER(a_look_at_running_jobs_waits_for_nobody),
         IN_FOLDER(a_finished_shard_is_one_report),
         IN_FOLDER(stored_images_that_nobody_reported_are_not_made_again),
         IN_FOLDER(a_shard_that_nobody_finishes_fails_its_job),

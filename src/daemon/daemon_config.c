@@ -37,6 +37,7 @@ static const struct number_key {
     {"nats_replicas", AT(nats_replicas), 1, 1, 5},
     {"jobs_keep", AT(jobs_keep), 604800, 1, 31536000},
     {"jobs_keep_mib", AT(jobs_keep_mib), 10240, 0, 100000000},
+    {"jobs_records", AT(jobs_records), 100000, 0, 100000000},
     {"jobs_live", AT(jobs_live), 1000, 0, 1000000},
 #undef AT
 };

@@ -41,6 +41,7 @@ struct daemon_config {
     int nats_replicas;                        /* of what is stored there */
     int jobs_keep;                            /* seconds after a job's end */
     int jobs_keep_mib;                        /* of finished jobs; 0: no bound */
+    int jobs_records;                         /* of jobs that have ended; 0: no bound */
     int jobs_live;                            /* of one key that have not ended; 0: no bound */
     char keys[256];                           /* file of bearer keys; empty: none are needed */
     char tls_certificate[256], tls_key[256];  /* PEM files; both or neither */

@@ -229,6 +229,7 @@ static void open_jobs(struct pfgmd *d)
                                          .nats_replicas = c->nats_replicas,
                                          .keep_s = c->jobs_keep,
                                          .keep_bytes = (uint64_t)c->jobs_keep_mib << 20,
+                                         .records_max = (uint64_t)c->jobs_records,
                                          .live_max = (uint64_t)c->jobs_live};
     struct err e = {0};
     if (!c->state[0] && !c->nats[0])

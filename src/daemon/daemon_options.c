@@ -41,6 +41,8 @@ const char daemon_usage[] =
     "  --jobs-keep S          seconds for which a finished job is kept (604800)\n"
     "  --jobs-keep-mib N      MiB of finished jobs above which the oldest goes, 0 = no limit "
     "(10240)\n"
+    "  --jobs-records N       ended jobs above which the oldest are forgotten, 0 = no limit "
+    "(100000)\n"
     "  --jobs-live N          live jobs of one key, 0 = no limit (1000)\n"
     "  --keys FILE            bearer keys that clients must show (none)\n"
     "  --link-secret FILE     secret that signs links where keys are needed (drawn at the start)\n"

@@ -110,6 +110,7 @@ struct jobs *jobs_open(struct engine *g, const struct jobs_options *options, str
     j->engine = g;
     j->keep_ms = (options->keep_s > 0 ? options->keep_s : JOBS_KEEP_S_DEFAULT) * 1000;
     j->keep_bytes = options->keep_bytes;
+    j->records_max = options->records_max;
     j->news = options->news;
     j->news_context = options->context;
     j->live_max = options->live_max;

@@ -23,7 +23,9 @@ struct jobs_options {
     int nats_replicas;
     int64_t keep_s;      /* how long a job is kept after its end, and as long again its tombstone */
     uint64_t keep_bytes; /* images of finished jobs above which the oldest job goes; 0: no bound */
-    uint64_t live_max;   /* jobs of one owner that have not ended; 0: no bound */
+    uint64_t records_max; /* of jobs that have ended, tombstones included, above which the oldest
+                             tombstones are forgotten, and the oldest jobs go; 0: no bound */
+    uint64_t live_max;    /* jobs of one owner that have not ended; 0: no bound */
     /* Called after each change of a job or its results, from any thread; it does nothing that takes
      * long. NULL: nobody listens. */
     void (*news)(void *context, const char *id);
@@ -31,6 +33,7 @@ struct jobs_options {
 };
 #define JOBS_KEEP_S_DEFAULT (7 * 86400)
 #define JOBS_KEEP_BYTES_DEFAULT (UINT64_C(10) << 30)
+#define JOBS_RECORDS_MAX_DEFAULT 100000
 #define JOBS_LIVE_MAX_DEFAULT 1000
 
 struct jobs;

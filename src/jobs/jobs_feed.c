@@ -21,7 +21,7 @@
 #define COMMIT_NS 100000000LL
 #define LOOK_NS 1000000000LL /* for models, cancellations, old jobs: at least this often */
 #define RETAIN_NS 2000000000LL
-#define ROOM_ROUNDS 64 /* of retention, before a full store is given results again */
+#define ROOM_ROUNDS 8 /* of retention, before a full store is given results again */
 #define PREVIEW_MAX ((size_t)64 << 20)
 
 /* ---- what the engine says ---- */

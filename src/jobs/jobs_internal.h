@@ -41,7 +41,7 @@ struct jobs {
     struct engine *engine;
     struct jobs_store *store;
     int64_t keep_ms;
-    uint64_t keep_bytes, live_max;
+    uint64_t keep_bytes, records_max, live_max;
     void (*news)(void *context, const char *id);
     void *news_context;
     pthread_t thread;

@@ -332,6 +332,43 @@ static void old_jobs_go(void **state)
     jobs_close(j);
 }
 
+static void wait_until_forgotten(struct jobs *j, const char *id)
+{
+    struct jobs_record r;
+    struct err e = {0};
+    enum jobs_answer answer = JOBS_DONE;
+    for (int i = 0; i < WAIT_MS && answer != JOBS_ABSENT; i++, usleep(1000))
+        answer = jobs_get(j, "me", id, &r, &e);
+    assert_answer(answer, JOBS_ABSENT, &e);
+}
+
+/* Whoever files and deletes jobs without end leaves no more of them than so many. */
+static void no_more_records_are_kept_than_are_to_be(void **state)
+{
+    enum { JOBS = 6, KEPT = 3 };
+    (void)state;
+    struct err e = {0};
+    const struct engine_order order = digits_order(g, 1, 2);
+    struct jobs_options options = options_of(folder);
+    options.records_max = KEPT;
+    struct jobs *j = jobs_open(g, &options, &e);
+    struct jobs_record r[JOBS], gone;
+    for (int i = 0; i < JOBS; i++) {
+        r[i] = file_job(j, NULL, &order);
+        wait_state(j, r[i].id, JOBS_BIT(JOBS_SUCCEEDED));
+    }
+    for (int i = 0; i < JOBS - KEPT; i++)
+        wait_until_forgotten(j, r[i].id);
+    /* A tombstone goes before a job whose images are there. */
+    assert_answer(jobs_remove(j, "me", r[JOBS - 1].id, 0, &gone, &e), JOBS_DONE, &e);
+    r[0] = file_job(j, NULL, &order);
+    wait_state(j, r[0].id, JOBS_BIT(JOBS_SUCCEEDED));
+    wait_until_forgotten(j, gone.id);
+    for (int i = JOBS - KEPT; i < JOBS - 1; i++)
+        wait_state(j, r[i].id, JOBS_BIT(JOBS_SUCCEEDED));
+    jobs_close(j);
+}
+
 /* In a process of its own, which alone may write no more than so much into a file. */
 static int run_with_little_room(void)
 {
@@ -419,6 +456,7 @@ int main(void)
         WITH_ENGINE(jobs_take_turns),
         WITH_ENGINE(a_job_takes_no_place_in_the_queue),
         WITH_ENGINE(old_jobs_go),
+        WITH_ENGINE(no_more_records_are_kept_than_are_to_be),
     };
     const struct CMUnitTest on_nats[] = {
         WITH_ENGINE(a_job_is_what_the_engine_makes_at_once),
@@ -429,6 +467,7 @@ int main(void)
         WITH_ENGINE(a_job_waits_for_its_model),
         WITH_ENGINE(jobs_take_turns),
         WITH_ENGINE(old_jobs_go),
+        WITH_ENGINE(no_more_records_are_kept_than_are_to_be),
     };
     if (is_on_nats())
         return cmocka_run_group_tests(on_nats, NULL, NULL);

@@ -4,6 +4,8 @@ import hashlib
 import http.client
 import json
 import os
+import pathlib
+import re
 import signal
 import socket
 import ssl
@@ -187,6 +189,35 @@ class Origins(unittest.TestCase):
         with Daemon("--cors-origins", "*") as daemon:
             answer = daemon.get("/livez", {"Origin": "https://c.example"})
             self.assertEqual(answer.headers["Access-Control-Allow-Origin"], "*")
+
+
+    def test_pages_may_send_what_is_read_and_read_what_is_sent(self):
+        """Every field that judging a head looks at and that clients for browsers send, but those that browsers write
+        themselves or let through; every field of answers, but those that are for browsers and proxies."""
+        root = pathlib.Path(__file__).resolve().parents[2]
+        browsers = {"accept", "access-control-request-method", "content-encoding", "host", "origin", "referer", "sec-fetch-dest",
+                    "sec-fetch-site"}
+        source = (root / "src/http/server/http_head.c").read_text()
+        read = set(re.findall(r'http_field_(?:find|join)\(\s*head->fields,\s*head->count,\s*"([^"]+)"', source))
+        self.assertGreater(len(read), 12)
+        sent = {name for path in ("clients/js/index.js", "src/http/api/page/server.js", "src/http/api/page/jobs.js")
+                for name in re.findall(r'"?\b([A-Z][A-Za-z]*(?:-[A-Za-z]+)*)"?: ', (root / path).read_text())
+                if name in ("Accept", "Authorization", "Prefer") or "-" in name}
+        self.assertLessEqual({"If-Match", "Prefer", "Last-Event-ID", "Authorization"}, sent)
+        answers = {name for path in root.glob("src/http/**/*.c")
+                   for name in re.findall(r'http_reply_header\(\s*[^,;]+,\s*"([^"]+)"', path.read_text())}
+        own = {"allow", "cache-control", "connection", "content-security-policy", "content-type", "referrer-policy", "vary",
+               "www-authenticate", "x-accel-buffering", "x-content-type-options"}
+        with Daemon("--cors-origins", "https://a.example") as daemon:
+            preflight = daemon.request("OPTIONS", "/v1/images", headers=self.PREFLIGHT)
+            answer = daemon.get("/livez", {"Origin": "https://a.example"})
+
+        def listed(text):
+            return {name.lower() for name in text.split(", ")}
+        self.assertEqual({name.lower() for name in read | sent} - browsers,
+                         listed(preflight.headers["Access-Control-Allow-Headers"]))
+        self.assertEqual({name.lower() for name in answers if not name.startswith("Access-Control-")} - own,
+                         listed(answer.headers["Access-Control-Expose-Headers"]))
 
 
 class Https(unittest.TestCase):

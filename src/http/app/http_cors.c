@@ -4,9 +4,16 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What a page may read of an answer, and what it may send: every field of ours, and that we look
+ * at.
+ */
 #define EXPOSED                                                                                    \
     "X-Request-Id, Server-Timing, X-Pfgm-Seed, X-Pfgm-Model, X-Pfgm-Kernel, Retry-After, ETag, "   \
-    "Content-Disposition"
+    "Content-Disposition, Content-Location, Location, Preference-Applied, "                        \
+    "Inference-Header-Content-Length"
+#define ALLOWED                                                                                    \
+    "Authorization, Content-Type, X-Request-Id, traceparent, If-None-Match, If-Match, "            \
+    "Last-Event-ID, Prefer, Idempotency-Key, Inference-Header-Content-Length"
 #define PREFLIGHT_S 7200 /* the longest that any browser keeps */
 
 /* Whether `origin` is a word of the list, compared as a whole; "*" is any. */
@@ -54,8 +61,6 @@ void http_cors_preflight(const char *allow, struct http_reply *r)
     r->status = 204;
     http_reply_header(r, "Allow", "%s", allow);
     http_reply_header(r, "Access-Control-Allow-Methods", "%s", allow);
-    http_reply_header(r, "Access-Control-Allow-Headers", "%s",
-                      "Authorization, Content-Type, X-Request-Id, traceparent, If-None-Match, "
-                      "If-Match");
+    http_reply_header(r, "Access-Control-Allow-Headers", "%s", ALLOWED);
     http_reply_header(r, "Access-Control-Max-Age", "%d", PREFLIGHT_S);
 }

@@ -9,7 +9,7 @@ import socket
 import tempfile
 import unittest
 
-from harness import DIGITS, PATIENCE, PFGMD, Daemon, SharedDaemon, run
+from harness import DIGITS, ENDLESS, LATE, PATIENCE, PFGMD, Daemon, SharedDaemon, run, wait_until
 from test_security import Admin, bearer, key_line
 
 OPENAI = "/v1/images/generations"
@@ -202,16 +202,29 @@ class Proxies(unittest.TestCase):
 
     def test_clients_behind_a_proxy_are_counted_apart(self):
         with Daemon("--trusted-proxies", "127.0.0.0/8", "--connections-per-address", "2") as daemon:
-            idle = []
-            for number in range(3):
-                connection = http.client.HTTPConnection(daemon.host, daemon.port, timeout=60)
-                connection.request("GET", "/livez", headers={"X-Forwarded-For": "203.0.113.5"})
-                connection.getresponse().read()
-                idle.append(connection)
+            body = json.dumps({"solver": ENDLESS}).encode()
+            head = b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 203.0.113.5\r\nContent-Length: %d\r\n\r\n"
+            held = [daemon.connect() for _ in range(2)]
+            for s in held:
+                s.sendall(head % len(body) + body)
+            daemon.wait_work(2)
             one = daemon.request("POST", "/v1/images", "{}", {"X-Forwarded-For": "203.0.113.5"})
             self.assertEqual(one.status, 429)
             other = daemon.request("POST", "/v1/images", "{}", {"X-Forwarded-For": "203.0.113.6"})
             self.assertEqual(other.status, 200)
+            for s in held:
+                s.close()
+
+    def test_a_connection_that_a_proxy_keeps_is_not_its_last_clients(self):
+        with Daemon("--trusted-proxies", "127.0.0.0/8", "--connections-per-address", "2") as daemon:
+            client, idle = {"X-Forwarded-For": "203.0.113.5"}, []
+            for _ in range(4):
+                connection = http.client.HTTPConnection(daemon.host, daemon.port, timeout=PATIENCE)
+                connection.request("GET", "/livez", headers=client)
+                connection.getresponse().read()
+                idle.append(connection)
+            wait_until(lambda: daemon.request("POST", "/v1/images", "{}", client).status == 200, "none of them is the client's",
+                       timeout=LATE)
             for connection in idle:
                 connection.close()
 

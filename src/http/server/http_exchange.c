@@ -69,6 +69,8 @@ static void end(struct http_exchange *x, bool delivered)
     let_go(x);
     http_connection_phase(wait, x->connection, HTTP_PHASE_HEAD);
     http_exchange_account(x, delivered);
+    /* Between requests a proxy's connection is its own, and no client's. */
+    http_connection_name(wait, x->connection, x->connection->peer);
     x->connection->exchange = NULL;
     api_call_end(x->app, &x->request, &x->call);
     http_incoming_clear(x);

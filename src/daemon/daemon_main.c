@@ -56,7 +56,8 @@ struct pfgmd {
     int signals; /* signalfd */
     int called;  /* eventfd: the admin listener wants something */
     _Atomic bool drain_wanted;
-    bool admin; /* its socket lies in the file system */
+    int connections; /* that the descriptors allow */
+    bool admin;      /* its socket lies in the file system */
     bool loading, hangup;
     struct daemon_models models;
     struct buf certificate, key;
@@ -137,26 +138,26 @@ static int next_stop_signal(struct pfgmd *d)
     return 0;
 }
 
-/* Connections must never run out of descriptors: an accept that fails for want of one is tried
- * again at once, for ever. */
-static void fit_connections(struct daemon_config *c)
+/* How many connections there may be: they must never run out of descriptors, as an accept that
+ * fails for want of one is tried again at once, for ever. */
+static int fit_connections(const struct daemon_config *c)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
+        return c->connections;
     if (limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
             getrlimit(RLIMIT_NOFILE, &limit);
     }
     if (limit.rlim_cur == RLIM_INFINITY || (rlim_t)c->connections + SPARE_FILES <= limit.rlim_cur)
-        return;
+        return c->connections;
     rlim_t spare = limit.rlim_cur > 2 * SPARE_FILES ? SPARE_FILES : limit.rlim_cur / 2;
     int room = (int)(limit.rlim_cur - spare);
     log_line(LOG_WARN,
              "%d connections need more file descriptors than the limit of %llu; taking %d",
              c->connections, (unsigned long long)limit.rlim_cur, room);
-    c->connections = room;
+    return room;
 }
 
 static int open_sockets(const struct daemon_config *c, char *shown, size_t size, int *admin,
@@ -194,7 +195,7 @@ static struct http_options http_options_of(struct pfgmd *d, int fd, int admin)
         .nfe_max = c->nfe_max,
         .body_max = BODY_MAX,
         .queue_images_max = (size_t)c->queue,
-        .connections = c->connections,
+        .connections = d->connections,
         .connections_per_address = c->connections_per_address,
         .threads = c->http_threads,
         .idle_s = c->idle_timeout,
@@ -255,7 +256,7 @@ static int start(struct pfgmd *d, struct err *e)
     d->signals = take_signals(e);
     if (d->signals < 0 || log_start(e) != 0)
         return EXIT_FAILED;
-    fit_connections(c);
+    d->connections = fit_connections(c);
     d->called = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     d->models.done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (d->called < 0 || d->models.done < 0) {

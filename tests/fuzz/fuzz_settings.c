@@ -43,7 +43,7 @@ static void keys_run(const uint8_t *data, size_t length)
         struct http_problem p;
         http_problem_init(&p);
         if (http_keys_judge(&keys, "Bearer k", true, name, &p) == 0)
-            http_keys_return(&keys, name, 1);
+            http_keys_return(&keys, name, 1, 0);
         http_problem_clear(&p);
         FUZZ_CHECK(http_keys_required(&keys));
         FUZZ_CHECK(http_keys_read(&keys, fuzz_file(0, data, length), &e) == 0);

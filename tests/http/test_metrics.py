@@ -26,6 +26,16 @@ def check_sums(test, m):
 
 
 class MetricsText(unittest.TestCase):
+    def test_every_status_of_a_problem_has_its_code(self):
+        """412 was counted as another one, without a code."""
+        folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../src/http")
+        with open(os.path.join(folder, "wire/http_problem.c")) as f:
+            statuses = set(re.findall(r"= \{(\d{3}),", f.read()))
+        with open(os.path.join(folder, "app/http_metrics.c")) as f:
+            codes = re.search(r"codes\[HTTP_CODES\] = \{(.*?)\};", f.read(), re.S).group(1)
+        self.assertIn("412", statuses)
+        self.assertLessEqual(statuses, set(re.findall(r"\d{3}", codes)))
+
     def test_the_families_that_are_named_and_no_others(self):
         with Daemon() as daemon:
             daemon.images({"seed": 1})

@@ -106,6 +106,16 @@ class Reload(unittest.TestCase):
             daemon.signal(signal.SIGHUP)
             self.wait_reload(daemon, "ok")
 
+    def test_a_number_that_was_lowered_has_not_changed(self):
+        """The limit of descriptors lowers "connections"; a SIGHUP said each time that somebody had changed it."""
+        with Daemon(*self.args, model=None, command=("prlimit", "--nofile=300:300")) as daemon:
+            daemon.wait_line("connections need more file descriptors than the limit of 300; taking 236")
+            for count in (1, 2):
+                daemon.signal(signal.SIGHUP)
+                daemon.wait_line("SIGHUP: reading", count=count)
+                self.wait_reload(daemon, "ok")
+            self.assertEqual([line for line in daemon.lines if "takes a restart" in line], [])
+
     @unittest.skipIf(SANITIZER == "address", "its allocator keeps what is freed")
     def test_memory_of_old_models_is_given_back(self):
         with Daemon(*self.args, model=None) as daemon:

@@ -284,6 +284,7 @@ static int submit(struct http_app *app, const struct http_request *q, struct api
     struct http_ticket *t = http_ticket_new(&app->wait, e);
     if (t) {
         t->charge.keys = &app->keys;
+        t->charge.day = call->charged_day;
         snprintf(t->charge.name, sizeof t->charge.name, "%s", q->client);
     }
     call->ticket = t;
@@ -322,7 +323,7 @@ static void release(struct api_call *call)
 
 void api_call_end(struct http_app *app, const struct http_request *q, struct api_call *call)
 {
-    http_keys_return(&app->keys, q->client, call->charged);
+    http_keys_return(&app->keys, q->client, call->charged, call->charged_day);
     call->charged = 0;
     free(call->next);
     call->next = NULL;
@@ -363,7 +364,7 @@ bool api_call_begin(struct http_app *app, const struct http_request *q, struct a
     const size_t n = call->asked.n + (call->next ? call->next->n : 0);
     bool begun = false;
     http_problem_init(&p);
-    if (http_keys_charge(&app->keys, q->client, n, &p) == 0) {
+    if (http_keys_charge(&app->keys, q->client, n, &call->charged_day, &p) == 0) {
         call->charged = n;
         begun = submit(app, q, call, &call->asked, &e) == 0;
         if (!begun)

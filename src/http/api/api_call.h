@@ -22,6 +22,7 @@ struct api_call {
     char etag[SHA256_HEX_SIZE]; /* of what GET answers, or empty */
     struct http_ticket *ticket; /* NULL when there is none */
     size_t charged;             /* images that the key has paid for and no ticket has taken on */
+    int64_t charged_day;        /* of which */
 };
 
 /* The steps; where one returns false the reply is complete. Read makes an order of the request's

@@ -101,6 +101,7 @@ static void take(struct http_app *app, const struct http_request *q, struct api_
     struct jobs_record job;
     struct err e = {0};
     bool is_new = false;
+    int64_t day = 0;
     char id[JOBS_ID_SIZE];
     const struct jobs_filing filing = {
         .owner = q->client,
@@ -114,13 +115,13 @@ static void take(struct http_app *app, const struct http_request *q, struct api_
     /* A job that is there was paid for: whoever files it again needs to have nothing left. */
     enum jobs_answer answer = jobs_filed(app->options->jobs, &filing, &job, &e);
     if (answer == JOBS_ABSENT) {
-        if (http_keys_charge(&app->keys, q->client, call->asked.n, &p) != 0) {
+        if (http_keys_charge(&app->keys, q->client, call->asked.n, &day, &p) != 0) {
             http_problem_reply(&p, q->id, r);
             return;
         }
         answer = jobs_file(app->options->jobs, &filing, &job, &is_new, &e);
         if (!is_new) /* somebody filed it meanwhile, or nobody can */
-            http_keys_return(&app->keys, q->client, call->asked.n);
+            http_keys_return(&app->keys, q->client, call->asked.n, day);
     }
     if (answer != JOBS_DONE) {
         api_jobs_problem(answer, &e, &p);

@@ -376,10 +376,12 @@ int http_keys_judge_name(struct http_keys *k, const char *named, bool work, char
     return result;
 }
 
-int http_keys_charge(struct http_keys *k, const char *name, size_t images, struct http_problem *p)
+int http_keys_charge(struct http_keys *k, const char *name, size_t images, int64_t *charged_day,
+                     struct http_problem *p)
 {
     int result = 0;
     const int64_t now = (int64_t)time(NULL), day = now / DAY_S;
+    *charged_day = day;
     lock_take(&k->lock);
     const struct http_key *key = *name ? find(k->table, name, false) : NULL;
     if (key && key->usage->day != day) {
@@ -403,12 +405,11 @@ int http_keys_charge(struct http_keys *k, const char *name, size_t images, struc
     return result;
 }
 
-void http_keys_return(struct http_keys *k, const char *name, size_t images)
+void http_keys_return(struct http_keys *k, const char *name, size_t images, int64_t day)
 {
-    const int64_t day = (int64_t)time(NULL) / DAY_S;
     lock_take(&k->lock);
     const struct http_key *key = *name && images ? find(k->table, name, false) : NULL;
-    if (key && key->usage->day == day) /* what was charged yesterday is forgotten already */
+    if (key && key->usage->day == day) /* else that day is forgotten already */
         key->usage->images -= images < key->usage->images ? images : key->usage->images;
     lock_drop(&k->lock);
 }

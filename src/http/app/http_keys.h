@@ -37,10 +37,12 @@ int http_keys_judge(struct http_keys *k, const char *authorization, bool work, c
 /* The same for a key by its name, which a signed link proves: 403 when there is none of it now. */
 int http_keys_judge_name(struct http_keys *k, const char *named, bool work, char *name,
                          struct http_problem *p);
-/* Takes `images` from what the key has left of its day: 429 when that is not enough. */
-int http_keys_charge(struct http_keys *k, const char *name, size_t images, struct http_problem *p);
-/* Gives back what was charged today and was not computed. */
-void http_keys_return(struct http_keys *k, const char *name, size_t images);
+/* Takes `images` from what the key has left of its day, which is told: 429 when that is not enough.
+ */
+int http_keys_charge(struct http_keys *k, const char *name, size_t images, int64_t *day,
+                     struct http_problem *p);
+/* Gives back what was charged on that day and was not computed. */
+void http_keys_return(struct http_keys *k, const char *name, size_t images, int64_t day);
 bool http_keys_required(struct http_keys *k);
 
 #endif

@@ -12,8 +12,8 @@
 static const char *const methods[HTTP_METHODS] = {"GET",    "HEAD",    "POST",  "PUT",
                                                   "DELETE", "OPTIONS", "PATCH", "other"};
 static const unsigned codes[HTTP_CODES] = {200, 202, 204, 304, 400, 401, 403, 404, 405, 406,
-                                           408, 409, 410, 413, 414, 415, 417, 421, 422, 429,
-                                           431, 499, 500, 501, 503, 504, 507, 0};
+                                           408, 409, 410, 412, 413, 414, 415, 417, 421, 422,
+                                           429, 431, 499, 500, 501, 503, 504, 507, 0};
 
 void http_metrics_init(struct http_metrics *m)
 {

@@ -13,7 +13,7 @@
 
 #define HTTP_ROUTES_MAX 48
 #define HTTP_METHODS 8 /* of the table in http_metrics.c, the last one is "other" */
-#define HTTP_CODES 28  /* of the table in http_metrics.c, the last one is any other */
+#define HTTP_CODES 29  /* of the table in http_metrics.c, the last one is any other */
 
 enum http_reload { HTTP_RELOAD_OK, HTTP_RELOAD_FAILED, HTTP_RELOADS };
 

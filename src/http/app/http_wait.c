@@ -99,7 +99,7 @@ static void on_done(struct engine_request *r, void *context)
     struct http_ticket *t = context;
     struct http_wait *w = t->wait;
     if (t->charge.keys)
-        http_keys_return(t->charge.keys, t->charge.name, engine_request_unmade(r));
+        http_keys_return(t->charge.keys, t->charge.name, engine_request_unmade(r), t->charge.day);
     lock_take(&w->lock);
     if (!t->request) /* this may come before engine_submit has returned */
         t->request = r;

@@ -46,6 +46,7 @@ struct http_news {
 struct http_charge {
     struct http_keys *keys; /* NULL: nobody pays. They outlive all tickets */
     char name[HTTP_KEY_NAME_MAX + 1];
+    int64_t day; /* of whose images it paid */
 };
 
 struct http_ticket {

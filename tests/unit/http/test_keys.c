@@ -109,21 +109,22 @@ static void rates_fill_up_again(void **state)
 static void quotas_outlive_a_new_file(void **state)
 {
     (void)state;
+    int64_t day = 0;
     struct http_keys k;
     struct http_problem p;
     http_keys_init(&k);
     assert_int_equal(read_text(&k, "a " SECRET " images=5\n", NULL), 0);
     http_problem_init(&p);
-    assert_int_equal(http_keys_charge(&k, "a", 4, &p), 0);
+    assert_int_equal(http_keys_charge(&k, "a", 4, &day, &p), 0);
     assert_int_equal(read_text(&k, "b " OTHER "\na " SECRET " images=5\n", NULL), 0);
-    assert_int_equal(http_keys_charge(&k, "a", 2, &p), -1);
+    assert_int_equal(http_keys_charge(&k, "a", 2, &day, &p), -1);
     assert_int_equal(p.code, HTTP_PROBLEM_QUOTA_EXCEEDED);
     assert_int_equal(p.limit, 5);
     assert_true(p.retry_after_s > 0);
     http_problem_clear(&p);
     http_problem_init(&p);
-    assert_int_equal(http_keys_charge(&k, "a", 1, &p), 0);
-    assert_int_equal(http_keys_charge(&k, "b", SIZE_MAX, &p), 0);
+    assert_int_equal(http_keys_charge(&k, "a", 1, &day, &p), 0);
+    assert_int_equal(http_keys_charge(&k, "b", SIZE_MAX, &day, &p), 0);
     http_keys_clear(&k);
 }
 
@@ -192,6 +193,7 @@ static void many_keys_are_read_at_once(void **state)
     struct http_keys k;
     struct http_problem p;
     struct err e = {0};
+    int64_t day = 0;
     char name[16], *text = malloc((size_t)MANY * 96), *end = text;
     assert_non_null(text);
     http_keys_init(&k);
@@ -204,8 +206,8 @@ static void many_keys_are_read_at_once(void **state)
         assert_int_equal(judge(&k, "Bearer secret", true), HTTP_PROBLEM_NONE);
         http_problem_init(&p);
         snprintf(name, sizeof name, "k%d", round * (MANY / 4));
-        assert_int_equal(http_keys_charge(&k, name, 9, &p), 0);
-        assert_int_equal(http_keys_charge(&k, "k0", 1, &p), -1); /* since the first round */
+        assert_int_equal(http_keys_charge(&k, name, 9, &day, &p), 0);
+        assert_int_equal(http_keys_charge(&k, "k0", 1, &day, &p), -1); /* since the first round */
         http_problem_clear(&p);
     }
     assert_true(clock_ns() - begun < 5000000000);
@@ -213,27 +215,49 @@ static void many_keys_are_read_at_once(void **state)
     http_keys_clear(&k);
 }
 
-static void a_lower_quota_leaves_none(void **state)
+/* What is dropped after midnight is not given to the new day, which did not pay for it. */
+static void what_another_day_paid_is_not_given_back(void **state)
 {
     (void)state;
+    int64_t day = 0;
     struct http_keys k;
     struct http_problem p;
     http_keys_init(&k);
     assert_int_equal(read_text(&k, "a " SECRET " images=10\n", NULL), 0);
     http_problem_init(&p);
-    assert_int_equal(http_keys_charge(&k, "a", 8, &p), 0);
+    assert_int_equal(http_keys_charge(&k, "a", 10, &day, &p), 0);
+    assert_true(day > 20000); /* since 1970 */
+    http_keys_return(&k, "a", 6, day - 1);
+    assert_int_equal(http_keys_charge(&k, "a", 1, &day, &p), -1);
+    http_problem_clear(&p);
+    http_keys_return(&k, "a", 6, day);
+    http_problem_init(&p);
+    assert_int_equal(http_keys_charge(&k, "a", 6, &day, &p), 0);
+    http_keys_clear(&k);
+}
+
+static void a_lower_quota_leaves_none(void **state)
+{
+    (void)state;
+    int64_t day = 0;
+    struct http_keys k;
+    struct http_problem p;
+    http_keys_init(&k);
+    assert_int_equal(read_text(&k, "a " SECRET " images=10\n", NULL), 0);
+    http_problem_init(&p);
+    assert_int_equal(http_keys_charge(&k, "a", 8, &day, &p), 0);
     assert_int_equal(read_text(&k, "a " SECRET " images=5\n", NULL), 0);
-    assert_int_equal(http_keys_charge(&k, "a", 1, &p), -1);
+    assert_int_equal(http_keys_charge(&k, "a", 1, &day, &p), -1);
     assert_non_null(strstr(p.detail, "has 0 of 5"));
     http_problem_clear(&p);
-    http_keys_return(&k, "a", 4);
+    http_keys_return(&k, "a", 4, day);
     http_problem_init(&p);
-    assert_int_equal(http_keys_charge(&k, "a", 1, &p), 0);
-    assert_int_equal(http_keys_charge(&k, "a", 1, &p), -1);
+    assert_int_equal(http_keys_charge(&k, "a", 1, &day, &p), 0);
+    assert_int_equal(http_keys_charge(&k, "a", 1, &day, &p), -1);
     http_problem_clear(&p);
-    http_keys_return(&k, "a", 400); /* never below none */
+    http_keys_return(&k, "a", 400, day); /* never below none */
     http_problem_init(&p);
-    assert_int_equal(http_keys_charge(&k, "a", 6, &p), -1);
+    assert_int_equal(http_keys_charge(&k, "a", 6, &day, &p), -1);
     http_problem_clear(&p);
     http_keys_clear(&k);
 }
@@ -248,6 +272,7 @@ int main(void)
         cmocka_unit_test(faults_name_the_line_and_change_nothing),
         cmocka_unit_test(a_nul_is_an_error_of_its_line),
         cmocka_unit_test(many_keys_are_read_at_once),
+        cmocka_unit_test(what_another_day_paid_is_not_given_back),
         cmocka_unit_test(a_lower_quota_leaves_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -195,6 +195,10 @@ int32_t engine_order_label(const struct engine_order *order, uint64_t index);
 /* What engine_submit would say of the order itself, whatever waits: 0, or -1 with its errors. */
 int engine_check(const struct engine_order *order, struct err *e);
 
+/* About how many bytes a request of the order keeps for each of its images until it is freed; those
+ * of a sheet itself are not among them. */
+size_t engine_order_bytes(const struct engine_order *order);
+
 /* Queues the order. NULL: ERR_INPUT or ERR_LIMIT with the option's name in `at` ("n",
  * "first_index", "steps", "grid", "class" …); ERR_LIMIT with at = "queue" when the queue is full;
  * ERR_CANCELLED when draining. `done` is not called then. On success the caller owns the request

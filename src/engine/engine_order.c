@@ -245,3 +245,20 @@ int engine_order_resolve(const struct engine_order *order, struct engine_order *
     *out = resolved;
     return 0;
 }
+
+size_t engine_order_bytes(const struct engine_order *o)
+{
+    static const size_t kept[] = {
+        [ENGINE_OUTPUT_PNG] = 1, /* noise does not get smaller */
+        [ENGINE_OUTPUT_SHEET] = 1,
+        [ENGINE_OUTPUT_PIXELS] = 1,
+        [ENGINE_OUTPUT_SAMPLE] = sizeof(float),
+        [ENGINE_OUTPUT_ARRAYS] = 1 + sizeof(float),
+    };
+    size_t each = o->task == ENGINE_TASK_SAMPLE ? kept[o->output] : sizeof(double);
+    if (o->latents || o->points)
+        each += sizeof(double);
+    if (o->epsilon)
+        each += sizeof(float) * (size_t)o->likelihood.probes;
+    return sizeof(struct engine_image) + 256 + each * model_dimension(o->model->model);
+}

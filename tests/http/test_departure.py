@@ -82,10 +82,10 @@ class Departure(unittest.TestCase):
                 s.connect((daemon.host, daemon.port))
                 s.sendall(b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
                 daemon.wait_metrics(lambda m: m.sum("pfgmd_images_total", outcome="ok") == count * n, "the answer is made")
-            for count in range(1, 6):
+            for count in range(1, 8):
                 ask_and_read_nothing(count)
             time.sleep(1.2)  # for so long they have stood still
-            ask_and_read_nothing(6)
+            ask_and_read_nothing(8)
             self.assertIn("not delivered", daemon.wait_line("/v1/images ", timeout=4 * LATE))
             self.assertEqual(daemon.images({"seed": 1}).status, 200)
 

@@ -250,6 +250,23 @@ static int resolve_order(struct http_app *app, const struct http_request *q, str
     return call->dialect->order ? call->dialect->order(app, q, call, out, p) : 0;
 }
 
+/* No deadline ends the encoding of a sheet, and a worker does nothing else meanwhile. */
+static int check_sheet(const struct engine_order *order, const struct model *m,
+                       struct http_problem *p)
+{
+    struct image_shape s;
+    if (order->output != ENGINE_OUTPUT_SHEET ||
+        image_grid_shape(order->grid, model_shape(m), order->n, &s, NULL) != 0 ||
+        image_shape_count(s) <= API_SHEET_MAX)
+        return 0;
+    p->limit = API_SHEET_MAX;
+    http_problem_point(p, "/grid",
+                       "a sheet of %d × %d pixels and %d channels has %zu bytes, and %d are the "
+                       "limit: take fewer images, fewer columns or a smaller scale",
+                       s.width, s.height, s.channels, image_shape_count(s), API_SHEET_MAX);
+    return -1;
+}
+
 /* Before anything is said about the answer: what the engine would refuse, and what it would never
  * have a place for. */
 static int check_order(struct http_app *app, struct api_call *call, struct http_problem *p)
@@ -271,7 +288,8 @@ static int check_order(struct http_app *app, struct api_call *call, struct http_
         return -1;
     }
     return bound_evaluations(app, call, m, order, p) != 0 ||
-                   (call->next && bound_evaluations(app, call, m, call->next, p) != 0)
+                   (call->next && bound_evaluations(app, call, m, call->next, p) != 0) ||
+                   check_sheet(call->next ? call->next : order, m, p) != 0
                ? -1
                : 0;
 }
@@ -296,18 +314,6 @@ static int submit(struct http_app *app, const struct http_request *q, struct api
         http_ticket_drop(t, NULL);
     call->ticket = NULL;
     return -1;
-}
-
-size_t api_call_bytes(const struct api_call *call, size_t *images)
-{
-    const struct engine_order *order = &call->asked;
-    *images = 0;
-    if (!order->model || call->dialect->take)
-        return 0;
-    *images = call->next && call->next->n > order->n ? call->next->n : order->n;
-    /* Its values as floats and as bytes, or its PNG and that in base64 with what stands beside it.
-     */
-    return 6 * image_shape_count(model_shape(engine_model_get(order->model))) + 1024;
 }
 
 /* Lets go of what was needed only until the engine had the order. */

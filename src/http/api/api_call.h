@@ -38,9 +38,9 @@ bool api_call_begin(struct http_app *app, const struct http_request *q, struct a
 void api_call_end(struct http_app *app, const struct http_request *q, struct api_call *call);
 /* Whether the answer is sent in pieces, and whether it starts before there is any image. */
 bool api_call_streams(const struct api_call *call);
-/* About how many bytes an image of a call that has been read takes until the answer is sent, and
- * how many images there will be at a time; 0 where none are made for this connection. */
-size_t api_call_bytes(const struct api_call *call, size_t *images);
+/* api_bytes.c: about how many bytes a call that has been read takes until its answer is sent; 0
+ * where nothing is made for this connection. `most`: what `queue` images of its kind take twice. */
+size_t api_call_bytes(const struct api_call *call, size_t queue, size_t *most);
 /* Whether another request follows on the ticket's, as an interpolation does on the encoding of its
  * ends. When that one has ended well: puts the next one's ticket in the place of its own. */
 bool api_call_follows(const struct api_call *call);

@@ -56,6 +56,9 @@ struct api_dialect {
     /* The whole answer of a request that ended well. */
     void (*answer)(struct http_app *app, const struct http_request *q, const struct api_call *call,
                    const struct engine_request *done, struct http_reply *r);
+    /* About how many bytes an image of d values has in that answer, and takes while it is written.
+     * NULL: a picture in the call's format. */
+    size_t (*bytes)(const struct api_call *call, size_t d);
     /* Headers of its own, of an answer in pieces. NULL: none. */
     void (*head)(const struct http_request *q, const struct api_call *call, struct http_reply *r);
     /* A problem as JSON, a new reference or NULL. NULL: ours, which is application/problem+json. */

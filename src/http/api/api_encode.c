@@ -69,6 +69,12 @@ static void answer(struct http_app *app, const struct http_request *q, const str
     api_answer_headers(engine_request_order(done), r);
 }
 
+/* An array of single precision; in JSON that in base64, in the tree and in its text. */
+static size_t bytes(const struct api_call *call, size_t d)
+{
+    return call->format == HTTP_FORMAT_JSON ? 3 * sizeof(float) * d + 1024 : sizeof(float) * d;
+}
+
 const struct api_dialect api_encode = {
     .media = "application/json, application/x-npy or image/png",
     .large = true,
@@ -80,5 +86,6 @@ const struct api_dialect api_encode = {
     .formats = formats,
     .order = order,
     .answer = answer,
+    .bytes = bytes,
     .release = api_flow_release,
 };

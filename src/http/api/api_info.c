@@ -238,15 +238,15 @@ void api_info_capabilities(struct http_app *app, const struct http_request *q, s
 {
     (void)q;
     json_t *limits = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:f, s:f, s:f, s:i, s:i}", "n",
-        (json_int_t)app->options->n_max, "job_images",
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:i, s:i}",
+        "n", (json_int_t)app->options->n_max, "job_images",
         (json_int_t)(app->options->jobs ? JOBS_IMAGES_MAX : 0), "jobs_live",
         (json_int_t)(app->options->jobs ? jobs_live_max(app->options->jobs) : 0), "body_bytes",
         (json_int_t)app->options->body_max, "large_body_bytes", (json_int_t)API_LARGE_BODY_MAX,
         "queue_images", (json_int_t)app->options->queue_images_max, "steps",
         least(ODE_STEPS_MAX, app->options->nfe_max), "max_nfe",
         least(ODE_NFE_MAX, app->options->nfe_max), "grid_columns", API_COLUMNS_MAX, "grid_scale",
-        API_SCALE_MAX, "label_bytes", API_LABEL_MAX, "timeout_s",
+        API_SCALE_MAX, "grid_bytes", API_SHEET_MAX, "label_bytes", API_LABEL_MAX, "timeout_s",
         (double)least((json_int_t)API_TIMEOUT_MAX, app->options->timeout_max_s), "temperature_min",
         ENGINE_TEMPERATURE_MIN, "temperature_max", ENGINE_TEMPERATURE_MAX, "probes",
         MODEL_PROBES_MAX, "exact_trace_dimension", MODEL_TRACE_MAX);
@@ -311,8 +311,5 @@ extern const size_t api_openapi_length;
 void api_info_openapi(struct http_app *app, const struct http_request *q, struct http_reply *r)
 {
     (void)app, (void)q;
-    r->status = 200;
-    r->content_type = "application/json";
-    if (buf_append(&r->body, api_openapi, api_openapi_length, NULL) != 0)
-        http_reply_fail(r);
+    http_reply_constant(r, "application/json", api_openapi, api_openapi_length);
 }

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NODE 48 /* bytes of a number in jansson's tree: its own, and its place in the array */
+
 /* ---- requests ---- */
 
 /* The request's head as JSON, and its length. */
@@ -345,6 +347,22 @@ static void answer(struct http_app *app, const struct http_request *q, const str
     buf_clear(&tail);
 }
 
+/* Values in bytes stand in the tail and in the whole; as text they take up to `digits` each, and
+ * NODE in the tree that it is written from. */
+static size_t output_bytes(const struct kserve_output *output, size_t d, size_t size, size_t digits)
+{
+    if (!output->wanted)
+        return 0;
+    return d * (output->binary ? 2 * size : digits + NODE);
+}
+
+static size_t bytes(const struct api_call *call, size_t d)
+{
+    const struct kserve_call *k = call->own;
+    return output_bytes(&k->images, d, 1, sizeof "255, " - 1) +
+           output_bytes(&k->samples, d, sizeof(float), sizeof "-1.2345678901234567e-10, " - 1);
+}
+
 static json_t *problem_json(const struct http_problem *p)
 {
     return json_with(json_object(), "error", json_text(p->detail));
@@ -359,6 +377,7 @@ const struct api_dialect api_kserve = {
     .read = read,
     .order = order,
     .answer = answer,
+    .bytes = bytes,
     .problem = problem_json,
     .release = release,
 };

@@ -10,7 +10,8 @@
 #define API_MODEL_NAME_MAX 64 /* bytes; engine_model_add's limit */
 #define API_COLUMNS_MAX 1024
 #define API_SCALE_MAX 16
-#define API_LABEL_MAX 128 /* bytes */
+#define API_SHEET_MAX (32 << 20) /* bytes of a sheet's pixels */
+#define API_LABEL_MAX 128        /* bytes */
 #define API_TIMEOUT_MAX 86400.0
 #define API_CLASS_NAME_MAX 128 /* bytes; the checkpoint's limit */
 

@@ -17,11 +17,8 @@ void api_page_answer(struct http_app *app, const struct http_request *q, struct 
         r->status = 304;
         return;
     }
-    r->status = 200;
-    r->content_type = "text/html; charset=utf-8";
+    http_reply_constant(r, "text/html; charset=utf-8", api_page, api_page_length);
     http_reply_header(r, "Content-Security-Policy", "%s", api_page_policy);
     http_reply_header(r, "X-Content-Type-Options", "nosniff");
     http_reply_header(r, "Referrer-Policy", "no-referrer");
-    if (buf_append(&r->body, api_page, api_page_length, NULL) != 0)
-        http_reply_fail(r);
 }

@@ -96,45 +96,73 @@ void http_room_leave_body(struct http_wait *w, struct http_connection *c)
     lock_drop(&w->lock);
 }
 
-/* Who has room for an answer that has been made, and has taken nothing of it for longest. */
-static struct http_connection *find_stalled_locked(struct http_wait *w, int64_t now)
+/* Who has room for an answer of a kind that has been made, and has taken nothing of it for longest.
+ */
+static struct http_connection *find_stalled_locked(struct http_wait *w, enum http_answer_kind kind,
+                                                   int64_t now)
 {
     struct http_connection *stalled = NULL;
     int64_t since = now - HTTP_STALLED_NS;
     lock_assert_held(&w->lock);
-    for (struct http_connection *c = w->connections; c; c = c->next)
-        if (c->answer && !c->cut && c->phase == HTTP_PHASE_SEND && c->since_ns < since) {
-            since = c->since_ns;
-            stalled = c;
-        }
+    for (struct http_connection *c = w->connections; c; c = c->next) {
+        if (!c->answer || c->answer_kind != kind || c->cut || c->phase != HTTP_PHASE_SEND)
+            continue;
+        http_connection_look_locked(w, c, now);
+        if (c->since_ns >= since)
+            continue;
+        since = c->since_ns;
+        stalled = c;
+    }
     return stalled;
 }
 
 static void leave_answer_locked(struct http_wait *w, struct http_connection *c)
 {
     lock_assert_held(&w->lock);
-    w->answers -= c->answer;
+    w->answers[c->answer_kind] -= c->answer;
     c->answer = 0;
+}
+
+static bool take_answer_locked(struct http_wait *w, struct http_connection *c,
+                               enum http_answer_kind kind, size_t bytes, size_t most)
+{
+    const int64_t now = clock_ns();
+    struct http_connection *stalled;
+    lock_assert_held(&w->lock);
+    while (bytes > 0 && w->answers[kind] + bytes > most &&
+           (stalled = find_stalled_locked(w, kind, now)) != NULL) {
+        stalled->cut = true;
+        shutdown(stalled->fd, SHUT_RDWR);
+        leave_answer_locked(w, stalled);
+    }
+    if (bytes > 0 && w->answers[kind] + bytes > most)
+        return false;
+    c->answer_kind = kind;
+    c->answer = bytes;
+    w->answers[kind] += bytes;
+    return true;
 }
 
 bool http_room_take_answer(struct http_wait *w, struct http_connection *c, size_t bytes,
                            size_t most)
 {
-    struct http_connection *stalled;
-    if (most < HTTP_ANSWER_ROOM)
-        most = HTTP_ANSWER_ROOM;
     lock_take(&w->lock);
-    const int64_t now = clock_ns();
-    while (bytes > 0 && w->answers + bytes > most &&
-           (stalled = find_stalled_locked(w, now)) != NULL) {
-        stalled->cut = true;
-        shutdown(stalled->fd, SHUT_RDWR);
-        leave_answer_locked(w, stalled);
-    }
-    const bool taken = bytes == 0 || w->answers + bytes <= most;
-    if (taken) {
-        c->answer += bytes;
-        w->answers += bytes;
+    leave_answer_locked(w, c);
+    const bool taken = take_answer_locked(w, c, HTTP_ANSWER_WORK, bytes,
+                                          most < HTTP_ANSWER_ROOM ? HTTP_ANSWER_ROOM : most);
+    lock_drop(&w->lock);
+    return taken;
+}
+
+bool http_room_send_answer(struct http_wait *w, struct http_connection *c, size_t bytes)
+{
+    bool taken = true;
+    lock_take(&w->lock);
+    if (c->answer > bytes) {
+        w->answers[c->answer_kind] -= c->answer - bytes;
+        c->answer = bytes;
+    } else if (c->answer == 0 && bytes > HTTP_SENT_AT_ONCE) {
+        taken = take_answer_locked(w, c, HTTP_ANSWER_TOLD, bytes, HTTP_ANSWER_ROOM);
     }
     lock_drop(&w->lock);
     return taken;

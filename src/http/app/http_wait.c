@@ -10,8 +10,11 @@
 #include "base_wait.h"
 
 #include <arpa/inet.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +23,7 @@
 
 #define TICK_MS 100
 #define ENDED_NS 1000000000
+#define TAKEN_NS 250000000
 #define LEFT (POLLRDHUP | POLLHUP | POLLERR)
 
 static void unlock_and_free_if_last(struct http_wait *w, struct http_ticket *t)
@@ -267,6 +271,34 @@ void http_connection_phase(struct http_wait *w, struct http_connection *c, enum 
     lock_drop(&w->lock);
 }
 
+/* A count that changes whenever the other end takes something: bytes that it has acknowledged, or
+ * of a unix socket those that wait for it. */
+static bool read_taken(const struct http_connection *c, uint64_t *out)
+{
+    struct tcp_info tcp;
+    socklen_t length = sizeof tcp;
+    int waiting = 0;
+    if (c->local && ioctl(c->fd, SIOCOUTQ, &waiting) == 0) {
+        *out = (uint64_t)waiting;
+        return true;
+    }
+    if (c->local || getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &tcp, &length) != 0 ||
+        length < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof tcp.tcpi_bytes_acked)
+        return false;
+    *out = tcp.tcpi_bytes_acked;
+    return true;
+}
+
+void http_connection_look_locked(struct http_wait *w, struct http_connection *c, int64_t now)
+{
+    uint64_t taken = 0;
+    lock_assert_held(&w->lock);
+    if (c->phase != HTTP_PHASE_SEND || c->cut || !read_taken(c, &taken) || taken == c->taken)
+        return;
+    c->taken = taken;
+    c->since_ns = now;
+}
+
 void http_connection_name(struct http_wait *w, struct http_connection *c, const char *address)
 {
     lock_take(&w->lock);
@@ -340,7 +372,8 @@ struct look {
     struct pollfd *fds;
     struct http_ticket **tickets; /* of the same places; then those to cancel */
     size_t room;
-    int64_t ended_ns; /* when cut_ended_locked looked last */
+    int64_t ended_ns; /* when cut_ended_locked looked last, */
+    int64_t taken_ns; /* and when all that take an answer were looked at */
 };
 
 static void grow(struct look *k, size_t want)
@@ -445,6 +478,11 @@ static void look_once(struct http_wait *w, struct look *k)
     grow(k, want + 64);
     lock_take(&w->lock);
     int64_t now = clock_ns();
+    if (now - k->taken_ns > TAKEN_NS) {
+        k->taken_ns = now;
+        for (struct http_connection *c = w->connections; c; c = c->next)
+            http_connection_look_locked(w, c, now);
+    }
     cut_late_locked(w, now);
     if (now - k->ended_ns > ENDED_NS) {
         k->ended_ns = now;

@@ -71,6 +71,10 @@ struct http_hold {
     size_t room; /* bytes that count towards the kind's */
 };
 
+/* What of the memory for answers (http_room.h) one has: of work, for as long as it is made too, or
+ * of what is told at once. */
+enum http_answer_kind { HTTP_ANSWER_WORK, HTTP_ANSWER_TOLD, HTTP_ANSWERS };
+
 struct http_connection {
     struct http_connection *previous, *next;
     int fd;
@@ -79,12 +83,14 @@ struct http_connection {
     char peer[48];    /* the other end's address, without the port */
     char address[48]; /* of the client: the peer, or who a trusted proxy says that it speaks for */
     enum http_phase phase;
-    int64_t since_ns;
-    bool cut; /* shut down by the watcher, or for another's sake: */
+    int64_t since_ns; /* while an answer is sent: when the other end has last taken some of it */
+    uint64_t taken;   /* how much that was, as http_connection_look_locked counts */
+    bool cut;         /* shut down by the watcher, or for another's sake: */
     bool displaced;
     bool ended; /* in its body, at the last look of the watcher, which found all of it taken */
-    struct http_hold hold; /* of its body, */
-    size_t answer;         /* and how much of the memory for answers (http_room.h) */
+    struct http_hold hold; /* of its body */
+    size_t answer;         /* bytes that count towards the kind's */
+    enum http_answer_kind answer_kind;
     struct http_ticket *ticket;
     struct http_exchange *exchange; /* that has begun and not ended; its own thread's */
 };
@@ -97,7 +103,7 @@ struct http_wait {
     struct http_connection *connections;
     size_t connection_count, exchange_count, ticket_count;
     size_t large_count, room[HTTP_HOLD_KINDS]; /* of bodies, */
-    size_t answers;                            /* and of answers */
+    size_t answers[HTTP_ANSWERS];              /* and of answers */
     void (*suspend)(void *connection);
     void (*resume)(void *connection);
     int64_t limits_ns[HTTP_PHASES]; /* how long a phase may last; 0: for ever */
@@ -119,6 +125,10 @@ size_t http_connection_count(struct http_wait *w, const struct http_connection *
                              size_t *same_address);
 void http_connection_close(struct http_wait *w, struct http_connection *c);
 void http_connection_phase(struct http_wait *w, struct http_connection *c, enum http_phase phase);
+/* Looks whether the other end has taken more of the answer that is sent to it, which begins the
+ * phase anew. The library has handed over long before what a slow reader has yet to take, so this
+ * asks the system, and counts what has been acknowledged. With the lock. */
+void http_connection_look_locked(struct http_wait *w, struct http_connection *c, int64_t now);
 /* The last byte of a body has come, so that no time limit runs until there is an answer. False when
  * the connection was cut before: then nothing may begin for it. */
 bool http_connection_body_ended(struct http_wait *w, struct http_connection *c);

@@ -153,6 +153,15 @@ static bool cut_body(struct http_exchange *x, struct MHD_Connection *mhd)
     return say_last_word(x, tls ? tls->tls_session : NULL);
 }
 
+/* The library calls it silence when the system takes no more, which it does not of a slow reader
+ * until a large part of what it holds has been read. So while an answer is sent the watcher sees to
+ * silence alone: it knows what the reader has taken. */
+static void limit_silence(const struct http_exchange *x, struct MHD_Connection *mhd, bool limited)
+{
+    MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT,
+                              limited ? (unsigned)x->app->options->idle_s : 0u);
+}
+
 void http_exchange_completed(void *context, struct MHD_Connection *mhd, void **request_context,
                              enum MHD_RequestTerminationCode code)
 {
@@ -161,6 +170,8 @@ void http_exchange_completed(void *context, struct MHD_Connection *mhd, void **r
     if (!x)
         return;
     *request_context = NULL;
+    if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        limit_silence(x, mhd, true);
     bool delivered = code == MHD_REQUEST_TERMINATED_COMPLETED_OK &&
                      x->stage == HTTP_STAGE_ANSWERED &&
                      (!x->stream || x->bodiless || api_stream_complete(x->stream));
@@ -243,17 +254,40 @@ static enum MHD_Result queue(struct http_exchange *x, struct MHD_Connection *mhd
     if (ok == MHD_YES)
         ok = MHD_queue_response(mhd, r->status, response);
     MHD_destroy_response(response);
+    limit_silence(x, mhd, false);
     x->stage = HTTP_STAGE_ANSWERED;
     http_connection_phase(&x->app->wait, x->connection, HTTP_PHASE_SEND);
     return ok;
 }
 
-/* Hands the reply to the library. The body's memory goes with it. */
+/* The answer is that there is no memory for one. */
+static void refuse_for_room(struct http_exchange *x)
+{
+    struct http_problem p;
+    http_problem_init(&p);
+    http_problem_set(&p, HTTP_PROBLEM_QUEUE_FULL,
+                     "as many answers wait to be read as there is memory for");
+    p.retry_after_s = 1;
+    http_reply_restart(&x->reply);
+    http_problem_reply(&p, x->request.id, &x->reply);
+}
+
+/* Hands the reply to the library. The body's memory goes with it. On the admin socket, which has
+ * few connections, there is always room. */
 static enum MHD_Result send_reply(struct http_exchange *x, struct MHD_Connection *mhd)
 {
+    struct http_reply *r = &x->reply;
     size_t length = 0;
+    if (x->listener->where == HTTP_PUBLIC &&
+        !http_room_send_answer(&x->app->wait, x->connection, r->body.length))
+        refuse_for_room(x);
     complete_reply(x);
-    unsigned char *body = buf_take(&x->reply.body, &length);
+    if (r->constant)
+        return queue(x, mhd,
+                     MHD_create_response_from_buffer(r->constant_length,
+                                                     (void *)(uintptr_t)r->constant,
+                                                     MHD_RESPMEM_PERSISTENT));
+    unsigned char *body = buf_take(&r->body, &length);
     struct MHD_Response *response = MHD_create_response_from_buffer(
         length, body, body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
     if (!response)
@@ -433,17 +467,11 @@ static enum MHD_Result on_wait(struct http_exchange *x, struct MHD_Connection *m
 /* Whether there is memory for the answer, which a client may not read for long. */
 static bool has_room(struct http_exchange *x)
 {
-    size_t images = 0;
-    const size_t each = api_call_bytes(&x->call, &images),
-                 most = 2 * each * x->app->options->queue_images_max;
-    struct http_problem p;
-    if (http_room_take_answer(&x->app->wait, x->connection, each * images, most))
+    size_t most;
+    const size_t bytes = api_call_bytes(&x->call, x->app->options->queue_images_max, &most);
+    if (http_room_take_answer(&x->app->wait, x->connection, bytes, most > bytes ? most : bytes))
         return true;
-    http_problem_init(&p);
-    http_problem_set(&p, HTTP_PROBLEM_QUEUE_FULL,
-                     "as many answers wait to be read as there is memory for");
-    p.retry_after_s = 1;
-    http_problem_reply(&p, x->request.id, &x->reply);
+    refuse_for_room(x);
     return false;
 }
 

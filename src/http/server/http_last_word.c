@@ -20,7 +20,7 @@ static int put_reply(const struct http_reply *r, struct buf *out)
         result = buf_format(out, NULL, "%s: %s\r\n", r->headers[i].name, r->headers[i].value);
     return result != 0 ||
            buf_format(out, NULL, "Content-Length: %zu\r\n\r\n", r->body.length) != 0 ||
-           buf_append(out, r->body.data, r->body.length, NULL) != 0;
+           buf_append(out, r->body.data, r->body.length, NULL) != 0; /* a problem: no constant */
 }
 
 bool http_last_word(const struct http_reply *reply, const struct http_connection *connection,

@@ -17,6 +17,26 @@ void http_reply_clear(struct http_reply *r)
     buf_clear(&r->body);
 }
 
+void http_reply_restart(struct http_reply *r)
+{
+    buf_clear(&r->body);
+    r->constant = NULL;
+    r->status = 0;
+    r->content_type = NULL;
+    r->header_count = 0;
+    r->cachable = false;
+}
+
+void http_reply_constant(struct http_reply *r, const char *content_type, const void *data,
+                         size_t length)
+{
+    buf_clear(&r->body);
+    r->status = 200;
+    r->content_type = content_type;
+    r->constant = data;
+    r->constant_length = length;
+}
+
 void http_reply_header(struct http_reply *r, const char *name, const char *format, ...)
 {
     assert(r->header_count < HTTP_REPLY_HEADERS_MAX);
@@ -38,6 +58,7 @@ void http_reply_fail(struct http_reply *r)
         "\"status\":500,\"code\":\"internal\",\"error\":{\"message\":\"Internal error\","
         "\"type\":\"server_error\",\"param\":null,\"code\":\"internal\"}}\n";
     buf_reset(&r->body);
+    r->constant = NULL;
     r->status = 500;
     r->content_type = "application/problem+json";
     buf_string(&r->body, text, NULL); /* on failure the body stays empty; the status tells */
@@ -46,6 +67,7 @@ void http_reply_fail(struct http_reply *r)
 void http_reply_json(struct http_reply *r, unsigned status, const char *content_type, json_t *body)
 {
     buf_reset(&r->body);
+    r->constant = NULL;
     r->status = status;
     r->content_type = content_type;
     if (!body || json_append(&r->body, body, 0, NULL) != 0 || buf_string(&r->body, "\n", NULL) != 0)

@@ -29,6 +29,9 @@ struct http_reply {
     unsigned status;          /* 0: nothing decided yet */
     const char *content_type; /* static text; NULL without a body */
     struct buf body;
+    const void
+        *constant; /* in the place of `body`: of the program, so that none has a copy of it */
+    size_t constant_length;
     struct http_reply_header headers[HTTP_REPLY_HEADERS_MAX];
     size_t header_count;
     int problem; /* enum http_problem_code of the answer, for the counters */
@@ -40,12 +43,19 @@ struct http_reply {
 
 void http_reply_init(struct http_reply *r);
 void http_reply_clear(struct http_reply *r);
+/* Forgets the answer that it has, so that another one may take its place. How the client is spoken
+ * to, and whether the connection ends, stay. */
+void http_reply_restart(struct http_reply *r);
 
 /* Adds a header; `name` must outlive the reply. A value that does not fit is cut.
  * Control characters in it become '?', so that nothing from outside can start a header of its own.
  */
 void http_reply_header(struct http_reply *r, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Makes the answer of bytes that outlive every reply, and are not copied. */
+void http_reply_constant(struct http_reply *r, const char *content_type, const void *data,
+                         size_t length);
 
 /* Makes `body` (reference taken, NULL counts as out of memory) the answer, with one line feed after
  * it. When memory runs out the answer becomes a bare 500 instead. */

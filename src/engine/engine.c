@@ -156,8 +156,8 @@ size_t engine_slots_get(struct engine *g, struct engine_slot_view *out, size_t m
         struct engine_request *r = slot->request;
         if (!r)
             continue;
-        out[count++] = (struct engine_slot_view){
-            .model = r->order.model->name,
+        struct engine_slot_view *view = &out[count++];
+        *view = (struct engine_slot_view){
             .seed = engine_request_seed(r, slot->image),
             .index = r->images[slot->image].index,
             .n = r->order.n,
@@ -166,6 +166,7 @@ size_t engine_slots_get(struct engine *g, struct engine_slot_view *out, size_t m
             .age_s = (double)(now - slot->admitted_ns) * 1e-9,
             .request_steps = atomic_load(&r->steps),
         };
+        memcpy(view->model, r->order.model->name, sizeof view->model);
     }
     lock_drop(&g->lock);
     return count;

@@ -303,9 +303,11 @@ struct engine_model_stats {
 };
 struct engine_model_stats engine_model_stats_get(struct engine_model *em);
 
+#define ENGINE_NAME_MAX 64 /* characters of a model's name */
+
 /* A live image. */
 struct engine_slot_view {
-    const char *model; /* of a name, which lasts until engine_free */
+    char model[ENGINE_NAME_MAX + 1]; /* its name: the model itself may end as soon as it is seen */
     uint64_t seed, index;
     size_t n;   /* images of its request */
     int worker; /* that evaluates it, -1 while it waits for its turn */

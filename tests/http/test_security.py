@@ -1,5 +1,6 @@
 """Keys, origins, TLS, the admin socket, limits of an address."""
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -313,6 +314,15 @@ class AdminSocket(unittest.TestCase):
             self.assertEqual({v["index"] for v in o["live"]}, {"0", "1"})
             self.assertEqual({v["seed"] for v in o["live"]}, {"5"})
             s.close()
+
+    def test_all_slots_are_shown(self):
+        with Daemon("--workers", "5", "--batch", "64", "--admin", self.path) as daemon, contextlib.ExitStack() as stack:
+            for seed in range(6):
+                stack.enter_context(daemon.begin_images({"n": 64, "seed": seed, "solver": ENDLESS}))
+            daemon.wait_metrics(lambda m: m.value("pfgmd_slots_busy") > 256, "more than 256 images are live")
+            o = self.admin.request("GET", "/debug/slots")[1]
+            self.assertGreater(o["busy"], 256)
+            self.assertEqual(len({(v["seed"], v["index"]) for v in o["live"]}), o["busy"])
 
     def test_drain(self):
         with Daemon("--admin", self.path) as daemon:

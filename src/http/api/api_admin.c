@@ -6,6 +6,7 @@
 #include "http_body.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void send_json(struct http_reply *r, unsigned status, json_t *body)
@@ -75,10 +76,10 @@ void api_admin_log_level(struct http_app *app, const struct http_request *q, str
 void api_admin_slots(struct http_app *app, const struct http_request *q, struct http_reply *r)
 {
     static const char *const priorities[ENGINE_PRIORITIES] = {"interactive", "batch"};
-    struct engine_slot_view views[256];
-    size_t count = engine_slots_get(app->engine, views, sizeof views / sizeof *views);
     struct engine_stats stats = engine_stats_get(app->engine);
-    json_t *slots = json_array();
+    struct engine_slot_view *views = calloc(stats.slots, sizeof *views);
+    size_t count = views ? engine_slots_get(app->engine, views, stats.slots) : 0;
+    json_t *slots = views ? json_array() : NULL;
     (void)q;
     for (size_t i = 0; i < count; i++) {
         const struct engine_slot_view *v = &views[i];
@@ -91,6 +92,7 @@ void api_admin_slots(struct http_app *app, const struct http_request *q, struct 
                                     v->worker, "priority", priorities[v->priority], "age_s",
                                     v->age_s, "request_steps", (json_int_t)v->request_steps));
     }
+    free(views);
     send_json(r, 200,
               json_pack("{s:I, s:I, s:I, s:i, s:i, s:o}", "slots", (json_int_t)stats.slots, "busy",
                         (json_int_t)stats.live_images, "queued_images",

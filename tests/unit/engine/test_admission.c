@@ -330,6 +330,26 @@ static void slots_can_be_looked_at(void **state)
     engine_free(g);
 }
 
+/* What was seen of a slot does not end with the slot's model. */
+static void a_slot_that_was_looked_at_outlives_its_model(void **state)
+{
+    (void)state;
+    struct engine *g = new_engine(1, 1);
+    struct engine_slot_view view;
+    struct err e = {0};
+    struct engine_order order = order_of(g, 1, 100000);
+    struct engine_request *r = submit(g, &order);
+    while (engine_slots_get(g, &view, 1) < 1)
+        usleep(1000);
+    struct engine_model *em = engine_model_replace(g, "digits8", load(), &e);
+    assert_non_null(em);
+    engine_request_cancel(r);
+    assert_true(engine_request_wait(r, 600000));
+    engine_request_free(r); /* the last hold of the model that was replaced */
+    assert_string_equal(view.model, "digits8");
+    engine_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +362,7 @@ int main(void)
         cmocka_unit_test(a_model_is_replaced_under_load),
         cmocka_unit_test(images_and_previews_are_told_of),
         cmocka_unit_test(slots_can_be_looked_at),
+        cmocka_unit_test(a_slot_that_was_looked_at_outlives_its_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,19 +39,27 @@ enum jobs_answer jobs_wire_put(struct jobs_wire *w, const char *key, const void 
     return JOBS_DONE;
 }
 
+/* The last message of a subject, by the stream's leader. */
+static natsStatus get_last(struct jobs_wire *w, const char *stream, const char *subject,
+                           natsMsg **out, jsErrCode *code)
+{
+    jsOptions o;
+    jsOptions_Init(&o);
+    if (!jobs_wire_may_ask(w, &o.Wait))
+        return NATS_TIMEOUT;
+    const natsStatus s = js_GetLastMsg(out, w->js, stream, subject, &o, code);
+    jobs_wire_asked(w, s);
+    return s;
+}
+
 enum jobs_answer jobs_wire_get(struct jobs_wire *w, const char *key, struct buf *value,
                                uint64_t *revision, struct err *e)
 {
     char subject[JOBS_WIRE_SUBJECT];
     natsMsg *m = NULL;
     jsErrCode code = 0;
-    jsOptions o;
-    jsOptions_Init(&o);
-    if (!jobs_wire_may_ask(w, &o.Wait))
-        return jobs_wire_fail(w, NATS_TIMEOUT, 0, e);
     snprintf(subject, sizeof subject, JOBS_WIRE_KEYS "%s", key);
-    natsStatus s = js_GetLastMsg(&m, w->js, JOBS_WIRE_RECORDS_STREAM, subject, &o, &code);
-    jobs_wire_asked(w, s);
+    natsStatus s = get_last(w, JOBS_WIRE_RECORDS_STREAM, subject, &m, &code);
     if (s != NATS_OK)
         return jobs_wire_fail(w, s, code, e);
     *revision = natsMsg_GetSequence(m);
@@ -251,7 +259,7 @@ enum jobs_answer jobs_wire_result(struct jobs_wire *w, const char *subject, stru
     jsErrCode code = 0;
     natsStatus s = get_direct(w, JOBS_WIRE_RESULTS, subject, &m);
     if (s == NATS_NOT_FOUND && w->replicas > 1) /* who answered may be behind, and the leader not */
-        s = js_GetLastMsg(&m, w->js, JOBS_WIRE_RESULTS_STREAM, subject, NULL, &code);
+        s = get_last(w, JOBS_WIRE_RESULTS_STREAM, subject, &m, &code);
     if (s != NATS_OK)
         return jobs_wire_fail(w, s, code, e);
     natsMsgHeader_Get(m, JOBS_WIRE_NOTE, &text);

@@ -177,6 +177,7 @@ class Trouble(unittest.TestCase):
             wait_state(daemon, name, "succeeded")
             image = daemon.get(f"/v1/jobs/{name}/images/0").body
             nats.process.send_signal(signal.SIGSTOP)
+            os.waitpid(nats.process.pid, os.WUNTRACED)  # all of it has stopped
             try:
                 asked = [daemon.get(f"/v1/jobs/{name}/images/{i}") for i in (0, 1)]
                 asked.append(daemon.request("POST", "/v1/jobs", json.dumps({"n": 1}), {"Content-Type": "application/json"}))

@@ -248,6 +248,17 @@ json_t *json_plus(json_t *array, json_t *item)
     return NULL;
 }
 
+char *json_dumped(const json_t *value, size_t flags, struct err *e)
+{
+    memory_failed = false;
+    char *text = json_dumps(value, flags);
+    if (text && !memory_failed)
+        return text;
+    free(text);
+    err_fail_memory(e, 64);
+    return NULL;
+}
+
 struct writer {
     struct buf *out;
     size_t flags;

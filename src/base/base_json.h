@@ -54,6 +54,10 @@ json_t *json_with(json_t *object, const char *key, json_t *value)
     __attribute__((warn_unused_result));
 json_t *json_plus(json_t *array, json_t *item) __attribute__((warn_unused_result));
 
+/* jansson's text of `value`, to be freed: json_dumps, which leaves out a member that memory is
+ * short for, and says nothing. NULL: ERR_MEMORY. */
+char *json_dumped(const json_t *value, size_t flags, struct err *e);
+
 /* Appends the compact text of `value`; real numbers as the shortest text that reads back the same,
  * independent of locale. Non-finite numbers cannot occur in a json_t. */
 int json_append(struct buf *out, const json_t *value, size_t flags, struct err *e);

@@ -27,13 +27,18 @@ static void join_words(struct unicode_text *text)
     text->length = used > 0 && text->points[used - 1] == ' ' ? used - 1 : used;
 }
 
+bool unicode_is_utf8(const char *text)
+{
+    return !u8_check((const uint8_t *)text, strlen(text));
+}
+
 int unicode_fold(const char *text, struct unicode_text *out, struct err *e)
 {
     const uint8_t *utf8 = (const uint8_t *)text;
     const size_t length = strlen(text);
     size_t folded_length = 0;
     *out = (struct unicode_text){0};
-    if (u8_check(utf8, length))
+    if (!unicode_is_utf8(text))
         return err_fail(e, ERR_INPUT, "", "is not UTF-8");
     uint8_t *folded = u8_casefold(utf8, length, NULL, UNINORM_NFKC, NULL, &folded_length);
     if (folded)

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+bool unicode_is_utf8(const char *text);
+
 struct unicode_text {
     uint32_t *points; /* [length] code points; owned */
     size_t length;

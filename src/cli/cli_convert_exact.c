@@ -141,7 +141,7 @@ static int write_checkpoint(const struct cli_convert_exact *o, const struct data
                                                 .shape = {n},
                                                 .data = weights};
     json_t *description = ckpt_description_json(d, e);
-    char *text = description ? json_dumps(description, JSON_COMPACT) : NULL;
+    char *text = description ? json_dumped(description, JSON_COMPACT, e) : NULL;
     json_t *metadata = text ? json_pack("{s:s}", CKPT_DESCRIPTION_KEY, text) : NULL;
     int result = -1;
 

@@ -242,7 +242,7 @@ int cli_manifest_read(const char *text, size_t length, const char *path, struct 
 /* The text of a member, to be freed; "nothing" where there is none. */
 static char *text_of(const json_t *value)
 {
-    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    char *text = value ? json_dumped(value, JSON_COMPACT | JSON_ENCODE_ANY, NULL) : NULL;
     return text ? text : strdup("nothing");
 }
 

@@ -15,7 +15,7 @@ TRIES = int(os.environ.get("FAULT_TRIES", "0"))
 
 # The kinds in the order of fault_shim.c, with what an error's line must say of them.
 REASONS = {
-    "alloc": r"memory|allocat",
+    "alloc": r"memory|allocat|Resource temporarily unavailable",  # the latter of a thread's memory, says the C library
     "open": "Too many open files",
     "read": "Input/output error",
     "write": "(?i)no space left|Input/output error",  # what a stream has forgotten is the latter

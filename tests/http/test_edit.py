@@ -203,6 +203,7 @@ class Edits(SharedDaemon):
         nested = b'Content-Disposition: form-data; name="image"\r\nContent-Type: multipart/mixed; boundary=inner\r\n\r\n' + b"".join(
             b"--inner\r\nContent-Disposition: file; filename=\"" + n + b"\"\r\n\r\n" + self.picture + b"\r\n" for n in (b"a", b"b")) + b"--inner--\r\n"
         bodies = [(form(part(None, b"x")), 400), (form(image, part("", b"x")), 400), (form(part("n" * 65, b"x")), 400),
+                  (form(image, part("seed", b"1").replace(b"seed", b"se\xffed")), 400),
                   (form(*[part("user", b"x")] * 10_000), 413), (form(*[part(f"f{i}", b"") for i in range(65)]), 413),
                   (form(part("image", self.picture, "x" * 100_000)), 400), (form(part("user", b"x", head=b"X-A: " + b"y" * 100_000 + b"\r\n")), 400),
                   (form(image, end=b""), 400), (form(image)[:-40], 400), (form(image)[:60], 400), (line, 400), (b"", 422), (b"\r\n" * 50_000, None),

@@ -86,7 +86,7 @@ int tune_store(const struct tune_search *t, const char *output, struct err *e)
     if (result == 0)
         result = describe(t, m, &description, e);
     if (result == 0) {
-        text = json_dumps(description, JSON_COMPACT);
+        text = json_dumped(description, JSON_COMPACT, e);
         metadata = text ? json_pack("{s:s}", CKPT_DESCRIPTION_KEY, text) : NULL;
         result = metadata ? write_tensors(t, f, model_shape(m), metadata, output, e)
                           : err_fail_memory(e, 4096);

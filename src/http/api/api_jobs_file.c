@@ -20,7 +20,7 @@ struct own {
 
 static int digest_body(const json_t *document, char out[SHA256_HEX_SIZE])
 {
-    char *text = json_dumps(document, JSON_SORT_KEYS | JSON_COMPACT);
+    char *text = json_dumped(document, JSON_SORT_KEYS | JSON_COMPACT, NULL);
     const int result = text ? sha256_hex(text, strlen(text), out, NULL) : -1;
     free(text);
     return result;

@@ -1,6 +1,8 @@
 /* Collecting parts, with a bound on all that a client chooses. */
 #include "http_form.h"
 
+#include "base_unicode.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -13,6 +15,11 @@ static struct http_part *add_part(struct http_form *form, const char *name, bool
     if (!name || !*name || strlen(name) > HTTP_FORM_NAME_MAX) {
         err_fail(e, ERR_INPUT, "", "part %zu of the form has no name of 1 to %d bytes", form->count,
                  HTTP_FORM_NAME_MAX);
+        return NULL;
+    }
+    if (!unicode_is_utf8(name)) {
+        err_fail(e, ERR_INPUT, "", "part %zu of the form has a name that is not UTF-8",
+                 form->count);
         return NULL;
     }
     if (form->count == HTTP_FORM_PARTS_MAX) {

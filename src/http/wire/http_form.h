@@ -22,8 +22,8 @@ struct http_form {
 };
 
 /* Bytes of a part, which begins with `offset` 0; a call without bytes may come before its first. A
- * part holds at most `max`. ERR_INPUT for a name that is missing or too long, ERR_LIMIT for too
- * many parts or bytes, ERR_MEMORY. */
+ * part holds at most `max`. ERR_INPUT for a name that is missing, too long or not UTF-8, ERR_LIMIT
+ * for too many parts or bytes, ERR_MEMORY. */
 int http_form_add(struct http_form *form, const char *name, bool is_file, uint64_t offset,
                   const void *data, size_t length, size_t max, struct err *e);
 /* The part of that name from `*at` on, which moves behind it, or NULL. */

@@ -7,7 +7,8 @@
  * The work is a grid of blocks of outputs × chunks of pixels, which may be shared out between
  * threads. Where all weights fit in the second-level cache the chunks are the outer loop, so that
  * a pixel is read once; where they do not, the blocks are, so that a block's weights come from
- * memory once a call.
+ * memory once a call. Where not even a block's fit, a chunk goes through it segment by segment, and
+ * the sums wait in between, in single precision as in the registers.
  *
  * Pixels are taken in order through rows and images; a tile's pixels each have their own pointer,
  * so that border columns cost nothing. A tail of fewer than P pixels is computed by a smaller
@@ -141,29 +142,41 @@ static const struct tiles tiles[] = {TILE_WIDTHS(LIST_TILES)};
 
 /* ---- blocks ---- */
 
+/* Some segments of a product, for a chunk of pixels and a block of outputs. */
+struct pass {
+    size_t first, width; /* the block's outputs */
+    size_t pixel, left;  /* the chunk */
+    bool starts, ends;   /* it has the first segment, the last */
+    float *sums;         /* [pixel][width] between two passes */
+};
+
 /* Fills `count` places of a tile with the next `taken` pixels of one row and image. */
-static void tile_fill_row(struct tile *t, struct cursor *c, size_t first, size_t from, size_t taken)
+static void tile_fill_row(struct tile *t, struct cursor *c, const struct pass *s, size_t from,
+                          size_t taken)
 {
+    float *sums = s->sums ? s->sums + (c->pixel - s->pixel) * s->width : NULL;
+    size_t first = s->first;
     const struct nn_product *p = c->p;
     size_t position = c->image * p->in_image + c->y * p->in_row + c->x * p->in_step;
     size_t at = c->pixel * p->shape.outputs + first;
     const float *bias = p->bias + c->image * p->bias_step + first;
     for (size_t i = from; i < from + taken; i++, at += p->shape.outputs) {
         t->position[i] = position + (i - from) * p->in_step;
-        t->bias_at[i] = bias;
-        t->residual_at[i] = p->residual ? p->residual + at : NULL;
-        t->out_at[i] = p->out + at;
+        t->bias_at[i] = s->starts ? bias : sums + (i - from) * s->width;
+        t->residual_at[i] = t->residual ? p->residual + at : NULL;
+        t->out_at[i] = s->ends ? p->out + at : sums + (i - from) * s->width;
     }
     cursor_move(c, taken);
 }
 
 /* Fills a tile of `count` pixels from the cursor on; past the `left` ones the last is repeated. */
-static size_t tile_fill(struct tile *t, struct cursor *c, size_t first, size_t count, size_t left)
+static size_t tile_fill(struct tile *t, struct cursor *c, const struct pass *s, size_t count,
+                        size_t left)
 {
     size_t taken = count < left ? count : left;
     for (size_t i = 0; i < taken;) {
         size_t row = c->p->width - c->x, some = row < taken - i ? row : taken - i;
-        tile_fill_row(t, c, first, i, some);
+        tile_fill_row(t, c, s, i, some);
         i += some;
     }
     for (size_t i = taken; i < count; i++) {
@@ -175,58 +188,94 @@ static size_t tile_fill(struct tile *t, struct cursor *c, size_t first, size_t c
     return taken;
 }
 
-static void block_run(const struct nn_product *p, struct tile *t, size_t first, size_t width,
-                      size_t pixel, size_t left)
+static void pass_run(const struct nn_product *p, struct tile *t, const struct pass *s)
 {
-    const struct tiles *k = &tiles[width / NN_LANES - 1];
-    struct cursor c = cursor_at(p, pixel);
-    while (left > 0) {
+    const struct tiles *k = &tiles[s->width / NN_LANES - 1];
+    struct cursor c = cursor_at(p, s->pixel);
+    for (size_t left = s->left; left > 0;) {
         size_t half = k->pixels / 2;
         size_t count = left == 1 ? 1 : left <= half ? half : k->pixels;
-        left -= tile_fill(t, &c, first, count, left);
+        left -= tile_fill(t, &c, s, count, left);
         (count == 1 ? k->one : count == half ? k->part : k->full)(t);
+    }
+}
+
+#define CHUNK 96        /* pixels; a multiple of every P */
+#define CHUNK_SPLIT 144 /* likewise, where the weights come from memory once a chunk */
+
+/* A chunk segment by segment; `weights` are the block's. */
+static void split_run(const struct nn_product *p, const float *weights, struct pass s)
+{
+    float sums[CHUNK_SPLIT * BLOCK_VECTORS * VEC_WIDTH];
+    s.sums = sums;
+    for (int i = 0; i < p->segments; i++) {
+        s.starts = i == 0;
+        s.ends = i == p->segments - 1;
+        struct tile t = {.segments = 1,
+                         .segment = p->segment + i,
+                         .weights = weights,
+                         .row_step = s.width,
+                         .residual = s.ends && p->residual,
+                         .scale = p->scale};
+        pass_run(p, &t, &s);
+        weights += p->segment[i].length * s.width;
     }
 }
 
 /* ---- the grid ---- */
 
-#define CHUNK 96              /* pixels; a multiple of every P */
-#define CACHED_WEIGHTS 100000 /* floats that stay in the second-level cache beside a chunk */
+/* Floats that stay in the second-level cache beside a chunk: all weights, those of a block. */
+#define CACHED_WEIGHTS 140000
+#define CACHED_BLOCK 120000
 
 struct grid {
-    size_t pixels, chunks, blocks;
-    bool chunks_outer;
+    size_t pixels, chunk, chunks, blocks;
+    bool chunks_outer, split;
 };
 
-static struct grid grid_of(const struct nn_product *p)
+/* `packed`: the weights of a block lie together. */
+static struct grid grid_of(const struct nn_product *p, bool packed)
 {
-    size_t pixels = p->images * p->height * p->width;
-    return (struct grid){pixels, (pixels + CHUNK - 1) / CHUNK, block_count(p->shape.outputs),
-                         p->shape.inputs * p->shape.outputs <= CACHED_WEIGHTS};
+    struct grid g = {.pixels = p->images * p->height * p->width,
+                     .blocks = block_count(p->shape.outputs)};
+    g.split = packed && p->segments > 1 &&
+              p->shape.inputs * block_width(p->shape.outputs, 0) > CACHED_BLOCK;
+    g.chunk = g.split ? CHUNK_SPLIT : CHUNK;
+    g.chunks = (g.pixels + g.chunk - 1) / g.chunk;
+    g.chunks_outer = p->shape.inputs * p->shape.outputs <= CACHED_WEIGHTS;
+    return g;
 }
 
 static void grid_run(const struct nn_product *p, const struct nn_panels *w, size_t unit,
                      size_t last)
 {
-    const struct grid g = grid_of(p);
-    struct tile t = {.segments = p->segments,
-                     .segment = p->segment,
-                     .residual = p->residual != NULL,
-                     .scale = p->scale};
+    const struct grid g = grid_of(p, w->row_step == 0);
     for (; unit < last; unit++) {
         size_t chunk = g.chunks_outer ? unit / g.blocks : unit % g.chunks;
         size_t block = g.chunks_outer ? unit % g.blocks : unit / g.chunks;
-        size_t first = block_first(p->shape.outputs, block), pixel = chunk * CHUNK;
-        size_t width = block_width(p->shape.outputs, first), left = g.pixels - pixel;
-        t.weights = w->weights + first * w->block_step;
-        t.row_step = w->row_step ? w->row_step : width;
-        block_run(p, &t, first, width, pixel, left < CHUNK ? left : CHUNK);
+        struct pass s = {.first = block_first(p->shape.outputs, block),
+                         .pixel = chunk * g.chunk,
+                         .starts = true,
+                         .ends = true};
+        s.width = block_width(p->shape.outputs, s.first);
+        s.left = g.pixels - s.pixel < g.chunk ? g.pixels - s.pixel : g.chunk;
+        const float *weights = w->weights + s.first * w->block_step;
+        struct tile t = {.segments = p->segments,
+                         .segment = p->segment,
+                         .weights = weights,
+                         .row_step = w->row_step ? w->row_step : s.width,
+                         .residual = p->residual != NULL,
+                         .scale = p->scale};
+        if (g.split)
+            split_run(p, weights, s);
+        else
+            pass_run(p, &t, &s);
     }
 }
 
 void NN_VEC(panels)(const struct nn_product *p, const struct nn_panels *w)
 {
-    const struct grid g = grid_of(p);
+    const struct grid g = grid_of(p, w->row_step == 0);
     grid_run(p, w, 0, g.blocks * g.chunks);
 }
 
@@ -235,7 +284,7 @@ void NN_VEC(panels)(const struct nn_product *p, const struct nn_panels *w)
 size_t NN_VEC(product_units)(const void *op)
 {
     const struct nn_product *p = op;
-    const struct grid g = grid_of(p);
+    const struct grid g = grid_of(p, true);
     if (p->shape.kind == NN_PRODUCT_WINOGRAD)
         return NN_VEC(winograd_units)(p);
     return g.blocks * g.chunks;

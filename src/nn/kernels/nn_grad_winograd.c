@@ -20,6 +20,7 @@
 #define TILE_SIDE 4
 #define PATCH 6
 #define PLANES (PATCH * PATCH)
+#define UNROLL _Pragma("GCC unroll 16")
 #define BLOCK_FLOATS 160000 /* of the planes of a block */
 #define BLOCK_MIN 16
 
@@ -85,72 +86,92 @@ NN_INLINE void slope_axis(const vec e[TILE_SIDE], vec out[PATCH])
     out[5] = e[3];
 }
 
-/* Where a tile reads: pixel (0,0) of its patch may lie outside the image; only rows and columns
- * [first, last) of the patch lie inside, others are zero. */
+/* Where a tile reads: rows and columns of its patch beyond these lie outside and are zero. */
 struct patch {
     const float *at;
     size_t row, step; /* floats */
-    size_t y0, y1, x0, x1;
+    size_t rows, columns;
 };
 
-NN_INLINE vec patch_load(const struct patch *p, size_t y, size_t x, size_t c, bool half)
+/* `whole` tells that all of the patch lies inside. */
+NN_INLINE vec patch_load(const struct patch *p, size_t y, size_t x, size_t c, bool whole, bool half)
 {
-    if (y < p->y0 || y >= p->y1 || x < p->x0 || x >= p->x1)
+    if (!whole && (y >= p->rows || x >= p->columns))
         return vec_zero();
     return vec_load_part(p->at + y * p->row + x * p->step + c, half);
 }
 
-NN_INLINE void planes_input(const struct patch *p, size_t c, float *out, size_t plane, bool half)
+NN_INLINE void planes_input(const struct patch *p, size_t c, float *out, size_t plane, bool whole,
+                            bool half)
 {
     vec mid[PATCH][PATCH], line[PATCH], result[PATCH];
+    UNROLL
     for (size_t x = 0; x < PATCH; x++) {
+        UNROLL
         for (size_t y = 0; y < PATCH; y++)
-            line[y] = patch_load(p, y, x, c, half);
+            line[y] = patch_load(p, y, x, c, whole, half);
         input_axis(line, result);
+        UNROLL
         for (size_t y = 0; y < PATCH; y++)
             mid[y][x] = result[y];
     }
+    UNROLL
     for (size_t y = 0; y < PATCH; y++) {
         input_axis(mid[y], result);
+        UNROLL
         for (size_t x = 0; x < PATCH; x++)
             vec_store_part(out + (y * PATCH + x) * plane + c, result[x], half);
     }
 }
 
-NN_INLINE void planes_slope(const struct patch *p, size_t c, float *out, size_t plane, bool half)
+NN_INLINE void planes_slope(const struct patch *p, size_t c, float *out, size_t plane, bool whole,
+                            bool half)
 {
     vec mid[PATCH][TILE_SIDE], line[TILE_SIDE], result[PATCH];
+    UNROLL
     for (size_t x = 0; x < TILE_SIDE; x++) {
+        UNROLL
         for (size_t y = 0; y < TILE_SIDE; y++)
-            line[y] = patch_load(p, y, x, c, half);
+            line[y] = patch_load(p, y, x, c, whole, half);
         slope_axis(line, result);
+        UNROLL
         for (size_t y = 0; y < PATCH; y++)
             mid[y][x] = result[y];
     }
+    UNROLL
     for (size_t y = 0; y < PATCH; y++) {
         slope_axis(mid[y], result);
+        UNROLL
         for (size_t x = 0; x < PATCH; x++)
             vec_store_part(out + (y * PATCH + x) * plane + c, result[x], half);
     }
 }
 
 /* All channels of a tile to its place in every plane, `plane` floats apart. */
+#define DEFINE_TRANSFORM(name, planes, whole)                                                      \
+    static void name(const struct patch *p, size_t lanes, float *out, size_t plane)                \
+    {                                                                                              \
+        size_t c = 0;                                                                              \
+        for (; c + VEC_WIDTH <= lanes; c += VEC_WIDTH)                                             \
+            planes(p, c, out, plane, whole, false);                                                \
+        if (c < lanes)                                                                             \
+            planes(p, c, out, plane, whole, true);                                                 \
+    }
+DEFINE_TRANSFORM(input_whole, planes_input, true)
+DEFINE_TRANSFORM(input_edge, planes_input, false)
+DEFINE_TRANSFORM(slope_whole, planes_slope, true)
+DEFINE_TRANSFORM(slope_edge, planes_slope, false)
+
 static void transform_input(const struct patch *p, size_t lanes, float *out, size_t plane)
 {
-    size_t c = 0;
-    for (; c + VEC_WIDTH <= lanes; c += VEC_WIDTH)
-        planes_input(p, c, out, plane, false);
-    if (c < lanes)
-        planes_input(p, c, out, plane, true);
+    bool whole = p->rows >= PATCH && p->columns >= PATCH;
+    (whole ? input_whole : input_edge)(p, lanes, out, plane);
 }
 
 static void transform_slope(const struct patch *p, size_t lanes, float *out, size_t plane)
 {
-    size_t c = 0;
-    for (; c + VEC_WIDTH <= lanes; c += VEC_WIDTH)
-        planes_slope(p, c, out, plane, false);
-    if (c < lanes)
-        planes_slope(p, c, out, plane, true);
+    bool whole = p->rows >= TILE_SIDE && p->columns >= TILE_SIDE;
+    (whole ? slope_whole : slope_edge)(p, lanes, out, plane);
 }
 
 /* ---- Gᵀ · G ---- */
@@ -219,13 +240,13 @@ static void tile_patches(const struct nn_conv_outer *p, size_t t, struct patch *
     *in = (struct patch){.at = p->in + (image * pitch * pitch + y * pitch + x) * p->lanes,
                          .row = pitch * p->lanes,
                          .step = p->lanes,
-                         .y1 = below + 1,
-                         .x1 = right + 1};
+                         .rows = below + 1,
+                         .columns = right + 1};
     *slope = (struct patch){.at = nn_target_row(&p->slope, image, y) + x * p->slope.lanes,
                             .row = p->slope.row * p->slope.lanes,
                             .step = p->slope.lanes,
-                            .y1 = below,
-                            .x1 = right};
+                            .rows = below,
+                            .columns = right};
 }
 
 static void block_run(const struct nn_conv_outer *p, size_t first, size_t count, float *in,

@@ -53,6 +53,21 @@ class Links(unittest.TestCase):
             sheet = daemon.images({"seed": 7, "n": 2, "grid": {}}).json()["images"][0]
             self.assertNotIn("url", sheet)
 
+    def test_a_long_signed_link_is_whole_in_a_header(self):
+        """With a long name of the key, a proxy's prefix and all that a solver takes."""
+        name, prefix = "k" * 63, "/" + "p" * 199
+        solver = {"method": "heun", "steps": 5, "schedule": "rho", "t_max": 7.512345678901234, "t_min": 0.0123456789012345, "churn": 1.2345678901234567,
+                  "churn_noise": 1.0012345678901234, "churn_t_max": 5.1234567890123456, "churn_t_min": 0.12345678901234567}
+        self.write(self.keys, key_line(name, "sesame"))
+        with Daemon("--keys", self.keys, "--trusted-proxies", "127.0.0.1") as daemon:
+            body = json.dumps({"seed": str(2**64 - 1), "temperature": 0.9876543210987654, "embed_metadata": False, "solver": solver})
+            png = daemon.request("POST", "/v1/images", body, {**bearer("sesame"), "Accept": "image/png", "X-Forwarded-Prefix": prefix})
+            self.assertEqual(png.status, 200, png.body[:300])
+            link = png.headers["Content-Location"]
+            self.assertGreater(len(link), 640)
+            self.assertRegex(link, "&signature=[0-9a-f]{64}$")
+            self.assertEqual(daemon.get(link.removeprefix(prefix)).body, png.body)
+
     def test_a_signed_link_needs_no_key(self):
         with Daemon("--keys", self.keys) as daemon:
             image = self.image(daemon, n=2)

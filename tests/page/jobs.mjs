@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { createServer, request } from "node:http";
 import { test } from "node:test";
-import { address, axe, open, shot } from "./browser.mjs";
+import { address, axe, browser, open, shot } from "./browser.mjs";
 
 const ENDLESS = { method: "heun", steps: 100000, max_nfe: 10000000 };
 const json = async (path, init) => (await fetch(address + path, init)).json();
@@ -147,4 +148,21 @@ test("axe-core finds nothing in jobs, in both schemes, and no width from 360 to 
   assert.deepEqual(page.complaints, []);
   await page.close();
   await forget();
+});
+
+test("behind a proxy's prefix an archive is where its link says, and a large picture is shown", async () => {
+  await forget();
+  const { id } = await post({ n: 2, solver: { method: "euler", steps: 3 } }), at = new URL(address);
+  const proxy = createServer((asked, answer) => asked.pipe(request({ host: at.hostname, port: at.port, method: asked.method, path: asked.url.replace(/^\/p(?=\/)/, ""),
+    headers: { ...asked.headers, "x-forwarded-prefix": "/p" } }, got => { answer.writeHead(asked.url.startsWith("/p/") ? got.statusCode : 404, got.headers); got.pipe(answer); })));
+  await new Promise(done => proxy.listen(0, "127.0.0.1", done));
+  const front = `http://127.0.0.1:${proxy.address().port}/p/`;
+  try {
+    const page = await (await browser.newContext()).newPage(), large = Buffer.alloc(200000, 7);
+    await page.route("**/images/0", route => route.fulfill({ contentType: "image/png", body: large }));
+    await page.goto(front + "#jobs");
+    await state(page, id, "succeeded");
+    assert.equal(await row(page, id).getByText("zip", { exact: true }).getAttribute("href"), `${front}v1/jobs/${id}/archive?format=zip`);
+    await page.waitForFunction(([i, want]) => document.querySelector(`#job-${i} img`).src === "data:image/png;base64," + want, [id, large.toString("base64")]);
+  } finally { proxy.closeAllConnections(); proxy.close(); }
 });

@@ -32,6 +32,13 @@ test("a copied link gives the same bytes in a fresh browser and by a request", a
   assert.deepEqual(page.complaints, []);
 });
 
+test("after a reload of the model a link names the file that made its images", async () => {
+  const page = await open(), { data: [model] } = await (await fetch(address + "/v1/models")).json();
+  await page.evaluate(name => { models[name].sha256 = "0".repeat(64); }, model.name); // as it was read before
+  await sample(page, 1);
+  assert.equal(new URLSearchParams((await page.evaluate(() => location.hash)).slice(1)).get("sha256"), model.sha256.slice(0, 12));
+});
+
 test("settings, theme and earlier runs survive a reload", async () => {
   const page = await open({ greets: true });
   await page.fill("#seed", "4711");

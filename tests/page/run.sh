@@ -30,7 +30,7 @@ with open(sys.argv[1], "wb") as out:
     out.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + struct.pack("<400f", *points))
 PY
 "$PFGM" convert --exact "$scratch/ring.npy" -o "$scratch/plane.safetensors" >/dev/null
-"$PFGMD" --model "$MODEL" --model "$scratch/plane.safetensors" --state "$scratch/state" --nfe-max 0 --listen 127.0.0.1:0 >"$scratch/log" 2>&1 &
+"$PFGMD" --model "$MODEL" --model "$scratch/plane.safetensors" --state "$scratch/state" --nfe-max 0 --trusted-proxies 127.0.0.1 --listen 127.0.0.1:0 >"$scratch/log" 2>&1 &
 daemon=$!
 address=
 for _ in $(seq 1200); do # two minutes

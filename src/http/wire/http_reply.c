@@ -24,6 +24,7 @@ void http_reply_restart(struct http_reply *r)
     r->status = 0;
     r->content_type = NULL;
     r->header_count = 0;
+    r->values_length = 0;
     r->cachable = false;
 }
 
@@ -40,15 +41,19 @@ void http_reply_constant(struct http_reply *r, const char *content_type, const v
 void http_reply_header(struct http_reply *r, const char *name, const char *format, ...)
 {
     assert(r->header_count < HTTP_REPLY_HEADERS_MAX);
-    struct http_reply_header *h = &r->headers[r->header_count++];
+    const size_t room = sizeof r->values - r->values_length;
+    char *value = r->values + r->values_length;
     va_list args;
     va_start(args, format);
-    vsnprintf(h->value, sizeof h->value, format, args);
+    const int length = vsnprintf(value, room, format, args);
     va_end(args);
-    for (unsigned char *c = (unsigned char *)h->value; *c; c++)
+    if (length < 0 || (size_t)length >= room)
+        return;
+    for (unsigned char *c = (unsigned char *)value; *c; c++)
         if (*c < 0x20 || *c == 0x7f)
             *c = '?';
-    h->name = name;
+    r->values_length += (size_t)length + 1;
+    r->headers[r->header_count++] = (struct http_reply_header){name, value};
 }
 
 void http_reply_fail(struct http_reply *r)

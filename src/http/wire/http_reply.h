@@ -1,6 +1,6 @@
-/* An answer before it is sent: status, headers, body. Handlers fill one and never see the HTTP
- * library; the server turns it into a response. Owned by the exchange, used by one thread at a
- * time.
+/* An answer before it is sent: status, headers, body. It is not to be copied. Handlers fill one and
+ * never see the HTTP library; the server turns it into a response. Owned by the exchange, used by
+ * one thread at a time.
  */
 #ifndef HTTP_REPLY_H
 #define HTTP_REPLY_H
@@ -15,12 +15,12 @@
 #pragma GCC poison json_array_append_new json_array_insert json_array_insert_new json_array_extend
 
 #define HTTP_REPLY_HEADERS_MAX 24
-#define HTTP_REPLY_VALUE_MAX 640 /* bytes of a header's value: the longest signed link fits */
+#define HTTP_REPLY_VALUES_MAX 6144 /* bytes of all values: a link takes up to 1,400 of them */
 #define HTTP_REPLY_BODY_MAX ((size_t)512 << 20) /* the largest sheet in base64 is below 350 MiB */
 
 struct http_reply_header {
-    const char *name; /* static text */
-    char value[HTTP_REPLY_VALUE_MAX];
+    const char *name;  /* static text */
+    const char *value; /* in the reply's block of values */
 };
 
 struct http_problem;
@@ -34,6 +34,8 @@ struct http_reply {
     size_t constant_length;
     struct http_reply_header headers[HTTP_REPLY_HEADERS_MAX];
     size_t header_count;
+    char values[HTTP_REPLY_VALUES_MAX]; /* one after the other, each with a NUL */
+    size_t values_length;
     int problem; /* enum http_problem_code of the answer, for the counters */
     /* How a problem is said to this client; NULL: as ours. Set once the route is known. */
     json_t *(*problem_json)(const struct http_problem *p);
@@ -47,8 +49,9 @@ void http_reply_clear(struct http_reply *r);
  * to, and whether the connection ends, stay. */
 void http_reply_restart(struct http_reply *r);
 
-/* Adds a header; `name` must outlive the reply. A value that does not fit is cut.
- * Control characters in it become '?', so that nothing from outside can start a header of its own.
+/* Adds a header; `name` must outlive the reply. One whose value has no place is left out: a part of
+ * it would say something else. Control characters in it become '?', so that nothing from outside
+ * can start a header of its own.
  */
 void http_reply_header(struct http_reply *r, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

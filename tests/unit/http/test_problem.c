@@ -101,6 +101,29 @@ static void headers_cannot_be_split(void **state)
     http_reply_clear(&r);
 }
 
+/* A value is whole, or its header is not there. */
+static void a_long_header_is_whole_or_left_out(void **state)
+{
+    (void)state;
+    struct http_reply r;
+    char link[1400], endless[HTTP_REPLY_VALUES_MAX];
+    memset(link, 'l', sizeof link - 1);
+    memset(endless, 'e', sizeof endless - 1);
+    link[sizeof link - 1] = endless[sizeof endless - 1] = '\0';
+    http_reply_init(&r);
+    http_reply_header(&r, "First", "%s", link);
+    http_reply_header(&r, "Second", "%s", endless);
+    http_reply_header(&r, "Third", "a\rb");
+    assert_string_equal(header(&r, "First"), link);
+    assert_null(header(&r, "Second"));
+    assert_string_equal(header(&r, "Third"), "a?b");
+    http_reply_restart(&r);
+    assert_null(header(&r, "First"));
+    http_reply_header(&r, "Fourth", "%d", 4);
+    assert_string_equal(header(&r, "Fourth"), "4");
+    http_reply_clear(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -108,6 +131,7 @@ int main(void)
         cmocka_unit_test(text_that_is_not_utf8_is_still_told),
         cmocka_unit_test(errors_are_bounded_and_pointers_cut),
         cmocka_unit_test(headers_cannot_be_split),
+        cmocka_unit_test(a_long_header_is_whole_or_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

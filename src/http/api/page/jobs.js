@@ -68,7 +68,7 @@ function showActs(entry) {
   if (job.state === "succeeded") {
     const formats = job.parameters.dtype === "uint8" ? ["zip", "npz"] : ["npz"];
     for (const format of formats) {
-      const link = element("a", { href: url(job.links.archive.slice(1)) + "?format=" + format, download: `pfgm-job-${job.id.slice(0, 8)}.${format}`, textContent: format });
+      const link = element("a", { href: url(`v1/jobs/${job.id}/archive?format=${format}`), download: `pfgm-job-${job.id.slice(0, 8)}.${format}`, textContent: format });
       link.setAttribute("aria-label", `Fetch ${titleOf(job)} as ${format}`);
       link.addEventListener("click", e => { if ($("key").value.trim()) { e.preventDefault(); fetchArchive(link); } });
       acts.append(link);
@@ -80,12 +80,18 @@ function showActs(entry) {
   entry.holds = had && !acts.firstElementChild; /* the focus, for what comes */
   if (had) (acts.firstElementChild || entry.title).focus();
 }
+/* Bytes as the string that btoa takes; a call has no more than some ten thousand arguments. */
+function binary(bytes) {
+  const pieces = [];
+  for (let i = 0; i < bytes.length; i += 32768) pieces.push(String.fromCharCode(...bytes.subarray(i, i + 32768)));
+  return pieces.join("");
+}
 /* The first image, which a browser asks for once: it may be kept for ever. */
 async function showFace(entry) {
   entry.hasFace = true;
   try {
     const bytes = new Uint8Array(await whole(await ask(`v1/jobs/${entry.job.id}/images/0`, { headers: headers({ Accept: "image/png" }) }), "arrayBuffer"));
-    entry.face.src = "data:image/png;base64," + btoa(String.fromCharCode(...bytes));
+    entry.face.src = "data:image/png;base64," + btoa(binary(bytes));
   } catch { entry.hasFace = false; /* it is not there yet */ }
 }
 /* With a key the browser cannot follow a link by itself. */

@@ -2,6 +2,7 @@
 const handlers = {
   queued(d, part) {
     part.facts.seed = d.seed; part.facts.model = d.model.name;
+    if (models[d.model.name]) models[d.model.name].sha256 = d.model.sha256; /* a reload may have brought another file */
     const s = d.parameters.solver;
     part.facts.solver = s.method + (s.steps ? ", " + s.steps + " steps, " + s.schedule : ", rtol " + s.rtol);
     say("waiting");

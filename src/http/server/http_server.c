@@ -21,7 +21,10 @@
 #include <unistd.h>
 
 #define SERVER_MAGIC 0x70fe4001u
-#define CONNECTION_MEMORY 32768
+/* Nine pages: the library gives a connection a mapping of its own where it needs more than 32 KiB,
+ * which is gone with the connection. From the heap, pages that others have touched would stay with
+ * connections that are idle. */
+#define CONNECTION_MEMORY 36864
 #define ADMIN_CONNECTIONS 64
 #define SILENT_S 60 /* after which a client that does not answer has gone */
 

@@ -38,8 +38,10 @@ static double noise(size_t i, uint64_t salt)
 static void train_adam_formulas(void **state)
 {
     struct err e = {0};
-    struct arrays a = {take(COUNT), take(COUNT), take(COUNT), take(COUNT), take(COUNT), take(COUNT)};
-    double weight = 0, mean = 0, square = 0, ema = 0, target; /* of element 33000, by the formulas */
+    struct arrays a = {take(COUNT), take(COUNT), take(COUNT),
+                       take(COUNT), take(COUNT), take(COUNT)};
+    double weight = 0, mean = 0, square = 0, ema = 0,
+           target; /* of element 33000, by the formulas */
     size_t at = 33000;
     (void)state;
     struct pool *pool = pool_new(2, &e);
@@ -96,7 +98,8 @@ static void export_values(enum ckpt_dtype dtype, float out[VALUES])
     struct train_state s;
     assert_int_equal(train_state_allocate(&s, VALUES, false, &e), 0);
     memcpy(s.ema, values, sizeof values);
-    const struct nn_param p = {.name = "w", .rank = 1, .shape = {VALUES}, .count = VALUES};
+    const struct nn_param p = {
+        .name = "w", .rank = 1, .shape = {VALUES}, .count = VALUES, .trainable = true};
     struct train_config c;
     struct ckpt_description d;
     const struct data_set data = {.channels = 1, .side = 8, .norm = 5};

@@ -148,6 +148,7 @@ class Unread(unittest.TestCase):
             self.assertIn(b"Content-Length: %d" % len(body), head)
             self.assertGreater(len(body), 4 * n * side * side)
 
+    @unittest.skipUnless(MEASURED, "takes long under a sanitizer, where memory is not measured")
     def test_numbers_as_text_take_the_room_that_they_need(self):
         """An answer of KServe's interface as JSON has about 20 bytes per number."""
         n, side, count = 16, 128, 20
@@ -161,8 +162,7 @@ class Unread(unittest.TestCase):
             self.assertLessEqual(set(statuses), {200, 503})
             more = memory(daemon) - before
             print(f"{count} answers of {n * side * side} numbers unread: {more / MIB:.0f} MiB more, {statuses.count(503)} refused")
-            if MEASURED:
-                self.assertLess(more, 110 * MIB)
+            self.assertLess(more, 110 * MIB)
 
     def test_a_sheet_has_a_bound(self):
         """Nothing ends the encoding of a sheet, so it is refused before it is begun, by its pixels."""

@@ -76,6 +76,13 @@ static int open_preset(struct bench_subject *s, const char *preset,
     return 0;
 }
 
+void bench_subject_clear(struct bench_subject *s)
+{
+    model_free(s->model);
+    nn_net_free(s->net);
+    *s = (struct bench_subject){0};
+}
+
 int bench_subject_open(struct bench_subject *s, const char *path, const char *preset,
                        const struct model_options *options, struct err *e)
 {
@@ -90,21 +97,16 @@ int bench_subject_open(struct bench_subject *s, const char *path, const char *pr
     s->model = model_load(path, options, e);
     if (!s->model)
         return -1;
-    if (model_description(s->model)->family == CKPT_FAMILY_EXACT)
+    if (model_description(s->model)->family == CKPT_FAMILY_EXACT) {
+        bench_subject_clear(s);
         return err_fail(e, ERR_INPUT, path, "is an exact field: it has no network to measure");
+    }
     s->load_s = (double)(clock_ns() - begin) * 1e-9;
     s->arch = &model_description(s->model)->arch;
     s->kernel_id = model_kernel_id(s->model);
     s->parameters = model_parameters(s->model);
     s->weights_bytes = model_bytes(s->model);
     return 0;
-}
-
-void bench_subject_clear(struct bench_subject *s)
-{
-    model_free(s->model);
-    nn_net_free(s->net);
-    *s = (struct bench_subject){0};
 }
 
 /* ---- lanes ---- */

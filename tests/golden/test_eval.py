@@ -5,20 +5,12 @@ PFGM is the binary. Standard library only."""
 import json
 import os
 import random
-import struct
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_train import PFGM, Case, npy, picture, png  # noqa: E402
-
-
-def npy_floats(rows):
-    text = "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }" % (len(rows), len(rows[0]))
-    text += " " * (-(11 + len(text)) % 64) + "\n"
-    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text.encode() + b"".join(
-        struct.pack("<%df" % len(row), *row) for row in rows)
+from test_train import PFGM, Case, npy, npy_vectors, picture, png  # noqa: E402
 
 
 class Eval(Case):
@@ -66,7 +58,7 @@ class Eval(Case):
     def test_pictures_are_no_vectors(self):
         """d grey pixels a side and vectors of d numbers have the same width and no more."""
         model = self.path("exact.safetensors")
-        vectors = self.write("vectors.npy", npy_floats([[float(i * 8 + j) for j in range(8)] for i in range(24)]))
+        vectors = self.write("vectors.npy", npy_vectors([[float(i * 8 + j) for j in range(8)] for i in range(24)], "<f4"))
         subprocess.run([PFGM, "convert", "--exact", vectors, "-o", model], check=True, stdout=subprocess.DEVNULL)
         for more in ([], ["--train", vectors]):
             done = subprocess.run([PFGM, "eval", model, "--data", self.data(), "-n", "4", *more],

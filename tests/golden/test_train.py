@@ -55,6 +55,15 @@ def npy(images, side=8):
             b"".join(b"".join(i) for i in images))
 
 
+def npy_vectors(rows, kind="<f8"):
+    text = "{'descr': '%s', 'fortran_order': False, 'shape': (%d, %d), }" % (
+        kind, len(rows), len(rows[0]))
+    text += " " * (-(11 + len(text)) % 64) + "\n"
+    values = [v for r in rows for v in r]
+    return (b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text.encode() +
+            struct.pack("<%d%s" % (len(values), {"<f4": "f", "<f8": "d"}[kind]), *values))
+
+
 class Case(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="pfgm-train-")

@@ -11,26 +11,18 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_train import PFGM, Case  # noqa: E402
+from test_train import PFGM, Case, npy_vectors  # noqa: E402
 
 
 class Vectors(Case):
     CONFIG = {"network": {"width": 16, "depth": 1}, "batch": 16, "large_batch": 32, "steps": 30,
               "warmup": 5, "ema": 0.9, "log_every": 10, "save_every": 10, "sheet_every": 30}
 
-    def points(self, rows, kind="<f8"):
-        text = "{'descr': '%s', 'fortran_order': False, 'shape': (%d, %d), }" % (
-            kind, len(rows), len(rows[0]))
-        text += " " * (-(11 + len(text)) % 64) + "\n"
-        values = [v for r in rows for v in r]
-        return (b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text.encode() +
-                struct.pack("<%d%s" % (len(values), {"<f4": "f", "<f8": "d"}[kind]), *values))
-
     def test_vectors_keep_their_coordinates_and_are_no_pictures(self):
         rng = random.Random(2)
         rows = [[500 + rng.gauss(0, 2), rng.gauss(0, 2), -70 + rng.gauss(0, 2)] for _ in range(60)]
         rows[7][1] = float("nan")
-        data = self.write("points.npy", self.points(rows))
+        data = self.write("points.npy", npy_vectors(rows))
         config = self.write("config.json", json.dumps(self.CONFIG).encode())
         done = self.train(data, "run", "--config", config)
         self.assertIn("vector 7", done.stderr)
@@ -59,7 +51,7 @@ class Vectors(Case):
     def test_narrow_numbers_do_not_move_the_data(self):
         rng = random.Random(4)
         rows = [[2001 + rng.gauss(0, 0.01), rng.gauss(0, 0.01)] for _ in range(60)]
-        data = self.write("points.npy", self.points(rows))
+        data = self.write("points.npy", npy_vectors(rows))
         config = self.write("config.json", json.dumps(dict(self.CONFIG, steps=1)).encode())
         kept = []
         for dtype in ("f32", "bf16", "f16"):
@@ -77,14 +69,14 @@ class Vectors(Case):
 
     def test_data_of_too_small_a_scale_are_refused_before_the_run(self):
         rng = random.Random(6)
-        data = self.write("points.npy", self.points([[rng.gauss(0, 1e-5)] for _ in range(20)], "<f4"))
+        data = self.write("points.npy", npy_vectors([[rng.gauss(0, 1e-5)] for _ in range(20)], "<f4"))
         config = self.write("config.json", json.dumps(self.CONFIG).encode())
         self.refused(self.train(data, "run", "--config", config, ok=False), "t_min", "scale the data up")
         self.assertFalse(os.path.exists(self.path("run", "model.safetensors")))
 
     def test_direct_objective_learns_too(self):
         rng = random.Random(5)
-        data = self.write("points.npy", self.points([[rng.gauss(0, 1)] for _ in range(200)], "<f4"))
+        data = self.write("points.npy", npy_vectors([[rng.gauss(0, 1)] for _ in range(200)], "<f4"))
         config = self.write("config.json", json.dumps(dict(
             self.CONFIG, objective="direct", steps=400, learning_rate=5e-3, sheet_every=0)).encode())
         self.train(data, "run", "--config", config)

@@ -12,7 +12,6 @@ import resource
 import signal
 import subprocess
 import tempfile
-import time
 import unittest
 
 from sanitized import SANITIZED
@@ -125,26 +124,28 @@ class Shards(unittest.TestCase):
         self.assertIn("2 of them there before", self.good("sample", DIGITS, *alone))
         self.assertEqual(os.stat(self.path("x-1.npz")).st_ino, inode)
 
+    def ended_at(self, size, words):
+        """A run that the system ends, with no chance to tidy up, when a file of it would grow past `size` bytes."""
+        done = subprocess.run([PFGM, "sample", DIGITS, *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+        self.assertEqual(done.returncode, -signal.SIGXFSZ)
+
     def test_a_killed_shard_goes_on_where_it_was(self):
         words = ["-n", 24, "--seed", 3, "--solver", "euler", "--steps", "60", "--workers", 1, "--shard", "2/2", "--resume",
                  "-o", self.path("k/")]
-        journal, rounds, dice, at = self.path("k/.shard-2-of-2.part"), 0, random.Random(5), 0
+        journal, dice, at = self.path("k/.shard-2-of-2.part"), random.Random(5), 0
         kept = {}
-        while rounds < ROUNDS and at < 9:
-            process = subprocess.Popen([PFGM, "sample", DIGITS, *map(str, words)], stdout=subprocess.DEVNULL)
-            goal = min(at + dice.randint(1, 2), 10)
-            while lines_of(journal) < goal and process.poll() is None:
-                time.sleep(0.002)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            at, rounds = lines_of(journal), rounds + 1
+        self.ended_at(600, words)
+        for _ in range(ROUNDS):
+            self.ended_at(os.stat(journal).st_size + dice.randint(1, 110), words)
+            at = lines_of(journal)
             for name, inode in kept.items():
                 self.assertEqual(os.stat(name).st_ino, inode, f"{name} was made again")
             with open(journal, "rb") as f:
                 lines = f.read().split(b"\n")[1:-1]
             kept = {self.path("k/%06d.png" % int(json.loads(line)["index"])): 0 for line in lines}
             kept = {name: os.stat(name).st_ino for name in kept}
-        self.assertGreater(rounds, 2)
+        self.assertGreater(at, 1)
         said = self.good("sample", DIGITS, *words)
         self.assertGreaterEqual(int(re.search(r"(\d+) of them there before", said)[1]), at)
         self.refused("of 2 shards 1 is missing: 1", "merge", self.path("k/"), "-o", self.path("k.npz"))

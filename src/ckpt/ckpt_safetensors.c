@@ -170,6 +170,24 @@ const char *ckpt_file_sha256(struct ckpt_file *f, struct err *e)
     return f->sha256;
 }
 
+struct ckpt_file *ckpt_file_open_again(const char *path, const char *sha256, const char *what,
+                                       const char *do_this, struct err *e)
+{
+    struct ckpt_file *f = ckpt_file_open(path, e);
+    const char *digest = f ? ckpt_file_sha256(f, e) : NULL;
+    if (digest && strcmp(digest, sha256) == 0)
+        return f;
+    if (digest)
+        err_fail(
+            e, ERR_IO, path,
+            "is not the checkpoint that was loaded any more, and its %s are needed once more: %s",
+            what, do_this);
+    else if (e && e->code != ERR_MEMORY)
+        e->code = ERR_IO;
+    ckpt_file_close(f);
+    return NULL;
+}
+
 uint64_t ckpt_file_bytes(const struct ckpt_file *f)
 {
     return f->reader.length;

@@ -51,6 +51,11 @@ struct ckpt_tensor {
 struct ckpt_file;
 /* Opens and checks everything but the values. The error names the file and the tensor or key. */
 struct ckpt_file *ckpt_file_open(const char *path, struct err *e);
+/* A file that was good when it was loaded, with that digest. ERR_IO when it is another one by now,
+ * or cannot be read any more; the error says that its `what` are needed once more, and `do_this`.
+ */
+struct ckpt_file *ckpt_file_open_again(const char *path, const char *sha256, const char *what,
+                                       const char *do_this, struct err *e);
 void ckpt_file_close(struct ckpt_file *f);
 size_t ckpt_file_count(const struct ckpt_file *f);
 /* In the order of their data. */

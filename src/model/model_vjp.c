@@ -53,33 +53,17 @@ static int read_params(const struct ckpt_file *f, const struct nn_arch *arch, fl
     return result;
 }
 
-/* Whatever became of the file, it was good when it was loaded: no fault of who asks. */
-static struct ckpt_file *open_again(const struct model *m, struct err *e)
-{
-    struct ckpt_file *f = ckpt_file_open(m->vjp->path, e);
-    if (!f && e && e->code != ERR_MEMORY)
-        e->code = ERR_IO;
-    return f;
-}
-
 static struct nn_vjp *make_net(const struct model *m, struct err *e)
 {
     const struct nn_arch *arch = &m->description.arch;
-    struct ckpt_file *f = open_again(m, e);
-    const char *digest = f ? ckpt_file_sha256(f, e) : NULL;
+    struct ckpt_file *f =
+        ckpt_file_open_again(m->vjp->path, m->sha256, "weights", "load the model anew", e);
+    float *weights = f ? calloc(nn_arch_scalars(arch), sizeof *weights) : NULL;
     struct nn_vjp *net = NULL;
-    float *weights = NULL;
-    if (digest && strcmp(digest, m->sha256) != 0) {
-        err_fail(e, ERR_IO, m->vjp->path,
-                 "is not the checkpoint that was loaded any more, and its weights are needed once "
-                 "more for derivatives: load the model anew");
-    } else if (digest) {
-        weights = calloc(nn_arch_scalars(arch), sizeof *weights);
-        if (!weights)
-            err_fail_memory(e, nn_arch_scalars(arch) * sizeof *weights);
-        else if (read_params(f, arch, weights, e) == 0 && ckpt_file_check(f, e) == 0)
-            net = nn_vjp_new(arch, weights, nn_net_kernel(m->net), e);
-    }
+    if (f && !weights)
+        err_fail_memory(e, nn_arch_scalars(arch) * sizeof *weights);
+    else if (f && read_params(f, arch, weights, e) == 0 && ckpt_file_check(f, e) == 0)
+        net = nn_vjp_new(arch, weights, nn_net_kernel(m->net), e);
     free(weights);
     ckpt_file_close(f);
     return net;

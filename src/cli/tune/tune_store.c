@@ -74,17 +74,11 @@ static int write_tensors(const struct tune_search *t, const struct ckpt_file *f,
 int tune_store(const struct tune_search *t, const char *output, struct err *e)
 {
     const struct model *m = engine_model_get(t->learn.em);
-    struct ckpt_file *f = ckpt_file_open(t->o->model, e);
+    struct ckpt_file *f =
+        ckpt_file_open_again(t->o->model, model_sha256(m), "tensors", "tune it anew", e);
     json_t *description = NULL, *metadata = NULL;
     char *text = NULL;
-    const char *digest = f ? ckpt_file_sha256(f, e) : NULL;
-    int result = digest ? 0 : -1;
-    if (digest && strcmp(digest, model_sha256(m)) != 0)
-        result = err_fail(e, ERR_IO, t->o->model,
-                          "is not the checkpoint that was loaded any more, and its tensors are "
-                          "needed once more: tune it anew");
-    if (result == 0)
-        result = describe(t, m, &description, e);
+    int result = f ? describe(t, m, &description, e) : -1;
     if (result == 0) {
         text = json_dumped(description, JSON_COMPACT, e);
         metadata = text ? json_pack("{s:s}", CKPT_DESCRIPTION_KEY, text) : NULL;

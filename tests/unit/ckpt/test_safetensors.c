@@ -406,6 +406,36 @@ static void changed_while_open(void **state)
     ckpt_file_close(f);
 }
 
+/* Opening once more what was loaded: the same file, another one, one that is no checkpoint, none.
+ */
+static void opened_again(void **state)
+{
+    const float value[2] = {1, 2};
+    const struct ckpt_output one = {"a", CKPT_F32, 1, {1}, value};
+    const struct ckpt_output other = {"a", CKPT_F32, 1, {1}, value + 1};
+    struct err e = {0};
+    char loaded[SHA256_HEX_SIZE];
+    (void)state;
+    assert_int_equal(ckpt_file_write(test_path, &one, 1, NULL, &e), 0);
+    struct ckpt_file *f = ckpt_file_open(test_path, &e);
+    strcpy(loaded, ckpt_file_sha256(f, &e));
+    ckpt_file_close(f);
+    f = ckpt_file_open_again(test_path, loaded, "weights", "load it anew", &e);
+    assert_non_null(f);
+    assert_string_equal(ckpt_file_sha256(f, &e), loaded);
+    ckpt_file_close(f);
+
+    assert_int_equal(ckpt_file_write(test_path, &other, 1, NULL, &e), 0);
+    assert_null(ckpt_file_open_again(test_path, loaded, "weights", "load it anew", &e));
+    error_holds(&e, ERR_IO, "its weights are needed once more: load it anew");
+    file_put("no checkpoint", 13);
+    assert_null(ckpt_file_open_again(test_path, loaded, "weights", "load it anew", &e));
+    error_holds(&e, ERR_IO, test_path);
+    assert_int_equal(unlink(test_path), 0);
+    assert_null(ckpt_file_open_again(test_path, loaded, "weights", "load it anew", &e));
+    error_holds(&e, ERR_IO, test_path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -427,6 +457,7 @@ int main(void)
         cmocka_unit_test(round_trip),
         cmocka_unit_test(writer_refuses),
         cmocka_unit_test(changed_while_open),
+        cmocka_unit_test(opened_again),
     };
     return cmocka_run_group_tests_name("ckpt_safetensors", tests, folder_make, folder_remove);
 }

@@ -285,7 +285,8 @@ int cli_training_run(const char *name, const struct train_options *o)
         err_rename(&e, &why, "--kernel");
         return cli_fail(name, &e);
     }
-    const struct sigaction action = {.sa_handler = on_signal};
+    /* A line that waits for its reader is not lost by the signal. */
+    const struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     int result = train_run(o, &trained, &e);

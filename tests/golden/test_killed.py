@@ -61,6 +61,13 @@ class Killed(unittest.TestCase):
     def train(self, run, *more):
         return [PFGM, "train", "--data", self.path("data"), "-o", self.path(run), "--threads", "1", *more]
 
+    def go_on(self, run):
+        """How a run that was killed is continued: before its state there is its configuration alone."""
+        if os.path.exists(self.path(run, "state.safetensors")):
+            return ["--resume"]
+        own = self.path(run, "config.json")
+        return ["--config", own if os.path.exists(own) else self.path("config.json")]
+
     def saved(self):
         """The step of the state, which is whole whenever there is one."""
         path = self.path("killed", "state.safetensors")
@@ -83,15 +90,12 @@ class Killed(unittest.TestCase):
         whole_s = time.monotonic() - begun
         killed, last = 0, 0
         while killed < ROUNDS:
-            begun_already = os.path.exists(self.path("killed", "state.safetensors"))
-            more = ["--resume"] if begun_already else ["--config", self.path("config.json")]
-            if not self.kill(self.train("killed", *more), self.dice.uniform(0, 2 * whole_s / ROUNDS)):
+            if not self.kill(self.train("killed", *self.go_on("killed")), self.dice.uniform(0, 2 * whole_s / ROUNDS)):
                 break
             killed += 1
             self.assertGreaterEqual(self.saved(), last)  # what was saved stays
             last = self.saved()
-        more = ["--resume"] if os.path.exists(self.path("killed", "state.safetensors")) else ["--config", self.path("config.json")]
-        self.run_whole(self.train("killed", *more))
+        self.run_whole(self.train("killed", *self.go_on("killed")))
         print(f"a training run of {steps} steps, killed {killed} times, last at step {last}", file=sys.stderr)
         self.assertEqual(self.files("killed"), self.files("whole"))
         for name in ("model.safetensors", "state.safetensors"):

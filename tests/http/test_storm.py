@@ -17,7 +17,7 @@ from test_lifecycle import status_of
 from test_metrics import check_sums
 
 LEAVERS = int(os.environ.get("PFGM_STORM", "100" if SANITIZER == "none" else "30"))  # and twice as many who stay
-OVERLOAD_S = float(os.environ.get("PFGM_OVERLOAD_S", "6"))
+OVERLOAD_S = float(os.environ.get("PFGM_OVERLOAD_S", "4"))
 SOLVER = {"method": "euler", "steps": 30}
 OVERLOAD_SOLVER = {"method": "euler", "steps": 300}
 

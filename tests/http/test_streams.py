@@ -279,7 +279,7 @@ class Pace(unittest.TestCase):
     def test_one_stalled_reader_among_24(self):
         """The others keep their pace, and the stalled one still gets all of its answer."""
         with Daemon("--workers", "2", "--batch", "4") as daemon:
-            others, n = (23, 24) if SANITIZER == "none" else (7, 8)
+            others, n = (23, 12) if SANITIZER == "none" else (7, 8)
             body = {"n": n, "preview_every": 1, "solver": {"method": "euler", "steps": n}}
 
             def read(results, k):

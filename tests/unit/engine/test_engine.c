@@ -4,6 +4,7 @@
 
 #include "base_cpu.h"
 #include "base_rng.h"
+#include "sanitized.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -52,11 +53,9 @@ static bool way_runs(const struct model_options *w)
 {
     bool slow = w->precision != NN_PRECISION_F32 && w->kernel == NN_KERNEL_AVX512 &&
                 !cpu_features_get().avx512_bf16;
-#if defined __SANITIZE_THREAD__ || defined __SANITIZE_ADDRESS__
-    /* their time is short there, and the threads do the same */
-    slow = slow || w->precision == NN_PRECISION_BF16X3 ||
-           (w->kernel == NN_KERNEL_C && nn_kernel_available(NN_KERNEL_LANES8));
-#endif
+    if (TEST_SANITIZED) /* the threads do the same */
+        slow = slow || w->precision == NN_PRECISION_BF16X3 ||
+               (w->kernel == NN_KERNEL_C && nn_kernel_available(NN_KERNEL_LANES8));
     if (nn_kernel_available(w->kernel) && !slow)
         return true;
     printf("skipped: %s, %s\n", nn_kernel_id_in(w->kernel, w->precision),

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "sanitized.h"
 #include "task_test.h"
 
 static const enum nn_kernel kernels[] = {NN_KERNEL_C, NN_KERNEL_OPENBLAS, NN_KERNEL_LANES8,
@@ -21,11 +22,7 @@ static const enum nn_kernel kernels[] = {NN_KERNEL_C, NN_KERNEL_OPENBLAS, NN_KER
 static const int64_t golden_nfe[IMAGES] = {128, 116, 122, 122};
 
 /* A sanitizer's time is short, and it sees plain C in the tests of its operations. */
-#if defined __SANITIZE_THREAD__ || defined __SANITIZE_ADDRESS__
-#define SKIPS_PLAIN_C nn_kernel_available(NN_KERNEL_LANES8)
-#else
-#define SKIPS_PLAIN_C false
-#endif
+#define SKIPS_PLAIN_C (TEST_SANITIZED && nn_kernel_available(NN_KERNEL_LANES8))
 
 static void likelihood_is_the_reference_s(void **state)
 {

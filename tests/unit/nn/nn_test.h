@@ -6,6 +6,7 @@
 #include "base_rng.h"
 #include "nn_net.h"
 #include "nn_tile.h"
+#include "sanitized.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -163,15 +164,6 @@ static inline bool test_variant_is_slow(const struct test_variant *w)
 #define TEST_SLOW_WAYS false
 #else
 #define TEST_SLOW_WAYS true
-#endif
-
-/* A sanitizer makes networks ten times slower, and no figure is more accurate under it. Tests of
- * accuracy by differences are left to the plain run; those that compare kernels run the same
- * passes. */
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-#define TEST_SANITIZED true
-#else
-#define TEST_SANITIZED false
 #endif
 
 static inline bool test_variant_runs(const struct test_variant *w)

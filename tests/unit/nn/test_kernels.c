@@ -160,6 +160,10 @@ static void check_case(const struct nn_case_shape *s, double worst[LAST_KERNEL +
 {
     struct nn_case c;
     case_open(&c, s);
+    if (case_is_too_large(&c)) {
+        nn_case_clear(&c);
+        return;
+    }
     float *expected = case_expect(&c), *oracle = zeros(c.count + GUARD);
     for (int k = NN_KERNEL_C; k <= LAST_KERNEL; k++) {
         const struct nn_kernels *kernels = nn_kernels_get((enum nn_kernel)k);

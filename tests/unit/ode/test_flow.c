@@ -13,6 +13,7 @@
 #include "field_prior.h"
 #include "judge.h"
 #include "ode_drive.h"
+#include "sanitized.h"
 #include <stdio.h>
 
 #define SEED 20220922u
@@ -54,10 +55,10 @@ static double radius_of(const struct field_sources *s, double *centre)
     return radius;
 }
 
-/* Where 4,000 lines from T = 20 radii end: on a source each, as often as `shares` say. */
+/* Where lines from T = 20 radii end: on a source each, as often as `shares` say. */
 static void check_ends(size_t d, const double *weights, const double *shares, const char *what)
 {
-    enum { COUNT = 7, LINES = 4000, D_MAX = 8 };
+    enum { COUNT = 7, LINES = TEST_SANITIZED ? 800 : 4000, D_MAX = 8 };
     double points[COUNT * D_MAX], centre[D_MAX], scratch[D_MAX], end[D_MAX];
     size_t counts[COUNT] = {0};
     struct drive_sources field = {.sources = {COUNT, d, points, weights}};
@@ -282,7 +283,7 @@ static void cloud_slope(void *context, const double *x, double t, double *slope)
 /* With the added dimension a uniform ball is filled evenly: (r/R)^d of the ends is uniform. */
 static void check_ball(size_t d)
 {
-    enum { SOURCES = 20000, LINES = 600 };
+    enum { SOURCES = 20000, LINES = TEST_SANITIZED ? 60 : 600 };
     struct err e = {0};
     float *points = ball(d, SOURCES);
     struct ball_field f = {.d = d};

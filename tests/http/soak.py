@@ -53,7 +53,7 @@ class Served(Daemon):
 
     def _read(self):
         for line in self.process.stderr:
-            found = re.match(r"\S+ info \S+ \S+ (\d+) [\d.]+ms ", line)
+            found = re.match(r"\S+ (?:info|debug) \S+ \S+ (\d+) [\d.]+ms ", line)
             with self.changed:
                 if found:
                     self.requests[found[1]] = self.requests.get(found[1], 0) + 1
@@ -217,7 +217,8 @@ class Soak:
         self.daemon = Served(
             self.path("pfgmd.log"), *(f"--model={name}={path}" for name, path in models.items()), "--admin", self.path("admin"),
             "--keys", self.path("keys"), "--state", self.path("jobs"), "--jobs-keep", "120", "--idle-timeout", "86400",
-            "--read-timeout", "600", "--queue", "4096", "--n-max", "1024", model=None, ready=False)
+            "--read-timeout", "600", "--queue", "4096", "--n-max", "1024",
+            "--log-level", "debug", model=None, ready=False)  # what monitors repeat has its line there
         self.daemon.wait_line(" info ready", LONG)
         self.admin = Admin(self.path("admin"))
         self.judge = Judge(every, self.findings, folder)

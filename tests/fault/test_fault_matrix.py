@@ -226,7 +226,8 @@ class Clock(unittest.TestCase):
 
     def test_what_waits_goes_on_as_if_nothing_had_happened(self):
         with Daemon("--state", os.path.join(self.folder, "state"), "--workers", "2", "--batch", "4", "--watchdog", "60",
-                    "--drain-timeout", "600", "--jobs-keep", "31536000", env=self.env) as daemon:
+                    "--drain-timeout", "600", "--read-timeout", "1200", "--idle-timeout", "1200", "--jobs-keep", "31536000",
+                    env=self.env) as daemon:
             right = daemon.images(SHORT).json()["images"][0]["sha256"]
             idle = daemon.connect()
             held = daemon.begin_images({"solver": ENDLESS, "timeout_s": 3000})

@@ -13,8 +13,7 @@ import time
 import urllib.request
 import zipfile
 
-from harness import Daemon, wait_until
-from test_haproxy import free_ports
+from harness import Daemon, free_ports, wait_until
 
 NATS = os.environ.get("NATS_SERVER") or shutil.which("nats-server")
 

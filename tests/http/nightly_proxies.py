@@ -14,8 +14,8 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import DIGITS, ENDLESS, Daemon, wait_until
-from test_haproxy import free_ports, replaced
+from harness import DIGITS, ENDLESS, Daemon, free_ports, wait_until
+from test_haproxy import replaced
 
 NAME = "images.example"
 TLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tls")

@@ -10,9 +10,9 @@ import os
 import tempfile
 import time
 
-from harness import DIGITS, MODELS, Daemon, wait_until
+from harness import DIGITS, MODELS, Daemon, free_ports, wait_until
 from nightly_jobs import thread_seconds
-from test_haproxy import Load, SEEDS, begin_proxy, free_ports
+from test_haproxy import Load, SEEDS, begin_proxy
 import test_haproxy
 
 SECONDS = float(os.environ.get("REPLICAS_S", "20"))

@@ -93,7 +93,7 @@ class CutShort(unittest.TestCase):
 
     def test_stalled_large_bodies_keep_no_place(self):
         """Where all places are held by bodies that stopped, whoever comes gets one of theirs."""
-        with Daemon() as daemon:
+        with Daemon("--read-timeout", "600") as daemon:
             stalled = [daemon.connect() for _ in range(4)]
             for s in stalled:
                 s.sendall(head(4 << 20, b"/v1/encode") + b" " * 1_200_000)

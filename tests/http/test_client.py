@@ -148,7 +148,8 @@ class Client(SharedDaemon):
                 begun = time.monotonic()
                 result = run("sh", GET, "-u", address, *args, "-o", self.out)
             self.assertEqual(result.returncode, code, result.stderr)
-            self.assertEqual(time.monotonic() - begun >= 1.0, len(answers) > 1)
+            if len(answers) > 1:
+                self.assertGreaterEqual(time.monotonic() - begun, 1.0)
             if code:
                 self.assertIn(b"503: full", result.stderr)
 

@@ -16,8 +16,8 @@ import unittest
 import zipfile
 
 from fleet import NATS, Nats
-from harness import Answer, Daemon, wait_until
-from test_haproxy import free_ports, replaced
+from harness import Answer, Daemon, free_ports, wait_until
+from test_haproxy import replaced
 
 SOLVER = {"method": "euler", "steps": 8}
 IMAGES = 400

@@ -35,7 +35,7 @@ class Departures(unittest.TestCase):
     """With idle connections beside, which are older and sleep on every thread of the library's."""
 
     def setUp(self):
-        self.daemon = Daemon("--workers", "2", "--batch", "8", "--queue", "100000")
+        self.daemon = Daemon("--workers", "2", "--batch", "8", "--queue", "100000", "--idle-timeout", "3600")
         self.before = sockets_of(self.daemon)
         self.idle = [self.daemon.connect() for _ in range(20)]
         wait_until(lambda: sockets_of(self.daemon) == self.before + 20, "the idle connections are there")
@@ -50,7 +50,7 @@ class Departures(unittest.TestCase):
         """Only the idle connections keep a descriptor, and soon."""
         wait_until(lambda: sockets_of(self.daemon) <= self.before + 20, "no dead descriptor", timeout=2 * LATE)
         print(f"no dead descriptor {time.monotonic() - since:.2f} s after the last had left")
-        self.assertEqual(self.daemon.metrics().value("pfgmd_http_connections"), 21)  # and the one that asks
+        self.daemon.wait_metrics(lambda m: m.value("pfgmd_http_connections") == 21, "no other connection than the one that asks")
 
     def test_readers_that_leave_take_their_descriptor_along(self):
         for _ in range(2):

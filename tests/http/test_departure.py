@@ -53,7 +53,7 @@ class Departure(unittest.TestCase):
         return before > 0 and self.unread(s) == before
 
     def test_a_stalled_reader_that_leaves_is_noticed(self):
-        with Daemon("--n-max", str(N), "--queue", str(N)) as daemon:
+        with Daemon("--n-max", str(N), "--queue", str(N), "--idle-timeout", "3600", "--read-timeout", "3600") as daemon:
             s = self.ask(daemon)
             wait_until(lambda: self.is_stalled(s), "the answer waits for its reader")
             self.assertGreater(daemon.metrics().sum("pfgmd_queue_images"), N / 2)

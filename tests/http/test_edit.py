@@ -13,7 +13,7 @@ import struct
 import tempfile
 import unittest
 
-from harness import ENDLESS, MODELS, PFGM, Daemon, SharedDaemon, long_work, run
+from harness import ENDLESS, MODELS, PFGM, Daemon, SharedDaemon, run
 from test_costs import MEASURED, MIB, forget, peak
 from test_latents import b64, npy, png, post, read_npy
 
@@ -319,16 +319,19 @@ class TwoParts(unittest.TestCase):
     def status(self, s):
         return int(s.makefile("rb").readline().split()[1])
 
-    def slow(self, daemon):
-        work = long_work(daemon, 1.0)
-        return {"image": {"seed": 4}, "n": 2, "seed": 1, "strength": 0.05, "solver": work["solver"]}
+    EDIT = {"image": {"seed": 4}, "n": 4, "seed": 1, "strength": 0.05, "solver": {"method": "euler", "steps": 40}}
 
     def test_a_full_queue_does_not_refuse_the_second_part(self):
-        with Daemon("--workers", "1", "--batch", "1", "--queue", "2") as daemon:
-            edit = self.begin(daemon, "/v1/edit", self.slow(daemon))
+        """The first part waits behind one who leaves when the queue is full."""
+        with Daemon("--workers", "1", "--batch", "1", "--queue", "4") as daemon:
+            before = daemon.begin_images({"solver": ENDLESS})
             daemon.wait_work(1)
-            others = [daemon.begin_images({"solver": ENDLESS}) for _ in range(2)]
-            daemon.wait_work(1, 3)  # the first of them has the place by now, and the two images of the edit wait
+            edit = self.begin(daemon, "/v1/edit", self.EDIT)
+            daemon.wait_work(1, 1)
+            others = [daemon.begin_images({"solver": ENDLESS}) for _ in range(3)]
+            daemon.wait_work(1, 4)
+            before.close()
+            daemon.wait_work(1, 6)  # the first of them has the place by now, and the four images of the edit wait
             for s in others:
                 s.close()
             self.assertEqual(self.status(edit), 200)
@@ -336,11 +339,14 @@ class TwoParts(unittest.TestCase):
 
     def test_a_drain_does_not_refuse_the_second_part(self):
         with Daemon("--workers", "1", "--batch", "1", "--drain-timeout", "600") as daemon:
-            edit = self.begin(daemon, "/v1/edit", self.slow(daemon))
+            before = daemon.begin_images({"solver": ENDLESS})
             daemon.wait_work(1)
+            edit = self.begin(daemon, "/v1/edit", self.EDIT)
+            daemon.wait_work(1, 1)
             daemon.signal(signal.SIGTERM)
             daemon.wait_line("stopping")
             self.assertEqual(daemon.images({}).status, 503)
+            before.close()
             self.assertEqual(self.status(edit), 200)
             edit.close()
             self.assertEqual(daemon.wait(), 0)

@@ -223,10 +223,14 @@ class Slow(unittest.TestCase):
         with Daemon("--idle-timeout", "1", "--read-timeout", "1") as daemon:
             head = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: "
             body = b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
-            silent = daemon.connect()
-            trickling = [daemon.connect(), daemon.connect()]
-            trickling[0].sendall(head)
-            trickling[1].sendall(body)
+            def connect():
+                """One that is silent and two that have sent something, unless that came too late."""
+                since = time.monotonic()
+                found = [daemon.connect() for _ in range(3)]
+                found[1].sendall(head)
+                found[2].sendall(body)
+                return found if time.monotonic() - since < 0.5 else None
+            silent, *trickling = wait_until(connect, "three connections at once")
             begun = time.monotonic()
             open_ones, answers = list(trickling), {s: b"" for s in trickling}
             while open_ones and time.monotonic() - begun < PATIENCE:

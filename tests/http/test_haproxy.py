@@ -18,7 +18,7 @@ import threading
 import time
 import unittest
 
-from harness import Daemon, wait_until
+from harness import Daemon, free_ports, wait_until
 
 REQUESTS = int(os.environ.get("HAPROXY_REQUESTS", "0"))
 LONG = REQUESTS > 0
@@ -28,15 +28,6 @@ TLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tls")
 SOLVER = {"method": "euler", "steps": 8}
 SEEDS = 8
 REPLICAS = 3
-
-
-def free_ports(count):
-    """Ports that nobody has at present. They are asked for at once, so that they differ."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
 
 
 def replaced(text, *pairs):
@@ -78,6 +69,7 @@ class Load:
     def __init__(self, port, expected):
         self.port, self.expected = port, expected
         self.answered, self.failed, self.seconds = 0, [], []
+        self.of = [0] * CLIENTS  # answers by client
         self.lock, self.stop = threading.Lock(), False
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.tls.check_hostname, self.tls.verify_mode = False, ssl.CERT_NONE
@@ -103,6 +95,7 @@ class Load:
                 what = repr(e)
             with self.lock:
                 self.answered += 1
+                self.of[number] += 1
                 self.seconds.append(time.monotonic() - begun)
                 if what is not None:
                     self.failed.append(what)
@@ -112,6 +105,11 @@ class Load:
         """Waits until so many more requests were answered."""
         goal = self.answered + count
         wait_until(lambda: self.answered >= goal, f"{count} more answers")
+
+    def one_each(self):
+        """Waits until no client waits any more for what it has asked for by now."""
+        before = list(self.of)
+        wait_until(lambda: all(now > was for now, was in zip(self.of, before)), "an answer for each client")
 
     def end(self):
         self.stop = True
@@ -196,7 +194,7 @@ class Haproxy(unittest.TestCase):
             load.more()
             self.replicas[1].process.kill()
             self.wait_server(1, "DOWN")
-            load.more(CLIENTS)
+            load.one_each()
             failed = len(load.failed)
             load.more()
             self.begin(1)

@@ -18,7 +18,7 @@ import unittest
 import uuid
 import zipfile
 
-from harness import DIGITS, ENDLESS, PATIENCE, PFGM, Daemon, closed_port, run, wait_until
+from harness import DIGITS, ENDLESS, PATIENCE, PFGM, Daemon, closed_port, free_ports, run, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 QUICK = ["--solver", "euler", "--steps", "3"]
@@ -193,11 +193,18 @@ class Jobs(unittest.TestCase):
         watcher = subprocess.Popen([PFGM, "jobs", "watch", name, "--server", self.address], stderr=theirs,
                                    stdout=subprocess.DEVNULL)
         os.close(theirs)
-        seen = b""
-        while not re.search(rb"\[[# ]{20}\] 0/2 images", seen):
-            seen += os.read(ours, 4096)
+        seen = []
+
+        def read():  # up to the end: a terminal that nobody reads holds its programs up
+            with contextlib.suppress(OSError):
+                while piece := os.read(ours, 4096):
+                    seen.append(piece)
+        reader = threading.Thread(target=read)
+        reader.start()
+        wait_until(lambda: re.search(rb"\[[# ]{20}\] 0/2 images", b"".join(seen)), "a bar")
         jobs(self.address, "cancel", name)
         self.assertEqual(watcher.wait(PATIENCE), 1)
+        reader.join()
         os.close(ours)
 
     def test_words_that_are_wrong(self):
@@ -243,9 +250,7 @@ class Jobs(unittest.TestCase):
 
     def test_a_restart_of_the_server_is_lived_through(self):
         with tempfile.TemporaryDirectory() as state:
-            with socket.socket() as s:
-                s.bind(("127.0.0.1", 0))
-                port = s.getsockname()[1]
+            port, = free_ports(1)
             start = lambda: Daemon("--state", state, "--listen", f"127.0.0.1:{port}")  # noqa: E731
             daemon = start()
             address = f"http://127.0.0.1:{port}"

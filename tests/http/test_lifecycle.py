@@ -32,25 +32,36 @@ def cpu_seconds(pid):
 
 class Start(unittest.TestCase):
     def test_health_before_ready_llama_cpp_14092(self):
-        """503 while loading, which takes many times what the questions take; the first 200 means that work succeeds."""
+        """503 while loading; the first 200 means that work succeeds. There are so many models that they are still being
+        loaded when all has been asked: on a quick machine, or one that stands still, more of them."""
         count = 24 if SANITIZER == "none" else 12
+        while not self.was_loading(count):
+            count *= 2
+            self.assertLess(count, 500, "it is ready before its models are loaded")
+
+    def was_loading(self, count):
         many = [f"--model=f{i}={FASHION}" for i in range(count)]
         with Daemon(*many, model=None, ready=False) as daemon:
             first = daemon.get("/readyz")
+            live = daemon.get("/livez")
+            verbose = daemon.get("/readyz?verbose")
+            last = daemon.get(f"/v1/models/f{count - 1}")
+            work = daemon.images({})
+            if daemon.get("/readyz").status == 200:
+                return False
             self.assertEqual((first.status, first.json()["code"]), (503, "loading"))
             self.assertRegex(first.json()["detail"], rf"model \d+ of {count}\b")
-            self.assertEqual(daemon.get("/livez").status, 200)
-            verbose = daemon.get("/readyz?verbose")
+            self.assertEqual(live.status, 200)
             self.assertEqual(verbose.status, 503)
             self.assertFalse(verbose.json()["checks"][0]["ok"])
-            self.assertEqual(daemon.get(f"/v1/models/f{count - 1}").json()["state"], "loading")
-            work = daemon.images({})
+            self.assertEqual(last.json()["state"], "loading")
             self.assertEqual((work.status, work.json()["code"]), (503, "loading"))
             self.assertEqual(work.headers["Retry-After"], "1")
             wait_until(lambda: daemon.get("/readyz").status == 200, "ready")
             solver = {"method": "euler", "steps": 2}
             self.assertEqual(daemon.images({"model": f"f{count - 1}", "solver": solver}).status, 200)
             self.assertEqual(daemon.images({"solver": solver}).headers["X-Pfgm-Model"], "f0")
+        return True
 
     def test_first_ready_answer_can_work_llama_cpp_14092(self):
         for _ in range(5):
@@ -230,7 +241,7 @@ class Busy(unittest.TestCase):
             before = cpu_seconds(daemon.process.pid)
             time.sleep(2)
             return cpu_seconds(daemon.process.pid) - before < most
-        wait_until(look, f"two seconds with less than {most} of the processor", 20)
+        wait_until(look, f"two seconds with less than {most} of the processor")
 
     def test_idle_uses_no_processor_openblas_5171(self):
         with Daemon("--workers", "2") as daemon:
@@ -290,7 +301,7 @@ class Busy(unittest.TestCase):
 class Stop(unittest.TestCase):
     def test_idle_stop_llama_cpp_10815(self):
         for number in [signal.SIGTERM, signal.SIGINT]:
-            with Daemon() as daemon:
+            with Daemon("--drain-timeout", "600") as daemon:
                 idle = [daemon.connect() for _ in range(2)]
                 begun = time.monotonic()
                 daemon.signal(number)
@@ -309,7 +320,7 @@ class Stop(unittest.TestCase):
             endless = daemon.begin_images({"solver": ENDLESS})
             daemon.wait_work(1)
             begun = [daemon.begin_images(body)]
-            daemon.wait_work(2)
+            daemon.wait_metrics(lambda m: m.sum("pfgmd_images_admitted_total") == before + 2, "what runs")
             begun += [daemon.begin_images({"seed": k}) for k in range(4)]
             daemon.wait_metrics(lambda m: m.sum("pfgmd_images_admitted_total") == before + 6, "all of it")
             daemon.signal(signal.SIGTERM)

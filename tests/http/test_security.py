@@ -16,12 +16,14 @@ import threading
 import time
 import unittest
 
-from harness import DIGITS, ENDLESS, PFGMD, Daemon, run, wait_until
+from harness import DIGITS, ENDLESS, PFGMD, Daemon, away_from_midnight, run, wait_until
 
 TLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tls")
 
 
 def key_line(name, key, options=""):
+    if "images=" in options:
+        away_from_midnight()
     return f"{name} {hashlib.sha256(key.encode()).hexdigest()} {options}\n"
 
 

@@ -32,8 +32,12 @@ class Sigterm(unittest.TestCase):
 
     def work(self, daemon, body=None):
         """Two images at once, which do not end by themselves if nothing else is said."""
+        before = daemon.metrics().sum("pfgmd_images_admitted_total")
         held = [daemon.begin_images({**(body or {"solver": ENDLESS}), "seed": k}) for k in range(2)]
-        daemon.wait_work(2)
+        if body:  # which may have ended by the time that anybody looks
+            daemon.wait_metrics(lambda m: m.sum("pfgmd_images_admitted_total") == before + 2, "work")
+        else:
+            daemon.wait_work(2)
         return held
 
     def statuses(self, held):
@@ -47,7 +51,7 @@ class Sigterm(unittest.TestCase):
         self.check(many, 0, 1, prepare=lambda d: None, model=None)
 
     def test_idle(self):
-        self.check(["--drain-timeout", "20"], 0, 0.5, prepare=lambda d: d.images({}))
+        self.check(["--drain-timeout", "600"], 0, 0.5, prepare=lambda d: d.images({}))
 
     def test_idle_with_a_delay(self):
         self.check(["--drain-delay", "1"], 1.0, 1.2, prepare=lambda d: d.images({}))

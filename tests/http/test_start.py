@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import DIGITS, ENDLESS, PATIENCE, PFGM, PFGMD, Daemon, run, wait_until
+from harness import DIGITS, ENDLESS, PATIENCE, PFGM, PFGMD, Daemon, free_ports, run, wait_until
 
 LINKS = {  # as Kubernetes and Docker inject them for a service or container of that name
     "PFGMD_SERVICE_HOST": "10.0.0.7", "PFGMD_SERVICE_PORT": "8080", "PFGMD_SERVICE_PORT_HTTP": "8080",
@@ -89,8 +89,7 @@ class Descriptors(unittest.TestCase):
     """What the shell writes as <&- >&- 2>&-."""
 
     def test_the_daemon_gives_no_socket_the_number_of_a_closed_one(self):
-        with socket.create_server(("127.0.0.1", 0)) as s:
-            port = s.getsockname()[1]
+        port, = free_ports(1)
         process = subprocess.Popen(["sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-', PFGMD, "--model", DIGITS, "--listen",
                                     f"127.0.0.1:{port}"])
         try:

@@ -12,7 +12,7 @@ import time
 import unittest
 import zipfile
 
-from harness import ENDLESS, LATE, PATIENCE, SANITIZER, Daemon, SharedDaemon, long_work, wait_until
+from harness import ENDLESS, LATE, PATIENCE, SANITIZER, Daemon, SharedDaemon, wait_until
 
 
 def read_npy(data):
@@ -233,17 +233,19 @@ class Formats(SharedDaemon):
 
 class Pace(unittest.TestCase):
     def test_progress_arrives_as_it_happens_libevent_536(self):
+        """Of work that has no end in the test: what arrives has not waited for it."""
         with Daemon("--workers", "1") as daemon:
-            work = long_work(daemon, 3.0)
             begun = time.monotonic()
-            events = list(Events(daemon, work))
-            first, end = events[0][3], events[-1][3]
-            progress = [e for e in events if e[0] == "progress"]
+            stream, events, progress = Events(daemon, {"seed": 1, "solver": ENDLESS}), [], []
+            for event in stream:
+                events.append(event)
+                progress = [e for e in events if e[0] == "progress"]
+                if len(progress) >= 5:
+                    break
+            stream.close()
             self.assertEqual(events[0][0], "queued")
-            self.assertLess(first - begun, (end - begun) / 2)  # not all at the end
-            self.assertGreaterEqual(len(progress), 3)
-            self.assertLess(progress[0][3] - begun, (end - begun) / 2)
-            self.assertLessEqual(len(progress) - 1, (end - begun) / 0.25)  # at most four a second, and the last
+            self.assertNotIn("done", [e[0] for e in events])
+            self.assertLessEqual(len(progress) - 1, (events[-1][3] - begun) / 0.25)  # at most four per second
             fractions = [e[1]["fraction"] for e in progress]
             self.assertEqual(fractions, sorted(fractions))
             self.assertEqual(progress[0][1]["images_total"], 1)

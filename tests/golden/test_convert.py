@@ -539,7 +539,7 @@ class Headers(Case):
             f.write(safetensors_file.build(header, bytes(4)))
         begun = processor_seconds()
         self.assertEqual(self.run_pfgm("inspect", self.path("m.safetensors")).returncode, 0)
-        self.assertLess(processor_seconds() - begun, 5)
+        self.assertLess(processor_seconds() - begun, 60)  # a second or three; by the square of its bytes it would be days
 
     def test_ckpt_nul_padding_ruview_1522(self):
         tensors = {"w": ("F32", [1], bytes(4))}

@@ -5,6 +5,8 @@ import http.client
 import json
 import os
 import random
+import re
+import select
 import signal
 import socket
 import subprocess
@@ -30,12 +32,26 @@ ENDLESS = {"method": "heun", "steps": 100_000, "max_nfe": 10_000_000}
 
 
 def wait_until(condition, what, timeout=PATIENCE):
-    """The condition's value, once it is true."""
-    end = time.monotonic() + timeout
+    """The condition's value, once it is true. There is a last look behind the time: this process may have stood still."""
+    end, last = time.monotonic() + timeout, False
     while not (value := condition()):
-        assert time.monotonic() < end, f"waited {timeout:.0f} s in vain: {what}"
+        assert not last, f"waited {timeout:.0f} s in vain: {what}"
         time.sleep(0.02)
+        last = time.monotonic() >= end
     return value
+
+
+def growing(seconds, what):
+    """Lengths of work for a test in which some must still run at a certain moment. Where that moment was missed, as this
+    process was kept waiting, the test is tried again with the next one, four times as long."""
+    for k in range(3):
+        yield seconds * 4 ** k
+    raise AssertionError(f"missed each time: {what}")
+
+
+def answered(*sockets):
+    """Whether one of them has something to read."""
+    return bool(select.select(sockets, [], [], 0)[0])
 
 
 class Answer:
@@ -85,10 +101,10 @@ class Daemon:
         end = time.monotonic() + timeout
         with self.changed:
             while True:
+                left = end - time.monotonic()
                 found = [line for line in self.lines if text in line]
                 if len(found) >= count:
                     return found[count - 1]
-                left = end - time.monotonic()
                 if left <= 0 or (self.process.poll() is not None and not self.reader.is_alive()):
                     raise AssertionError(f"no line with {text!r} in {self.lines}")
                 self.changed.wait(min(left, 0.2))
@@ -210,26 +226,47 @@ def long_work(daemon, seconds, **fields):
             "solver": {"method": "euler", "steps": steps, "max_nfe": 10_000_000}}
 
 
-def free_ports(count):
-    """Ports that nobody has at present, below those that the system gives out by itself: what is stopped and started on
-    one of them finds it free."""
-    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
-        most = int(f.read().split()[0])
-    found = []
-    for port in random.sample(range(max(1024, most - 20000), most), 2000):
-        with socket.socket() as s, contextlib.suppress(OSError):
-            s.bind(("127.0.0.1", port))
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise AssertionError("no free ports")
-
-
 def away_from_midnight():
     """Quotas are of a day of UTC, which must not end within a test."""
     left = 86400 - time.time() % 86400
     if left < 120:
         time.sleep(left + 1)
+
+
+def has_ipv6():
+    """Whether the loopback has an address of it; kernels that know it may have it switched off."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as s:
+        s.bind(("::1", 0))
+        return True
+    return False
+
+
+CLAIMS = []
+
+
+def free_ports(count):
+    """Ports that nobody has, for servers that are told theirs and may come and go. They lie apart from those that the system
+    gives away by itself, to whoever connects; and other tests that run at the same time claim others: by a name in the same
+    network that lasts as long as the process."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
+        first, last = map(int, f.read().split())
+    apart = [*range(10_000, first), *range(last + 1, 65_536)]
+    random.shuffle(apart)
+    ports = []
+    for port in apart or random.sample(range(first, last + 1), 1000):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0pfgm-test-port-{port}")
+            with socket.socket() as s:
+                s.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        CLAIMS.append(claim)
+        ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise AssertionError("no port is free")
 
 
 @contextlib.contextmanager
@@ -238,6 +275,18 @@ def closed_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         yield s.getsockname()[1]
+
+
+def read_request(connection):
+    """All of it: what is left unread when a connection is closed takes the answer along."""
+    connection.settimeout(PATIENCE)
+    got, due = b"", 1
+    while len(got) < due and (piece := connection.recv(65536)):
+        got += piece
+        head, blank, _ = got.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: *([0-9]+)", head)
+        due = len(head) + 4 + (int(length[1]) if length else 0) if blank else len(got) + 1
+    return got
 
 
 @contextlib.contextmanager
@@ -249,7 +298,7 @@ def scripted(answers, seen=None):
         def serve():
             for answer in answers:
                 connection, _ = s.accept()
-                got = connection.recv(65536)
+                got = read_request(connection)
                 if seen is not None:
                     seen.append(got)
                 connection.sendall(answer)

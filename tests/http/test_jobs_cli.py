@@ -18,7 +18,7 @@ import unittest
 import uuid
 import zipfile
 
-from harness import DIGITS, ENDLESS, PATIENCE, PFGM, Daemon, closed_port, free_ports, run, wait_until
+from harness import DIGITS, ENDLESS, PATIENCE, PFGM, Daemon, closed_port, free_ports, read_request, run, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 QUICK = ["--solver", "euler", "--steps", "3"]
@@ -38,7 +38,7 @@ def job_of(daemon, name):
 
 @contextlib.contextmanager
 def served(answer):
-    """A server: `answer(head, number)` gives the bytes that follow on each request, by connection."""
+    """A server: `answer(request, number)` gives the bytes that follow on each request, by connection."""
     stop = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as s:
         s.settimeout(0.1)
@@ -51,11 +51,7 @@ def served(answer):
                 except TimeoutError:
                     continue
                 with connection:
-                    connection.settimeout(PATIENCE)
-                    head = b""
-                    while b"\r\n\r\n" not in head and (piece := connection.recv(65536)):
-                        head += piece
-                    connection.sendall(answer(head.decode(), number))
+                    connection.sendall(answer(read_request(connection).decode(), number))
                 number += 1
         thread = threading.Thread(target=serve)
         thread.start()

@@ -178,7 +178,7 @@ class AdminSocket(unittest.TestCase):
             self.assertEqual(run(PFGMD, "--health", self.path).returncode, 0)
 
     def test_a_second_signal_takes_it_along(self):
-        with Daemon("--admin", self.path) as daemon:
+        with Daemon("--admin", self.path, "--drain-timeout", "600") as daemon:
             with daemon.begin_images({"solver": ENDLESS}):
                 daemon.wait_work(1)
                 daemon.signal(signal.SIGTERM)

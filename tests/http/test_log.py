@@ -43,7 +43,7 @@ class Unread(unittest.TestCase):
     def setUp(self):
         self.read, write = os.pipe()
         fcntl.fcntl(self.read, fcntl.F_SETPIPE_SZ, 4096)
-        self.process = subprocess.Popen([PFGMD, "--model", DIGITS, "--listen", "127.0.0.1:0"],
+        self.process = subprocess.Popen([PFGMD, "--model", DIGITS, "--listen", "127.0.0.1:0", "--drain-timeout", "600"],
                                         stdin=subprocess.DEVNULL, stderr=write)
         os.close(write)
         self.text = b""

@@ -245,7 +245,7 @@ class Https(unittest.TestCase):
                             open(names[kind], "wb") as out:
                         out.write(f.read())
             install("first", "first")
-            with Daemon("--tls-certificate", names["crt"], "--tls-key", names["key"]) as daemon:
+            with Daemon("--tls-certificate", names["crt"], "--tls-key", names["key"], "--idle-timeout", "600") as daemon:
                 self.assertEqual(self.get(daemon, "first")[0], 200)
                 status, png = self.get(daemon, "first", "/v1/images?format=zip", '{"n":3}')
                 self.assertEqual((status, png[:2]), (200, b"PK"))

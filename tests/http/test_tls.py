@@ -98,7 +98,7 @@ class Exchange(unittest.TestCase):
             return secure.getpeercert(binary_form=True)
 
     def test_what_served_an_older_certificate_ends_with_its_last_connection(self):
-        with Daemon("--tls-certificate", self.pair[0], "--tls-key", self.pair[1]) as daemon:
+        with Daemon("--tls-certificate", self.pair[0], "--tls-key", self.pair[1], "--idle-timeout", "600") as daemon:
             threads, files = self.threads(daemon), daemon.descriptors()
             first = self.served(daemon)
             kept = client().wrap_socket(daemon.connect())  # holds the first daemon of the library
@@ -112,7 +112,7 @@ class Exchange(unittest.TestCase):
             kept.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             self.assertTrue(kept.recv(1000).startswith(b"HTTP/1.1 200 "))
             kept.close()
-            wait_until(lambda: (self.threads(daemon), daemon.descriptors()) == (threads, files), "all as it was")
+            wait_until(lambda: self.threads(daemon) <= threads and daemon.descriptors() <= files, "all as it was")
 
     def test_an_unchanged_certificate_starts_nothing(self):
         with Daemon("--tls-certificate", self.pair[0], "--tls-key", self.pair[1]) as daemon:

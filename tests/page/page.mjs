@@ -46,9 +46,12 @@ test("a visitor sees a row of classes form from noise, which gives way to what i
   assert.ok((await page.locator("#chips img").evaluateAll(all => all.map(i => i.src))).every(src => src.startsWith("data:image/png")));
   assert.match(await page.textContent("#status"), /^10 images in .* seed [0-9]{1,9}$/);
   assert.ok(await page.locator("#now img").first().evaluate(i => i.width) >= 150);
+  const endless = { method: "euler", steps: 100000, max_nfe: 10000000 }; // or it may be over before the button is pressed
+  await page.route("**/v1/images", r => r.continue({ postData: JSON.stringify({ ...r.request().postDataJSON(), solver: endless }) }));
   await page.reload();
   await page.fill("#n", "2");
   await page.waitForFunction(() => running && run.greeting);
+  await page.unroute("**/v1/images");
   await page.click("#go");
   await page.waitForFunction(() => run && !running && !run.greeting);
   assert.equal(await images(page).count(), 2);

@@ -76,7 +76,7 @@ class Daemon:
         self.changed = threading.Condition()
         self.process = subprocess.Popen(
             [*command, PFGMD, *models, "--listen", listen, *args],
-            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8", errors="replace",
             env={"PFGMD_NFE_MAX": str(ENDLESS["max_nfe"]), **os.environ, **(env or {})})
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()

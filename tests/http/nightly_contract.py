@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from harness import Daemon, long_work, wait_until
+from harness import ENDLESS, Daemon, wait_until
 from test_metrics import check_sums
 
 
@@ -53,7 +53,7 @@ class Check:
 
 def main(folder):
     with Daemon("--workers", "2") as daemon:
-        busy = [daemon.begin_images(long_work(daemon, 3.0, n=4)) for _ in range(3)]
+        busy = [daemon.begin_images({"n": 4, "solver": ENDLESS}) for _ in range(3)]
         wait_until(lambda: daemon.metrics().sum("pfgmd_slots_busy") > 0, "busy slots")
         lines = judge_metrics(daemon)
         for s in busy:

@@ -127,7 +127,7 @@ class Bounds(unittest.TestCase):
             def limit(most):
                 subprocess.run(["prlimit", "--pid", str(daemon.process.pid), f"--fsize={most}:"], check=True)
             limit(300_000)
-            images = 2000  # far more than find room, however few transactions bring them
+            images = 800  # far more than find room, however few transactions bring them
             name = file_job(daemon, {"n": images, "solver": QUICK}).json()["id"]
             self.assertIn("the job store is full: make room on its disk", daemon.wait_line("jobs wait: "))
             taken = []

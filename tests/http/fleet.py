@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+import uuid
 import zipfile
 
 from harness import Daemon, free_ports, wait_until
@@ -105,8 +106,14 @@ def replica(nats, *args, **options):
     return Daemon("--nats", nats if isinstance(nats, str) else nats.url(), *args, **options)
 
 
+def asked(daemon, method, path, body=None, headers=None):
+    """The answer of a store that answers: a NATS server that had no turn for a moment is late, and is asked again."""
+    return wait_until(lambda: (a := daemon.request(method, path, body, headers)).status != 503 and a, "the store answers")
+
+
 def file_job(daemon, fields, headers=None, method="POST", path="/v1/jobs"):
-    answer = daemon.request(method, path, json.dumps(fields), {"Content-Type": "application/json", **(headers or {})})
+    headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4()), **(headers or {})}
+    answer = asked(daemon, method, path, json.dumps(fields), headers)
     assert answer.status in (200, 202), answer.body
     return answer
 

@@ -8,7 +8,7 @@ import time
 import unittest
 import uuid
 
-from fleet import NATS, Nats, file_job, images_of, job_of, jobs_check, replica, wait_job, wait_state
+from fleet import NATS, Nats, asked, file_job, images_of, job_of, jobs_check, replica, wait_job, wait_state
 from harness import DIGITS, ENDLESS, FASHION, LATE, PFGMD, Daemon, run, wait_until
 
 QUICK = {"method": "euler", "steps": 3}
@@ -42,13 +42,13 @@ class Fleet(unittest.TestCase):
             same = file_job(alone, fields).json()["id"]
             job = wait_state(self.daemons[2], name, "succeeded", "failed")
             self.assertEqual((job["state"], job["progress"]["images_done"]), ("succeeded", 400))
-            archive = self.daemons[1].get(f"/v1/jobs/{name}/archive")
+            archive = asked(self.daemons[1], "GET", f"/v1/jobs/{name}/archive")
             wait_state(alone, same, "succeeded")
             self.assertEqual(images_of(archive.body), images_of(alone.get(f"/v1/jobs/{same}/archive").body))
         logs = []
         for daemon in self.daemons[:2]:  # the same events whoever is asked, each image once
             with self.subTest(daemon=daemon.port):
-                text = daemon.get(f"/v1/jobs/{name}/events").body.decode()
+                text = asked(daemon, "GET", f"/v1/jobs/{name}/events").body.decode()
                 logs.append([line for line in text.splitlines() if line.startswith(("id:", "event: image", "data: {\"index"))])
                 self.assertEqual(text.count("event: image\n"), 400)
         self.assertEqual(logs[0], logs[1])
@@ -72,22 +72,22 @@ class Fleet(unittest.TestCase):
         again = file_job(self.daemons[1], fields, key)
         self.assertEqual((first.status, again.status), (202, 200))
         self.assertEqual(first.json()["id"], again.json()["id"])
-        other = self.daemons[2].request("POST", "/v1/jobs", json.dumps({**fields, "n": 2}),
-                                        {"Content-Type": "application/json", **key})
+        other = asked(self.daemons[2], "POST", "/v1/jobs", json.dumps({**fields, "n": 2}),
+                      {"Content-Type": "application/json", **key})
         self.assertEqual((other.status, other.json()["code"]), (409, "idempotency_conflict"))
 
     def test_a_cancellation_reaches_all_replicas(self):
         name = file_job(self.daemons[0], {"n": 1000, "solver": ENDLESS}).json()["id"]
         for daemon in self.daemons:
             daemon.wait_metrics(lambda m: m.value("pfgmd_slots_busy") > 0, "every replica works on it")
-        self.assertEqual(self.daemons[1].request("DELETE", f"/v1/jobs/{name}").status, 202)
+        self.assertEqual(asked(self.daemons[1], "DELETE", f"/v1/jobs/{name}").status, 202)
         begun = time.monotonic()
         for daemon in self.daemons:
             daemon.wait_metrics(lambda m: m.value("pfgmd_slots_busy") == 0, "no replica works on it")
         self.assertLess(time.monotonic() - begun, LATE)
         for daemon in self.daemons:
             wait_state(daemon, name, "cancelled")
-        self.assertEqual(self.daemons[2].request("DELETE", f"/v1/jobs/{name}").status, 204)
+        self.assertEqual(asked(self.daemons[2], "DELETE", f"/v1/jobs/{name}").status, 204)
         wait_until(lambda: self.daemons[0].get(f"/v1/jobs/{name}").status == 410, "it is forgotten everywhere")
 
     def test_a_job_that_nobody_can_work_on_says_so(self):
@@ -100,7 +100,7 @@ class Fleet(unittest.TestCase):
             self.assertNotIn("detail", wait_state(self.daemons[0], name, "running"))
         job = wait_job(self.daemons[0], name, lambda job: "detail" in job, "waits for a replica")
         self.assertIn("no replica has loaded", job["detail"])
-        self.daemons[0].request("DELETE", f"/v1/jobs/{name}")
+        asked(self.daemons[0], "DELETE", f"/v1/jobs/{name}")
         wait_state(self.daemons[1], name, "cancelled")
 
     def test_metrics_and_readiness(self):
@@ -179,19 +179,19 @@ class Trouble(unittest.TestCase):
         with Nats() as nats, replica(nats) as daemon:
             name = file_job(daemon, {"n": 2, "solver": QUICK}).json()["id"]
             wait_state(daemon, name, "succeeded")
-            image = daemon.get(f"/v1/jobs/{name}/images/0").body
+            image = asked(daemon, "GET", f"/v1/jobs/{name}/images/0").body
             begun = time.monotonic()
             nats.process.send_signal(signal.SIGSTOP)
             os.waitpid(nats.process.pid, os.WUNTRACED)  # all of it has stopped
             try:
-                asked = [daemon.get(f"/v1/jobs/{name}/images/{i}") for i in (0, 1)]
-                asked.append(daemon.request("POST", "/v1/jobs", json.dumps({"n": 1}), {"Content-Type": "application/json"}))
+                late = [daemon.get(f"/v1/jobs/{name}/images/{i}") for i in (0, 1)]
+                late.append(daemon.request("POST", "/v1/jobs", json.dumps({"n": 1}), {"Content-Type": "application/json"}))
                 self.assertEqual(daemon.get("/livez").status, 200)
             finally:
                 nats.process.send_signal(signal.SIGCONT)
             if time.monotonic() - begun > 4:
                 return False
-            for answer in asked:
+            for answer in late:
                 self.assertEqual((answer.status, answer.json()["code"]), (503, "jobs_off"), answer.body)
                 self.assertIn("is late", answer.json()["detail"])
                 self.assertIn("Retry-After", answer.headers)

@@ -39,8 +39,13 @@ static inline struct jobs_record get(struct jobs_store *s, const char *id)
 {
     struct jobs_record r = {.is_counting = true};
     struct err e = {0};
-    for (int i = 0; i < WAIT_MS && r.is_counting; i++, usleep(1000))
-        assert_answer(s->ops->get(s, id, &r, &e), JOBS_DONE, &e);
+    for (int i = 0; i < WAIT_MS && r.is_counting; i++, usleep(1000)) {
+        const enum jobs_answer answer = s->ops->get(s, id, &r, &e);
+        if (answer == JOBS_AWAY)
+            r.is_counting = true; /* the server had no turn for some seconds */
+        else
+            assert_answer(answer, JOBS_DONE, &e);
+    }
     return r;
 }
 

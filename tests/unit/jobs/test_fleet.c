@@ -163,7 +163,8 @@ static void take(struct jobs_store *s, uint64_t first, size_t count, struct jobs
 {
     struct err e = {0};
     enum jobs_answer answer = JOBS_ABSENT; /* one that was given back is there in a moment */
-    for (int i = 0; i < WAIT_MS && answer == JOBS_ABSENT; i++, usleep(1000))
+    for (int i = 0; i < WAIT_MS && (answer == JOBS_ABSENT || answer == JOBS_AWAY);
+         i++, usleep(1000))
         answer = s->ops->take_shard(s, &offered, 1, out, &e);
     assert_answer(answer, JOBS_DONE, &e);
     assert_int_equal(out->first, first);

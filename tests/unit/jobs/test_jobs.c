@@ -397,9 +397,27 @@ static enum jobs_answer put_and_end_the_room(struct jobs_store *s, const char *i
     return answer;
 }
 
+static bool room_ends;
+
+enum jobs_answer __real_jobs_sqlite_open(const char *, struct jobs_store **, struct err *);
+enum jobs_answer __wrap_jobs_sqlite_open(const char *, struct jobs_store **, struct err *);
+
+/* In the place of the store's own: no thread looks at its table of functions yet. */
+enum jobs_answer __wrap_jobs_sqlite_open(const char *path, struct jobs_store **out, struct err *e)
+{
+    const enum jobs_answer answer = __real_jobs_sqlite_open(path, out, e);
+    if (answer == JOBS_DONE && room_ends) {
+        ours = real = *(*out)->ops;
+        ours.put_results = put_and_end_the_room;
+        (*out)->ops = &ours;
+    }
+    return answer;
+}
+
 /* In a process of its own, which alone may write no more than so much into a file. */
 static int run_with_little_room(void)
 {
+    room_ends = true;
     struct engine *own = digits_engine(1, 4);
     struct jobs *j = open_jobs(own, folder);
     struct rlimit limit = {0};
@@ -410,9 +428,6 @@ static int run_with_little_room(void)
     bool is_new;
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &limit);
-    ours = real = *j->store->ops;
-    ours.put_results = put_and_end_the_room;
-    j->store->ops = &ours;
     r = file_job(j, NULL, &order);
     while (stats.trouble.code == ERR_NONE) {
         usleep(1000);

@@ -39,7 +39,8 @@ buildah_run() {
 containers_end() {
     local code=$?
     podman_run rm --all --force --time 2 >/dev/null 2>&1 || true
-    umount "$scratch/root/overlay" 2>/dev/null || true
+    # The deepest first; podman does not look after what buildah has mounted.
+    findmnt -rno TARGET | grep "^$scratch/" | sort -r | xargs -r -n 1 umount || true
     rm -rf "$scratch"
     exit "$code"
 }

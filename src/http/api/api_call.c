@@ -146,8 +146,9 @@ static int set_deadline(const struct http_app *app, const struct api_call *call,
                            asked_s, most_s);
         return -1;
     }
-    if (asked_s > 0.0 || most_s > 0)
-        out->deadline_ns = clock_ns() + (int64_t)((asked_s > 0.0 ? asked_s : most_s) * 1e9);
+    out->deadline_s = asked_s > 0.0 ? asked_s : most_s;
+    if (out->deadline_s > 0.0)
+        out->deadline_ns = clock_ns() + (int64_t)(out->deadline_s * 1e9);
     return 0;
 }
 

@@ -136,7 +136,8 @@ static int make_first(struct http_app *app, struct api_call *call, struct engine
                                   .output = model_vectors(m) ? ENGINE_OUTPUT_SAMPLE
                                                              : ENGINE_OUTPUT_PIXELS,
                                   .priority = out->priority,
-                                  .deadline_ns = out->deadline_ns};
+                                  .deadline_ns = out->deadline_ns,
+                                  .deadline_s = out->deadline_s};
     struct err e = {0};
     if (read_source(edit->flow.given, m, &source, p) != 0)
         return -1;

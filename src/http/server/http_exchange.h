@@ -16,7 +16,8 @@ struct http_listener {
     struct http_listener *next;
     struct http_app *app;
     struct MHD_Daemon *daemon;
-    unsigned where; /* HTTP_PUBLIC or HTTP_ADMIN */
+    int quiesced_fd; /* the socket on which it listened, to be closed behind it; else -1 */
+    unsigned where;  /* HTTP_PUBLIC or HTTP_ADMIN */
     bool tls;
     bool loopback; /* only this machine reaches it */
 };

@@ -9,6 +9,7 @@
 #include "base_log.h"
 #include "base_tls.h"
 #include "http_exchange.h"
+#include "http_quiesce.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -132,6 +133,7 @@ static struct http_listener *listen_on(struct http_server *s, int fd, unsigned w
     }
     l->app = &s->app;
     l->where = where;
+    l->quiesced_fd = -1;
     l->tls = certificate != NULL;
     l->loopback = is_loopback(fd);
     ask_silent_clients(fd);
@@ -170,6 +172,7 @@ struct http_server *http_server_start(struct engine *g, const struct http_option
         return NULL;
     }
     s->magic = SERVER_MAGIC;
+    http_quiesce_prepare();
     s->app.library_version = MHD_get_version();
     bool ready = true;
     if (o->admin_fd >= 0)
@@ -233,6 +236,14 @@ static unsigned open_connections(const struct http_listener *l)
     return info ? info->num_connections : 0;
 }
 
+static void end_listener(struct http_listener *l)
+{
+    MHD_stop_daemon(l->daemon);
+    if (l->quiesced_fd >= 0)
+        close(l->quiesced_fd);
+    free(l);
+}
+
 bool http_server_sweep(struct http_server *s)
 {
     bool left = false;
@@ -247,8 +258,7 @@ bool http_server_sweep(struct http_server *s)
             continue;
         }
         *link = l->next;
-        MHD_stop_daemon(l->daemon);
-        free(l);
+        end_listener(l);
     }
     return left;
 }
@@ -266,9 +276,7 @@ int http_server_reload_tls(struct http_server *s, const char *certificate, const
     struct http_listener *l = listen_on(s, fd, HTTP_PUBLIC, certificate, key, e);
     if (!l)
         return -1;
-    MHD_socket listening = MHD_quiesce_daemon(old->daemon);
-    if (listening != MHD_INVALID_SOCKET)
-        close(listening);
+    old->quiesced_fd = http_quiesce(old->daemon);
     /* Not swept at once: a thread may hold a connection that it has accepted and not yet counted.
      */
     return 0;
@@ -302,12 +310,9 @@ void http_server_stop(struct http_server *s)
         return;
     assert(s->magic == SERVER_MAGIC);
     http_server_drain(s);
-    int fds[16], count = 0;
-    for (struct http_listener *l = s->listeners; l; l = l->next) {
-        MHD_socket fd = MHD_quiesce_daemon(l->daemon);
-        if (fd != MHD_INVALID_SOCKET && count < 16)
-            fds[count++] = fd;
-    }
+    for (struct http_listener *l = s->listeners; l; l = l->next)
+        if (l->quiesced_fd < 0)
+            l->quiesced_fd = http_quiesce(l->daemon);
     http_reader_stop(&s->app.reader);
     http_wait_wake_all(&s->app.wait);
     http_server_wait_idle(s, 500);
@@ -315,11 +320,8 @@ void http_server_stop(struct http_server *s)
     while (s->listeners) {
         struct http_listener *l = s->listeners;
         s->listeners = l->next;
-        MHD_stop_daemon(l->daemon);
-        free(l);
+        end_listener(l);
     }
-    for (int i = 0; i < count; i++)
-        close(fds[i]); /* not before: a thread may still be about to accept */
     http_app_clear(&s->app);
     s->magic = 0;
     free(s);

@@ -107,14 +107,15 @@ struct jobs_turn *jobs_turns_next(struct jobs_turns *t, const struct jobs_needs 
     return turn;
 }
 
-int jobs_turns_again(struct jobs_turn *turn, struct jobs_range range)
+void jobs_turns_again(struct jobs_turn *turn, struct jobs_range range)
 {
     struct jobs_range *grown = realloc(turn->again, (turn->again_count + 1) * sizeof *turn->again);
-    if (!grown)
-        return -1;
-    turn->again = grown;
-    turn->again[turn->again_count++] = range;
-    return 0;
+    if (grown) {
+        turn->again = grown;
+        turn->again[turn->again_count++] = range;
+    } else if (range.first < turn->begun) {
+        turn->begun = range.first;
+    }
 }
 
 uint64_t jobs_turns_waiting(const struct jobs_turns *t)

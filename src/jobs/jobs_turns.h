@@ -32,8 +32,9 @@ void jobs_turns_remove(struct jobs_turns *t, const char *id);
  * the line. *out: which of its images, some of which may be stored already. NULL: none. */
 struct jobs_turn *jobs_turns_next(struct jobs_turns *t, const struct jobs_needs *models,
                                   size_t count, struct jobs_range *out);
-/* These are to be handed out again. -1: out of memory; they are after a restart. */
-int jobs_turns_again(struct jobs_turn *turn, struct jobs_range range);
+/* These are to be handed out again. Without memory for them so is all that follows them, which needs
+ * none: what is stored is not handed out a second time, and a second result of an image is let go. */
+void jobs_turns_again(struct jobs_turn *turn, struct jobs_range range);
 /* How many images of all of them were not handed out. */
 uint64_t jobs_turns_waiting(const struct jobs_turns *t);
 struct jobs_turn *jobs_turns_find(struct jobs_turns *t, const char *id);

@@ -10,6 +10,7 @@
 #include "kth.h"
 
 #include "jobs_sqlite.h"
+#include "jobs_turns.h"
 
 #include <ftw.h>
 #include <stdlib.h>
@@ -160,6 +161,40 @@ static int reading(struct err *e)
     return result;
 }
 
+#define HANDED_OUT (2 * JOBS_SHARD_IMAGES + 9)
+
+/* Hands out what is there, and says how often each image was. */
+static void hand_out(struct jobs_turns *line, const struct jobs_needs *needs, int *times)
+{
+    struct jobs_range range;
+    while (jobs_turns_next(line, needs, 1, &range))
+        for (uint64_t i = range.first; i < range.end; i++)
+            times[i]++;
+}
+
+/* Shards that come back are handed out again, with or without memory: a job whose shard was lost
+ * would never end. */
+static int shards_that_come_back(struct err *e)
+{
+    struct jobs_turns line = {NULL};
+    const struct jobs_record r = record_of("00000000-0000-4000-8000-000000000004", "", HANDED_OUT);
+    int first[HANDED_OUT] = {0}, second[HANDED_OUT] = {0}, result = 0;
+    if (jobs_turns_add(&line, &r, e) != 0)
+        return -1;
+    hand_out(&line, &r.needs, first);
+    struct jobs_turn *turn = jobs_turns_find(&line, r.id);
+    for (uint64_t at = 0; at < HANDED_OUT; at += JOBS_SHARD_IMAGES)
+        jobs_turns_again(turn, (struct jobs_range){at, at + JOBS_SHARD_IMAGES < HANDED_OUT
+                                                           ? at + JOBS_SHARD_IMAGES
+                                                           : HANDED_OUT});
+    hand_out(&line, &r.needs, second);
+    for (int i = 0; i < HANDED_OUT; i++)
+        if (first[i] != 1 || second[i] < 1)
+            result = kth_fail(e, "an image is not handed out");
+    jobs_turns_clear(&line);
+    return result;
+}
+
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
 {
     (void)st, (void)kind, (void)at;
@@ -196,6 +231,7 @@ static int opened_again(struct err *e, bool ran)
      KTH(SIZE) | KTH(CLOSE) | KTH(INTERRUPT) | KTH(SHORT))
 
 static const struct kth_case cases[] = {
+    {"shards that come back", KTH(ALLOC), 0, shards_that_come_back, NULL, false},
     {"store", KTH(ALLOC), 40, store, opened_again, true},
     {"store on a disk", DISK, 20, store, opened_again, true},
     {"record", KTH(ALLOC), 0, reading, NULL, false},

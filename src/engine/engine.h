@@ -175,6 +175,7 @@ struct engine_order {
     bool continues;
     /* On clock_ns; past it what waits is dropped and live images stop within a step. 0: never. */
     int64_t deadline_ns;
+    double deadline_s; /* as it was asked for, for its error; 0: from when the order was taken */
     /* Called from a worker, without a lock, whenever image i is finished (never for a sheet). The
      * image may be read from then on, until the request is freed. Or NULL. */
     void (*image)(struct engine_request *r, size_t i, void *context);

@@ -153,7 +153,9 @@ void engine_queue_stop_locked(struct engine_request *r, enum engine_cause cause,
 static void expire_one_locked(struct engine_request *r, struct engine_list *ended)
 {
     char why[160];
-    const double limit_s = (double)(r->order.deadline_ns - r->submitted_ns) * 1e-9;
+    const double limit_s = r->order.deadline_s > 0
+                               ? r->order.deadline_s
+                               : (double)(r->order.deadline_ns - r->submitted_ns) * 1e-9;
     const int digits = limit_s < 100.0 ? 3 : 6;
     if (atomic_load(&r->started_ns) == 0)
         snprintf(why, sizeof why, "the deadline of %.*g s passed in the queue", digits, limit_s);

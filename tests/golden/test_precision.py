@@ -94,7 +94,7 @@ class SeedRule(Precision):
         output = base.Folder.file("rule.npy")
         report = json.loads(self.run_way(kernel, precision, "sample", base.Folder.model(SMALL), "-o", output, "--json",
                                          "--seed", "5", "-n", str(n), "--first-index", str(first), "--workers",
-                                         str(workers), "--solver", "heun", "--steps", "4"))
+                                         str(workers), "--solver", "heun", "--steps", "8"))
         self.assertEqual(report["precision"], precision)
         return [image["sha256"] for image in report["images"]]
 

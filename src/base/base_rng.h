@@ -33,6 +33,7 @@ enum rng_purpose {
     RNG_TRAIN_DROPOUT = 110,  /* the network's masks */
     RNG_TRAIN_ADDED = 111,    /* image: the chi-square of D degrees */
     RNG_TRAIN_INTERVAL = 112, /* image: where on the path a distillation has it */
+    RNG_TRAIN_SHIFT = 113,    /* image: by how many pixels it is moved */
     RNG_TEST = 1000           /* tests only */
 };
 

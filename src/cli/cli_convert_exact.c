@@ -86,7 +86,7 @@ static int radius_of(const struct data_set *data, const float *weights,
     if (!values)
         return err_fail_memory(e, data->count * points.d * sizeof *values);
     for (size_t i = 0; i < data->count; i++)
-        data_image(data, i, false, values + i * points.d);
+        data_image(data, i, (struct data_view){0}, values + i * points.d);
     points.points = values;
     cloud = field_cloud_new(&points, e);
     if (cloud)

@@ -179,7 +179,8 @@ static int take_halves(struct eval *v, struct err *e)
         if (!v->data[h])
             return err_fail_memory(e, v->n * v->d * sizeof **v->data);
         for (size_t i = 0; i < v->n; i++)
-            data_image(&v->held_out, v->chosen[2 * i + h], false, v->data[h] + i * v->d);
+            data_image(&v->held_out, v->chosen[2 * i + h], (struct data_view){0},
+                       v->data[h] + i * v->d);
     }
     return 0;
 }
@@ -265,7 +266,7 @@ static int write_sheet(const struct eval *v, const size_t *index, struct err *e)
     for (size_t k = 0; result == 0 && k < 2 * shown; k++) {
         size_t i = k / 2, place = i / SHEET_ROWS * 2 * SHEET_ROWS + i % SHEET_ROWS;
         const float *from = k % 2 ? nearest : v->samples + i * v->d;
-        data_image(&v->train, index[i], false, nearest);
+        data_image(&v->train, index[i], (struct data_view){0}, nearest);
         for (size_t j = 0; j < v->d; j++)
             values[j] = (double)from[j];
         /* Bytes of a training picture come back as they were when rounded to the nearest. */
@@ -301,7 +302,7 @@ static int measure_nearest(struct eval *v, struct err *e)
     int result =
         values && index && distance ? 0 : err_fail_memory(e, count * v->d * sizeof *values);
     for (size_t i = 0; result == 0 && i < count; i++)
-        data_image(&v->train, i, false, values + i * v->d);
+        data_image(&v->train, i, (struct data_view){0}, values + i * v->d);
     if (result == 0) {
         const struct train_rows_view a = {v->samples, v->n, v->d}, b = {values, count, v->d};
         train_nearest(v->pool, a, b, index, distance);

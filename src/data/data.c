@@ -218,7 +218,20 @@ void data_clear(struct data_set *d)
     *d = (struct data_set){0};
 }
 
-void data_image(const struct data_set *d, size_t i, bool flip, float *out)
+/* A byte in [−1, 1]. */
+static float data_scale(uint8_t byte)
+{
+    return (float)byte * (2.0f / 255.0f) - 1.0f;
+}
+
+/* The place that comes to `at` by a move, or the border nearest to it. */
+static size_t within(size_t at, int moved, size_t side)
+{
+    const ptrdiff_t place = (ptrdiff_t)at - moved, last = (ptrdiff_t)side - 1;
+    return (size_t)(place < 0 ? 0 : place > last ? last : place);
+}
+
+void data_image(const struct data_set *d, size_t i, struct data_view view, float *out)
 {
     size_t side = (size_t)d->side, rows = (size_t)d->channels * side;
     if (d->values) {
@@ -226,13 +239,17 @@ void data_image(const struct data_set *d, size_t i, bool flip, float *out)
         return;
     }
     const uint8_t *from = d->pixels + i * rows * side;
-
-    if (!flip) {
+    if (!view.flip && view.right == 0 && view.down == 0) {
         for (size_t k = 0; k < rows * side; k++)
-            out[k] = (float)from[k] * (2.0f / 255.0f) - 1.0f;
+            out[k] = data_scale(from[k]);
         return;
     }
-    for (size_t y = 0; y < rows; y++)
-        for (size_t x = 0; x < side; x++)
-            out[y * side + x] = (float)from[y * side + side - 1 - x] * (2.0f / 255.0f) - 1.0f;
+    for (size_t row = 0; row < rows; row++) {
+        const size_t plane = row / side * side;
+        const uint8_t *line = from + (plane + within(row - plane, view.down, side)) * side;
+        for (size_t x = 0; x < side; x++) {
+            const size_t column = within(x, view.right, side);
+            out[row * side + x] = data_scale(line[view.flip ? side - 1 - column : column]);
+        }
+    }
 }

@@ -48,7 +48,14 @@ struct data_set {
 int data_open(const struct data_options *options, struct data_set *out, struct err *e);
 void data_clear(struct data_set *d);
 
-/* Image i in data scale, [C,H,W], mirrored if `flip`; or vector i. */
-void data_image(const struct data_set *d, size_t i, bool flip, float *out);
+/* How a picture is shown: mirrored, then moved right and down by so many pixels, less than a side;
+ * what is uncovered repeats the picture's border. */
+struct data_view {
+    bool flip;
+    int right, down;
+};
+
+/* Image i in data scale, [C,H,W], as `view` says; or vector i. */
+void data_image(const struct data_set *d, size_t i, struct data_view view, float *out);
 
 #endif

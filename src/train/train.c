@@ -155,7 +155,7 @@ static int open_state(struct run *r, struct err *e)
 {
     char path[PATH_MAX_HERE];
     if (train_state_allocate(&r->work.state, nn_arch_scalars(&r->config.arch), r->teacher != NULL,
-                             e) != 0)
+                             r->config.ema_others.count, e) != 0)
         return -1;
     if (!r->o->resume)
         return write_config(r, e);
@@ -258,8 +258,15 @@ static int save_model(struct run *r, struct err *e)
                               r->o->data.path, &d, e) != 0)
         return -1;
     strcpy(d.provenance.source_sha256, r->data.sha256);
-    int result = train_state_export(&r->work.state, r->work.params, r->work.param_count, &d,
+    const struct train_state *s = &r->work.state;
+    int result = train_state_export(s, s->ema, r->work.params, r->work.param_count, &d,
                                     r->o->export_dtype, path_in(r, "model.safetensors", path), e);
+    for (int i = 0; i < s->other_count && result == 0; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "model-ema-%.10g.safetensors", r->config.ema_others.rate[i]);
+        result = train_state_export(s, s->others[i], r->work.params, r->work.param_count, &d,
+                                    r->o->export_dtype, path_in(r, name, path), e);
+    }
     ckpt_description_clear(&d);
     return result;
 }

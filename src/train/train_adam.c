@@ -53,15 +53,27 @@ double train_gradient_norm(struct pool *pool, const float *gradient, size_t coun
 struct update {
     struct train_adam *a;
     const struct train_adam_step *s;
-    float scale, rate, root, keep, keep_target;
+    float scale, rate, root;
 };
+
+/* Moves an average's values from `first` on towards the weights. */
+static void follow(const struct train_average *average, int64_t step, size_t first,
+                   const float *restrict weights, size_t count)
+{
+    const double n = (double)step, ramp = (1 + n) / (10 + n);
+    const double rate = average->ramp && ramp < average->rate ? ramp : average->rate;
+    const float keep = (float)(1 - rate);
+    float *restrict values = average->values + first;
+    for (size_t i = 0; i < count; i++)
+        values[i] -= keep * (values[i] - weights[i]);
+}
 
 static void update_task(void *context, size_t task, int thread)
 {
     const struct update *u = context;
     size_t first = task * PIECE, left = u->a->count - first, count = left < PIECE ? left : PIECE;
     float *restrict w = u->a->weights + first, *restrict mean = u->a->mean + first;
-    float *restrict square = u->a->square + first, *restrict ema = u->a->ema + first;
+    float *restrict square = u->a->square + first;
     const float *restrict gradient = u->s->gradient + first;
     (void)thread;
     for (size_t i = 0; i < count; i++) {
@@ -69,15 +81,14 @@ static void update_task(void *context, size_t task, int thread)
         mean[i] = (float)BETA1 * mean[i] + (float)(1 - BETA1) * g;
         square[i] = (float)BETA2 * square[i] + (float)(1 - BETA2) * g * g;
         w[i] -= u->rate * mean[i] / (sqrtf(square[i]) * u->root + (float)EPSILON);
-        ema[i] -= u->keep * (ema[i] - w[i]);
     }
-    for (size_t i = first; u->a->target && i < first + count; i++)
-        u->a->target[i] -= u->keep_target * (u->a->target[i] - u->a->weights[i]);
+    for (int k = 0; k < u->a->average_count; k++)
+        follow(&u->a->averages[k], u->s->step, first, w, count);
 }
 
 void train_adam_update(struct pool *pool, struct train_adam *a, const struct train_adam_step *s)
 {
-    double n = (double)s->step, ramp = (1 + n) / (10 + n);
+    double n = (double)s->step;
     double correct1 = 1 - math_exp(n * math_log(BETA1)),
            correct2 = 1 - math_exp(n * math_log(BETA2));
     double scale = s->clip / (s->norm + 1e-6);
@@ -85,8 +96,6 @@ void train_adam_update(struct pool *pool, struct train_adam *a, const struct tra
                        .s = s,
                        .scale = (float)(scale < 1 ? scale : 1),
                        .rate = (float)(s->rate / correct1),
-                       .root = (float)(1 / sqrt(correct2)),
-                       .keep = (float)(1 - (s->ema < ramp ? s->ema : ramp)),
-                       .keep_target = (float)(1 - s->target_ema)};
+                       .root = (float)(1 / sqrt(correct2))};
     pool_run(pool, (a->count + PIECE - 1) / PIECE, update_task, &u);
 }

@@ -297,10 +297,23 @@ static int gather_groups(struct train_batch *b)
     return groups;
 }
 
+static struct data_view view_of(const struct train_batch *b, size_t image)
+{
+    struct data_view view = {.flip = b->image[image] & 1};
+    const int64_t reach = b->config->shift, places = 2 * reach + 1;
+    double u[2];
+    if (reach == 0)
+        return view;
+    rng_uniforms(b->config->seed, train_rng_index(b->step, image), RNG_TRAIN_SHIFT, 2, u);
+    view.right = (int)((int64_t)(u[0] * (double)places) - reach);
+    view.down = (int)((int64_t)(u[1] * (double)places) - reach);
+    return view;
+}
+
 static void perturb_task(void *context, size_t task, int thread)
 {
     struct train_batch *b = context;
-    data_image(b->data, b->image[task] >> 1, b->image[task] & 1, b->clean[thread]);
+    data_image(b->data, b->image[task] >> 1, view_of(b, task), b->clean[thread]);
     if (b->config->objective == TRAIN_OBJECTIVE_DISTILL) {
         train_distill_perturb(b->config, b->step, (int)task, b->n, b->clean[thread],
                               b->scratch[thread], &b->span[task], b->point + task * b->n,

@@ -20,7 +20,7 @@
 #define DENOISE_MIN 0.002
 #define DENOISE_MEAN (-1.2)
 
-enum kind { REAL, INTEGER, BOOLEAN, WORD, ADDED };
+enum kind { REAL, INTEGER, BOOLEAN, WORD, ADDED, RATES };
 
 static const char *const objective_words[] = {"pfgm", "direct", "pfgmpp", "distill", NULL};
 static const char *const decay_words[] = {"none", "linear", "cosine", NULL};
@@ -66,6 +66,7 @@ static const struct key {
     KEY(conditional, BOOLEAN, 0, 1, NULL, 0),
     KEY(label_dropout, REAL, 0, 1, NULL, 0),
     KEY(flip, BOOLEAN, 0, 1, NULL, 0),
+    KEY(shift, INTEGER, 0, TRAIN_SHIFT_MAX, NULL, LATER),
     KEY(steps, INTEGER, 0, TRAIN_STEPS_MAX, NULL, CHANGES),
     KEY(warmup, INTEGER, 0, TRAIN_STEPS_MAX, NULL, 0),
     KEY(learning_rate, REAL, 0, 1e30, NULL, CHANGES),
@@ -73,6 +74,7 @@ static const struct key {
     KEY(decay_steps, INTEGER, 0, TRAIN_STEPS_MAX, NULL, CHANGES | LATER),
     KEY(clip, REAL, 1e-9, 1e9, NULL, 0),
     KEY(ema, REAL, 0, 1, NULL, CHANGES),
+    KEY(ema_others, RATES, 0, 1, NULL, LATER),
     KEY(dropout, REAL, -1, 0.99, NULL, CHANGES),
     KEY(log_every, INTEGER, 1, TRAIN_STEPS_MAX, NULL, CHANGES | FREE),
     KEY(save_every, INTEGER, 1, TRAIN_STEPS_MAX, NULL, CHANGES | FREE),
@@ -135,6 +137,30 @@ static int read_word(const json_t *root, const struct key *k, int *out, const ch
                 : 0;
 }
 
+static int read_rates(const json_t *root, const struct key *k, struct train_rates *out,
+                      const char *what, struct err *e)
+{
+    const json_t *given = json_object_get(root, k->name);
+    if (!given)
+        return 0;
+    *out = (struct train_rates){0};
+    if (!json_is_array(given) || json_array_size(given) > TRAIN_AVERAGES_MAX)
+        return err_fail(e, ERR_INPUT, what, "\"%s\" must be an array of at most %d rates", k->name,
+                        TRAIN_AVERAGES_MAX);
+    for (size_t i = 0; i < json_array_size(given); i++) {
+        const json_t *rate = json_array_get(given, i);
+        const double value = json_number_value(rate);
+        if (!json_is_number(rate) || !(value >= k->min && value <= k->max))
+            return err_fail(e, ERR_INPUT, what, "\"%s\" element %zu must be a number from %g to %g",
+                            k->name, i, k->min, k->max);
+        for (int j = 0; j < out->count; j++)
+            if (out->rate[j] == value)
+                return err_fail(e, ERR_INPUT, what, "\"%s\" has %g twice", k->name, value);
+        out->rate[out->count++] = value;
+    }
+    return 0;
+}
+
 static int read_key(const json_t *root, const struct key *k, struct train_config *c,
                     const char *what, struct err *e)
 {
@@ -148,10 +174,20 @@ static int read_key(const json_t *root, const struct key *k, struct train_config
         return read_word(root, k, member(c, k), what, e);
     case ADDED:
         return json_object_get(root, k->name) ? ckpt_added_read(root, member(c, k), what, e) : 0;
+    case RATES:
+        return read_rates(root, k, member(c, k), what, e);
     case BOOLEAN:
         break;
     }
     return json_get_bool(root, k->name, false, member(c, k), what, e);
+}
+
+static json_t *rates_json(const struct train_rates *rates)
+{
+    json_t *root = json_array();
+    for (int i = 0; i < rates->count; i++)
+        root = json_plus(root, json_real(rates->rate[i]));
+    return root;
 }
 
 static json_t *key_json(const struct train_config *c, const struct key *k)
@@ -166,6 +202,8 @@ static json_t *key_json(const struct train_config *c, const struct key *k)
         return json_string(k->words[*(const int *)at]);
     case ADDED:
         return ckpt_added_json(*(const double *)at);
+    case RATES:
+        return rates_json(at);
     case BOOLEAN:
         break;
     }
@@ -360,9 +398,19 @@ static int settle_constants(struct train_config *c, const struct data_set *data,
         return err_fail(e, ERR_INPUT, what,
                         "\"objective\" direct has no normalisation: leave \"gamma\" and "
                         "\"t_substitution\" out");
-    if (data->values && c->flip)
-        return err_fail(e, ERR_INPUT, what, "\"flip\" is for pictures, the data are vectors");
     bool denoise = train_config_denoises(c);
+    if (data->values && (c->flip || c->shift > 0))
+        return err_fail(e, ERR_INPUT, what, "\"%s\" is for pictures, the data are vectors",
+                        c->flip ? "flip" : "shift");
+    /* PFGM's target is the field of the images of the large batch, which are not moved. */
+    if (c->shift > 0 && !denoise)
+        return err_fail(e, ERR_INPUT, what,
+                        "\"shift\" is for the objective pfgmpp: leave it out of \"objective\" %s",
+                        objective_words[c->objective]);
+    if (c->shift >= data->side && !data->values)
+        return err_fail(e, ERR_INPUT, what,
+                        "\"shift\" (%lld) must be less than the pictures' side, %d pixels",
+                        (long long)c->shift, data->side);
     if (denoise && (c->gamma > 0 || c->t_substitution > 0))
         return err_fail(e, ERR_INPUT, what,
                         "\"objective\" %s has no normalisation: leave \"gamma\" and "

@@ -31,6 +31,14 @@ enum train_objective {
 
 enum train_decay { TRAIN_DECAY_NONE, TRAIN_DECAY_LINEAR, TRAIN_DECAY_COSINE };
 
+#define TRAIN_AVERAGES_MAX 4
+#define TRAIN_SHIFT_MAX 64
+
+struct train_rates {
+    int count;
+    double rate[TRAIN_AVERAGES_MAX];
+};
+
 struct train_config {
     struct nn_arch arch;
     json_t *network;   /* as given: resolved when the image size is known; owned, may be NULL */
@@ -62,11 +70,13 @@ struct train_config {
     bool conditional, conditional_given; /* not given: where the data have two classes or more */
     double label_dropout;                /* share of labels left out */
     bool label_dropout_given, added_given;
-    bool flip; /* mirror half of the images */
+    bool flip;     /* mirror half of the images */
+    int64_t shift; /* move an image by up to so many pixels along each axis; of denoisers */
     /* the optimiser */
     int64_t steps, warmup;
     double learning_rate, clip, ema, dropout;
-    int decay;           /* enum train_decay */
+    struct train_rates ema_others; /* of further averages of the weights, kept beside `ema`'s */
+    int decay;                     /* enum train_decay */
     int64_t decay_steps; /* at the end of the run, over which the rate falls to 0; 0: a fifth */
     uint64_t seed;
     /* the run */

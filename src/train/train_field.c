@@ -129,7 +129,8 @@ static void read_row(const struct train_field *f, const struct train_rows *rows,
                      float *out)
 {
     if (rows->data)
-        data_image(rows->data, rows->index[j] >> 1, rows->index[j] & 1, out);
+        data_image(rows->data, rows->index[j] >> 1, (struct data_view){.flip = rows->index[j] & 1},
+                   out);
     else
         memcpy(out, rows->values + j * f->n, f->n * sizeof *out);
     const float *middle = centre_of(rows);

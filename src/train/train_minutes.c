@@ -60,13 +60,14 @@ static int probe(const struct train_minutes_options *o, const json_t *candidate,
         return -1;
     const struct train_work_options options = {
         .config = &c, .data = o->data, .kernel = o->kernel, .threads = o->threads};
-    int result = train_config_resolve(&c, o->data, o->what, e) != 0 ||
-                         train_config_classes(&c, o->data, o->path, e) != 0 ||
-                         train_state_allocate(&w.state, nn_arch_scalars(&c.arch), false, e) != 0 ||
-                         train_work_open(&w, &options, e) != 0 ||
-                         train_work_begin(&w, NULL, e) != 0 || time_steps(&w, &step_seconds, e) != 0
-                     ? -1
-                     : 0;
+    int result =
+        train_config_resolve(&c, o->data, o->what, e) != 0 ||
+                train_config_classes(&c, o->data, o->path, e) != 0 ||
+                train_state_allocate(&w.state, nn_arch_scalars(&c.arch), false, 0, e) != 0 ||
+                train_work_open(&w, &options, e) != 0 || train_work_begin(&w, NULL, e) != 0 ||
+                time_steps(&w, &step_seconds, e) != 0
+            ? -1
+            : 0;
     *image_seconds = step_seconds / (double)c.batch;
     train_work_clear(&w);
     train_config_clear(&c);

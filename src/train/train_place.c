@@ -99,7 +99,8 @@ static bool is_own(const char *name, size_t length)
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (length == strlen(own[i]) && memcmp(name, own[i], length) == 0)
             return true;
-    return length > 5 && memcmp(name, "step-", 5) == 0;
+    return (length > 5 && memcmp(name, "step-", 5) == 0) ||
+           (length > 10 && memcmp(name, "model-ema-", 10) == 0);
 }
 
 /* The lock says that nobody is writing a run's files now, so the unfinished ones are nobody's. */

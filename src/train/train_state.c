@@ -14,19 +14,23 @@
 #define MLP_STEM "all_modules.3.weight"
 #define MLP_STEM_DEVIATION 3.0
 
-int train_state_allocate(struct train_state *s, size_t count, bool distils, struct err *e)
+int train_state_allocate(struct train_state *s, size_t count, bool distils, int others,
+                         struct err *e)
 {
-    *s = (struct train_state){.count = count};
+    *s = (struct train_state){.count = count, .other_count = others};
     s->weights = calloc(count, sizeof(float));
     s->mean = calloc(count, sizeof(float));
     s->square = calloc(count, sizeof(float));
     s->ema = calloc(count, sizeof(float));
     if (distils)
         s->target = calloc(count, sizeof(float));
-    if (s->weights && s->mean && s->square && s->ema && (s->target || !distils))
+    bool all = s->weights && s->mean && s->square && s->ema && (s->target || !distils);
+    for (int i = 0; i < others; i++)
+        all = (s->others[i] = calloc(count, sizeof(float))) && all;
+    if (all)
         return 0;
     train_state_clear(s);
-    return err_fail_memory(e, 4 * count * sizeof(float));
+    return err_fail_memory(e, (4 + (size_t)others) * count * sizeof(float));
 }
 
 void train_state_clear(struct train_state *s)
@@ -36,6 +40,8 @@ void train_state_clear(struct train_state *s)
     free(s->square);
     free(s->ema);
     free(s->target);
+    for (int i = 0; i < s->other_count; i++)
+        free(s->others[i]);
     *s = (struct train_state){0};
 }
 
@@ -107,7 +113,15 @@ void train_state_init(struct train_state *s, const struct nn_param *params, size
             for (size_t k = 0; k < p->count; k++)
                 s->weights[at + k] = 1;
     }
+}
+
+void train_state_begin_averages(struct train_state *s)
+{
     memcpy(s->ema, s->weights, s->count * sizeof *s->ema);
+    if (s->target)
+        memcpy(s->target, s->weights, s->count * sizeof *s->target);
+    for (int i = 0; i < s->other_count; i++)
+        memcpy(s->others[i], s->weights, s->count * sizeof *s->others[i]);
 }
 
 /* ---- the state file ---- */
@@ -125,7 +139,9 @@ struct array {
     float *values;
 };
 
-#define ARRAYS_MAX 5
+#define ARRAYS_MAX (5 + TRAIN_AVERAGES_MAX)
+
+static const char *const other_names[TRAIN_AVERAGES_MAX] = {"ema.1", "ema.2", "ema.3", "ema.4"};
 
 /* How many there are. */
 static int list_arrays(const struct train_state *s, struct array out[ARRAYS_MAX])
@@ -134,8 +150,12 @@ static int list_arrays(const struct train_state *s, struct array out[ARRAYS_MAX]
     out[1] = (struct array){"adam.mean", s->mean};
     out[2] = (struct array){"adam.square", s->square};
     out[3] = (struct array){"ema", s->ema};
-    out[4] = (struct array){"target", s->target};
-    return s->target ? 5 : 4;
+    int count = 4;
+    if (s->target)
+        out[count++] = (struct array){"target", s->target};
+    for (int i = 0; i < s->other_count; i++)
+        out[count++] = (struct array){other_names[i], s->others[i]};
+    return count;
 }
 
 static json_t *state_metadata(const struct train_state *s, const char *config, const char *data,
@@ -302,17 +322,17 @@ static uint16_t to_half(float v)
 }
 
 /* `count` values from `first` on in the given type, in `out`. */
-static int narrow(const struct train_state *s, size_t first, size_t count, enum ckpt_dtype dtype,
+static int narrow(const float *average, size_t first, size_t count, enum ckpt_dtype dtype,
                   uint16_t *out, struct err *e)
 {
     for (size_t i = first; i < first + count; i++) {
-        out[i] = dtype == CKPT_F16 ? to_half(s->ema[i]) : to_bfloat(s->ema[i]);
+        out[i] = dtype == CKPT_F16 ? to_half(average[i]) : to_bfloat(average[i]);
         bool infinite =
             dtype == CKPT_F16 ? (out[i] & 0x7fff) == 0x7c00 : (out[i] & 0x7fff) == 0x7f80;
         if (infinite)
             return err_fail(e, ERR_NUMERIC, "--export-dtype",
                             "weight %zu, %g, does not fit f16: use bf16 or f32", i,
-                            (double)s->ema[i]);
+                            (double)average[i]);
     }
     return 0;
 }
@@ -332,16 +352,17 @@ static json_t *export_metadata(const struct ckpt_description *description, struc
     return metadata;
 }
 
-int train_state_export(const struct train_state *s, const struct nn_param *params,
-                       size_t param_count, const struct ckpt_description *description,
-                       enum ckpt_dtype dtype, const char *path, struct err *e)
+int train_state_export(const struct train_state *s, const float *average,
+                       const struct nn_param *params, size_t param_count,
+                       const struct ckpt_description *description, enum ckpt_dtype dtype,
+                       const char *path, struct err *e)
 {
     struct ckpt_output *tensors = calloc(param_count, sizeof *tensors);
     uint16_t *half = dtype == CKPT_F32 ? NULL : calloc(s->count, sizeof *half);
     json_t *metadata = NULL;
     size_t at = 0;
     int result = tensors && (half || dtype == CKPT_F32)
-                     ? check_finite(s->ema, s->count, "ema", e)
+                     ? check_finite(average, s->count, "ema", e)
                      : err_fail_memory(e, param_count * sizeof *tensors);
     if (result == 0)
         result = (metadata = export_metadata(description, e)) ? 0 : -1;
@@ -349,12 +370,12 @@ int train_state_export(const struct train_state *s, const struct nn_param *param
         /* What is not learned are coordinates: where the data lie, and frequencies of ln t. */
         const bool narrowed = half && params[i].trainable;
         if (narrowed)
-            result = narrow(s, at, params[i].count, dtype, half, e);
+            result = narrow(average, at, params[i].count, dtype, half, e);
         tensors[i] = (struct ckpt_output){.name = params[i].name,
                                           .dtype = narrowed ? dtype : CKPT_F32,
                                           .rank = params[i].rank,
                                           .data = narrowed ? (const void *)(half + at)
-                                                           : (const void *)(s->ema + at)};
+                                                           : (const void *)(average + at)};
         for (int k = 0; k < params[i].rank; k++)
             tensors[i].shape[k] = params[i].shape[k];
     }

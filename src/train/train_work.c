@@ -46,14 +46,11 @@ void train_work_clear(struct train_work *w)
 int train_work_begin(struct train_work *w, const char *teacher, struct err *e)
 {
     struct train_state *s = &w->state;
-    if (!teacher) {
+    if (!teacher)
         train_state_init(s, w->params, w->param_count, w->o.config->seed, w->o.data);
-        return 0;
-    }
-    if (train_teacher_weights(teacher, w->params, w->param_count, s->weights, e) != 0)
+    else if (train_teacher_weights(teacher, w->params, w->param_count, s->weights, e) != 0)
         return -1;
-    memcpy(s->ema, s->weights, s->count * sizeof *s->ema);
-    memcpy(s->target, s->weights, s->count * sizeof *s->target);
+    train_state_begin_averages(s);
     return 0;
 }
 
@@ -62,6 +59,19 @@ static double on_loss(void *context, int image, const float *v_x, float v_t, flo
 {
     const struct train_batch *b = context;
     return train_batch_loss(b, image, v_x, v_t, 1.0f / (float)b->count, v_x_slope, v_t_slope);
+}
+
+/* How many there are. */
+static int list_averages(const struct train_state *s, const struct train_config *c,
+                         struct train_average out[TRAIN_AVERAGES_MAX + 2])
+{
+    int count = 0;
+    out[count++] = (struct train_average){s->ema, c->ema, true};
+    if (s->target)
+        out[count++] = (struct train_average){s->target, c->target_ema, false};
+    for (int i = 0; i < s->other_count; i++)
+        out[count++] = (struct train_average){s->others[i], c->ema_others.rate[i], true};
+    return count;
 }
 
 int train_work_step(struct train_work *w, struct err *e)
@@ -98,10 +108,14 @@ int train_work_step(struct train_work *w, struct err *e)
                                            .rate = train_config_rate(c, s->step),
                                            .norm = norm,
                                            .clip = c->clip,
-                                           .ema = c->ema,
-                                           .target_ema = c->target_ema,
                                            .gradient = w->gradient};
-    struct train_adam adam = {s->count, s->weights, s->mean, s->square, s->ema, s->target};
+    struct train_average averages[TRAIN_AVERAGES_MAX + 2];
+    struct train_adam adam = {.count = s->count,
+                              .weights = s->weights,
+                              .mean = s->mean,
+                              .square = s->square,
+                              .averages = averages,
+                              .average_count = list_averages(s, c, averages)};
     train_adam_update(w->pool, &adam, &update);
     s->step++;
     s->loss_sum += loss;

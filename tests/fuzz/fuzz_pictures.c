@@ -56,8 +56,10 @@ static void open_set(const struct data_options *o)
     FUZZ_CHECK(set.count > 0 && values > 0);
     float *image = malloc(values * sizeof *image);
     FUZZ_CHECK(image);
-    data_image(&set, 0, false, image);
-    data_image(&set, set.count - 1, !set.values, image);
+    data_image(&set, 0, (struct data_view){0}, image);
+    const int moved = set.values ? 0 : set.side - 1;
+    data_image(&set, set.count - 1,
+               (struct data_view){.flip = !set.values, .right = moved, .down = -moved}, image);
     for (size_t i = 0; set.label && i < set.count; i++)
         FUZZ_CHECK(set.label[i] >= -1 && set.label[i] < (set.classes ? set.classes : 1));
     free(image);

@@ -144,6 +144,40 @@ class Resume(Case):
             steps = [int(line.split(",")[0]) for line in f.read().splitlines()[1:]]
         self.assertEqual(steps, list(range(5, end + 1, 5)))
 
+    def test_further_averages_are_those_of_runs_of_their_own(self):
+        """Each average that a run keeps beside its own is that of a run with its rate, also after a stop."""
+        data, rates = self.data(), [0.5, 0.97]
+        many = self.config(ema_others=rates)
+        self.train(data, "many", "--config", many, "--steps", 25)
+        self.train(data, "many", "--resume", "--steps", 40)
+        for rate in rates:
+            self.train(data, "one", "--config", self.config(ema=rate))
+            self.assertEqual(self.digest("many", "model-ema-%g.safetensors" % rate),
+                             self.digest("one", "model.safetensors"))
+            shutil.rmtree(self.path("one"))
+        self.train(data, "own", "--config", self.config())
+        self.assertEqual(self.digest("many", "model.safetensors"), self.digest("own", "model.safetensors"))
+        for bad, word in (([0.5, 0.5], "twice"), ([1.5], "element 0"), (0.5, "array"), ([0.1] * 5, "at most 4")):
+            self.refused(self.train(data, "bad", "--config", self.config(ema_others=bad), ok=False),
+                         "ema_others", word)
+
+    def test_moved_pictures(self):
+        """Other bytes than without, the same after a stop; refused where the target is not moved, too."""
+        data, denoise = self.data(), {"objective": "pfgmpp", "D": 16}
+        moved = self.config(shift=2, **denoise)
+        self.train(data, "moved", "--config", moved)
+        self.train(data, "stopped", "--config", moved, "--steps", 13)
+        self.train(data, "stopped", "--resume", "--steps", 40)
+        self.train(data, "still", "--config", self.config(**denoise))
+        self.assertEqual(self.digests("moved"), self.digests("stopped"))
+        self.assertNotEqual(self.digests("moved"), self.digests("still"))
+        self.refused(self.train(data, "bad", "--config", self.config(shift=2), ok=False), "shift", "pfgmpp")
+        self.refused(self.train(data, "bad", "--config", self.config(shift=8, **denoise), ok=False),
+                     "shift", "8 pixels")
+        vectors = self.write("vectors.npy", npy_vectors([[0.5, 1.5], [2.0, 3.0], [1.0, -1.0]]))
+        self.write("vectors.json", json.dumps({"objective": "pfgmpp", "shift": 1, "steps": 1}).encode())
+        self.refused(self.train(vectors, "bad", "--config", self.path("vectors.json"), ok=False), "shift", "vectors")
+
     def test_threads_change_nothing(self):
         data = self.data()
         config = self.config()

@@ -99,7 +99,7 @@ int main(int argc, char **argv)
         return 1;
     for (int64_t step = 0, left = RANGES * POINTS; left > 0; step++) {
         uint32_t image = (uint32_t)rng_below(2, (uint64_t)step, RNG_TEST, d.count);
-        data_image(&d, image, false, clean);
+        data_image(&d, image, (struct data_view){0}, clean);
         train_perturb(&c, step, 0, n, clean, scratch, x, &t);
         for (size_t r = 0; r < RANGES; r++)
             if ((double)t >= ranges[r] && (double)t < ranges[r + 1] && found[r] < POINTS) {

@@ -45,7 +45,8 @@ static void train_adam_formulas(void **state)
     size_t at = 33000;
     (void)state;
     struct pool *pool = pool_new(2, &e);
-    struct train_adam adam = {COUNT, a.weights, a.mean, a.square, a.ema, a.target};
+    const struct train_average averages[] = {{a.ema, 0.9999, true}, {a.target, 0.95, false}};
+    struct train_adam adam = {COUNT, a.weights, a.mean, a.square, averages, 2};
     for (size_t i = 0; i < COUNT; i++)
         a.weights[i] = a.ema[i] = a.target[i] = (float)noise(i, 1);
     weight = ema = target = a.weights[at];
@@ -57,7 +58,7 @@ static void train_adam_formulas(void **state)
         }
         double norm = train_gradient_norm(pool, a.gradient, COUNT);
         assert_true(fabs(norm - sqrt(sum)) < 1e-9 * norm);
-        const struct train_adam_step s = {step, 0.01, norm, 1.0, 0.9999, a.gradient, 0.95};
+        const struct train_adam_step s = {step, 0.01, norm, 1.0, a.gradient};
         double g = a.gradient[at] / (norm + 1e-6), n = (double)step;
         train_adam_update(pool, &adam, &s);
         mean = 0.9 * mean + 0.1 * g;
@@ -96,7 +97,7 @@ static void export_values(enum ckpt_dtype dtype, float out[VALUES])
     assert_true(file >= 0);
     close(file);
     struct train_state s;
-    assert_int_equal(train_state_allocate(&s, VALUES, false, &e), 0);
+    assert_int_equal(train_state_allocate(&s, VALUES, false, 0, &e), 0);
     memcpy(s.ema, values, sizeof values);
     const struct nn_param p = {
         .name = "w", .rank = 1, .shape = {VALUES}, .count = VALUES, .trainable = true};
@@ -106,7 +107,7 @@ static void export_values(enum ckpt_dtype dtype, float out[VALUES])
     assert_int_equal(train_config_read(NULL, 0, "test", &c, &e), 0);
     assert_int_equal(train_config_resolve(&c, &data, "test", &e), 0);
     assert_int_equal(train_config_describe(&c, NULL, 0, 3, "x", &d, &e), 0);
-    if (train_state_export(&s, &p, 1, &d, dtype, path, &e))
+    if (train_state_export(&s, s.ema, &p, 1, &d, dtype, path, &e))
         fail_msg("%s: %s", e.at, e.text);
     struct ckpt_file *f = ckpt_file_open(path, &e);
     assert_non_null(f);
@@ -116,7 +117,7 @@ static void export_values(enum ckpt_dtype dtype, float out[VALUES])
     assert_int_equal(ckpt_tensor_to_f32(t, out, &e), 0);
     ckpt_file_close(f);
     s.ema[3] = INFINITY;
-    assert_int_equal(train_state_export(&s, &p, 1, &d, dtype, path, &e), -1);
+    assert_int_equal(train_state_export(&s, s.ema, &p, 1, &d, dtype, path, &e), -1);
     assert_int_equal(e.code, ERR_NUMERIC);
     ckpt_description_clear(&d);
     train_config_clear(&c);

@@ -33,6 +33,34 @@ static void train_shuffle_is_a_permutation(void **state)
     }
 }
 
+/* Every pixel of every view against the rule: a move, then the border. */
+static void train_views_of_a_picture(void **state)
+{
+    enum { SIDE = 5, CHANNELS = 2 };
+    uint8_t pixels[CHANNELS * SIDE * SIDE];
+    float out[CHANNELS * SIDE * SIDE];
+    const struct data_set d = {.channels = CHANNELS, .side = SIDE, .count = 1, .pixels = pixels};
+    (void)state;
+    for (int i = 0; i < CHANNELS * SIDE * SIDE; i++)
+        pixels[i] = (uint8_t)(5 * i);
+    for (int down = 1 - SIDE; down < SIDE; down++)
+        for (int right = 1 - SIDE; right < SIDE; right++)
+            for (int flip = 0; flip < 2; flip++) {
+                data_image(&d, 0, (struct data_view){flip, right, down}, out);
+                for (int c = 0; c < CHANNELS; c++)
+                    for (int y = 0; y < SIDE; y++)
+                        for (int x = 0; x < SIDE; x++) {
+                            int row = y - down, column = x - right;
+                            row = row < 0 ? 0 : row >= SIDE ? SIDE - 1 : row;
+                            column = column < 0 ? 0 : column >= SIDE ? SIDE - 1 : column;
+                            column = flip ? SIDE - 1 - column : column;
+                            const int from = 5 * ((c * SIDE + row) * SIDE + column);
+                            assert_float_equal(out[(c * SIDE + y) * SIDE + x],
+                                               (float)from * (2.0f / 255.0f) - 1.0f, 0);
+                        }
+            }
+}
+
 /* ---- targets ---- */
 
 /* The formula of train_field.h in long double, without tricks. */
@@ -197,6 +225,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(train_shuffle_is_a_permutation),
+        cmocka_unit_test(train_views_of_a_picture),
         cmocka_unit_test(train_targets_equal_plain_sums),
         cmocka_unit_test(train_targets_at_zero_distance),
         cmocka_unit_test(train_targets_follow_labels),

@@ -35,15 +35,16 @@ static void write_teacher(const struct data_set *data, const char *path)
     assert_int_equal(train_config_resolve(&c, data, "teacher", &e), 0);
     struct nn_param *params = nn_arch_params(&c.arch, &count, &e);
     assert_non_null(params);
-    assert_int_equal(train_state_allocate(&s, nn_arch_scalars(&c.arch), false, &e), 0);
+    assert_int_equal(train_state_allocate(&s, nn_arch_scalars(&c.arch), false, 0, &e), 0);
     train_state_init(&s, params, count, 3, data);
+    train_state_begin_averages(&s);
     for (size_t i = N + 1; i < s.count; i++) { /* behind offset and scale */
         double normal[2];
         rng_normals(3, i, RNG_TEST, 2, normal);
         s.ema[i] += (float)(0.1 * normal[0]);
     }
     assert_int_equal(train_config_describe(&c, NULL, 0, 0, "data", &d, &e), 0);
-    assert_int_equal(train_state_export(&s, params, count, &d, CKPT_F32, path, &e), 0);
+    assert_int_equal(train_state_export(&s, s.ema, params, count, &d, CKPT_F32, path, &e), 0);
     ckpt_description_clear(&d);
     train_state_clear(&s);
     train_config_clear(&c);

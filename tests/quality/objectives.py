@@ -88,24 +88,29 @@ def config_of(case):
     return name, CASES[name]
 
 
+def judge_one(o, judge, name, folder, model):
+    average = model[len("model-ema-"):-len(".safetensors")] or "its own"
+    row = judge.row(o, os.path.join(folder, model), name, ["--solver", "multistep3", "--steps", str(o.steps)], o.n)[1]
+    print(f"| {name} | {average} | {row['agreement']:.3f} | {row['distance']:.2f} | {row['ratio']:.1f} |", flush=True)
+    return {**row, "average": average}
+
+
 def main():
     o = options()
     torch.set_num_threads(1)
     os.makedirs(o.scratch, exist_ok=True)
     cases = dict(config_of(case) for case in o.cases)
-    judge, rows = Judge(o, [o.n]), []
-    print(f"{o.images} images each, {o.n} samples of {o.steps} evaluations; the floor is {judge.floors[o.n][0]:.2f}; "
-          f"of real images {judge.accuracy[0]:.3f} are found right\n")
-    print("| objective | average | class agreement | distance | ratio to the floor |\n|---|---|---:|---:|---:|", flush=True)
+    rows = []
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         runs = {name: pool.submit(train, o, name, config) for name, config in cases.items()}
+        judge = Judge(o, [o.n])
+        print(f"{o.images} images each, {o.n} samples of {o.steps} evaluations; the floor is {judge.floors[o.n][0]:.2f}; "
+              f"of real images {judge.accuracy[0]:.3f} are found right\n")
+        print("| objective | average | class agreement | distance | ratio to the floor |\n|---|---|---:|---:|---:|", flush=True)
         for name, run in runs.items():
             folder = run.result()
             for model in sorted(m for m in os.listdir(folder) if m.startswith("model")) if folder else []:
-                average = model[len("model-ema-"):-len(".safetensors")] or "its own"
-                row = judge.row(o, os.path.join(folder, model), name, ["--solver", "multistep3", "--steps", str(o.steps)], o.n)[1]
-                rows.append({**row, "average": average})
-                print(f"| {name} | {average} | {row['agreement']:.3f} | {row['distance']:.2f} | {row['ratio']:.1f} |", flush=True)
+                rows.append(judge_one(o, judge, name, folder, model))
                 if o.json:
                     with open(o.json, "w") as f:
                         json.dump({"images": o.images, "real": judge.accuracy[0], "rows": rows}, f, indent=2)

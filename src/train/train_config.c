@@ -7,18 +7,12 @@
 #include "model_choice.h"
 #include "nn_grad.h"
 #include "train_distill.h"
+#include "train_noise.h"
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define RULE 100.0 /* a mean of logarithms that is left to the rule */
-/* The constants of Karras et al. 2022 and the data's deviation that they are made for. */
-#define DENOISE_DATA 0.5
-#define DENOISE_MAX 80.0
-#define DENOISE_MIN 0.002
-#define DENOISE_MEAN (-1.2)
 
 enum kind { REAL, INTEGER, BOOLEAN, WORD, ADDED, RATES };
 
@@ -55,7 +49,7 @@ static const struct key {
     KEY(t_substitution, REAL, -1, FIELD_T_MAX, NULL, 0),
     {"D", ADDED, offsetof(struct train_config, added), 1, FIELD_ADDED_MAX, NULL, LATER},
     KEY(sigma_data, REAL, 0, CKPT_SIGMA_MAX, NULL, LATER),
-    KEY(log_sigma_mean, REAL, -100, RULE, NULL, LATER),
+    KEY(log_sigma_mean, REAL, -100, TRAIN_NOISE_RULE, NULL, LATER),
     KEY(log_sigma_deviation, REAL, 0, 100, NULL, LATER),
     KEY(student_steps, INTEGER, 1, TRAIN_STUDENT_STEPS_MAX, NULL, LATER | STUDENT),
     KEY(intervals, INTEGER, 1, TRAIN_INTERVALS_MAX, NULL, LATER | STUDENT),
@@ -91,7 +85,7 @@ static const struct train_config defaults = {
     .restrict_m = true,
     .t_substitution = -1,
     .added = TRAIN_ADDED_DEFAULT,
-    .log_sigma_mean = RULE,
+    .log_sigma_mean = TRAIN_NOISE_RULE,
     .log_sigma_deviation = TRAIN_NOISE_DEVIATION,
     .student_steps = 1,
     .intervals = 10,
@@ -369,20 +363,6 @@ bool train_config_denoises(const struct train_config *c)
     return c->objective == TRAIN_OBJECTIVE_PFGMPP || c->objective == TRAIN_OBJECTIVE_DISTILL;
 }
 
-/* Of pfgmpp, whose planes are noise levels. */
-static void resolve_noise(struct train_config *c, const struct data_set *data)
-{
-    if (c->sigma_data <= 0)
-        c->sigma_data = data->values ? (double)data->scale : DENOISE_DATA;
-    double scale = c->sigma_data / DENOISE_DATA;
-    if (c->t_max <= 0)
-        c->t_max = DENOISE_MAX * scale;
-    if (c->t_min <= 0)
-        c->t_min = DENOISE_MIN * scale;
-    if (c->log_sigma_mean >= RULE)
-        c->log_sigma_mean = train_config_noise_mean(c->sigma_data);
-}
-
 /* What is left to the rule and is no exponent or length. */
 static int settle_constants(struct train_config *c, const struct data_set *data, const char *what,
                             struct err *e)
@@ -417,7 +397,7 @@ static int settle_constants(struct train_config *c, const struct data_set *data,
                         "\"t_substitution\" out",
                         objective_words[c->objective]);
     if (denoise)
-        resolve_noise(c, data);
+        train_noise_resolve(c, data);
     bool plain = data->values || direct || denoise;
     if (c->sigma <= 0)
         c->sigma = data->values ? 0.01 * (double)data->scale : 0.01;
@@ -586,11 +566,6 @@ double train_config_rate(const struct train_config *c, int64_t step)
         fall = (1 - cosine) / 2;
     }
     return c->learning_rate * (ramp < 1 ? ramp : 1) * fall;
-}
-
-double train_config_noise_mean(double sigma_data)
-{
-    return DENOISE_MEAN + math_log(sigma_data / DENOISE_DATA);
 }
 
 double train_config_offset(const struct train_config *c)

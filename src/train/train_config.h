@@ -95,7 +95,7 @@ void train_config_clear(struct train_config *c);
  * is, with s their deviation: σ = s / 100,   t_min = σ / 10,   M the least with t_max ≥ 40 norm,
  * norm_max = 10⁶ t_max. The objective pfgmpp has the constants of Karras et al. 2022, made for data
  * of the deviation sigma_data = 0.5 and scaled with it: t_max = 80, t_min = 0.002, ln σ ~
- * N(−1.2, 1.2²); sigma_data is 0.5 for pictures and s for vectors. */
+ * N(−1.2, 1.2²); sigma_data is by train_config_deviation. */
 int train_config_resolve(struct train_config *c, const struct data_set *data, const char *what,
                          struct err *e);
 
@@ -122,6 +122,10 @@ double train_config_rate(const struct train_config *c, int64_t step);
 
 /* Whether the network is a denoiser, the model's family pfgmpp. */
 bool train_config_denoises(const struct train_config *c);
+
+/* What denoising takes for the data's deviation: of pictures how far values are from 0, norm / √d,
+ * since its scalings count from there; of vectors s. */
+double train_config_deviation(const struct data_set *data);
 
 /* The mean of ln σ by the rule for data of that deviation, and its deviation. */
 double train_config_noise_mean(double sigma_data);

@@ -90,7 +90,7 @@ static int measure(const struct train_minutes_options *o, const json_t *given, s
     const double most = fmin(PROBES_SECONDS, PROBES_SHARE * o->total);
     p->given = train_plan_network_given(given, vectors);
     do {
-        json_t *candidate = train_plan_candidate(given, vectors, p->given ? -1 : p->measured,
+        json_t *candidate = train_plan_candidate(p, given, vectors, p->given ? -1 : p->measured,
                                                  probe_batch(o->threads), e);
         if (!candidate)
             return -1;
@@ -106,9 +106,12 @@ static int measure(const struct train_minutes_options *o, const json_t *given, s
 static int plan_from(const struct train_minutes_options *o, const json_t *given,
                      struct train_plan *p, struct train_config *out, struct err *e)
 {
-    *p = (struct train_plan){.seconds = o->total - seconds_since(o->begun_ns),
-                             .sheet =
-                                 (double)o->sheet_images * SHEET_EVALUATIONS / EVALUATIONS_OF_STEP};
+    const double deviation = json_number_value(json_object_get(given, "sigma_data"));
+    *p = (struct train_plan){
+        .seconds = o->total - seconds_since(o->begun_ns),
+        .log_sigma_mean =
+            train_plan_noise_mean(deviation > 0 ? deviation : train_config_deviation(o->data)),
+        .sheet = (double)o->sheet_images * SHEET_EVALUATIONS / EVALUATIONS_OF_STEP};
     if (measure(o, given, p, e) != 0)
         return -1;
     p->seconds = o->total - seconds_since(o->begun_ns);

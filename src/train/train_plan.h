@@ -16,8 +16,9 @@
 #define TRAIN_PLAN_NETWORKS 6 /* of pictures, ascending */
 
 struct train_plan {
-    double seconds; /* that the steps may take */
-    double sheet;   /* images of a step that take as long as a sheet of samples */
+    double seconds;        /* that the steps may take */
+    double sheet;          /* images of a step that take as long as a sheet of samples */
+    double log_sigma_mean; /* of the objective pfgmpp, see train_plan_noise_mean */
     /* measured: */
     double image_seconds[TRAIN_PLAN_NETWORKS]; /* of one image of a step */
     int measured;                              /* networks, smallest first */
@@ -29,11 +30,14 @@ struct train_plan {
     double more;   /* seconds from which the next network would be chosen; 0: not known */
 };
 
+/* The mean of ln σ for a short run of pictures of that deviation. */
+double train_plan_noise_mean(double sigma_data);
+
 /* The configuration to measure network i (below TRAIN_PLAN_NETWORKS) with: `given` and what the
  * network is, in batches of `batch` unless one is given. A new reference; NULL: ERR_MEMORY. Network
  * −1 is what `given` and the defaults say. `vectors`: the data are. */
-json_t *train_plan_candidate(const json_t *given, bool vectors, int network, int64_t batch,
-                             struct err *e);
+json_t *train_plan_candidate(const struct train_plan *p, const json_t *given, bool vectors,
+                             int network, int64_t batch, struct err *e);
 
 /* ERR_INPUT when the given configuration, named `what`, says itself when the run ends. */
 int train_plan_check(const json_t *given, const char *what, struct err *e);

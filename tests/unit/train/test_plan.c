@@ -105,6 +105,7 @@ static void a_part_of_a_network_leaves_its_size_to_the_plan(void **state)
     (void)state;
     json_t *given = object("{\"network\": {\"attn_resolutions\": [8]}}");
     struct train_plan p = measured(600, 0.01);
+    p.log_sigma_mean = -0.25;
     assert_false(train_plan_network_given(given, false));
     assert_int_equal(train_plan_decide(&p, 0, NULL), 0);
     json_t *chosen = train_plan_config(&p, given, false, NULL);
@@ -113,10 +114,21 @@ static void a_part_of_a_network_leaves_its_size_to_the_plan(void **state)
     assert_true(json_integer_value(json_object_get(network, "nf")) > 0);
     assert_string_equal(json_string_value(json_object_get(chosen, "objective")), "pfgmpp");
     assert_string_equal(json_string_value(json_object_get(chosen, "decay")), "cosine");
-    assert_true(json_real_value(json_object_get(chosen, "log_sigma_mean")) > -1);
+    assert_float_equal(json_real_value(json_object_get(chosen, "log_sigma_mean")), p.log_sigma_mean,
+                       0);
     assert_null(json_object_get(json_object_get(given, "network"), "nf"));
     json_decref(chosen);
     json_decref(given);
+}
+
+/* More noise than the rule's, and as much more as the data are larger. */
+static void noise_goes_with_the_data(void **state)
+{
+    (void)state;
+    assert_true(train_plan_noise_mean(0.5) > train_config_noise_mean(0.5));
+    assert_true(fabs(train_plan_noise_mean(1) - train_plan_noise_mean(0.5) - log(2)) < 1e-12);
+    const struct data_set pictures = {.channels = 3, .side = 2, .count = 2, .norm = sqrt(3)};
+    assert_true(fabs(train_config_deviation(&pictures) - 0.5) < 1e-12);
 }
 
 static void steps_and_minutes_conflict(void **state)
@@ -201,6 +213,7 @@ int main(void)
         cmocka_unit_test(no_time_for_a_step_is_an_error),
         cmocka_unit_test(what_is_given_wins),
         cmocka_unit_test(a_part_of_a_network_leaves_its_size_to_the_plan),
+        cmocka_unit_test(noise_goes_with_the_data),
         cmocka_unit_test(steps_and_minutes_conflict),
         cmocka_unit_test(a_run_ends_at_its_time_whatever_the_machine_does),
         cmocka_unit_test(a_run_without_a_time_is_never_changed),

@@ -4,9 +4,6 @@
 
 struct MHD_Daemon;
 
-/* What the library calls where it cannot go on. Once per process, before a daemon is quiesced. */
-void http_quiesce_prepare(void);
-
 /* No connection is accepted from now on. Returns the listening socket, to be closed after
  * MHD_stop_daemon and not before, since a thread may still be about to accept from it; or -1. */
 int http_quiesce(struct MHD_Daemon *daemon);

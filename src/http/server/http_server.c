@@ -172,7 +172,6 @@ struct http_server *http_server_start(struct engine *g, const struct http_option
         return NULL;
     }
     s->magic = SERVER_MAGIC;
-    http_quiesce_prepare();
     s->app.library_version = MHD_get_version();
     bool ready = true;
     if (o->admin_fd >= 0)

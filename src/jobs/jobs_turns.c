@@ -107,14 +107,29 @@ struct jobs_turn *jobs_turns_next(struct jobs_turns *t, const struct jobs_needs 
     return turn;
 }
 
+/* Of what is to be handed out again, what the images from `first` on hold already. */
+static void forget_from(struct jobs_turn *turn, uint64_t first)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < turn->again_count; i++)
+        if (turn->again[i].first < first)
+            turn->again[kept++] = turn->again[i];
+    turn->again_count = kept;
+}
+
 void jobs_turns_again(struct jobs_turn *turn, struct jobs_range range)
 {
+    if (range.end > turn->begun)
+        range.end = turn->begun;
+    if (range.first >= range.end)
+        return; /* they will be, since memory was out before */
     struct jobs_range *grown = realloc(turn->again, (turn->again_count + 1) * sizeof *turn->again);
     if (grown) {
         turn->again = grown;
         turn->again[turn->again_count++] = range;
     } else if (range.first < turn->begun) {
         turn->begun = range.first;
+        forget_from(turn, range.first);
     }
 }
 

@@ -187,9 +187,14 @@ static int shards_that_come_back(struct err *e)
         jobs_turns_again(turn, (struct jobs_range){at, at + JOBS_SHARD_IMAGES < HANDED_OUT
                                                            ? at + JOBS_SHARD_IMAGES
                                                            : HANDED_OUT});
+    uint64_t waiting = jobs_turns_waiting(&line);
     hand_out(&line, &r.needs, second);
     for (int i = 0; i < HANDED_OUT; i++)
-        if (first[i] != 1 || second[i] < 1)
+        waiting -= (uint64_t)second[i];
+    if (waiting != 0 || jobs_turns_waiting(&line) != 0)
+        result = kth_fail(e, "another number of images waits");
+    for (int i = 0; i < HANDED_OUT; i++)
+        if (first[i] != 1 || second[i] != 1)
             result = kth_fail(e, "an image is not handed out");
     jobs_turns_clear(&line);
     return result;

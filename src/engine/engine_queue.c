@@ -156,7 +156,7 @@ static void expire_one_locked(struct engine_request *r, struct engine_list *ende
     const double limit_s = r->order.deadline_s > 0
                                ? r->order.deadline_s
                                : (double)(r->order.deadline_ns - r->submitted_ns) * 1e-9;
-    const int digits = limit_s < 100.0 ? 3 : 6;
+    const int digits = r->order.deadline_s > 0 || limit_s >= 100.0 ? 6 : 3;
     if (atomic_load(&r->started_ns) == 0)
         snprintf(why, sizeof why, "the deadline of %.*g s passed in the queue", digits, limit_s);
     else

@@ -259,12 +259,13 @@ static int save_model(struct run *r, struct err *e)
         return -1;
     strcpy(d.provenance.source_sha256, r->data.sha256);
     const struct train_state *s = &r->work.state;
-    int result = train_state_export(s, s->ema, r->work.params, r->work.param_count, &d,
+    int result = train_state_export(s, s->ema, "ema", r->work.params, r->work.param_count, &d,
                                     r->o->export_dtype, path_in(r, "model.safetensors", path), e);
     for (int i = 0; i < s->other_count && result == 0; i++) {
         char name[64];
-        snprintf(name, sizeof name, "model-ema-%.10g.safetensors", r->config.ema_others.rate[i]);
-        result = train_state_export(s, s->others[i], r->work.params, r->work.param_count, &d,
+        snprintf(name, sizeof name, TRAIN_OTHER_MODEL TRAIN_RATE_FORMAT ".safetensors",
+                 r->config.ema_others.rate[i]);
+        result = train_state_export(s, s->others[i], name, r->work.params, r->work.param_count, &d,
                                     r->o->export_dtype, path_in(r, name, path), e);
     }
     ckpt_description_clear(&d);

@@ -131,6 +131,14 @@ static int read_word(const json_t *root, const struct key *k, int *out, const ch
                 : 0;
 }
 
+static bool same_words(double a, double b)
+{
+    char one[32], other[32];
+    snprintf(one, sizeof one, TRAIN_RATE_FORMAT, a);
+    snprintf(other, sizeof other, TRAIN_RATE_FORMAT, b);
+    return strcmp(one, other) == 0;
+}
+
 static int read_rates(const json_t *root, const struct key *k, struct train_rates *out,
                       const char *what, struct err *e)
 {
@@ -148,8 +156,9 @@ static int read_rates(const json_t *root, const struct key *k, struct train_rate
             return err_fail(e, ERR_INPUT, what, "\"%s\" element %zu must be a number from %g to %g",
                             k->name, i, k->min, k->max);
         for (int j = 0; j < out->count; j++)
-            if (out->rate[j] == value)
-                return err_fail(e, ERR_INPUT, what, "\"%s\" has %g twice", k->name, value);
+            if (same_words(out->rate[j], value))
+                return err_fail(e, ERR_INPUT, what, "\"%s\" has " TRAIN_RATE_FORMAT " twice",
+                                k->name, value);
         out->rate[out->count++] = value;
     }
     return 0;
@@ -385,7 +394,7 @@ static int settle_constants(struct train_config *c, const struct data_set *data,
     /* PFGM's target is the field of the images of the large batch, which are not moved. */
     if (c->shift > 0 && !denoise)
         return err_fail(e, ERR_INPUT, what,
-                        "\"shift\" is for the objective pfgmpp: leave it out of \"objective\" %s",
+                        "\"shift\" is for the objectives pfgmpp and distill: leave it out with %s",
                         objective_words[c->objective]);
     if (c->shift >= data->side && !data->values)
         return err_fail(e, ERR_INPUT, what,

@@ -34,6 +34,9 @@ enum train_decay { TRAIN_DECAY_NONE, TRAIN_DECAY_LINEAR, TRAIN_DECAY_COSINE };
 #define TRAIN_AVERAGES_MAX 4
 #define TRAIN_SHIFT_MAX 64
 
+/* A rate as it is printed and in the name of its model. */
+#define TRAIN_RATE_FORMAT "%.10g"
+
 struct train_rates {
     int count;
     double rate[TRAIN_AVERAGES_MAX];

@@ -100,7 +100,7 @@ static bool is_own(const char *name, size_t length)
         if (length == strlen(own[i]) && memcmp(name, own[i], length) == 0)
             return true;
     return (length > 5 && memcmp(name, "step-", 5) == 0) ||
-           (length > 10 && memcmp(name, "model-ema-", 10) == 0);
+           strncmp(name, TRAIN_OTHER_MODEL, strlen(TRAIN_OTHER_MODEL)) == 0;
 }
 
 /* The lock says that nobody is writing a run's files now, so the unfinished ones are nobody's. */
@@ -128,6 +128,21 @@ static int sweep(const char *folder, struct err *e)
     return result;
 }
 
+/* Models of further averages, whose names depend on the rates of the run that left them. */
+static int check_others_absent(const char *folder, const char *config, struct err *e)
+{
+    DIR *d = opendir(folder);
+    struct dirent *entry;
+    int result = 0;
+    if (!d)
+        return errno == ENOENT ? 0 : err_fail_errno(e, errno, folder, "list");
+    while (result == 0 && (entry = readdir(d)))
+        if (strncmp(entry->d_name, TRAIN_OTHER_MODEL, strlen(TRAIN_OTHER_MODEL)) == 0)
+            result = check_absent(folder, entry->d_name, config, e);
+    closedir(d);
+    return result;
+}
+
 static int sweep_both(const char *folder, struct err *e)
 {
     char *samples = join(folder, "samples", e);
@@ -147,6 +162,8 @@ int train_place_take(struct train_place *p, const char *folder, bool resume, con
     int result = 0;
     for (size_t i = 0; i < sizeof own / sizeof *own && result == 0 && !resume; i++)
         result = check_absent(folder, own[i], config, e);
+    if (result == 0 && !resume)
+        result = check_others_absent(folder, config, e);
     if (result == 0)
         result = sweep_both(folder, e);
     if (result)

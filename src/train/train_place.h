@@ -7,6 +7,8 @@
 
 #include "base_err.h"
 
+#define TRAIN_OTHER_MODEL "model-ema-" /* how the models of further averages begin */
+
 struct train_place {
     int lock; /* descriptor, or -1 */
 };

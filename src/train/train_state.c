@@ -322,8 +322,8 @@ static uint16_t to_half(float v)
 }
 
 /* `count` values from `first` on in the given type, in `out`. */
-static int narrow(const float *average, size_t first, size_t count, enum ckpt_dtype dtype,
-                  uint16_t *out, struct err *e)
+static int narrow(const float *average, const char *what, size_t first, size_t count,
+                  enum ckpt_dtype dtype, uint16_t *out, struct err *e)
 {
     for (size_t i = first; i < first + count; i++) {
         out[i] = dtype == CKPT_F16 ? to_half(average[i]) : to_bfloat(average[i]);
@@ -331,7 +331,7 @@ static int narrow(const float *average, size_t first, size_t count, enum ckpt_dt
             dtype == CKPT_F16 ? (out[i] & 0x7fff) == 0x7c00 : (out[i] & 0x7fff) == 0x7f80;
         if (infinite)
             return err_fail(e, ERR_NUMERIC, "--export-dtype",
-                            "weight %zu, %g, does not fit f16: use bf16 or f32", i,
+                            "weight %zu of %s, %g, does not fit f16: use bf16 or f32", i, what,
                             (double)average[i]);
     }
     return 0;
@@ -352,7 +352,7 @@ static json_t *export_metadata(const struct ckpt_description *description, struc
     return metadata;
 }
 
-int train_state_export(const struct train_state *s, const float *average,
+int train_state_export(const struct train_state *s, const float *average, const char *what,
                        const struct nn_param *params, size_t param_count,
                        const struct ckpt_description *description, enum ckpt_dtype dtype,
                        const char *path, struct err *e)
@@ -362,7 +362,7 @@ int train_state_export(const struct train_state *s, const float *average,
     json_t *metadata = NULL;
     size_t at = 0;
     int result = tensors && (half || dtype == CKPT_F32)
-                     ? check_finite(average, s->count, "ema", e)
+                     ? check_finite(average, s->count, what, e)
                      : err_fail_memory(e, param_count * sizeof *tensors);
     if (result == 0)
         result = (metadata = export_metadata(description, e)) ? 0 : -1;
@@ -370,7 +370,7 @@ int train_state_export(const struct train_state *s, const float *average,
         /* What is not learned are coordinates: where the data lie, and frequencies of ln t. */
         const bool narrowed = half && params[i].trainable;
         if (narrowed)
-            result = narrow(average, at, params[i].count, dtype, half, e);
+            result = narrow(average, what, at, params[i].count, dtype, half, e);
         tensors[i] = (struct ckpt_output){.name = params[i].name,
                                           .dtype = narrowed ? dtype : CKPT_F32,
                                           .rank = params[i].rank,

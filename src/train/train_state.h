@@ -46,8 +46,9 @@ int train_state_save(const struct train_state *s, const char *path, const char *
 int train_state_load(struct train_state *s, const char *path, const char *config_sha256,
                      const json_t *continued, const char *data_sha256, struct err *e);
 
-/* One of the averages as a checkpoint that can be served, in f32, f16 or bf16. */
-int train_state_export(const struct train_state *s, const float *average,
+/* One of the averages, which errors call `what`, as a checkpoint that can be served, in f32, f16 or
+ * bf16. */
+int train_state_export(const struct train_state *s, const float *average, const char *what,
                        const struct nn_param *params, size_t param_count,
                        const struct ckpt_description *description, enum ckpt_dtype dtype,
                        const char *path, struct err *e);

@@ -157,7 +157,7 @@ class Resume(Case):
             shutil.rmtree(self.path("one"))
         self.train(data, "own", "--config", self.config())
         self.assertEqual(self.digest("many", "model.safetensors"), self.digest("own", "model.safetensors"))
-        for bad, word in (([0.5, 0.5], "twice"), ([1.5], "element 0"), (0.5, "array"), ([0.1] * 5, "at most 4")):
+        for bad, word in (([0.5, 0.5], "twice"), ([0.9, 0.90000000000001], "twice"), ([1.5], "element 0"), (0.5, "array"), ([0.1] * 5, "at most 4")):
             self.refused(self.train(data, "bad", "--config", self.config(ema_others=bad), ok=False),
                          "ema_others", word)
 
@@ -273,6 +273,8 @@ class Resume(Case):
         with open(model, "rb") as f:
             self.assertEqual(f.read(), b"somebody's")
         self.train(data, "run", "--config", own)
+        self.write("third/model-ema-0.5.safetensors", b"somebody's")
+        self.refused(self.train(data, "third", "--steps", 0, ok=False), "model-ema-0.5.safetensors", "is there already")
 
     def test_unfinished_files_of_killed_runs_are_removed(self):
         data = self.data()

@@ -107,7 +107,7 @@ static void export_values(enum ckpt_dtype dtype, float out[VALUES])
     assert_int_equal(train_config_read(NULL, 0, "test", &c, &e), 0);
     assert_int_equal(train_config_resolve(&c, &data, "test", &e), 0);
     assert_int_equal(train_config_describe(&c, NULL, 0, 3, "x", &d, &e), 0);
-    if (train_state_export(&s, s.ema, &p, 1, &d, dtype, path, &e))
+    if (train_state_export(&s, s.ema, "ema", &p, 1, &d, dtype, path, &e))
         fail_msg("%s: %s", e.at, e.text);
     struct ckpt_file *f = ckpt_file_open(path, &e);
     assert_non_null(f);
@@ -117,7 +117,7 @@ static void export_values(enum ckpt_dtype dtype, float out[VALUES])
     assert_int_equal(ckpt_tensor_to_f32(t, out, &e), 0);
     ckpt_file_close(f);
     s.ema[3] = INFINITY;
-    assert_int_equal(train_state_export(&s, s.ema, &p, 1, &d, dtype, path, &e), -1);
+    assert_int_equal(train_state_export(&s, s.ema, "ema", &p, 1, &d, dtype, path, &e), -1);
     assert_int_equal(e.code, ERR_NUMERIC);
     ckpt_description_clear(&d);
     train_config_clear(&c);

@@ -191,9 +191,35 @@ static void train_direct_means_the_field(void **state)
     train_field_free(f);
 }
 
+/* The constants for a deviation of 0.5, scaled to the pictures that are there or as given. */
+static void noise_by_the_data(void **state)
+{
+    static const struct {
+        const char *text;
+        double deviation;
+    } cases[] = {{"{\"objective\": \"pfgmpp\"}", 20.0 / 28},
+                 {"{\"objective\": \"pfgmpp\", \"sigma_data\": 0.5}", 0.5}};
+    const struct data_set data = {.channels = 1, .side = 28, .count = 1, .norm = 20};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct train_config c;
+        struct err e = {0};
+        const double scale = cases[i].deviation / 0.5;
+        assert_int_equal(train_config_read(cases[i].text, strlen(cases[i].text), "test", &c, &e),
+                         0);
+        assert_int_equal(train_config_resolve(&c, &data, "test", &e), 0);
+        assert_true(fabs(c.sigma_data - cases[i].deviation) < 1e-12);
+        assert_true(fabs(c.t_max - 80 * scale) < 1e-9);
+        assert_true(fabs(c.t_min - 0.002 * scale) < 1e-12);
+        assert_true(fabs(c.log_sigma_mean - (-1.2 + log(scale))) < 1e-12);
+        train_config_clear(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(noise_by_the_data),
         cmocka_unit_test(train_vectors_are_resolved_by_their_size),
         cmocka_unit_test(train_what_does_not_fit_is_refused),
         cmocka_unit_test(train_rate_rises_and_falls),

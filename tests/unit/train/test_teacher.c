@@ -44,7 +44,8 @@ static void write_teacher(const struct data_set *data, const char *path)
         s.ema[i] += (float)(0.1 * normal[0]);
     }
     assert_int_equal(train_config_describe(&c, NULL, 0, 0, "data", &d, &e), 0);
-    assert_int_equal(train_state_export(&s, s.ema, params, count, &d, CKPT_F32, path, &e), 0);
+    assert_int_equal(train_state_export(&s, s.ema, "ema", params, count, &d, CKPT_F32, path, &e),
+                     0);
     ckpt_description_clear(&d);
     train_state_clear(&s);
     train_config_clear(&c);

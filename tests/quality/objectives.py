@@ -10,6 +10,7 @@ a thread each. What is trained stays in the scratch folder, is used again, and g
 
 import argparse
 import concurrent.futures
+import hashlib
 import json
 import os
 import subprocess
@@ -35,31 +36,33 @@ CASES = {
     "D = 128": denoiser(128),
     "D = 2048": denoiser(2048),
     "D = inf": denoiser("inf"),
-    "D = 128, mean -0.3": denoiser(128, -0.3),
-    "D = 2048, mean -0.3": denoiser(2048, -0.3),
-    "D = inf, mean -0.3": denoiser("inf", -0.3),
-    "D = 128, mean 0.4": denoiser(128, 0.4),
-    "D = 128, data 0.8": denoiser(128, data=0.8),
-    "D = 128, data 0.8, mean 0.2": denoiser(128, 0.2, data=0.8),
+    "D = 128, more noise": denoiser(128, 0.2),
+    "D = 2048, more noise": denoiser(2048, 0.2),
+    "D = inf, more noise": denoiser("inf", 0.2),
+    "D = 128, data 0.5": denoiser(128, data=0.5),
+    "D = 128, data 0.5, more noise": denoiser(128, -0.3, data=0.5),
 }
 
 
-def folder_of(o, name):
-    return os.path.join(o.scratch, "objective-" + "".join(c if c.isalnum() or c in "-." else "_" for c in name))
+def folder_of(o, name, config):
+    """By the name, for who looks, and by all that the run is."""
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]
+    return os.path.join(o.scratch, "objective-" + "".join(c if c.isalnum() or c in "-." else "_" for c in name) + "-" + digest)
 
 
 def train(o, name, config):
     """The folder of the run, which is at its end."""
-    folder = folder_of(o, name)
+    steps = max(1, o.images // config.get("batch", COMMON["batch"]))
+    config = {**COMMON, "steps": steps, "decay_steps": steps // 2, **config}
+    folder = folder_of(o, name, config)
     words = [o.pfgm, "train", "--data", os.path.join(o.data, "train-images-idx3-ubyte.gz"), "-o", folder, "--threads", "1",
              "--json"]
     if os.path.exists(os.path.join(folder, "state.safetensors")):
         words.append("--resume")
     else:
-        steps = max(1, o.images // config.get("batch", COMMON["batch"]))
         path = folder + ".json"
         with open(path, "w") as f:
-            json.dump({**COMMON, "steps": steps, "decay_steps": steps // 2, **config}, f)
+            json.dump(config, f)
         words += ["--config", path]
     run = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if run.returncode:

@@ -240,11 +240,12 @@ static void deadlines_end_work_in_the_queue_and_in_the_solve(void **state)
     while (engine_stats_get(g).live_images == 0)
         usleep(1000);
     waiting.deadline_ns = clock_ns() + 150000000;
+    waiting.deadline_s = 12.3456; /* which the error says, and not when the order was taken */
     struct engine_request *queued = submit(g, &waiting);
     assert_true(engine_request_wait(queued, 600000));
     assert_false(engine_request_wait(live, 0)); /* not when the other one's work ends */
     assert_int_equal(engine_request_cause(queued), ENGINE_CAUSE_DEADLINE);
-    assert_non_null(strstr(engine_request_error(queued)->text, "in the queue"));
+    assert_non_null(strstr(engine_request_error(queued)->text, "of 12.3456 s passed in the queue"));
     engine_request_cancel(live);
     assert_true(engine_request_wait(live, 600000));
     engine_request_free(live);

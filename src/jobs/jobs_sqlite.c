@@ -450,9 +450,7 @@ static enum jobs_answer find_missing(struct jobs_db *c, struct jobs_turn *turn,
     jobs_db_end(st);
     if (answer != JOBS_DONE)
         return answer;
-    const struct jobs_range rest = {free_run.end, range.end};
-    if (rest.first < rest.end)
-        jobs_turns_again(turn, rest);
+    jobs_turns_again(turn, (struct jobs_range){free_run.end, range.end});
     if (free_run.first == free_run.end)
         return JOBS_ABSENT;
     memcpy(out->id, turn->id, sizeof out->id);

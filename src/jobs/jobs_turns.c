@@ -121,13 +121,13 @@ void jobs_turns_again(struct jobs_turn *turn, struct jobs_range range)
 {
     if (range.end > turn->begun)
         range.end = turn->begun;
-    if (range.first >= range.end)
-        return; /* they will be, since memory was out before */
+    if (range.first >= range.end) /* none, or they will be, since memory was out before */
+        return;
     struct jobs_range *grown = realloc(turn->again, (turn->again_count + 1) * sizeof *turn->again);
     if (grown) {
         turn->again = grown;
         turn->again[turn->again_count++] = range;
-    } else if (range.first < turn->begun) {
+    } else {
         turn->begun = range.first;
         forget_from(turn, range.first);
     }

@@ -16,8 +16,8 @@ struct jobs_turn {
     char id[JOBS_ID_SIZE];
     uint64_t number; /* the record's */
     struct jobs_needs needs;
-    uint64_t n,
-        begun; /* images; those from `begun` on are handed out in their order, `again` first */
+    uint64_t n;     /* images */
+    uint64_t begun; /* those from here on are handed out in their order, behind `again` */
     struct jobs_range *again;
     size_t again_count;
 };
@@ -33,8 +33,9 @@ void jobs_turns_remove(struct jobs_turns *t, const char *id);
  * the line. *out: which of its images, some of which may be stored already. NULL: none. */
 struct jobs_turn *jobs_turns_next(struct jobs_turns *t, const struct jobs_needs *models,
                                   size_t count, struct jobs_range *out);
-/* These are to be handed out again. Without memory for them, all images from there on are handed
- * out again: what is stored is skipped then, and a second result of an image is let go. */
+/* These are to be handed out again; an empty range is none. Without memory for them, all images
+ * from there on are handed out again: what is stored is skipped then, and a second result of an
+ * image is let go. */
 void jobs_turns_again(struct jobs_turn *turn, struct jobs_range range);
 /* How many images of all of them were not handed out. */
 uint64_t jobs_turns_waiting(const struct jobs_turns *t);

@@ -396,7 +396,7 @@ static int settle_constants(struct train_config *c, const struct data_set *data,
         return err_fail(e, ERR_INPUT, what,
                         "\"shift\" is for the objectives pfgmpp and distill: leave it out with %s",
                         objective_words[c->objective]);
-    if (c->shift >= data->side && !data->values)
+    if (c->shift >= data->side)
         return err_fail(e, ERR_INPUT, what,
                         "\"shift\" (%lld) must be less than the pictures' side, %d pixels",
                         (long long)c->shift, data->side);

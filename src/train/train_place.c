@@ -91,6 +91,11 @@ static int check_present(const char *folder, struct err *e)
     return result;
 }
 
+static bool is_other_model(const char *name)
+{
+    return strncmp(name, TRAIN_OTHER_MODEL, strlen(TRAIN_OTHER_MODEL)) == 0;
+}
+
 /* Names that a run writes, here or in samples/. */
 static bool is_own(const char *name, size_t length)
 {
@@ -99,8 +104,7 @@ static bool is_own(const char *name, size_t length)
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (length == strlen(own[i]) && memcmp(name, own[i], length) == 0)
             return true;
-    return (length > 5 && memcmp(name, "step-", 5) == 0) ||
-           strncmp(name, TRAIN_OTHER_MODEL, strlen(TRAIN_OTHER_MODEL)) == 0;
+    return (length > 5 && memcmp(name, "step-", 5) == 0) || is_other_model(name);
 }
 
 /* The lock says that nobody is writing a run's files now, so the unfinished ones are nobody's. */
@@ -137,7 +141,7 @@ static int check_others_absent(const char *folder, const char *config, struct er
     if (!d)
         return errno == ENOENT ? 0 : err_fail_errno(e, errno, folder, "list");
     while (result == 0 && (entry = readdir(d)))
-        if (strncmp(entry->d_name, TRAIN_OTHER_MODEL, strlen(TRAIN_OTHER_MODEL)) == 0)
+        if (is_other_model(entry->d_name))
             result = check_absent(folder, entry->d_name, config, e);
     closedir(d);
     return result;

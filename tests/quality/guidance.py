@@ -8,12 +8,11 @@ none). Prints a table in Markdown; with --json the same as figures.
 """
 
 import argparse
-import json
 import sys
 
 import torch
 
-from judge import Judge, common_options, describe
+from judge import Judge, common_options, describe, keep
 
 WAYS = "1,1.25,1.5,2,3"
 
@@ -44,9 +43,7 @@ def main():
         row = judge.row(o, o.model, way, options_of(way), o.n)[1]
         rows.append(row)
         print(f"| {way} | {row['nfe']:.1f} | {row['agreement']:.3f} | {row['distance']:.2f} | {row['ratio']:.1f} |", flush=True)
-        if o.json:
-            with open(o.json, "w") as f:
-                json.dump({"real": judge.accuracy[0], "rows": rows}, f, indent=2)
+        keep(o, {"real": judge.accuracy[0], "rows": rows})
 
 
 if __name__ == "__main__":

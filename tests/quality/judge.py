@@ -222,6 +222,13 @@ def show(row):
           f"{row['distance']:9.3f} {row['floor']:8.3f} {row['ratio']:7.2f} {row['apart']:7.4f}", flush=True)
 
 
+def keep(o, result):
+    """What there is so far, in the file of --json."""
+    if o.json:
+        with open(o.json, "w") as f:
+            json.dump(result, f, indent=2)
+
+
 def common_options(p):
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--pfgm", required=True, help="the program")
@@ -264,9 +271,7 @@ def main():
             row["apart"] = apart(images, first.setdefault(row["n"], images))
             result["rows"].append(row)
             show(row)
-            if o.json:
-                with open(o.json, "w") as f:
-                    json.dump(result, f, indent=2)
+            keep(o, result)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import zlib
 import numpy
 import torch
 
-from judge import Judge, common_options, describe, sample
+from judge import Judge, common_options, describe, keep, sample
 
 EVALUATIONS = [1, 2, 4, 6, 10, 20]
 SEEN = 12  # images of a row of the sheet
@@ -99,9 +99,7 @@ def main():
         rows.append(row)
         agreement = f"{row['agreement']:.3f}" if "agreement" in row else "–"
         print(f"| {row['nfe']:.0f} | {way} | {agreement} | {row['distance']:.2f} | {row['ratio']:.1f} |", flush=True)
-        if o.json:
-            with open(o.json, "w") as f:
-                json.dump({"seed": o.seed, "rows": rows}, f, indent=2)
+        keep(o, {"seed": o.seed, "rows": rows})
         if o.sheet:
             lines.append(enlarged(sample(o, model, describe(o.pfgm, model), words, SEEN)[0]))
             write_png(o.sheet, numpy.concatenate(lines))

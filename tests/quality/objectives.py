@@ -18,15 +18,15 @@ import sys
 
 import torch
 
-from judge import Judge, common_options
+from judge import Judge, common_options, keep
 
 COMMON = {"network": {"nf": 24, "ch_mult": [1, 2, 2], "num_res_blocks": 1, "attn_resolutions": [7]},
           "conditional": True, "label_dropout": 0.1, "batch": 64, "warmup": 100, "learning_rate": 1e-3, "decay": "cosine",
           "ema": 0.999, "dropout": 0, "seed": 1, "log_every": 100, "save_every": 500, "sheet_every": 0}
 
 
-def denoiser(d, mean=None, deviation=None, data=None):
-    given = {"log_sigma_mean": mean, "log_sigma_deviation": deviation, "sigma_data": data}
+def denoiser(d, mean=None, data=None):
+    given = {"log_sigma_mean": mean, "sigma_data": data}
     return {"objective": "pfgmpp", "D": d, **{k: v for k, v in given.items() if v is not None}}
 
 
@@ -114,9 +114,7 @@ def main():
             folder = run.result()
             for model in sorted(m for m in os.listdir(folder) if m.startswith("model")) if folder else []:
                 rows.append(judge_one(o, judge, name, folder, model))
-                if o.json:
-                    with open(o.json, "w") as f:
-                        json.dump({"images": o.images, "real": judge.accuracy[0], "rows": rows}, f, indent=2)
+                keep(o, {"images": o.images, "real": judge.accuracy[0], "rows": rows})
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """What is left of connections that ended: nothing, whoever else is connected."""
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import time
 import unittest
 
-from harness import ENDLESS, FASHION, PATIENCE, Daemon, wait_until
+from harness import ENDLESS, FASHION, LATE, PATIENCE, Daemon, wait_until
 
 FORMATS = ["events", "npy", "npz", "zip", "tar"]
 
@@ -66,6 +68,28 @@ class Departures(unittest.TestCase):
             with ask(self.daemon, word, {"n": 64, "solver": {"method": "euler", "steps": 10}}) as s:
                 s.recv(4096)
         self.check_gone(time.monotonic())
+
+
+class Bursts(unittest.TestCase):
+    """A thread of the HTTP library asks for 128 events at once. Where as many came, it once waited for further ones with
+    these in hand, until somebody else asked for something."""
+
+    def test_as_many_requests_at_once_as_a_thread_asks_for(self):
+        for count in (127, 128, 129, 256):
+            with self.subTest(count=count), Daemon("--http-threads", "1", "--idle-timeout", "86400") as daemon:
+                before = sockets_of(daemon)
+                with contextlib.ExitStack() as stack:
+                    clients = [stack.enter_context(daemon.connect()) for _ in range(count)]
+                    wait_until(lambda: sockets_of(daemon) == before + count, "all are connected")
+                    time.sleep(0.3)  # the thread is at rest, and nothing but these requests wakes it
+                    daemon.signal(signal.SIGSTOP)
+                    os.waitpid(daemon.process.pid, os.WUNTRACED)
+                    for s in clients:
+                        s.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    daemon.signal(signal.SIGCONT)
+                    for s in clients:
+                        s.settimeout(LATE)
+                        self.assertTrue(s.recv(4096).startswith(b"HTTP/1.1 200 "))
 
 
 class Vanished(unittest.TestCase):

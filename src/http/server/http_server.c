@@ -9,7 +9,7 @@
 #include "base_log.h"
 #include "base_tls.h"
 #include "http_exchange.h"
-#include "http_quiesce.h"
+#include "http_epoll.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "http_quiesce.h"
+#include "http_epoll.h"
 #include "quiesce_shim.h"
 
 #include <microhttpd.h>

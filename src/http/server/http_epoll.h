@@ -1,6 +1,7 @@
-/* The end of listening, without the library's race. For src/http/server only. */
-#ifndef HTTP_QUIESCE_H
-#define HTTP_QUIESCE_H
+/* Two faults in what libmicrohttpd 0.9.75 does with epoll, kept from doing harm. For
+ * src/http/server only. */
+#ifndef HTTP_EPOLL_H
+#define HTTP_EPOLL_H
 
 struct MHD_Daemon;
 

@@ -133,7 +133,8 @@ class Daemon:
         the kernel held back the first time has come by the second."""
         def at_rest(m):
             return (m.sum("pfgmd_queue_images") == 0 and m.value("pfgmd_slots_busy") == 0 and
-                    m.value("pfgmd_http_requests_open") == 1 and m.value("pfgmd_http_connections") == 1)
+                    m.value("pfgmd_http_requests_open") == 1 and m.value("pfgmd_http_connections") == 1 and
+                    m.sum("pfgmd_http_held_bytes") == 0)
 
         def look():
             first = self.metrics()

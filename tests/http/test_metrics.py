@@ -92,7 +92,7 @@ class MetricsText(unittest.TestCase):
 
     def test_every_family_is_there_routinator_154_common_265(self):
         names = """build_info model_info model_loaded_timestamp_seconds http_requests_total
-            http_request_duration_seconds http_connections http_requests_open queue_requests queue_images
+            http_request_duration_seconds http_connections http_requests_open http_held_bytes queue_requests queue_images
             queue_capacity_images queue_wait_seconds requests_rejected_total slots slots_busy
             batch_images workers images_admitted_total images_total image_duration_seconds
             ode_steps_total ode_steps_rejected_total field_evaluations_total

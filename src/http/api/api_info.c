@@ -291,6 +291,7 @@ void api_info_metrics(struct http_app *app, const struct http_request *q, struct
         .engine = app->engine,
         .connections = http_connection_count(&app->wait, NULL, &ignored),
         .requests = http_wait_exchanges(&app->wait),
+        .room = http_room_taken(&app->wait),
         .draining = atomic_load(&app->state) == HTTP_STATE_DRAINING,
         .jobs = app->options->jobs,
         .jobs_broken = app->options->jobs_trouble != NULL,

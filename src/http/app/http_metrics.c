@@ -157,6 +157,12 @@ static void http_families(struct writer *w, struct http_metrics *m,
     plain(w, "http_connections", "gauge", "Open connections", (double)s->connections);
     plain(w, "http_requests_open", "gauge", "Requests that have not ended, this one included",
           (double)s->requests);
+    family(w, "http_held_bytes", "gauge",
+           "Memory of bodies that come in and of answers that wait to be read");
+    labelled(w, "kind", "body", (double)s->room.usual);
+    labelled(w, "kind", "large_body", (double)s->room.large);
+    labelled(w, "kind", "answer", (double)s->room.work);
+    labelled(w, "kind", "other_answer", (double)s->room.told);
     family(w, "requests_rejected_total", "counter", "Requests that were refused, by reason");
     for (int p = 0; p < HTTP_PROBLEMS; p++)
         if (is_refusal((enum http_problem_code)p))

@@ -8,6 +8,7 @@
 
 #include "engine.h"
 #include "http_problem.h"
+#include "http_room.h"
 
 #include <pthread.h>
 
@@ -42,6 +43,7 @@ struct http_metrics_state {
     size_t connections;
     size_t requests; /* not ended yet; counted before the text is made, so that 1 says that the
                       * counters hold every other request that was ever answered */
+    struct http_room room;
     bool draining;
     struct jobs *jobs; /* NULL: there are none, */
     bool jobs_broken;  /* though there should be */

@@ -58,6 +58,17 @@ static bool fits_locked(const struct http_wait *w, const struct http_connection 
            (c->hold.kind == kind || w->large_count < HTTP_LARGE_BODIES);
 }
 
+struct http_room http_room_taken(struct http_wait *w)
+{
+    lock_take(&w->lock);
+    const struct http_room taken = {.usual = w->room[HTTP_HOLD_USUAL],
+                                    .large = w->room[HTTP_HOLD_LARGE],
+                                    .work = w->answers[HTTP_ANSWER_WORK],
+                                    .told = w->answers[HTTP_ANSWER_TOLD]};
+    lock_drop(&w->lock);
+    return taken;
+}
+
 bool http_room_body_came(struct http_wait *w, struct http_connection *c, size_t bytes)
 {
     lock_take(&w->lock);

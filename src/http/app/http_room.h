@@ -21,6 +21,13 @@
 /* Without taking more of its answer, while others wait for its room. */
 #define HTTP_STALLED_NS 1000000000
 
+/* Bytes that are taken. */
+struct http_room {
+    size_t usual, large; /* by bodies */
+    size_t work, told;   /* by answers */
+};
+struct http_room http_room_taken(struct http_wait *w);
+
 /* So many bytes of a body have come; false when the connection was cut. */
 bool http_room_body_came(struct http_wait *w, struct http_connection *c, size_t bytes);
 /* Room for so many bytes more of a body that is usual or, from now on, large. Where there is none,

@@ -264,8 +264,9 @@ static enum jobs_answer fail_connect(struct jobs_wire *w, natsStatus s, struct e
     const char *words = nats_GetLastError(NULL);
     if (s == NATS_CONNECTION_AUTH_FAILED)
         err_fail(e, ERR_IO, w->shown,
-                 "the NATS server refuses the credentials: see \"nats_credentials\", or the name "
-                 "and password, or the token, in \"nats\"");
+                 "the NATS server refuses the credentials (%s): see \"nats_credentials\", or the "
+                 "name and password, or the token, in \"nats\"",
+                 words && *words ? words : natsStatus_GetText(s));
     else if (s == NATS_NO_SERVER)
         err_fail(e, ERR_IO, w->shown, "no NATS server answers there");
     else

@@ -140,6 +140,14 @@ def jobs_check(daemon):
     return next(c for c in daemon.get("/readyz?verbose").json()["checks"] if c["name"] == "jobs")
 
 
+def wait_trouble(daemon, words):
+    """Until the log and /readyz say so. What they say first may be that the server waited for too long."""
+    def said():
+        return (words in jobs_check(daemon).get("detail", "") and
+                any("jobs wait: " in line and words in line for line in daemon.lines))
+    wait_until(said, words)
+
+
 def pause(daemon, seconds):
     """Stops the process for so long."""
     daemon.signal(signal.SIGSTOP)

@@ -8,7 +8,7 @@ import time
 import unittest
 import uuid
 
-from fleet import NATS, Nats, asked, file_job, images_of, job_of, jobs_check, replica, wait_job, wait_state
+from fleet import NATS, Nats, asked, file_job, images_of, job_of, jobs_check, replica, wait_job, wait_state, wait_trouble
 from harness import DIGITS, ENDLESS, FASHION, LATE, PFGMD, Daemon, run, wait_until
 
 QUICK = {"method": "euler", "steps": 3}
@@ -118,8 +118,7 @@ class Trouble(unittest.TestCase):
     """Servers that are not what they should be. Whatever is wrong, images are served."""
 
     def assert_trouble(self, daemon, words):
-        self.assertIn(words, daemon.wait_line("jobs wait: "))
-        self.assertIn(words, jobs_check(daemon)["detail"])
+        wait_trouble(daemon, words)
         self.assertEqual(daemon.metrics().value("pfgmd_job_store_up"), 0)
         answer = daemon.get("/v1/jobs")
         self.assertEqual((answer.status, answer.json()["code"]), (503, "jobs_off"))

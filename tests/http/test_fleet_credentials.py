@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import unittest
 
-from fleet import NATS, Nats, file_job, jobs_check, replica, wait_state
+from fleet import NATS, Nats, file_job, replica, wait_state, wait_trouble
 from nats_keys import Key, Operator
 
 QUICK = {"method": "euler", "steps": 3}
@@ -17,8 +17,7 @@ HAVE_NATS = os.environ.get("HAVE_NATS") == "1"
 @unittest.skipUnless(NATS, "there is no nats-server (conf/deps.sh test installs it)")
 class Credentials(unittest.TestCase):
     def assert_refused(self, daemon, words, *secrets):
-        self.assertIn(words, daemon.wait_line("jobs wait: "))
-        self.assertIn(words, jobs_check(daemon)["detail"])
+        wait_trouble(daemon, words)
         self.assertEqual(daemon.get("/v1/jobs").status, 503)
         self.assertEqual(daemon.images({"solver": QUICK}).status, 200)
         for secret in secrets:

@@ -122,6 +122,7 @@ class Network(unittest.TestCase):
         done = sum(row.get("gflops", 0) * row["ms_per_image"] * 1e-3 for row in rows.values())
         return rows, done / r["gflop_per_image"]
 
+    @plain_only
     def test_a_profile_shares_out_the_time_of_an_evaluation(self):
         rows, done = self.check_profile(digits("--nfe", "1", "--profile", "--batch", "3", "--kernel", "c"))
         self.assertEqual(set(rows), {"other products", "norm + SiLU", "attention", "resampling", "rest"})

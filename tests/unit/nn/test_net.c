@@ -100,8 +100,8 @@ static void evaluate_alone(const struct nn_net *net, struct nn_workspace *ws, st
 static void check_group(const struct nn_net *net, struct nn_workspace *ws, const struct images *im,
                         size_t n, size_t shift, size_t step)
 {
-    const float *x[IMAGES];
-    float t[IMAGES], v_t[IMAGES], *v_x[IMAGES];
+    const float *x[IMAGES] = {NULL};
+    float t[IMAGES] = {0}, v_t[IMAGES], *v_x[IMAGES] = {NULL};
     for (size_t i = 0; i < n; i++) {
         x[i] = im->x[(shift + i * step) % IMAGES];
         t[i] = im->t[(shift + i * step) % IMAGES];

@@ -159,7 +159,7 @@ static void check_planes(size_t d)
     for (uint64_t i = 0; i < LINES; i++)
         mixture_draw(&s, i, t, points + i * d);
     for (int k = 0; k < 4; k++) {
-        char what[64];
+        char what[96];
         for (size_t i = 0; i < LINES; i++) {
             double *x = points + i * d;
             assert_int_equal(drive(solver, x, t, planes[k], line_slope, &s, scratch), ODE_DONE);

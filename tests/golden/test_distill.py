@@ -116,12 +116,12 @@ class Pictures(Case):
         return self.run_tool(*self.command(run, *more, **which), ok=ok)
 
     def ends(self, run):
-        return [self.bytes_of(run, name) for name in ("model.safetensors", "state.safetensors")]
+        return [self.bytes_of(run, name) for name in sorted(os.listdir(self.path(run))) if name.endswith(".safetensors")]
 
     def test_three_kills_give_the_same_bytes(self):
         """A run waits for whoever reads its lines, so it comes no further than one page of them beyond the line that is
         waited for, some 25, however quick it is."""
-        config = self.config(STUDENT, steps=120, save_every=7, log_every=1)
+        config = self.config(STUDENT, steps=120, save_every=7, log_every=1, shift=1, ema_others=[0.5])
         self.distill("whole", "--config", config, "--steps", "2")
         rng = random.Random(3)
         for kill in range(3):
@@ -145,6 +145,15 @@ class Pictures(Case):
         for threads in "12":
             self.distill("threads" + threads, "--config", config, "--threads", threads)
         self.assertEqual(self.ends("threads1"), self.ends("threads2"))
+
+    def test_moved_pictures_and_further_averages(self):
+        """Each average that a run keeps beside its own is that of a run with its rate; moved pictures give other bytes."""
+        changes = {"steps": 20, "shift": 2}
+        self.distill("moved", "--config", self.config(STUDENT, ema_others=[0.5], **changes))
+        self.distill("rate", "--config", self.config(STUDENT, **dict(changes, ema=0.5)))
+        self.assertEqual(self.bytes_of("moved", "model-ema-0.5.safetensors"), self.bytes_of("rate", "model.safetensors"))
+        self.distill("still", "--config", self.config(STUDENT, steps=20))
+        self.assertNotEqual(self.bytes_of("moved", "model.safetensors"), self.bytes_of("still", "model.safetensors"))
 
     def test_a_run_that_is_stopped_says_how_to_continue(self):
         process = subprocess.Popen(

@@ -61,6 +61,50 @@ static void train_views_of_a_picture(void **state)
             }
 }
 
+/* A picture is moved by each pair of -2 to 2 pixels alike, and by no other: with hardly any noise,
+ * the pixel in the middle says by which. */
+static void train_moves_are_drawn_alike(void **state)
+{
+    enum { SIDE = 8, REACH = 2, PLACES = 2 * REACH + 1, STEPS = 100, BATCH = 32 };
+    static const char text[] =
+        "{\"objective\": \"pfgmpp\", \"D\": 16, \"sigma_data\": 0.5, \"log_sigma_mean\": -8, "
+        "\"log_sigma_deviation\": 0.01, \"shift\": 2, \"batch\": 32}";
+    const double expected = STEPS * BATCH / (double)(PLACES * PLACES);
+    int seen[PLACES][PLACES] = {{0}};
+    uint8_t pixels[SIDE * SIDE];
+    struct err e = {0};
+    struct train_config c;
+    struct train_batch b;
+    (void)state;
+    for (int i = 0; i < SIDE * SIDE; i++)
+        pixels[i] = (uint8_t)(4 * i);
+    const struct data_set data = {
+        .channels = 1, .side = SIDE, .count = 1, .pixels = pixels, .norm = 4};
+    assert_int_equal(train_config_read(text, strlen(text), "test", &c, &e), 0);
+    assert_int_equal(train_config_resolve(&c, &data, "test", &e), 0);
+    struct pool *pool = pool_new(2, &e);
+    assert_int_equal(train_batch_init(&b, &c, &data, NN_KERNEL_AUTO, pool, &e), 0);
+    for (int64_t step = 0; step < STEPS; step++) {
+        train_batch_make(&b, step);
+        for (int i = 0; i < b.count; i++) {
+            const double middle = (double)b.x[i][SIDE / 2 * SIDE + SIDE / 2] * c.sigma_data;
+            const long from = lround((middle + 1) / (2.0 / 255.0) / 4);
+            const long down = SIDE / 2 - from / SIDE, right = SIDE / 2 - from % SIDE;
+            assert_true(labs(down) <= REACH && labs(right) <= REACH);
+            seen[down + REACH][right + REACH]++;
+        }
+    }
+    for (int i = 0; i < PLACES * PLACES; i++) {
+        const int count = seen[i / PLACES][i % PLACES];
+        if (fabs(count - expected) > 5 * sqrt(expected))
+            fail_msg("down %d, right %d: %d times, %g are expected", i / PLACES - REACH,
+                     i % PLACES - REACH, count, expected);
+    }
+    train_batch_clear(&b);
+    pool_free(pool);
+    train_config_clear(&c);
+}
+
 /* ---- targets ---- */
 
 /* The formula of train_field.h in long double, without tricks. */
@@ -226,6 +270,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(train_shuffle_is_a_permutation),
         cmocka_unit_test(train_views_of_a_picture),
+        cmocka_unit_test(train_moves_are_drawn_alike),
         cmocka_unit_test(train_targets_equal_plain_sums),
         cmocka_unit_test(train_targets_at_zero_distance),
         cmocka_unit_test(train_targets_follow_labels),

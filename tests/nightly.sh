@@ -2,22 +2,23 @@
 # What takes too long for tests/run.sh, one after the other: the daemon under load (storm, throughput), a job, a
 # training run and a conversion killed a hundred times each (killed), its contract before judges from elsewhere
 # (contract) and behind proxies (proxies, haproxy), what jobs and replicas cost (jobs, replicas), a fleet that loses
-# replicas and its NATS server (fleet), signals, limits, disks and networks in every state (matrix), the dearest bodies
-# and the container's 512 MB (memory), everything at once for two minutes (soak), the files in conf/ before the programs
-# that read them (conf), solvers and runs that take long (golden), the container and the units under a real manager
-# (container, systemd; root), the tutorial's lines on a bare Debian (tutorial; root), the same bytes on 64-bit Arm
-# (cross), a release made twice (release), every k of the k-th call that fails (fault), what static analysis and
-# valgrind say (analyse, memcheck), pfgm's speed beside PyTorch's and oneDNN's (compare, compare_train), and the images
-# of the bundled models before a classifier (quality). Installs what is missing, prints a line each and ends with "N
-# passed, N failed"; what each said, with its figures, is in build-nightly/NAME.log. About two and a half hours on two
-# cores, two of them quality's; limits of time hold only where nothing else runs.
+# replicas and its NATS server (fleet), signals, limits, disks and networks in every state (matrix), the dearest
+# bodies and the container's 512 MB (memory), everything at once for two minutes (soak), the files in conf/ before the
+# programs that read them (conf), solvers and runs that take long (golden), whether the command line leaks (leaks),
+# the container and the units under a real manager (container, systemd; root), the tutorial's lines on a bare Debian
+# (tutorial; root), the same bytes on 64-bit Arm (cross), a release made twice (release), every k of the k-th call
+# that fails (fault), what static analysis and valgrind say (analyse, memcheck), pfgm's speed beside PyTorch's and
+# oneDNN's (compare, compare_train), and the images of the bundled models before a classifier (quality). Installs what
+# is missing, prints a line each and ends with "N passed, N failed"; what each said, with its figures, is in
+# build-nightly/NAME.log. About two and a half hours on two cores, two of them quality's; limits of time hold only
+# where nothing else runs.
 #
 #     bash tests/nightly.sh [NAME ...]
 set -eu
 cd "$(dirname "$0")/.."
 out=build-nightly
-all=(storm throughput killed contract proxies haproxy jobs replicas fleet matrix memory soak conf golden container systemd
-     tutorial cross release fault analyse memcheck compare compare_train quality)
+all=(storm throughput killed contract proxies haproxy jobs replicas fleet matrix memory soak conf golden leaks container
+     systemd tutorial cross release fault analyse memcheck compare compare_train quality)
 
 # Only the daemon's checks run what is built here: the others build their own, as users would.
 prepare_daemon() {
@@ -39,6 +40,12 @@ check() {
     matrix)
         bash conf/deps.sh test && { [ -f build-test/build.ninja ] || meson setup build-test; } && ninja -C build-test &&
             MATRIX_NIGHT=1 MATRIX_ROUNDS=10 meson test -C build-test --no-rebuild --suite matrix --verbose
+        ;;
+    leaks)
+        bash conf/deps.sh test && { [ -f build-asan/build.ninja ] || meson setup build-asan -Dsan=address; } &&
+            ninja -C build-asan && GOLDEN_LEAKS=1 ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 \
+            LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0 \
+            meson test -C build-asan --no-rebuild --print-errorlogs --suite golden
         ;;
     golden)
         bash conf/deps.sh test && { [ -f build-test/build.ninja ] || meson setup build-test; } && ninja -C build-test &&

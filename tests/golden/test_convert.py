@@ -18,6 +18,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import sanitized  # noqa: F401
 import safetensors_file
 import torch_file
 

@@ -10,6 +10,8 @@ import subprocess
 import tempfile
 import unittest
 
+from sanitized import SANITIZED
+
 PFGM = os.environ["PFGM"]
 DIGITS = str(pathlib.Path(os.environ["SOURCE"]) / "conf" / "models" / "digits8.safetensors")
 IMAGES = 17
@@ -53,12 +55,11 @@ class OpenBlas(unittest.TestCase):
         return kernel
 
     def test_company_and_workers_change_no_byte(self):
-        slow = os.environ["SANITIZER"] != "none"
         if os.uname().machine != "x86_64":
-            self.check_company({}, slow)
+            self.check_company({}, SANITIZED)
             return
         for core in ("Haswell", "Sandybridge"):
-            kernel = self.check_company({"OPENBLAS_CORETYPE": core}, slow)
+            kernel = self.check_company({"OPENBLAS_CORETYPE": core}, SANITIZED)
             self.assertTrue(kernel.endswith(f"-{core.lower()}.1"), kernel)
 
     def test_an_image_is_plain_c_s_but_for_rounding(self):

@@ -8,8 +8,8 @@
 #include "base_cpu.h"
 #include "base_log.h"
 #include "base_tls.h"
-#include "http_exchange.h"
 #include "http_epoll.h"
+#include "http_exchange.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -309,7 +309,7 @@ class Stop(unittest.TestCase):
     def test_drain_kserve_3360(self):
         """What runs and what waits ends with 200; new work gets 503 and a closed connection. One that runs as long as its
         client stays keeps the process until all has been seen."""
-        for seconds in growing(1.5, "work that runs when the drain begins"):
+        for seconds in growing(0.5, "work that runs when the drain begins"):
             if self.drained(seconds):
                 return
 
@@ -347,7 +347,7 @@ class Stop(unittest.TestCase):
     def test_drain_with_work_of_every_kind(self):
         """Running, waiting and streamed work ends well, and the process a moment after it."""
         with Daemon("--workers", "1", "--batch", "4", "--drain-timeout", "600") as daemon:
-            body = long_work(daemon, 0.3)
+            body = long_work(daemon, 0.1)
             endless = daemon.begin_images({"solver": ENDLESS})  # keeps the process there while it is looked at
             daemon.wait_work(1)
             before = daemon.metrics().sum("pfgmd_images_admitted_total")

@@ -224,8 +224,8 @@ class Life(unittest.TestCase):
             path = os.path.join(folder, "notify")
             s.bind(path)
             s.settimeout(PATIENCE)
-            limit_s = 1 if SANITIZER == "none" else 2
-            env = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": f"{limit_s}000000"}
+            limit_s = 0.5 if SANITIZER == "none" else 1
+            env = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": f"{limit_s * 1e6:.0f}"}
             with Daemon("--workers", "2", env=env) as daemon:
                 busy = daemon.begin_images({"solver": ENDLESS, "n": 8})
                 daemon.wait_metrics(lambda m: m.value("pfgmd_slots_busy") == 8, "work")

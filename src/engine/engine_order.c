@@ -246,16 +246,26 @@ int engine_order_resolve(const struct engine_order *order, struct engine_order *
     return 0;
 }
 
+/* Of each value of an image, in the answer of this kind; no default, so that a new kind does not
+ * compile without. */
+static size_t kept_bytes(enum engine_output output)
+{
+    switch (output) {
+    case ENGINE_OUTPUT_PNG: /* noise does not get smaller */
+    case ENGINE_OUTPUT_SHEET:
+    case ENGINE_OUTPUT_PIXELS:
+        return 1;
+    case ENGINE_OUTPUT_SAMPLE:
+        return sizeof(float);
+    case ENGINE_OUTPUT_ARRAYS:
+        return 1 + sizeof(float);
+    }
+    return 0;
+}
+
 size_t engine_order_bytes(const struct engine_order *o)
 {
-    static const size_t kept[] = {
-        [ENGINE_OUTPUT_PNG] = 1, /* noise does not get smaller */
-        [ENGINE_OUTPUT_SHEET] = 1,
-        [ENGINE_OUTPUT_PIXELS] = 1,
-        [ENGINE_OUTPUT_SAMPLE] = sizeof(float),
-        [ENGINE_OUTPUT_ARRAYS] = 1 + sizeof(float),
-    };
-    size_t each = o->task == ENGINE_TASK_SAMPLE ? kept[o->output] : sizeof(double);
+    size_t each = o->task == ENGINE_TASK_SAMPLE ? kept_bytes(o->output) : sizeof(double);
     if (o->latents || o->points)
         each += sizeof(double);
     if (o->epsilon)

@@ -161,33 +161,45 @@ static void on_last(struct engine_request *r, void *context)
     atomic_store(&pace->done, true);
 }
 
-/* Nor does each of its steps take as long as one of all of them. Counted where the image itself
- * stands at a step: when this thread has its turn does not matter. */
-static void an_interactive_image_shares_few_steps_with_batch(void **state)
+/* Steps that were done for others between two steps of an image, 200 of its own apart. Counted
+ * where the image itself stands at a step: when this thread has its turn does not matter. */
+static uint64_t steps_for_others(struct engine *g)
 {
-    (void)state;
-    struct engine *g = new_engine(1, 8);
     struct pace pace = {.g = g};
-    struct engine_order big = order_of(g, 8, ENDLESS), small = order_of(g, 1, 400);
-    big.priority = ENGINE_PRIORITY_BATCH;
+    struct engine_order small = order_of(g, 1, 400);
     small.preview = on_step;
     small.preview_every = 100;
     small.done = on_last;
     small.context = &pace;
-    struct engine_request *slow = submit(g, &big);
-    while (engine_stats_get(g).live_images < 8)
-        usleep(1000);
     struct engine_request *quick = submit(g, &small);
     while (!atomic_load(&pace.done))
         usleep(1000);
     assert_null(engine_request_error(quick));
-    const uint64_t others = pace.at_last - pace.at_first - 200;
-    assert_true(others > 0);   /* of batch, which is not left for ever either */
-    assert_true(others < 400); /* of 1600 if they were taken together */
+    engine_request_free(quick);
+    return pace.at_last - pace.at_first - 200;
+}
+
+/* Nor does each of its steps take as long as one of all of them. A step of batch in which this
+ * machine stood still is followed by a rest as many times as long, which may outlast the image: so
+ * one of a few images sees batch go on. */
+static void an_interactive_image_shares_few_steps_with_batch(void **state)
+{
+    (void)state;
+    struct engine *g = new_engine(1, 8);
+    struct engine_order big = order_of(g, 8, ENDLESS);
+    big.priority = ENGINE_PRIORITY_BATCH;
+    struct engine_request *slow = submit(g, &big);
+    while (engine_stats_get(g).live_images < 8)
+        usleep(1000);
+    uint64_t others = 0;
+    for (int i = 0; i < 10 && others == 0; i++) {
+        others = steps_for_others(g);
+        assert_true(others < 400); /* of 1600 if they were taken together */
+    }
+    assert_true(others > 0); /* of batch, which is not left for ever either */
     engine_request_cancel(slow);
     assert_true(engine_request_wait(slow, 600000));
     engine_request_free(slow);
-    engine_request_free(quick);
     counters_add_up(g);
     engine_free(g);
 }

@@ -84,7 +84,7 @@ wait "$builder" || {
 builder=
 # Nothing else runs from here on, and most tests wait for a while.
 check build-test testlog-alone 1 --suite alone
-check build-asan testlog $((2 * $(nproc))) --no-suite night
+check build-asan testlog $((2 * $(nproc))) --no-suite numbers
 check build-tsan testlog $((2 * $(nproc))) --suite threads
 
 # What the field's tests measured, of the plain build: the numbers in docs/field.md.

@@ -47,7 +47,7 @@ class Reload(unittest.TestCase):
         """What was asked of the old model is answered by it; nothing fails, ready stays ready."""
         with Daemon(*self.args, model=None) as daemon:
             old = daemon.images({"seed": 1}).json()
-            body = {**long_work(daemon, 0.4), "n": 2}
+            body = {**long_work(daemon, 1.0), "n": 2}
             before = daemon.metrics().sum("pfgmd_images_admitted_total")
             held = [daemon.begin_images(body) for _ in range(3)]
             daemon.wait_metrics(lambda m: m.sum("pfgmd_images_admitted_total") == before + 6, "work on the old model")

@@ -13,7 +13,6 @@ if [ ! -e /proc/self/maps ] && ! mount -t proc proc /proc 2>/dev/null; then
     exit 1
 fi
 
-logs=()
 # What the tests of a suite need of a configured folder, as ninja's targets.
 targets() {
     python3 - "$1" "$2" <<'PY'
@@ -55,12 +54,28 @@ check() {
     local folder=$1 name=$2 count=$3
     shift 3
     echo "== $folder is tested"
+    rm -f "$folder/meson-logs/$name.json"
     meson test -C "$folder" --no-rebuild --print-errorlogs --num-processes "$count" --logbase "$name" "$@" || true
-    logs+=("$folder/meson-logs/$name.json")
 }
-# Ends what builds in the background, with all that it started.
-builder=
-finish() { [ -z "$builder" ] || kill -TERM -- "-$builder" 2>/dev/null || true; }
+# beside LOG COMMAND ARGUMENTS: one of the two above while something else is done, in a session of its own, so that it
+# ends with all that it started when this script does.
+export -f build targets check
+companion=
+beside() {
+    companion_log=$1
+    shift
+    setsid bash -euc '"$@"' bash "$@" >"$companion_log" 2>&1 &
+    companion=$!
+}
+# Waits for it and shows what it printed; the result is its own.
+join() {
+    local result=0
+    wait "$companion" || result=$?
+    companion=
+    cat "$companion_log"
+    return "$result"
+}
+finish() { [ -z "$companion" ] || kill -TERM -- "-$companion" 2>/dev/null || true; }
 trap finish EXIT
 
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:strict_string_checks=1
@@ -68,27 +83,28 @@ export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 build build-test none
-# Many tests wait for most of their time, so the sanitizers' programs are built meanwhile, behind them: in a session of
-# their own, since some kernels share the processor by sessions before they look at niceness.
-export -f build targets
-setsid nice -n 19 bash -c 'set -eu
+# Many tests wait for most of their time, so the sanitizers' programs are built meanwhile, behind them: some kernels share
+# the processor by sessions before they look at niceness.
+build_sanitizers() {
     { echo 19 >/proc/self/autogroup; } 2>/dev/null || true
+    renice -n 19 $$ >/dev/null
     build build-asan address
-    build build-tsan thread threads' >build-test/sanitizers.log 2>&1 &
-builder=$!
-check build-test testlog $(($(nproc) + 1)) --no-suite alone
-wait "$builder" || {
-    cat build-test/sanitizers.log >&2
-    exit 1
+    build build-tsan thread threads
 }
-builder=
-# Nothing else runs from here on, and most tests wait for a while.
-check build-test testlog-alone 1 --suite alone
-check build-asan testlog $((2 * $(nproc))) --no-suite numbers
-check build-tsan testlog $((2 * $(nproc))) --suite threads
+export -f build_sanitizers
+beside build-test/sanitizers.log build_sanitizers
+check build-test testlog $(($(nproc) + 1)) --no-suite alone
+join
+beside build-tsan/tests.log check build-tsan testlog 1 --suite threads --no-suite alone
+check build-asan testlog $((2 * $(nproc))) --no-suite numbers --no-suite alone
+join
+# Nothing else runs from here on.
+for folder in build-test build-asan build-tsan; do
+    check "$folder" testlog-alone 1 --suite alone
+done
 
 # What the field's tests measured, of the plain build: the numbers in docs/field.md.
-python3 - "${logs[0]}" <<'PY'
+python3 - build-test/meson-logs/testlog.json <<'PY'
 import json, sys
 for line in open(sys.argv[1]):
     r = json.loads(line)
@@ -99,7 +115,7 @@ for line in open(sys.argv[1]):
 PY
 
 # Every test must have left its line; a suite that ran nothing is a failure too.
-python3 - "${logs[@]}" <<'PY'
+python3 - build-{test,asan,tsan}/meson-logs/testlog{,-alone}.json <<'PY'
 import json, sys
 passed = failed = 0
 for path in sys.argv[1:]:

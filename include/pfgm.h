@@ -15,7 +15,8 @@
  * Same checkpoint, kernel, solver, class, temperature, seed and index: same bytes, whatever n,
  * threads or load; the same as pfgmd and `pfgm sample` give. Functions that can fail return -1 or
  * NULL and fill `error` (which may be NULL). Nothing here ends the process, prints, or changes
- * signals or the locale. */
+ * signals or the locale. A program with allocation functions of its own for jansson sets them
+ * (json_set_alloc_funcs) before it loads this library, which hands on to them. */
 #ifndef PFGM_H
 #define PFGM_H
 

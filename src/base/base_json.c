@@ -86,9 +86,13 @@ static _Thread_local struct {
 /* The token's buffer doubles once or twice until the text ends; a kilobyte of small values. */
 #define RESERVE(longest) (4 * (longest) + ((size_t)256 << 10))
 
+/* jansson's before ours: malloc and free, or those of a host program that loads libpfgm. */
+static json_malloc_t next_malloc;
+static json_free_t next_free;
+
 static void *noted_malloc(size_t size)
 {
-    void *data = malloc(size);
+    void *data = next_malloc(size);
     if (data)
         return data;
     memory_failed = true;
@@ -102,12 +106,15 @@ static void *noted_malloc(size_t size)
 static void noted_free(void *data)
 {
     if ((uintptr_t)data - (uintptr_t)reserve.data >= reserve.size)
-        free(data);
+        next_free(data);
 }
 
-/* Before main: jansson must not change its functions between an allocation and its end. */
+/* Before main, as jansson must not change its functions between an allocation and its end. In a
+ * library that is loaded later there may be values already: their end is left to the functions that
+ * made them. */
 __attribute__((constructor)) static void note_failures(void)
 {
+    json_get_alloc_funcs(&next_malloc, &next_free);
     json_set_alloc_funcs(noted_malloc, noted_free);
 }
 
@@ -252,11 +259,11 @@ char *json_dumped(const json_t *value, size_t flags, struct err *e)
 {
     memory_failed = false;
     char *text = json_dumps(value, flags);
-    if (text && !memory_failed)
-        return text;
-    free(text);
-    err_fail_memory(e, 64);
-    return NULL;
+    char *copy = text && !memory_failed ? strdup(text) : NULL; /* for free, whose ever `text` is */
+    noted_free(text);
+    if (!copy)
+        err_fail_memory(e, 64);
+    return copy;
 }
 
 struct writer {

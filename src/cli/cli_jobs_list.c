@@ -57,10 +57,11 @@ static int print_job(const struct list *l, const json_t *job, struct err *e)
     }
     snprintf(count, sizeof count, "%" PRIu64 "/%" PRIu64, cli_jobs_count(job, "images_done"),
              cli_jobs_count(job, "images_total"));
+    cli_jobs_text(job, "label", label);
     printf("%-36s  %-10s  %15s  %-20.19s  %s%s%s\n", cli_jobs_text(job, "id", id),
            cli_jobs_text(job, "state", state), count, cli_jobs_text(job, "submitted_at", when),
            cli_jobs_text(json_object_get(job, "model"), "name", model), label[0] ? "  " : "",
-           cli_jobs_text(job, "label", label));
+           label);
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define JOB_IMAGES_MAX 1000000
 
@@ -54,7 +55,7 @@ static int take_option(void *context, int c, const char *word, struct err *e)
         s->class = word;
         return 0;
     case OPTION_TEMPERATURE:
-        return cli_parse_real("--temperature", word, &s->temperature, e);
+        return cli_run_temperature(word, &s->temperature, e);
     case OPTION_DTYPE:
         s->dtype = word;
         return 0;
@@ -120,6 +121,12 @@ static json_t *body_of(const struct submit *s)
     return o;
 }
 
+static bool is_it(const json_t *job, const char *id)
+{
+    const char *named = json_string_value(json_object_get(job, "id"));
+    return named && strcasecmp(named, id) == 0;
+}
+
 static json_t *file_job(struct submit *s, struct remote *r, struct err *e)
 {
     struct err why = {0};
@@ -137,6 +144,12 @@ static json_t *file_job(struct submit *s, struct remote *r, struct err *e)
                      s->jobs.id);
         else if (!job)
             err_pass(e, &why);
+        else if (!is_it(job, s->jobs.id)) {
+            err_fail(e, ERR_IO, s->jobs.to.server, "answered with something that is not the job %s",
+                     s->jobs.id);
+            json_decref(job);
+            job = NULL;
+        }
     }
     json_decref(body);
     buf_clear(&text);

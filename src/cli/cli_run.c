@@ -77,3 +77,13 @@ int cli_run_class(const struct model *m, const char *word, struct engine_class *
     return !word || engine_class_parse(m, word, out, &why) == 0 ? 0
                                                                 : err_rename(e, &why, "--class");
 }
+
+int cli_run_temperature(const char *word, double *out, struct err *e)
+{
+    if (cli_parse_real("--temperature", word, out, e) != 0)
+        return -1;
+    return *out >= ENGINE_TEMPERATURE_MIN && *out <= ENGINE_TEMPERATURE_MAX
+               ? 0
+               : err_fail(e, ERR_INPUT, "--temperature", "must be %g to %g, is %s",
+                          ENGINE_TEMPERATURE_MIN, ENGINE_TEMPERATURE_MAX, word);
+}

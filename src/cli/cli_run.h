@@ -29,4 +29,7 @@ struct engine_request *cli_run_order(struct cli_run *r, const struct engine_orde
 /* The word of --class; NULL leaves `out` alone. */
 int cli_run_class(const struct model *m, const char *word, struct engine_class *out, struct err *e);
 
+/* The word of --temperature; refused where the engine would refuse it, to whom 0 is absent. */
+int cli_run_temperature(const char *word, double *out, struct err *e);
+
 #endif

@@ -265,17 +265,6 @@ static int run(struct sample_options *o, struct err *e)
     return result;
 }
 
-/* Judged here because the engine reads 0 as absent. */
-static int take_temperature(struct sample_options *o, const char *word, struct err *e)
-{
-    if (cli_parse_real("--temperature", word, &o->temperature, e) != 0)
-        return -1;
-    return o->temperature >= ENGINE_TEMPERATURE_MIN && o->temperature <= ENGINE_TEMPERATURE_MAX
-               ? 0
-               : err_fail(e, ERR_INPUT, "--temperature", "must be %g to %g, is %s",
-                          ENGINE_TEMPERATURE_MIN, ENGINE_TEMPERATURE_MAX, word);
-}
-
 static int take_option(void *context, int c, const char *word, struct err *e)
 {
     struct sample_options *o = context;
@@ -294,7 +283,7 @@ static int take_option(void *context, int c, const char *word, struct err *e)
         o->class = word;
         return 0;
     case OPTION_TEMPERATURE:
-        return take_temperature(o, word, e);
+        return cli_run_temperature(word, &o->temperature, e);
     case OPTION_LATENTS:
         o->latents = word;
         return 0;

@@ -207,11 +207,25 @@ class Jobs(unittest.TestCase):
         for words, text in ((["watch"], "the ID of one job is needed"), (["watch", "../models"], "no ID of a job"),
                             (["submit", "--id", "x"], "no UUID"), (["submit", "-n", "0"], "from 1 to 1000000"),
                             (["submit", "digits8"], "a model is --model NAME"), (["submit", "--class", "cat"], "answered 422"),
-                            (["fetch", str(uuid.uuid4())], "-o OUT is needed"), (["list", "--state", "odd"], "answered 422"),
+                            (["fetch", str(uuid.uuid4())], "-o OUT is needed"), (["submit", "--temperature", "0"], "must be 0.001 to 10, is 0"), (["list", "--state", "odd"], "answered 422"),
                             (["fetch", str(uuid.uuid4()), "-o", "x.rar"], "must end in .zip"), ([], "submit, list, watch"),
                             (["list", "--server", "ftp://x"], "is no address"), (["list", "--server", "http://a@b"], "is no address"),
                             (["list", "--key-file", "/nonexistent"], "/nonexistent")):
             self.assertIn(text, jobs(self.address, *words, code=2), words)
+
+    def test_a_redirection_is_no_success(self):
+        """A proxy that leads from http to https without a page: nothing was filed, listed or cancelled."""
+        name = str(uuid.uuid4())
+        with served(lambda *_: http(b"", "308 Permanent Redirect", Location="https://models.example/v1/jobs")) as address:
+            for words in (["submit"], ["list"], ["cancel", name], ["watch", name, "--patience", "0"],
+                          ["fetch", name, "-o", self.path("a.zip")]):
+                with self.subTest(words=words):
+                    said = jobs(address, *words, code=2)
+                    self.assertIn('answered 308, which leads to "https://models.example/v1/jobs"', said)
+
+    def test_what_is_not_the_job_is_no_receipt(self):
+        with served(lambda *_: http(b'{"id": "another"}')) as address:
+            self.assertIn("is not the job", jobs(address, "submit", code=1))
 
     def test_without_a_store_and_without_a_server(self):
         with Daemon() as daemon:

@@ -30,6 +30,7 @@ struct remote_answer {
     bool has_ranges;            /* Accept-Ranges: bytes */
     char etag[REMOTE_TAG_SIZE]; /* with its quotes; "" without */
     char range[64];             /* Content-Range */
+    char location[240];         /* where a 3xx would lead; "" without */
     struct buf body;            /* of an answer that was not taken in pieces */
 };
 void remote_answer_clear(struct remote_answer *a);
@@ -45,7 +46,7 @@ struct remote_call {
     void *context;
 };
 
-/* One try. 0: an answer of 2xx or 3xx that came whole, or that `take` ended; else -1 and the error,
+/* One try. 0: an answer of 2xx that came whole, or that `take` ended; else -1 and the error,
  * with what the server said: ERR_INPUT for a request that it refuses, ERR_IO for what is no fault
  * of the request. `a` is to be cleared in any case. */
 int remote_ask(struct remote *r, const struct remote_call *call, struct remote_answer *a,

@@ -141,7 +141,7 @@ static size_t on_head(char *data, size_t one, size_t count, void *context)
     snprintf(line, sizeof line, "%.*s", (int)(length < 255 ? length : 255), data);
     line[strcspn(line, "\r\n")] = '\0';
     if (strncmp(line, "HTTP/", 5) == 0) { /* that of a 100 may stand before it */
-        a->etag[0] = a->range[0] = '\0';
+        a->etag[0] = a->range[0] = a->location[0] = '\0';
         a->after_s = -1;
         a->has_ranges = false;
         const char *space = strchr(line, ' ');
@@ -152,6 +152,9 @@ static size_t on_head(char *data, size_t one, size_t count, void *context)
         snprintf(a->etag, sizeof a->etag, "%.127s", value);
     } else if ((value = value_of(line, "Content-Range")) != NULL) {
         snprintf(a->range, sizeof a->range, "%.63s", value);
+    } else if ((value = value_of(line, "Location")) != NULL) {
+        text_copy(a->location, sizeof a->location, value);
+        text_make_printable(a->location);
     } else if ((value = value_of(line, "Accept-Ranges")) != NULL) {
         a->has_ranges = strcasecmp(value, "bytes") == 0;
     } else if ((value = value_of(line, "Retry-After")) != NULL) {
@@ -248,6 +251,11 @@ static int fail_transfer(struct remote *r, CURLcode code, const struct exchange 
 /* What the server refused. */
 static int fail_status(struct remote *r, struct remote_answer *a, struct err *e)
 {
+    if (a->status >= 300 && a->status < 400)
+        return err_fail(e, ERR_INPUT, r->server,
+                        "answered %d, which leads to \"%s\" and is not followed: give the address "
+                        "behind it",
+                        a->status, a->location);
     struct err ignored = {0};
     json_t *problem =
         a->body.length > 0 ? json_parse(a->body.data, a->body.length, "problem", &ignored) : NULL;
@@ -282,7 +290,7 @@ int remote_ask(struct remote *r, const struct remote_call *call, struct remote_a
         a->whole = code == CURLE_OK;
         if (code != CURLE_OK && !x.ended)
             result = fail_transfer(r, code, &x, e);
-        else if (a->status < 200 || a->status >= 400)
+        else if (a->status < 200 || a->status >= 300)
             result = fail_status(r, a, e);
     }
     curl_slist_free_all(headers);

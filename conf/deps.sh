@@ -5,7 +5,7 @@
 set -eu
 
 run=(libmicrohttpd12 libjansson4 libpng16-16 libzip4 libgnutls30 libunistring2 libsystemd0
-     libcairo2 libsqlite3-0 libnats3.4 libcurl3-gnutls libopenblas0-pthread)
+     libcairo2 libsqlite3-0 libnats3.4 libcurl3-gnutls libopenblas0-pthread ca-certificates)
 build=(gcc libc6-dev meson ninja-build pkg-config libmicrohttpd-dev libjansson-dev libpng-dev
        libzip-dev zlib1g-dev libgnutls28-dev libunistring-dev libsystemd-dev libcairo2-dev
        libsqlite3-dev libnats-dev libopenblas-dev)

@@ -3,8 +3,8 @@
 # and saves a sheet of forty samples as samples.png.
 #
 #   bash conf/quickstart.sh          and leave the daemon serving
-#   bash conf/quickstart.sh --once   and stop it after the picture
-#   bash conf/quickstart.sh --stop   stop the daemon that an earlier run left
+#   bash conf/quickstart.sh --once   and stop it after the picture, unless it ran before
+#   bash conf/quickstart.sh --stop   stop the daemon that an earlier run left; its jobs stay in .quickstart/jobs
 #
 # PFGMD_PORT (8080) is the port on 127.0.0.1; when it is taken, any free one is used and said.
 set -eu
@@ -28,9 +28,11 @@ running() {
     [ ! -e "/proc/$pid/exe" ] || case "$(readlink "/proc/$pid/exe")" in "$root"/build/*pfgmd*) ;; *) return 1 ;; esac
 }
 
+# Jobs stay: they go on, and are to be had, after the next start.
+forget() { rm -f "$state/pid" "$state/address" "$state/log"; }
 stop() {
     if ! running; then
-        rm -rf "$state"
+        forget
         return 1
     fi
     kill -TERM "$pid"
@@ -39,7 +41,7 @@ stop() {
         sleep 0.1
     done
     ! kill -0 "$pid" 2>/dev/null || fail "process $pid does not end; its log is $state/log"
-    rm -rf "$state"
+    forget
 }
 
 # Starts pfgmd on port $1 and waits until it listens; sets `address`.
@@ -85,12 +87,14 @@ else
     output=$(ninja -C build 2>&1) || { printf '%s\n' "$output" >&2; fail "the build failed"; }
 fi
 
+begun=no
 if running; then
     address=$(cat "$state/address")
     say "pfgmd is running already (process $pid)."
 else
     start "${PFGMD_PORT:-8080}" || start 0 || { cat "$state/log" >&2; fail "pfgmd did not start"; }
     echo "$address" >"$state/address"
+    begun=yes
 fi
 
 for _ in $(seq 300); do
@@ -107,7 +111,7 @@ curl -sS --fail-with-body -H 'Content-Type: application/json' -H 'Accept: image/
 mv "$picture.part" "$picture"
 
 say "" "The picture:  $picture"
-if [ $once = yes ]; then
+if [ $once$begun = yesyes ]; then
     stop
     say "pfgmd is stopped."
 else

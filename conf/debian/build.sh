@@ -96,6 +96,7 @@ Architecture: $arch
 Maintainer: The pfgmd authors <pfgmd@localhost.localdomain>
 Installed-Size: $(size_of "$package/usr")
 Depends: $depends
+Recommends: ca-certificates
 Suggests: libopenblas0-pthread
 Section: science
 Priority: optional

@@ -103,7 +103,7 @@ static void *noted_malloc(size_t size)
     return reserve.data + reserve.used - size;
 }
 
-static void noted_free(void *data)
+static void give_back(void *data)
 {
     if ((uintptr_t)data - (uintptr_t)reserve.data >= reserve.size)
         next_free(data);
@@ -115,7 +115,7 @@ static void noted_free(void *data)
 __attribute__((constructor)) static void note_failures(void)
 {
     json_get_alloc_funcs(&next_malloc, &next_free);
-    json_set_alloc_funcs(noted_malloc, noted_free);
+    json_set_alloc_funcs(noted_malloc, give_back);
 }
 
 struct text {
@@ -260,7 +260,7 @@ char *json_dumped(const json_t *value, size_t flags, struct err *e)
     memory_failed = false;
     char *text = json_dumps(value, flags);
     char *copy = text && !memory_failed ? strdup(text) : NULL; /* for free, whose ever `text` is */
-    noted_free(text);
+    give_back(text);
     if (!copy)
         err_fail_memory(e, 64);
     return copy;

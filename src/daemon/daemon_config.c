@@ -399,11 +399,17 @@ static int check_jobs(const struct daemon_config *c, struct err *e)
     if (c->state[0])
         return err_fail(e, ERR_INPUT, "nats",
                         "jobs are kept in one place: give \"state\" or \"nats\", not both");
-    for (const char *at = c->nats; at; at = (at = strchr(at, ',')) ? at + 1 : NULL)
+    const bool is_tls = strncmp(c->nats, "tls://", 6) == 0;
+    for (const char *at = c->nats; at; at = (at = strchr(at, ',')) ? at + 1 : NULL) {
         if (strncmp(at, "nats://", 7) != 0 && strncmp(at, "tls://", 6) != 0)
             return err_fail(e, ERR_INPUT, "nats",
                             "must be nats://HOST:PORT or tls://HOST:PORT, or several of them with "
                             "commas and no blanks between them");
+        if ((strncmp(at, "tls://", 6) == 0) != is_tls)
+            return err_fail(e, ERR_INPUT, "nats",
+                            "names servers with tls:// and with nats://: give all of them as one, "
+                            "so that it is clear whether keys and images go over TLS");
+    }
     return 0;
 }
 
@@ -457,6 +463,14 @@ static void log_differences(const struct daemon_config *c, const struct daemon_c
         log_line(LOG_WARN, words, "listen");
     if (c->public_metrics != fresh->public_metrics)
         log_line(LOG_WARN, words, "public_metrics");
+}
+
+void daemon_config_take_pair(struct daemon_config *c, const struct daemon_config *fresh)
+{
+    if (!fresh->tls_certificate[0])
+        return;
+    memcpy(c->tls_certificate, fresh->tls_certificate, sizeof c->tls_certificate);
+    memcpy(c->tls_key, fresh->tls_key, sizeof c->tls_key);
 }
 
 static struct daemon_model *find_model(struct daemon_config *c, const char *name)

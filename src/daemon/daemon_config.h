@@ -78,5 +78,7 @@ int daemon_config_finish(struct daemon_config *c, struct err *e);
 /* Takes from `fresh` what may change while the daemon runs: paths and options of the models that
  * are there. What else differs is logged, as it takes a restart. */
 void daemon_config_take(struct daemon_config *c, struct daemon_config *fresh);
+/* Takes the files of certificate and key, whose contents serve already. */
+void daemon_config_take_pair(struct daemon_config *c, const struct daemon_config *fresh);
 
 #endif

@@ -42,6 +42,7 @@
 #define GIVE_BACK_MS 60000 /* between two returns of free memory */
 #define SPARE_FILES 64     /* descriptors for everything but connections */
 #define LOG_FLUSH_MS 300   /* for the last lines, at the end */
+#define STOP_SPARE_S 10    /* for what follows the drain */
 enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_BAD_INPUT = 2 };
 
 struct pfgmd {
@@ -343,6 +344,8 @@ static void hang_up(struct pfgmd *d)
     } else {
         log_set_level(fresh.config.log_level);
         log_set_format(fresh.config.log_format);
+        if (d->certificate.length)
+            daemon_config_take_pair(d->config, &fresh.config);
         daemon_config_take(d->config, &fresh.config);
         for (size_t i = 0; i < d->config->model_count; i++)
             atomic_store(&d->models.wanted[i], true);
@@ -405,7 +408,7 @@ static void drain(struct pfgmd *d)
 {
     const int timeout_s = d->config->drain_timeout;
     http_server_leave(d->server);
-    daemon_notify_stopping();
+    daemon_notify_stopping((int64_t)d->config->drain_delay + timeout_s + STOP_SPARE_S);
     if (d->config->drain_delay) {
         log_line(LOG_INFO, "not ready any more; new work is taken for another %d s",
                  d->config->drain_delay);

@@ -17,9 +17,10 @@ void daemon_notify_ready(void)
     sd_notify(0, "READY=1\nSTATUS=Serving");
 }
 
-void daemon_notify_stopping(void)
+void daemon_notify_stopping(int64_t seconds)
 {
-    sd_notify(0, "STOPPING=1\nSTATUS=Finishing what runs");
+    sd_notifyf(0, "STOPPING=1\nSTATUS=Finishing what runs\nEXTEND_TIMEOUT_USEC=%lld",
+               (long long)seconds * 1000000);
 }
 
 void daemon_notify_alive(void)
@@ -64,8 +65,9 @@ void daemon_notify_ready(void)
 {
 }
 
-void daemon_notify_stopping(void)
+void daemon_notify_stopping(int64_t seconds)
 {
+    (void)seconds;
 }
 
 void daemon_notify_alive(void)

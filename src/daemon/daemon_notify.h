@@ -5,10 +5,13 @@
 
 #include "base_err.h"
 
+#include <stdint.h>
+
 /* Still loading; asks for 30 more seconds. Call at least that often. */
 void daemon_notify_loading(const char *what);
 void daemon_notify_ready(void);
-void daemon_notify_stopping(void);
+/* Stopping; asks for so many seconds, where the manager would give fewer. */
+void daemon_notify_stopping(int64_t seconds);
 /* A sign of life for the watchdog. */
 void daemon_notify_alive(void);
 /* Milliseconds between two signs that the manager wants, -1 when it has no watchdog. */

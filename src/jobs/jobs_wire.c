@@ -249,11 +249,12 @@ static natsStatus set_options(natsOptions *o, struct jobs_wire *w,
         s = natsOptions_SetClosedCB(o, on_closed, w);
     if (s == NATS_OK)
         s = natsOptions_SetErrorHandler(o, on_error, w);
-    if (s == NATS_OK && wanted->ca && wanted->ca[0]) {
+    /* This library leaves it to the server whether "tls://" is TLS, unless it is told to insist. */
+    const bool has_ca = wanted->ca && wanted->ca[0];
+    if (s == NATS_OK && (has_ca || strncmp(wanted->servers, "tls://", 6) == 0))
         s = natsOptions_SetSecure(o, true);
-        if (s == NATS_OK)
-            s = natsOptions_LoadCATrustedCertificates(o, wanted->ca);
-    }
+    if (s == NATS_OK && has_ca)
+        s = natsOptions_LoadCATrustedCertificates(o, wanted->ca);
     if (s == NATS_OK && wanted->credentials && wanted->credentials[0])
         s = natsOptions_SetUserCredentialsFromFiles(o, wanted->credentials, NULL);
     return s;

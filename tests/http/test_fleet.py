@@ -222,10 +222,20 @@ class Trouble(unittest.TestCase):
             url = f"tls://localhost:{nats.port}"
             with replica(url) as daemon:
                 self.assert_trouble(daemon, "cannot connect to NATS")
+            with replica(url, env={"SSL_CERT_FILE": certificate}) as daemon:  # an authority of the system's
+                daemon.wait_line("jobs are kept at tls://localhost:")
             with replica(url, "--nats-ca", certificate) as daemon:
                 daemon.wait_line("jobs are kept at tls://localhost:")
-            with replica(url.replace("localhost", "localhost.localdomain"), "--nats-ca", certificate) as daemon:
-                self.assert_trouble(daemon, "NATS")
+            with replica(url.replace("localhost", "127.1"), "--nats-ca", certificate) as daemon:  # another name for it
+                self.assert_trouble(daemon, "cannot connect to NATS")
+
+    def test_a_server_without_tls_is_not_told_the_password(self):
+        """tls:// is no wish: who answers without TLS may be anybody on the path."""
+        with Nats("--user", "pfgmd", "--pass", "secret") as nats:
+            with replica(nats.url("pfgmd:secret@").replace("nats://", "tls://")) as daemon:
+                self.assert_trouble(daemon, "cannot connect to NATS")
+            with replica(nats.url("pfgmd:secret@")) as daemon:
+                daemon.wait_line("jobs are kept at nats://")
 
 
 class Settings(unittest.TestCase):
@@ -247,6 +257,7 @@ class Settings(unittest.TestCase):
         self.assertEqual(self.check(*good).returncode, 0)
         self.assert_refused('"state" or "nats", not both', *good, "--state", "/tmp")
         self.assert_refused("nats://HOST:PORT", "--nats", "localhost:4222")
+        self.assert_refused("give all of them as one", "--nats", "tls://a:4222,nats://b:4222")
         self.assert_refused("nats_credentials", *good, "--nats-credentials", "/nowhere")
         self.assert_refused("nats_ca", *good, "--nats-ca", "/nowhere")
         self.assert_refused('without "nats"', "--nats-ca", "/nowhere")

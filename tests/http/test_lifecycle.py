@@ -123,6 +123,13 @@ class Start(unittest.TestCase):
         self.assertEqual(run(PFGMD, "--help").returncode, 0)
         self.assertRegex(run(PFGMD, "--version").stdout, rb"^pfgmd \d+\.\d+\.\d+\n$")
 
+    def test_the_manual_has_every_flag(self):
+        with open(os.path.join(os.environ["CONF"], "..", "docs", "man", "pfgmd.8"), encoding="utf-8") as f:
+            manual = f.read().replace("\\-", "-")
+        flags = re.findall(r"--[a-z][a-z-]+", run(PFGMD, "--help").stdout.decode())
+        self.assertGreater(len(flags), 40)
+        self.assertEqual([flag for flag in flags if flag not in manual], [])
+
     def test_shipped_configuration_is_taken(self):
         conf = os.path.join(os.environ["CONF"], "pfgmd.conf")
         result = run(PFGMD, "--config", conf, "--model", "fashion10=" + DIGITS, "--check-config")
@@ -171,7 +178,7 @@ class Start(unittest.TestCase):
                         heard.append(s.recv(4096).decode())
                 except socket.timeout:
                     pass
-            with Daemon(env={"NOTIFY_SOCKET": path}) as daemon:
+            with Daemon("--drain-timeout", "90", env={"NOTIFY_SOCKET": path}) as daemon:
                 listen("READY=1")
                 daemon.signal(signal.SIGTERM)
                 self.assertEqual(daemon.wait(), 0)
@@ -182,6 +189,7 @@ class Start(unittest.TestCase):
             self.assertEqual([text.split("=")[0] for text in heard], ["STATUS", "READY",
                                                                       "STOPPING"])
             self.assertIn("EXTEND_TIMEOUT_USEC=", heard[0])
+            self.assertIn("EXTEND_TIMEOUT_USEC=100000000", heard[-1])  # beyond the unit's TimeoutStopSec
 
     def test_ipv6(self):
         if not has_ipv6():

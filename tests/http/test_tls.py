@@ -114,6 +114,25 @@ class Exchange(unittest.TestCase):
             kept.close()
             wait_until(lambda: self.threads(daemon) <= threads and daemon.descriptors() <= files, "all as it was")
 
+    def test_a_certificate_of_another_path_is_live_and_said_to_be(self):
+        """SIGHUP takes it at once, so that no line says that it takes a restart."""
+        conf = os.path.join(self.folder.name, "pfgmd.conf")
+
+        def write(name, level):
+            with open(conf, "w", encoding="utf-8") as f:
+                f.write("".join(f"{key} = {os.path.join(TLS, name)}.{kind}\n" for key, kind in
+                                (("tls_certificate", "crt"), ("tls_key", "key"))))
+                f.write(f"batch = {level}\n[model m]\npath = {DIGITS}\n")
+        write("first", 8)
+        with Daemon("--config", conf, model=None) as daemon:
+            first = self.served(daemon)
+            write("second", 4)
+            daemon.signal(signal.SIGHUP)
+            daemon.wait_line("batch has changed, which takes a restart")
+            daemon.wait_line("loaded in", count=2)
+            self.assertNotEqual(self.served(daemon), first)
+            self.assertFalse([line for line in daemon.lines if "tls_" in line and "restart" in line])
+
     def test_an_unchanged_certificate_starts_nothing(self):
         with Daemon("--tls-certificate", self.pair[0], "--tls-key", self.pair[1]) as daemon:
             threads = self.threads(daemon)

@@ -7,8 +7,9 @@
 #include <string.h>
 #include <zlib.h>
 
-#define DOS_DATE_1980 0x21u /* the first of January */
-#define MEMBER_MAX UINT32_MAX
+#define DOS_DATE_1980 0x21u          /* the first of January */
+#define MEMBER_MAX (UINT32_MAX - 1u) /* the last number says that the size stands elsewhere */
+#define ARRAY_SPARE 8192u            /* for an array's header, and a block's */
 #define NAME_MAX_BYTES 255
 #define FLAG_DESCRIPTOR 0x0008u
 #define FLAG_UTF8 0x0800u
@@ -64,6 +65,13 @@ static int append(struct archive_zip_stream *z, const void *data, size_t length,
         return -1;
     z->offset += length;
     return 0;
+}
+
+bool archive_zip_array_fits(uint64_t item, uint64_t n)
+{
+    const uint64_t blocks = 5 * (item / BLOCK_MAX + 1);
+    return item < MEMBER_MAX && n < MEMBER_MAX / (item + blocks) &&
+           (item + blocks) * n < MEMBER_MAX - ARRAY_SPARE;
 }
 
 struct archive_zip_stream *archive_zip_stream_new(struct err *e)

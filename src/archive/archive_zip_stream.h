@@ -12,6 +12,9 @@
 #include "archive_zip.h"
 #include <stdint.h>
 
+/* Whether an array of n items of so many bytes has place in a member, whichever the form. */
+bool archive_zip_array_fits(uint64_t item, uint64_t n);
+
 struct archive_zip_stream;
 struct archive_zip_stream *archive_zip_stream_new(struct err *e);
 void archive_zip_stream_free(struct archive_zip_stream *z); /* may be NULL */

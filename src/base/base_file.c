@@ -38,6 +38,18 @@ int file_look(const char *path, bool follow, bool *there, struct stat *st, struc
     return fail_named(path, errno, "examine the file", e);
 }
 
+int file_apart(const char *input, const char *output, struct err *e)
+{
+    struct stat in, out;
+    bool read, written;
+    if (file_look(input, true, &read, &in, e) != 0 ||
+        file_look(output, true, &written, &out, e) != 0)
+        return -1;
+    if (read && written && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+        return err_fail(e, ERR_INPUT, output, "is the input file; name another output");
+    return 0;
+}
+
 static int open_regular(const char *path, struct stat *st, struct err *e)
 {
     /* O_NONBLOCK: a FIFO must not make the open wait for a writer. */

@@ -14,6 +14,10 @@
  * from being looked at is an error, and -1, so that nobody takes a broken disk for an empty one. */
 int file_look(const char *path, bool follow, bool *there, struct stat *st, struct err *e);
 
+/* 0 unless both names are one file, by whichever links: what is written would destroy what is read
+ * (ERR_INPUT). */
+int file_apart(const char *input, const char *output, struct err *e);
+
 /* A regular file that is read by position. A file that another process shortens or writes into
  * meanwhile is an error and no more, which is why what a server reads is read like this and never
  * mapped. Any thread may read. */

@@ -252,6 +252,22 @@ void ckpt_description_source(struct ckpt_description *d, const char *path)
 
 /* ---- writing ---- */
 
+int ckpt_description_check_labels(const struct ckpt_description *d, const char *what, struct err *e)
+{
+    if (d->label_count > CKPT_LABELS_MAX)
+        return err_fail(e, ERR_LIMIT, what, "%d classes are too many for a checkpoint: at most %d",
+                        d->label_count, CKPT_LABELS_MAX);
+    for (int i = 0; i < d->label_count; i++) {
+        const size_t length = strlen(d->labels[i]);
+        if (length < 1 || length > CKPT_LABEL_BYTES_MAX)
+            return err_fail(e, ERR_LIMIT, what,
+                            "the name of class \"%.128s\" has %zu bytes, 1 to %d are possible: "
+                            "rename its folder",
+                            d->labels[i], length, CKPT_LABEL_BYTES_MAX);
+    }
+    return 0;
+}
+
 static json_t *labels_json(const struct ckpt_description *d)
 {
     json_t *labels = json_array();
@@ -267,6 +283,8 @@ static json_t *labels_json(const struct ckpt_description *d)
 json_t *ckpt_description_json(const struct ckpt_description *d, struct err *e)
 {
     int64_t step = d->provenance.step;
+    if (ckpt_description_check_labels(d, "labels", e) != 0)
+        return NULL;
     json_t *provenance =
         json_pack("{s:s, s:s, s:o, s:s}", "source_sha256", d->provenance.source_sha256,
                   "source_name", d->provenance.source_name, "step",

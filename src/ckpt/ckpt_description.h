@@ -81,6 +81,9 @@ struct ckpt_description {
 /* Reads and checks the description of an open checkpoint. The error names the key. Free with
  * ckpt_description_clear. */
 int ckpt_description_read(const struct ckpt_file *f, struct ckpt_description *out, struct err *e);
+/* Whether a checkpoint can hold these labels: ERR_LIMIT, at `what`, where it cannot. */
+int ckpt_description_check_labels(const struct ckpt_description *d, const char *what,
+                                  struct err *e);
 /* The JSON object (new reference) as it is stored and as `pfgm inspect --json` shows it. */
 json_t *ckpt_description_json(const struct ckpt_description *d, struct err *e);
 /* Takes the last part of a path as provenance.source_name, "pictures" of "/data/pictures/"; where

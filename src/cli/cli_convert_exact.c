@@ -193,7 +193,10 @@ int cli_convert_exact(const struct cli_convert_exact *o, struct err *e)
     struct data_set data;
     float *weights = NULL;
     double radius = 0.0;
-    if (data_open(&options, &data, e) != 0)
+    if (file_apart(o->data, o->output, e) != 0 ||
+        (o->labels && file_apart(o->labels, o->output, e) != 0) ||
+        (o->weights && file_apart(o->weights, o->output, e) != 0) ||
+        data_open(&options, &data, e) != 0)
         return -1;
     struct ckpt_description d = {
         .family = CKPT_FAMILY_EXACT,
@@ -205,7 +208,9 @@ int cli_convert_exact(const struct cli_convert_exact *o, struct err *e)
     };
     ckpt_description_source(&d, o->data);
     memcpy(d.provenance.source_sha256, data.sha256, sizeof data.sha256);
-    int result = weights_read(o, &data, &weights, e);
+    int result = ckpt_description_check_labels(&d, o->data, e);
+    if (result == 0)
+        result = weights_read(o, &data, &weights, e);
     if (result == 0)
         result = radius_of(&data, weights, d.exact_shape, &radius, e);
     if (result == 0)

@@ -1,6 +1,7 @@
 /* What the subcommands of the flow share, and `pfgm decode`, which is little more than that. */
 #include "cli_flow.h"
 
+#include "cli_npz.h"
 #include "cli_report.h"
 #include "cli_stream.h"
 
@@ -200,6 +201,9 @@ int cli_flow_decode(struct cli_run *run, const struct cli_flow_options *o,
 int cli_flow_make(struct cli_run *run, const struct cli_flow_options *o, enum cli_output_kind kind,
                   const struct engine_order *order, struct err *e)
 {
+    const struct image_shape shape = model_shape(engine_model_get(order->model));
+    if (kind == CLI_OUTPUT_NPZ && cli_npz_check(o->output.path, shape, order->n, e) != 0)
+        return -1;
     struct engine_request *request = cli_run_order(run, order, e);
     int result = request ? cli_output_write(kind, o->output.path, request, e) : -1;
     if (result == 0) {

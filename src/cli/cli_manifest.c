@@ -168,7 +168,7 @@ static int read_head(json_t *head, const char *path, struct cli_manifest *out, s
         return err_fail(e, ERR_INPUT, path, "is no manifest of a shard that this pfgm can read");
     const bool good = read_count(head, "shards", CLI_SHARDS_MAX, &out->range.shards) &&
                       read_count(head, "shard", out->range.shards, &out->range.shard) &&
-                      read_count(head, "n", (uint64_t)1 << 32, &out->range.n) &&
+                      read_count(head, "n", CLI_IMAGES_MAX, &out->range.n) &&
                       out->range.n >= out->range.shards &&
                       json_u64_read(json_object_get(head, "seed"), &out->seed) &&
                       json_u64_read(json_object_get(head, "first_index"), &out->first_index) &&
@@ -181,7 +181,7 @@ static int read_head(json_t *head, const char *path, struct cli_manifest *out, s
         return err_fail(e, ERR_INPUT, path, "the first line is no head of a shard's manifest");
     out->pixels = strcmp(form, "pixels") == 0;
     out->classes = json_is_true(json_object_get(head, "classes"));
-    return make_images(out, e);
+    return 0;
 }
 
 static bool is_digest(const char *word)
@@ -210,6 +210,17 @@ static int read_image(const json_t *line, const char *path, struct cli_manifest 
     return 0;
 }
 
+int cli_manifest_read_head(const char *text, size_t length, const char *path,
+                           struct cli_manifest *out, struct err *e)
+{
+    *out = (struct cli_manifest){0};
+    json_t *line = json_parse(text, length, path, e);
+    if (line && read_head(line, path, out, e) == 0)
+        return 0;
+    cli_manifest_clear(out);
+    return -1;
+}
+
 int cli_manifest_read(const char *text, size_t length, const char *path, struct cli_manifest *out,
                       struct err *e)
 {
@@ -223,6 +234,8 @@ int cli_manifest_read(const char *text, size_t length, const char *path, struct 
             result = -1;
         } else if (!out->head) {
             result = read_head(line, path, out, e); /* which owns it */
+            if (result == 0)
+                result = make_images(out, e);
         } else {
             result = read_image(line, path, out, e);
             json_decref(line);

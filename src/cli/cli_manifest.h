@@ -7,7 +7,7 @@
 #ifndef CLI_MANIFEST_H
 #define CLI_MANIFEST_H
 
-#include "engine.h"
+#include "cli_run.h"
 
 #define CLI_SHARDS_MAX 100000
 
@@ -55,6 +55,10 @@ int cli_manifest_text(const struct cli_manifest *m, struct buf *out, struct err 
  * there. */
 int cli_manifest_read(const char *text, size_t length, const char *path, struct cli_manifest *out,
                       struct err *e);
+
+/* The same of the first line alone: who the whole is, and no images. */
+int cli_manifest_read_head(const char *text, size_t length, const char *path,
+                           struct cli_manifest *out, struct err *e);
 
 /* Whether `found` (of the file `path`) belongs to the same whole as `wanted`, and with `same_shard`
  * is the same shard; else ERR_INPUT with what differs. */

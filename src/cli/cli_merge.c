@@ -287,6 +287,7 @@ static int run(struct merge *g, struct err *e)
 {
     const bool is_folder = file_name_ends(g->output, "/");
     if (find(g, e) != 0 || check_all(g, e) != 0 ||
+        (!is_folder && cli_npz_check(g->output, any(g)->shape, any(g)->range.n, e) != 0) ||
         (is_folder ? join_folder(g, e) : join_file(g, e)) != 0)
         return -1;
     printf("%" PRIu64 " images of %" PRIu64 " shard%s, seed %" PRIu64 ", %s\n", any(g)->range.n,

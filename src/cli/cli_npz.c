@@ -4,16 +4,26 @@
 
 #include "archive_npy.h"
 #include "archive_npy_read.h"
-#include "archive_zip.h"
+#include "archive_zip_stream.h"
 #include "base_file.h"
 #include "base_size.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NPZ_OVERHEAD_MAX 65536
-#define MEMBER_BYTES_MAX ((size_t)1 << 40)
+
+int cli_npz_check(const char *path, struct image_shape shape, uint64_t n, struct err *e)
+{
+    if (archive_zip_array_fits(image_shape_count(shape), n))
+        return 0;
+    return err_fail(e, ERR_INPUT, path,
+                    "%" PRIu64 " images of %d×%d would be larger than the 4 GiB that an npz can "
+                    "hold: write a folder DIR/ or a .npy, or fewer images per file",
+                    n, shape.width, shape.height);
+}
 
 int cli_npz_write(const char *path, const struct cli_npz *z, struct err *e)
 {
@@ -94,7 +104,8 @@ unsigned char *cli_npz_bytes(struct cli_npz_file *f, const char *name, size_t *l
     snprintf(member, sizeof member, "%s.npy", name);
     const int64_t at = archive_zip_find(f->zip, member);
     const uint64_t size = at >= 0 ? archive_zip_size(f->zip, (size_t)at) : 0;
-    if (at < 0 || size > MEMBER_BYTES_MAX) {
+    /* pfgm stores them as they are, so that none is larger than its file. */
+    if (at < 0 || size > f->map.length) {
         err_fail(e, ERR_INPUT, f->path, "has no array \"%s\" of a shard", name);
         return NULL;
     }
@@ -104,7 +115,7 @@ unsigned char *cli_npz_bytes(struct cli_npz_file *f, const char *name, size_t *l
         return NULL;
     }
     if (archive_zip_read(f->zip, (size_t)at, bytes, (size_t)size, e) != 0 ||
-        archive_npy_read(bytes, (size_t)size, MEMBER_BYTES_MAX, f->path, &array, e) != 0 ||
+        archive_npy_read(bytes, (size_t)size, (size_t)size, f->path, &array, e) != 0 ||
         (array.width != 1 &&
          err_fail(e, ERR_INPUT, f->path, "has \"%s\" of another type than uint8", name) != 0)) {
         free(bytes);

@@ -15,6 +15,9 @@ struct cli_npz {
     size_t manifest_length;
 };
 
+/* Before hours of work: whether n images have place in one. */
+int cli_npz_check(const char *path, struct image_shape shape, uint64_t n, struct err *e);
+
 /* arr_0 uint8 [n,H,W,C], seed uint64 [1], index uint64 [n], class int64 [n] where there are
  * classes, and of a shard manifest uint8 [bytes]. Written beside the name and renamed. */
 int cli_npz_write(const char *path, const struct cli_npz *z, struct err *e);

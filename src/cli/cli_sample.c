@@ -4,6 +4,7 @@
  * go through the engine, and nothing of an image is decided here. The main thread only waits and
  * draws the progress bar; the work is in the engine's workers. */
 #include "cli.h"
+#include "cli_npz.h"
 #include "cli_output.h"
 #include "cli_points.h"
 #include "cli_report.h"
@@ -100,6 +101,15 @@ static int choose_output(struct sample_options *o, const struct model *m, struct
                     OWN_OUTPUTS_MAX - 1);
 }
 
+static int check_room(const struct sample_run *r, const struct model *m, struct err *e)
+{
+    struct cli_range range = r->options->shard;
+    range.n = r->n;
+    const uint64_t n = range.shards ? cli_range_end(range) - cli_range_begin(range) : r->n;
+    return r->kind == CLI_OUTPUT_NPZ ? cli_npz_check(r->options->output.path, model_shape(m), n, e)
+                                     : 0;
+}
+
 /* Model, output and latents are looked at before threads start or anything is computed. */
 static int open_engine(struct sample_run *r, struct err *e)
 {
@@ -110,7 +120,7 @@ static int open_engine(struct sample_run *r, struct err *e)
     if ((!o->output.path && choose_output(o, m, e) != 0) ||
         (!o->trajectory && cli_output_choose(&o->output, m, &r->kind, e) != 0) ||
         cli_output_prepare(r->kind, o->output.path, model_shape(m), e) != 0 ||
-        take_latents(r, m, e) != 0) {
+        take_latents(r, m, e) != 0 || check_room(r, m, e) != 0) {
         model_free(m);
         return -1;
     }

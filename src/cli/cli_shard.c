@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define LINES_BYTES_MAX ((size_t)8 << 30)
+#define HEAD_BYTES_MAX ((size_t)1 << 20) /* of a first line */
 #define IMAGE_BYTES_MAX ((size_t)1 << 30)
 
 /* ---- a folder ---- */
@@ -72,24 +73,32 @@ static int fail_foreign(const struct err *why, struct err *e)
 static int check_neighbour(const struct folder *f, const char *name, struct err *e)
 {
     struct cli_manifest found = {0};
+    struct file_reader reader;
     struct err why = {0};
-    struct buf path, text;
+    struct buf path;
     buf_init(&path, 65536);
-    buf_init(&text, LINES_BYTES_MAX);
-    int result = buf_format(&path, e, "%s%s", f->path, name);
+    char *text = malloc(HEAD_BYTES_MAX);
+    int result =
+        text ? buf_format(&path, e, "%s%s", f->path, name) : err_fail_memory(e, HEAD_BYTES_MAX);
     const char *file = (const char *)path.data, *end = NULL;
     if (result == 0)
-        result = file_read(file, &text, e);
-    if (result == 0 && text.length > 0)
-        end = memchr(text.data, '\n', text.length);
-    if (end) {
-        const size_t head = (size_t)(end + 1 - (const char *)text.data);
-        if (cli_manifest_read((const char *)text.data, head, file, &found, &why) != 0 ||
-            cli_manifest_compare(&found, f->m, false, file, &why) != 0)
-            result = fail_foreign(&why, e);
+        result = file_reader_open(&reader, file, e);
+    if (result == 0) { /* the lines behind the first may be many */
+        const size_t length =
+            reader.length < HEAD_BYTES_MAX ? (size_t)reader.length : HEAD_BYTES_MAX;
+        result = file_reader_read(&reader, 0, text, length, e);
+        file_reader_close(&reader);
+        end = result == 0 && length > 0 ? memchr(text, '\n', length) : NULL;
+        if (result == 0 && !end && length == HEAD_BYTES_MAX)
+            result = err_fail(e, ERR_INPUT, file,
+                              "is no manifest of a shard: its first line is "
+                              "longer than any");
     }
+    if (end && (cli_manifest_read_head(text, (size_t)(end - text), file, &found, &why) != 0 ||
+                cli_manifest_compare(&found, f->m, false, file, &why) != 0))
+        result = fail_foreign(&why, e);
     cli_manifest_clear(&found);
-    buf_clear(&text);
+    free(text);
     buf_clear(&path);
     return result;
 }

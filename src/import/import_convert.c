@@ -302,19 +302,6 @@ static int output_write(const struct import *im, const char *output,
     return result;
 }
 
-/* Writing over the input would destroy what the output's provenance points to. */
-static int paths_differ(const char *input, const char *output, struct err *e)
-{
-    struct stat in, out;
-    bool read, written;
-    if (file_look(input, true, &read, &in, e) != 0 ||
-        file_look(output, true, &written, &out, e) != 0)
-        return -1;
-    if (read && written && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
-        return err_fail(e, ERR_INPUT, output, "is the input file; name another output");
-    return 0;
-}
-
 static int input_open(struct import *im, struct err *e)
 {
     bool is_plain = false;
@@ -374,7 +361,7 @@ int import_convert(const char *input, const char *output, struct ckpt_descriptio
 {
     struct import im = {.path = input, .weights = weights};
     int result = -1;
-    if (paths_differ(input, output, e) != 0)
+    if (file_apart(input, output, e) != 0)
         return -1;
     if (input_open(&im, e) == 0 && description_settle(&im, description, e) == 0)
         im.params = nn_arch_params(&description->arch, &im.count, e);

@@ -153,6 +153,14 @@ static struct import_value *tensor_call(struct import_pickle *p,
         import_pickle_refuse(p, "a tensor without storage and offset");
         return NULL;
     }
+    /* Behind requires_grad and hooks: what is to be done to the values before they are used. */
+    const struct import_value *metadata = item(arguments, 6);
+    if (metadata && !is_kind(metadata, IMPORT_VALUE_NONE) &&
+        !(is_kind(metadata, IMPORT_VALUE_DICT) && metadata->items.count == 0)) {
+        import_pickle_refuse(p, "a tensor with metadata, such as one that is to be negated when it "
+                                "is used: save it with resolve_neg() and resolve_conj()");
+        return NULL;
+    }
     view->storage = storage->storage;
     view->offset = (uint64_t)offset->integer;
     if (extents_read(p, item(arguments, 2), "size", view->shape, &view->rank) != 0 ||

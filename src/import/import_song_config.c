@@ -41,7 +41,7 @@ static int labels_number(struct ckpt_description *d, int count, struct err *e)
         d->label_count++;
     }
     d->arch.classes = count;
-    d->no_null_class = count > 0; /* a label_dropout above 0 is refused */
+    d->no_null_class = count > 0; /* unless it is known that labels were left out */
     return 0;
 }
 
@@ -400,6 +400,7 @@ int import_song_from_module(const struct import_value *module, const char *what,
         import_value_get(import_value_attribute(module, "_modules"), "model");
     struct ckpt_description *d = out->description;
     json_t *root;
+    double dropped = 0;
     int result;
     song_begin(out);
     if (strcmp(module->object.class_name, "EDMPrecond") != 0)
@@ -415,10 +416,14 @@ int import_song_from_module(const struct import_value *module, const char *what,
     root = arguments_json(network, what, e);
     if (!root)
         return -1;
-    result = kinds_read(root, what, &d->arch, e) != 0 || sizes_read(root, &keys, what, out, e) != 0
+    result = kinds_read(root, what, &d->arch, e) != 0 ||
+                     sizes_read(root, &keys, what, out, e) != 0 ||
+                     json_get_real(root, "label_dropout", true, 0, 1, &dropped, what, e) != 0
                  ? -1
                  : 0;
     json_decref(root);
+    if (dropped > 0) /* the network has seen examples without their class, as zeros */
+        d->no_null_class = false;
     if (result || noise_read(module, what, d, e) != 0 || sizes_agree(module, d, what, e) != 0 ||
         import_modules_walk(module, what, fixed_visit, (void *)(uintptr_t)what, e) != 0)
         return -1;

@@ -128,6 +128,23 @@ class Classes(Data):
         self.assertIn('"source_name":"set"', inspect.stdout.decode().replace(" ", ""))
 
 
+    @staticmethod
+    def exact(data, output):
+        return subprocess.run([PFGM, "convert", "--exact", data, "-o", output], capture_output=True, text=True)
+
+    def test_an_exact_field_is_of_names_that_a_checkpoint_can_hold(self):
+        data = self.folders(["a", "b" * 130])
+        self.refused(self.exact(data, self.path("m.safetensors")), "bbb", "130 bytes")
+        self.assertFalse(os.path.exists(self.path("m.safetensors")))
+
+    def test_an_exact_field_does_not_replace_its_sources(self):
+        source = self.write("a-idx3-ubyte", struct.pack(">IIII", 0x803, 4, 8, 8) + bytes(range(256)))
+        os.link(source, self.path("link"))
+        for output in (source, self.path("link")):
+            self.refused(self.exact(source, output), "is the input file")
+        self.assertEqual(os.path.getsize(source), 272)
+
+
 class Shown(Data):
     def test_the_first_step_is_shown_and_one_slash(self):
         """Nothing was to be seen for the first fifty steps; and "run//model.safetensors"."""

@@ -294,6 +294,9 @@ class Weights(Import):
         self.assertEqual(self.imported(self.pickled(COND, network=given)), plain)
         args = tuple(given.pop(k) for k in ("img_resolution", "in_channels", "out_channels"))
         self.assertEqual(self.imported(self.pickled(COND, network=given, args=args)), plain)
+        self.assertIs(description_of(self.out)["null_class"], False)
+        self.imported(self.pickled(COND, network={**self.arguments(COND), "label_dropout": 0.1}))
+        self.assertNotIn("null_class", description_of(self.out))  # it has learned the field of no class
         self.imported(self.pickled(outer={"sigma_min": 0.01, "sigma_max": 50}))
         told = description_of(self.out)
         self.assertEqual((told["sigma_min"], told["sigma_max"]), (0.01, 50))
@@ -401,6 +404,15 @@ class Structure(Import):
         bad = torch_file.tensor([0.0] * 95 + [math.nan])
         self.made_refused("model.enc.8x8_block0.qkv.bias", "non-finite", "element 31 is NaN",
                           tensors={"model.enc.8x8_block0.qkv.bias": bad})
+        key = "model.enc.16x16_conv.bias"
+        for metadata in ({}, {"neg": True}, {"conj": True}):  # lazily negated: the file has the other sign
+            lazy = torch_file.tensor([1.0] * 16)
+            lazy.metadata = metadata
+            if metadata:
+                self.made_refused("a tensor with metadata", "resolve_neg()", tensors={key: lazy})
+            else:
+                self.imported(self.pickled(tensors={key: lazy}))
+                os.remove(self.out)
         self.made_refused("dtype I32", tensors={
             "model.enc.16x16_conv.bias": torch_file.tensor(range(16), kind="IntStorage")})
 
@@ -437,7 +449,7 @@ class Structure(Import):
                              ({"model_channels": 2.5}, "model_channels"),
                              ({"img_resolution": -1}, "img_resolution"),
                              ({"label_dim": 10**6}, "label_dim"), ({"dropout": None}, "dropout"),
-                             ({"augment_dim": math.inf}, "augment_dim")):
+                             ({"augment_dim": math.inf}, "augment_dim"), ({"label_dropout": 2}, "label_dropout")):
             self.made_refused("made.pkl: ema", word, network={**given, **change})
         given.pop("in_channels")
         self.made_refused("in_channels", network=given)

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 import unittest
+import zipfile
 
 from sanitized import SANITIZED
 
@@ -239,6 +240,31 @@ class Shards(unittest.TestCase):
         self.shards(2, words, "x/")
         self.good("merge", self.path("x"), "-o", self.path("z.npz"))
         self.same_file("z.npz")
+
+    def test_what_no_npz_can_hold_is_refused_before_the_work(self):
+        big = os.path.join(MODELS, "fashion28.safetensors")  # of 784 bytes an image
+        words = ("sample", big, "--seed", 1, "-o", self.path("x.npz"), "-n")
+        self.refused("larger than the 4 GiB that an npz can hold", *words, 6000000)
+        self.refused("larger than the 4 GiB that an npz can hold", *words, 10000000, "--shard", "1/1")
+        self.assertEqual(os.listdir(self.folder), [])
+        self.write_manifest(n=6, shape=[3, 20000, 20000])
+        self.refused("6 images of 20000×20000 would be larger", "merge", self.folder, "-o", self.path("x.npz"))
+
+    def write_manifest(self, **head):
+        """Of a run of one shard with nothing behind the images' lines."""
+        head = {"pfgm_shards": 1, "shard": 1, "shards": 1, "n": 1, "seed": "7", "first_index": "0", "form": "png",
+                "shape": [1, 8, 8], "classes": False, "class": "drawn", "seed_rule": {}, **head}
+        with open(self.path("shard-1-of-1.manifest"), "w") as f:
+            f.write(json.dumps(head) + "\n")
+            for i in range(min(head["n"], 10)):
+                f.write(json.dumps({"index": str(i), "class": None, "sha256": "0" * 64}) + "\n")
+
+    def test_a_manifest_takes_no_memory_for_what_it_promises(self):
+        self.write_manifest(n=2**32)
+        self.refused("no head of a shard's manifest", "merge", self.folder, "-o", self.path("x.npz"))
+        with zipfile.ZipFile(self.path("bomb.npz"), "w", zipfile.ZIP_DEFLATED) as z:
+            z.writestr("manifest.npy", b"\x93NUMPY" + bytes(1 << 26))
+        self.refused('has no array "manifest" of a shard', "merge", self.path("bomb.npz"), "-o", self.path("x.npz"))
 
     def test_what_cannot_be_a_shard(self):
         out = ["-o", self.path("x/")]

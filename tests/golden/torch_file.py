@@ -66,7 +66,9 @@ class Storage:
 
 
 class Tensor:
-    """A strided view of a storage; sizes in elements."""
+    """A strided view of a storage; sizes in elements. `metadata`: what is yet to be done to the values."""
+
+    metadata = None
 
     def __init__(self, storage, offset, size, stride):
         self.storage, self.offset = storage, offset
@@ -75,7 +77,7 @@ class Tensor:
     def __reduce__(self):
         return (MODULES["torch._utils"]._rebuild_tensor_v2,
                 (self.storage, self.offset, self.size, self.stride, False,
-                 collections.OrderedDict()))
+                 collections.OrderedDict(), *([] if self.metadata is None else [self.metadata])))
 
     def logical(self):
         """The elements' bytes in C order."""

@@ -7,6 +7,7 @@
 #include "api_answer.h"
 #include "api_route.h"
 
+#include "archive_zip_stream.h"
 #include "base_cpu.h"
 #include "base_crypto.h"
 
@@ -100,8 +101,7 @@ static int check_arrays(const struct api_call *call, const struct model *m, stru
         return p->code == HTTP_PROBLEM_NONE ? 0 : -1;
     }
     const uint64_t one = image_shape_count(model_shape(m)) * (o->float32 ? sizeof(float) : 1);
-    const uint64_t packing = 5 * (one / 65535 + 1); /* deflate's blocks, see archive_zip_stream.h */
-    if (call->format == HTTP_FORMAT_NPY || (one + packing) * o->n < UINT32_MAX - 8192)
+    if (call->format == HTTP_FORMAT_NPY || archive_zip_array_fits(one, o->n))
         return 0;
     http_problem_point(p, "/n",
                        "the array would be larger than the 4 GiB that an npz can hold; "

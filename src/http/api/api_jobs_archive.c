@@ -80,9 +80,8 @@ static int choose_format(const struct http_request *q, struct archive *a, struct
     a->chw = choice.layout && strcmp(choice.layout, "chw") == 0;
     if (!a->chw && choice.layout && strcmp(choice.layout, "hwc") != 0)
         http_problem_point(p, "/layout", "must be hwc or chw");
-    const uint64_t packing = 5 * (api_jobs_value_bytes(&a->kept) / 65535 + 1);
     if (a->format == HTTP_FORMAT_NPZ &&
-        (api_jobs_value_bytes(&a->kept) + packing) * a->job.n >= UINT32_MAX - 8192)
+        !archive_zip_array_fits(api_jobs_value_bytes(&a->kept), a->job.n))
         http_problem_point(p, "/format",
                            "the array would be larger than the 4 GiB that an npz can hold; ask "
                            "for npy");

@@ -11,8 +11,8 @@ static int start_threads(struct http_app *app, void (*suspend)(void *), void (*r
 {
     const struct http_options *o = app->options;
     /* The library's own time-out counts silence; these bound what trickles. A head may take as long
-     * as a body, after the silence that is allowed before it. An answer may take as long as it likes
-     * while its reader takes some of it now and then. */
+     * as a body, after the silence that is allowed before it. An answer may take as long as it
+     * likes while its reader takes some of it now and then. */
     const int limits_s[HTTP_PHASES] = {[HTTP_PHASE_HEAD] = o->idle_s + o->read_s,
                                        [HTTP_PHASE_BODY] = o->read_s,
                                        [HTTP_PHASE_SEND] = o->idle_s};

@@ -36,8 +36,8 @@
 /* How fast the best stretch is forgotten, per stretch that does not reach it. */
 #define FORGETS 1.1
 
-/* How long evaluations of one network and number of images take, [0] alone and [1] with helpers: the
- * best of the last stretches, 0 while unknown. A stretch in which somebody else got a core says
+/* How long evaluations of one network and number of images take, [0] alone and [1] with helpers:
+ * the best of the last stretches, 0 while unknown. A stretch in which somebody else got a core says
  * nothing of the choice, unless others like it follow: so what is best rises by FORGETS with each.
  * One choice is kept for a stretch of evaluations, since a single one says more about who else got
  * the core in its time. */

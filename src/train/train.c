@@ -5,6 +5,7 @@
 #include "base_log.h"
 #include "train_minutes.h"
 #include "train_place.h"
+#include "train_scale.h"
 #include "train_sheet.h"
 #include "train_teacher.h"
 #include "train_work.h"
@@ -235,6 +236,7 @@ static int open_run(struct run *r, struct err *e)
         log_line(LOG_WARN, "%s: %zu images for batches of %" PRId64 ": each comes several times",
                  r->o->data.path, r->data.count, r->config.batch);
     warn_of_tails(r);
+    train_scale_warn(&r->config, train_config_denoises(&r->config), &r->data, r->o->data.path);
     return 0;
 }
 

@@ -94,12 +94,13 @@ class Pictures(Case):
     """A small teacher with two classes, and students of a few steps."""
 
     @classmethod
-    def pictures(cls, name, seed, labels):
+    def pictures(cls, name, seed, labels, without=0):
         rng = random.Random(seed)
         with zipfile.ZipFile(cls.path(name), "w") as z:
             z.writestr("images.npy", array("|u1", (24, 8, 8), rng.randbytes(24 * 64)))
             if labels:
-                z.writestr("labels.npy", array("<i4", (24,), struct.pack("<24i", *[i % labels for i in range(24)])))
+                told = [i % labels for i in range(24 - without)] + [-1] * without
+                z.writestr("labels.npy", array("<i4", (24,), struct.pack("<24i", *told)))
         return cls.path(name)
 
     @classmethod
@@ -220,6 +221,17 @@ class Pictures(Case):
         described = json.loads(self.run_tool(
             "inspect", self.path("classes-student", "model.safetensors"), "--json").stdout)["description"]
         self.assertIs(described["null_class"], False)
+
+    def test_a_teacher_of_its_classes_alone_is_given_no_pictures_without(self):
+        """It was asked for what it has not learned."""
+        some = self.pictures("some.npz", 1, 2, without=3)
+        self.distill("some-taught", "--config", self.config(STUDENT, steps=1), data=some)
+        self.run_tool("train", "--data", self.data, "-o", self.path("alone"), "--config",
+                      self.config(PICTURES, steps=1, label_dropout=0))
+        self.refused(self.distill("some-student", "--config", self.config(STUDENT, steps=1), data=some, ok=False,
+                                  teacher=self.path("alone", "model.safetensors")),
+                     "pictures without a class", "label_dropout")
+        self.assertFalse(os.path.exists(self.path("some-student")))
 
     def test_a_number_of_dimensions_that_is_not_the_teachers_is_refused(self):
         self.refused(self.distill("other-d", "--config", self.config(STUDENT, D=128), ok=False), '"D"', "teacher")

@@ -233,6 +233,13 @@ class Pictures(Case):
                      "pictures without a class", "label_dropout")
         self.assertFalse(os.path.exists(self.path("some-student")))
 
+    def test_a_teacher_is_tuned_for_two_evaluations(self):
+        """The search ended with an error: its default has no fewer than two steps to compare with."""
+        out = self.path("tuned.safetensors")
+        self.run_tool("tune", self.teacher, "--nfe", "2,3", "--starts", "2", "--rounds", "0", "-o", out)
+        described = json.loads(self.run_tool("inspect", out, "--json").stdout)["description"]
+        self.assertEqual([len(way["nodes"]) for way in described["tuned"]], [2, 3])
+
     def test_a_number_of_dimensions_that_is_not_the_teachers_is_refused(self):
         self.refused(self.distill("other-d", "--config", self.config(STUDENT, D=128), ok=False), '"D"', "teacher")
 

@@ -158,7 +158,7 @@ class Pictures(Case):
 
     def test_a_run_that_is_stopped_says_how_to_continue(self):
         process = subprocess.Popen(
-            [PFGM] + self.command("stopped", "--config", self.config(STUDENT, steps=10**6)),
+            [PFGM] + self.command("stopped", "--config", self.config(STUDENT), "--train-steps", "1000000"),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for line in process.stdout:
             if line.startswith("step "):
@@ -166,7 +166,8 @@ class Pictures(Case):
         process.send_signal(signal.SIGINT)
         out, error = process.communicate(timeout=600)
         self.assertEqual(process.returncode, 0, error)
-        self.assertIn("pfgm distill %s --data %s -o %s --resume" % (self.teacher, self.data, self.path("stopped")), out)
+        self.assertIn("pfgm distill %s --data %s -o %s --resume --train-steps 1000000\n" %
+                      (self.teacher, self.data, self.path("stopped")), out)
 
     def test_a_student_says_what_it_is_and_goes_its_own_steps_alone(self):
         for steps in "124":

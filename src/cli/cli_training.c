@@ -82,10 +82,13 @@ int cli_training_take(struct train_options *o, int option, const char *word, str
         o->data.strict = true;
         return 0;
     case CLI_TRAINING_DTYPE:
+        s->dtype = word;
         return parse_dtype(word, &o->export_dtype, e);
     case CLI_TRAINING_THREADS:
+        s->threads = word;
         return parse_number("--threads", word, 1, THREADS_MAX, &o->threads, e);
     case CLI_TRAINING_KERNEL:
+        s->kernel = word;
         return nn_kernel_parse(word, &o->kernel, e);
     default:
         s->json = true;
@@ -231,6 +234,57 @@ static void on_progress(void *context, const struct train_progress *p)
     }
 }
 
+/* As a shell reads it back. */
+static void print_word(const char *word)
+{
+    static const char plain[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                "%+,-./:=@_";
+    if (*word && strspn(word, plain) == strlen(word)) {
+        fputs(word, stdout);
+        return;
+    }
+    putchar('\'');
+    for (; *word; word++)
+        if (*word == '\'')
+            fputs("'\\''", stdout);
+        else
+            putchar(*word);
+    putchar('\'');
+}
+
+static void print_option(const char *option, const char *word)
+{
+    if (!word)
+        return;
+    printf(" %s ", option);
+    print_word(word);
+}
+
+/* The command that continues the run: config.json knows what was configured, but neither how the
+ * data are to be read nor with what the run computes. Changes were made, once. */
+static void print_continue(const struct cli_training *s, const struct train_options *o)
+{
+    printf("continue with: pfgm %s", o->teacher ? "distill " : "train");
+    if (o->teacher)
+        print_word(o->teacher);
+    print_option("--data", o->data.path);
+    print_option("-o", o->run);
+    fputs(" --resume", stdout);
+    print_option("--labels", o->data.labels);
+    if (o->data.center_crop > 0)
+        printf(" --center-crop %d", o->data.center_crop);
+    if (o->data.resize > 0)
+        printf(" --resize %d", o->data.resize);
+    if (o->data.strict)
+        fputs(" --strict", stdout);
+    if (o->steps >= 0)
+        printf(" --%s %" PRId64, o->teacher ? "train-steps" : "steps", o->steps);
+    print_option("--export-dtype", s->dtype);
+    print_option("--threads", s->threads);
+    print_option("--kernel", s->kernel);
+    putchar('\n');
+}
+
 static void print_result(const struct cli_training *s, const struct train_options *o,
                          const struct train_result *r)
 {
@@ -246,9 +300,7 @@ static void print_result(const struct cli_training *s, const struct train_option
            r->stopped ? "stopped" : "done", r->step, o->run,
            length > 0 && o->run[length - 1] == '/' ? "" : "/", r->model_sha256);
     if (r->stopped)
-        printf("continue with: pfgm %s%s --data %s -o %s --resume\n",
-               o->teacher ? "distill " : "train", o->teacher ? o->teacher : "", o->data.path,
-               o->run);
+        print_continue(s, o);
 }
 
 struct train_options cli_training_begin(struct cli_training *s)

@@ -9,6 +9,7 @@
 struct cli_training {
     bool json, terminal, drawn, begun; /* begun: a line of a step was printed */
     int64_t drawn_ns;
+    const char *dtype, *threads, *kernel; /* as given, or NULL */
 };
 
 enum {

@@ -75,7 +75,9 @@ static int vectors_measure(struct data_set *d, const char *path, struct err *e)
     }
     d->scale = (float)sqrt(squares / (double)size);
     if (!(d->scale > 1e-12f))
-        return err_fail(e, ERR_INPUT, path, "all %zu vectors are one point: nothing to learn",
+        return err_fail(e, ERR_INPUT, path,
+                        "all %zu vectors are one point as float32: nothing to learn (if they "
+                        "differ, subtract the mean first)",
                         d->count);
     vectors_norm(d);
     return 0;

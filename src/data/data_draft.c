@@ -76,11 +76,16 @@ static int make_room(struct data_draft *set, size_t size, struct err *e)
     struct data_set *d = &set->data;
     if (d->count < set->capacity)
         return 0;
-    size_t capacity = set->capacity ? 2 * set->capacity : 64, bytes;
-    if (!size_mul(capacity, size, &bytes) || bytes > DATA_BYTES_MAX)
+    const size_t limit = set->bytes_max ? set->bytes_max : DATA_BYTES_MAX, most = limit / size;
+    set->full = d->count >= most;
+    if (set->full)
         return err_fail(e, ERR_LIMIT, set->options->path,
-                        "more than %zu images of this size do not fit: at most %zu GB of pixels",
-                        set->capacity, DATA_BYTES_MAX >> 30);
+                        "more than %zu images of this size do not fit: at most %zu GB of pixels; "
+                        "make them smaller (--resize), or give fewer",
+                        most, DATA_BYTES_MAX >> 30);
+    size_t capacity = set->capacity == 0 ? 64 : set->capacity < most / 2 ? 2 * set->capacity : most;
+    capacity = capacity < most ? capacity : most;
+    const size_t bytes = capacity * size;
     uint8_t *pixels = realloc(d->pixels, bytes);
     if (pixels)
         d->pixels = pixels;
@@ -211,7 +216,7 @@ int data_draft_skip(struct data_draft *set, const struct err *why, struct err *e
     char line[1100];
     bool forgiven =
         why->code == ERR_INPUT || why->code == ERR_UNSUPPORTED || why->code == ERR_LIMIT;
-    if (set->options->strict || !forgiven)
+    if (set->options->strict || !forgiven || set->full)
         return err_pass(e, why);
     log_line(LOG_WARN, "skipped %s", err_line(why, line, sizeof line));
     set->data.skipped++;

@@ -11,17 +11,19 @@ struct data_draft {
     struct data_set data;
     size_t capacity;    /* images */
     size_t label_count; /* of data.label */
+    size_t bytes_max;   /* of pixels; 0: DATA_BYTES_MAX */
+    bool full;          /* an image did not fit: nothing is skipped any more */
 };
 
 /* Adds an image of bytes [H,W,C], cropped and resized as the options ask, with its label (-1 for
  * none). All must come out square and of one shape: another is ERR_INPUT, naming `what` and both.
- */
+ * ERR_LIMIT when the set is full. */
 int data_draft_add(struct data_draft *set, const uint8_t *pixels, int channels, int height,
                    int width, int32_t label, const char *what, struct err *e);
 /* Class names 0 … count − 1 as decimal numbers. */
 int data_draft_number_classes(struct data_draft *set, int count, struct err *e);
 /* With `strict` the error `why` stands; else it becomes a warning and is counted, and the result is
- * 0. Only errors of the input are forgiven. */
+ * 0. Only errors of the input are forgiven, and none of a set that is full. */
 int data_draft_skip(struct data_draft *set, const struct err *why, struct err *e);
 
 /* "a JPEG file", "an empty file", … for errors. */

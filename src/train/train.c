@@ -5,6 +5,7 @@
 #include "base_log.h"
 #include "train_minutes.h"
 #include "train_place.h"
+#include "train_scale.h"
 #include "train_sheet.h"
 #include "train_teacher.h"
 #include "train_work.h"
@@ -27,6 +28,7 @@ struct run {
     struct train_work work;
     struct train_log log;
     char config_sha256[SHA256_HEX_SIZE];
+    bool changed;                 /* what a resumed run's config.json says */
     int64_t begun_step, begun_ns; /* of this process, for the speed */
     struct train_plan plan;       /* of minutes, */
     struct train_clock clock;     /* and where the run stands in them */
@@ -96,6 +98,8 @@ static int read_config(struct run *r, struct err *e)
     buf_clear(&text);
     if (result)
         return -1;
+    r->changed =
+        r->o->resume && (r->o->changes || (r->o->steps >= 0 && r->o->steps != r->config.steps));
     if (r->o->steps >= 0)
         r->config.steps = r->o->steps;
     if (adopt_teacher(r, path ? path : "configuration", e) != 0)
@@ -229,12 +233,13 @@ static int open_run(struct run *r, struct err *e)
         make_folder(r->o->run, e) != 0 || take_place(r, e) != 0 ||
         make_folder(path_in(r, "samples", path), e) != 0 || open_state(r, e) != 0 ||
         build(r, e) != 0 || /* a change is kept when the run can go on with it */
-        (r->o->changes && write_config(r, e) != 0))
+        (r->changed && write_config(r, e) != 0))
         return -1;
     if (r->data.count < (size_t)r->config.batch)
         log_line(LOG_WARN, "%s: %zu images for batches of %" PRId64 ": each comes several times",
                  r->o->data.path, r->data.count, r->config.batch);
     warn_of_tails(r);
+    train_scale_warn(&r->config, train_config_denoises(&r->config), &r->data, r->o->data.path);
     return 0;
 }
 

@@ -29,7 +29,7 @@ struct train_options {
     const char *config; /* file, or NULL: defaults */
     bool resume;
     const char *changes; /* file, when resuming: see train_config_change; or NULL */
-    int64_t steps;       /* instead of the configuration's; -1: as configured */
+    int64_t steps;       /* instead of the configuration's, where they stay; -1: as configured */
     double minutes;      /* that a new run shall take, see train_plan.h; 0: as configured */
     const char *teacher; /* of a distillation: the model to learn from; else NULL */
     int student_steps;   /* evaluations of the student; 0: as configured */

@@ -70,6 +70,7 @@ static int sort_members(struct train_batch *b, struct err *e)
     return 0;
 }
 
+/* Only a target that is a field has to be computed. */
 static int new_threads(struct train_batch *b, enum nn_kernel kernel, struct err *e)
 {
     size_t threads = (size_t)pool_threads(b->pool);
@@ -84,8 +85,8 @@ static int new_threads(struct train_batch *b, enum nn_kernel kernel, struct err 
         b->clean[i] = calloc(b->n, sizeof **b->clean);
         if (!b->scratch[i] || !b->clean[i])
             return err_fail_memory(e, b->n * sizeof **b->scratch);
-        b->field[i] = train_field_new(kernel, b->n, rows, e);
-        if (!b->field[i])
+        if (!train_config_denoises(b->config) &&
+            !(b->field[i] = train_field_new(kernel, b->n, rows, e)))
             return -1;
     }
     return 0;

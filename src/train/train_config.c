@@ -8,6 +8,7 @@
 #include "nn_grad.h"
 #include "train_distill.h"
 #include "train_noise.h"
+#include "train_scale.h"
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -410,6 +411,8 @@ static int settle_constants(struct train_config *c, const struct data_set *data,
     bool plain = data->values || direct || denoise;
     if (c->sigma <= 0)
         c->sigma = data->values ? 0.01 * (double)data->scale : 0.01;
+    if (denoise && c->sigma > CKPT_SIGMA_MAX) /* not used, but config.json is read again */
+        c->sigma = CKPT_SIGMA_MAX;
     if (c->t_min <= 0)
         c->t_min = data->values ? 0.1 * c->sigma : 1e-3;
     if (c->gamma < 0)
@@ -441,7 +444,8 @@ int train_config_resolve(struct train_config *c, const struct data_set *data, co
 {
     if (!c->conditional_given)
         c->conditional = data->classes > 1;
-    if (resolve_network(c, data, what, e) != 0 || settle_constants(c, data, what, e) != 0)
+    if (resolve_network(c, data, what, e) != 0 || settle_constants(c, data, what, e) != 0 ||
+        train_scale_check(c, train_config_denoises(c), data, what, e) != 0)
         return -1;
     double root = sqrt((double)data->channels * data->side * data->side);
     double growth = math_log(1 + c->tau);

@@ -75,6 +75,14 @@ static bool is_number(const char *name)
     return name[strspn(name, "0123456789")] == '\0';
 }
 
+static bool has_unlabelled(const struct data_set *data)
+{
+    for (size_t i = 0; i < data->count; i++)
+        if (data->label[i] < 0)
+            return true;
+    return false;
+}
+
 static int adopt_classes(const struct ckpt_description *d, const struct data_set *data,
                          const char *what, struct train_config *c, struct err *e)
 {
@@ -96,6 +104,12 @@ static int adopt_classes(const struct ckpt_description *d, const struct data_set
     if (data->classes != d->label_count)
         return err_fail(e, ERR_INPUT, what, "the teacher has %d classes, the data have %d",
                         d->label_count, data->classes);
+    if (d->no_null_class && has_unlabelled(data))
+        return err_fail(e, ERR_INPUT, what,
+                        "the data have %s without a class, and the teacher has not learned what "
+                        "has none: give each a class, or take a teacher that was trained with "
+                        "\"label_dropout\"",
+                        data->values ? "vectors" : "pictures");
     json_t *labels = json_array();
     for (int i = 0; i < d->label_count; i++) {
         if (!is_number(data->names[i]) && strcmp(data->names[i], d->labels[i]) != 0) {
@@ -151,20 +165,23 @@ int train_teacher_adopt(const struct model *teacher, int steps, bool resumed,
                : 0;
 }
 
-int train_teacher_weights(const char *path, const struct nn_param *params, size_t count, float *out,
-                          struct err *e)
+int train_teacher_weights(const struct model *teacher, const char *path,
+                          const struct nn_param *params, size_t count, float *out, struct err *e)
 {
-    struct ckpt_file *f = ckpt_file_open(path, e);
+    struct ckpt_file *f = ckpt_file_open_again(path, model_sha256(teacher), "weights",
+                                               "distill it anew, into another folder", e);
     if (!f)
         return -1;
-    int result = ckpt_file_verify(f, e);
+    int result = 0;
     for (size_t i = 0; i < count && result == 0; out += params[i++].count) {
         const struct ckpt_tensor *tensor = ckpt_file_find(f, params[i].name);
         result = tensor && tensor->count == params[i].count
                      ? ckpt_tensor_to_f32(tensor, out, e)
-                     : err_fail(e, ERR_INPUT, path, "tensor \"%s\" is no longer what it was",
-                                params[i].name);
+                     : err_fail(e, ERR_INPUT, path, "has no tensor \"%s\" of %zu numbers",
+                                params[i].name, params[i].count);
     }
+    if (result == 0)
+        result = ckpt_file_check(f, e);
     ckpt_file_close(f);
     return result;
 }

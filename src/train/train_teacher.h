@@ -18,9 +18,10 @@ int train_teacher_adopt(const struct model *teacher, int steps, bool resumed,
                         const struct data_set *data, const char *what, struct train_config *c,
                         struct err *e);
 
-/* The teacher's weights in the order of `params`, out [scalars]. */
-int train_teacher_weights(const char *path, const struct nn_param *params, size_t count, float *out,
-                          struct err *e);
+/* The teacher's weights in the order of `params`, out [scalars], from the file that it was opened
+ * from. ERR_IO where that is another one by now. */
+int train_teacher_weights(const struct model *teacher, const char *path,
+                          const struct nn_param *params, size_t count, float *out, struct err *e);
 
 struct train_teacher;
 /* Memory for batches of the configuration; everything is borrowed. NULL on failure. */

@@ -48,7 +48,8 @@ int train_work_begin(struct train_work *w, const char *teacher, struct err *e)
     struct train_state *s = &w->state;
     if (!teacher)
         train_state_init(s, w->params, w->param_count, w->o.config->seed, w->o.data);
-    else if (train_teacher_weights(teacher, w->params, w->param_count, s->weights, e) != 0)
+    else if (train_teacher_weights(w->o.teacher, teacher, w->params, w->param_count, s->weights,
+                                   e) != 0)
         return -1;
     train_state_begin_averages(s);
     return 0;

@@ -6,6 +6,8 @@ import io
 import json
 import os
 import resource
+import shlex
+import signal
 import struct
 import subprocess
 import unittest
@@ -155,6 +157,43 @@ class Shown(Data):
         self.assertEqual(len([line for line in done.stdout.splitlines() if line.startswith("step 1  loss")]), 1)
         self.assertIn("/run/model.safetensors", done.stdout)
         self.assertNotIn("//", done.stdout)
+
+    def stopped(self, *words):
+        """What a run that is interrupted after its first steps says, in words of a shell."""
+        process = subprocess.Popen([PFGM, "train", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for line in process.stdout:
+            if line.startswith("step "):
+                break
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=600)
+        self.assertEqual(process.returncode, 0, error)
+        said = out.splitlines()[-1]
+        self.assertTrue(said.startswith("continue with: pfgm train "), said)
+        return shlex.split(said[len("continue with: pfgm train "):])
+
+    def test_a_stopped_run_says_what_continues_it(self):
+        """It left out how the data are read, so that the command was refused, and the end."""
+        for i in range(6):
+            self.write("my 'own' pictures/%d.png" % i, png(18, 16, [bytes(18)] * i + [bytes(range(18))] * (16 - i)))
+        config = self.write("c.json", json.dumps(TINY).encode())
+        common = ["--data", self.path("my 'own' pictures"), "-o", self.path("a run")]
+        more = ["--center-crop", "16", "--resize", "8", "--strict", "--steps", "10000000", "--export-dtype", "bf16",
+                "--threads", "2", "--kernel", "c"]
+        said = self.stopped(*common, "--config", config, *more)
+        self.assertEqual(said, common + ["--resume"] + more)
+        end = self.saved_step("a run") + 2
+        done = subprocess.run([PFGM, "train", *said, "--steps", str(end)], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("done after step %d:" % end, done.stdout)
+
+    def test_a_stopped_run_says_where_the_labels_are(self):
+        images = self.write("images", struct.pack(">IIII", 0x803, 4, 8, 8) + bytes(range(256)))
+        labels = self.write("labels", struct.pack(">II", 0x801, 4) + bytes([0, 1, 0, 1]))
+        config = self.write("c.json", json.dumps(dict(TINY, steps=10000000)).encode())
+        common = ["--data", images, "-o", self.path("run")]
+        said = self.stopped(*common, "--config", config, "--labels", labels)
+        self.assertEqual(said, common + ["--resume", "--labels", labels])
 
 
 class Archives(Data):

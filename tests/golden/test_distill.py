@@ -94,12 +94,13 @@ class Pictures(Case):
     """A small teacher with two classes, and students of a few steps."""
 
     @classmethod
-    def pictures(cls, name, seed, labels):
+    def pictures(cls, name, seed, labels, without=0):
         rng = random.Random(seed)
         with zipfile.ZipFile(cls.path(name), "w") as z:
             z.writestr("images.npy", array("|u1", (24, 8, 8), rng.randbytes(24 * 64)))
             if labels:
-                z.writestr("labels.npy", array("<i4", (24,), struct.pack("<24i", *[i % labels for i in range(24)])))
+                told = [i % labels for i in range(24 - without)] + [-1] * without
+                z.writestr("labels.npy", array("<i4", (24,), struct.pack("<24i", *told)))
         return cls.path(name)
 
     @classmethod
@@ -157,7 +158,7 @@ class Pictures(Case):
 
     def test_a_run_that_is_stopped_says_how_to_continue(self):
         process = subprocess.Popen(
-            [PFGM] + self.command("stopped", "--config", self.config(STUDENT, steps=10**6)),
+            [PFGM] + self.command("stopped", "--config", self.config(STUDENT), "--train-steps", "1000000"),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for line in process.stdout:
             if line.startswith("step "):
@@ -165,7 +166,8 @@ class Pictures(Case):
         process.send_signal(signal.SIGINT)
         out, error = process.communicate(timeout=600)
         self.assertEqual(process.returncode, 0, error)
-        self.assertIn("pfgm distill %s --data %s -o %s --resume" % (self.teacher, self.data, self.path("stopped")), out)
+        self.assertIn("pfgm distill %s --data %s -o %s --resume --train-steps 1000000\n" %
+                      (self.teacher, self.data, self.path("stopped")), out)
 
     def test_a_student_says_what_it_is_and_goes_its_own_steps_alone(self):
         for steps in "124":
@@ -220,6 +222,24 @@ class Pictures(Case):
         described = json.loads(self.run_tool(
             "inspect", self.path("classes-student", "model.safetensors"), "--json").stdout)["description"]
         self.assertIs(described["null_class"], False)
+
+    def test_a_teacher_of_its_classes_alone_is_given_no_pictures_without(self):
+        """It was asked for what it has not learned."""
+        some = self.pictures("some.npz", 1, 2, without=3)
+        self.distill("some-taught", "--config", self.config(STUDENT, steps=1), data=some)
+        self.run_tool("train", "--data", self.data, "-o", self.path("alone"), "--config",
+                      self.config(PICTURES, steps=1, label_dropout=0))
+        self.refused(self.distill("some-student", "--config", self.config(STUDENT, steps=1), data=some, ok=False,
+                                  teacher=self.path("alone", "model.safetensors")),
+                     "pictures without a class", "label_dropout")
+        self.assertFalse(os.path.exists(self.path("some-student")))
+
+    def test_a_teacher_is_tuned_for_two_evaluations(self):
+        """The search ended with an error: its default has no fewer than two steps to compare with."""
+        out = self.path("tuned.safetensors")
+        self.run_tool("tune", self.teacher, "--nfe", "2,3", "--starts", "2", "--rounds", "0", "-o", out)
+        described = json.loads(self.run_tool("inspect", out, "--json").stdout)["description"]
+        self.assertEqual([len(way["nodes"]) for way in described["tuned"]], [2, 3])
 
     def test_a_number_of_dimensions_that_is_not_the_teachers_is_refused(self):
         self.refused(self.distill("other-d", "--config", self.config(STUDENT, D=128), ok=False), '"D"', "teacher")

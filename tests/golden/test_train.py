@@ -296,6 +296,23 @@ class Resume(Case):
         self.refused(self.train(data, "run", "--resume", "--continue-with", change, ok=False), "change.json", "dropout")
         self.assertEqual(self.digest("run", "config.json"), before)
 
+    def test_a_new_end_is_kept_for_whoever_resumes_next(self):
+        """It was in no file, so a run that was stopped on its way there was done when it was resumed."""
+        data = self.data()
+        self.train(data, "run", "--config", self.config(steps=5))
+        shutil.copytree(self.path("run"), self.path("killed"))
+        self.train(data, "run", "--resume", "--steps", 12)
+        with open(self.path("run", "config.json")) as f:
+            kept = json.load(f)
+        self.assertEqual((kept["steps"], "continued" in kept), (12, False))
+        shutil.copy(self.path("run", "config.json"), self.path("killed", "config.json"))
+        self.train(data, "killed", "--resume")
+        self.assertEqual(self.digests("killed"), self.digests("run"))
+        self.train(data, "decays", "--config", self.config(steps=5, decay="linear"))
+        before = self.digest("decays", "config.json")
+        self.refused(self.train(data, "decays", "--resume", "--steps", 9, ok=False), "another configuration")
+        self.assertEqual(self.digest("decays", "config.json"), before)
+
     def test_changes_on_the_way_and_a_kill_before_the_first_save(self):
         data = self.data()
         self.train(data, "a", "--config", self.config(steps=20))

@@ -26,6 +26,7 @@ class Vectors(Case):
         config = self.write("config.json", json.dumps(self.CONFIG).encode())
         done = self.train(data, "run", "--config", config)
         self.assertIn("vector 7", done.stderr)
+        self.assertNotIn("subtract the mean", done.stderr)
         self.assertTrue(os.path.exists(self.path("run", "samples", "step-00000030.npy")))
         self.refused(self.train(data, "strict", "--strict", "--config", config, ok=False), "vector 7")
         self.refused(self.train(data, "crop", "--resize", 4, ok=False), "vectors")
@@ -55,7 +56,8 @@ class Vectors(Case):
         config = self.write("config.json", json.dumps(dict(self.CONFIG, steps=1)).encode())
         kept = []
         for dtype in ("f32", "bf16", "f16"):
-            self.train(data, dtype, "--config", config, "--export-dtype", dtype)
+            done = self.train(data, dtype, "--config", config, "--export-dtype", dtype)
+            self.assertIn("points.npy: float32 has numbers 0.00012 apart near 2001", done.stderr)
             with open(self.path(dtype, "model.safetensors"), "rb") as f:
                 size = struct.unpack("<Q", f.read(8))[0]
                 tensors, values = json.loads(f.read(size)), f.read()
@@ -73,6 +75,16 @@ class Vectors(Case):
         config = self.write("config.json", json.dumps(self.CONFIG).encode())
         self.refused(self.train(data, "run", "--config", config, ok=False), "t_min", "scale the data up")
         self.assertFalse(os.path.exists(self.path("run", "model.safetensors")))
+
+    def test_data_that_float32_rounds_away_are_refused_before_the_run(self):
+        """They were learned as the few numbers that are left."""
+        rng = random.Random(7)
+        config = self.write("config.json", json.dumps(dict(self.CONFIG, steps=1)).encode())
+        for name, spread, words in (("some", 100, ["float32", "subtract the mean first"]), ("one", 1, ["one point", "subtract"])):
+            rows = [[1.7e9 + rng.uniform(-spread, spread) * 2] for _ in range(20)]
+            data = self.write(name + ".npy", npy_vectors(rows))
+            self.refused(self.train(data, name, "--config", config, ok=False), *words)
+            self.assertFalse(os.path.exists(self.path(name)))
 
     def test_direct_objective_learns_too(self):
         rng = random.Random(5)

@@ -231,6 +231,8 @@ static int tune_one(struct tune_search *t, int k, struct err *e)
         }
     }
     before.ode.steps = ode_method_evaluates_once(before.ode.method) ? nfe : (nfe + 1) / 2;
+    if (before.ode.to_zero && before.ode.steps < 2) /* the last one leads from t_min to 0 */
+        before.ode.steps = 2;
     return bench_paths_distance(&t->judge, &before, &t->found[k].before, e);
 }
 

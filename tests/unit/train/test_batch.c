@@ -265,6 +265,39 @@ static void train_targets_follow_labels(void **state)
     train_config_clear(&c);
 }
 
+/* The field of the data takes the most memory of a thread, and a denoiser's target is no field. */
+static void train_only_targets_that_are_fields_have_one(void **state)
+{
+    static const struct {
+        const char *text;
+        bool field;
+    } cases[] = {{"{\"batch\": 8}", true},
+                 {"{\"batch\": 8, \"objective\": \"direct\"}", true},
+                 {"{\"batch\": 8, \"objective\": \"pfgmpp\"}", false}};
+    uint8_t pixels[10][16];
+    (void)state;
+    for (int i = 0; i < 10; i++)
+        memset(pixels[i], 20 * i, 16);
+    const struct data_set data = {
+        .channels = 1, .side = 4, .count = 10, .pixels = pixels[0], .norm = 4};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct train_config c;
+        struct train_batch b;
+        struct err e = {0};
+        const char *text = cases[i].text;
+        assert_int_equal(train_config_read(text, strlen(text), "test", &c, &e), 0);
+        assert_int_equal(train_config_resolve(&c, &data, "test", &e), 0);
+        struct pool *pool = pool_new(2, &e);
+        assert_int_equal(train_batch_init(&b, &c, &data, NN_KERNEL_AUTO, pool, &e), 0);
+        assert_true((b.field[0] != NULL) == cases[i].field);
+        assert_true((b.field[1] != NULL) == cases[i].field);
+        train_batch_make(&b, 0);
+        train_batch_clear(&b);
+        pool_free(pool);
+        train_config_clear(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +307,7 @@ int main(void)
         cmocka_unit_test(train_targets_equal_plain_sums),
         cmocka_unit_test(train_targets_at_zero_distance),
         cmocka_unit_test(train_targets_follow_labels),
+        cmocka_unit_test(train_only_targets_that_are_fields_have_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

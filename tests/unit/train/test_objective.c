@@ -91,6 +91,83 @@ static void train_what_does_not_fit_is_refused(void **state)
     }
 }
 
+/* What a run of such data would leave can be read again, or it does not begin. */
+static void train_data_of_a_scale_that_no_model_has_are_refused(void **state)
+{
+    (void)state;
+    static float values[] = {-2e9f, 2e9f};
+    static const struct {
+        const char *text, *word;
+    } cases[] = {{"{}", "\"sigma\" is"},
+                 {"{\"objective\": \"direct\"}", "\"sigma\" is"},
+                 {"{\"objective\": \"pfgmpp\"}", "\"sigma_data\" is"},
+                 {"{\"objective\": \"pfgmpp\", \"sigma_data\": 1e5}", NULL},
+                 {"{\"sigma\": 1e5}", NULL}};
+    float offset = 0;
+    const struct data_set data = {.channels = 1,
+                                  .side = 1,
+                                  .count = 2,
+                                  .values = values,
+                                  .offset = &offset,
+                                  .scale = 2e9f,
+                                  .norm = 2e9};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct train_config c, again;
+        struct err e = {0};
+        assert_int_equal(resolve(cases[i].text, &data, &c, &e), cases[i].word ? -1 : 0);
+        if (cases[i].word) {
+            if (!strstr(e.text, cases[i].word) || !strstr(e.text, "scale the data down"))
+                fail_msg("%s: \"%s\" does not say \"%s\"", cases[i].text, e.text, cases[i].word);
+            continue;
+        }
+        json_t *root = train_config_json(&c, &e);
+        char *text = json_dumps(root, 0);
+        if (resolve(text, &data, &again, &e) != 0)
+            fail_msg("%s: its configuration cannot be read: %s", cases[i].text, e.text);
+        free(text);
+        json_decref(root);
+        train_config_clear(&again);
+        train_config_clear(&c);
+    }
+}
+
+/* Floats near 16,777,216 are 2 apart. */
+static void train_vectors_that_are_rounded_away_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        float middle, apart;
+        bool refused;
+    } cases[] = {{"{}", 0, 10, false},
+                 {"{}", 16777216, 10, true},
+                 {"{}", -16777216, 10, true},
+                 {"{}", 16777216, 100, false},
+                 {"{\"sigma\": 3}", 16777216, 10, true},
+                 {"{\"objective\": \"pfgmpp\"}", 16777216, 10, true},
+                 {"{\"objective\": \"pfgmpp\"}", 16777216, 100, false},
+                 {"{\"sigma\": 1e-5, \"t_min\": 1e-5}", 0, 10, false}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        float offset = cases[i].middle, apart = cases[i].apart;
+        float values[2] = {offset - apart, offset + apart};
+        const struct data_set data = {.channels = 1,
+                                      .side = 1,
+                                      .count = 2,
+                                      .values = values,
+                                      .offset = &offset,
+                                      .scale = apart,
+                                      .norm = (double)apart};
+        struct train_config c;
+        struct err e = {0};
+        if (resolve(cases[i].text, &data, &c, &e) != (cases[i].refused ? -1 : 0))
+            fail_msg("case %zu: %s", i, e.text);
+        if (cases[i].refused)
+            assert_non_null(strstr(e.text, "subtract the mean first"));
+        else
+            train_config_clear(&c);
+    }
+}
+
 static void train_rate_rises_and_falls(void **state)
 {
     (void)state;
@@ -222,6 +299,8 @@ int main(void)
         cmocka_unit_test(noise_by_the_data),
         cmocka_unit_test(train_vectors_are_resolved_by_their_size),
         cmocka_unit_test(train_what_does_not_fit_is_refused),
+        cmocka_unit_test(train_data_of_a_scale_that_no_model_has_are_refused),
+        cmocka_unit_test(train_vectors_that_are_rounded_away_are_refused),
         cmocka_unit_test(train_rate_rises_and_falls),
         cmocka_unit_test(train_changes_on_the_way),
         cmocka_unit_test(train_direct_means_the_field),

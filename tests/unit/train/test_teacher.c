@@ -23,8 +23,29 @@ static const char TEACHER[] =
 static const char STUDENT[] =
     "{\"batch\": 24, \"intervals\": 6, \"intervals_last\": 6, \"seed\": 5}";
 
-/* A teacher that has learned nothing, but bends its paths. */
-static void write_teacher(const struct data_set *data, const char *path)
+static struct data_set points(void)
+{
+    static float values[POINTS * N], offset[N] = {0.5f, -0.25f};
+    for (int i = 0; i < POINTS * N; i++)
+        values[i] = (float)sin(i * i);
+    return (struct data_set){.channels = N,
+                             .side = 1,
+                             .count = POINTS,
+                             .values = values,
+                             .offset = offset,
+                             .scale = 0.7f,
+                             .norm = 1};
+}
+
+static void make_file(char *path)
+{
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    close(file);
+}
+
+/* A teacher that has learned nothing, but bends its paths, in a way that `seed` draws. */
+static void write_teacher(const struct data_set *data, uint64_t seed, const char *path)
 {
     struct err e = {0};
     struct train_config c;
@@ -40,7 +61,7 @@ static void write_teacher(const struct data_set *data, const char *path)
     train_state_begin_averages(&s);
     for (size_t i = N + 1; i < s.count; i++) { /* behind offset and scale */
         double normal[2];
-        rng_normals(3, i, RNG_TEST, 2, normal);
+        rng_normals(seed, i, RNG_TEST, 2, normal);
         s.ema[i] += (float)(0.1 * normal[0]);
     }
     assert_int_equal(train_config_describe(&c, NULL, 0, 0, "data", &d, &e), 0);
@@ -105,21 +126,10 @@ static void train_teacher_gives_the_targets_of_the_formulas(void **state)
 {
     (void)state;
     struct err e = {0};
-    float values[POINTS * N], offset[N] = {0.5f, -0.25f};
-    for (int i = 0; i < POINTS * N; i++)
-        values[i] = (float)sin(i * i);
-    const struct data_set data = {.channels = N,
-                                  .side = 1,
-                                  .count = POINTS,
-                                  .values = values,
-                                  .offset = offset,
-                                  .scale = 0.7f,
-                                  .norm = 1};
+    const struct data_set data = points();
     char path[] = "/tmp/pfgm-teacher-XXXXXX";
-    int file = mkstemp(path);
-    assert_true(file >= 0);
-    close(file);
-    write_teacher(&data, path);
+    make_file(path);
+    write_teacher(&data, 3, path);
     struct model *m = train_teacher_open(path, NN_KERNEL_AUTO, &e);
     assert_non_null(m);
     struct train_config c;
@@ -132,12 +142,13 @@ static void train_teacher_gives_the_targets_of_the_formulas(void **state)
     struct train_batch b;
     assert_non_null(grad);
     assert_int_equal(train_batch_init(&b, &c, &data, NN_KERNEL_AUTO, pool, &e), 0);
+    assert_null(b.field[0]); /* nothing asks for the field of the data */
     struct train_teacher *t = train_teacher_new(m, &c, pool, &e);
     assert_non_null(t);
     size_t count;
     const struct nn_param *params = nn_grad_params(grad, &count);
     float *weights = calloc(nn_grad_scalars(grad), sizeof *weights);
-    assert_int_equal(train_teacher_weights(path, params, count, weights, &e), 0);
+    assert_int_equal(train_teacher_weights(m, path, params, count, weights, &e), 0);
     nn_grad_weights_set(grad, weights);
     struct model_workspace *ws = model_workspace_new(m, 1, &e);
     for (int64_t step = 0; step < 3; step++) {
@@ -156,10 +167,40 @@ static void train_teacher_gives_the_targets_of_the_formulas(void **state)
     unlink(path);
 }
 
+/* A student begins with the weights of the model whose digest it records, or not at all. */
+static void train_teacher_that_was_replaced_gives_no_weights(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    const struct data_set data = points();
+    char path[] = "/tmp/pfgm-teacher-XXXXXX";
+    make_file(path);
+    write_teacher(&data, 3, path);
+    struct model *m = train_teacher_open(path, NN_KERNEL_AUTO, &e);
+    assert_non_null(m);
+    const struct nn_arch *arch = &model_description(m)->arch;
+    size_t count;
+    struct nn_param *params = nn_arch_params(arch, &count, &e);
+    float *weights = calloc(nn_arch_scalars(arch), sizeof *weights);
+    assert_true(params && weights);
+    assert_int_equal(train_teacher_weights(m, path, params, count, weights, &e), 0);
+    write_teacher(&data, 4, path);
+    assert_int_equal(train_teacher_weights(m, path, params, count, weights, &e), -1);
+    assert_int_equal(e.code, ERR_IO);
+    assert_non_null(strstr(e.text, "not the checkpoint that was loaded"));
+    unlink(path);
+    assert_int_equal(train_teacher_weights(m, path, params, count, weights, &e), -1);
+    assert_int_equal(e.code, ERR_IO);
+    free(weights);
+    free(params);
+    model_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(train_teacher_gives_the_targets_of_the_formulas),
+        cmocka_unit_test(train_teacher_that_was_replaced_gives_no_weights),
     };
     return cmocka_run_group_tests_name("teacher", tests, NULL, NULL);
 }

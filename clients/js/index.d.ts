@@ -77,7 +77,8 @@ export declare class PfgmdError extends Error {
 
 export declare class Client {
   /** address: with a path where the server stands below one. retries: how often a 429, 503 or 507 is tried again (3).
-   *  patience: the seconds that one call may wait between its tries (60); a longer Retry-After is the error at once. */
+   *  patience: the seconds, from the first failure on, that one call may wait between its tries (60); a longer Retry-After
+   *  is the error at once. */
   constructor(address?: string, options?: { key?: string; retries?: number; patience?: number });
   images(fields?: Fields, options?: Options): Promise<Image[]>;
   /** The PNG of one image; the query takes model, method, steps, class … */
@@ -96,7 +97,7 @@ export declare class Client {
   jobEvents(id: string, options?: Options & { after?: number }): AsyncGenerator<JobEvent, void, void>;
   /** Image `place` of the job, from 0: a PNG, or what kind says. */
   jobImage(id: string, place: number, kind?: "png" | "npy", options?: Options): Promise<Uint8Array>;
-  /** All images; while the job runs it waits for what is missing. */
+  /** All images; while the job runs it waits for what is missing. What breaks off is fetched again from its beginning. */
   archive(id: string, kind?: "zip" | "tar" | "npy" | "npz", options?: Options): Promise<Uint8Array>;
   /** One that has ended stays as it is. */
   cancel(id: string, options?: Options): Promise<Job>;

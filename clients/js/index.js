@@ -124,7 +124,8 @@ function arrayOf(buffer) {
 export class Client {
   #address; #key; #retries; #patience;
 
-  /* retries: how often a 429, 503 or 507 is tried again; patience: the seconds that one call may wait between its tries. */
+  /* retries: how often a 429, 503 or 507 is tried again; patience: the seconds, from the first failure on, that one call
+   * may wait between its tries. */
   constructor(address = "http://127.0.0.1:8080", { key, retries = 3, patience = 60 } = {}) {
     const { origin, pathname } = new URL(address);
     this.#address = origin + pathname.replace(/\/+$/, ""); // the path that the server stands below is kept
@@ -163,7 +164,7 @@ export class Client {
   async submit(fields = {}, { id, signal } = {}) {
     id ??= await uuid();
     const init = { ...jsonOf(fields, "json"), method: "PUT" };
-    return jobOf(await this.#insist(() => this.#text(jobPath(id), init, { signal }), signal));
+    return jobOf(await this.#insist(options => this.#text(jobPath(id), init, options), signal));
   }
 
   async job(id, { signal } = {}) { return jobOf(await this.#text(jobPath(id), { headers: { Accept: TYPES.json } }, { signal })); }
@@ -178,10 +179,13 @@ export class Client {
 
   /* The job once it has ended, however; restarts of the server are waited for. */
   async wait(id, { signal } = {}) {
+    const init = { headers: { Accept: TYPES.json, Prefer: "wait=20" } };
     for (;;) {
-      const init = { headers: { Accept: TYPES.json, Prefer: "wait=20" } };
-      const job = jobOf(await this.#insist(() => this.#text(jobPath(id), init, { signal }), signal));
+      let begun;
+      const ask = options => { begun = Date.now(); return this.#text(jobPath(id), init, options); };
+      const job = jobOf(await this.#insist(ask, signal));
       if (job.ended) return job;
+      if (Date.now() - begun < 10000) await wait(1000, signal); // a server that is about to stop answers at once
     }
   }
 
@@ -190,7 +194,7 @@ export class Client {
     for (let pauses = this.#pauses(signal);;) {
       try {
         const init = { headers: { Accept: TYPES.events, ...(after ? { "Last-Event-ID": String(after) } : {}) } };
-        for await (const event of this.#events(jobPath(id, "/events"), init, { signal })) {
+        for await (const event of this.#events(jobPath(id, "/events"), init, { signal, pauses })) {
           after = event.id ?? after;
           pauses = this.#pauses(signal);
           yield event;
@@ -198,19 +202,20 @@ export class Client {
         }
         return; // everything was seen
       } catch (e) {
-        await pauses(e);
+        await pauses.wait(e);
       }
     }
   }
 
   async jobImage(id, place, kind, { signal } = {}) {
-    const ask = () => this.#get(jobPath(id, "/images/" + place), "arrayBuffer", { signal }, TYPES[kind] ?? "*/*");
+    const ask = options => this.#get(jobPath(id, "/images/" + place), "arrayBuffer", options, TYPES[kind] ?? "*/*");
     return new Uint8Array(await this.#insist(ask, signal));
   }
 
   async archive(id, kind = "zip", { signal } = {}) {
     if (!["zip", "tar", "npy", "npz"].includes(kind)) throw new TypeError(`"${kind}" is not zip, tar, npy or npz`);
-    return new Uint8Array(await this.#insist(() => this.#get(jobPath(id, "/archive"), "arrayBuffer", { signal }, TYPES[kind]), signal));
+    const ask = options => this.#get(jobPath(id, "/archive"), "arrayBuffer", options, TYPES[kind]);
+    return new Uint8Array(await this.#insist(ask, signal));
   }
 
   /* DELETE forgets a job that has ended, so it says with If-Match which state it means; 412: it is another one by now. */
@@ -235,33 +240,38 @@ export class Client {
 
   async #text(path, init, options) { return read(await this.#ask(path, init, options), "text", options?.signal); }
 
-  /* Growing pauses between tries, in all no longer than patience. Each call throws the error that makes no sense to try again. */
+  /* Growing pauses between tries, in all no longer than patience, whose clock begins with the first failure: what went well
+   * for long before that was no waiting. `wait` throws the error that makes no sense to try again; left() is in seconds. */
   #pauses(signal) {
-    const end = Date.now() + this.#patience * 1000;
-    let next = 250;
-    return async e => {
+    const patience = this.#patience;
+    let end, next = 250;
+    const begin = () => { end ??= Date.now() + patience * 1000; };
+    const left = () => end === undefined ? patience : (end - Date.now()) / 1000;
+    return { begin, left, async wait(e) {
       const timed = [503, 507].includes(e.status) && e.retryAfter !== undefined; // a store of jobs that is away or full
       const passes = e instanceof PfgmdError && (e.status === 0 || (e.status === 503 && e.code !== "jobs_off") || timed);
       const ms = Math.max(next, timed ? e.retryAfter * 1000 : 0);
-      if (!passes || !(Date.now() + ms <= end)) throw e;
+      if (!passes || !(ms <= left() * 1000)) throw e;
+      begin();
       await wait(ms, signal);
       next = Math.min(2 * next, 15000);
-    };
+    } };
   }
 
+  /* What `work` gives, which can be done twice, with the options that it gets. */
   async #insist(work, signal) {
     for (const pauses = this.#pauses(signal);;)
-      try { return await work(); } catch (e) { await pauses(e); }
+      try { return await work({ signal, pauses }); } catch (e) { await pauses.wait(e); }
   }
 
   /* The events of one connection, until it ends without an answer (204); an end before the caller leaves is an error. */
-  async *#events(path, init, { signal } = {}) {
+  async *#events(path, init, { signal, pauses } = {}) {
     signal?.throwIfAborted();
     const stop = new AbortController(), abort = () => stop.abort(signal.reason);
     signal?.addEventListener("abort", abort, { once: true });
     let reader;
     try {
-      const answer = await this.#ask(path, init, { signal: stop.signal });
+      const answer = await this.#ask(path, init, { signal: stop.signal, pauses });
       if (answer.status === 204) return;
       reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       for (let text = "";;) {
@@ -343,9 +353,9 @@ export class Client {
   }
 
   /* An answer that is good; refusals that may pass are tried again, as long as the caller's patience lasts. */
-  async #ask(path, init, { signal } = {}) {
+  async #ask(path, init, { signal, pauses = this.#pauses(signal) } = {}) {
     const headers = { ...init.headers, ...(this.#key ? { Authorization: "Bearer " + this.#key } : {}) };
-    for (let attempt = 0, patience = this.#patience;; attempt++) {
+    for (let attempt = 0, patience = pauses.left();; attempt++) {
       let answer;
       try {
         answer = await fetch(this.#address + path, { ...init, headers, signal });
@@ -362,6 +372,7 @@ export class Client {
       if (![429, 503, 507].includes(answer.status) || attempt >= this.#retries || !(after <= patience))
         throw new PfgmdError(answer.status, { ...problem, retry_after_s: after ?? problem?.retry_after_s });
       patience -= after;
+      pauses.begin();
       await wait(after * 1000, signal);
     }
   }

@@ -290,6 +290,17 @@ class Jobs(unittest.TestCase):
             done = get("-I", name, "-J", "wait")
             self.assertEqual((done.returncode, done.stdout), (1, b"cancelled 0 2\n"))
 
+    def test_a_wait_pauses_while_the_server_drains_and_answers_at_once(self):
+        answers = []
+        for state in (b"queued", b"running", b"succeeded"):
+            job = b'{"id":"x","state":"%s","progress":{"images_done":1,"images_total":1}}' % state
+            answers.append(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(job), job))
+        begun = time.monotonic()
+        with scripted(answers) as address:
+            done = run("sh", GET, "-u", address, "-I", "x", "-J", "wait")
+        self.assertEqual((done.returncode, done.stdout), (0, b"succeeded 1 1\n"), done.stderr)
+        self.assertGreaterEqual(time.monotonic() - begun, 2.0)
+
 
 if __name__ == "__main__":
     unittest.main()

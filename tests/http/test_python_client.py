@@ -1,7 +1,11 @@
 """clients/python against the real daemon."""
 
 import asyncio
+import base64
+import contextlib
+import contextvars
 import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -18,10 +22,20 @@ try:
 except ImportError:
     numpy = None
 
-from harness import ENDLESS, MODELS, PATIENCE, Daemon, closed_port, scripted
+from harness import ENDLESS, LATE, MODELS, PATIENCE, Daemon, closed_port, read_request, scripted
 
 sys.path.insert(0, os.path.join(os.environ["CLIENTS"], "python"))
 import pfgmd  # noqa: E402
+from pfgmd._client import CALL, Call  # noqa: E402
+
+
+def answer_of(body, head=b"200 OK"):
+    data = json.dumps(body).encode()
+    return b"HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (head, len(data), data)
+
+
+def job_in(state):
+    return answer_of({"id": "x", "state": state, "progress": {"images_done": 0, "images_total": 1}})
 
 
 class Images(unittest.TestCase):
@@ -212,6 +226,33 @@ class Names(unittest.TestCase):
         for image in client.images(n=3, seed=7, solver=quick):
             self.assertEqual(image.class_name, labels[image.label])
         self.assertEqual(client.edit(one.png, class_="Bag", solver=quick, seed=1)[0].class_name, "Bag")
+
+    IMAGES = {"seed": "7", "model": {"name": "m", "sha256": "ab"},
+              "images": [{"index": 0, "class": 1, "b64": base64.b64encode(b"PNG!").decode(), "sha256": "x", "nfe": 1}]}
+
+    def test_images_are_not_lost_where_the_names_of_their_classes_are(self):
+        """And the names are asked for again with the next images."""
+        good, names = answer_of(self.IMAGES), answer_of({"sha256": "ab", "labels": ["cat", "dog"]})
+        for failure in (answer_of({"code": "draining"}, b"503 x"), answer_of({"code": "quota_exceeded"}, b"429 x"),
+                        answer_of({"code": "not_found"}, b"404 x"), b"", names[:-9]):
+            with scripted([good, failure, good, names]) as address:
+                client = pfgmd.Client(address)
+                self.assertEqual([(i.png, i.label, i.class_name) for i in client.images()], [(b"PNG!", 1, None)])
+                self.assertEqual([(i.png, i.label, i.class_name) for i in client.images()], [(b"PNG!", 1, "dog")])
+
+    def test_a_call_that_is_stopped_at_the_names_is_stopped(self):
+        call = Call()
+
+        class Stopped(pfgmd.Client):
+            def model(self, name):
+                call.stop()
+                raise pfgmd.Unavailable(0, {"detail": "the answer broke off"})
+
+        def images(address):
+            CALL.set(call)
+            return Stopped(address).images()
+        with scripted([answer_of(self.IMAGES)]) as address, self.assertRaisesRegex(pfgmd.PfgmdError, "was stopped"):
+            contextvars.copy_context().run(images, address)
 
 
 class Wheel(unittest.TestCase):
@@ -431,8 +472,124 @@ class Jobs(unittest.TestCase):
         self.assertIn(b"Last-Event-ID: 1\r\n", seen[1])
         with scripted([head % 999 + b"cut"]) as address, tempfile.TemporaryDirectory() as folder:
             with self.assertRaises(pfgmd.Unavailable):
-                pfgmd.Client(address).archive("x", os.path.join(folder, "x.npy"))
+                pfgmd.Client(address, patience=0).archive("x", os.path.join(folder, "x.npy"))
             self.assertEqual(os.listdir(folder), [])
+
+    def test_a_wait_asks_for_less_time_than_its_connection_may_be_silent(self):
+        for silence, timeout, asked in ((300, None, 20), (10, None, 5), (1, None, 1), (10, 2, 2), (300, 20, 20)):
+            seen = []
+            with scripted([job_in("succeeded")], seen) as address:
+                pfgmd.Client(address, timeout=silence).wait("x", timeout)
+            self.assertIn(b"Prefer: wait=%d\r\n" % asked, seen[0])
+        job = self.client.submit(n=1, solver=ENDLESS)
+        hasty = pfgmd.Client("http://127.0.0.1:%d" % self.daemon.port, timeout=2, patience=LATE)
+        self.assertFalse(hasty.wait(job.id, timeout=3).ended)
+        self.client.cancel(job.id)
+        self.client.wait(job.id)
+        self.client.forget(job.id)
+
+
+class Insisting(unittest.TestCase):
+    """Jobs of a server that drains, is silent or breaks off."""
+    CUT = b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n{\"id\""
+    WHOLE = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nfull"
+
+    @contextlib.contextmanager
+    def paced(self, *answers):
+        """The address of a server that gives each answer to one connection, in pieces with seconds between them."""
+        with socket.create_server(("127.0.0.1", 0)) as s:
+            s.settimeout(PATIENCE)
+
+            def serve():
+                with contextlib.suppress(OSError):
+                    for answer in answers:
+                        with s.accept()[0] as connection:
+                            read_request(connection)
+                            for piece in answer:
+                                if isinstance(piece, bytes):
+                                    connection.sendall(piece)
+                                else:
+                                    time.sleep(piece)
+            thread = threading.Thread(target=serve)
+            thread.start()
+            try:
+                yield "http://127.0.0.1:%d" % s.getsockname()[1]
+            finally:
+                with contextlib.suppress(OSError):
+                    s.shutdown(socket.SHUT_RDWR)
+                thread.join()
+
+    def fetched(self, client):
+        with tempfile.TemporaryDirectory() as folder:
+            client.archive("x", os.path.join(folder, "x.npy"))
+            self.assertEqual(os.listdir(folder), ["x.npy"])
+            with open(os.path.join(folder, "x.npy"), "rb") as f:
+                return f.read()
+
+    def waited(self, address, timeout=None, silence=300):
+        """The job that wait gives, and how long it paused."""
+        pauses = []
+
+        class Noted(Call):
+            def wait(self, seconds):
+                pauses.append(seconds)
+                super().wait(seconds)
+
+        def wait():
+            CALL.set(Noted())
+            return pfgmd.Client(address, timeout=silence).wait("x", timeout)
+        return contextvars.copy_context().run(wait).state, pauses
+
+    def test_a_wait_pauses_while_the_server_drains_and_answers_at_once(self):
+        with scripted([job_in("queued"), job_in("running"), job_in("succeeded")]) as address:
+            self.assertEqual(self.waited(address), ("succeeded", [1, 1]))
+        with scripted([job_in("failed")]) as address:
+            self.assertEqual(self.waited(address), ("failed", []))
+        with self.paced([1.2, job_in("running")], [job_in("succeeded")]) as address:  # after most of 2 s
+            self.assertEqual(self.waited(address, silence=4), ("succeeded", []))
+        with self.paced([job_in("running")], [job_in("running")]) as address:
+            state, pauses = self.waited(address, 0.5)
+            self.assertEqual((state, [p for p in pauses if p > 0.5]), ("running", []))
+
+    def test_the_events_of_a_job_may_be_silent_for_longer_than_the_timeout(self):
+        """The server's comments come every 15 s."""
+        head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nid: 1\nevent: queued\ndata: {}\n\n"
+        with self.paced([head, 2, b": \n\nid: 2\nevent: done\ndata: {}\n\n"]) as address:
+            client = pfgmd.Client(address, timeout=0.5, patience=0)
+            self.assertEqual([e.id for e in client.job_events("x")], [1, 2])
+
+    def test_an_answer_of_a_job_that_breaks_off_is_asked_for_again(self):
+        for work in (lambda c: c.submit().state, lambda c: c.wait("x").state):
+            with scripted([self.CUT, job_in("succeeded")]) as address:
+                self.assertEqual(work(pfgmd.Client(address)), "succeeded")
+        for work in (lambda c: c.job_image("x", 0), self.fetched):
+            with scripted([self.CUT, self.WHOLE]) as address:
+                self.assertEqual(work(pfgmd.Client(address)), b"full")
+        with scripted([self.CUT]) as address, self.assertRaises(pfgmd.PfgmdError):  # what is no job's is not
+            pfgmd.Client(address).models()
+
+    def test_an_archive_that_the_disk_does_not_take_is_not_asked_for_again(self):
+        with scripted([answer_of("x" * 65536)]) as address, tempfile.TemporaryDirectory() as folder:
+            os.symlink("/dev/full", os.path.join(folder, "x.npy.part"))
+            with self.assertRaises(OSError):
+                pfgmd.Client(address).archive("x", os.path.join(folder, "x.npy"))
+
+    def test_patience_begins_with_the_first_failure(self):
+        """So a transfer that was well for longer than that has all of it."""
+        with self.paced([self.CUT, 1.5], [self.WHOLE]) as address:
+            self.assertEqual(self.fetched(pfgmd.Client(address, patience=1)), b"full")
+        head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+        with self.paced([head, 1.5], [head + b"id: 1\nevent: done\ndata: {}\n\n"]) as address:
+            self.assertEqual([e.id for e in pfgmd.Client(address, patience=1).job_events("x")], [1])
+
+    def test_patience_bounds_all_waits_of_a_call(self):
+        """Those that the server names among them."""
+        away, seen = answer_of({"code": "jobs_off"}, b"503 x\r\nRetry-After: 1"), []
+        for work in (lambda c: c.submit(), lambda c: list(c.job_events("x"))):
+            seen.clear()
+            with scripted([away] * 3, seen) as address, self.assertRaises(pfgmd.Unavailable) as caught:
+                work(pfgmd.Client(address, timeout=5, patience=2))
+            self.assertEqual((caught.exception.status, len(seen)), (503, 3))
 
 
 if __name__ == "__main__":

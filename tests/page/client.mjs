@@ -216,6 +216,71 @@ test("an answer that breaks off is an error of ours", async () => {
   server.close();
 });
 
+/* A server that gives each connection the next answer, in pieces with milliseconds between them, and how often it was
+ * asked. */
+async function paced(answers, work) {
+  const count = { asked: 0 };
+  const server = createTcpServer(socket => socket.on("error", () => {}).once("data", async () => {
+    for (const piece of answers[Math.min(count.asked++, answers.length - 1)])
+      if (typeof piece === "number") await new Promise(r => setTimeout(r, piece));
+      else socket.write(piece);
+    socket.end();
+  }));
+  await new Promise(r => server.listen(0, "127.0.0.1", r));
+  try { return await work("http://127.0.0.1:" + server.address().port, count); } finally { server.close(); }
+}
+const answerOf = (body, head = "200 OK", length = body.length) =>
+  `HTTP/1.1 ${head}\r\nConnection: close\r\nContent-Length: ${length}\r\n\r\n${body}`;
+const jobIn = state => answerOf(`{"id":"x","state":"${state}","progress":{"images_done":0,"images_total":1}}`);
+const CUT = answerOf('{"id"', "200 OK", 999);
+
+test("a wait pauses while the server drains and answers at once", async () => {
+  await paced([[jobIn("queued")], [jobIn("running")], [jobIn("succeeded")]], async (address, count) => {
+    const begun = Date.now();
+    assert.equal((await new Client(address).wait("x")).state, "succeeded");
+    assert.equal(count.asked, 3);
+    assert.ok(Date.now() - begun >= 1990);
+  });
+  await paced([[jobIn("running")]], async (address, count) => { // as it would be for long
+    const stop = new AbortController(), asked = new Client(address).wait("x", { signal: stop.signal });
+    asked.catch(() => {});
+    while (!count.asked) await new Promise(r => setTimeout(r, 5));
+    setTimeout(() => stop.abort(), 50);
+    await assert.rejects(asked, { name: "AbortError" });
+  });
+});
+
+test("an answer of a job that breaks off is asked for again", async () => {
+  for (const work of [c => c.submit(), c => c.wait("x")])
+    assert.equal((await paced([[CUT], [jobIn("succeeded")]], address => work(new Client(address)))).state, "succeeded");
+  for (const work of [c => c.jobImage("x", 0), c => c.archive("x")])
+    assert.equal((await paced([[CUT], [answerOf("full")]], address => work(new Client(address)))).length, 4);
+});
+
+test("patience begins with the first failure", async () => {
+  const done = "id: 1\nevent: done\ndata: {}\n\n", kinds = [];
+  const archive = address => new Client(address, { patience: 1 }).archive("x");
+  assert.equal((await paced([[CUT, 1500], [answerOf("full")]], archive)).length, 4);
+  await paced([["HTTP/1.1 200 OK\r\n\r\n", 1500], [answerOf(done)]], async address => {
+    for await (const { kind } of new Client(address, { patience: 1 }).jobEvents("x")) kinds.push(kind);
+  });
+  assert.deepEqual(kinds, ["done"]);
+  await paced([[CUT]], async (address, count) => { // and it ends
+    const asked = new Client(address, { patience: 0.5 }).archive("x");
+    await assert.rejects(asked, e => e.status === 0 && e.detail.includes("broke off"));
+    assert.equal(count.asked, 2);
+  });
+});
+
+test("patience bounds all waits of a call", async () => {
+  const away = answerOf('{"code":"jobs_off"}', "503 x\r\nRetry-After: 1");
+  for (const work of [c => c.submit(), c => c.jobEvents("x").next()])
+    await paced([[away]], async (address, count) => {
+      await assert.rejects(work(new Client(address, { patience: 2 })), e => e.status === 503 && e.retryAfter === 1);
+      assert.equal(count.asked, 3);
+    });
+});
+
 test("a query keeps blanks, and an address its path", async () => {
   for (const ending of ["", "/"])
     await served(async (address, seen) => {

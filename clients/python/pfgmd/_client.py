@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 import uuid
-from typing import Any, BinaryIO, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union
 from urllib.parse import quote, urlsplit
 
 from ._answers import End, Event, Image, Job, Latent, Likelihood
@@ -20,6 +20,7 @@ from ._errors import PfgmdError, Unavailable, error_of, error_of_problem
 _TYPES = {"json": "application/json", "png": "image/png", "npy": "application/x-npy", "npz": "application/x-npz",
           "zip": "application/zip", "tar": "application/x-tar", "events": "text/event-stream"}
 _UNSET = object()
+_T = TypeVar("_T")
 
 
 def body_of(fields: Mapping[str, Any]) -> Dict[str, Any]:
@@ -114,10 +115,20 @@ class Call:
 
 
 class Pauses:
-    """Growing ones between tries, in all no longer than patience."""
+    """Growing ones between tries, in all no longer than patience. Its clock begins with the first failure: what went
+    well for long before that was no waiting."""
 
     def __init__(self, patience: float) -> None:
-        self._end, self._next = time.monotonic() + patience, 0.25
+        self._patience, self._next = patience, 0.25
+        self._end: Optional[float] = None
+
+    def begin(self) -> None:
+        """There was a failure."""
+        if self._end is None:
+            self._end = time.monotonic() + self._patience
+
+    def left(self) -> float:
+        return self._patience if self._end is None else self._end - time.monotonic()
 
     def wait(self, error: Unavailable) -> None:
         """Raises the error where another try makes no sense, or patience is over."""
@@ -125,8 +136,9 @@ class Pauses:
         timed = error.status != 0 and isinstance(after, int) and after >= 0
         lasting = error.status != 0 and not timed and error.code not in ("queue_full", "loading", "draining", "")
         seconds = max(self._next, after) if timed and after is not None else self._next
-        if lasting or time.monotonic() + seconds > self._end:
+        if lasting or seconds > self.left():
             raise error
+        self.begin()
         (CALL.get() or Call()).wait(seconds)
         self._next = min(2 * self._next, 15.0)
 
@@ -156,8 +168,8 @@ class _Exchange:
 class Client:
     """address: "http://host:port" or "https://…", with a path where the server stands below one. timeout: seconds of
     silence on a connection (images may take long: the server's own deadline is the field timeout_s). retries: how
-    often a 429, 503 or 507 is tried again. patience: the seconds that one call may wait between its tries; a Retry-After
-    beyond what is left of them is the error at once."""
+    often a 429, 503 or 507 is tried again. patience: the seconds, from the first failure on, that one call may wait between
+    its tries; a Retry-After beyond what is left of them is the error at once."""
 
     def __init__(self, address: str = "http://127.0.0.1:8080", key: Optional[str] = None, timeout: float = 300.0,
                  retries: int = 3, context: Optional[ssl.SSLContext] = None, patience: float = 60.0) -> None:
@@ -188,7 +200,11 @@ class Client:
         answer = json.loads(text)
         model = answer.get("model", {})
         if any(i.get("class") is not None for i in answer["images"]) and model["sha256"] not in self._names:
-            found = self.model(model["name"])
+            try:
+                found = self.model(model["name"])
+            except PfgmdError:  # a name is an ornament, and what was computed is not lost for it
+                (CALL.get() or Call()).wait(0)  # but a call that was stopped is
+                found = {}
             if found.get("sha256") == model["sha256"]:  # else it was reloaded meanwhile
                 self._names[model["sha256"]] = list(found.get("labels") or ())
         return images_of(answer, self._names.get(model.get("sha256", ""), ()))
@@ -255,8 +271,8 @@ class Client:
     def submit(self, n: int = 1, id: Optional[str] = None, **fields: Any) -> Job:
         """Files a job of up to 1,000,000 images; fields as of images(). The id is a UUID, drawn here if absent: when
         an answer is lost, it is asked for again and files nothing twice."""
-        path = _job_path(id or str(uuid.uuid4()))
-        return job_of(self._read(self._open("PUT", path, "json", body_of(dict(fields, n=n)), insist=True)))
+        path, body = _job_path(id or str(uuid.uuid4())), body_of(dict(fields, n=n))
+        return job_of(self._insist(lambda pauses: self._read(self._open("PUT", path, "json", body, pauses=pauses))))
 
     def job(self, id: str) -> Job:
         return job_of(self._get(_job_path(id)))
@@ -278,21 +294,33 @@ class Client:
         """The job once it has ended, however; or as it is after timeout seconds. Restarts of the server are waited
         for as long as patience lasts."""
         end = None if timeout is None else time.monotonic() + timeout
+        longest = max(1, int(min(20.0, self._timeout / 2)))  # so the answer comes well before the silence is too long
         while True:
-            left = 20.0 if end is None else max(0.0, min(20.0, end - time.monotonic()))
-            headers = {"Prefer": "wait=%d" % math.ceil(left)} if left else {}
-            job = job_of(self._read(self._open("GET", _job_path(id), "json", None, headers, insist=True)))
-            if job.ended or (end is not None and time.monotonic() >= end):
+            left = longest if end is None else max(0.0, min(longest, end - time.monotonic()))
+            job, early = self._insist(lambda pauses: self._look(id, math.ceil(left), pauses))
+            now = time.monotonic()
+            if job.ended or (end is not None and now >= end):
                 return job
+            if early:
+                (CALL.get() or Call()).wait(1.0 if end is None else min(1.0, end - now))
+
+    def _look(self, id: str, seconds: int, pauses: Pauses) -> Tuple[Job, bool]:
+        """The job, and whether the answer came long before the seconds in which the server was to wait for the job's
+        end: a server that is about to stop answers at once."""
+        headers, begun = {"Prefer": "wait=%d" % seconds} if seconds else {}, time.monotonic()
+        job = job_of(self._read(self._open("GET", _job_path(id), "json", None, headers, pauses, max(self._timeout, 2.0))))
+        return job, time.monotonic() - begun < seconds / 2
 
     def job_events(self, id: str, after: int = 0) -> Iterator[Event]:
         """The events of a job behind the one with that id, to the last: done, failed or cancelled, whose data is the
-        job. Where the connection is lost, it goes on behind the last event that came."""
+        job. Where the connection is lost, it goes on behind the last event that came. The server says something every
+        15 s, so less than 30 s of silence never count as too long, however short the client's timeout is."""
         pauses = Pauses(self._patience)
         while True:
             headers = {"Last-Event-ID": str(after)} if after else {}
             try:
-                with self._open("GET", _job_path(id, "/events"), "events", None, headers, insist=True) as answer:
+                with self._open("GET", _job_path(id, "/events"), "events", None, headers, pauses,
+                                max(self._timeout, 30.0)) as answer:
                     if answer.status == 204:
                         return
                     for event in self._read_events(answer):
@@ -306,18 +334,23 @@ class Client:
 
     def job_image(self, id: str, place: int, kind: str = "") -> bytes:
         """Image `place` of the job, from 0, as a PNG, or what kind says ("npy"; samples are that in any case)."""
-        return self._read(self._open("GET", _job_path(id, "/images/%d" % place), kind or "*/*", None, insist=True))
+        path = _job_path(id, "/images/%d" % place)
+        return self._insist(lambda pauses: self._read(self._open("GET", path, kind or "*/*", None, pauses=pauses)))
 
     def archive(self, id: str, path: "os.PathLike[str] | str") -> None:
         """Writes all images of the job, by the ending of the name: .zip, .tar, .npy or .npz. While the job runs it
-        waits for what is missing. The file has its name once all of it has come."""
+        waits for what is missing. The file has its name once all of it has come; what breaks off is fetched again from
+        its beginning."""
         kind = os.fspath(path).rsplit(".", 1)[-1]
         if kind not in ("zip", "tar", "npy", "npz"):
             raise ValueError("%s must end in .zip, .tar, .npy or .npz" % os.fspath(path))
         part = os.fspath(path) + ".part"
-        try:
-            with self._open("GET", _job_path(id, "/archive"), kind, None, insist=True) as answer, open(part, "wb") as f:
+
+        def fetch(pauses: Pauses) -> None:
+            with self._open("GET", _job_path(id, "/archive"), kind, None, pauses=pauses) as answer, open(part, "wb") as f:
                 self._copy(answer, f)
+        try:
+            self._insist(fetch)
             os.replace(part, path)
         finally:
             if os.path.exists(part):
@@ -351,13 +384,15 @@ class Client:
 
     @staticmethod
     def _copy(answer: http.client.HTTPResponse, to: BinaryIO) -> None:
-        try:
-            while piece := answer.read(1 << 20):
-                to.write(piece)
-            if answer.length:  # a read of a part does not say that bytes are missing
-                raise http.client.IncompleteRead(b"", answer.length)
-        except _BROKEN as e:
-            raise Unavailable(0, {"detail": "the archive broke off: %s" % e}) from e
+        piece = b"-"
+        while piece:
+            try:
+                piece = answer.read(1 << 20)
+                if not piece and answer.length:  # a read of a part does not say that bytes are missing
+                    raise http.client.IncompleteRead(b"", answer.length)
+            except _BROKEN as e:
+                raise Unavailable(0, {"detail": "the archive broke off: %s" % e}) from e
+            to.write(piece)  # a disk that is full is no matter of the server
 
     # ---- latents ----
 
@@ -437,7 +472,8 @@ class Client:
 
     # ---- how ----
 
-    def _ask(self, method: str, path: str, headers: Dict[str, str], body: Optional[bytes]) -> _Exchange:
+    def _ask(self, method: str, path: str, headers: Dict[str, str], body: Optional[bytes],
+             silence: Optional[float] = None) -> _Exchange:
         connection: http.client.HTTPConnection
         if self._tls:
             connection = http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout,
@@ -451,32 +487,38 @@ class Client:
             connection.connect()
             if call:
                 call.hold(connection.sock)
+            if silence is not None:
+                connection.sock.settimeout(silence)
             connection.request(method, self._prefix + path, body, headers)
             return _Exchange(connection, connection.getresponse())
         except BaseException:
             connection.close()
             raise
 
+    def _insist(self, work: Callable[[Pauses], _T]) -> _T:
+        """What `work` returns, which can be done twice: it is, where there is no answer or one that broke off, and where
+        a refusal passes."""
+        pauses = Pauses(self._patience)
+        while True:
+            try:
+                return work(pauses)
+            except Unavailable as e:
+                pauses.wait(e)
+
     def _open(self, method: str, path: str, kind: str, sent: Union[None, bytes, Dict[str, Any]],
-              more: Optional[Dict[str, str]] = None, insist: bool = False) -> _Exchange:
-        """A good answer; refusals that may pass are tried again, and what can be asked twice (insist) where there is
-        no answer, too. What is sent is fields, or an NPY file."""
+              more: Optional[Dict[str, str]] = None, pauses: Optional[Pauses] = None,
+              silence: Optional[float] = None) -> _Exchange:
+        """A good answer; refusals that may pass are tried again, as long as the patience of `pauses` lasts. What is sent
+        is fields, or an NPY file. silence: seconds, in the place of the client's timeout."""
         headers = dict(more or {}, Accept=_TYPES.get(kind, kind))
         if sent is not None:
             headers["Content-Type"] = _TYPES["npy" if isinstance(sent, bytes) else "json"]
         body = json.dumps(sent).encode() if isinstance(sent, dict) else sent
-        patience, pauses = self._patience, Pauses(self._patience)
-        while insist:
-            try:
-                return self._try(method, path, headers, body, patience)
-            except Unavailable as e:
-                pauses.wait(e)
-        return self._try(method, path, headers, body, patience)
-
-    def _try(self, method: str, path: str, headers: Dict[str, str], body: Optional[bytes], patience: float) -> _Exchange:
+        pauses = pauses or Pauses(self._patience)
+        patience = pauses.left()
         for attempt in range(self._retries + 1):
             try:
-                exchange = self._ask(method, path, headers, body)
+                exchange = self._ask(method, path, headers, body, silence)
             except _BROKEN as e:
                 raise Unavailable(0, {"detail": "%s:%d does not answer: %s" % (self._host, self._port, e)}) from e
             if exchange.answer.status in (200, 202, 204):
@@ -487,6 +529,7 @@ class Client:
             if not again or not isinstance(after, int) or not 0 <= after <= patience:
                 raise error
             patience -= after
+            pauses.begin()
             (CALL.get() or Call()).wait(after)
         raise AssertionError("unreachable")
 
@@ -509,7 +552,7 @@ class Client:
             try:
                 return answer.read()
             except _BROKEN as e:
-                raise PfgmdError(0, {"detail": "the answer broke off: %s" % e}) from e
+                raise Unavailable(0, {"detail": "the answer broke off: %s" % e}) from e
 
     def _get(self, path: str, kind: str = "application/json") -> bytes:
         return self._read(self._open("GET", path, kind, None))

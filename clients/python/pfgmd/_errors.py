@@ -36,7 +36,7 @@ class QuotaExceeded(PfgmdError):
 
 
 class Unavailable(PfgmdError):
-    """503 (loading, full or stopping), 507 (the store of jobs is full), or no answer at all."""
+    """503 (loading, full or stopping), 507 (the store of jobs is full), no answer at all, or one that broke off."""
 
 
 class DeadlineExceeded(PfgmdError):

@@ -2,6 +2,7 @@
  * inputs, a sheet. Runs on the worker that solved the image. */
 #include "engine_image.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,7 @@ static int encode_png(struct engine_request *r, const uint8_t *pixels, struct im
 static int keep_sample(struct engine_image *out, const double *state, size_t d, struct err *e)
 {
     for (size_t i = 0; i < d; i++)
-        if (!isfinite(state[i]))
+        if (!(fabs(state[i]) <= (double)FLT_MAX))
             return err_fail(e, ERR_NUMERIC, "", "value %zu of the sample is not finite", i);
     out->sample = malloc(d * sizeof *out->sample);
     if (!out->sample)

@@ -10,6 +10,7 @@
 
 #include "base_size.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +117,9 @@ int engine_likelihood_finish(struct engine_request *r, size_t image, const doubl
     if (!out->state)
         return err_fail_memory(e, d * sizeof *out->state);
     memcpy(out->state, state, d * sizeof *out->state);
+    for (size_t i = 0; i < d; i++) /* of single precision, as latents are told */
+        if (!(fabs(state[i]) <= (double)FLT_MAX))
+            return err_fail(e, ERR_NUMERIC, "", "value %zu of the latent is not finite", i);
     if (o->task != ENGINE_TASK_LIKELIHOOD)
         return 0;
     out->log_likelihood = model_prior_log_density(m, &o->solver, &o->likelihood, state) + state[d];

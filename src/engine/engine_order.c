@@ -113,6 +113,10 @@ static int check_upward_solver(const struct engine_order *o, struct err *e)
     if (o->task == ENGINE_TASK_LIKELIHOOD && ode->method != ODE_RK45)
         return err_fail(e, ERR_INPUT, "method",
                         "must be rk45 for a likelihood, whose integral needs its error control");
+    if (ode->churn.amount != 0.0)
+        return err_fail(e, ERR_INPUT, "churn",
+                        "is noise on the path down: on the path up from images it would make the "
+                        "latent noise too");
     if (ode->to_zero ||
         (ode_method_is_fixed_step(ode->method) && ode->schedule == ODE_SCHEDULE_TUNED))
         return err_fail(e, ERR_INPUT, "schedule",

@@ -23,6 +23,13 @@ struct turn {
     unsigned call;
 };
 
+/* How many help it; HELPERS_MAX also where nobody can. */
+static int helpers_of_locked(const struct engine_worker *w)
+{
+    return w->model && w->team && model_is_shared(w->model->model) ? nn_team_helpers(w->team)
+                                                                   : HELPERS_MAX;
+}
+
 /* The worker at work with the fewest helpers, if it has room for one. */
 static struct engine_worker *find_to_help_locked(struct engine *g)
 {
@@ -30,7 +37,7 @@ static struct engine_worker *find_to_help_locked(struct engine *g)
     int fewest = HELPERS_MAX;
     for (int i = 0; i < g->workers; i++) {
         struct engine_worker *w = &g->worker[i];
-        int helpers = w->model && w->team ? nn_team_helpers(w->team) : HELPERS_MAX;
+        int helpers = helpers_of_locked(w);
         if (helpers < fewest) {
             fewest = helpers;
             found = w;
@@ -62,7 +69,7 @@ static struct turn choose_turn_locked(struct engine_worker *w)
     }
     int count = engine_queue_take_locked(w);
     if (count > 0) {
-        if (g->waiting && w->team && nn_team_helpers(w->team) < HELPERS_MAX)
+        if (g->waiting && helpers_of_locked(w) < HELPERS_MAX)
             pthread_cond_signal(&g->work); /* to help, if there is nothing else */
         return (struct turn){.kind = TURN_ADVANCE, .count = count};
     }

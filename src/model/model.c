@@ -262,6 +262,11 @@ void model_workspace_team(struct model_workspace *ws, struct nn_team *team)
         nn_workspace_team(ws->nn, team);
 }
 
+bool model_is_shared(const struct model *m)
+{
+    return m->net != NULL;
+}
+
 void model_workspace_help(struct model_workspace *ws, struct nn_team *team, unsigned call)
 {
     if (ws->nn)

@@ -145,6 +145,8 @@ void model_workspace_free(struct model_workspace *ws);
 /* Several threads on one call: see nn_team.h, whose words these are. With a team, a workspace's
  * calls are shared with the team's helpers; each brings its own workspace of the same model. */
 void model_workspace_team(struct model_workspace *ws, struct nn_team *team);
+/* Whether helpers can share a call at all: an exact field has no network to share. */
+bool model_is_shared(const struct model *m);
 void model_workspace_help(struct model_workspace *ws, struct nn_team *team, unsigned call);
 /* nn_workspace_profile; a model without a network adds nothing. */
 void model_workspace_profile(struct model_workspace *ws, struct nn_profile *profile);

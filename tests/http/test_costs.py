@@ -16,7 +16,7 @@ import unittest
 import zipfile
 import zlib
 
-from harness import DIGITS, ENDLESS, PATIENCE, PFGM, SANITIZER, Daemon
+from harness import DIGITS, ENDLESS, PATIENCE, PFGM, SANITIZER, Daemon, run
 from routes import FORM, multipart, multipart_of
 from test_latents import b64, npy, post
 
@@ -231,6 +231,26 @@ class Time(unittest.TestCase):
             s.sendall(b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
                       % (path, kind, len(body)) + body)
             yield s
+
+    def test_workers_rest_beside_an_exact_field(self):
+        """They have nothing to help with: an exact field has no network whose products are shared."""
+        with tempfile.TemporaryDirectory() as folder:
+            data, model = os.path.join(folder, "d.npy"), os.path.join(folder, "m.safetensors")
+            with open(data, "wb") as f:
+                f.write(npy("|u1", (400, 8, 8, 1), bytes(i * i % 251 for i in range(400 * 64))))
+            self.assertEqual(run(PFGM, "convert", "--exact", data, "-o", model).returncode, 0)
+            with Daemon("--workers", "4", model=model) as daemon, daemon.begin_images({"solver": ENDLESS}):
+                daemon.wait_work(1)
+
+                def processor_seconds():
+                    with open(f"/proc/{daemon.process.pid}/stat", encoding="ascii") as f:
+                        fields = f.read().rsplit(")", 1)[1].split()
+                    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+                begun, used = time.monotonic(), processor_seconds()
+                time.sleep(1)
+                shares = (processor_seconds() - used) / (time.monotonic() - begun)
+                print(f"one image takes {shares:.2f} processors")
+                self.assertLess(shares, 1.3)
 
     def test_health_is_told_while_large_bodies_are_read(self):
         texts = chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(MIB), 9)) * 120

@@ -227,6 +227,11 @@ static void orders_that_make_no_sense_are_refused(void **state)
     o = encode;
     o.solver.ode.to_zero = true;
     refused(g, &o, "schedule");
+    o = encode; /* the latent would be noise, and another by the image's place in the request */
+    o.solver.ode.method = ODE_HEUN;
+    o.solver.ode.steps = 10;
+    o.solver.ode.churn.amount = 4.0;
+    refused(g, &o, "churn");
     o = encode;
     o.preview_every = 1;
     refused(g, &o, "preview_every");

@@ -111,7 +111,7 @@ static void look_at_wishes(const struct http_field *fields, size_t count, struct
     char value[FIELD_MAX], name[HTTP_KEY_NAME_MAX + 1] = "", text[64];
     enum http_format format = HTTP_FORMATS;
     if (http_field_join(fields, count, "Accept", value, sizeof value)) {
-        http_accepts_anything(value);
+        http_accepts_anything(value, all);
         if (http_negotiate(value, NULL, all, &format) == 0)
             FUZZ_CHECK(format < HTTP_FORMATS && http_format_type(format));
     }

@@ -8,7 +8,7 @@ import ssl
 import time
 import unittest
 
-from harness import ENDLESS, Daemon, answered, wait_until
+from harness import ENDLESS, LATE, Daemon, answered, wait_until
 from test_costs import MEASURED, MIB, forget, peak
 from test_framing import read_answers, send_all, statuses
 from test_security import TLS
@@ -115,6 +115,26 @@ class CutShort(unittest.TestCase):
             self.assertIn(" mine ", gone)
             for s in stalled:
                 s.close()
+
+    def test_a_body_that_came_fast_and_stopped_keeps_no_place(self):
+        """Its average would be that of one under way for a minute."""
+        size = 60 << 20
+        with Daemon("--read-timeout", "600") as daemon, daemon.connect() as s:
+            send_all(s, head(size + 100, b"/v1/encode") + b" " * size)
+            daemon.wait_metrics(lambda m: m.value("pfgmd_http_held_bytes", kind="large_body") >= size - MIB, "its place")
+            begun = time.monotonic()
+            fits = b" " * (8 << 20) + b"{}"
+            wait_until(lambda: daemon.request("POST", "/v1/encode", fits).status == 422, "a place of one that gave way")
+            self.assertLess(time.monotonic() - begun, LATE)
+
+    def test_what_is_too_large_is_let_go_when_that_is_known(self):
+        with Daemon("--read-timeout", "600") as daemon, daemon.connect() as s:
+            s.sendall(b"POST /v1/encode HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+            piece = b"%x\r\n" % (1 << 20) + b" " * (1 << 20) + b"\r\n"
+            send_all(s, piece * 60)
+            daemon.wait_metrics(lambda m: m.value("pfgmd_http_held_bytes", kind="large_body") > 50 * MIB, "its place")
+            send_all(s, piece * 5)
+            daemon.wait_metrics(lambda m: m.value("pfgmd_http_held_bytes", kind="large_body") == 0, "nothing is kept of it")
 
     def test_stalled_bodies_of_the_usual_size_cannot_fill_the_memory(self):
         """Each is within the limit of a body, and none of them ends. Small bodies are taken meanwhile, and larger ones as

@@ -110,6 +110,8 @@ class Limits(unittest.TestCase):
         with Daemon("--queue", "1") as daemon:
             body = {"between": [{"image": image}, {"image": image}], "frames": 2}
             self.assertEqual(daemon.request("POST", "/v1/interpolate", json.dumps(body)).status, 422)
+            answer = daemon.request("POST", "/v1/interpolate", '{"between":[{"seed":1},{"seed":2}]}')  # n_max is 1, too
+            self.assertEqual((answer.status, answer.json()["errors"][0]["pointer"]), (422, "/frames"))
 
     def test_check_config_asks_for_a_queue_that_holds_n_max(self):
         for last in ["--check-config", "--listen=127.0.0.1:0"]:

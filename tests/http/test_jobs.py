@@ -66,6 +66,9 @@ class Jobs(unittest.TestCase):
         self.assertEqual(self.daemon.get(path, {"If-None-Match": tag}).status, 200)  # the PNG is another
         head = self.daemon.request("HEAD", path)
         self.assertEqual((head.status, head.body), (200, b""))
+        self.assertEqual(head.headers["X-Pfgm-Model"], "digits8")
+        opened = self.daemon.get(f"/v1/jobs/{job['id']}/archive", {"Accept": "text/html, */*;q=0.8"})
+        self.assertEqual((opened.headers["Content-Type"], opened.headers["X-Pfgm-Model"]), ("application/zip", "digits8"))
         self.assertEqual(self.daemon.get(path, {"Accept": "application/zip"}).status, 406)
 
         floats = wait_state(self.daemon, file_job(self.daemon, {**fields, "dtype": "float32"}).json()["id"], "succeeded")
@@ -223,6 +226,20 @@ class Jobs(unittest.TestCase):
         self.assertEqual(answer.headers["Location"], f"/v1/jobs/{answer.json()['id']}")
         wait_state(self.daemon, answer.json()["id"], "succeeded")
         self.assertEqual(self.daemon.get("/v1/capabilities").json()["limits"]["job_images"], 1_000_000)
+
+    def test_an_image_that_no_job_has_is_not_waited_for(self):
+        name = file_job(self.daemon, {"n": 2, "solver": ENDLESS}).json()["id"]
+        for place, again in (("1", True), ("2", False), ("abc", False), (str(10**20), False)):
+            answer = self.daemon.get(f"/v1/jobs/{name}/images/{place}")
+            self.assertEqual((answer.status, "Retry-After" in answer.headers), (404, again), place)
+        self.daemon.request("DELETE", f"/v1/jobs/{name}")
+
+    def test_a_field_in_the_query_does_not_pass_in_silence(self):
+        for method, path in (("POST", "/v1/jobs?n=100000&seed=7"), ("PUT", f"/v1/jobs/{uuid.uuid4()}?n=5"),
+                             ("POST", "/v1/images?n=5")):
+            answer = self.daemon.request(method, path, "{}", {"Content-Type": "application/json", "Prefer": "respond-async"})
+            self.assertEqual((answer.status, answer.json()["code"]), (422, "invalid_parameter"), path)
+            self.assertIn('"n"', json.dumps(answer.json()["errors"]).replace("\\", ""))
 
     def test_what_a_job_does_not_take(self):
         for fields, pointer in (({"n": 1_000_001}, "/n"), ({"grid": {}}, "/grid"), ({"timeout_s": 3}, "/timeout_s"),

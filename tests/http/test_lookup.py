@@ -26,6 +26,13 @@ class Lookup(SharedDaemon):
             self.assertEqual(self.daemon.get("/v1/images/7/0" + path).status, status)
         self.assertEqual(self.daemon.get("/v1/images/7/0", {"Accept": "text/html"}).status, 406)
 
+    def test_an_address_that_is_opened_in_a_browser_is_a_picture(self):
+        opened = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8"}
+        answer = self.daemon.get("/v1/images/7/0", opened)
+        self.assertEqual(answer.headers["Content-Type"], "image/png")
+        self.assertIn("ETag", answer.headers)
+        self.assertEqual(self.daemon.images({"format": "png"}, accept="*/*;q=0.8").headers["Content-Type"], "image/png")
+
     def test_the_query_is_the_order(self):
         query = "?model=digits8&method=euler&steps=3&schedule=rho&max_nfe=1000&embed_metadata=false"
         png = self.daemon.get("/v1/images/7/0" + query).body

@@ -64,9 +64,10 @@ static int choose_format(const struct http_request *q, struct api_call *call,
     if (has_word < 0)
         return -1;
     const char *accept = q->has_accept ? q->accept : NULL;
-    if (!has_word && order->format_given && (formats.in_query || http_accepts_anything(accept)))
+    const bool is_open = http_accepts_anything(accept, formats.available);
+    if (!has_word && order->format_given && (formats.in_query || is_open))
         has_word = snprintf(word, sizeof word, "%s", http_format_word(order->format)) > 0;
-    if (!has_word && formats.png && http_accepts_anything(accept))
+    if (!has_word && formats.png && is_open)
         has_word = snprintf(word, sizeof word, "%s", http_format_word(HTTP_FORMAT_PNG)) > 0;
     if (http_negotiate(accept, has_word ? word : NULL, formats.available, &call->format) == 0)
         return 0;

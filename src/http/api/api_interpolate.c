@@ -50,7 +50,12 @@ static int read(struct http_app *app, struct http_request *q, struct api_call *c
         http_problem_point(p, "/between", "must be an array of the two ends");
         result = -1;
     }
-    return result != 0 ? -1 : api_flow_order_fields(call, flow->frames, false, n_max, p);
+    if (flow->frames == 1) /* where a request may have no more */
+        http_problem_point(p, "/frames", "must be at least 2, and this server's n_max is %zu",
+                           n_max);
+    return result != 0 || flow->frames == 1
+               ? -1
+               : api_flow_order_fields(call, flow->frames, false, n_max, p);
 }
 
 /* One end into ends [d]: {"seed", "index"}, {"latent"} or {"image"}, which is to be encoded; what

@@ -321,9 +321,9 @@ static int choose_format(const struct http_request *q, bool is_png, enum http_fo
         return -1;
     const char *usual = http_format_word(is_png ? HTTP_FORMAT_PNG : HTTP_FORMAT_NPY);
     if (http_negotiate(accept,
-                       choice.format                   ? choice.format
-                       : http_accepts_anything(accept) ? usual
-                                                       : NULL,
+                       choice.format                              ? choice.format
+                       : http_accepts_anything(accept, available) ? usual
+                                                                  : NULL,
                        available, out) == 0)
         return 0;
     http_problem_set(p, HTTP_PROBLEM_NOT_ACCEPTABLE, "this image comes as %snpy",
@@ -360,7 +360,7 @@ static void send_image(const struct http_request *q, const struct jobs_record *j
     http_reply_header(r, "Vary", "Accept");
     http_reply_header(r, "Cache-Control", "%s, max-age=31536000, immutable",
                       q->client[0] ? "private" : "public");
-    http_reply_header(r, "X-Pfgm-Model", "%s", job->needs.sha256);
+    http_reply_header(r, "X-Pfgm-Model", "%s", job->needs.model);
     http_reply_header(r, "X-Pfgm-Kernel", "%s", job->needs.kernel);
 }
 
@@ -380,7 +380,8 @@ void api_jobs_image(struct http_app *app, const struct http_request *q, struct h
     http_problem_init(&p);
     buf_init(&bytes, HTTP_REPLY_BODY_MAX);
     enum jobs_answer answer = JOBS_ABSENT;
-    if (!text_digits(q->names[1], &index) || index >= job.n)
+    const bool is_named = text_digits(q->names[1], &index) && index < job.n;
+    if (!is_named)
         err_fail(&e, ERR_INPUT, "", "the images of this job are 0 to %" PRIu64, job.n - 1);
     else
         answer = jobs_image(app->options->jobs, job.id, index, &image, &bytes, &e);
@@ -392,7 +393,7 @@ void api_jobs_image(struct http_app *app, const struct http_request *q, struct h
         refuse(q, &p, r);
     else
         send_image(q, &job, &kept, &image, &bytes, format, r);
-    if (answer == JOBS_ABSENT && (JOBS_LIVE & JOBS_BIT(job.state)) && index < job.n)
+    if (answer == JOBS_ABSENT && is_named && (JOBS_LIVE & JOBS_BIT(job.state)))
         http_reply_header(r, "Retry-After", "1");
     jobs_kept_clear(&kept);
     buf_clear(&bytes);

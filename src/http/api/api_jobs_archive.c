@@ -64,9 +64,9 @@ static int choose_format(const struct http_request *q, struct archive *a, struct
         return -1;
     const char *usual = http_format_word(a->is_png ? HTTP_FORMAT_ZIP : HTTP_FORMAT_NPZ);
     if (http_negotiate(accept,
-                       choice.format                   ? choice.format
-                       : http_accepts_anything(accept) ? usual
-                                                       : NULL,
+                       choice.format                              ? choice.format
+                       : http_accepts_anything(accept, available) ? usual
+                                                                  : NULL,
                        available, &a->format) != 0) {
         http_problem_set(p, HTTP_PROBLEM_NOT_ACCEPTABLE, "this job comes as %snpy or npz",
                          a->is_png ? "zip, tar, " : "");
@@ -543,7 +543,7 @@ struct api_stream *api_jobs_archive(struct http_app *app, const struct http_requ
     http_reply_header(r, "Content-Disposition", "attachment; filename=\"pfgm-job-%.8s.%s\"",
                       a->job.id, http_format_word(a->format));
     http_reply_header(r, "X-Pfgm-Seed", "%" PRIu64, a->kept.seed);
-    http_reply_header(r, "X-Pfgm-Model", "%s", a->job.needs.sha256);
+    http_reply_header(r, "X-Pfgm-Model", "%s", a->job.needs.model);
     http_reply_header(r, "X-Pfgm-Kernel", "%s", a->job.needs.kernel);
     return s;
 }

@@ -39,9 +39,15 @@ static int read_fields(struct http_app *app, struct http_request *q, struct api_
         {"strength", EDITS},
     };
     struct own *own = call->own;
-    char id[JOBS_ID_SIZE];
+    char id[JOBS_ID_SIZE], key[64], value[64];
+    size_t at = 0;
     if (!api_jobs_are_on(app, p))
         return -1;
+    if (http_query_next(q->target.query, &at, key, sizeof key, value, sizeof value)) {
+        http_problem_point(p, "",
+                           "unknown query parameter \"%s\": everything belongs into the body", key);
+        return -1;
+    }
     if (q->names[0][0] && jobs_id_parse(q->names[0], id) != 0) {
         http_problem_set(p, HTTP_PROBLEM_INVALID_PARAMETER,
                          "the id of a job is a UUID, such as "

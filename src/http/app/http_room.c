@@ -25,7 +25,8 @@ static struct http_connection *find_slow_locked(struct http_wait *w, enum http_h
         double seconds = (double)(now - c->hold.since_ns) / 1e9;
         if (c->hold.kind != kind || c->cut || c->phase != HTTP_PHASE_BODY || seconds < 1.0)
             continue;
-        double rate = (double)c->hold.came / seconds;
+        const bool stopped = now - c->hold.last_ns > HTTP_RATE_WINDOW_NS;
+        double rate = stopped ? 0.0 : (double)c->hold.came / seconds;
         if (rate >= least)
             continue;
         least = rate;
@@ -73,6 +74,12 @@ bool http_room_body_came(struct http_wait *w, struct http_connection *c, size_t 
 {
     lock_take(&w->lock);
     bool taken = !c->cut;
+    const int64_t now = clock_ns();
+    if (now - c->hold.since_ns > HTTP_RATE_WINDOW_NS) { /* what came long ago says nothing */
+        c->hold.since_ns = c->hold.last_ns;
+        c->hold.came = 0;
+    }
+    c->hold.last_ns = now;
     c->hold.came += bytes;
     lock_drop(&w->lock);
     return taken;
@@ -89,7 +96,7 @@ bool http_room_take_body(struct http_wait *w, struct http_connection *c, size_t 
     const bool taken = fits_locked(w, c, kind, more);
     if (taken && c->hold.kind != kind) {
         leave_locked(w, c);
-        c->hold = (struct http_hold){.kind = kind, .since_ns = now};
+        c->hold = (struct http_hold){.kind = kind, .since_ns = now, .last_ns = now};
         w->large_count += large;
     }
     if (taken) {

@@ -17,6 +17,7 @@
 #define HTTP_LARGE_ROOM ((size_t)64 << 20)
 #define HTTP_ANSWER_ROOM ((size_t)64 << 20)
 #define HTTP_SENT_AT_ONCE 16384           /* bytes of an answer that is nobody's concern */
+#define HTTP_RATE_WINDOW_NS 2000000000    /* in which a body's rate is taken */
 #define HTTP_LEAST_RATE ((size_t)1 << 20) /* bytes per second, of a body that others wait for */
 /* Without taking more of its answer, while others wait for its room. */
 #define HTTP_STALLED_NS 1000000000

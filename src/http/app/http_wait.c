@@ -188,7 +188,11 @@ void http_ticket_drop(struct http_ticket *t, struct http_connection *c)
     if (c && c->ticket == t)
         c->ticket = NULL;
     t->asleep = false;
-    bool cancel = !t->finished && t->request;
+    /* An answer whose last image has been sent may end before the engine has put the request away.
+     */
+    const bool made =
+        t->news.images && t->request && t->news.count == engine_request_order(t->request)->n;
+    bool cancel = !t->finished && t->request && !made;
     lock_drop(&w->lock);
     if (cancel)
         engine_request_cancel(t->request); /* ours until we let go below */

@@ -66,9 +66,9 @@ struct http_ticket {
 enum http_hold_kind { HTTP_HOLD_NONE, HTTP_HOLD_USUAL, HTTP_HOLD_LARGE, HTTP_HOLD_KINDS };
 struct http_hold {
     enum http_hold_kind kind;
-    int64_t since_ns;
-    size_t came; /* bytes since then */
-    size_t room; /* bytes that count towards the kind's */
+    int64_t since_ns, last_ns; /* when its rate began to be taken, and when something came last */
+    size_t came;               /* bytes since the former */
+    size_t room;               /* bytes that count towards the kind's */
 };
 
 /* What of the memory for answers (http_room.h) one has: of work, for as long as it is made too, or

@@ -79,8 +79,7 @@ enum MHD_Result http_incoming_piece(struct http_exchange *x, struct MHD_Connecti
         struct http_problem p;
         http_problem_init(&p);
         http_head_too_large(x, &p);
-        http_problem_reply(&p, x->request.id, &x->reply);
-        x->refused = true;
+        refuse(x, &p);
     }
     const bool kept = !x->refused && x->request.route->has_body; /* without a route it is refused */
     if (kept && may_grow(x, piece)) {

@@ -38,20 +38,13 @@ int http_format_parse(const char *word, enum http_format *out)
     return -1;
 }
 
-bool http_accepts_anything(const char *accept)
-{
-    if (!accept)
-        return true;
-    accept += strspn(accept, " \t");
-    return !*accept || strcmp(accept, "*/*") == 0;
-}
-
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
 }
 
 /* How exactly a media range names a format: 3 type, 2 "type/…*", 1 "*…/…*", 0 not at all. */
+#define WILDCARD 1
 static int match(const char *range, size_t length, enum http_format format)
 {
     const char *type = formats[format].type;
@@ -60,7 +53,7 @@ static int match(const char *range, size_t length, enum http_format format)
     if (length == formats[format].major + 2 &&
         strncasecmp(range, type, formats[format].major + 1) == 0 && range[length - 1] == '*')
         return 2;
-    return length == 3 && memcmp(range, "*/*", 3) == 0 ? 1 : 0;
+    return length == 3 && memcmp(range, "*/*", 3) == 0 ? WILDCARD : 0;
 }
 
 /* "1", "0.5", "0.123" … in thousandths, or -1. */
@@ -136,6 +129,19 @@ static void read_accept(const char *accept, struct choice choices[HTTP_FORMATS])
                 choices[f] = (struct choice){quality, exactness};
         }
     }
+}
+
+bool http_accepts_anything(const char *accept, const bool available[HTTP_FORMATS])
+{
+    struct choice choices[HTTP_FORMATS] = {0};
+    bool is_open = true;
+    if (!accept || !accept[strspn(accept, " \t")])
+        return true;
+    read_accept(accept, choices);
+    for (int f = 0; f < HTTP_FORMATS; f++)
+        is_open = is_open &&
+                  (!available[f] || (choices[f].exactness == WILDCARD && choices[f].quality > 0));
+    return is_open;
 }
 
 int http_negotiate(const char *accept, const char *word, const bool available[HTTP_FORMATS],

@@ -31,7 +31,8 @@ int http_format_parse(const char *word, enum http_format *out);
  * -1: nothing fits. */
 int http_negotiate(const char *accept, const char *word, const bool available[HTTP_FORMATS],
                    enum http_format *out);
-/* Whether Accept leaves the choice open: absent, empty, or a bare wildcard. */
-bool http_accepts_anything(const char *accept);
+/* Whether Accept leaves the choice among the available formats open: it is absent or empty, or
+ * takes all of them by a bare wildcard alone, as a browser's does for an address that is opened. */
+bool http_accepts_anything(const char *accept, const bool available[HTTP_FORMATS]);
 
 #endif

@@ -69,11 +69,36 @@ static void the_query_beats_accept(void **state)
     assert_int_equal(choose("application/json", "", true), NONE);
 }
 
+static void a_wildcard_alone_leaves_the_choice_open(void **state)
+{
+    (void)state;
+    static const bool available[HTTP_FORMATS] = {
+        [HTTP_FORMAT_JSON] = true, [HTTP_FORMAT_PNG] = true};
+    static const char *const open[] = {
+        "",
+        " ",
+        "*/*",
+        "*/*;q=0.8",
+        "text/html, */*;q=0.1",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,"
+        "*/*;q=0.8"};
+    static const char *const closed[] = {"image/png, */*", "image/*, */*;q=0.5", "*/*;q=0",
+                                         "application/json;q=0.5, */*", "text/html"};
+    assert_true(http_accepts_anything(NULL, available));
+    for (size_t i = 0; i < sizeof open / sizeof *open; i++)
+        if (!http_accepts_anything(open[i], available))
+            fail_msg("Accept: %s", open[i]);
+    for (size_t i = 0; i < sizeof closed / sizeof *closed; i++)
+        if (http_accepts_anything(closed[i], available))
+            fail_msg("Accept: %s", closed[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accept_is_read_with_qualities),
         cmocka_unit_test(the_query_beats_accept),
+        cmocka_unit_test(a_wildcard_alone_leaves_the_choice_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

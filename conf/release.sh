@@ -112,11 +112,18 @@ make_image_arm64() {
 }
 
 for part in "${parts[@]}"; do
-    # In a shell of its own: "set -e" would not hold behind "||".
-    (set -eu && "make_$part") >"$scratch/$part.log" 2>&1 || {
+    # No "||" behind it: a shell to the left of one goes on after what fails in it.
+    set +e
+    (
+        set -eu -o pipefail
+        "make_$part"
+    ) >"$scratch/$part.log" 2>&1
+    code=$?
+    set -e
+    if [ "$code" -ne 0 ]; then
         tail -n 30 "$scratch/$part.log" >&2
         fail "$part could not be made"
-    }
+    fi
     say "$part"
 done
 bash conf/deps.sh run list >"$scratch/run"

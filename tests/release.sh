@@ -18,6 +18,7 @@ diff -r "$scratch/one" "$scratch/two" || fail "two releases of one commit differ
 cd "$scratch/one"
 # A part's file never takes the name of another's.
 case " $* " in *" source "*) tar -tzf pfgmd-*-source.tar.gz | grep -q '/meson.build$' || fail "no tree in the source archive" ;; esac
+case " $* " in *" arm64 "*) ls pfgmd_*_arm64.deb pfgm_*_arm64.deb >/dev/null || fail "no packages for arm64" ;; esac
 case " $* " in *" python "*) ls pfgmd-*.whl >/dev/null || fail "no wheel" ;; esac
 sha256sum -c --quiet SHA256SUMS || fail "a sum is wrong"
 python3 - *.spdx.json <<'END' || fail "the SBOM is not of this release"

@@ -84,10 +84,14 @@ for package in pfgm pfgmd; do
         text="server for Poisson flow generative models"
         echo /etc/pfgmd/pfgmd.conf >pfgmd/DEBIAN/conffiles
         # An upgrade restarts a daemon that runs; a removal stops it, a purge forgets that it was enabled.
-        maintain postinst 'systemctl daemon-reload' 'if [ -n "$2" ]; then systemctl try-restart pfgmd.service; fi'
-        maintain prerm 'if [ "$1" = remove ]; then systemctl stop pfgmd.socket pfgmd.service; fi'
-        maintain postrm 'if [ "$1" = purge ]; then rm -f /etc/systemd/system/*.wants/pfgmd.service \
-        /etc/systemd/system/*.wants/pfgmd.socket; fi' 'systemctl daemon-reload'
+        # What systemd says of it does not leave the package half installed: the daemon's log has the reason.
+        maintain postinst 'systemctl daemon-reload || true' \
+            'if [ -n "$2" ]; then systemctl try-restart pfgmd.service || echo "pfgmd does not start: journalctl -u pfgmd" >&2; fi'
+        maintain prerm 'if [ "$1" = remove ]; then systemctl stop pfgmd.socket pfgmd.service || true; fi'
+        maintain postrm 'systemctl daemon-reload || true'
+        # Also where no systemd runs, as in a chroot.
+        echo 'if [ "$1" = purge ]; then rm -f /etc/systemd/system/*.wants/pfgmd.service /etc/systemd/system/*.wants/pfgmd.socket; fi' \
+            >>pfgmd/DEBIAN/postrm
     fi
     cat >"$package/DEBIAN/control" <<EOF
 Package: $package

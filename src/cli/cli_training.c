@@ -333,15 +333,17 @@ int cli_training_run(const char *name, const struct train_options *o)
 {
     struct train_result trained;
     struct err e = {0}, why = {0};
-    if (nn_kernel_require(o->kernel, &why) != 0) {
-        err_rename(&e, &why, "--kernel");
+    struct train_options chosen = *o;
+    enum nn_precision precision = NN_PRECISION_F32;
+    if (nn_precision_resolve(&chosen.kernel, &precision, &why) != 0) {
+        err_rename(&e, &why, o->kernel == NN_KERNEL_AUTO ? NN_KERNEL_VARIABLE : "--kernel");
         return cli_fail(name, &e);
     }
     /* A line that waits for its reader is not lost by the signal. */
     const struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    int result = train_run(o, &trained, &e);
+    int result = train_run(&chosen, &trained, &e);
     erase_bar(o->context);
     if (result != 0)
         return cli_fail(name, &e);

@@ -579,6 +579,10 @@ class Pictures(Case):
         self.write("set/a/1.png", png(8, 8, picture(1)))
         self.refused(self.train(self.path("set"), "run", "--labels", data, ok=False), "data.npy", "IDX")
 
+    def test_a_kernel_of_the_environment_is_heeded_or_refused(self):
+        done = self.train(self.data(), "run", "--config", self.config(), ok=False, env={**os.environ, "PFGM_KERNEL": "fast"})
+        self.refused(done, "PFGM_KERNEL", '"fast"')
+
     def test_unknown_key_is_refused(self):
         data = self.data()
         self.refused(self.train(data, "run", "--config", self.config(learning_rat=1), ok=False),

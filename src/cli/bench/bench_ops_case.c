@@ -30,7 +30,7 @@ const char *bench_shape_size(const struct bench_shape *s, char *out, size_t size
 static struct nn_case_shape case_of(const struct bench_shape *s, size_t images)
 {
     static const enum nn_case_op ops[] = {NN_CASE_CONV,    NN_CASE_WINOGRAD, NN_CASE_POINT,
-                                          NN_CASE_POINT,   NN_CASE_NORM,     NN_CASE_ATTENTION,
+                                          NN_CASE_LINEAR,  NN_CASE_NORM,     NN_CASE_ATTENTION,
                                           NN_CASE_RESAMPLE};
     struct nn_case_shape c = {
         .op = ops[s->op], .side = s->side, .in = s->in, .out = s->out, .images = images};

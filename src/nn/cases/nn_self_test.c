@@ -1,7 +1,8 @@
 /* A faulty processor, hypervisor or build may compute wrong without a trap, and what it computes
  * looks like noise or, worse, like a picture. So before a kernel is used for a network it does a
  * few operations whose results plain C knows. Sizes are small but leave tails: 5 × 5 pixels, two
- * images, 24 channels, which neither fill a tile of 6 rows nor a vector of 16. */
+ * images, 24 channels, which neither fill a tile of 6 rows nor a vector of 16; and as many of two
+ * parts as OpenBLAS is asked for. */
 #include "nn_self_test.h"
 #include "base_arena.h"
 #include "nn_case.h"
@@ -15,6 +16,7 @@ static const struct trial {
     const char *word;
     struct nn_case_shape shape;
 } trials[] = {{"product", {NN_CASE_POINT, 5, 24, 0, 24, 2, 0}},
+              {"product with a residual", {NN_CASE_POINT, 5, 48, 24, 24, 2, NN_CASE_RESIDUAL}},
               {"convolution", {NN_CASE_CONV, 5, 24, 0, 24, 2, 0}},
               {"convolution by Winograd", {NN_CASE_WINOGRAD, 5, 24, 0, 24, 2, 0}},
               {"norm", {NN_CASE_NORM, 5, 24, 0, 0, 2, NN_CASE_SILU}},

@@ -4,6 +4,7 @@
 #include "nn_grad.h"
 #include "base_size.h"
 #include "nn_grad_net.h"
+#include "nn_self_test.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,7 +70,11 @@ static int check_options(const struct nn_grad_options *o, struct err *e)
 struct nn_grad *nn_grad_new(const struct nn_arch *arch, const struct nn_grad_options *options,
                             struct pool *pool, struct err *e)
 {
-    if (nn_arch_check(arch, e) != 0 || check_options(options, e) != 0)
+    enum nn_kernel kernel = options->kernel;
+    enum nn_precision precision = NN_PRECISION_F32;
+    if (nn_arch_check(arch, e) != 0 || check_options(options, e) != 0 ||
+        nn_precision_resolve(&kernel, &precision, e) != 0 ||
+        nn_self_test_once(kernel, precision, e) != 0)
         return NULL;
     struct nn_grad *g = calloc(1, sizeof *g);
     if (!g) {
@@ -79,8 +84,8 @@ struct nn_grad *nn_grad_new(const struct nn_arch *arch, const struct nn_grad_opt
     g->options = *options;
     g->pool = pool;
     g->net.arch = *arch;
-    g->kernels = nn_kernels_get(options->kernel);
-    g->grad = nn_grad_kernels_get(options->kernel);
+    g->kernels = nn_kernels_get(kernel);
+    g->grad = nn_grad_kernels_get(kernel);
     if (nn_plan_build(arch, &g->net.plan, e) != 0 || list_params(g, e) != 0 ||
         allocate(g, e) != 0) {
         nn_grad_free(g);

@@ -18,12 +18,20 @@ struct scratch {
     float *weights, *slopes;            /* [block][row] */
     float *queries;                     /* [block][lanes], gradients */
     float *key_slope, *value_slope;     /* [row][lanes] */
+    float *zeros;                       /* [row or lanes], the products' bias */
 };
+
+/* A product's bias is as long as its row of results, which are scores of pixels or lanes. */
+static size_t bias_floats(size_t row, size_t lanes)
+{
+    return row > lanes ? row : lanes;
+}
 
 size_t nn_grad_attention_scratch(size_t pixels, size_t lanes)
 {
     size_t row = nn_attention_row(pixels);
-    return row * lanes * 6 + 2 * NN_ATTENTION_BLOCK * row + NN_ATTENTION_BLOCK * lanes + 8 * 16;
+    return row * lanes * 6 + 2 * NN_ATTENTION_BLOCK * row + NN_ATTENTION_BLOCK * lanes +
+           bias_floats(row, lanes) + 10 * 16;
 }
 
 static float *cut(float **at, size_t count)
@@ -45,6 +53,7 @@ static struct scratch lay(float *at, size_t pixels, size_t lanes)
     s.queries = cut(&at, NN_ATTENTION_BLOCK * lanes);
     s.key_slope = cut(&at, s.row * lanes);
     s.value_slope = cut(&at, s.row * lanes);
+    s.zeros = cut(&at, bias_floats(s.row, lanes));
     return s;
 }
 
@@ -62,12 +71,12 @@ static void pack_pixels(const struct nn_grad *g, const struct scratch *s, const 
 }
 
 /* out [rows][outputs] = in [rows, step apart][inputs] · packed. */
-static void multiply(const struct nn_grad *g, const float *in, size_t step, size_t rows,
-                     size_t inputs, size_t outputs, const float *packed, float *out)
+static void multiply(const struct nn_grad *g, const struct scratch *s, const float *in, size_t step,
+                     size_t rows, size_t inputs, size_t outputs, const float *packed, float *out)
 {
     const struct nn_product p = {.shape = {NN_PRODUCT_POINT, inputs, outputs},
                                  .packed = packed,
-                                 .bias = g->zeros,
+                                 .bias = s->zeros,
                                  .segments = 1,
                                  .segment = {{in, step, inputs}},
                                  .in_image = rows,
@@ -106,15 +115,15 @@ static void block_back(const struct nn_grad *g, const struct nn_attention *a,
 {
     size_t step = 3 * a->lanes, lanes = a->lanes;
     float scale = 1.0f / sqrtf((float)a->channels);
-    multiply(g, query, step, count, lanes, s->row, s->keys_across, s->weights);
+    multiply(g, s, query, step, count, lanes, s->row, s->keys_across, s->weights);
     for (size_t i = 0; i < count; i++)
         g->grad->softmax(s->weights + i * s->row, a->pixels, s->row, scale);
     sum_queries(g, s->weights, s->row, count, slope, lanes, lanes, s->queries, s->value_slope);
-    multiply(g, slope, lanes, count, lanes, s->row, s->values_across, s->slopes);
+    multiply(g, s, slope, lanes, count, lanes, s->row, s->values_across, s->slopes);
     for (size_t i = 0; i < count; i++) /* beyond the last pixel both are zero */
         g->grad->softmax_back(s->weights + i * s->row, s->slopes + i * s->row, s->row, scale);
     sum_queries(g, s->slopes, s->row, count, query, step, lanes, s->queries, s->key_slope);
-    multiply(g, s->slopes, s->row, count, s->row, lanes, s->keys, s->queries);
+    multiply(g, s, s->slopes, s->row, count, s->row, lanes, s->keys, s->queries);
     for (size_t i = 0; i < count; i++)
         memcpy(query_slope + i * step, s->queries + i * lanes, lanes * sizeof *query_slope);
 }
@@ -127,6 +136,7 @@ static void image_back(const struct nn_grad *g, const struct nn_attention *a, co
     pack_pixels(g, &s, qkv + lanes, step, a->pixels, lanes, true, s.keys_across);
     pack_pixels(g, &s, qkv + lanes, step, a->pixels, lanes, false, s.keys);
     pack_pixels(g, &s, qkv + 2 * lanes, step, a->pixels, lanes, true, s.values_across);
+    memset(s.zeros, 0, bias_floats(s.row, lanes) * sizeof *s.zeros);
     memset(s.key_slope, 0, s.row * lanes * sizeof *s.key_slope);
     memset(s.value_slope, 0, s.row * lanes * sizeof *s.value_slope);
     for (size_t q = 0; q < a->pixels; q += NN_ATTENTION_BLOCK) {

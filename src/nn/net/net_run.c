@@ -101,7 +101,8 @@ void net_attend(const struct net_run *r, const struct nn_attention *p)
     } else if (!shared(r->net, r->ws, &k->attention_sharing, p, work)) {
         k->attention(p);
     }
-    nn_profile_add(r->ws, begin, NN_PROFILE_ATTENTION, 2.0 * (double)work, 0);
+    const double terms = r->net->terms ? r->net->terms : 1; /* products, in parts of bf16 */
+    nn_profile_add(r->ws, begin, NN_PROFILE_ATTENTION, 2.0 * (double)work * terms, 0);
 }
 
 void net_split(const struct net_run *r, const float *a, size_t lanes_a, const float *b,

@@ -1,5 +1,6 @@
 /* Building the program: the reference's registration rule, once, in order of execution. */
 #include "nn_plan.h"
+#include <assert.h>
 #include <stdlib.h>
 
 struct builder {
@@ -8,8 +9,9 @@ struct builder {
     int module;
     int *stack; /* values that wait as skips */
     int depth;
-    int current; /* value */
-    int pyramid; /* value, or -1 */
+    int current;  /* value */
+    int pyramid;  /* value, or -1 */
+    int capacity; /* of steps */
 };
 
 int nn_stem_module(const struct nn_arch *arch)
@@ -70,6 +72,7 @@ static struct nn_step *add_step(struct builder *b, enum nn_step_kind kind, int s
                                 int channels_out, int other)
 {
     struct nn_plan *plan = b->plan;
+    assert(plan->step_count < b->capacity);
     struct nn_step *s = &plan->steps[plan->step_count];
     const struct nn_value *in = &plan->values[b->current];
     s->kind = kind;
@@ -232,10 +235,13 @@ int nn_plan_build(const struct nn_arch *arch, struct nn_plan *plan, struct err *
 {
     *plan = (struct nn_plan){0};
     /* At most, a level has two modules per block downward, one per block upward, and a
-     * change of resolution, a pyramid and an attention; then stem, middle and head. */
-    int capacity = arch->levels * (3 * arch->num_res_blocks + 6) + 8;
+     * change of resolution, a pyramid and an attention; then stem, middle and head. A perceptron
+     * has no levels: its blocks, stem and head. */
+    const int capacity = nn_arch_of_vectors(arch)
+                             ? arch->num_res_blocks + 2
+                             : arch->levels * (3 * arch->num_res_blocks + 6) + 8;
     size_t count = (size_t)capacity;
-    struct builder b = {.arch = arch, .plan = plan, .pyramid = -1};
+    struct builder b = {.arch = arch, .plan = plan, .pyramid = -1, .capacity = capacity};
     plan->steps = calloc(count, sizeof *plan->steps);
     plan->values = calloc(count + 1, sizeof *plan->values);
     b.stack = calloc(count, sizeof *b.stack);

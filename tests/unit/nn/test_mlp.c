@@ -221,6 +221,19 @@ static int read_scale(void *context, const struct nn_param *p, float *out, struc
     return 0;
 }
 
+/* Its plan had room for six blocks, and was written behind. */
+static void test_mlp_of_every_depth_has_a_plan(void **state)
+{
+    (void)state;
+    struct nn_arch arch = {.kind = NN_ARCH_MLP, .image_size = 1, .channels = 2, .nf = 16};
+    struct err e = {0};
+    for (arch.num_res_blocks = 1; arch.num_res_blocks <= NN_RES_BLOCKS_MAX; arch.num_res_blocks++)
+        assert_int_equal(nn_arch_check(&arch, &e), 0);
+    arch.num_res_blocks = NN_RES_BLOCKS_MAX + 1;
+    assert_int_equal(nn_arch_check(&arch, &e), -1);
+    assert_string_equal(e.at, "depth");
+}
+
 static void test_mlp_refusals(void **state)
 {
     (void)state;
@@ -260,6 +273,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mlp_is_the_described_one),
         cmocka_unit_test(test_mlp_from_afar),
+        cmocka_unit_test(test_mlp_of_every_depth_has_a_plan),
         cmocka_unit_test(test_mlp_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

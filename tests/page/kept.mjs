@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { address, browser, images, open, sample, shot, walked } from "./browser.mjs";
+import { address, browser, ended, images, mock, open, sample, shot, walked } from "./browser.mjs";
 
 test("a copied link gives the same bytes in a fresh browser and by a request", async () => {
   const page = await open({ permissions: ["clipboard-read", "clipboard-write"] });
@@ -30,6 +30,41 @@ test("a copied link gives the same bytes in a fresh browser and by a request", a
     body: JSON.stringify({ n: 2, seed: "18446744073709551615", class: 5, temperature: 0.9, solver: { method: "euler", steps: 9 } }) })).json();
   assert.deepEqual(asked.map(i => i.b64), made);
   assert.deepEqual(page.complaints, []);
+});
+
+test("the link is that of the images that are shown, also where the address is the field's, a job's or of a run that failed", async () => {
+  const page = await open({ at: "#jobs", permissions: ["clipboard-read", "clipboard-write"] }), hash = () => page.evaluate(() => location.hash);
+  const copied = async button => {
+    await page.evaluate(() => navigator.clipboard.writeText(""));
+    await page.click(button);
+    return page.evaluate(async () => { let text; do text = await navigator.clipboard.readText(); while (!text); return new URL(text).hash; });
+  };
+  let settle, asked = 0;
+  await mock(page, { until: new Promise(done => { settle = done; }) });
+  page.on("request", r => { if (r.method() === "POST") asked++; });
+  await page.fill("#seed", "4711");
+  await page.click("#go");
+  await page.click("#to-field");
+  await page.locator("#field-canvas").waitFor();
+  settle();
+  await ended(page);
+  assert.match(await hash(), /^#field=masses/);
+  await page.click("#field-add");
+  await page.waitForFunction(() => location.hash.includes("masses="));
+  assert.equal(await copied("#field-copy"), await hash());
+  await page.click("#to-sample");
+  const link = await hash();
+  assert.match(link, /seed=4711/);
+  assert.equal(await copied("#copy"), link);
+  await page.evaluate(() => { location.hash = "#job=a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"; });
+  assert.equal(await copied("#copy"), link);
+  await page.click("#to-sample");
+  assert.equal(asked, 1); // its images stand there still
+  await page.unroute("**/v1/images");
+  await page.route("**/v1/images", r => r.fulfill({ status: 503, json: { detail: "The queue is full." } }));
+  await page.evaluate(() => { location.hash = location.hash.replace("4711", "4712"); });
+  await page.getByText("The queue is full.").waitFor();
+  assert.equal(await copied("#copy"), link);
 });
 
 test("after a reload of the model a link names the file that made its images", async () => {

@@ -40,14 +40,17 @@ async function followLink() {
     say("These are not the images of the link: it was made with another file of this model.", true);
   return true;
 }
-/* The run's link goes into the address, without a step in the browser's own history, and into the list. */
+/* The run's link goes into the address, without a step in the browser's own history, and into the list. While the field is
+   shown the address is the field's. Returns the link. */
 function remember(body, each) {
   const link = linkOf(body, each);
-  history.replaceState(null, "", link);
+  setMainHash(link);
+  if (!isField()) history.replaceState(null, "", link);
   const label = ((models[body.model] || {}).labels || [])[body.class];
   const text = `${body.n} ${each ? "of each class" : label ? "× " + label : body.n === 1 ? "image" : "images"}, seed ${body.seed}` + (caps.models.length > 1 ? ", " + body.model : "");
   store.set("runs", [{ link, text }, ...store.get("runs", []).filter(r => r.link !== link)].slice(0, RUNS));
   showRuns();
+  return link;
 }
 const RUNS = 40;
 function showRuns() {
@@ -60,9 +63,12 @@ function showRuns() {
     return li;
   }));
 }
+/* Of the images that are shown: the address may lead to a job by now, or to a run that failed. */
 async function copyLink() {
-  if (!await copy(location.href, "The link is copied. It gives the same images, byte for byte."))
-    say("This browser lets no page copy: the address of this page is the link.");
+  const { link } = run;
+  if (await copy(new URL(link, location.href).href, "The link is copied. It gives the same images, byte for byte.")) return;
+  history.replaceState(null, "", link);
+  say("This browser lets no page copy: the address of this page is the link.");
 }
 
 /* ---- settings ---- */

@@ -82,7 +82,7 @@ async function follow(bodies, columns, greeting, each) {
   for (const t of tiles.filter(empty)) t.li.remove();
   $("now-empty").hidden = $("now").children.length > 0;
   const made = !greeting && !tiles.every(empty);
-  if (made) remember(bodies[0], each);
+  if (made) run.link = remember(bodies[0], each);
   $("copy").hidden = !made;
   $("take").hidden = run.parts.length > 1 || !run.facts.seed || $("progress").value < 1;
   if (failed && takeBack) takeBack(); /* a mistake costs nobody the images that stood there */

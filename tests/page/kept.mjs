@@ -67,6 +67,24 @@ test("the link is that of the images that are shown, also where the address is t
   assert.equal(await copied("#copy"), link);
 });
 
+test("a link that cannot be followed says why, and no other images are made", async () => {
+  const page = await open({ at: "#model=none&seed=1", greets: true });
+  const said = text => page.locator("#status.bad", { hasText: text }).waitFor();
+  await said('The link names the model "none", which this server does not have.');
+  assert.equal(await page.evaluate(() => run), null);
+  for (const [fields, text] of [["first_index=1.5", "First index: must be a whole number"], ["temperature=abc", 'Temperature: the link says "abc"'],
+    ["method=none", 'Solver: the link says "none"'], ["class=10", 'Class: the link says "10"']]) {
+    await page.evaluate(f => { say(""); location.hash = "#model=fashion10&seed=1&" + f; }, fields);
+    await said(text);
+  }
+  assert.equal(await page.evaluate(() => run), null);
+  await mock(page);
+  await page.evaluate(() => { location.hash = "#model=fashion10&seed=1"; });
+  await ended(page);
+  assert.equal(await images(page).count(), 1);
+  assert.deepEqual(page.complaints, []);
+});
+
 test("after a reload of the model a link names the file that made its images", async () => {
   const page = await open(), { data: [model] } = await (await fetch(address + "/v1/models")).json();
   await page.evaluate(name => { models[name].sha256 = "0".repeat(64); }, model.name); // as it was read before

@@ -102,7 +102,7 @@ const onTheWay = {
 };
 async function walk(event) {
   event.preventDefault();
-  if (walking) return;
+  if (walking || !(ends.a || ends.b || isSound(...SAMPLES_ONLY))) return; /* an image of the gallery is an end as it was made */
   walking = new AbortController();
   pause();
   $("film-row").hidden = true;

@@ -75,7 +75,7 @@ async function editOrder() {
 }
 async function edit(event) {
   if (event) event.preventDefault();
-  if (editing.busy) return;
+  if (editing.busy || !isSound(...SAMPLES_ONLY) || !$("edit-form").reportValidity()) return;
   editing.busy = new AbortController();
   $("edit-go").disabled = true; $("edit-cancel").disabled = false;
   say("asking", false, "edit-status");

@@ -171,6 +171,7 @@ async function showLinked() {
 }
 async function fileJob(event) {
   event.preventDefault();
+  if (!isSound("n", "preview_every")) return;
   const { preview_every: _, ...body } = order(), label = $("job_label").value.trim();
   $("file-job").disabled = true;
   say("asking", false, "jobs-status");

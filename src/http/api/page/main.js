@@ -1,6 +1,9 @@
 /* What each control does; the last of the modules. */
 document.addEventListener("visibilitychange", () => { if (!document.hidden) { watch(); watchJobs(); } });
-for (const form of ["form", "way-form", "jobs-form"]) { $(form).addEventListener("invalid", showFault, true); $(form).addEventListener("click", checkDigits, true); }
+for (const id of ["form", "way-form", "jobs-form", "edit-form"]) {
+  $(id).addEventListener("invalid", e => showFault(e), true);
+  $(id).addEventListener("click", () => checkDigits($(id)), true);
+}
 $("form").addEventListener("submit", sample);
 $("each").addEventListener("click", sheet);
 $("chips").addEventListener("click", e => { const b = e.target.closest("button"); if (b) { chooseClass(b.dataset.class); keepSettings(); } });

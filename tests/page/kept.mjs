@@ -154,6 +154,39 @@ test("the viewer goes from image to image, scrubs, compares and gives its settin
   assert.deepEqual(page.complaints, []);
 });
 
+test("ends by two solvers go as images, and a chip shows no image of another model", async () => {
+  const page = await open({ at: "#jobs" });
+  let settle;
+  await mock(page, { until: new Promise(done => { settle = done; }) });
+  await page.click("#form summary >> nth=0");
+  await page.fill("#steps", "5");
+  await page.fill("#n", "1");
+  await page.click("#go");
+  await page.evaluate(() => { // a second model with classes
+    models.other = { ...models.fashion10, name: "other" };
+    $("model").append(new Option("other"));
+  });
+  await page.selectOption("#model", "other");
+  settle();
+  await ended(page);
+  assert.equal(await page.locator("#chips img[src^='data:image/png']").count(), 0);
+  await page.selectOption("#model", "fashion10");
+  await page.route("**/v1/interpolate", r => r.fulfill({ status: 503, json: {} }));
+  for (const [steps, kind] of [["6", "image"], ["5", "seed"]]) { // each as a second end
+    await page.fill("#steps", steps);
+    await page.click("#go");
+    await page.waitForFunction(s => run && !running && run.facts.body.solver.steps === s, Number(steps));
+    await page.locator("#past button").last().click();
+    await page.click("#big-a");
+    await images(page).first().click();
+    await page.click("#big-b");
+    const request = page.waitForRequest("**/v1/interpolate");
+    await page.click("#walk");
+    assert.deepEqual((await request).postDataJSON().between.map(end => kind in end), [true, true]);
+    await page.locator("#way-status.bad").waitFor();
+  }
+});
+
 test("a PNG of ours fills the form, and another is measured and may be an end of a path", async () => {
   const page = await open();
   const made = async more => (await (await fetch(address + "/v1/images", { method: "POST", headers: { "Content-Type": "application/json" },

@@ -15,7 +15,7 @@ function fill(t, image, facts) {
   t.img.alt = (label ? label + ", " : "") + "seed " + facts.seed + ", index " + image.index;
   t.small.textContent = label || "#" + image.index;
   t.button.title = t.img.alt;
-  showOnChip(image);
+  if (facts.model === $("model").value) showOnChip(image); /* the chips are those of the model that is chosen by now */
   t.button.disabled = false;
   t.button.addEventListener("click", () => enlarge(image, facts, label, t));
 }

@@ -207,6 +207,20 @@ test("a PNG of ours fills the form, and another is measured and may be an end of
   await page.click("#walk");
   assert.deepEqual(JSON.parse((await request).postData()).between[0], { image: bare });
   await walked(page, 2);
+  const { images: [edited] } = await (await fetch(address + "/v1/edit", { method: "POST", headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ image: ours, seed: 1, strength: 0.2, embed_metadata: true, solver: { method: "euler", steps: 2 } }) })).json();
+  const sheet = Buffer.from(await (await fetch(address + "/v1/images", { method: "POST", headers: { "Content-Type": "application/json", Accept: "image/png" },
+    body: JSON.stringify({ seed: 1, n: 2, grid: {}, solver: { method: "euler", steps: 2 } }) })).arrayBuffer()).toString("base64");
+  await page.route("**/v1/likelihood", r => r.fulfill({ json: { images: [{ bits_per_dimension: 1 }] } }));
+  for (const [name, b64] of [["edited.png", edited.b64], ["sheet.png", sheet]]) { // no seed alone makes these again
+    assert.match(Buffer.from(b64, "base64").toString("latin1"), /tEXtpfgm/);
+    await page.setInputFiles("#file", { name, mimeType: "image/png", buffer: Buffer.from(b64, "base64") });
+    await page.getByText(name + ": 1.000 bits per dimension").waitFor();
+    await page.click("#big-close");
+  }
+  const capped = await made({ n: 1, solver: { method: "multistep3", steps: 6, order_cap: 2 } });
+  await page.setInputFiles("#file", { name: "capped.png", mimeType: "image/png", buffer: Buffer.from(capped, "base64") });
+  await page.getByText("except order_cap: Sample makes another image").waitFor();
   for (const [buffer, said] of [[Buffer.from("GIF89a"), "not a whole PNG"], [Buffer.from(ours, "base64").subarray(0, 60), "not a whole PNG"]]) {
     await page.setInputFiles("#file", { name: "other.png", mimeType: "image/png", buffer });
     await page.getByText(said).waitFor();

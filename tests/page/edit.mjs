@@ -26,6 +26,7 @@ test("an image of the viewer is varied, and what is drawn over is made anew", as
   await page.fill("#edit-n", "3");
   await page.click("#edit-go");
   await edited(page, 3);
+  await page.waitForFunction(() => document.activeElement.id === "edit-go"); // the focus is not lost
   const drawn = await page.evaluate(() => [...editing.drawn]), sum = drawn.reduce((a, b) => a + b, 0);
   assert.ok(sum > 20 && sum < 500);
   for (const src of await page.$$eval("#edited img", all => all.map(i => i.src))) {
@@ -87,5 +88,6 @@ test("a part is drawn over by the keyboard alone, and mistakes are in words", as
   await page.waitForFunction(() => document.getElementById("edit-status").className === "bad");
   assert.match(await page.textContent("#edit-status"), /^Solver: heun takes more than one evaluation per step/);
   await page.click("#edit-clear");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "edit-canvas");
   assert.equal(await page.textContent("#edit-go"), "Make variations");
 });

@@ -228,6 +228,42 @@ test("a PNG of ours fills the form, and another is measured and may be an end of
   assert.deepEqual(page.complaints, []);
 });
 
+test("what any button sends is checked as what Sample sends", async () => {
+  const page = await open({ at: "#jobs" }), asked = [];
+  const said = async (button, text, id) => {
+    await page.evaluate(() => say(""));
+    await page.click(button);
+    await page.locator("#status.bad", { hasText: text }).waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.id), id);
+  };
+  await mock(page);
+  await page.click("#go");
+  await ended(page);
+  page.on("request", r => r.method() === "POST" && asked.push(r.url()));
+  await page.click("#form summary >> nth=0");
+  for (const index of ["1.5", "abc"]) {
+    await page.fill("#first_index", index);
+    await said("#each", "First index: must be a whole number", "first_index");
+  }
+  await page.fill("#first_index", "");
+  for (const id of ["temperature", "guidance"]) { // what is no number has no value
+    await page.focus("#" + id);
+    await page.keyboard.type("1e");
+    await said("#file-job", id === "temperature" ? "Temperature: " : "Guidance: ", id);
+    if (id === "temperature") await page.keyboard.press("Backspace");
+  }
+  await page.fill("#a_seed", "1");
+  await page.fill("#b_seed", "2");
+  await said("#walk", "Guidance: ", "guidance");
+  await images(page).first().click();
+  await said("#big-vary", "Guidance: ", "guidance");
+  assert.deepEqual(asked, []);
+  await page.fill("#guidance", "");
+  await page.click("#each"); // and the page is not stuck
+  await page.waitForFunction(() => run && !running && run.parts.length === 10);
+  assert.deepEqual(page.complaints, []);
+});
+
 test("the form as code runs as it stands", async () => {
   const page = await open();
   await page.click("#code-box summary");

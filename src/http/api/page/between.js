@@ -103,6 +103,7 @@ const onTheWay = {
 async function walk(event) {
   event.preventDefault();
   if (walking || !(ends.a || ends.b || isSound(...SAMPLES_ONLY))) return; /* an image of the gallery is an end as it was made */
+  const hold = holdFocus();
   walking = new AbortController();
   pause();
   $("film-row").hidden = true;
@@ -113,5 +114,5 @@ async function walk(event) {
   } catch (e) { say(e.name === "AbortError" ? "cancelled" : e.message, e.name !== "AbortError", "way-status"); }
   ended = Date.now(); watch();
   walking = null; $("walk").disabled = false; $("way-cancel").disabled = true;
-  if (document.activeElement === document.body) $(way[0] ? "slider" : "walk").focus();
+  hold($(way[0] ? "slider" : "walk"));
 }

@@ -79,7 +79,7 @@ async function editOrder() {
 async function edit(event) {
   if (event) event.preventDefault();
   if (editing.busy || !isSound(...SAMPLES_ONLY) || !$("edit-form").reportValidity()) return;
-  const its = editing.busy = new AbortController(), { from } = editing;
+  const its = editing.busy = new AbortController(), { from } = editing, hold = holdFocus();
   $("edit-go").disabled = true; $("edit-cancel").disabled = false;
   say("asking", false, "edit-status");
   try {
@@ -100,6 +100,7 @@ async function edit(event) {
     showField(e);
   }
   endEdit();
+  hold($("edit-go"));
 }
 function endEdit() {
   ended = Date.now(); watch();
@@ -109,7 +110,7 @@ $("big-edit").addEventListener("click", pickForEdit);
 $("big-vary").addEventListener("click", () => pickForEdit().then(last => { if (last) edit(); }));
 $("edit-form").addEventListener("submit", edit);
 $("edit-cancel").addEventListener("click", () => editing.busy && editing.busy.abort());
-$("edit-clear").addEventListener("click", clearMask);
+$("edit-clear").addEventListener("click", () => { $("edit-canvas").focus(); clearMask(); });
 $("strength").addEventListener("input", () => { $("strength").dataset.touched = $("strength").value; showStrength(); });
 for (const kind of ["pointerdown", "pointermove"]) $("edit-canvas").addEventListener(kind, drawAt);
 $("edit-canvas").addEventListener("keydown", drawByKeys);

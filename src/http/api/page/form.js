@@ -87,6 +87,14 @@ function checkDigits(form) {
     field.setCustomValidity(whole ? "" : `must be a whole number from 0 to ${LARGEST}`);
   }
 }
+/* A control that is disabled, hidden or removed loses the focus. Returns what gives it to another one, if it was somewhere now and is lost. */
+function holdFocus() {
+  const before = document.activeElement;
+  return next => {
+    const at = document.activeElement;
+    if (next && (at === document.body ? before !== at : at.disabled || at.closest("[hidden]"))) next.focus({ preventScroll: true });
+  };
+}
 /* Whether the form can be sent, apart from the fields that a request does not take; else the first fault is shown. A browser asks
    this for the form's own button only. */
 function isSound(...without) {

@@ -30,7 +30,7 @@ $("code-box").addEventListener("toggle", showCode);
 $("to-code").addEventListener("click", showApi);
 $("code-copy").addEventListener("click", copyCode);
 showFoot();
-$("forget").addEventListener("click", () => { store.set("runs", []); showRuns(); });
+$("forget").addEventListener("click", () => { $("version").focus(); store.set("runs", []); showRuns(); }); /* what follows it has the focus */
 $("enlarge").value = store.get("settings", {}).enlarge ?? "";
 $("theme").value = store.get("settings", {}).theme ?? "";
 showSettings();

@@ -57,7 +57,7 @@ function remember(body, each) {
 }
 const RUNS = 40;
 function showRuns() {
-  const runs = store.get("runs", []);
+  const runs = store.get("runs", []), at = $("runs").contains(document.activeElement) && document.activeElement.hash;
   $("runs-box").hidden = runs.length === 0;
   $("runs").replaceChildren(...runs.map(r => {
     const li = document.createElement("li"), a = document.createElement("a");
@@ -65,6 +65,8 @@ function showRuns() {
     li.append(a);
     return li;
   }));
+  const links = [...$("runs").querySelectorAll("a")];
+  if (at) (links.find(a => a.hash === at) || links[0])?.focus({ preventScroll: true });
 }
 /* Of the images that are shown: the address may lead to a job by now, or to a run that failed. */
 async function copyLink() {

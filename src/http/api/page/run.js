@@ -56,7 +56,7 @@ async function start(bodies, { columns = 0, greeting = false, each = columns > 0
 }
 async function follow(bodies, columns, greeting, each) {
   const vector = isVector(models[bodies[0].model] || {}), begun = performance.now(), parts = vector ? [] : bodies.map(newPart);
-  const takeBack = keep();
+  const hold = holdFocus(), takeBack = keep();
   let wrong = {};
   running = new AbortController();
   run = { greeting, parts };
@@ -87,6 +87,7 @@ async function follow(bodies, columns, greeting, each) {
   $("take").hidden = run.parts.length > 1 || !run.facts.seed || $("progress").value < 1;
   if (failed && takeBack) takeBack(); /* a mistake costs nobody the images that stood there */
   running = null; $("go").disabled = $("each").disabled = false; $("cancel").disabled = true;
+  hold($("go"));
   showField(wrong);
   ended = Date.now(); watch();
 }

@@ -154,6 +154,27 @@ test("the viewer goes from image to image, scrubs, compares and gives its settin
   assert.deepEqual(page.complaints, []);
 });
 
+test("the states on the path to an image are bounded, and older images give theirs up", async () => {
+  const page = await open({ at: "#jobs" }), most = async button => {
+    await button.click();
+    const shown = await page.locator("#moment").isVisible(), max = Number(await page.getAttribute("#moment", "max"));
+    await page.click("#big-close");
+    return shown ? max : 0;
+  };
+  assert.deepEqual(await page.evaluate(() => { const t = tile(""); for (let i = 0; i < 200; i++) addState(t, i); return t.states; }), Array.from({ length: 50 }, (_, i) => 4 * i));
+  await mock(page, { states: 70 });
+  await page.fill("#n", "20");
+  for (const seed of ["1", "2", "3", "4"]) {
+    await page.fill("#seed", seed);
+    await page.click("#go");
+    await page.waitForFunction(s => run && !running && run.facts.seed === s, seed);
+  }
+  const earlier = page.locator("#past button");
+  assert.equal(await earlier.count(), 60);
+  assert.deepEqual([await most(images(page).first()), await most(earlier.first()), await most(earlier.last())], [35, 35, 0]);
+  assert.deepEqual(page.complaints, []);
+});
+
 test("ends by two solvers go as images, and a chip shows no image of another model", async () => {
   const page = await open({ at: "#jobs" });
   let settle;

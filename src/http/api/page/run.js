@@ -17,7 +17,7 @@ const handlers = {
   preview(d, part) {
     const t = at(d, part);
     if (t.button.disabled) t.img.src = "data:image/png;base64," + d.b64;
-    t.states.push(d.b64);
+    addState(t, d.b64);
   },
   image(d, part) { fill(at(d, part), d, part.facts); },
   done(d, part) { part.whole = true; },

@@ -38,6 +38,17 @@ export async function sample(page, n) {
 }
 export const walked = (page, n) => page.waitForFunction(k => document.getElementById("way-status").textContent.startsWith(`${k} images in`), n);
 
+/* The page's v1/images without the server's work: each image is a grey pixel, after so many `states`, once `until` is settled. */
+const PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==";
+export const mock = (page, { states = 0, until } = {}) => page.route("**/v1/images", async route => {
+  const { model, seed, n, first_index = 0, class: label = 0, solver = {} } = route.request().postDataJSON(), times = (k, of) => Array.from({ length: k }, (_, i) => of(i));
+  const event = (name, data) => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`, its = i => ({ index: String(BigInt(first_index) + BigInt(i)), b64: PIXEL });
+  await until;
+  await route.fulfill({ contentType: "text/event-stream", body: event("queued", { n, seed, model: { name: model, sha256: "" }, parameters: { solver: { method: "euler", ...solver } } }) +
+    times(n, i => times(states, () => event("preview", its(i))).join("") + event("image", { ...its(i), class: label, nfe: 1, sha256: "" })).join("") + event("done", {}) });
+});
+export const ended = page => page.waitForFunction(() => run && !running);
+
 /* An image's pixels. */
 export const pixels = (page, src) => page.evaluate(async s => {
   const img = new Image();

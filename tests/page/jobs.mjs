@@ -34,6 +34,7 @@ test("a job is filed as the form stands, followed to its end and fetched", async
   const job = await file(page, 70);
   assert.deepEqual([job.parameters.n, job.parameters.seed, job.parameters.class, job.parameters.solver.method, job.parameters.solver.steps, job.parameters.preview_every],
     [70, "18446744073709551615", 8, "euler", 5, undefined]);
+  await page.waitForFunction(() => document.activeElement.id === "file-job");
   await state(page, job.id, "succeeded");
   assert.match(await row(page, job.id).textContent(), /^70 × Bag, seed 18446744073709551615, fashion10: for an evaluation70 of 70 in [0-9]+ (s|min)/);
   await page.waitForFunction(id => document.querySelector(`#job-${id} img`).src.startsWith("data:image/png"), job.id);
@@ -92,9 +93,11 @@ test("a link leads to a job, also to one that is not on the list", async () => {
   const page = await open({ at: "#jobs" });
   await page.locator("#jobs li").nth(19).waitFor();
   assert.equal(await page.locator("#jobs li").count(), 20);
-  await page.click("#jobs-more");
+  await page.focus("#jobs-more");
+  await page.keyboard.press("Enter");
   await page.waitForFunction(() => document.querySelectorAll("#jobs li").length === 22);
   assert.equal(await page.locator("#jobs-more").isVisible(), false);
+  assert.equal(await page.evaluate(() => document.activeElement === document.querySelectorAll("#jobs a[href^='#job=']")[20]), true);
   await page.goto(`${address}/?x#job=${old}`);
   await row(page, old).waitFor();
   await page.waitForFunction(id => document.activeElement.hash === "#job=" + id, old);

@@ -8,7 +8,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { address, axe, browser, images, open, pixels, sample, shot, walked } from "./browser.mjs";
+import { address, axe, browser, ended, images, mock, open, pixels, sample, shot, walked } from "./browser.mjs";
 test("the first image is there within three seconds, and all others follow", async () => {
   const page = await open();
   await page.fill("#n", "4");
@@ -329,6 +329,31 @@ test("the keyboard alone is enough", async () => {
   await page.focus("#now button");
   await page.keyboard.press("Enter");
   assert.equal(await page.locator("#big").isVisible(), true);
+});
+
+test("a control that is disabled or removed leaves the focus to another", async () => {
+  const page = await open({ at: "#jobs" }), focus = id => page.waitForFunction(i => document.activeElement.id === i, id);
+  const press = async id => { await page.focus(id); await page.keyboard.press("Enter"); };
+  await page.route("**/v1/images", () => {}); // which has no answer
+  await press("#go");
+  await press("#cancel");
+  await focus("go");
+  await page.unroute("**/v1/images");
+  await mock(page);
+  for (const seed of ["1", "2"]) {
+    await page.fill("#seed", seed);
+    await press("#go");
+    await page.waitForFunction(s => run && !running && run.facts.seed === s, seed);
+    await focus("go");
+  }
+  await press("#runs li:last-child a");
+  await page.waitForFunction(() => !running && run.facts.seed === "1" && document.activeElement.matches("#runs a") && document.activeElement.hash === location.hash);
+  await press("#forget");
+  await focus("version");
+  await press("#past li:last-child button");
+  for (const id of ["big-before", "big-again"]) { await press("#" + id); await page.keyboard.press("ArrowRight"); await page.keyboard.press("ArrowRight"); await focus(id); }
+  assert.match(await page.textContent("#big-title[aria-live=polite]"), /, 24 of 24$/);
+  assert.equal(await page.locator("[role=status] #figures").count(), 0); // they change each second
 });
 
 test("a model of the plane shows points and their paths", async () => {

@@ -9,15 +9,15 @@ function choose(end) {
   $("big").close();
   $(ends.a && ends.b ? "walk" : (end === "a" ? "b" : "a") + "_seed").focus();
 }
-/* Images that seed and index alone do not decide are sent as they are. */
+/* Images that seed and index do not decide by one model and one solver for both are sent as they are. */
 function wayOrder() {
   const { a, b } = ends, body = { frames: Number($("frames").value), model: $("model").value };
   const { solver, class: picked } = order();
   const bySeed = (e, i) => ({ seed: $(i + "_seed").value.trim(), index: $(i + "_index").value.trim() || "0" });
-  const both = a && b, same = ![a, b].some(e => e && e.facts.file) && (!both || a.image.class === b.image.class) && ![a, b].some(e => e && e.facts.body.temperature);
+  const both = a && b, made = a || b ? (a || b).facts.body.solver : solver, madeBy = e => e.facts.model + JSON.stringify(e.facts.body.solver || {});
+  const same = ![a, b].some(e => e && e.facts.file) && (!both || (a.image.class === b.image.class && madeBy(a) === madeBy(b))) && ![a, b].some(e => e && e.facts.body.temperature);
   body.between = ["a", "b"].map(i => ends[i] && !same ? { image: ends[i].image.b64 } : bySeed(ends[i], i));
   if (a || b) body.model = (a || b).facts.model;
-  const made = a || b ? (a || b).facts.body.solver : solver;
   if (made) body.solver = made;
   /* Where the form or an end's own request names no class, the server takes the one that seed and index draw. */
   const known = (models[body.model] || {}).labels || [], label = both ? a.image.class : a || b ? (a || b).facts.body.class : picked;
@@ -102,7 +102,8 @@ const onTheWay = {
 };
 async function walk(event) {
   event.preventDefault();
-  if (walking) return;
+  if (walking || !(ends.a || ends.b || isSound(...SAMPLES_ONLY))) return; /* an image of the gallery is an end as it was made */
+  const hold = holdFocus();
   walking = new AbortController();
   pause();
   $("film-row").hidden = true;
@@ -113,5 +114,5 @@ async function walk(event) {
   } catch (e) { say(e.name === "AbortError" ? "cancelled" : e.message, e.name !== "AbortError", "way-status"); }
   ended = Date.now(); watch();
   walking = null; $("walk").disabled = false; $("way-cancel").disabled = true;
-  if (document.activeElement === document.body) $(way[0] ? "slider" : "walk").focus();
+  hold($(way[0] ? "slider" : "walk"));
 }

@@ -12,22 +12,25 @@ function chunkOf(bytes) {
   }
   return "";
 }
+/* Fills the form, and returns in words what it cannot hold, "" for nothing. Null where a seed alone does not make the image: it was
+   edited, made from a given latent, or is a sheet of several. */
 function fillFrom(text) {
   let made;
-  try { made = JSON.parse(text); } catch { return false; }
+  try { made = JSON.parse(text); } catch { return null; }
   const model = made && Object.values(models).find(m => m.sha256 === made.model);
-  if (!model) return false;
+  if (!model || made.edit || made.latents || made.n) return null;
   readLink(linkOf({ model: model.name, n: 1, seed: made.seed, first_index: made.index, temperature: made.temperature, solver: made.solver,
     ...((model.labels || []).length && { class: made.class ?? null }) }, false));
-  return true;
+  return Object.keys(made.solver || {}).filter(field => !SOLVER_FIELDS.includes(field) || !$(field).value).join(", ");
 }
 async function takeFile(file) {
   if (!caps) return;
   if (file.size > MOST) { say("This file is larger than 16 MiB.", true); return; }
   const bytes = new Uint8Array(await file.arrayBuffer()), text = chunkOf(bytes);
   if (text === null) { say("This file is not a whole PNG.", true); return; }
-  if (text && fillFrom(text)) {
-    say("The form holds what this image was made with: Sample makes it again.");
+  const lost = text ? fillFrom(text) : null;
+  if (lost !== null) {
+    say(lost ? `The form holds what this image was made with, except ${lost}: Sample makes another image.` : "The form holds what this image was made with: Sample makes it again.", lost !== "");
     $("go").focus();
     return;
   }

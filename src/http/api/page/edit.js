@@ -1,12 +1,14 @@
 /* Editing: an image of the viewer's, varied as a whole or, where the pointer has drawn, made anew. */
 const FRESH = [214, 60, 40, 150]; /* what covers the drawn part: red, green, blue, alpha */
 const editing = { from: null, pixels: null, drawn: null, at: 0, busy: null };
+/* Takes the image that the viewer shows, and gives up an edit of the one before. Returns whether it is still the one that was picked last. */
 async function pickForEdit() {
-  const picture = new Image(), canvas = $("edit-canvas");
-  editing.from = shown;
+  const picture = new Image(), canvas = $("edit-canvas"), from = editing.from = shown;
+  if (editing.busy) { editing.busy.abort(); endEdit(); }
   picture.src = "data:image/png;base64," + shown.image.b64;
   $("big").close();
   await picture.decode();
+  if (editing.from !== from) return false;
   canvas.width = picture.naturalWidth; canvas.height = picture.naturalHeight;
   const pen = canvas.getContext("2d");
   pen.drawImage(picture, 0, 0);
@@ -16,6 +18,7 @@ async function pickForEdit() {
   say("", false, "edit-status");
   clearMask();
   canvas.focus();
+  return true;
 }
 function clearMask() {
   editing.drawn = new Uint8Array(editing.pixels.width * editing.pixels.height);
@@ -75,30 +78,39 @@ async function editOrder() {
 }
 async function edit(event) {
   if (event) event.preventDefault();
-  if (editing.busy) return;
-  editing.busy = new AbortController();
+  if (editing.busy || !isSound(...SAMPLES_ONLY) || !$("edit-form").reportValidity()) return;
+  const its = editing.busy = new AbortController(), { from } = editing, hold = holdFocus();
   $("edit-go").disabled = true; $("edit-cancel").disabled = false;
   say("asking", false, "edit-status");
   try {
     const body = await editOrder();
-    const answer = parse(await whole(await post("v1/edit", body, "application/json", editing.busy.signal), "text"));
+    const answer = parse(await whole(await post("v1/edit", body, "application/json", its.signal), "text"));
+    if (editing.busy !== its) return; /* another image stands there by now */
     $("edited").replaceChildren(...answer.images.map(image => {
       const t = tile("#" + image.index), name = `edit-${answer.seed}-${image.index}.png`;
       t.img.src = "data:image/png;base64," + image.b64; t.img.alt = `edited image ${image.index}`;
       t.button.disabled = false;
-      t.button.addEventListener("click", () => enlarge(image, { model: body.model, seed: answer.seed, solver: editing.from.facts.solver, body: { model: body.model }, file: name }, name));
+      t.button.addEventListener("click", () => enlarge(image, { model: body.model, seed: answer.seed, solver: from.facts.solver, body: { model: body.model }, file: name }, name));
       return t.li;
     }));
     say(`${answer.images.length} images in ${(answer.timings.compute_ms / 1000).toFixed(2)} s, seed ${answer.seed}`, false, "edit-status");
-  } catch (e) { say(e.name === "AbortError" ? "cancelled" : e.message, e.name !== "AbortError", "edit-status"); showField(e); }
+  } catch (e) {
+    if (editing.busy !== its) return;
+    say(e.name === "AbortError" ? "cancelled" : e.message, e.name !== "AbortError", "edit-status");
+    showField(e);
+  }
+  endEdit();
+  hold($("edit-go"));
+}
+function endEdit() {
   ended = Date.now(); watch();
   editing.busy = null; $("edit-go").disabled = false; $("edit-cancel").disabled = true;
 }
 $("big-edit").addEventListener("click", pickForEdit);
-$("big-vary").addEventListener("click", () => pickForEdit().then(() => edit()));
+$("big-vary").addEventListener("click", () => pickForEdit().then(last => { if (last) edit(); }));
 $("edit-form").addEventListener("submit", edit);
 $("edit-cancel").addEventListener("click", () => editing.busy && editing.busy.abort());
-$("edit-clear").addEventListener("click", clearMask);
+$("edit-clear").addEventListener("click", () => { $("edit-canvas").focus(); clearMask(); });
 $("strength").addEventListener("input", () => { $("strength").dataset.touched = $("strength").value; showStrength(); });
 for (const kind of ["pointerdown", "pointermove"]) $("edit-canvas").addEventListener(kind, drawAt);
 $("edit-canvas").addEventListener("keydown", drawByKeys);

@@ -72,21 +72,40 @@ function chooseMethod() {
   $("schedule").value = schedules.includes(kept) ? kept : "";
 }
 /* A field that is wrong is shown, also where it lies folded away: the browser names no other reason why nothing happens. */
-function showFault(event) {
-  const field = event.target, fold = field.closest("details");
+function showFault({ target: field }, first = field.form.querySelector(":invalid")) {
+  const fold = field.closest("details");
   if (fold) fold.open = true;
-  const where = { form: "status", "way-form": "way-status", "jobs-form": "jobs-status" }[field.form.id];
-  if (field === field.form.querySelector(":invalid"))
+  const where = { form: "status", "way-form": "way-status", "jobs-form": "jobs-status", "edit-form": "edit-status" }[field.form.id];
+  if (field === first)
     say(field.closest("label").firstChild.textContent.trim() + ": " + field.validationMessage, true, where);
 }
 /* Numbers of 64 bits, before the form is sent: of a pattern, a browser would say only that it is not met. */
 const LARGEST = 2n ** 64n - 1n;
-function checkDigits(event) {
-  for (const field of event.currentTarget.querySelectorAll("[inputmode=numeric]")) {
+function checkDigits(form) {
+  for (const field of form.querySelectorAll("[inputmode=numeric]")) {
     const v = field.value.trim(), whole = /^[0-9]*$/.test(v) && BigInt(v) <= LARGEST;
     field.setCustomValidity(whole ? "" : `must be a whole number from 0 to ${LARGEST}`);
   }
 }
+/* A control that is disabled, hidden or removed loses the focus. Returns what gives it to another one, if it was somewhere now and is lost. */
+function holdFocus() {
+  const before = document.activeElement;
+  return next => {
+    const at = document.activeElement;
+    if (next && (at === document.body ? before !== at : at.disabled || at.closest("[hidden]"))) next.focus({ preventScroll: true });
+  };
+}
+/* Whether the form can be sent, apart from the fields that a request does not take; else the first fault is shown. A browser asks
+   this for the form's own button only. */
+function isSound(...without) {
+  checkDigits($("form"));
+  const wrong = [...$("form").elements].find(f => f.willValidate && !f.validity.valid && !without.includes(f.id));
+  if (!wrong) return true;
+  showFault({ target: wrong }, wrong);
+  wrong.reportValidity();
+  return false;
+}
+const SAMPLES_ONLY = ["n", "seed", "first_index", "temperature", "preview_every"]; /* what an edit and a path do not take */
 function number(id, out, key) { const v = $(id).value.trim(); if (v !== "" && !$(id).closest("label").hidden) out[key || id] = Number(v); }
 /* Short enough to be read out, and exact as a number of any language. */
 const drawSeed = () => String(crypto.getRandomValues(new Uint32Array(1))[0] % 1e9);

@@ -107,8 +107,9 @@ async function fetchArchive(link) {
 
 /* ---- asking the server ---- */
 function showJobs() {
-  const rows = jobs.map(e => e.li);
+  const rows = jobs.map(e => e.li), at = document.activeElement;
   if (rows.some((li, i) => $("jobs").children[i] !== li) || rows.length !== $("jobs").children.length) $("jobs").replaceChildren(...rows);
+  if ($("jobs").contains(at)) at.focus({ preventScroll: true }); /* which is lost where its row moves */
   $("jobs-empty").hidden = jobs.length > 0;
   $("jobs-more").hidden = moreJobs === null;
 }
@@ -171,7 +172,8 @@ async function showLinked() {
 }
 async function fileJob(event) {
   event.preventDefault();
-  const { preview_every: _, ...body } = order(), label = $("job_label").value.trim();
+  if (!isSound("n", "preview_every")) return;
+  const { preview_every: _, ...body } = order(), label = $("job_label").value.trim(), hold = holdFocus();
   $("file-job").disabled = true;
   say("asking", false, "jobs-status");
   try {
@@ -185,6 +187,7 @@ async function fileJob(event) {
     showField(e.field === "n" ? { field: "job_n" } : e);
   }
   $("file-job").disabled = false;
+  hold($("file-job"));
 }
 async function removeJob(entry) {
   const live = isLive(entry.job), title = titleOf(entry.job), path = "v1/jobs/" + entry.job.id;
@@ -205,5 +208,7 @@ async function removeJob(entry) {
   } catch (e) { say(e.message, true, "jobs-status"); }
 }
 async function showMoreJobs() {
+  const shown = jobs.length, hold = holdFocus();
   try { await listJobs(moreJobs); } catch (e) { say(e.message, true, "jobs-status"); }
+  hold((jobs[shown] || jobs[jobs.length - 1] || {}).title);
 }

@@ -1,6 +1,9 @@
 /* What each control does; the last of the modules. */
 document.addEventListener("visibilitychange", () => { if (!document.hidden) { watch(); watchJobs(); } });
-for (const form of ["form", "way-form", "jobs-form"]) { $(form).addEventListener("invalid", showFault, true); $(form).addEventListener("click", checkDigits, true); }
+for (const id of ["form", "way-form", "jobs-form", "edit-form"]) {
+  $(id).addEventListener("invalid", e => showFault(e), true);
+  $(id).addEventListener("click", () => checkDigits($(id)), true);
+}
 $("form").addEventListener("submit", sample);
 $("each").addEventListener("click", sheet);
 $("chips").addEventListener("click", e => { const b = e.target.closest("button"); if (b) { chooseClass(b.dataset.class); keepSettings(); } });
@@ -8,7 +11,7 @@ for (const id of ["form", "theme"]) $(id).addEventListener("change", () => { if 
 dark.addEventListener("change", showSettings);
 addEventListener("hashchange", event => {
   const view = showView(event);
-  if (view === "field" || (view === "back" && run)) return; /* what was made stands there still */
+  if (view === "field" || (run && (view === "back" || location.hash === run.link))) return; /* what was made stands there still */
   linked = ""; watchJobs();
   followLink().then(followed => { if (!followed && caps) greet(); });
 });
@@ -27,7 +30,7 @@ $("code-box").addEventListener("toggle", showCode);
 $("to-code").addEventListener("click", showApi);
 $("code-copy").addEventListener("click", copyCode);
 showFoot();
-$("forget").addEventListener("click", () => { store.set("runs", []); showRuns(); });
+$("forget").addEventListener("click", () => { $("version").focus(); store.set("runs", []); showRuns(); }); /* what follows it has the focus */
 $("enlarge").value = store.get("settings", {}).enlarge ?? "";
 $("theme").value = store.get("settings", {}).theme ?? "";
 showSettings();

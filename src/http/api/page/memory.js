@@ -30,28 +30,34 @@ function readLink(hash = location.hash) {
   chooseClass(link.get("class") ?? "");
   return true;
 }
-/* Samples what the address holds, if anything. */
+/* Samples what the address holds, if anything. What the form cannot take as it stands would give other images. */
 async function followLink() {
   if (!caps || !readLink()) return false;
-  if (running) { running.abort(); await ending; }
   const link = new URLSearchParams(location.hash.slice(1)), sha = link.get("sha256");
+  const lost = [...LINK_FIELDS, "class"].find(field => link.get(field) && (field === "class" ? link.get(field) !== $(field).value : !$(field).value));
+  if (lost) say(`${fieldOf("/" + lost)}: the link says "${link.get(lost)}", which the form cannot take.`, true);
+  if (lost || !isSound()) return true;
+  if (running) { running.abort(); await ending; }
   await (link.get("each") === "class" && !$("each").hidden ? sheet() : start([order()]));
   if (sha && !(models[$("model").value].sha256 || "").startsWith(sha))
     say("These are not the images of the link: it was made with another file of this model.", true);
   return true;
 }
-/* The run's link goes into the address, without a step in the browser's own history, and into the list. */
+/* The run's link goes into the address, without a step in the browser's own history, and into the list. While the field is
+   shown the address is the field's. Returns the link. */
 function remember(body, each) {
   const link = linkOf(body, each);
-  history.replaceState(null, "", link);
+  setMainHash(link);
+  if (!isField()) history.replaceState(null, "", link);
   const label = ((models[body.model] || {}).labels || [])[body.class];
   const text = `${body.n} ${each ? "of each class" : label ? "× " + label : body.n === 1 ? "image" : "images"}, seed ${body.seed}` + (caps.models.length > 1 ? ", " + body.model : "");
   store.set("runs", [{ link, text }, ...store.get("runs", []).filter(r => r.link !== link)].slice(0, RUNS));
   showRuns();
+  return link;
 }
 const RUNS = 40;
 function showRuns() {
-  const runs = store.get("runs", []);
+  const runs = store.get("runs", []), at = $("runs").contains(document.activeElement) && document.activeElement.hash;
   $("runs-box").hidden = runs.length === 0;
   $("runs").replaceChildren(...runs.map(r => {
     const li = document.createElement("li"), a = document.createElement("a");
@@ -59,10 +65,15 @@ function showRuns() {
     li.append(a);
     return li;
   }));
+  const links = [...$("runs").querySelectorAll("a")];
+  if (at) (links.find(a => a.hash === at) || links[0])?.focus({ preventScroll: true });
 }
+/* Of the images that are shown: the address may lead to a job by now, or to a run that failed. */
 async function copyLink() {
-  if (!await copy(location.href, "The link is copied. It gives the same images, byte for byte."))
-    say("This browser lets no page copy: the address of this page is the link.");
+  const { link } = run;
+  if (await copy(new URL(link, location.href).href, "The link is copied. It gives the same images, byte for byte.")) return;
+  history.replaceState(null, "", link);
+  say("This browser lets no page copy: the address of this page is the link.");
 }
 
 /* ---- settings ---- */

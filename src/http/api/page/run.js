@@ -17,7 +17,7 @@ const handlers = {
   preview(d, part) {
     const t = at(d, part);
     if (t.button.disabled) t.img.src = "data:image/png;base64," + d.b64;
-    t.states.push(d.b64);
+    addState(t, d.b64);
   },
   image(d, part) { fill(at(d, part), d, part.facts); },
   done(d, part) { part.whole = true; },
@@ -55,11 +55,11 @@ async function start(bodies, { columns = 0, greeting = false, each = columns > 0
   await (ending = follow(bodies, columns, greeting, each));
 }
 async function follow(bodies, columns, greeting, each) {
-  const takeBack = keep();
+  const vector = isVector(models[bodies[0].model] || {}), begun = performance.now(), parts = vector ? [] : bodies.map(newPart);
+  const hold = holdFocus(), takeBack = keep();
   let wrong = {};
-  const vector = isVector(models[bodies[0].model] || {}), begun = performance.now();
   running = new AbortController();
-  run = { greeting, parts: vector ? [] : bodies.map(newPart) };
+  run = { greeting, parts };
   run.facts = vector ? { body: bodies[0], seed: "", model: bodies[0].model } : run.parts[0].facts;
   $("now").style.gridTemplateColumns = columns ? `repeat(${columns}, minmax(0, 11rem))` : "";
   $("now").replaceChildren(...run.parts.flatMap(p => p.tiles.map(t => t.li)));
@@ -82,11 +82,12 @@ async function follow(bodies, columns, greeting, each) {
   for (const t of tiles.filter(empty)) t.li.remove();
   $("now-empty").hidden = $("now").children.length > 0;
   const made = !greeting && !tiles.every(empty);
-  if (made) remember(bodies[0], each);
+  if (made) run.link = remember(bodies[0], each);
   $("copy").hidden = !made;
   $("take").hidden = run.parts.length > 1 || !run.facts.seed || $("progress").value < 1;
   if (failed && takeBack) takeBack(); /* a mistake costs nobody the images that stood there */
   running = null; $("go").disabled = $("each").disabled = false; $("cancel").disabled = true;
+  hold($("go"));
   showField(wrong);
   ended = Date.now(); watch();
 }
@@ -99,11 +100,14 @@ function eachClass(n, options) {
   const body = order(), labels = models[body.model].labels;
   return start(labels.map((_, i) => ({ ...body, n, class: i })), options);
 }
-const sheet = () => { const n = Math.max(1, Math.min(Number($("n").value) || 1, 10)); return eachClass(n, { columns: n }); };
-/* What a visitor sees first, unless the address leads to jobs or to the field, or the browser is to save data. */
+function sheet() {
+  const n = Math.min(Number($("n").value), 10);
+  return isSound() ? eachClass(n, { columns: n }) : null;
+}
+/* What a visitor sees first, unless the address leads elsewhere, also in vain, or the browser is to save data. */
 async function greet() {
   if (isField() || /^#jobs?(=|$)/.test(location.hash)) return;
-  if (running || run || await followLink() || navigator.connection?.saveData) return;
+  if (running || run || await followLink() || new URLSearchParams(location.hash.slice(1)).has("model") || navigator.connection?.saveData) return;
   const m = models[$("model").value];
   if (!m || m.state !== "ready") return;
   if (!$("each").hidden) eachClass(1, { greeting: true });

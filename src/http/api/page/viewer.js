@@ -12,7 +12,8 @@ function enlarge(image, made, label, from = null) {
   shown = { image, facts: made, rows, from };
   const all = gallery(), k = from ? all.indexOf(from.button) : -1;
   $("big-title").textContent = (label || "Image " + image.index) + (k >= 0 ? `, ${k + 1} of ${all.length}` : "");
-  $("big-before").disabled = k <= 0; $("big-after").disabled = k < 0 || k + 1 >= all.length;
+  /* not disabled, or they would lose the focus at the ends, and the arrow keys with it */
+  $("big-before").setAttribute("aria-disabled", k <= 0); $("big-after").setAttribute("aria-disabled", k < 0 || k + 1 >= all.length);
   const states = from ? from.states : [];
   $("state-row").hidden = states.length === 0;
   $("moment").max = states.length; $("moment").value = states.length;
@@ -23,7 +24,7 @@ function enlarge(image, made, label, from = null) {
   $("big-image").alt = made.file ?? "seed " + made.seed + ", index " + image.index;
   $("big-link").href = $("big-image").src;
   $("big-link").download = made.file ?? `pfgm-${made.seed}-${image.index}.png`;
-  $("big-again").disabled = false;
+  $("big-again").setAttribute("aria-disabled", false);
   showFacts(rows);
   if (!$("big").open) $("big").showModal();
   $("big-more").scrollTop = 0;
@@ -71,15 +72,16 @@ function useSettings() {
 }
 /* The image once more from its seed and index, which is work for the server: only where it is asked for. */
 async function sampleAgain() {
+  if ($("big-again").getAttribute("aria-disabled") === "true") return;
   const { image, rows } = shown, mine = shown, body = orderOf(shown);
   rows.Again = "asking the server …";
-  $("big-again").disabled = true;
+  $("big-again").setAttribute("aria-disabled", true);
   showFacts(rows);
   try {
     const again = (await whole(await post("v1/images", body, "application/json"), "json")).images[0];
     rows.Again = again.sha256 === image.sha256 ? "the same bytes, made anew" : "other bytes: the model or kernel has changed";
   } catch (e) { rows.Again = e.message; }
   if (shown !== mine) return; /* another one is open by now */
-  $("big-again").disabled = false;
+  $("big-again").setAttribute("aria-disabled", false);
   showFacts(rows);
 }

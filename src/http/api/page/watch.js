@@ -16,6 +16,8 @@ async function figures() {
   $("figures").textContent = `slots ${value(t, "slots_busy")} of ${value(t, "slots")}, waiting ${value(t, "queue_images")}, ` +
     `made ${value(t, 'images_total[{][^}]*outcome="ok"[^}]*[}]')}`;
 }
+/* Set only where it is another, as it is read out each time. */
+function showState(text) { if ($("state").textContent !== text) $("state").textContent = text; }
 async function watch() {
   clearTimeout(next);
   if (looking) return;
@@ -23,12 +25,12 @@ async function watch() {
   try {
     const ready = await fetch(url("readyz")).catch(e => { throw away(e, "out of reach"); });
     $("dot").className = "dot" + (ready.ok ? " ok" : "");
-    $("state").textContent = ready.ok ? "ready" : (await ready.json().catch(() => ({}))).code || "not ready";
+    showState(ready.ok ? "ready" : (await ready.json().catch(() => ({}))).code || "not ready");
     if (ready.ok && (!caps || !models[$("model").value])) { await learn(); chooseModel(); greet(); watchJobs(); }
     if (counted) await figures();
   } catch (e) {
     $("dot").className = "dot off";
-    $("state").textContent = e.away ? "out of reach" : $("key-row").hidden ? e.message : "needs a key";
+    showState(e.away ? "out of reach" : $("key-row").hidden ? e.message : "needs a key");
   }
   looking = false;
   /* close to what runs here, and once after its end */

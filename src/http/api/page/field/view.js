@@ -258,7 +258,12 @@ function changed() {
   save();
   touch();
 }
-let mainHash = ""; /* the main view's address, as it was left */
+let mainHash = ""; /* the main view's address, as it was left or as a run has set it since */
+window.setMainHash = hash => {
+  mainHash = hash;
+  $("to-sample").href = hash || "#";
+  link();
+};
 /* Browsers take only so many changes of the address in a row. */
 function save() {
   clearTimeout(view.kept);
@@ -339,7 +344,7 @@ $("field-play").addEventListener("click", () => {
 $("field-draw").addEventListener("click", () => { now.seed = Number(drawSeed()); again(); });
 $("field-copy").addEventListener("click", async () => {
   keep();
-  if (!await copy(location.href, "The link is copied. It shows this picture.", "field-said"))
+  if (!await copy(new URL(scene.address(), location.href).href, "The link is copied. It shows this picture.", "field-said"))
     say("This browser lets no page copy: the address of this page is the link.", false, "field-said");
 });
 $("field-save").addEventListener("click", () => {

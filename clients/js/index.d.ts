@@ -28,7 +28,7 @@ export interface Job {
   imagesDone: number; imagesTotal: number; data: any;
 }
 export interface JobEvent {
-  kind: "queued" | "started" | "progress" | "image" | "done" | "failed" | "cancelled"; data: any;
+  kind: "queued" | "started" | "progress" | "preview" | "image" | "done" | "failed" | "cancelled"; data: any;
   /** By which a reader goes on. */
   id?: number;
 }

@@ -374,6 +374,14 @@ enum jobs_answer jobs_fleet_count_shards(struct jobs_wire *w, const char *id, ui
     return jobs_wire_count(w, JOBS_WIRE_REPORTS, subjects, out, e);
 }
 
+enum jobs_answer jobs_fleet_count_reports(struct jobs_wire *w, const char *id, uint64_t *out,
+                                          struct err *e)
+{
+    char subjects[64];
+    snprintf(subjects, sizeof subjects, JOBS_WIRE_DONE "%s.>", id);
+    return jobs_wire_count(w, JOBS_WIRE_REPORTS, subjects, out, e);
+}
+
 enum jobs_answer jobs_fleet_finish_whole(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
                                          struct err *e)
 {

@@ -23,6 +23,9 @@ enum jobs_answer jobs_fleet_finish_whole(struct jobs_fleet *f, struct jobs_wire 
 /* How many of a job's shards were reported as whole. */
 enum jobs_answer jobs_fleet_count_shards(struct jobs_wire *w, const char *id, uint64_t *out,
                                          struct err *e);
+/* How many reports there are of it, of parts too. */
+enum jobs_answer jobs_fleet_count_reports(struct jobs_wire *w, const char *id, uint64_t *out,
+                                          struct err *e);
 /* It fails, unless it has ended. */
 enum jobs_answer jobs_fleet_give_up(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
                                     const struct err *why, struct err *e);

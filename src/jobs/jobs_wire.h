@@ -120,6 +120,7 @@ struct jobs_wire_work {
     char text[192];
     char reply[JOBS_WIRE_SUBJECT]; /* where to say how it goes: +WPI, +ACK */
     uint64_t deliveries;           /* this one included */
+    uint64_t sequence;             /* of the message: it has the same each time it comes */
 };
 /* The next message on the subject that nobody is at work on. JOBS_ABSENT: none. */
 enum jobs_answer jobs_wire_take(struct jobs_wire *w, const char *subject,

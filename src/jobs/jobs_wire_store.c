@@ -359,7 +359,7 @@ enum jobs_answer jobs_wire_take(struct jobs_wire *w, const char *subject,
 {
     natsMsg *m = NULL;
     jsErrCode code = 0;
-    uint64_t sequence, number;
+    uint64_t number;
     const char *status = NULL;
     struct jobs_wire_queue *q = NULL;
     natsStatus s = open_queue(w, subject, &q, &code);
@@ -372,7 +372,7 @@ enum jobs_answer jobs_wire_take(struct jobs_wire *w, const char *subject,
     natsMsgHeader_Get(m, "Status", &status);
     const char *reply = natsMsg_GetReply(m);
     const bool is_work =
-        !status && reply && jobs_wire_read_reply(reply, &out->deliveries, &sequence, &number);
+        !status && reply && jobs_wire_read_reply(reply, &out->deliveries, &out->sequence, &number);
     if (is_work) {
         snprintf(out->reply, sizeof out->reply, "%s", reply);
         snprintf(out->text, sizeof out->text, "%.*s", natsMsg_GetDataLength(m), natsMsg_GetData(m));

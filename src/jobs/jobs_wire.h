@@ -50,8 +50,10 @@ enum jobs_answer jobs_wire_put(struct jobs_wire *w, const char *key, const void 
                                size_t length, uint64_t *revision, struct err *e);
 enum jobs_answer jobs_wire_get(struct jobs_wire *w, const char *key, struct buf *value,
                                uint64_t *revision, struct err *e);
-/* The key, or all that a pattern with wildcards fits. */
-enum jobs_answer jobs_wire_delete(struct jobs_wire *w, const char *keys, struct err *e);
+/* The key, or all that a pattern with wildcards fits, up to that revision: what was written later
+ * stays. */
+enum jobs_answer jobs_wire_delete(struct jobs_wire *w, const char *keys, uint64_t revision,
+                                  struct err *e);
 
 /* ---- results, reports and shards ---- */
 

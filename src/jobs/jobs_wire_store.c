@@ -68,8 +68,9 @@ enum jobs_answer jobs_wire_get(struct jobs_wire *w, const char *key, struct buf 
     return result == 0 ? JOBS_DONE : JOBS_BROKEN;
 }
 
+/* What lies before the message `end` (0: all). */
 static enum jobs_answer purge(struct jobs_wire *w, const char *stream, const char *subject,
-                              struct err *e)
+                              uint64_t end, struct err *e)
 {
     jsErrCode code = 0;
     jsOptions o;
@@ -79,16 +80,18 @@ static enum jobs_answer purge(struct jobs_wire *w, const char *stream, const cha
     if (o.Wait == 0)
         o.Wait = PURGE_MS;
     o.Stream.Purge.Subject = subject;
+    o.Stream.Purge.Sequence = end;
     natsStatus s = js_PurgeStream(w->js, stream, &o, &code);
     jobs_wire_asked(w, s);
     return s == NATS_OK ? JOBS_DONE : jobs_wire_fail(w, s, code, e);
 }
 
-enum jobs_answer jobs_wire_delete(struct jobs_wire *w, const char *keys, struct err *e)
+enum jobs_answer jobs_wire_delete(struct jobs_wire *w, const char *keys, uint64_t revision,
+                                  struct err *e)
 {
     char subject[JOBS_WIRE_SUBJECT];
     snprintf(subject, sizeof subject, JOBS_WIRE_KEYS "%s", keys);
-    return purge(w, JOBS_WIRE_RECORDS_STREAM, subject, e);
+    return purge(w, JOBS_WIRE_RECORDS_STREAM, subject, revision + 1, e);
 }
 
 enum jobs_answer jobs_wire_purge_job(struct jobs_wire *w, const char *id, struct err *e)
@@ -96,8 +99,8 @@ enum jobs_answer jobs_wire_purge_job(struct jobs_wire *w, const char *id, struct
     char results[JOBS_WIRE_SUBJECT], reports[JOBS_WIRE_SUBJECT];
     snprintf(results, sizeof results, "pfgm.result.%s.*", id);
     snprintf(reports, sizeof reports, JOBS_WIRE_DONE "%s.>", id);
-    const enum jobs_answer answer = purge(w, JOBS_WIRE_RESULTS_STREAM, results, e);
-    return answer == JOBS_DONE ? purge(w, JOBS_WIRE_REPORTS_STREAM, reports, e) : answer;
+    const enum jobs_answer answer = purge(w, JOBS_WIRE_RESULTS_STREAM, results, 0, e);
+    return answer == JOBS_DONE ? purge(w, JOBS_WIRE_REPORTS_STREAM, reports, 0, e) : answer;
 }
 
 /* ---- results, reports and shards ---- */

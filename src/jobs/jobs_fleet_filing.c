@@ -49,7 +49,8 @@ static enum jobs_answer find_same(struct jobs_fleet *f, struct jobs_wire *w,
     char name[JOBS_KEY_SIZE];
     key->revision = 0;
     key->is_stale = false;
-    enum jobs_answer answer = r->id[0] ? jobs_fleet_so_far(f, w, r->id, out, e) : JOBS_ABSENT;
+    enum jobs_answer answer =
+        r->id[0] ? jobs_fleet_so_far(f, w, r->id, false, out, e) : JOBS_ABSENT;
     if (answer != JOBS_ABSENT || !r->key[0])
         return answer;
     answer = name_key(r, name, e) == 0 ? read_key(w, name, key, e) : JOBS_BROKEN;

@@ -125,14 +125,16 @@ static enum jobs_answer get_by(struct jobs_fleet *f, struct jobs_wire *w, const 
 }
 
 enum jobs_answer jobs_fleet_so_far(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
-                                   struct jobs_record *out, struct err *e)
+                                   bool of_many, struct jobs_record *out, struct err *e)
 {
-    bool is_whole;
+    const struct jobs_tally *t = NULL;
+    bool is_whole = true;
     const enum jobs_answer answer = jobs_fleet_look(f, w, id, out, e);
     if (answer != JOBS_DONE || (out->state != JOBS_RUNNING && out->state != JOBS_CANCELLING))
         return answer;
     lock_take(&f->lock);
-    const struct jobs_tally *t = jobs_tally_look_locked(f, out->id, out->n, &is_whole);
+    if (!of_many || jobs_tally_fits_locked(f, out->id, out->n))
+        t = jobs_tally_look_locked(f, out->id, out->n, &is_whole);
     out->images_done = t ? t->count : 0;
     out->bytes = t ? t->bytes : 0;
     out->is_counting = !is_whole;
@@ -145,7 +147,7 @@ enum jobs_answer jobs_fleet_get(struct jobs_store *s, const char *id, struct job
 {
     struct jobs_fleet *f = (struct jobs_fleet *)s;
     struct jobs_wire *w = jobs_fleet_wire(f, e);
-    const enum jobs_answer answer = w ? jobs_fleet_so_far(f, w, id, out, e) : JOBS_AWAY;
+    const enum jobs_answer answer = w ? jobs_fleet_so_far(f, w, id, false, out, e) : JOBS_AWAY;
     jobs_wire_release(w);
     return answer;
 }
@@ -343,7 +345,7 @@ enum jobs_answer jobs_fleet_list(struct jobs_store *s, const struct jobs_query *
         answer == JOBS_DONE && *count > 0 ? find_newest(f, query, found, *count) : 0;
     *count = 0;
     for (size_t i = 0; answer == JOBS_DONE && i < there; i++) {
-        answer = jobs_fleet_so_far(f, w, found[i].id, &out[*count], e);
+        answer = jobs_fleet_so_far(f, w, found[i].id, true, &out[*count], e);
         if (answer == JOBS_ABSENT) /* erased this moment */
             answer = JOBS_DONE;
         else

@@ -15,9 +15,9 @@ bool jobs_fleet_is_word(const char *id);
 enum jobs_answer jobs_fleet_look(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
                                  struct jobs_record *out, struct err *e);
 /* The same with those of a live job as far as they are counted: whoever serves many does not wait
- * for the rest. */
+ * for the rest. `of_many`: they are 0 where counting them would take too much memory. */
 enum jobs_answer jobs_fleet_so_far(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
-                                   struct jobs_record *out, struct err *e);
+                                   bool of_many, struct jobs_record *out, struct err *e);
 /* The record as the server has it at this moment. */
 enum jobs_answer jobs_fleet_refresh(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
                                     struct jobs_record *out, struct err *e);

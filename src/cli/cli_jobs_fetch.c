@@ -135,6 +135,19 @@ static int note_digest(void *context, uint64_t place, const char *sha256, struct
 
 /* ---- a job ---- */
 
+/* Whether the job has succeeded, and each of its images was told of. */
+static int check_end(const struct fetch *f, const struct cli_jobs_follow *follow, struct err *e)
+{
+    if (cli_jobs_succeeded(follow->job, e) != 0)
+        return -1;
+    if (follow->handled >= f->n)
+        return 0;
+    return err_fail(e, ERR_IO, "",
+                    "the job succeeded, and the server told of %" PRIu64 " of its %" PRIu64
+                    " images: fetch it again",
+                    follow->handled, f->n);
+}
+
 static int fetch_folder(struct fetch *f, struct remote *r, struct err *e)
 {
     struct cli_jobs_follow follow = {.image = fetch_image, .context = f};
@@ -146,7 +159,7 @@ static int fetch_folder(struct fetch *f, struct remote *r, struct err *e)
         printf("%" PRIu64 " images fetched, %" PRIu64 " there before, %s\n", f->fetched, f->kept,
                f->output);
     if (result == 0)
-        result = cli_jobs_succeeded(follow.job, e);
+        result = check_end(f, &follow, e);
     json_decref(follow.job);
     remote_close(f->images);
     return result;
@@ -161,7 +174,7 @@ static int fetch_archive(struct fetch *f, struct remote *r, struct err *e)
     int result = cli_jobs_follow(r, &f->jobs, &follow, e);
     const struct cli_jobs_archive archive = {f->output, f->n, f->digests};
     if (result == 0)
-        result = cli_jobs_succeeded(follow.job, e);
+        result = check_end(f, &follow, e);
     if (result == 0)
         result = cli_jobs_archive(r, &f->jobs, &archive, e);
     if (result == 0)

@@ -275,7 +275,7 @@ enum jobs_answer jobs_file(struct jobs *j, const struct jobs_filing *filing,
         end_filing(j, &pending);
     }
     *is_new = answer == JOBS_DONE;
-    return answer == JOBS_CONFLICT ? judge(filing, out, e) : answer;
+    return answer == JOBS_CONFLICT || answer == JOBS_DONE ? judge(filing, out, e) : answer;
 }
 
 /* ---- looking and removing ---- */

@@ -69,7 +69,8 @@ struct jobs_filing {
 enum jobs_answer jobs_filed(struct jobs *j, const struct jobs_filing *filing,
                             struct jobs_record *out, struct err *e);
 /* Writes a job down. The same again (by id or key) is that job, *is_new false; something else under
- * a name that is taken: JOBS_CONFLICT. JOBS_FULL and JOBS_MANY: nothing was written. */
+ * a name that is taken: JOBS_CONFLICT. JOBS_FULL, JOBS_MANY and JOBS_AWAY: nothing was filed;
+ * JOBS_UNSURE: it may be. *is_new whatever the answer: a job is there that was not there before. */
 enum jobs_answer jobs_file(struct jobs *j, const struct jobs_filing *filing,
                            struct jobs_record *out, bool *is_new, struct err *e);
 enum jobs_answer jobs_get(struct jobs *j, const char *owner, const char *id,

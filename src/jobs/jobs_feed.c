@@ -481,6 +481,7 @@ static bool wait_for_work(struct jobs *j)
 void *jobs_feed_main(void *jobs)
 {
     struct jobs *j = jobs;
+    jobs_retain_begin(j);
     while (wait_for_work(j)) {
         if (j->draining)
             cancel_runs(j, NULL);

@@ -56,6 +56,7 @@ struct jobs_held {
     uint64_t first, round;
     size_t count;
     char work[JOBS_WORK_SIZE], reply[JOBS_WIRE_SUBJECT];
+    uint64_t sequence; /* of the message that the reply is to */
     struct jobs_range_part {
         uint64_t first;
         size_t count;

@@ -10,13 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_SIZE 96
-
 /* ---- one ---- */
 
-static void name_record(const char *id, char out[KEY_SIZE])
+static void name_record(const char *id, char out[JOBS_KEY_SIZE])
 {
-    snprintf(out, KEY_SIZE, "jobs.%s.record", id);
+    snprintf(out, JOBS_KEY_SIZE, "jobs.%s.record", id);
 }
 
 /* A record came from the server, or was written there. What a lost connection said is not taken:
@@ -32,14 +30,13 @@ static void note(struct jobs_fleet *f, const struct jobs_wire *w, const char *id
     lock_drop(&f->lock);
 }
 
-static enum jobs_answer absent(struct err *e)
+enum jobs_answer jobs_fleet_absent(struct err *e)
 {
     err_fail(e, ERR_INPUT, "", "there is no such job");
     return JOBS_ABSENT;
 }
 
-/* What can be a word of a key. */
-static bool is_word(const char *id)
+bool jobs_fleet_is_word(const char *id)
 {
     return *id && strspn(id, "0123456789abcdefghijklmnopqrstuvwxyz-") == strlen(id);
 }
@@ -47,11 +44,11 @@ static bool is_word(const char *id)
 enum jobs_answer jobs_fleet_refresh(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
                                     struct jobs_record *out, struct err *e)
 {
-    char key[KEY_SIZE];
+    char key[JOBS_KEY_SIZE];
     struct buf text;
     uint64_t revision = 0;
-    if (!is_word(id))
-        return absent(e);
+    if (!jobs_fleet_is_word(id))
+        return jobs_fleet_absent(e);
     name_record(id, key);
     buf_init(&text, JOBS_JSON_MAX);
     enum jobs_answer answer = jobs_wire_get(w, key, &text, &revision, e);
@@ -63,7 +60,7 @@ enum jobs_answer jobs_fleet_refresh(struct jobs_fleet *f, struct jobs_wire *w, c
         note(f, w, id, &text, revision);
     }
     buf_clear(&text);
-    return answer == JOBS_ABSENT ? absent(e) : answer;
+    return answer == JOBS_ABSENT ? jobs_fleet_absent(e) : answer;
 }
 
 enum jobs_answer jobs_fleet_look(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
@@ -82,7 +79,7 @@ enum jobs_answer jobs_fleet_look(struct jobs_fleet *f, struct jobs_wire *w, cons
 enum jobs_answer jobs_fleet_write(struct jobs_fleet *f, struct jobs_wire *w, struct jobs_record *r,
                                   struct err *e)
 {
-    char key[KEY_SIZE];
+    char key[JOBS_KEY_SIZE];
     struct buf text;
     struct jobs_record there;
     struct err ignored = {0};
@@ -127,17 +124,17 @@ static enum jobs_answer get_by(struct jobs_fleet *f, struct jobs_wire *w, const 
     return count_results(f, w, out, e);
 }
 
-/* The same of a live job's images as far as they are counted: whoever serves many does not wait
- * for the rest. */
-static enum jobs_answer get_so_far(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
-                                   struct jobs_record *out, struct err *e)
+enum jobs_answer jobs_fleet_so_far(struct jobs_fleet *f, struct jobs_wire *w, const char *id,
+                                   bool of_many, struct jobs_record *out, struct err *e)
 {
-    bool is_whole;
+    const struct jobs_tally *t = NULL;
+    bool is_whole = true;
     const enum jobs_answer answer = jobs_fleet_look(f, w, id, out, e);
     if (answer != JOBS_DONE || (out->state != JOBS_RUNNING && out->state != JOBS_CANCELLING))
         return answer;
     lock_take(&f->lock);
-    const struct jobs_tally *t = jobs_tally_look_locked(f, out->id, out->n, &is_whole);
+    if (!of_many || jobs_tally_fits_locked(f, out->id, out->n))
+        t = jobs_tally_look_locked(f, out->id, out->n, &is_whole);
     out->images_done = t ? t->count : 0;
     out->bytes = t ? t->bytes : 0;
     out->is_counting = !is_whole;
@@ -150,7 +147,7 @@ enum jobs_answer jobs_fleet_get(struct jobs_store *s, const char *id, struct job
 {
     struct jobs_fleet *f = (struct jobs_fleet *)s;
     struct jobs_wire *w = jobs_fleet_wire(f, e);
-    const enum jobs_answer answer = w ? get_so_far(f, w, id, out, e) : JOBS_AWAY;
+    const enum jobs_answer answer = w ? jobs_fleet_so_far(f, w, id, false, out, e) : JOBS_AWAY;
     jobs_wire_release(w);
     return answer;
 }
@@ -165,137 +162,6 @@ enum jobs_answer jobs_fleet_peek(struct jobs_store *s, const char *id, struct jo
     return answer;
 }
 
-/* ---- filing ---- */
-
-static int name_key(const struct jobs_record *r, char out[KEY_SIZE], struct err *e)
-{
-    char both[sizeof r->owner + sizeof r->key + 1], digest[SHA256_HEX_SIZE];
-    const int length = snprintf(both, sizeof both, "%s\n%s", r->owner, r->key);
-    if (sha256_hex(both, (size_t)length, digest, e) != 0)
-        return -1;
-    snprintf(out, KEY_SIZE, "keys.%s", digest);
-    return 0;
-}
-
-/* The job that was filed under r's key. Whoever took the key may have ended before it wrote the
- * record; then that is done here, so the key is that job's whoever asks. */
-static enum jobs_answer find_by_key(struct jobs_fleet *f, struct jobs_wire *w,
-                                    const struct jobs_record *r, struct jobs_record *out,
-                                    struct err *e)
-{
-    char key[KEY_SIZE];
-    struct buf text;
-    uint64_t revision = 0;
-    if (name_key(r, key, e) != 0)
-        return JOBS_BROKEN;
-    buf_init(&text, JOBS_JSON_MAX);
-    enum jobs_answer answer = jobs_wire_get(w, key, &text, &revision, e);
-    if (answer == JOBS_DONE && jobs_json_read(text.data, text.length, key, out, e) != 0)
-        answer = JOBS_BROKEN;
-    buf_clear(&text);
-    if (answer != JOBS_DONE)
-        return answer;
-    const struct jobs_record filed = *out;
-    answer = jobs_fleet_look(f, w, filed.id, out, e);
-    if (answer == JOBS_ABSENT) {
-        *out = filed;
-        answer = jobs_fleet_write(f, w, out, e);
-        if (answer == JOBS_CONFLICT) /* somebody else did */
-            answer = jobs_fleet_look(f, w, filed.id, out, e);
-    }
-    if (answer != JOBS_DONE || strcmp(out->key, r->key) == 0)
-        return answer;
-    answer = jobs_wire_delete(w, key, e); /* another job got that id */
-    return answer == JOBS_DONE ? absent(e) : answer;
-}
-
-static enum jobs_answer find_same(struct jobs_fleet *f, struct jobs_wire *w,
-                                  const struct jobs_record *r, struct jobs_record *out,
-                                  struct err *e)
-{
-    enum jobs_answer answer = r->id[0] ? get_so_far(f, w, r->id, out, e) : JOBS_ABSENT;
-    if (answer == JOBS_ABSENT && r->key[0])
-        answer = find_by_key(f, w, r, out, e);
-    return answer;
-}
-
-enum jobs_answer jobs_fleet_same(struct jobs_store *s, const struct jobs_record *r,
-                                 struct jobs_record *out, struct err *e)
-{
-    struct jobs_fleet *f = (struct jobs_fleet *)s;
-    struct err found = {0};
-    struct jobs_wire *w = jobs_fleet_wire(f, e);
-    const enum jobs_answer answer = w ? find_same(f, w, r, out, &found) : JOBS_AWAY;
-    jobs_wire_release(w);
-    if (w && answer != JOBS_DONE && answer != JOBS_ABSENT && e)
-        *e = found;
-    return answer;
-}
-
-/* JOBS_CONFLICT: the key is taken. */
-static enum jobs_answer take_key(struct jobs_wire *w, const struct jobs_record *r, struct err *e)
-{
-    char key[KEY_SIZE];
-    struct buf text;
-    uint64_t revision = 0;
-    if (!r->key[0])
-        return JOBS_DONE;
-    if (name_key(r, key, e) != 0)
-        return JOBS_BROKEN;
-    buf_init(&text, JOBS_JSON_MAX);
-    const enum jobs_answer answer =
-        jobs_json_write(r, &text, e) == 0
-            ? jobs_wire_put(w, key, text.data, text.length, &revision, e)
-            : JOBS_BROKEN;
-    buf_clear(&text);
-    return answer;
-}
-
-/* JOBS_CONFLICT: somebody has its id or key by now; which one is to be looked for. *has_key: the
- * key was taken in this call. Then the record of that id and key is this call's job, also where
- * somebody who asked for the key meanwhile was faster to write it down. */
-static enum jobs_answer try_create(struct jobs_fleet *f, struct jobs_wire *w, struct jobs_record *r,
-                                   bool *has_key, struct err *e)
-{
-    struct jobs_record there;
-    enum jobs_answer answer = find_same(f, w, r, &there, e);
-    if (answer == JOBS_DONE) {
-        const bool ours =
-            *has_key && strcmp(there.id, r->id) == 0 && strcmp(there.key, r->key) == 0;
-        *r = there;
-        return ours ? JOBS_DONE : JOBS_GONE; /* for create: it is there */
-    }
-    if (answer == JOBS_ABSENT) {
-        answer = take_key(w, r, e);
-        *has_key = answer == JOBS_DONE && r->key[0];
-    }
-    return answer == JOBS_DONE ? jobs_fleet_write(f, w, r, e) : answer;
-}
-
-enum jobs_answer jobs_fleet_create(struct jobs_store *s, struct jobs_record *r, struct err *e)
-{
-    struct jobs_fleet *f = (struct jobs_fleet *)s;
-    struct jobs_wire *w = jobs_fleet_wire(f, e);
-    enum jobs_answer answer = w ? JOBS_CONFLICT : JOBS_AWAY;
-    bool has_key = false;
-    if (w && !is_word(r->id)) {
-        err_fail(e, ERR_INPUT, r->id, "is not the id of a job");
-        answer = JOBS_BROKEN;
-    }
-    r->number = r->revision = 0;
-    r->state = JOBS_QUEUED;
-    r->started_ms = r->finished_ms = 0;
-    r->images_done = r->bytes = 0;
-    r->error = (struct err){.code = ERR_NONE};
-    for (int i = 0; answer == JOBS_CONFLICT && i < JOBS_TRIES; i++)
-        answer = try_create(f, w, r, &has_key, e);
-    jobs_wire_release(w);
-    if (answer != JOBS_GONE)
-        return answer;
-    err_fail(e, ERR_INPUT, "", "there is a job of that name already");
-    return JOBS_CONFLICT;
-}
-
 /* ---- changes ---- */
 
 static enum jobs_answer may_change(struct jobs_fleet *f, const struct jobs_record *r, struct err *e)
@@ -304,7 +170,7 @@ static enum jobs_answer may_change(struct jobs_fleet *f, const struct jobs_recor
     lock_take(&f->lock);
     const struct jobs_entry *entry = jobs_mirror_find(&f->mirror, r->id);
     if (!entry || !entry->text) {
-        answer = absent(e);
+        answer = jobs_fleet_absent(e);
     } else if (entry->revision != r->revision) {
         err_fail(e, ERR_INPUT, "", "the job was changed meanwhile");
         answer = JOBS_CONFLICT;
@@ -371,6 +237,14 @@ enum jobs_answer jobs_fleet_count_shards(struct jobs_wire *w, const char *id, ui
 {
     char subjects[64];
     snprintf(subjects, sizeof subjects, JOBS_WIRE_DONE "%s.*", id);
+    return jobs_wire_count(w, JOBS_WIRE_REPORTS, subjects, out, e);
+}
+
+enum jobs_answer jobs_fleet_count_reports(struct jobs_wire *w, const char *id, uint64_t *out,
+                                          struct err *e)
+{
+    char subjects[64];
+    snprintf(subjects, sizeof subjects, JOBS_WIRE_DONE "%s.>", id);
     return jobs_wire_count(w, JOBS_WIRE_REPORTS, subjects, out, e);
 }
 
@@ -471,7 +345,7 @@ enum jobs_answer jobs_fleet_list(struct jobs_store *s, const struct jobs_query *
         answer == JOBS_DONE && *count > 0 ? find_newest(f, query, found, *count) : 0;
     *count = 0;
     for (size_t i = 0; answer == JOBS_DONE && i < there; i++) {
-        answer = get_so_far(f, w, found[i].id, &out[*count], e);
+        answer = jobs_fleet_so_far(f, w, found[i].id, true, &out[*count], e);
         if (answer == JOBS_ABSENT) /* erased this moment */
             answer = JOBS_DONE;
         else
@@ -501,10 +375,10 @@ enum jobs_answer jobs_fleet_oldest(struct jobs_store *s, unsigned states, bool h
         result = jobs_mirror_read(first, out, e);
     lock_drop(&f->lock);
     jobs_wire_release(w);
-    return !is_there ? absent(e) : result == 0 ? JOBS_DONE : JOBS_BROKEN;
+    return !is_there ? jobs_fleet_absent(e) : result == 0 ? JOBS_DONE : JOBS_BROKEN;
 }
 
-/* ---- forgetting ---- */
+/* ---- expiring ---- */
 
 enum jobs_answer jobs_fleet_sweep(struct jobs_store *s, const char *id, size_t max, struct err *e)
 {
@@ -521,36 +395,4 @@ enum jobs_answer jobs_fleet_sweep(struct jobs_store *s, const char *id, size_t m
     jobs_wire_release(w);
     return answer == JOBS_CONFLICT || answer == JOBS_ABSENT ? JOBS_DONE
                                                             : answer; /* others do too */
-}
-
-/* The key first: without it nobody can take the job for one that is still to be written down. */
-static enum jobs_answer erase_names(struct jobs_wire *w, const struct jobs_record *r, struct err *e)
-{
-    char key[KEY_SIZE];
-    enum jobs_answer answer = JOBS_DONE;
-    if (r->key[0])
-        answer = name_key(r, key, e) == 0 ? jobs_wire_delete(w, key, e) : JOBS_BROKEN;
-    snprintf(key, sizeof key, "jobs.%s.*", r->id);
-    return answer == JOBS_DONE ? jobs_wire_delete(w, key, e) : answer;
-}
-
-enum jobs_answer jobs_fleet_erase(struct jobs_store *s, const char *id, struct err *e)
-{
-    struct jobs_fleet *f = (struct jobs_fleet *)s;
-    struct jobs_wire *w = jobs_fleet_wire(f, e);
-    struct jobs_record r;
-    enum jobs_answer answer = w ? jobs_fleet_refresh(f, w, id, &r, e) : JOBS_AWAY;
-    const bool may = answer == JOBS_DONE && r.state == JOBS_EXPIRED && r.bytes == 0;
-    if (may)
-        answer = jobs_wire_purge_job(w, id, e); /* what came late */
-    if (may && answer == JOBS_DONE)
-        answer = erase_names(w, &r, e);
-    if (answer == JOBS_ABSENT || (may && answer == JOBS_DONE)) {
-        lock_take(&f->lock);
-        jobs_mirror_remove(&f->mirror, id);
-        lock_drop(&f->lock);
-        answer = JOBS_DONE;
-    }
-    jobs_wire_release(w);
-    return answer;
 }

@@ -33,7 +33,7 @@ static bool find_handed(struct jobs_fleet *f, struct jobs_entry *out)
         }
         if (entry->seen_ns == 0) {
             entry->seen_ns = entry->asked_ns = now;
-            entry->seen_whole = 0;
+            entry->seen_count = 0;
         }
         if (now - entry->asked_ns < f->stuck_ns || (best && best->asked_ns <= entry->asked_ns))
             continue;
@@ -48,15 +48,16 @@ static bool find_handed(struct jobs_fleet *f, struct jobs_entry *out)
     return best != NULL;
 }
 
-/* Notes that so many shards of it are finished. Whether there was not one more for too long. */
-static bool note_whole(struct jobs_fleet *f, const char *id, uint64_t whole)
+/* Notes that there are so many reports of it. Whether there was not one more for too long. A shard
+ * of slow images may take longer than that, and is reported image by image. */
+static bool note_reports(struct jobs_fleet *f, const char *id, uint64_t count)
 {
     const int64_t now = clock_ns();
     lock_take(&f->lock);
     struct jobs_entry *there = jobs_mirror_find(&f->mirror, id);
-    if (there && (there->seen_ns == 0 || there->seen_whole != whole)) {
+    if (there && (there->seen_ns == 0 || there->seen_count != count)) {
         there->seen_ns = now;
-        there->seen_whole = whole;
+        there->seen_count = count;
     }
     const bool too_long = there && now - there->seen_ns >= f->anyway_ns;
     lock_drop(&f->lock);
@@ -113,13 +114,13 @@ static void hand_out_anew(struct jobs_fleet *f, struct jobs_wire *w, const struc
 }
 
 /* Looks after one job. If nobody works on any of its kind, nobody does on it; and if some always
- * do, it counts as forgotten after a long while without one more shard. Which of it is so is asked
+ * do, it counts as forgotten after a long while without one more image. Which of it is so is asked
  * before its shards are counted, as one may end in between. False: it is to be looked at again
  * soon, when all reports of it are read. */
 static bool revive(struct jobs_fleet *f, struct jobs_wire *w, const struct jobs_entry *entry)
 {
     struct err e = {0};
-    uint64_t whole = 0;
+    uint64_t whole = 0, reports = 0;
     bool idle = false, is_read = false;
     if (jobs_wire_is_idle(w, entry->work, &idle, &e) != JOBS_DONE)
         return true;
@@ -127,7 +128,10 @@ static bool revive(struct jobs_fleet *f, struct jobs_wire *w, const struct jobs_
     if (jobs_fleet_count_shards(w, entry->id, &whole, &e) != JOBS_DONE)
         return true;
     jobs_fleet_say_held(f, w);
-    const bool is_stuck = note_whole(f, entry->id, whole) || idle;
+    if (jobs_fleet_count_reports(w, entry->id, &reports, &e) != JOBS_DONE)
+        return true;
+    jobs_fleet_say_held(f, w);
+    const bool is_stuck = note_reports(f, entry->id, reports) || idle;
     const bool is_whole = whole >= jobs_fleet_shards(entry->n);
     if (!is_stuck && !is_whole)
         return true;

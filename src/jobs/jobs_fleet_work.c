@@ -102,14 +102,20 @@ static enum jobs_answer look_at(struct jobs_wire *w, struct jobs_held *h, bool *
     return jobs_wire_is_reported(w, subject, is_done, e);
 }
 
-/* Whether it is held already: then it is to be acknowledged by the newer reply. */
-static bool renew(struct jobs_fleet *f, const struct jobs_held *shard)
+/* Whether it is held already: then it is to be acknowledged by the newer reply. If that is to
+ * another message, for a shard that was handed out anew, the older one is over: of a message that
+ * nobody speaks for any more the server would take its replica for dead, and hand it out again and
+ * again until its deliveries failed the job. */
+static bool renew(struct jobs_fleet *f, struct jobs_wire *w, const struct jobs_held *shard)
 {
     bool found = false;
     lock_take(&f->lock);
     for (struct jobs_held *h = f->held; h && !found; h = h->next)
         if (strcmp(h->id, shard->id) == 0 && h->first == shard->first) {
+            if (h->sequence != shard->sequence)
+                say(w, h->reply, ACKNOWLEDGED);
             memcpy(h->reply, shard->reply, sizeof h->reply);
+            h->sequence = shard->sequence;
             found = true;
         }
     lock_drop(&f->lock);
@@ -187,7 +193,7 @@ static enum jobs_answer accept_shard(struct jobs_fleet *f, struct jobs_wire *w,
         say(w, shard->reply, ACKNOWLEDGED);
         return JOBS_DONE;
     }
-    if (answer != JOBS_DONE || renew(f, shard))
+    if (answer != JOBS_DONE || renew(f, w, shard))
         return answer;
     if (deliveries > DELIVERIES_MAX)
         return give_up(f, w, shard, e);
@@ -210,6 +216,7 @@ static enum jobs_answer fetch(struct jobs_fleet *f, struct jobs_wire *w,
         return JOBS_BROKEN;
     }
     memcpy(shard->reply, got.reply, sizeof shard->reply);
+    shard->sequence = got.sequence;
     memcpy(shard->work, work, sizeof shard->work);
     if (read_shard(&got, shard)) {
         answer = accept_shard(f, w, shard, got.deliveries, &is_kept, e);

@@ -64,7 +64,9 @@ struct jobs {
     /* Of the jobs' thread. */
     int64_t paused_until_ns; /* the store is left in peace until then */
     int64_t pause_ns, retain_ns;
-    bool is_full;                       /* the store, when it was given something last */
+    int64_t clock_gap_ms; /* wall clock minus clock_ns, as it is believed */
+    int64_t stepped_ns;   /* since when the wall clock is far ahead of that; 0: it is not */
+    bool is_full;         /* the store, when it was given something last */
     bool is_making_room, has_made_room; /* jobs_begin_room */
 };
 

@@ -166,7 +166,7 @@ void jobs_mirror_begin(struct jobs_mirror *m)
             entry->is_record_seen = false;
             entry->revision = entry->handed_revision = 0; /* whatever is read is news */
             entry->handed = entry->round = 0;
-            entry->seen_whole = 0;
+            entry->seen_count = 0;
             entry->seen_ns = entry->asked_ns = 0;
         }
 }

@@ -28,7 +28,7 @@ struct jobs_entry {
      * was begun anew */
     uint64_t handed, round, handed_revision;
     uint64_t turn;       /* when shards were made of it last */
-    uint64_t seen_whole; /* of one that is handed out whole: finished shards, as was asked last, */
+    uint64_t seen_count; /* of one that is handed out whole: reports of it, as was asked last, */
     int64_t seen_ns;     /* since when there are no more; 0: it was not found to be handed out */
     int64_t asked_ns;    /* when that was */
     bool is_record_seen; /* since jobs_mirror_begin */

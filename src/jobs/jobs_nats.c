@@ -2,6 +2,7 @@
  * the connection have files of their own. */
 #include "jobs_nats.h"
 
+#include "jobs_fleet_filing.h"
 #include "jobs_fleet_keep.h"
 #include "jobs_fleet_records.h"
 #include "jobs_fleet_report.h"

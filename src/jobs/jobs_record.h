@@ -27,6 +27,7 @@ enum jobs_answer {
     JOBS_MANY,     /* the owner has as many live jobs as it may */
     JOBS_FULL,     /* no room in the store at present; what was there before is as it was */
     JOBS_AWAY,     /* the store cannot be reached at present, and is tried again */
+    JOBS_UNSURE,   /* the same in the midst of a filing: it may be done all the same */
     JOBS_BROKEN    /* anything else */
 };
 

@@ -53,9 +53,11 @@ struct jobs_store_ops {
     /* ---- records ---- */
 
     /* Creates a record if neither its id nor its owner's key is there, and fills number and
-     * revision. JOBS_CONFLICT: *r is the one that is there. */
+     * revision. JOBS_CONFLICT: *r is the one that is there. JOBS_DONE with another id: the job of
+     * its owner's key had been begun to be filed, for the same body, and now is. */
     enum jobs_answer (*create)(struct jobs_store *s, struct jobs_record *r, struct err *e);
-    /* The record that has r's id, or else its owner's key: what `create` would run into. */
+    /* The record that has r's id, or else its owner's key: what `create` would run into. Writes
+     * nothing. */
     enum jobs_answer (*same)(struct jobs_store *s, const struct jobs_record *r,
                              struct jobs_record *out, struct err *e);
     /* images_done and bytes of a live job are what was counted so far, and is_counting says whether

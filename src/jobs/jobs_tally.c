@@ -11,6 +11,7 @@
 #define WAIT_NS 10000000000LL
 #define PAUSE_NS 1000000000LL /* after one that could not be begun */
 #define SOUGHT_AT_ONCE 16     /* that are begun in a row */
+#define IMAGES_MAX 4000000    /* of all jobs that are tallied because they are in a list */
 
 static bool make_room(struct jobs_tally *t)
 {
@@ -198,26 +199,55 @@ struct jobs_tally *jobs_tally_look_locked(struct jobs_fleet *f, const char *id, 
     return t;
 }
 
+bool jobs_tally_fits_locked(struct jobs_fleet *f, const char *id, uint64_t n)
+{
+    uint64_t images = n;
+    lock_assert_held(&f->lock);
+    for (const struct jobs_tally *t = f->tallies; t; t = t->next) {
+        if (strcmp(t->id, id) == 0)
+            return true;
+        images += t->n;
+    }
+    for (size_t i = 0; i < f->sought_count; i++)
+        images += strcmp(f->sought[i].id, id) != 0 ? f->sought[i].n : 0;
+    return images <= IMAGES_MAX;
+}
+
+/* The last one that was looked for; it stays so until it is begun, so that its images count. */
+static bool next_sought(struct jobs_fleet *f, struct jobs_sought *out, bool *is_there)
+{
+    lock_take(&f->lock);
+    const bool more = f->sought_count > 0;
+    if (more)
+        *out = f->sought[f->sought_count - 1];
+    *is_there = more && find(f, out->id) != NULL;
+    lock_drop(&f->lock);
+    return more;
+}
+
+/* It is there; or, where it could not be begun, none is sought for a while. */
+static void end_sought(struct jobs_fleet *f, const char *id, bool is_there)
+{
+    size_t i = 0;
+    lock_take(&f->lock);
+    while (i < f->sought_count && strcmp(f->sought[i].id, id) != 0)
+        i++;
+    if (is_there && i < f->sought_count)
+        f->sought[i] = f->sought[--f->sought_count];
+    if (!is_there) {
+        f->sought_count = 0;
+        f->sought_from_ns = clock_ns() + PAUSE_NS;
+    }
+    lock_drop(&f->lock);
+}
+
 void jobs_tally_begin_sought(struct jobs_fleet *f, struct jobs_wire *w)
 {
     struct jobs_sought one;
     struct err e = {0};
-    enum jobs_answer answer = JOBS_DONE;
-    bool more = true;
-    for (int i = 0; more && i < SOUGHT_AT_ONCE; i++) {
-        lock_take(&f->lock);
-        if (answer != JOBS_DONE) {
-            f->sought_count = 0;
-            f->sought_from_ns = clock_ns() + PAUSE_NS;
-        }
-        more = f->sought_count > 0;
-        if (more)
-            one = f->sought[--f->sought_count];
-        const bool is_there = more && find(f, one.id) != NULL;
-        lock_drop(&f->lock);
-        if (more && !is_there)
-            answer = begin(f, w, one.id, one.n, &e);
-    }
+    bool is_there;
+    for (int i = 0; i < SOUGHT_AT_ONCE && next_sought(f, &one, &is_there); i++)
+        end_sought(f, one.id, is_there || begin(f, w, one.id, one.n, &e) == JOBS_DONE);
 }
 
 void jobs_tally_catch_up(struct jobs_fleet *f, const char *id, uint64_t sequence)

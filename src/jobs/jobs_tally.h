@@ -16,6 +16,9 @@ enum jobs_answer jobs_tally_is_read(struct jobs_fleet *f, struct jobs_wire *w, c
  * there is none yet, and the fleet's thread begins it. The caller holds the fleet's lock. */
 struct jobs_tally *jobs_tally_look_locked(struct jobs_fleet *f, const char *id, uint64_t n,
                                           bool *is_whole);
+/* Whether a job of n images has one, or whoever looks at many may have one begun for it: those that
+ * there are have room for so many more, at 52 bytes an image. The caller holds the fleet's lock. */
+bool jobs_tally_fits_locked(struct jobs_fleet *f, const char *id, uint64_t n);
 /* Begins some of those that were looked for. For the fleet's thread. */
 void jobs_tally_begin_sought(struct jobs_fleet *f, struct jobs_wire *w);
 /* Waits, without the lock, until that report was read, or for a few seconds; not where there is no

@@ -50,8 +50,10 @@ enum jobs_answer jobs_wire_put(struct jobs_wire *w, const char *key, const void 
                                size_t length, uint64_t *revision, struct err *e);
 enum jobs_answer jobs_wire_get(struct jobs_wire *w, const char *key, struct buf *value,
                                uint64_t *revision, struct err *e);
-/* The key, or all that a pattern with wildcards fits. */
-enum jobs_answer jobs_wire_delete(struct jobs_wire *w, const char *keys, struct err *e);
+/* The key, or all that a pattern with wildcards fits, up to that revision: what was written later
+ * stays. */
+enum jobs_answer jobs_wire_delete(struct jobs_wire *w, const char *keys, uint64_t revision,
+                                  struct err *e);
 
 /* ---- results, reports and shards ---- */
 
@@ -120,6 +122,7 @@ struct jobs_wire_work {
     char text[192];
     char reply[JOBS_WIRE_SUBJECT]; /* where to say how it goes: +WPI, +ACK */
     uint64_t deliveries;           /* this one included */
+    uint64_t sequence;             /* of the message: it has the same each time it comes */
 };
 /* The next message on the subject that nobody is at work on. JOBS_ABSENT: none. */
 enum jobs_answer jobs_wire_take(struct jobs_wire *w, const char *subject,

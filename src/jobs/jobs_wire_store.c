@@ -68,8 +68,9 @@ enum jobs_answer jobs_wire_get(struct jobs_wire *w, const char *key, struct buf 
     return result == 0 ? JOBS_DONE : JOBS_BROKEN;
 }
 
+/* What lies before the message `end` (0: all). */
 static enum jobs_answer purge(struct jobs_wire *w, const char *stream, const char *subject,
-                              struct err *e)
+                              uint64_t end, struct err *e)
 {
     jsErrCode code = 0;
     jsOptions o;
@@ -79,16 +80,18 @@ static enum jobs_answer purge(struct jobs_wire *w, const char *stream, const cha
     if (o.Wait == 0)
         o.Wait = PURGE_MS;
     o.Stream.Purge.Subject = subject;
+    o.Stream.Purge.Sequence = end;
     natsStatus s = js_PurgeStream(w->js, stream, &o, &code);
     jobs_wire_asked(w, s);
     return s == NATS_OK ? JOBS_DONE : jobs_wire_fail(w, s, code, e);
 }
 
-enum jobs_answer jobs_wire_delete(struct jobs_wire *w, const char *keys, struct err *e)
+enum jobs_answer jobs_wire_delete(struct jobs_wire *w, const char *keys, uint64_t revision,
+                                  struct err *e)
 {
     char subject[JOBS_WIRE_SUBJECT];
     snprintf(subject, sizeof subject, JOBS_WIRE_KEYS "%s", keys);
-    return purge(w, JOBS_WIRE_RECORDS_STREAM, subject, e);
+    return purge(w, JOBS_WIRE_RECORDS_STREAM, subject, revision + 1, e);
 }
 
 enum jobs_answer jobs_wire_purge_job(struct jobs_wire *w, const char *id, struct err *e)
@@ -96,8 +99,8 @@ enum jobs_answer jobs_wire_purge_job(struct jobs_wire *w, const char *id, struct
     char results[JOBS_WIRE_SUBJECT], reports[JOBS_WIRE_SUBJECT];
     snprintf(results, sizeof results, "pfgm.result.%s.*", id);
     snprintf(reports, sizeof reports, JOBS_WIRE_DONE "%s.>", id);
-    const enum jobs_answer answer = purge(w, JOBS_WIRE_RESULTS_STREAM, results, e);
-    return answer == JOBS_DONE ? purge(w, JOBS_WIRE_REPORTS_STREAM, reports, e) : answer;
+    const enum jobs_answer answer = purge(w, JOBS_WIRE_RESULTS_STREAM, results, 0, e);
+    return answer == JOBS_DONE ? purge(w, JOBS_WIRE_REPORTS_STREAM, reports, 0, e) : answer;
 }
 
 /* ---- results, reports and shards ---- */
@@ -359,7 +362,7 @@ enum jobs_answer jobs_wire_take(struct jobs_wire *w, const char *subject,
 {
     natsMsg *m = NULL;
     jsErrCode code = 0;
-    uint64_t sequence, number;
+    uint64_t number;
     const char *status = NULL;
     struct jobs_wire_queue *q = NULL;
     natsStatus s = open_queue(w, subject, &q, &code);
@@ -372,7 +375,7 @@ enum jobs_answer jobs_wire_take(struct jobs_wire *w, const char *subject,
     natsMsgHeader_Get(m, "Status", &status);
     const char *reply = natsMsg_GetReply(m);
     const bool is_work =
-        !status && reply && jobs_wire_read_reply(reply, &out->deliveries, &sequence, &number);
+        !status && reply && jobs_wire_read_reply(reply, &out->deliveries, &out->sequence, &number);
     if (is_work) {
         snprintf(out->reply, sizeof out->reply, "%s", reply);
         snprintf(out->text, sizeof out->text, "%.*s", natsMsg_GetDataLength(m), natsMsg_GetData(m));

@@ -1,8 +1,10 @@
 """Jobs of a fleet: several replicas of pfgmd that share a NATS server."""
 
+import base64
 import json
 import os
 import signal
+import socket
 import tempfile
 import time
 import unittest
@@ -13,6 +15,21 @@ from harness import DIGITS, ENDLESS, FASHION, LATE, PFGMD, Daemon, run, wait_unt
 
 QUICK = {"method": "euler", "steps": 3}
 HAVE_NATS = os.environ.get("HAVE_NATS") == "1"
+
+
+def ask_nats(nats, subject, payload):
+    """What the server itself answers on the wire, or a stream to what it is sent to keep."""
+    with socket.create_connection(("127.0.0.1", nats.port), timeout=LATE) as s, s.makefile("rwb") as wire:
+        wire.readline()
+        body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        wire.write(b'CONNECT {"verbose":false}\r\nSUB answer 1\r\n')
+        wire.write(f"PUB {subject} answer {len(body)}\r\n".encode() + body + b"\r\n")
+        wire.flush()
+        while not (line := wire.readline()).startswith(b"MSG "):
+            assert line and not line.startswith(b"-ERR"), line
+        answer = json.loads(wire.read(int(line.split()[-1])))
+        assert "error" not in answer, answer
+        return answer
 
 
 @unittest.skipUnless(HAVE_NATS, "this build is without NATS (libnats-dev)")
@@ -214,6 +231,34 @@ class Trouble(unittest.TestCase):
                     got += more
         kinds = [line[7:] for line in got.decode().splitlines() if line.startswith("event: ")]
         self.assertEqual((kinds.count("image"), kinds[-1]), (120, "done"))
+
+    def test_events_end_after_images_whose_reports_come_later(self):
+        """The record of the end may come first to another replica."""
+        with Nats() as nats, replica(nats) as one:
+            name = file_job(one, {"n": 3, "solver": QUICK}).json()["id"]
+            wait_state(one, name, "succeeded")
+            subject = f"pfgm.done.{name}.0"
+            report = ask_nats(nats, "$JS.API.STREAM.MSG.GET.pfgm-done", {"last_by_subj": subject})["message"]["data"]
+            ask_nats(nats, "$JS.API.STREAM.PURGE.pfgm-done", {"filter": f"pfgm.done.{name}.>"})
+            with replica(nats) as two, two.connect() as s:
+                wait_state(two, name, "succeeded")
+                s.sendall(f"GET /v1/jobs/{name}/events HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+                got = b""
+                while b"event: started" not in got:
+                    got += s.recv(65536)
+                s.settimeout(2)  # no wait: the end comes in this time if nothing keeps it
+                try:
+                    while more := s.recv(65536):
+                        got += more
+                except TimeoutError:
+                    pass
+                self.assertNotIn(b"event: done", got)
+                s.settimeout(LATE)
+                ask_nats(nats, subject, base64.b64decode(report))
+                while more := s.recv(65536):
+                    got += more
+        kinds = [line[7:] for line in got.decode().splitlines() if line.startswith("event: ")]
+        self.assertEqual(kinds, ["queued", "started", "image", "image", "image", "done"])
 
     def test_a_certificate_that_nobody_vouches_for(self):
         here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tls")

@@ -163,7 +163,10 @@ class Jobs(unittest.TestCase):
         wait_state(self.daemon, name, "running")
         self.daemon.request("DELETE", f"/v1/jobs/{name}")
         self.assertEqual([(n, kind) for n, kind, _ in events(self.daemon, name)],
-                         [(1, "queued"), (2, "started"), (3, "cancelled")])
+                         [(1, "queued"), (2, "started"), (73, "cancelled")])
+        # Also for who was told of more images than count: in a fleet that can be.
+        self.assertEqual([(n, kind) for n, kind, _ in events(self.daemon, name, after=40)], [(73, "cancelled")])
+        self.assertEqual(self.daemon.get(f"/v1/jobs/{name}/events", {"Last-Event-ID": "73"}).status, 204)
 
     def test_one_waits_for_news(self):
         name = file_job(self.daemon, {"n": 2, "solver": {"method": "euler", "steps": 60}}).json()["id"]

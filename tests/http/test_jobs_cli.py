@@ -330,6 +330,15 @@ class Jobs(unittest.TestCase):
                 jobs(address, "watch", name, code=1)
             self.assertEqual(asked, [0])
 
+    def test_an_end_without_all_images_is_no_success(self):
+        name = str(uuid.uuid4())
+        job = {"id": name, "state": "succeeded", "parameters": {"first_index": "0"},
+               "progress": {"images_done": 2, "images_total": 2}}
+        done = http(f"id: 5\nevent: done\ndata: {json.dumps(job)}\n\n".encode(), Content_Type="text/event-stream")
+        with served(lambda head, _: done if "/events" in head else http(json.dumps(job).encode())) as address:
+            for out in ("some/", "some.zip"):
+                self.assertIn("told of 0 of its 2 images", jobs(address, "fetch", name, "-o", self.path(out), code=1))
+
     def test_a_broken_archive_goes_on_or_begins_anew(self):
         whole = self.npy()
 

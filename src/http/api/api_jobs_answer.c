@@ -69,6 +69,7 @@ void api_jobs_problem(enum jobs_answer answer, const struct err *e, struct http_
         p->retry_after_s = 60;
         break;
     case JOBS_AWAY:
+    case JOBS_UNSURE:
         http_problem_set(p, HTTP_PROBLEM_JOBS_OFF, "%s", e->text);
         p->retry_after_s = 2;
         break;

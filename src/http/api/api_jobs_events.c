@@ -2,9 +2,11 @@
  * record and the order in which results were stored, which never changes. So whoever has seen event
  * N goes on behind it (Last-Event-ID), after a restart of either side too.
  *
- *     1 queued · 2 started · 2 + k the k-th image that was stored · 3 + images the end
+ *     1 queued · 2 started · 2 + k the k-th image that was stored · 3 + n the end, of n images
  *
- * Progress and previews have the number of the event before them. */
+ * Progress and previews have the number of the event before them. The end has its number whether or
+ * not all images are there: where replicas share the jobs, one that fails or is cancelled may count
+ * fewer images than a reader was told of, and its end must come after them all the same. */
 #include "api_answer.h"
 #include "api_handlers.h"
 #include "api_jobs_answer.h"
@@ -21,6 +23,9 @@
 #define PROGRESS_NS 250000000LL
 #define SILENCE_NS 15000000000LL
 #define IMAGES 64 /* told of at a time */
+/* A record may come from another replica before the reports of the job's last images do, and what a
+ * server without power has lost of them never comes. So the end waits for them, for this long. */
+#define BEHIND_NS 10000000000LL
 enum { NOTHING, QUEUED, STARTED };
 
 struct events {
@@ -29,6 +34,7 @@ struct events {
     double fraction;
     uint64_t preview; /* that was shown last */
     int64_t said_ns, progress_ns, preview_ns;
+    int64_t behind_ns; /* the job has ended, and nothing more was said since; 0: not so */
 };
 
 /* Takes the reference to `data`; NULL counts as out of memory. */
@@ -41,6 +47,7 @@ static int say(struct api_stream *s, const char *event, uint64_t number, json_t 
         json_append(&s->out, data, 0, NULL) != 0 || buf_string(&s->out, "\n\n", NULL) != 0;
     json_decref(data);
     v->last = number;
+    v->behind_ns = 0;
     v->said_ns = clock_ns();
     return result != 0 ? API_STREAM_BROKEN : 1;
 }
@@ -79,7 +86,16 @@ static int say_images(struct api_stream *s, bool *is_away)
 
 static uint64_t end_number(const struct jobs_record *job)
 {
-    return STARTED + 1 + job->images_done;
+    return STARTED + 1 + job->n;
+}
+
+/* Whether the end is to wait for images. */
+static bool is_behind(struct events *v)
+{
+    if (v->last < STARTED || v->last - STARTED >= v->job.images_done)
+        return false;
+    v->behind_ns = v->behind_ns ? v->behind_ns : clock_ns();
+    return clock_ns() - v->behind_ns < BEHIND_NS;
 }
 
 static int say_end(struct api_stream *s)
@@ -158,7 +174,7 @@ static int fill(struct api_stream *s, const struct http_look *look, int64_t *wak
     if (images != 0)
         return images;
     if (JOBS_FINISHED & JOBS_BIT(v->job.state))
-        return say_end(s);
+        return is_behind(v) ? stay_silent(s, wake_ns) : say_end(s);
     const int preview = v->last >= STARTED ? say_preview(s) : 0;
     if (preview != 0)
         return preview;

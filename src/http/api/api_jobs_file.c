@@ -126,7 +126,8 @@ static void take(struct http_app *app, const struct http_request *q, struct api_
             return;
         }
         answer = jobs_file(app->options->jobs, &filing, &job, &is_new, &e);
-        if (!is_new) /* somebody filed it meanwhile, or nobody can */
+        /* Somebody filed it meanwhile, or nobody can. Of one that may be filed, nobody knows. */
+        if (!is_new && answer != JOBS_UNSURE)
             http_keys_return(&app->keys, q->client, call->asked.n, day);
     }
     if (answer != JOBS_DONE) {

@@ -7,13 +7,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "jobs_fleet.h"
-#include "jobs_mirror.h"
+#include "jobs_fleet_test.h"
 #include "jobs_report.h"
-#include "jobs_store_test.h"
-
-#include <pthread.h>
-#include <stdatomic.h>
 
 #define SHARDS 16
 
@@ -133,20 +128,44 @@ static void a_look_at_running_jobs_waits_for_nobody(void **state)
     b->ops->close(b);
 }
 
-/* A connection of the test's own, to look at what the server has. */
-static struct jobs_wire *look_at_server(void)
+static size_t count_tallies(struct jobs_store *s)
 {
-    const struct jobs_wire_options options = {.servers = nats_address, .replicas = 1};
-    struct jobs_wire *w = NULL;
-    struct err e = {0};
-    assert_answer(jobs_wire_connect(&options, &w, &e), JOBS_DONE, &e);
-    return w;
+    struct jobs_fleet *f = (struct jobs_fleet *)s;
+    size_t count = 0;
+    lock_take(&f->lock);
+    for (const struct jobs_tally *t = f->tallies; t; t = t->next)
+        count++;
+    lock_drop(&f->lock);
+    return count;
 }
 
-static void stop_looking(struct jobs_wire *w)
+/* A tally takes 52 bytes for each image. Whoever asks for a job itself has it counted all the same.
+ */
+static void a_list_of_large_jobs_does_not_count_them_all(void **state)
 {
-    jobs_wire_close(w);
-    jobs_wire_release(w);
+    enum { JOBS = 7, COUNTED = 4 };
+    (void)state;
+    struct jobs_store *s = open_store(folder);
+    const struct jobs_query mine = {.owner = "me", .states = JOBS_BIT(JOBS_RUNNING)};
+    struct jobs_record r[JOBS], found[JOBS];
+    struct err e = {0};
+    size_t count = JOBS, counting = 0;
+    for (size_t i = 0; i < JOBS; i++) {
+        r[i] = make(s, "me", JOBS_IMAGES_MAX);
+        go(s, &r[i], JOBS_RUNNING);
+    }
+    for (int i = 0; i < WAIT_MS && counting < COUNTED; i++, usleep(1000)) {
+        counting = 0;
+        assert_answer(s->ops->list(s, &mine, found, &count, &e), JOBS_DONE, &e);
+        assert_int_equal(count, JOBS);
+        for (size_t k = 0; k < JOBS; k++) /* the newest first; the others need no wait */
+            assert_true(k < COUNTED || !found[k].is_counting);
+        counting = count_tallies(s);
+    }
+    assert_int_equal(count_tallies(s), COUNTED);
+    assert_false(get(s, r[0].id).is_counting);
+    assert_int_equal(count_tallies(s), COUNTED + 1);
+    s->ops->close(s);
 }
 
 static uint64_t count_reports(struct jobs_wire *w, const char *id, const char *which)
@@ -157,18 +176,6 @@ static uint64_t count_reports(struct jobs_wire *w, const char *id, const char *w
     snprintf(subjects, sizeof subjects, "pfgm.done.%s.%s", id, which);
     assert_answer(jobs_wire_count(w, JOBS_WIRE_REPORTS, subjects, &count, &e), JOBS_DONE, &e);
     return count;
-}
-
-static void take(struct jobs_store *s, uint64_t first, size_t count, struct jobs_shard *out)
-{
-    struct err e = {0};
-    enum jobs_answer answer = JOBS_ABSENT; /* one that was given back is there in a moment */
-    for (int i = 0; i < WAIT_MS && (answer == JOBS_ABSENT || answer == JOBS_AWAY);
-         i++, usleep(1000))
-        answer = s->ops->take_shard(s, &offered, 1, out, &e);
-    assert_answer(answer, JOBS_DONE, &e);
-    assert_int_equal(out->first, first);
-    assert_int_equal(out->count, count);
 }
 
 /* However many pieces its images come in; and the progress within a shard is seen all the same. */
@@ -329,29 +336,6 @@ static void a_report_is_read_as_it_was_written(void **state)
                   0);
 }
 
-/* The job of a key whose record was never written: whoever files it again writes it. */
-static void a_key_without_a_record_is_made_good(void **state)
-{
-    (void)state;
-    struct jobs_store *s = open_store(folder);
-    struct err e = {0};
-    struct jobs_record first = record_of("me", 1), again = record_of("me", 1);
-    snprintf(first.key, sizeof first.key, "key");
-    snprintf(again.key, sizeof again.key, "key");
-    assert_answer(s->ops->create(s, &first, &e), JOBS_DONE, &e);
-    char key[64];
-    snprintf(key, sizeof key, "jobs.%s.record", first.id);
-    struct jobs_wire *w = look_at_server();
-    assert_answer(jobs_wire_delete(w, key, &e), JOBS_DONE, &e); /* as if it had not come to that */
-    stop_looking(w);
-    s->ops->close(s);
-    s = open_store(folder);
-    assert_answer(s->ops->create(s, &again, &e), JOBS_CONFLICT, &e);
-    assert_string_equal(again.id, first.id);
-    assert_int_equal(get(s, first.id).state, JOBS_QUEUED);
-    s->ops->close(s);
-}
-
 /* The server's folder as another one, in the place of what was there. */
 static void copy_store(const char *from, const char *to)
 {
@@ -409,132 +393,6 @@ static void a_server_that_was_set_back_is_believed(void **state)
     s->ops->close(s);
 }
 
-struct filing {
-    struct jobs_store *store;
-    struct jobs_record record;
-    enum jobs_answer answer;
-};
-
-static void *file_it(void *filing)
-{
-    struct filing *one = filing;
-    struct err e = {0};
-    one->answer = one->store->ops->create(one->store, &one->record, &e);
-    return NULL;
-}
-
-/* Whoever finds a key without its record writes that down for the other; the job is still new to
- * one of them, who pays for it. */
-static void filings_of_one_key_at_a_time_are_one_new_job(void **state)
-{
-    enum { ROUNDS = 200 };
-    (void)state;
-    struct jobs_store *s[] = {open_store(folder), open_store(folder)};
-    for (int round = 0; round < ROUNDS; round++) {
-        struct filing two[2];
-        pthread_t threads[2];
-        for (int i = 0; i < 2; i++) {
-            two[i] = (struct filing){.store = s[i], .record = record_of("me", 1)};
-            snprintf(two[i].record.key, sizeof two[i].record.key, "key %d", round);
-            assert_int_equal(pthread_create(&threads[i], NULL, file_it, &two[i]), 0);
-        }
-        for (int i = 0; i < 2; i++)
-            pthread_join(threads[i], NULL);
-        const bool first = two[0].answer == JOBS_DONE;
-        assert_int_equal(two[first].answer, JOBS_CONFLICT);
-        assert_int_equal(two[!first].answer, JOBS_DONE);
-        assert_string_equal(two[0].record.id, two[1].record.id);
-    }
-    for (int i = 0; i < 2; i++)
-        s[i]->ops->close(s[i]);
-}
-
-/* When the replica looks after jobs that are handed out whole. */
-static void set_times(struct jobs_store *s, int64_t stuck_ns, int64_t anyway_ns)
-{
-    struct jobs_fleet *f = (struct jobs_fleet *)s;
-    lock_take(&f->lock);
-    f->stuck_ns = stuck_ns;
-    f->anyway_ns = anyway_ns;
-    lock_drop(&f->lock);
-}
-
-static void count_call(void *context, const void *data, size_t length)
-{
-    (void)data, (void)length;
-    ++*(atomic_int *)context;
-}
-
-/* However many there are: what is asked about each of them takes time, and in it nobody hears that
- * this replica is at work. */
-static void the_server_is_not_asked_about_jobs_that_were_handed_out_just_now(void **state)
-{
-    enum { JOBS = 8, LOOKS_S = 3 }; /* a look each second */
-    (void)state;
-    struct jobs_store *s = open_store(folder);
-    struct jobs_wire *w = look_at_server();
-    struct jobs_wire_tail *calls = NULL;
-    struct jobs_shard shards[JOBS];
-    struct err e = {0};
-    atomic_int count = 0;
-    for (size_t i = 0; i < JOBS; i++) {
-        struct jobs_record r = make(s, "me", 1);
-        take(s, 0, 1, &shards[i]);
-        assert_string_equal(shards[i].id, r.id);
-    }
-    assert_answer(jobs_wire_listen(w, "$JS.API.CONSUMER.CREATE.>", count_call, &count, &calls, &e),
-                  JOBS_DONE, &e);
-    s->ops->offer(s, &offered, 1);
-    sleep(LOOKS_S);
-    assert_int_equal(count, 0);
-    set_times(s, 0, JOBS_ANYWAY_NS); /* when it has been a while, it is */
-    for (int i = 0; i < WAIT_MS && count < JOBS; i++)
-        usleep(1000);
-    assert_true(count >= JOBS);
-    jobs_wire_tail_close(calls);
-    stop_looking(w);
-    s->ops->close(s);
-}
-
-/* A shard that was acknowledged and never stored, while others of its kind are at work or not. */
-static void assert_handed_out_anew(int64_t anyway_ns, bool is_idle)
-{
-    struct jobs_store *s = open_store(folder);
-    struct jobs_wire *w = look_at_server();
-    struct jobs_record r = make(s, "me", 100);
-    struct jobs_wire_work work;
-    struct jobs_shard shard;
-    struct err e = {0};
-    char subject[JOBS_WORK_SIZE];
-    jobs_mirror_work(&offered, subject);
-    s->ops->offer(s, &offered, 1);
-    set_times(s, 1000000000, anyway_ns);
-    take(s, 0, 64, &shard);
-    assert_answer(jobs_wire_take(w, subject, &work, &e), JOBS_DONE, &e);
-    jobs_wire_say(w, work.reply, "+ACK", 4);
-    go(s, &r, JOBS_RUNNING);
-    assert_answer(put(s, r.id, 0, 64, &e), JOBS_DONE, &e);
-    if (is_idle)
-        s->ops->end_shard(s, &shard, false);
-    take(s, 64, 36, &shard);
-    assert_answer(put(s, r.id, 64, 36, &e), JOBS_DONE, &e);
-    assert_int_equal(get(s, r.id).state, JOBS_SUCCEEDED);
-    stop_looking(w);
-    s->ops->close(s);
-}
-
-static void a_shard_that_was_acknowledged_and_not_stored_is_made_all_the_same(void **state)
-{
-    (void)state;
-    assert_handed_out_anew(JOBS_ANYWAY_NS, true);
-}
-
-static void a_job_does_not_stand_still_because_others_of_its_kind_go_on(void **state)
-{
-    (void)state;
-    assert_handed_out_anew(1000000000, false);
-}
-
 static void an_address_is_shown_without_its_password(void **state)
 {
     (void)state;
@@ -568,17 +426,13 @@ int main(void)
         IN_FOLDER(a_fleet_hands_out_each_image_once),
         IN_FOLDER(replicas_see_the_same),
         IN_FOLDER(a_look_at_running_jobs_waits_for_nobody),
+        IN_FOLDER(a_list_of_large_jobs_does_not_count_them_all),
         IN_FOLDER(a_finished_shard_is_one_report),
         IN_FOLDER(stored_images_that_nobody_reported_are_not_made_again),
         IN_FOLDER(a_shard_that_nobody_finishes_fails_its_job),
         IN_FOLDER(a_job_whose_images_the_server_lost_does_not_succeed),
         cmocka_unit_test(a_report_is_read_as_it_was_written),
-        IN_FOLDER(a_key_without_a_record_is_made_good),
         IN_FOLDER(a_server_that_was_set_back_is_believed),
-        IN_FOLDER(filings_of_one_key_at_a_time_are_one_new_job),
-        IN_FOLDER(the_server_is_not_asked_about_jobs_that_were_handed_out_just_now),
-        IN_FOLDER(a_shard_that_was_acknowledged_and_not_stored_is_made_all_the_same),
-        IN_FOLDER(a_job_does_not_stand_still_because_others_of_its_kind_go_on),
         cmocka_unit_test(an_address_is_shown_without_its_password),
         cmocka_unit_test(a_server_that_is_not_there_is_named),
     };

@@ -453,6 +453,7 @@ enum jobs_answer jobs_stats_get(struct jobs *j, struct jobs_stats *out, struct e
         memcpy(out->jobs, stats.jobs, sizeof out->jobs);
         out->store_bytes = stats.file_bytes;
         out->images_waiting = stats.images_waiting;
+        out->unserved = stats.unserved;
         out->replicas = stats.replicas;
     }
     return answer;

@@ -151,18 +151,27 @@ void jobs_fleet_offer(struct jobs_store *s, const struct jobs_needs *models, siz
     lock_drop(&f->lock);
 }
 
+bool jobs_fleet_serves_locked(struct jobs_fleet *f, const char *work)
+{
+    const int64_t now = clock_ns(), silent_ns = SILENT_CALLS * spaced(f, SAY_NS);
+    lock_assert_held(&f->lock);
+    for (size_t i = 0; i < f->offer_count; i++)
+        if (strcmp(f->offers[i], work) == 0)
+            return true;
+    for (const struct jobs_replica *r = f->replicas; r; r = r->next)
+        for (size_t i = 0; now - r->heard_ns < silent_ns && i < r->work_count; i++)
+            if (strcmp(r->work[i], work) == 0)
+                return true;
+    return false;
+}
+
 bool jobs_fleet_served(struct jobs_store *s, const struct jobs_needs *needs)
 {
     struct jobs_fleet *f = (struct jobs_fleet *)s;
-    const int64_t now = clock_ns();
     char work[JOBS_WORK_SIZE];
-    bool served = false;
     jobs_mirror_work(needs, work);
     lock_take(&f->lock);
-    const int64_t silent_ns = SILENT_CALLS * spaced(f, SAY_NS);
-    for (const struct jobs_replica *r = f->replicas; r && !served; r = r->next)
-        for (size_t i = 0; now - r->heard_ns < silent_ns && i < r->work_count; i++)
-            served = served || strcmp(r->work[i], work) == 0;
+    const bool served = jobs_fleet_serves_locked(f, work);
     lock_drop(&f->lock);
     return served;
 }

@@ -186,8 +186,13 @@ static enum jobs_answer stats(struct jobs_store *s, struct jobs_store_stats *out
         out->jobs[entry->state]++;
         if (JOBS_FINISHED & JOBS_BIT(entry->state))
             out->finished_bytes += entry->bytes;
-        if (entry->state == JOBS_QUEUED || entry->state == JOBS_RUNNING)
+        if (entry->state != JOBS_QUEUED && entry->state != JOBS_RUNNING)
+            continue;
+        /* More replicas of the same kind would not help with what none of them can make. */
+        if (jobs_fleet_serves_locked(f, entry->work))
             out->images_waiting += entry->n - entry->handed;
+        else
+            out->unserved++;
     }
     for (const struct jobs_replica *r = f->replicas; r; r = r->next)
         out->replicas++;

@@ -43,7 +43,8 @@ struct jobs_store_stats {
     uint64_t jobs[JOBS_STATES];
     uint64_t finished_bytes; /* of results of finished jobs */
     uint64_t file_bytes;     /* what the store takes */
-    uint64_t images_waiting; /* of live jobs, that were not handed out yet */
+    uint64_t images_waiting; /* of live jobs that are served, not handed out yet */
+    uint64_t unserved;       /* live jobs that no replica can work on; of a shared store */
     uint64_t replicas;       /* that share the store, this one included; 0: it is one's own */
 };
 

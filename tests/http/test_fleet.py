@@ -117,6 +117,8 @@ class Fleet(unittest.TestCase):
             self.assertNotIn("detail", wait_state(self.daemons[0], name, "running"))
         job = wait_job(self.daemons[0], name, lambda job: "detail" in job, "waits for a replica")
         self.assertIn("no replica has loaded", job["detail"])
+        m = self.daemons[0].wait_metrics(lambda m: m.value("pfgmd_jobs_unserved") == 1, "it is counted")
+        self.assertEqual(m.value("pfgmd_job_images_waiting"), 0)  # more replicas of the same kind would not help
         asked(self.daemons[0], "DELETE", f"/v1/jobs/{name}")
         wait_state(self.daemons[1], name, "cancelled")
 

@@ -24,8 +24,9 @@ for tool in "$@"; do
     case $tool in
     clang-tidy)
         printf '%s\0' "${sources[@]}" |
-            xargs -0 -n 4 -P "$jobs" clang-tidy -p "$out" --quiet 2>"$out/clang-tidy.err" >"$out/clang-tidy.log" || true
+            xargs -0 -n 4 -P "$jobs" clang-tidy -p "$out" --quiet 2>"$out/clang-tidy.err" >"$out/clang-tidy.log" && code=0 || code=$?
         found=$(grep -E '(warning|error): ' "$out/clang-tidy.log" | sort -u || true)
+        [ "$code" -eq 0 ] || [ -n "$found" ] || found=$(echo "clang-tidy ended with $code" && tail -n 20 "$out/clang-tidy.err")
         ;;
     cppcheck)
         found=$(cppcheck --project="$out/compile_commands.json" -j "$jobs" --enable=warning,portability --inline-suppr \

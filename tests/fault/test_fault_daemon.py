@@ -329,8 +329,12 @@ class Asking(Faulty):
                 wrong = None
                 if done.returncode not in (0, 1):
                     wrong = f"ended with {done.returncode}: {done.stderr}"
-                elif done.returncode and not done.stderr.strip():
-                    wrong = "failed in silence"
+                elif done.returncode and fault.REASONS[kind] is None:
+                    wrong = f"failed: {done.stderr}"
+                elif done.returncode and not fault.reason_named(kind, done.stderr.decode(errors="replace")):
+                    wrong = f"the reason is not named: {done.stderr!r}"
+                elif done.returncode and name == "fetch" and fetched != b"what was there before":
+                    wrong = "failed, and changed the file"
                 elif done.returncode == 0 and name == "fetch" and fetched[:2] != b"PK":
                     wrong = "success without its file"
                 elif done.returncode == 0 and name in ("submit", "list") and done.stdout != whole.stdout:

@@ -210,9 +210,11 @@ class Daemon:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.stop()
+    def __exit__(self, kind, *_):
+        alive = self.process.poll() is None
+        code = self.stop()
         self.check_sanitizers()  # also after a failure, which may have come from there
+        assert kind or not alive or code >= 0, f"ended by signal {-code}, or not at all: " + "\n".join(self.lines[-20:])
 
     def check_sanitizers(self):
         """In builds with sanitizers their reports stand among the lines."""

@@ -16,8 +16,13 @@ case "${2:-all}" in all | throughput) python3 nightly_throughput.py ;; esac
 case "${2:-all}" in all | killed) JOBS_ROUNDS=100 python3 test_jobs_killed.py -v ;; esac
 case "${2:-all}" in all | contract) sh nightly_contract.sh ;; esac
 case "${2:-all}" in all | proxies) python3 nightly_proxies.py ;; esac
-case "${2:-all}" in all | fleet) python3 nightly_fleet.py && python3 nightly_poisoned.py && python3 nightly_cluster.py ;; esac
+case "${2:-all}" in all | fleet) # one to a line: what fails to the left of "&&" would go unseen
+    python3 nightly_fleet.py
+    python3 nightly_poisoned.py
+    python3 nightly_cluster.py ;; esac
 case "${2:-all}" in all | haproxy) HAPROXY_REQUESTS=2000 python3 test_haproxy.py -v ;; esac
 case "${2:-all}" in all | jobs) python3 nightly_jobs.py ;; esac
 case "${2:-all}" in all | replicas) python3 nightly_replicas.py ;; esac
-case "${2:-all}" in all | memory) COSTS_MIB=64 python3 test_costs.py -v Memory && COSTS_MIB=64 python3 nightly_memory.py ;; esac
+case "${2:-all}" in all | memory)
+    COSTS_MIB=64 python3 test_costs.py -v Memory
+    COSTS_MIB=64 python3 nightly_memory.py ;; esac

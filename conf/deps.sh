@@ -15,7 +15,7 @@ case "${1:-}" in
 run) packages=("${run[@]}") ;;
 build) packages=("${build[@]}" curl ca-certificates) ;;
 test) packages=("${build[@]}" curl ca-certificates libcmocka-dev libasan8 libubsan1 libtsan2 python3 procps chromium-headless-shell haproxy
-        nats-server openssl)
+        nats-server openssl locales)
     # npm may have come from elsewhere, and Debian's brings some four hundred packages along
     command -v npm >/dev/null || packages+=(nodejs npm)
     ;;

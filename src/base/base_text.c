@@ -2,7 +2,9 @@
  * texts in pictures. */
 #include "base_text.h"
 
+#include <locale.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,14 +127,24 @@ bool text_integer(const char *word, int64_t *out)
     return true;
 }
 
+/* A host program of the library may have set a locale whose decimal sign is a comma. */
+static locale_t plain_locale;
+
+static void find_plain_locale(void)
+{
+    plain_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0); /* takes no memory */
+}
+
 bool text_real(const char *word, double *out)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     const bool digits_first = (word[0] >= '0' && word[0] <= '9') || word[0] == '.';
     char *end = NULL;
     double value = 0;
     /* The set of characters keeps out "0x1p3", "inf", "nan" and leading space. */
-    if (digits_first && strspn(word, "0123456789.eE+-") == strlen(word))
-        value = strtod(word, &end);
+    pthread_once(&once, find_plain_locale);
+    if (plain_locale && digits_first && strspn(word, "0123456789.eE+-") == strlen(word))
+        value = strtod_l(word, &end, plain_locale);
     if (!end || *end != '\0' || !isfinite(value))
         return false;
     *out = value;

@@ -102,11 +102,13 @@ int daemon_address_listen(const struct daemon_address *a, char *shown, size_t si
     return fd;
 }
 
-/* Whether somebody answers at the path; a socket file without a listener is a leftover. */
+/* Whether somebody is at the path, or may be: a socket file without a listener is a leftover, and
+ * nothing else is. */
 static bool is_live(const struct sockaddr_un *name)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool live = fd >= 0 && connect(fd, (const struct sockaddr *)name, sizeof *name) == 0;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool live = fd < 0 || connect(fd, (const struct sockaddr *)name, sizeof *name) == 0 ||
+                (errno != ECONNREFUSED && errno != ENOENT);
     if (fd >= 0)
         close(fd);
     return live;
@@ -215,17 +217,22 @@ int daemon_address_probe(const struct daemon_address *a, struct err *e)
     if (!found)
         return -1;
     int fd = connect_by(found->ai_addr, found->ai_addrlen, end_ns);
+    const struct addrinfo *to = found; /* a name may have several addresses */
+    while (fd < 0 && to->ai_next) {
+        to = to->ai_next;
+        fd = connect_by(to->ai_addr, to->ai_addrlen, end_ns);
+    }
     bool reached = fd >= 0, plain = reached && ask(fd, end_ns, answer, sizeof answer);
     bool answered = plain && strncmp(answer, "HTTP/", 5) == 0;
     if (reached)
         close(fd);
-    if (reached && !answered && !is_loopback(found->ai_addr)) {
+    if (reached && !answered && !is_loopback(to->ai_addr)) {
         freeaddrinfo(found);
         return err_fail(e, ERR_IO, name,
                         "does not answer plain HTTP; TLS is asked on loopback only: give a "
                         "loopback address or the path of the admin socket");
     }
-    if (reached && !answered && (fd = connect_by(found->ai_addr, found->ai_addrlen, end_ns)) >= 0) {
+    if (reached && !answered && (fd = connect_by(to->ai_addr, to->ai_addrlen, end_ns)) >= 0) {
         answered = tls_ask(fd, end_ns, question, answer, sizeof answer);
         close(fd);
     }

@@ -10,6 +10,7 @@
 #include "http_link.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -96,4 +97,13 @@ int daemon_check(const struct daemon_config *c, struct err *e)
 int daemon_check_exit_code(const struct err *e)
 {
     return e->code == ERR_MEMORY || e->code == ERR_INTERNAL ? EXIT_FAILURE : 2;
+}
+
+int daemon_check_print(const struct daemon_config *c, struct err *e)
+{
+    if (daemon_check(c, e) != 0)
+        return daemon_check_exit_code(e);
+    printf("the settings are good: %zu model%s, listening on %s\n", c->model_count,
+           c->model_count == 1 ? "" : "s", c->listen);
+    return 0;
 }

@@ -517,6 +517,14 @@ static int run(struct daemon_config *config, int argc, char **argv)
      * loader speaks to the server, so it goes first. */
     bool ended = daemon_models_end(&d.models);
     remove_admin_socket(&d);
+    if (ended && d.engine && d.server && !engine_wait_empty(d.engine, 0)) {
+        /* Nor can an evaluation that is under way. Its clients are told. */
+        http_server_dismiss(d.server);
+        http_server_wait_idle(d.server, 300);
+        ended = engine_wait_empty(d.engine, 0);
+        if (!ended)
+            log_line(LOG_WARN, "an evaluation is under way, and ends with the process");
+    }
     if (!ended)
         leave_at_once(&d, code);
     http_server_stop(d.server);
@@ -543,15 +551,6 @@ static int probe(const char *text, struct err *e)
     return daemon_address_probe(&address, e) == 0 ? EXIT_STOPPED : EXIT_FAILED;
 }
 
-static int check(const struct daemon_config *config, struct err *e)
-{
-    if (daemon_check(config, e) != 0)
-        return daemon_check_exit_code(e);
-    printf("the settings are good: %zu model%s, listening on %s\n", config->model_count,
-           config->model_count == 1 ? "" : "s", config->listen);
-    return EXIT_STOPPED;
-}
-
 int main(int argc, char **argv)
 {
     static struct daemon_options options; /* large, and as long as the process */
@@ -571,7 +570,7 @@ int main(int argc, char **argv)
             code = run(&options.config, argc, argv);
             break;
         case DAEMON_CHECK:
-            code = check(&options.config, &e);
+            code = daemon_check_print(&options.config, &e);
             break;
         case DAEMON_HEALTH:
             code = probe(options.health, &e);

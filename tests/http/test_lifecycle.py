@@ -200,7 +200,8 @@ class Start(unittest.TestCase):
 
     def test_health_flag(self):
         with Daemon() as daemon:
-            self.assertEqual(run(PFGMD, "--health", f"127.0.0.1:{daemon.port}").returncode, 0)
+            for host in ("127.0.0.1", "localhost"):  # a name may have an address at which nobody listens
+                self.assertEqual(run(PFGMD, "--health", f"{host}:{daemon.port}").returncode, 0)
         with closed_port() as port:
             result = run(PFGMD, "--health", f"127.0.0.1:{port}")
         self.assertEqual((result.returncode, result.stderr.count(b"\n")), (1, 1))

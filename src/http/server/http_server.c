@@ -35,6 +35,7 @@ struct http_server {
     struct http_app app;
     struct http_listener
         *listeners; /* the public one that listens first, then retired ones, admin */
+    bool dismissed;
 };
 
 static void log_library(void *context, const char *format, va_list args)
@@ -303,17 +304,25 @@ bool http_server_alive(struct http_server *s)
     return http_app_alive(&s->app, &age_s);
 }
 
-void http_server_stop(struct http_server *s)
+void http_server_dismiss(struct http_server *s)
 {
-    if (!s)
-        return;
     assert(s->magic == SERVER_MAGIC);
+    if (s->dismissed)
+        return;
+    s->dismissed = true;
     http_server_drain(s);
     for (struct http_listener *l = s->listeners; l; l = l->next)
         if (l->quiesced_fd < 0)
             l->quiesced_fd = http_quiesce(l->daemon);
     http_reader_stop(&s->app.reader);
     http_wait_wake_all(&s->app.wait);
+}
+
+void http_server_stop(struct http_server *s)
+{
+    if (!s)
+        return;
+    http_server_dismiss(s);
     http_server_wait_idle(s, 500);
     http_wait_wake_all(&s->app.wait);
     while (s->listeners) {

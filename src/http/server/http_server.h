@@ -41,6 +41,8 @@ bool http_server_wait_idle(struct http_server *s, int timeout_ms);
 size_t http_server_answers(struct http_server *s);
 /* Whether no evaluation is older than the watchdog's limit. */
 bool http_server_alive(struct http_server *s);
+/* Closes the listening socket and wakes what still sleeps, which gets 503. */
+void http_server_dismiss(struct http_server *s);
 /* Closes the listening socket, wakes what still sleeps (it gets 503), and ends all connections. The
  * engine must have been drained; requests that are still in it are cancelled. */
 void http_server_stop(struct http_server *s);

@@ -2,6 +2,7 @@
  */
 #include "base_text.h"
 
+#include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -125,12 +126,26 @@ static void test_numbers(void **state)
     assert_true(text_real(".5", &real) && real == 0.5);
 }
 
+/* A host program of the library may have one whose decimal sign is a comma. */
+static void test_numbers_in_every_locale(void **state)
+{
+    (void)state;
+    double real = 0;
+#ifdef COMMA_LOCALE
+    assert_non_null(setlocale(LC_ALL, COMMA_LOCALE));
+    assert_string_equal(localeconv()->decimal_point, ",");
+#endif
+    assert_true(text_real("1.003", &real) && real == 1.003);
+    assert_false(text_real("1,003", &real));
+    assert_non_null(setlocale(LC_ALL, "C"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sequences), cmocka_unit_test(test_escapes),
         cmocka_unit_test(test_cuts),      cmocka_unit_test(test_printable),
-        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_numbers),   cmocka_unit_test(test_numbers_in_every_locale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,6 +84,8 @@ int plot_save(struct plot *p, struct err *e)
     } else if (status == CAIRO_STATUS_SUCCESS) {
         status = cairo_surface_write_to_png_stream(p->surface, take_bytes, p);
     }
+    if (status == CAIRO_STATUS_PNG_ERROR) /* of bytes in memory, which nothing else can stop */
+        status = CAIRO_STATUS_NO_MEMORY;
     if (p->lost.code == ERR_LIMIT)
         err_fail(e, ERR_LIMIT, p->path, "the figure has more than %zu bytes", BYTES_MAX);
     else if (p->lost.code != ERR_NONE)

@@ -78,6 +78,8 @@ class Figures(test_sample.Case):
     def test_trajectories(self):
         png = self.draw("trajectories", ".png", Folder.model("pfgm_digits8"), "-n", 3, "--columns", 5)
         self.assertEqual(size_of(png), (2 * (5 * 64 + 20), 2 * (3 * 64 + 50)))
+        png = self.draw("trajectories", ".png", Folder.model("pfgm_digits8"), "-n", 1, "--columns", 2)
+        self.assertEqual(size_of(png), (2 * 260, 2 * (64 + 50)))  # or the title is cut off
 
     def test_mistakes(self):
         model, out = Folder.model("pfgm_digits8"), Folder.file("no.png")

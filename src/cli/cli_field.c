@@ -4,6 +4,8 @@
  * One thread, through the model and not the engine: there is no solver, no seed, no request. Points
  * go through the network a few at a time, which changes nothing in the answers. */
 #include "cli.h"
+#include "cli_output.h"
+#include "cli_stream.h"
 #include "cli_tensors.h"
 #include "base_size.h"
 #include <math.h>
@@ -141,9 +143,10 @@ static int run(const struct field_options *o, struct err *e)
         result = evaluate(m, &p, e);
     if (result == 0)
         result = write_field(m, &p, o->output, e);
+    char shown[CLI_SHOWN_MAX];
     if (result == 0)
         printf("%zu points, %s, %s, %s\n", p.n, model_kernel_id(m), model_precision_name(m),
-               o->output);
+               cli_shown(o->output, shown));
     points_clear(&p);
     ckpt_file_close(f);
     model_free(m);

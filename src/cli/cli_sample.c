@@ -171,10 +171,11 @@ static int write_trajectory(const struct sample_run *r, const struct engine_orde
     if (engine_check(order, e) != 0 ||
         cli_trajectory_write(order, frames, scale, o->output.path, e) != 0)
         return -1;
+    char shown[CLI_SHOWN_MAX];
     fprintf(cli_stream_report(o->output.path),
             "%zu image%s, seed %" PRIu64 ", %s, %d states each, %s\n", order->n,
             order->n == 1 ? "" : "s", order->seed, ode_method_name(order->solver.ode.method),
-            frames, o->output.path);
+            frames, cli_shown(o->output.path, shown));
     return 0;
 }
 
@@ -187,11 +188,12 @@ static int write_shard(struct sample_run *r, const struct engine_order *order, s
     if (cli_shard_make(&r->run, order, &shard, e) != 0)
         return -1;
     const uint64_t begin = cli_range_begin(shard.range), end = cli_range_end(shard.range);
+    char shown[CLI_SHOWN_MAX];
     printf("shard %" PRIu64 "/%" PRIu64 ": %" PRIu64 " image%s from index %" PRIu64
            " on, %zu of them there before, seed %" PRIu64 ", %s, %s\n",
            shard.range.shard, shard.range.shards, end - begin, end - begin == 1 ? "" : "s",
            order->first_index + begin, shard.kept, order->seed,
-           ode_method_name(order->solver.ode.method), o->output.path);
+           ode_method_name(order->solver.ode.method), cli_shown(o->output.path, shown));
     return 0;
 }
 

@@ -108,6 +108,11 @@ class Words(unittest.TestCase):
                               (["sample", "--churn-t", "3"], "option --churn-t may be --churn-t-min, --churn-t-max"),
                               (["sample", "--json=3"], "option --json takes no value"),
                               (["sample", "-q"], "unknown option -q"),
+                              (["sample", "--json", "-xz"], "unknown option -x"),
+                              (["tune", "--json", "-jx"], "unknown option -j"),
+                              (["plot", "--seed=3", "-sn"], "unknown option -s"),
+                              (["tune", "--json=3"], "option --json takes no value"),
+                              (["\x1b[1m"], 'no subcommand "\\x1b[1m"'),
                               (["plot", "fild"], 'there is no figure "fild": did you mean field?')):
             done = pfgm(*words)
             self.assertEqual((done.returncode, done.stdout), (2, ""), words)
@@ -259,6 +264,12 @@ class Streams(unittest.TestCase):
         self.assertTrue(strip.startswith(b"\x89PNG"))
         told = json.loads(self.run_in("likelihood", self.MODEL, "-i", "-", "--json", given=two).stdout)
         self.assertEqual(len(told["images"]), 2)
+
+    def test_a_report_shows_no_escape_sequences(self):
+        for more in ([], ["--trajectory", "2"]):
+            done = self.run_in("sample", self.MODEL, *self.FEW, *more, "-o", "a\x1b[1m.png")
+            self.assertIn(b"a\\x1b[1m.png", done.stdout)
+            self.assertTrue(self.bytes_of("a\x1b[1m.png"))
 
     def test_without_an_output_no_file_is_replaced(self):
         for seed, name in (("1", "sample.png"), ("2", "sample-2.png"), ("3", "sample-3.png")):

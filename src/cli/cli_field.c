@@ -130,7 +130,9 @@ static int write_field(const struct model *m, const struct field_points *p, cons
 
 static int run(const struct field_options *o, struct err *e)
 {
-    struct model *m = cli_model_load(o->model, o->kernel, o->precision, e);
+    struct model *m = cli_output_prepare_file(o->output, e) != 0
+                          ? NULL
+                          : cli_model_load(o->model, o->kernel, o->precision, e);
     struct ckpt_file *f = m ? ckpt_file_open(o->input, e) : NULL;
     struct field_points p = {0};
     int result = -1;

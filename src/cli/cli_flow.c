@@ -204,6 +204,8 @@ int cli_flow_make(struct cli_run *run, const struct cli_flow_options *o, enum cl
     const struct image_shape shape = model_shape(engine_model_get(order->model));
     if (kind == CLI_OUTPUT_NPZ && cli_npz_check(o->output.path, shape, order->n, e) != 0)
         return -1;
+    if (engine_check(order, e) != 0 || cli_output_make_folder(kind, o->output.path, e) != 0)
+        return -1;
     struct engine_request *request = cli_run_order(run, order, e);
     int result = request ? cli_output_write(kind, o->output.path, request, e) : -1;
     if (result == 0) {

@@ -1,7 +1,9 @@
 /* `pfgm plot`: the pictures by which people know the method, from computed fields and from real
  * models. */
 #include "cli.h"
+#include "cli_output.h"
 #include "figures.h"
+#include "plot.h"
 
 #include <string.h>
 
@@ -77,6 +79,9 @@ static int plot_main(int argc, char **argv)
             figures[k].name);
     if (!o.output)
         return cli_usage_error("plot", "-o OUT.png or OUT.svg is needed");
+    code = plot_name_check(o.output, &e) != 0 ? -1 : cli_output_prepare_file(o.output, &e);
+    if (code != 0)
+        return cli_fail("plot", &e);
     if (figures[k].draw)
         code = figures[k].draw(o.output, &e);
     else {

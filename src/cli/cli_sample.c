@@ -168,8 +168,7 @@ static int write_trajectory(const struct sample_run *r, const struct engine_orde
 {
     const struct sample_options *o = r->options;
     int frames = (int)o->trajectory, scale = o->output.scale ? (int)o->output.scale : 1;
-    if (engine_check(order, e) != 0 ||
-        cli_trajectory_write(order, frames, scale, o->output.path, e) != 0)
+    if (cli_trajectory_write(order, frames, scale, o->output.path, e) != 0)
         return -1;
     char shown[CLI_SHOWN_MAX];
     fprintf(cli_stream_report(o->output.path),
@@ -201,6 +200,9 @@ static int sample(struct sample_run *r, struct err *e)
 {
     struct engine_order order;
     if (fill_order(r, &order, e) != 0)
+        return -1;
+    if (engine_check(&order, e) != 0 ||
+        cli_output_make_folder(r->kind, r->options->output.path, e) != 0)
         return -1;
     if (r->options->shard.shards)
         return write_shard(r, &order, e);

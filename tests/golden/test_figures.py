@@ -91,6 +91,8 @@ class Figures(test_sample.Case):
                                 (".png or .svg", ("field", "-o", Folder.file("no.jpg")))):
             with self.subTest(arguments=arguments):
                 self.refused(2, part, "plot", *arguments)
+        self.refused(1, "no/a.svg", "plot", "solvers", model, "-n", 1, "-o", Folder.file("no/a.svg"))
+        self.refused(1, "no/a.svg", "bench", "solvers", model, "-n", 1, "--plot", Folder.file("no/a.svg"))
         self.assertFalse(os.path.exists(out))
 
 

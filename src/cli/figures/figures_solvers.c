@@ -65,10 +65,10 @@ int figures_solvers(const char *path, const struct figures_options *o, struct er
     const struct bench_solvers_options options = {o->model, o->kernel, o->seed, o->n};
     struct bench_solvers *t = calloc(1, sizeof *t);
     int result = t ? bench_solvers_run(&options, t, e) : err_fail_memory(e, sizeof *t);
-    if (result == 0)
-        result = bench_solvers_print(t, o->json, e);
     if (result == 0 && path)
         result = draw_table(path, t, e);
+    if (result == 0)
+        result = bench_solvers_print(t, o->json, e);
     free(t);
     return result;
 }

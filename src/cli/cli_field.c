@@ -177,6 +177,9 @@ static int field_main(int argc, char **argv)
         return cli_usage_error("field", "one MODEL is needed, %d given", argc - optind);
     if (!o.input || !o.output)
         return cli_usage_error("field", "%s is needed", o.input ? "--output" : "--input");
+    if (cli_stream_is_standard(o.output))
+        return cli_usage_error("field",
+                               "-o - is no file: a field is not written to standard output");
     o.model = argv[optind];
     return run(&o, &e) == 0 ? CLI_EXIT_OK : cli_fail("field", &e);
 }

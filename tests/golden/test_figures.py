@@ -199,6 +199,28 @@ class FewEvaluations(test_sample.Case):
                 self.refused(2, part, "tune", model, *arguments)
         self.assertFalse(os.path.exists(out))
 
+    def test_what_tune_cannot_store_is_refused_before_the_search(self):
+        model, out = Folder.model("pfgm_digits8"), Folder.file("full.safetensors")
+        endless = ("--starts", 10000, "--rounds", 50)
+        none = Folder.file("no/a.safetensors")
+        self.refused(1, none, "tune", model, "--nfe", 100, *endless, "-o", none)
+        metadata, tensors = safetensors_file.read(model)
+        description = json.loads(metadata["pfgm"])
+        nodes = [10 * 0.5 ** i for i in range(10)] + [description["t_min"]]
+        description["tuned"] = [{"method": "multistep2", "nodes": nodes[:n] + nodes[-1:]} for n in range(2, 11)]
+        description["tuned"] += [{"method": "multistep2", "nodes": [10 * 0.9 ** i for i in range(n)] + nodes[-1:]}
+                                 for n in range(11, 18)]
+        safetensors_file.write(out, tensors, dict(metadata, pfgm=json.dumps(description)))
+        self.refused(2, "--nfe: with those", "tune", out, "--nfe", 100, *endless, "-o", out)
+        self.run_pfgm("tune", out, "--nfe", 4, "--starts", 2, "--rounds", 0, "-o", out)
+
+    def test_a_name_that_is_not_utf8_is_no_fault_of_the_model(self):
+        model, out = Folder.model("pfgm_digits8"), Folder.file(os.fsdecode(b"t\xff\x1b[1m.safetensors"))
+        search = ("--nfe", 2, "--starts", 2, "--rounds", 0, "-o", out)
+        self.assertIn("t\\xff\\x1b[1m.safetensors", self.run_pfgm("tune", model, *search))
+        self.assertTrue(os.path.exists(out))
+        self.refused(1, "--json: cannot be made", "tune", model, *search, "--json")
+
 
 class Exact(test_sample.Case):
     """A field of 60 pictures of 5 × 5 in 3 classes: every line ends on one of them, to the byte."""

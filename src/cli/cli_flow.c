@@ -54,6 +54,7 @@ static int take_edit(struct cli_flow_options *o, int c, const char *word, struct
         o->mask = word;
         return 0;
     case CLI_FLOW_INDEX:
+        o->has_index = true;
         return cli_parse_u64("--index", word, &o->index, e);
     case CLI_FLOW_NEW_SEED:
         o->has_new_seed = true;

@@ -217,10 +217,11 @@ static int check_trajectory(const struct sample_options *o, enum cli_output_kind
                             struct err *e)
 {
     *out = CLI_OUTPUT_PNG;
-    if (o->latents || o->json || o->output.columns || o->output.dtype_given)
+    if (o->latents || o->json || o->workers > 1 || o->output.columns || o->output.dtype_given)
         return err_fail(e, ERR_INPUT, "--trajectory", "does not go with %s",
                         o->latents          ? "--latents"
                         : o->json           ? "--json"
+                        : o->workers > 1    ? "--workers: it is made by one thread"
                         : o->output.columns ? "--columns"
                                             : "--dtype");
     return o->output.path ? cli_trajectory_check(o->output.path, e) : 0;

@@ -87,7 +87,12 @@ class Figures(test_sample.Case):
         for part, arguments in (("no figure", ("circle", "-o", out)), ("FIGURE", ("-o", out)),
                                 ("needs one MODEL", ("solvers", "-o", out)),
                                 ("no further word", ("field", model, "-o", out)),
-                                ("-o OUT", ("field",)),
+                                ("-o OUT", ("field",)), ("-n is", ("field", "-n", 3, "-o", out)),
+                                ("--columns is", ("prior", "--columns", 3, "-o", out)),
+                                ("--seed is", ("shell", "--seed", 3, "-o", out)),
+                                ("--kernel is", ("lift", "--kernel", "c", "-o", out)),
+                                ("--columns is", ("solvers", model, "--columns", 3, "-o", out)),
+                                (".png or .svg", ("solvers", model, "-n", 1, "-o", Folder.file("no.jpg"))),
                                 (".png or .svg", ("field", "-o", Folder.file("no.jpg")))):
             with self.subTest(arguments=arguments):
                 self.refused(2, part, "plot", *arguments)
@@ -136,6 +141,7 @@ class Films(test_sample.Case):
         self.refused(2, ".apng", "sample", model, "--trajectory", 4, "-o", Folder.file("a.npy"))
         self.refused(2, "--trajectory", "sample", model, "--trajectory", 1, "-o", Folder.file("a.png"))
         self.refused(2, "--json", "sample", model, "--trajectory", 4, "--json", "-o", Folder.file("a.png"))
+        self.refused(2, "--workers", "sample", model, "--trajectory", 4, "--workers", 2, "-o", Folder.file("a.png"))
 
 
 class FewEvaluations(test_sample.Case):

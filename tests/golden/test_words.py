@@ -283,11 +283,16 @@ class Streams(unittest.TestCase):
         for words, answer in ((["encode", self.MODEL, "-i", "-", "-o", "x.npy"], "standard input: holds neither a PNG"),
                               (["decode", self.MODEL, "--latents", "-", "-o", "x.png"], "standard input"),
                               (["sample", self.MODEL, "--json", "-o", "-"], "--json and -o - both"),
-                              (["decode", self.MODEL, "--json", "--latents", "-", "-o", "-"], "--json and -o - both")):
+                              (["decode", self.MODEL, "--json", "--latents", "-", "-o", "-"], "--json and -o - both"),
+                              (["tune", self.MODEL, "--nfe", "2", "-o", "-"], "-o - is no file"),
+                              (["field", self.MODEL, "-i", "x", "-o", "-"], "-o - is no file"),
+                              (["edit", self.MODEL, "--image", "x", "--index", "9", "-o", "y.png"], "--index goes with"),
+                              (["sample", self.MODEL, "--class", "nosuch", "-o", "newdir/"], "--class")):
             done = subprocess.run([PFGM, *words], capture_output=True, text=True, input="nothing", cwd=self.folder)
             self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
             self.assertIn(answer, done.stderr)
             self.assertEqual(len(done.stderr.splitlines()), 1)
+        self.assertEqual(os.listdir(self.folder), [])
         with open("/dev/full", "w") as full:
             done = subprocess.run([PFGM, "sample", self.MODEL, *self.FEW, "-o", "-"], stdout=full,
                                   stderr=subprocess.PIPE, text=True)

@@ -1,7 +1,9 @@
 /* `pfgm bench solvers`: quality against evaluations for each solver on a model, as a table, as JSON
  * and as a figure. */
 #include "cli.h"
+#include "cli_output.h"
 #include "figures.h"
+#include "plot.h"
 
 struct solvers_options {
     const char *plot;
@@ -42,6 +44,8 @@ static int solvers_main(int argc, char **argv)
     if (argc - optind != 1)
         return cli_usage_error("bench solvers", "one MODEL is needed, %d given", argc - optind);
     o.model.model = argv[optind];
+    if (o.plot && (plot_name_check(o.plot, &e) != 0 || cli_output_prepare_file(o.plot, &e) != 0))
+        return cli_fail("bench solvers", &e);
     return figures_solvers(o.plot, &o.model, &e) == 0 ? CLI_EXIT_OK : cli_fail("bench solvers", &e);
 }
 

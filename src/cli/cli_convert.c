@@ -7,6 +7,7 @@
 #include "cli.h"
 #include "cli_json.h"
 #include "cli_convert_exact.h"
+#include "cli_stream.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -208,12 +209,12 @@ static int summary_json(const struct convert_options *o, const struct ckpt_descr
 static int summary_print(const struct convert_options *o, const struct ckpt_description *d,
                          const struct import_census *census, struct err *e)
 {
-    char digest[SHA256_HEX_SIZE];
+    char digest[SHA256_HEX_SIZE], shown[CLI_SHOWN_MAX];
     if (sha256_file_hex(o->output, digest, e) != 0)
         return -1;
     if (o->json)
         return summary_json(o, d, census, digest, e);
-    printf("%s\n", o->output);
+    printf("%s\n", cli_shown(o->output, shown));
     printf("  tensors     %zu, all finite\n", census->tensors);
     printf("  parameters  %" PRIu64 "\n", census->scalars);
     printf("  weights     %s\n", d->provenance.weights);
@@ -222,7 +223,7 @@ static int summary_print(const struct convert_options *o, const struct ckpt_desc
     if (census->augment_left_out)
         printf("  left out    the weight of augmentation labels, which only training uses\n");
     printf("  sha256      %s\n", digest);
-    printf("  made from   %s\n", o->input);
+    printf("  made from   %s\n", cli_shown(o->input, shown));
     printf("  its sha256  %s\n", d->provenance.source_sha256);
     return 0;
 }

@@ -12,6 +12,7 @@
 #include "ckpt_description.h"
 #include "cli.h"
 #include "cli_json.h"
+#include "cli_stream.h"
 #include "field_cloud.h"
 #include "archive_npy_read.h"
 #include "data.h"
@@ -174,7 +175,8 @@ static int print_report(const struct cli_convert_exact *o, const struct data_set
         json_decref(root);
         return result;
     }
-    printf("%s\n", o->output);
+    char shown[CLI_SHOWN_MAX];
+    printf("%s\n", cli_shown(o->output, shown));
     printf("  sources     %zu of shape [%d, %d, %d]", data->count, s.channels, s.height, s.width);
     if (data->skipped > 0)
         printf(", %zu files skipped", data->skipped);
@@ -182,7 +184,7 @@ static int print_report(const struct cli_convert_exact *o, const struct data_set
     if (d->label_count > 0)
         printf("  classes     %d\n", d->label_count);
     if (o->weights)
-        printf("  weights     %s\n", o->weights);
+        printf("  weights     %s\n", cli_shown(o->weights, shown));
     printf("  sha256      %s\n", digest);
     return 0;
 }

@@ -136,6 +136,8 @@ static const char *missing(const struct cli_flow_options *o)
 {
     if ((o->input != NULL) + o->has_seed != 1)
         return "one of --image and --seed says which image is edited";
+    if (o->has_index && o->input)
+        return "--index goes with --seed: an --image has none";
     return o->output.path ? NULL : "-o OUT is needed";
 }
 

@@ -112,8 +112,9 @@ static void print_report(const struct engine_request *request, const struct cli_
     int64_t sum = 0;
     for (size_t i = 0; i < n; i++)
         sum += engine_request_image(request, i)->counts.nfe;
+    char shown[CLI_SHOWN_MAX];
     fprintf(cli_stream_report(o->output.path), "%zu latent%s, nfe mean %.2f, %.2f s, %s\n", n,
-            n == 1 ? "" : "s", (double)sum / (double)n, seconds, o->output.path);
+            n == 1 ? "" : "s", (double)sum / (double)n, seconds, cli_shown(o->output.path, shown));
 }
 
 static int print_json(const struct engine_request *request, const struct cli_flow_options *o,

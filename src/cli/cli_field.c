@@ -4,6 +4,8 @@
  * One thread, through the model and not the engine: there is no solver, no seed, no request. Points
  * go through the network a few at a time, which changes nothing in the answers. */
 #include "cli.h"
+#include "cli_output.h"
+#include "cli_stream.h"
 #include "cli_tensors.h"
 #include "base_size.h"
 #include <math.h>
@@ -128,7 +130,9 @@ static int write_field(const struct model *m, const struct field_points *p, cons
 
 static int run(const struct field_options *o, struct err *e)
 {
-    struct model *m = cli_model_load(o->model, o->kernel, o->precision, e);
+    struct model *m = cli_output_prepare_file(o->output, e) != 0
+                          ? NULL
+                          : cli_model_load(o->model, o->kernel, o->precision, e);
     struct ckpt_file *f = m ? ckpt_file_open(o->input, e) : NULL;
     struct field_points p = {0};
     int result = -1;
@@ -141,9 +145,10 @@ static int run(const struct field_options *o, struct err *e)
         result = evaluate(m, &p, e);
     if (result == 0)
         result = write_field(m, &p, o->output, e);
+    char shown[CLI_SHOWN_MAX];
     if (result == 0)
         printf("%zu points, %s, %s, %s\n", p.n, model_kernel_id(m), model_precision_name(m),
-               o->output);
+               cli_shown(o->output, shown));
     points_clear(&p);
     ckpt_file_close(f);
     model_free(m);
@@ -172,6 +177,9 @@ static int field_main(int argc, char **argv)
         return cli_usage_error("field", "one MODEL is needed, %d given", argc - optind);
     if (!o.input || !o.output)
         return cli_usage_error("field", "%s is needed", o.input ? "--output" : "--input");
+    if (cli_stream_is_standard(o.output))
+        return cli_usage_error("field",
+                               "-o - is no file: a field is not written to standard output");
     o.model = argv[optind];
     return run(&o, &e) == 0 ? CLI_EXIT_OK : cli_fail("field", &e);
 }

@@ -54,6 +54,7 @@ static int take_edit(struct cli_flow_options *o, int c, const char *word, struct
         o->mask = word;
         return 0;
     case CLI_FLOW_INDEX:
+        o->has_index = true;
         return cli_parse_u64("--index", word, &o->index, e);
     case CLI_FLOW_NEW_SEED:
         o->has_new_seed = true;
@@ -203,6 +204,8 @@ int cli_flow_make(struct cli_run *run, const struct cli_flow_options *o, enum cl
 {
     const struct image_shape shape = model_shape(engine_model_get(order->model));
     if (kind == CLI_OUTPUT_NPZ && cli_npz_check(o->output.path, shape, order->n, e) != 0)
+        return -1;
+    if (engine_check(order, e) != 0 || cli_output_make_folder(kind, o->output.path, e) != 0)
         return -1;
     struct engine_request *request = cli_run_order(run, order, e);
     int result = request ? cli_output_write(kind, o->output.path, request, e) : -1;

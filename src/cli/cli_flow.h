@@ -44,7 +44,7 @@ struct cli_flow_options {
     struct model_choice solver;
     const char *steps; /* as in the subcommand's table */
     struct model_likelihood likelihood;
-    bool json, exact_trace, linear, seeds_given, has_seed, has_new_seed, has_strength;
+    bool json, exact_trace, linear, seeds_given, has_seed, has_index, has_new_seed, has_strength;
     uint64_t seed, seeds[2], index, new_seed, first_index;
     double strength;
     int64_t frames, probes, workers;

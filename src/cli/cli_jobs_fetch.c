@@ -5,6 +5,7 @@
 #include "cli_jobs_archive.h"
 #include "cli_jobs_follow.h"
 #include "cli_shard.h"
+#include "cli_stream.h"
 
 #include "archive_npy_read.h"
 #include "base_file.h"
@@ -151,13 +152,14 @@ static int check_end(const struct fetch *f, const struct cli_jobs_follow *follow
 static int fetch_folder(struct fetch *f, struct remote *r, struct err *e)
 {
     struct cli_jobs_follow follow = {.image = fetch_image, .context = f};
+    char shown[CLI_SHOWN_MAX];
     if (mkdir(f->output, 0777) != 0 && errno != EEXIST)
         return err_fail_errno(e, errno, f->output, "make the folder");
     f->images = remote_open(&f->jobs.to, e);
     int result = f->images ? cli_jobs_follow(r, &f->jobs, &follow, e) : -1;
     if (result == 0)
         printf("%" PRIu64 " images fetched, %" PRIu64 " there before, %s\n", f->fetched, f->kept,
-               f->output);
+               cli_shown(f->output, shown));
     if (result == 0)
         result = check_end(f, &follow, e);
     json_decref(follow.job);
@@ -168,6 +170,7 @@ static int fetch_folder(struct fetch *f, struct remote *r, struct err *e)
 static int fetch_archive(struct fetch *f, struct remote *r, struct err *e)
 {
     struct cli_jobs_follow follow = {.image = note_digest, .context = f};
+    char shown[CLI_SHOWN_MAX];
     f->digests = calloc((size_t)f->n, sizeof *f->digests);
     if (!f->digests)
         return err_fail_memory(e, (size_t)f->n * sizeof *f->digests);
@@ -178,7 +181,7 @@ static int fetch_archive(struct fetch *f, struct remote *r, struct err *e)
     if (result == 0)
         result = cli_jobs_archive(r, &f->jobs, &archive, e);
     if (result == 0)
-        printf("%" PRIu64 " images, %s\n", f->n, f->output);
+        printf("%" PRIu64 " images, %s\n", f->n, cli_shown(f->output, shown));
     json_decref(follow.job);
     free(f->digests);
     return result;

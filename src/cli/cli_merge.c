@@ -4,6 +4,7 @@
 #include "cli.h"
 #include "cli_npz.h"
 #include "cli_shard.h"
+#include "cli_stream.h"
 
 #include "base_file.h"
 #include "base_size.h"
@@ -290,8 +291,9 @@ static int run(struct merge *g, struct err *e)
         (!is_folder && cli_npz_check(g->output, any(g)->shape, any(g)->range.n, e) != 0) ||
         (is_folder ? join_folder(g, e) : join_file(g, e)) != 0)
         return -1;
+    char shown[CLI_SHOWN_MAX];
     printf("%" PRIu64 " images of %" PRIu64 " shard%s, seed %" PRIu64 ", %s\n", any(g)->range.n,
-           g->shards, g->shards == 1 ? "" : "s", any(g)->seed, g->output);
+           g->shards, g->shards == 1 ? "" : "s", any(g)->seed, cli_shown(g->output, shown));
     return 0;
 }
 

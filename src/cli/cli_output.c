@@ -77,11 +77,18 @@ struct image_grid cli_output_grid(const struct cli_output_options *o, size_t n)
                                .gap = IMAGE_GRID_GAP};
 }
 
-static int prepare_folder(const char *path, struct err *e)
+/* The folder of what the first `length` bytes of the path name, to be freed; NULL without memory.
+ */
+static char *folder_of(const char *path, size_t length)
+{
+    while (length > 0 && path[length - 1] != '/')
+        length--;
+    return length > 0 ? strndup(path, length) : strdup(".");
+}
+
+static int check_folder(const char *path, struct err *e)
 {
     struct stat st = {0};
-    if (mkdir(path, 0777) != 0 && errno != EEXIST)
-        return err_fail_errno(e, errno, path, "make the folder");
     if (stat(path, &st) != 0 && errno != ENOTDIR) /* which means FILE/ */
         return err_fail_errno(e, errno, path, "look at the folder");
     if (!S_ISDIR(st.st_mode))
@@ -91,11 +98,36 @@ static int prepare_folder(const char *path, struct err *e)
     return 0;
 }
 
-/* The file need not exist, its folder must, and let itself be written. */
-static int prepare_file(const char *path, struct err *e)
+/* The folder is there already, or can be made. */
+static int prepare_folder(const char *path, struct err *e)
 {
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    struct stat st;
+    if (stat(path, &st) == 0 || errno != ENOENT)
+        return check_folder(path, e);
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    char *folder = folder_of(path, length);
+    if (!folder)
+        return err_fail_memory(e, length + 1);
+    const int result =
+        access(folder, W_OK | X_OK) == 0 ? 0 : err_fail_errno(e, errno, path, "make the folder");
+    free(folder);
+    return result;
+}
+
+int cli_output_make_folder(enum cli_output_kind kind, const char *path, struct err *e)
+{
+    if (kind != CLI_OUTPUT_FOLDER)
+        return 0;
+    if (mkdir(path, 0777) != 0 && errno != EEXIST)
+        return err_fail_errno(e, errno, path, "make the folder");
+    return check_folder(path, e);
+}
+
+int cli_output_prepare_file(const char *path, struct err *e)
+{
+    char *folder = folder_of(path, strlen(path));
     struct stat st;
     int result = 0;
     if (!folder)
@@ -121,7 +153,7 @@ int cli_output_prepare(enum cli_output_kind kind, const char *path, struct image
                         shape.channels);
     if (cli_stream_is_standard(path))
         return cli_stream_check(path, e);
-    return kind == CLI_OUTPUT_FOLDER ? prepare_folder(path, e) : prepare_file(path, e);
+    return kind == CLI_OUTPUT_FOLDER ? prepare_folder(path, e) : cli_output_prepare_file(path, e);
 }
 
 enum engine_output cli_output_engine(enum cli_output_kind kind, bool sheet)

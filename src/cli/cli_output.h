@@ -33,9 +33,14 @@ int cli_output_take_dtype(struct cli_output_options *o, const char *word, struct
 struct image_grid cli_output_grid(const struct cli_output_options *o, size_t n);
 
 /* Before hours of work: whether the model's images can have this form and the path looks writable.
- * Makes the folder of CLI_OUTPUT_FOLDER if it is not there. */
+ */
 int cli_output_prepare(enum cli_output_kind kind, const char *path, struct image_shape shape,
                        struct err *e);
+
+/* Makes the folder of CLI_OUTPUT_FOLDER if it is not there, once nothing of the order is wrong. */
+int cli_output_make_folder(enum cli_output_kind kind, const char *path, struct err *e);
+/* Of one file, whatever is in it: it need not exist, its folder must, and let itself be written. */
+int cli_output_prepare_file(const char *path, struct err *e);
 
 /* What the engine must keep for it. `sheet`: the PNG is a sheet. */
 enum engine_output cli_output_engine(enum cli_output_kind kind, bool sheet);

@@ -1,20 +1,31 @@
 /* `pfgm plot`: the pictures by which people know the method, from computed fields and from real
  * models. */
 #include "cli.h"
+#include "cli_output.h"
 #include "figures.h"
+#include "plot.h"
 
 #include <string.h>
 
 struct plot_options {
     const char *output;
+    const char *of_models;       /* the option given last that only figures of a model have */
+    const char *of_trajectories; /* the option given that only the trajectories have */
     struct figures_options model;
 };
 
 static int take_option(void *context, int option, const char *word, struct err *e)
 {
+    static const struct {
+        int id;
+        const char *name;
+    } names[] = {{'n', "-n"}, {'c', "--columns"}, {'s', "--seed"}, {'k', "--kernel"}};
     struct plot_options *o = context;
     int64_t value = 0;
     int result = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].id == option)
+            o->of_models = names[i].name;
     switch (option) {
     case 'o':
         o->output = word;
@@ -24,6 +35,7 @@ static int take_option(void *context, int option, const char *word, struct err *
         o->model.n = (int)value;
         return result;
     case 'c':
+        o->of_trajectories = "--columns";
         result = cli_parse_int("--columns", word, 2, 40, &value, e);
         o->model.columns = (int)value;
         return result;
@@ -75,8 +87,17 @@ static int plot_main(int argc, char **argv)
         return cli_usage_error(
             "plot", figures[k].draw_model ? "%s needs one MODEL" : "%s takes no further word",
             figures[k].name);
+    if (o.of_models && figures[k].draw)
+        return cli_usage_error("plot", "%s is for the figures of a model, and %s has none",
+                               o.of_models, figures[k].name);
+    if (o.of_trajectories && figures[k].draw_model != figures_trajectories)
+        return cli_usage_error("plot", "%s is for trajectories, not for %s", o.of_trajectories,
+                               figures[k].name);
     if (!o.output)
         return cli_usage_error("plot", "-o OUT.png or OUT.svg is needed");
+    code = plot_name_check(o.output, &e) != 0 ? -1 : cli_output_prepare_file(o.output, &e);
+    if (code != 0)
+        return cli_fail("plot", &e);
     if (figures[k].draw)
         code = figures[k].draw(o.output, &e);
     else {

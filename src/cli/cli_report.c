@@ -11,6 +11,7 @@
 void cli_report_print(const struct cli_report *r)
 {
     const struct engine_order *order = engine_request_order(r->request);
+    char shown[CLI_SHOWN_MAX];
     int64_t least = INT64_MAX, most = 0, sum = 0, rejected = 0;
     for (size_t i = 0; i < order->n; i++) {
         struct ode_counts counts = engine_request_image(r->request, i)->counts;
@@ -24,7 +25,7 @@ void cli_report_print(const struct cli_report *r)
             " steps rejected, %.2f s, %s\n",
             order->n, order->n == 1 ? "image" : "images", order->seed,
             ode_method_name(order->solver.ode.method), (double)sum / (double)order->n, least, most,
-            rejected, r->seconds, r->output);
+            rejected, r->seconds, cli_shown(r->output, shown));
 }
 
 static json_t *image_json(const struct engine_request *request, size_t i, struct err *e)

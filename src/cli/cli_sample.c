@@ -168,13 +168,13 @@ static int write_trajectory(const struct sample_run *r, const struct engine_orde
 {
     const struct sample_options *o = r->options;
     int frames = (int)o->trajectory, scale = o->output.scale ? (int)o->output.scale : 1;
-    if (engine_check(order, e) != 0 ||
-        cli_trajectory_write(order, frames, scale, o->output.path, e) != 0)
+    if (cli_trajectory_write(order, frames, scale, o->output.path, e) != 0)
         return -1;
+    char shown[CLI_SHOWN_MAX];
     fprintf(cli_stream_report(o->output.path),
             "%zu image%s, seed %" PRIu64 ", %s, %d states each, %s\n", order->n,
             order->n == 1 ? "" : "s", order->seed, ode_method_name(order->solver.ode.method),
-            frames, o->output.path);
+            frames, cli_shown(o->output.path, shown));
     return 0;
 }
 
@@ -187,11 +187,12 @@ static int write_shard(struct sample_run *r, const struct engine_order *order, s
     if (cli_shard_make(&r->run, order, &shard, e) != 0)
         return -1;
     const uint64_t begin = cli_range_begin(shard.range), end = cli_range_end(shard.range);
+    char shown[CLI_SHOWN_MAX];
     printf("shard %" PRIu64 "/%" PRIu64 ": %" PRIu64 " image%s from index %" PRIu64
            " on, %zu of them there before, seed %" PRIu64 ", %s, %s\n",
            shard.range.shard, shard.range.shards, end - begin, end - begin == 1 ? "" : "s",
            order->first_index + begin, shard.kept, order->seed,
-           ode_method_name(order->solver.ode.method), o->output.path);
+           ode_method_name(order->solver.ode.method), cli_shown(o->output.path, shown));
     return 0;
 }
 
@@ -199,6 +200,9 @@ static int sample(struct sample_run *r, struct err *e)
 {
     struct engine_order order;
     if (fill_order(r, &order, e) != 0)
+        return -1;
+    if (engine_check(&order, e) != 0 ||
+        cli_output_make_folder(r->kind, r->options->output.path, e) != 0)
         return -1;
     if (r->options->shard.shards)
         return write_shard(r, &order, e);
@@ -213,10 +217,11 @@ static int check_trajectory(const struct sample_options *o, enum cli_output_kind
                             struct err *e)
 {
     *out = CLI_OUTPUT_PNG;
-    if (o->latents || o->json || o->output.columns || o->output.dtype_given)
+    if (o->latents || o->json || o->workers > 1 || o->output.columns || o->output.dtype_given)
         return err_fail(e, ERR_INPUT, "--trajectory", "does not go with %s",
                         o->latents          ? "--latents"
                         : o->json           ? "--json"
+                        : o->workers > 1    ? "--workers: it is made by one thread"
                         : o->output.columns ? "--columns"
                                             : "--dtype");
     return o->output.path ? cli_trajectory_check(o->output.path, e) : 0;

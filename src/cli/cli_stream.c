@@ -1,6 +1,8 @@
 /* Standard input is read whole, because what comes through a pipe cannot be mapped. */
 #include "cli_stream.h"
 
+#include "base_text.h"
+
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +13,12 @@
 bool cli_stream_is_standard(const char *path)
 {
     return strcmp(path, "-") == 0;
+}
+
+const char *cli_shown(const char *path, char out[CLI_SHOWN_MAX])
+{
+    text_escape(out, CLI_SHOWN_MAX, path, false);
+    return out;
 }
 
 FILE *cli_stream_report(const char *output)

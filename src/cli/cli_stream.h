@@ -8,6 +8,10 @@
 #include "base_file.h"
 
 bool cli_stream_is_standard(const char *path);
+/* The path of an output as a line of a report shows it, in `out`, which is returned: what a
+ * terminal would obey is written as "\x1b", and so is what is not UTF-8. */
+enum { CLI_SHOWN_MAX = 8192 };
+const char *cli_shown(const char *path, char out[CLI_SHOWN_MAX]);
 /* Where a report goes: standard output, or standard error when that is taken. */
 FILE *cli_stream_report(const char *output);
 /* Whether bytes may go to standard output: ERR_INPUT when it is a terminal. */

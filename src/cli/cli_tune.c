@@ -3,6 +3,8 @@
  * and the report. */
 #include "cli.h"
 #include "cli_json.h"
+#include "cli_output.h"
+#include "cli_stream.h"
 #include "tune_store.h"
 
 #include <stdio.h>
@@ -19,45 +21,54 @@ struct tune_words {
     bool json;
 };
 
-static int print_report(const struct tune_search *t, const struct tune_words *o, struct err *e)
+static void print_table(const struct tune_search *t, const char *output)
+{
+    char shown[CLI_SHOWN_MAX];
+    printf("%s\n  evaluations  method       from the path   as by default   first node\n",
+           cli_shown(output, shown));
+    for (int k = 0; k < t->o->nfe_count; k++)
+        printf("  %11d  %-11s  %13.5f  %14.5f  %11.4g\n", t->o->nfe[k],
+               ode_method_name(t->found[k].best.method), t->found[k].judged.rms,
+               t->found[k].before.rms, t->found[k].best.nodes[0]);
+}
+
+static int print_json(const struct tune_search *t, const char *output, struct err *e)
 {
     json_t *list = json_array();
-    if (!o->json)
-        printf("%s\n  evaluations  method       from the path   as by default   first node\n",
-               o->output);
     for (int k = 0; k < t->o->nfe_count; k++) {
-        const char *method = ode_method_name(t->found[k].best.method);
-        if (!o->json)
-            printf("  %11d  %-11s  %13.5f  %14.5f  %11.4g\n", t->o->nfe[k], method,
-                   t->found[k].judged.rms, t->found[k].before.rms, t->found[k].best.nodes[0]);
         json_t *nodes = json_array();
         for (int i = 0; i <= t->found[k].best.steps; i++)
             nodes = json_plus(nodes, json_real(t->found[k].best.nodes[i]));
         list = json_plus(
             list, json_pack("{s:i, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "nfe", t->o->nfe[k],
-                            "method", method, "rms", t->found[k].judged.rms, "rms_default",
-                            t->found[k].before.rms, "mean", t->found[k].judged.mean, "mean_default",
-                            t->found[k].before.mean, "spread", t->found[k].judged.spread,
-                            "spread_default", t->found[k].before.spread, "nodes", nodes));
+                            "method", ode_method_name(t->found[k].best.method), "rms",
+                            t->found[k].judged.rms, "rms_default", t->found[k].before.rms, "mean",
+                            t->found[k].judged.mean, "mean_default", t->found[k].before.mean,
+                            "spread", t->found[k].judged.spread, "spread_default",
+                            t->found[k].before.spread, "nodes", nodes));
     }
     json_t *root = json_pack("{s:s, s:s, s:I, s:I, s:f, s:o}", "model", t->o->model, "output",
-                             o->output, "starts", (json_int_t)t->o->starts, "ways_tried",
+                             output, "starts", (json_int_t)t->o->starts, "ways_tried",
                              (json_int_t)t->tried, "exact_nfe", t->judge.exact_nfe, "tuned", list);
-    int result = root ? 0 : json_fail(e, ERR_INPUT, t->o->model, "a file name is not UTF-8");
-    if (root && o->json)
-        result = cli_json_print(root, e);
+    int result = root ? cli_json_print(root, e)
+                      : json_fail(e, ERR_IO, "--json",
+                                  "cannot be made: out of memory, or a path is not UTF-8");
     json_decref(root);
     return result;
 }
 
 static int run(const struct tune_words *o, struct err *e)
 {
-    struct tune_search t;
-    int result = tune_search_run(&o->search, &t, e);
+    struct tune_search t = {0};
+    int result = cli_output_prepare_file(o->output, e);
+    if (result == 0)
+        result = tune_search_run(&o->search, &t, e);
     if (result == 0)
         result = tune_store(&t, o->output, e);
-    if (result == 0)
-        result = print_report(&t, o, e);
+    if (result == 0 && o->json)
+        result = print_json(&t, o->output, e);
+    else if (result == 0)
+        print_table(&t, o->output);
     tune_search_clear(&t);
     return result;
 }
@@ -117,6 +128,9 @@ static int tune_main(int argc, char **argv)
         return cli_usage_error("tune", "one MODEL is needed, %d given", argc - optind);
     if (!o.output || o.search.nfe_count == 0)
         return cli_usage_error("tune", "%s is needed", o.output ? "--nfe" : "-o OUT.safetensors");
+    if (cli_stream_is_standard(o.output))
+        return cli_usage_error("tune",
+                               "-o - is no file: a model is not written to standard output");
     o.search.model = argv[optind];
     return run(&o, &e) == 0 ? CLI_EXIT_OK : cli_fail("tune", &e);
 }

@@ -8,6 +8,7 @@
 #include "cli.h"
 
 #include "base_file.h"
+#include "base_text.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -66,11 +67,13 @@ static int finish(int code)
 static int no_subcommand(const char *word)
 {
     const char *names[COMMANDS_MAX] = {"help", "--help", "--version"}, *nearest;
+    char shown[256];
     size_t count = 3;
     for (size_t i = 0; commands[i]; i++)
         names[count++] = commands[i]->name;
     nearest = cli_nearest(word, names, count);
-    fprintf(stderr, "pfgm: no subcommand \"%s\"%s%s%s (try pfgm --help)\n", word,
+    text_escape(shown, sizeof shown, word, true);
+    fprintf(stderr, "pfgm: no subcommand \"%s\"%s%s%s (try pfgm --help)\n", shown,
             nearest ? ": did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
     return CLI_EXIT_INPUT;
 }

@@ -20,14 +20,19 @@ static cairo_status_t take_bytes(void *context, const unsigned char *data, unsig
                                                               : CAIRO_STATUS_WRITE_ERROR;
 }
 
+int plot_name_check(const char *path, struct err *e)
+{
+    return file_name_ends(path, ".svg") || file_name_ends(path, ".png")
+               ? 0
+               : err_fail(e, ERR_INPUT, path, "a figure's name must end in .png or .svg");
+}
+
 struct plot *plot_new(const char *path, double width, double height, struct err *e)
 {
     struct plot *p;
     bool svg = file_name_ends(path, ".svg");
-    if (!svg && !file_name_ends(path, ".png")) {
-        err_fail(e, ERR_INPUT, path, "a figure's name must end in .png or .svg");
+    if (plot_name_check(path, e) != 0)
         return NULL;
-    }
     if (!(width >= 1.0 && width <= SIDE_MAX && height >= 1.0 && height <= SIDE_MAX)) {
         err_fail(e, ERR_LIMIT, path, "a figure of %g by %g points cannot be drawn", width, height);
         return NULL;
@@ -84,6 +89,8 @@ int plot_save(struct plot *p, struct err *e)
     } else if (status == CAIRO_STATUS_SUCCESS) {
         status = cairo_surface_write_to_png_stream(p->surface, take_bytes, p);
     }
+    if (status == CAIRO_STATUS_PNG_ERROR) /* of bytes in memory, which nothing else can stop */
+        status = CAIRO_STATUS_NO_MEMORY;
     if (p->lost.code == ERR_LIMIT)
         err_fail(e, ERR_LIMIT, p->path, "the figure has more than %zu bytes", BYTES_MAX);
     else if (p->lost.code != ERR_NONE)

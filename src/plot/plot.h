@@ -11,6 +11,8 @@
 #include <stdint.h>
 
 struct plot;
+/* Whether a figure may have this name, before what it shows is computed: ERR_INPUT. */
+int plot_name_check(const char *path, struct err *e);
 /* `path` ends in .png or .svg, else ERR_INPUT. A PNG has two pixels a point. NULL on failure. */
 struct plot *plot_new(const char *path, double width, double height, struct err *e);
 /* Writes the file, whole or not at all, and frees the plot, after a failure too. */

@@ -2,21 +2,11 @@
 #include "plot_internal.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #define NUMBER_SIZE 9.0
 #define LABEL_SIZE 10.0
 #define TITLE_SIZE 11.0
-
-/* The number as people write it; powers of ten on logarithmic axes far from 1. */
-static void write_number(double value, bool log, char out[32])
-{
-    if (log && (value < 0.00099 || value > 99999))
-        snprintf(out, 32, "1e%d", (int)lround(log10(value)));
-    else
-        snprintf(out, 32, "%.6g", fabs(value) < 1e-12 ? 0.0 : value);
-}
 
 static void draw_ticks(struct plot *p, const struct plot_panel *panel, bool upright)
 {
@@ -39,7 +29,7 @@ static void draw_ticks(struct plot *p, const struct plot_panel *panel, bool upri
         cairo_stroke(p->cairo);
         if (!t.named[i])
             continue;
-        write_number(t.at[i], t.powers, number);
+        plot_tick_number(t.at[i], t.powers, number);
         if (upright)
             plot_words(p, panel->x - 6, place + 3, NUMBER_SIZE, PLOT_RIGHT, plot_grey(0.2), number);
         else

@@ -32,5 +32,7 @@ struct plot_ticks {
     bool powers; /* of ten */
 };
 void plot_ticks_find(const struct plot_axis *a, struct plot_ticks *out);
+/* A tick's number as people write it; with `powers` as 1e-4 or 5e-4 where that is far from 1. */
+void plot_tick_number(double value, bool powers, char out[32]);
 
 #endif

@@ -2,6 +2,7 @@
 #include "plot_internal.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #define TICKS 5 /* about */
 
@@ -76,4 +77,13 @@ void plot_ticks_find(const struct plot_axis *a, struct plot_ticks *t)
     /* a short piece of a logarithmic axis may hold no round number of that kind */
     *t = (struct plot_ticks){0};
     even_ticks(a, t);
+}
+
+void plot_tick_number(double value, bool powers, char out[32])
+{
+    if (powers && (value < 0.00099 || value > 99999)) {
+        const double power = floor(log10(value) + 1e-6); /* which may be a hair below a whole one */
+        snprintf(out, 32, "%.0fe%.0f", value / pow(10.0, power), power);
+    } else
+        snprintf(out, 32, "%.6g", fabs(value) < 1e-12 ? 0.0 : value);
 }

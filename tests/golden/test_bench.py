@@ -8,8 +8,10 @@ import math
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -55,6 +57,14 @@ def kernels():
 
 
 class Network(unittest.TestCase):
+    def test_a_name_that_is_not_utf8_is_no_lack_of_memory(self):
+        with tempfile.TemporaryDirectory() as folder:
+            model = os.path.join(folder, os.fsdecode(b"m\xff.safetensors"))
+            shutil.copy(DIGITS, model)
+            done = bench("--model", model, "--seconds", "0.01", "--nfe", "1", "--workers", "1", "--batch", "1", "--json")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("--json: cannot be made", done.stderr)
+
     def check(self, r):
         for value in (*r["ms_per_image"].values(), *r["gflops"].values(), *r["peak_gflops"].values(),
                       r["share_of_peak"], r["images_per_s"], r["load_s"], r["weights_bytes"], r["peak_rss_bytes"],

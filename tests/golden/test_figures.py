@@ -4,6 +4,7 @@ draws, finds or ends on what it should. PFGM and GOLDEN as in test_sample. Stand
 import json
 import os
 import random
+import re
 import struct
 import sys
 import unittest
@@ -78,16 +79,25 @@ class Figures(test_sample.Case):
     def test_trajectories(self):
         png = self.draw("trajectories", ".png", Folder.model("pfgm_digits8"), "-n", 3, "--columns", 5)
         self.assertEqual(size_of(png), (2 * (5 * 64 + 20), 2 * (3 * 64 + 50)))
+        png = self.draw("trajectories", ".png", Folder.model("pfgm_digits8"), "-n", 1, "--columns", 2)
+        self.assertEqual(size_of(png), (2 * 260, 2 * (64 + 50)))  # or the title is cut off
 
     def test_mistakes(self):
         model, out = Folder.model("pfgm_digits8"), Folder.file("no.png")
         for part, arguments in (("no figure", ("circle", "-o", out)), ("FIGURE", ("-o", out)),
                                 ("needs one MODEL", ("solvers", "-o", out)),
                                 ("no further word", ("field", model, "-o", out)),
-                                ("-o OUT", ("field",)),
+                                ("-o OUT", ("field",)), ("-n is", ("field", "-n", 3, "-o", out)),
+                                ("--columns is", ("prior", "--columns", 3, "-o", out)),
+                                ("--seed is", ("shell", "--seed", 3, "-o", out)),
+                                ("--kernel is", ("lift", "--kernel", "c", "-o", out)),
+                                ("--columns is", ("solvers", model, "--columns", 3, "-o", out)),
+                                (".png or .svg", ("solvers", model, "-n", 1, "-o", Folder.file("no.jpg"))),
                                 (".png or .svg", ("field", "-o", Folder.file("no.jpg")))):
             with self.subTest(arguments=arguments):
                 self.refused(2, part, "plot", *arguments)
+        self.refused(1, "no/a.svg", "plot", "solvers", model, "-n", 1, "-o", Folder.file("no/a.svg"))
+        self.refused(1, "no/a.svg", "bench", "solvers", model, "-n", 1, "--plot", Folder.file("no/a.svg"))
         self.assertFalse(os.path.exists(out))
 
 
@@ -131,6 +141,7 @@ class Films(test_sample.Case):
         self.refused(2, ".apng", "sample", model, "--trajectory", 4, "-o", Folder.file("a.npy"))
         self.refused(2, "--trajectory", "sample", model, "--trajectory", 1, "-o", Folder.file("a.png"))
         self.refused(2, "--json", "sample", model, "--trajectory", 4, "--json", "-o", Folder.file("a.png"))
+        self.refused(2, "--workers", "sample", model, "--trajectory", 4, "--workers", 2, "-o", Folder.file("a.png"))
 
 
 class FewEvaluations(test_sample.Case):
@@ -138,8 +149,12 @@ class FewEvaluations(test_sample.Case):
         plot = Folder.file("solvers.svg")
         table = json.loads(self.run_pfgm("bench", "solvers", Folder.model("pfgm_digits8"), "-n",
                                          1 if SANITIZED else 4, "--json", "--plot", plot))
-        xml.etree.ElementTree.fromstring(read(plot))
         self.assertGreater(len(table["rows"]), 20)
+        # Heun at few evaluations ends hundreds away: its points lie in the frame all the same.
+        points = [path.get("d").split()[2] for path in xml.etree.ElementTree.fromstring(read(plot)).iter()
+                  if re.search(r" *stroke:none;.*fill:rgb\(84%,37%,0%\)", path.get("style") or "")]
+        self.assertEqual(len(points), sum(row["solver"] == "heun" for row in table["rows"]))
+        self.assertTrue(all(30 <= float(y) <= 410 for y in points), points)
         if SANITIZED:  # the figures below are means over several images
             return
         rms = {(r["solver"], r["schedule"], round(r["nfe"])): r["rms"] for r in table["rows"]}
@@ -147,6 +162,14 @@ class FewEvaluations(test_sample.Case):
         for solver in ("multistep2", "multistep3", "unipc3", "ipndm4"):
             self.assertLess(rms[solver, "power", 50], 0.25 * rms[solver, "power", 14])
         self.assertLess(rms["multistep3", "power", 20], 0.5 * rms["euler", "log", 20])
+
+    def test_columns_say_what_was_taken(self):
+        """Improved Euler of N steps takes 2 N - 1 evaluations; Heun of a PFGM model takes 2 N."""
+        lines = self.run_pfgm("bench", "solvers", Folder.model("pfgm_digits8"), "-n", 1).splitlines()
+        taken = [line.split()[3:] for line in lines if line.startswith("  which took evaluations")]
+        self.assertEqual(taken, [["4", "6", "8", "10", "14", "20", "28", "36", "50", "100"],
+                                 ["5", "5", "7", "9", "13", "19", "27", "35", "49", "99"]])
+        self.assertNotIn(" 0.0000", "".join(lines))
 
     def test_tune(self):
         model, out = Folder.model("pfgm_digits8"), Folder.file("tuned.safetensors")
@@ -181,6 +204,28 @@ class FewEvaluations(test_sample.Case):
             with self.subTest(arguments=arguments):
                 self.refused(2, part, "tune", model, *arguments)
         self.assertFalse(os.path.exists(out))
+
+    def test_what_tune_cannot_store_is_refused_before_the_search(self):
+        model, out = Folder.model("pfgm_digits8"), Folder.file("full.safetensors")
+        endless = ("--starts", 10000, "--rounds", 50)
+        none = Folder.file("no/a.safetensors")
+        self.refused(1, none, "tune", model, "--nfe", 100, *endless, "-o", none)
+        metadata, tensors = safetensors_file.read(model)
+        description = json.loads(metadata["pfgm"])
+        nodes = [10 * 0.5 ** i for i in range(10)] + [description["t_min"]]
+        description["tuned"] = [{"method": "multistep2", "nodes": nodes[:n] + nodes[-1:]} for n in range(2, 11)]
+        description["tuned"] += [{"method": "multistep2", "nodes": [10 * 0.9 ** i for i in range(n)] + nodes[-1:]}
+                                 for n in range(11, 18)]
+        safetensors_file.write(out, tensors, dict(metadata, pfgm=json.dumps(description)))
+        self.refused(2, "--nfe: with those", "tune", out, "--nfe", 100, *endless, "-o", out)
+        self.run_pfgm("tune", out, "--nfe", 4, "--starts", 2, "--rounds", 0, "-o", out)
+
+    def test_a_name_that_is_not_utf8_is_no_fault_of_the_model(self):
+        model, out = Folder.model("pfgm_digits8"), Folder.file(os.fsdecode(b"t\xff\x1b[1m.safetensors"))
+        search = ("--nfe", 2, "--starts", 2, "--rounds", 0, "-o", out)
+        self.assertIn("t\\xff\\x1b[1m.safetensors", self.run_pfgm("tune", model, *search))
+        self.assertTrue(os.path.exists(out))
+        self.refused(1, "--json: cannot be made", "tune", model, *search, "--json")
 
 
 class Exact(test_sample.Case):

@@ -108,6 +108,11 @@ class Words(unittest.TestCase):
                               (["sample", "--churn-t", "3"], "option --churn-t may be --churn-t-min, --churn-t-max"),
                               (["sample", "--json=3"], "option --json takes no value"),
                               (["sample", "-q"], "unknown option -q"),
+                              (["sample", "--json", "-xz"], "unknown option -x"),
+                              (["tune", "--json", "-jx"], "unknown option -j"),
+                              (["plot", "--seed=3", "-sn"], "unknown option -s"),
+                              (["tune", "--json=3"], "option --json takes no value"),
+                              (["\x1b[1m"], 'no subcommand "\\x1b[1m"'),
                               (["plot", "fild"], 'there is no figure "fild": did you mean field?')):
             done = pfgm(*words)
             self.assertEqual((done.returncode, done.stdout), (2, ""), words)
@@ -260,6 +265,12 @@ class Streams(unittest.TestCase):
         told = json.loads(self.run_in("likelihood", self.MODEL, "-i", "-", "--json", given=two).stdout)
         self.assertEqual(len(told["images"]), 2)
 
+    def test_a_report_shows_no_escape_sequences(self):
+        for more in ([], ["--trajectory", "2"]):
+            done = self.run_in("sample", self.MODEL, *self.FEW, *more, "-o", "a\x1b[1m.png")
+            self.assertIn(b"a\\x1b[1m.png", done.stdout)
+            self.assertTrue(self.bytes_of("a\x1b[1m.png"))
+
     def test_without_an_output_no_file_is_replaced(self):
         for seed, name in (("1", "sample.png"), ("2", "sample-2.png"), ("3", "sample-3.png")):
             done = self.run_in("sample", self.MODEL, "--seed", seed, *self.FEW)
@@ -272,11 +283,16 @@ class Streams(unittest.TestCase):
         for words, answer in ((["encode", self.MODEL, "-i", "-", "-o", "x.npy"], "standard input: holds neither a PNG"),
                               (["decode", self.MODEL, "--latents", "-", "-o", "x.png"], "standard input"),
                               (["sample", self.MODEL, "--json", "-o", "-"], "--json and -o - both"),
-                              (["decode", self.MODEL, "--json", "--latents", "-", "-o", "-"], "--json and -o - both")):
+                              (["decode", self.MODEL, "--json", "--latents", "-", "-o", "-"], "--json and -o - both"),
+                              (["tune", self.MODEL, "--nfe", "2", "-o", "-"], "-o - is no file"),
+                              (["field", self.MODEL, "-i", "x", "-o", "-"], "-o - is no file"),
+                              (["edit", self.MODEL, "--image", "x", "--index", "9", "-o", "y.png"], "--index goes with"),
+                              (["sample", self.MODEL, "--class", "nosuch", "-o", "newdir/"], "--class")):
             done = subprocess.run([PFGM, *words], capture_output=True, text=True, input="nothing", cwd=self.folder)
             self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
             self.assertIn(answer, done.stderr)
             self.assertEqual(len(done.stderr.splitlines()), 1)
+        self.assertEqual(os.listdir(self.folder), [])
         with open("/dev/full", "w") as full:
             done = subprocess.run([PFGM, "sample", self.MODEL, *self.FEW, "-o", "-"], stdout=full,
                                   stderr=subprocess.PIPE, text=True)

@@ -37,6 +37,15 @@ const char *bench_solvers_name(size_t i)
     return candidates[i].name;
 }
 
+/* The most steps that take no more evaluations than the k-th column says. Two evaluations a step,
+ * but one for the last step of improved Euler, and for any last step to 0. */
+static int steps_of(const struct model *m, const struct candidate *c, size_t k)
+{
+    const int less =
+        c->method == ODE_IMPROVED_EULER || model_description(m)->family != CKPT_FAMILY_PFGM;
+    return c->halved ? (evaluations[k] + less) / 2 : evaluations[k];
+}
+
 /* The k-th cell's solver of a candidate, or false where it has none. */
 static bool choose_cell(const struct model *m, const struct candidate *c, size_t k,
                         struct model_solver *out)
@@ -54,9 +63,7 @@ static bool choose_cell(const struct model *m, const struct candidate *c, size_t
     } else {
         choice.given |= MODEL_GIVEN(STEPS) | MODEL_GIVEN(SCHEDULE);
         choice.value.ode.schedule = c->schedule;
-        /* Two evaluations a step, but one for a last step to 0. */
-        const int to_zero = model_description(m)->family != CKPT_FAMILY_PFGM;
-        choice.value.ode.steps = c->halved ? (evaluations[k] + to_zero) / 2 : evaluations[k];
+        choice.value.ode.steps = steps_of(m, c, k);
     }
     return model_solver_choose(m, &choice, out, &e) == 0 && model_solver_resolve(m, out, &e) == 0;
 }
@@ -82,6 +89,41 @@ static int fill_table(const struct bench_paths *paths, struct bench_solvers *t, 
     return 0;
 }
 
+/* Where a row has cells that took other evaluations than their columns say: how many they took. */
+static void print_taken(const double nfe[BENCH_SOLVERS_POINTS])
+{
+    bool other = false;
+    for (size_t k = 0; k < BENCH_SOLVERS_POINTS; k++)
+        other = other || (isfinite(nfe[k]) && fabs(nfe[k] - evaluations[k]) > 0.5);
+    if (!other)
+        return;
+    printf("%-30s", "  which took evaluations");
+    for (size_t k = 0; k < BENCH_SOLVERS_POINTS; k++)
+        printf(isfinite(nfe[k]) ? " %7.0f" : "       –", nfe[k]);
+    printf("\n");
+}
+
+/* In eight columns; of a small one its digits, not the zeros before them. */
+static void print_rms(double rms)
+{
+    if (isfinite(rms))
+        printf(rms < 1e-3 ? " %7.2g" : rms < 100 ? " %7.4f" : " %7.5g", rms);
+    else
+        printf("       –");
+}
+
+/* A line for each tolerance. */
+static void print_adaptive(const struct bench_solvers *t, size_t i)
+{
+    for (size_t k = 0; k < BENCH_SOLVERS_POINTS; k++) {
+        if (!isfinite(t->rms[i][k]))
+            continue;
+        printf("rk45 with %5.1f evaluations     ", t->nfe[i][k]);
+        print_rms(t->rms[i][k]);
+        printf("\n");
+    }
+}
+
 static void print_table(const struct bench_solvers *t)
 {
     printf("root mean square distance from the exact path's ends, in data scale\n%-30s", "");
@@ -90,15 +132,14 @@ static void print_table(const struct bench_solvers *t)
     printf("  evaluations\n");
     for (size_t i = 0; i < BENCH_SOLVERS; i++) {
         if (candidates[i].method == ODE_RK45) {
-            for (size_t k = 0; k < BENCH_SOLVERS_POINTS; k++)
-                if (isfinite(t->rms[i][k]))
-                    printf("rk45 with %5.1f evaluations      %7.4f\n", t->nfe[i][k], t->rms[i][k]);
+            print_adaptive(t, i);
             continue;
         }
         printf("%-30s", candidates[i].name);
         for (size_t k = 0; k < BENCH_SOLVERS_POINTS; k++)
-            printf(isfinite(t->rms[i][k]) ? " %7.4f" : "       –", t->rms[i][k]);
+            print_rms(t->rms[i][k]);
         printf("\n");
+        print_taken(t->nfe[i]);
     }
 }
 

@@ -69,15 +69,33 @@ static int unknown_option(const struct cli_command *command, const char *word)
                    : cli_usage_error(command->name, "unknown option --%s", asked);
 }
 
-/* The usage error for what getopt_long returned as '?' or ':'; the exit code. */
+/* Whether `word` gives the long option with the number `id` a value that it does not take. */
+static bool has_value_too_many(const struct cli_command *command, int id, const char *word)
+{
+    struct cli_option o;
+    if (!strchr(word, '='))
+        return false;
+    for (size_t i = 0; cli_command_option(command, i, &o); i++)
+        if (o.name && !o.argument && (o.id ? o.id : o.letter) == id)
+            return true;
+    return false;
+}
+
+/* The usage error for what getopt_long returned as '?' or ':'; the exit code.
+ *
+ * The word that it read last is not always the one that is wrong: within a group of letters it is
+ * still the word before. What tells them apart is optopt: 0 for a long option that there is not,
+ * else a letter, or the number of a long option whose value is missing or too many. */
 static int option_error(const struct cli_command *command, int answer, char **argv)
 {
     const char *word = optind > 0 ? argv[optind - 1] : "";
+    const bool is_long = strncmp(word, "--", 2) == 0;
     if (answer == ':')
-        return cli_usage_error(command->name, "option %s needs a value", word);
-    if (strncmp(word, "--", 2) != 0)
-        return cli_usage_error(command->name, "unknown option -%c", optopt);
-    return unknown_option(command, word);
+        return is_long ? cli_usage_error(command->name, "option %s needs a value", word)
+                       : cli_usage_error(command->name, "option -%c needs a value", optopt);
+    if (is_long && (optopt == 0 || has_value_too_many(command, optopt, word)))
+        return unknown_option(command, word);
+    return cli_usage_error(command->name, "unknown option -%c", optopt);
 }
 
 /* ---- reading ---- */

@@ -13,6 +13,7 @@
 #define SAMPLES_DEFAULT 5
 #define COLUMNS_DEFAULT 9
 #define FILM_STEPS 100
+#define TITLE_WIDTH 260.0 /* of the sheet, for the title to have room */
 
 /* One class after the other where the model knows classes. */
 static int32_t label_of(const struct model *m, int i)
@@ -44,9 +45,9 @@ static int draw_pictures(const char *path, const struct model *m, const struct m
 {
     const int rows = o->n ? o->n : SAMPLES_DEFAULT,
               columns = o->columns ? o->columns : COLUMNS_DEFAULT;
-    const double cell = 64;
+    const double cell = 64, width = fmax(cell * columns + 20, TITLE_WIDTH);
     uint8_t *pixels = malloc(model_dimension(m));
-    struct plot *p = pixels ? plot_new(path, cell * columns + 20, cell * rows + 50, e) : NULL;
+    struct plot *p = pixels ? plot_new(path, width, cell * rows + 50, e) : NULL;
     struct plot_panel panel = {10,
                                40,
                                cell * columns,

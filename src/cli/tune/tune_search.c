@@ -255,11 +255,36 @@ static int search_all(struct tune_search *t, struct err *e)
     return 0;
 }
 
+/* What is found goes beside the schedules that the model has for other numbers of evaluations. */
+static int check_room(const struct tune_search *t, const struct model *m, struct err *e)
+{
+    const struct ckpt_description *d = model_description(m);
+    struct ode_options options = model_solver_default(m).ode;
+    int count = d->tuned_count;
+    for (int k = 0; k < t->o->nfe_count; k++) {
+        bool other = true;
+        options.steps = t->o->nfe[k];
+        for (int i = 0; i < d->tuned_count; i++)
+            other = other && d->tuned[i].steps != ode_options_grid_steps(&options);
+        count += other;
+    }
+    return count <= CKPT_TUNED_MAX
+               ? 0
+               : err_fail(e, ERR_LIMIT, "--nfe",
+                          "with those that it has, the model would have %d tuned schedules, and %d "
+                          "are the most: ask for fewer",
+                          count, CKPT_TUNED_MAX);
+}
+
 /* A learned model needs the data's mean for a schedule that begins below t_max: where the
  * checkpoint does not have it, it is measured. */
 static struct model *model_with_mean(struct tune_search *t, struct err *e)
 {
     struct model *m = cli_model_load(t->o->model, t->o->kernel, NULL, e);
+    if (m && check_room(t, m, e) != 0) {
+        model_free(m);
+        return NULL;
+    }
     if (!m || model_mean(m))
         return m;
     t->mean = malloc(model_dimension(m) * sizeof *t->mean);

@@ -77,6 +77,8 @@ join() {
 }
 finish() { [ -z "$companion" ] || kill -TERM -- "-$companion" 2>/dev/null || true; }
 trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:strict_string_checks=1
 export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0

@@ -70,7 +70,7 @@ static int append(struct archive_zip_stream *z, const void *data, size_t length,
 bool archive_zip_array_fits(uint64_t item, uint64_t n)
 {
     const uint64_t blocks = 5 * (item / BLOCK_MAX + 1);
-    return item < MEMBER_MAX && n < MEMBER_MAX / (item + blocks) &&
+    return item < MEMBER_MAX && n <= MEMBER_MAX / (item + blocks) &&
            (item + blocks) * n < MEMBER_MAX - ARRAY_SPARE;
 }
 

@@ -512,6 +512,8 @@ static int run(struct daemon_config *config, int argc, char **argv)
     if (d.engine) {
         engine_drain(d.engine);
         engine_cancel_all(d.engine);
+        if (code != EXIT_STOPPED) /* a stop has waited for that: what runs is given back below */
+            engine_wait_empty(d.engine, 700);
     }
     /* A model that is half loaded cannot be interrupted; nothing that lasts depends on it. The
      * loader speaks to the server, so it goes first. */

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define ABANDONED_MS 300000 /* after which nobody is about to write the record of a key */
+
 /* ---- looking ---- */
 
 /* What lies under an owner's key; revision 0: nothing. */
@@ -114,12 +116,15 @@ static enum jobs_answer try_create(struct jobs_fleet *f, struct jobs_wire *w, st
     }
     if (answer != JOBS_ABSENT)
         return answer;
+    const bool is_it = key.revision > 0 && strcmp(key.filed.body, r->body) == 0;
+    /* Whoever took the key did not come to the record, or is about to write it. */
+    if (key.revision > 0 && !is_it && jobs_now_ms() - key.filed.submitted_ms > ABANDONED_MS)
+        key.is_stale = true;
     if (key.revision == 0 || key.is_stale) {
         answer = take_key(w, r, &key, e);
         if (answer != JOBS_DONE)
             return answer;
-    } else { /* whoever took the key did not come to the record, or is about to write it */
-        const bool is_it = strcmp(key.filed.body, r->body) == 0;
+    } else {
         *r = key.filed;
         if (!is_it)
             return JOBS_GONE;

@@ -294,7 +294,7 @@ class Client:
         """The job once it has ended, however; or as it is after timeout seconds. Restarts of the server are waited
         for as long as patience lasts."""
         end = None if timeout is None else time.monotonic() + timeout
-        longest = max(1, int(min(20.0, self._timeout / 2)))  # so the answer comes well before the silence is too long
+        longest = max(1, int(min(20.0, (self._timeout or 40.0) / 2)))  # so the answer comes well before the silence is too long
         while True:
             left = longest if end is None else max(0.0, min(longest, end - time.monotonic()))
             job, early = self._insist(lambda pauses: self._look(id, math.ceil(left), pauses))
@@ -308,7 +308,7 @@ class Client:
         """The job, and whether the answer came long before the seconds in which the server was to wait for the job's
         end: a server that is about to stop answers at once."""
         headers, begun = {"Prefer": "wait=%d" % seconds} if seconds else {}, time.monotonic()
-        job = job_of(self._read(self._open("GET", _job_path(id), "json", None, headers, pauses, max(self._timeout, 2.0))))
+        job = job_of(self._read(self._open("GET", _job_path(id), "json", None, headers, pauses, self._silence(2.0))))
         return job, time.monotonic() - begun < seconds / 2
 
     def job_events(self, id: str, after: int = 0) -> Iterator[Event]:
@@ -320,7 +320,7 @@ class Client:
             headers = {"Last-Event-ID": str(after)} if after else {}
             try:
                 with self._open("GET", _job_path(id, "/events"), "events", None, headers, pauses,
-                                max(self._timeout, 30.0)) as answer:
+                                self._silence(30.0)) as answer:
                     if answer.status == 204:
                         return
                     for event in self._read_events(answer):
@@ -471,6 +471,10 @@ class Client:
             return False
 
     # ---- how ----
+
+    def _silence(self, least: float) -> Optional[float]:
+        """The limit of silence of an answer that has reason to be silent for so long. None: none."""
+        return None if self._timeout is None else max(self._timeout, least)
 
     def _ask(self, method: str, path: str, headers: Dict[str, str], body: Optional[bytes],
              silence: Optional[float] = None) -> _Exchange:

@@ -42,6 +42,7 @@ static void a_key_without_a_record_is_made_good(void **state)
     struct jobs_wire *w = look_at_server();
     struct err e = {0};
     struct jobs_record first = keyed("key"), again = keyed("key"), other = keyed("key"), found;
+    first.submitted_ms = jobs_now_ms();
     assert_answer(s->ops->create(s, &first, &e), JOBS_DONE, &e);
     char key[64];
     snprintf(key, sizeof key, "jobs.%s.record", first.id);
@@ -82,6 +83,29 @@ enum jobs_answer __wrap_jobs_wire_put(struct jobs_wire *w, const char *key, cons
 }
 
 /* Whoever is told so knows that the job may be there, and does not give the charge back. */
+/* Whoever took it gave up: it is no name of a job for good. */
+static void a_key_that_was_abandoned_is_free(void **state)
+{
+    (void)state;
+    struct jobs_store *s = open_store(folder);
+    struct jobs_wire *w = look_at_server();
+    struct err e = {0};
+    struct jobs_record first = keyed("key"), other = keyed("key");
+    first.submitted_ms = jobs_now_ms() - 3600000;
+    assert_answer(s->ops->create(s, &first, &e), JOBS_DONE, &e);
+    char key[64];
+    snprintf(key, sizeof key, "jobs.%s.record", first.id);
+    assert_answer(jobs_wire_delete(w, key, first.revision, &e), JOBS_DONE, &e);
+    s->ops->close(s);
+    s = open_store(folder);
+    snprintf(other.body, sizeof other.body, "other");
+    assert_answer(s->ops->create(s, &other, &e), JOBS_DONE, &e);
+    assert_string_not_equal(other.id, first.id);
+    assert_int_equal(get(s, other.id).state, JOBS_QUEUED);
+    stop_looking(w);
+    s->ops->close(s);
+}
+
 static void a_filing_whose_answer_is_late_is_unsure(void **state)
 {
     (void)state;
@@ -197,6 +221,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(a_key_without_a_record_is_made_good),
+        IN_FOLDER(a_key_that_was_abandoned_is_free),
         IN_FOLDER(a_filing_whose_answer_is_late_is_unsure),
         IN_FOLDER(a_new_job_of_an_erased_id_stays),
         IN_FOLDER(a_new_job_of_an_erased_key_stays),

@@ -89,10 +89,15 @@ function checkDigits(form) {
 }
 /* A control that is disabled, hidden or removed loses the focus. Returns what gives it to another one, if it was somewhere now and is lost. */
 function holdFocus() {
-  const before = document.activeElement;
+  const before = document.activeElement, kinds = ["pointerdown", "keydown"];
+  let left = false, over = false; /* whoever goes elsewhere meanwhile is not fetched back */
+  const leave = e => { left ||= e.type === "pointerdown" || e.target === document.body; };
+  setTimeout(() => { for (const kind of over ? [] : kinds) addEventListener(kind, leave, true); }); /* not for what it begins with */
   return next => {
     const at = document.activeElement;
-    if (next && (at === document.body ? before !== at : at.disabled || at.closest("[hidden]"))) next.focus({ preventScroll: true });
+    over = true;
+    for (const kind of kinds) removeEventListener(kind, leave, true);
+    if (next && (at === document.body ? before !== at && !left : at.disabled || at.closest("[hidden]"))) next.focus({ preventScroll: true });
   };
 }
 /* Whether the form can be sent, apart from the fields that a request does not take; else the first fault is shown. A browser asks

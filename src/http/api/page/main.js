@@ -11,7 +11,8 @@ for (const id of ["form", "theme"]) $(id).addEventListener("change", () => { if 
 dark.addEventListener("change", showSettings);
 addEventListener("hashchange", event => {
   const view = showView(event);
-  if (view === "field" || (run && (view === "back" || location.hash === run.link))) return; /* what was made stands there still */
+  if (view === "field" || (run && view === "back")) return;
+  if (run && location.hash === run.link) { readLink(); say(""); return; } /* what was made stands there still */
   linked = ""; watchJobs();
   followLink().then(followed => { if (!followed && caps) greet(); });
 });

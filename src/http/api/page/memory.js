@@ -34,10 +34,10 @@ function readLink(hash = location.hash) {
 async function followLink() {
   if (!caps || !readLink()) return false;
   const link = new URLSearchParams(location.hash.slice(1)), sha = link.get("sha256");
+  if (running) { running.abort(); await ending; } /* before anything is said that its end would write over */
   const lost = [...LINK_FIELDS, "class"].find(field => link.get(field) && (field === "class" ? link.get(field) !== $(field).value : !$(field).value));
   if (lost) say(`${fieldOf("/" + lost)}: the link says "${link.get(lost)}", which the form cannot take.`, true);
   if (lost || !isSound()) return true;
-  if (running) { running.abort(); await ending; }
   await (link.get("each") === "class" && !$("each").hidden ? sheet() : start([order()]));
   if (sha && !(models[$("model").value].sha256 || "").startsWith(sha))
     say("These are not the images of the link: it was made with another file of this model.", true);

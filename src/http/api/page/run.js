@@ -86,6 +86,7 @@ async function follow(bodies, columns, greeting, each) {
   $("copy").hidden = !made;
   $("take").hidden = run.parts.length > 1 || !run.facts.seed || $("progress").value < 1;
   if (failed && takeBack) takeBack(); /* a mistake costs nobody the images that stood there */
+  else if (made) forgetStates();
   running = null; $("go").disabled = $("each").disabled = false; $("cancel").disabled = true;
   hold($("go"));
   showField(wrong);

@@ -12,7 +12,7 @@ function tile(caption) {
 /* What the page holds is bounded. Of many states on the path to an image every second is kept, then every fourth, and so on. Of the
    earlier images those of the last run keep theirs, and RECENT of those before. */
 const STATES = 64, RECENT = 32, EARLIER = 200;
-let past = [];
+let past = [], recent = 0; /* the earlier images, and how many of them are of the last run */
 function addState(t, b64) {
   if (t.seen++ % t.every === 0) t.states.push(b64);
   if (t.states.length <= STATES) return;
@@ -29,12 +29,16 @@ function fill(t, image, facts) {
   t.button.disabled = false;
   t.button.addEventListener("click", () => enlarge(image, facts, label, t));
 }
+/* The last run of the earlier ones keeps its states on the path, and so do some of those before it. */
+function forgetStates() {
+  for (const t of past.slice(recent + RECENT)) t.states = [];
+}
 /* The stage is cleared for the next run: its images go to the earlier ones. Returns how to take that back. */
 function keep() {
   if (!run) return null;
   const last = run, controls = ["copy", "take"].map(id => [$(id), $(id).hidden]), columns = $("now").style.gridTemplateColumns;
   const done = run.parts.flatMap(p => p.tiles).filter(t => !t.button.disabled);
-  for (const t of past.slice(RECENT)) t.states = [];
+  recent = done.length;
   past = [...done, ...past];
   for (const t of past.splice(EARLIER)) t.li.remove();
   $("past").prepend(...past.slice(0, done.length).map(t => t.li));

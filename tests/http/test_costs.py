@@ -55,7 +55,7 @@ def bodies_of(size):
         for path, member in [("/v1/encode", b"images"), ("/v1/decode", b"latents"), ("/v1/interpolate", b"between"),
                              ("/v1/edit", b"mask"), ("/v1/likelihood", b"images")]:
             yield name, path, text, fill(b'{"%s":[' % member, item, b"0]}", size), 400
-    yield "members", "/v1/encode", text, b"{" + b",".join(b'"%x":0' % i for i in range(size // 10)) + b"}", 400
+    yield "members", "/v1/encode", text, b"{" + b",".join(b'"%x":0' % i for i in range(size // 12)) + b"}", 400
     yield "a long string", "/v1/encode", text, fill(b'{"images":["', b"AAAA", b'"]}', size), 422
     yield "a long name", "/v1/likelihood", text, fill(b'{"', b"AAAA", b'":1}', size), 422
     yield "a long number", "/v1/decode", text, fill(b'{"latents":', b"9", b"}", size), 422
@@ -65,15 +65,15 @@ def bodies_of(size):
     yield "the same as an end", "/v1/interpolate", text, \
         b'{"between":[{"seed":1},{"image":"%s"}]}' % base64.b64encode(long), 200
     yield "the same by itself", "/v1/likelihood", "image/png", long, 200
-    yield "a picture in empty pieces", "/v1/encode", "image/png", picture(chunk(b"IDAT", b"") * (size // 12)), 200
-    yield "an array", "/v1/decode", "application/x-npy", npy("<f4", (size // 256, 1, 8, 8), bytes(size // 256 * 256)), 422
+    yield "a picture in empty pieces", "/v1/encode", "image/png", picture(chunk(b"IDAT", b"") * (size // 12 - 16)), 200
+    yield "an array", "/v1/decode", "application/x-npy", npy("<f4", (size // 256 - 1, 1, 8, 8), bytes((size // 256 - 1) * 256)), 422
     yield "two pictures with texts", "/v1/edit", text, \
         b'{"image":"%s","mask":"%s"}' % ((base64.b64encode(half),) * 2), 200
     yield "a picture with a text in a form", "/v1/images/edits", FORM, multipart(image=long), 200
     yield "the same to be varied", "/v1/images/variations", FORM, multipart(image=long), 200
     yield "parts", "/v1/images/edits", FORM, multipart_of([b'Content-Disposition: form-data; name="user"\r\n\r\n\r\n'] * (size // 60)), 413
-    yield "one part's fields", "/v1/images/edits", FORM, multipart_of([b"x: y\r\n" * (size // 6) + b"\r\n"]), 400
-    yield "what might be a boundary", "/v1/images/variations", FORM, multipart(image=b"\r\n--edg" * (size // 7)), 422
+    yield "one part's fields", "/v1/images/edits", FORM, multipart_of([b"x: y\r\n" * (size // 6 - 40) + b"\r\n"]), 400
+    yield "what might be a boundary", "/v1/images/variations", FORM, multipart(image=b"\r\n--edg" * (size // 7 - 40)), 422
     yield "a prompt", "/v1/images/edits", FORM, multipart(image=picture(), prompt="x" * (size - 1000)), 422
     yield "zeroes behind the pixels", "/v1/encode", "image/png", \
         BEGIN + chunk(b"IDAT", zlib.compress(bytes(16 * size), 9)) + chunk(b"IEND", b""), 422
@@ -134,6 +134,7 @@ class Memory(unittest.TestCase):
             for path in ["/v1/encode", "/v1/likelihood"]:  # each worker's first likelihood takes memory that it keeps
                 self.assertEqual(post(daemon, path, picture(), "image/png").status, 200)
             for name, path, kind, body, status in bodies_of(SIZE):
+                self.assertLessEqual(len(body), SIZE, name)
                 with self.subTest(body=name, path=path):
                     before = forget(daemon)
                     answer = post(daemon, path, body, kind)

@@ -129,9 +129,7 @@ static int run_net(const struct bench_options *o, struct err *e)
         if (!o->json)
             net_print(&net, &measured, machine);
         else
-            result = report ? cli_json_print(report, e)
-                            : json_fail(e, ERR_IO, "--json",
-                                        "cannot be made: out of memory, or a path is not UTF-8");
+            result = cli_json_print(report, e);
         json_decref(report);
         bench_subject_clear(&measured.subject);
     }

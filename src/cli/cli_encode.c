@@ -138,9 +138,7 @@ static int print_json(const struct engine_request *request, const struct cli_flo
                                   model_solver_json(&order->solver, true), "seconds", seconds,
                                   "output", o->output.path);
     json_decref(images);
-    result = all ? cli_json_print(all, e)
-                 : json_fail(e, ERR_IO, "--json",
-                             "cannot be made: out of memory, or a path is not UTF-8");
+    result = cli_json_print(all, e);
     json_decref(all);
     return result;
 }

@@ -83,9 +83,7 @@ static int print_json(const struct engine_request *request, const struct cli_flo
         "constant", order->likelihood.reference_constant ? "reference" : "exact", "time",
         order->solver.ode.clock == ODE_CLOCK_LINEAR ? "linear" : "log", "solver",
         model_solver_json(&order->solver, true), "seconds", seconds);
-    int result = all ? cli_json_print(all, e)
-                     : json_fail(e, ERR_IO, "--json",
-                                 "cannot be made: out of memory, or a path is not UTF-8");
+    int result = cli_json_print(all, e);
     json_decref(all);
     return result;
 }

@@ -50,9 +50,7 @@ static int print_json(const struct tune_search *t, const char *output, struct er
     json_t *root = json_pack("{s:s, s:s, s:I, s:I, s:f, s:o}", "model", t->o->model, "output",
                              output, "starts", (json_int_t)t->o->starts, "ways_tried",
                              (json_int_t)t->tried, "exact_nfe", t->judge.exact_nfe, "tuned", list);
-    int result = root ? cli_json_print(root, e)
-                      : json_fail(e, ERR_IO, "--json",
-                                  "cannot be made: out of memory, or a path is not UTF-8");
+    int result = cli_json_print(root, e);
     json_decref(root);
     return result;
 }

@@ -10,6 +10,9 @@ int cli_json_print(const json_t *value, struct err *e)
 {
     struct buf text;
     int result;
+    if (!value)
+        return json_fail(e, ERR_IO, "--json",
+                         "cannot be made: out of memory, or a path is not UTF-8");
     buf_init(&text, ANSWER_BYTES_MAX);
     result = json_append(&text, value, JSON_INDENT(2), e) != 0 || buf_string(&text, "\n", e) != 0
                  ? -1

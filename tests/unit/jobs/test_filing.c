@@ -33,6 +33,19 @@ static bool is_written(struct jobs_wire *w, const char *id)
     return answer == JOBS_DONE;
 }
 
+/* Files the job as if it had not come to its record; the store is opened anew. */
+static struct jobs_store *file_without_record(struct jobs_store *s, struct jobs_wire *w,
+                                              struct jobs_record *r)
+{
+    struct err e = {0};
+    char key[64];
+    assert_answer(s->ops->create(s, r, &e), JOBS_DONE, &e);
+    snprintf(key, sizeof key, "jobs.%s.record", r->id);
+    assert_answer(jobs_wire_delete(w, key, r->revision, &e), JOBS_DONE, &e);
+    s->ops->close(s);
+    return open_store(folder);
+}
+
 /* The job of a key whose record was never written: whoever files it again writes it, and it is new
  * to that one, who pays for it. A look writes nothing, and nor does who files something else. */
 static void a_key_without_a_record_is_made_good(void **state)
@@ -43,13 +56,7 @@ static void a_key_without_a_record_is_made_good(void **state)
     struct err e = {0};
     struct jobs_record first = keyed("key"), again = keyed("key"), other = keyed("key"), found;
     first.submitted_ms = jobs_now_ms();
-    assert_answer(s->ops->create(s, &first, &e), JOBS_DONE, &e);
-    char key[64];
-    snprintf(key, sizeof key, "jobs.%s.record", first.id);
-    /* as if it had not come to that */
-    assert_answer(jobs_wire_delete(w, key, first.revision, &e), JOBS_DONE, &e);
-    s->ops->close(s);
-    s = open_store(folder);
+    s = file_without_record(s, w, &first);
     assert_answer(s->ops->same(s, &again, &found, &e), JOBS_ABSENT, &e);
     assert_false(is_written(w, first.id));
     snprintf(other.body, sizeof other.body, "other");
@@ -82,7 +89,6 @@ enum jobs_answer __wrap_jobs_wire_put(struct jobs_wire *w, const char *key, cons
     return JOBS_AWAY;
 }
 
-/* Whoever is told so knows that the job may be there, and does not give the charge back. */
 /* Whoever took it gave up: it is no name of a job for good. */
 static void a_key_that_was_abandoned_is_free(void **state)
 {
@@ -92,12 +98,7 @@ static void a_key_that_was_abandoned_is_free(void **state)
     struct err e = {0};
     struct jobs_record first = keyed("key"), other = keyed("key");
     first.submitted_ms = jobs_now_ms() - 3600000;
-    assert_answer(s->ops->create(s, &first, &e), JOBS_DONE, &e);
-    char key[64];
-    snprintf(key, sizeof key, "jobs.%s.record", first.id);
-    assert_answer(jobs_wire_delete(w, key, first.revision, &e), JOBS_DONE, &e);
-    s->ops->close(s);
-    s = open_store(folder);
+    s = file_without_record(s, w, &first);
     snprintf(other.body, sizeof other.body, "other");
     assert_answer(s->ops->create(s, &other, &e), JOBS_DONE, &e);
     assert_string_not_equal(other.id, first.id);
@@ -106,6 +107,7 @@ static void a_key_that_was_abandoned_is_free(void **state)
     s->ops->close(s);
 }
 
+/* Whoever is told so knows that the job may be there, and does not give the charge back. */
 static void a_filing_whose_answer_is_late_is_unsure(void **state)
 {
     (void)state;

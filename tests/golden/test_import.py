@@ -335,10 +335,10 @@ class Hostile(Import):
                  Call("builtins", "exec", self.code), Call("subprocess", "Popen", touch),
                  Call("os", "popen", touch), Call("builtins", "getattr", [], "sort"),
                  Call("builtins", "__import__", "os"), Call("subprocess", "getoutput", touch)]
-        for call in calls:
-            for where in ({"hook": call}, {"_modules": {"model": call}}, {"_init_kwargs": call}):
-                ema = {"ema": self.module(outer=where)}
-                self.both_refuse(self.written(torch_file.encode_plain(ema)), "refused global")
+        for i, call in enumerate(calls):
+            where = ({"hook": call}, {"_modules": {"model": call}}, {"_init_kwargs": call})[i % 3]
+            ema = {"ema": self.module(outer=where)}
+            self.both_refuse(self.written(torch_file.encode_plain(ema)), "refused global")
             torch_file.save_zip({"ema": self.module(), "optimizer_state": call},
                                 self.path("made.pt"))
             self.both_refuse(self.path("made.pt"), "refused global")
@@ -361,11 +361,14 @@ class Hostile(Import):
                   (holder + touch + b"\x85\x81", "ModuleDict"),
                   (holder + b")\x81X\x0c\0\0\0__setstate__b",
                    "refused to set the state")]
-        for body, word in bodies:
-            for content in (begin + body + b"s.", torch_file.legacy_head() + begin + body + b"s."):
-                self.both_refuse(self.written(content), word, "at byte")
-            torch_file.pack_zip(self.path("made.pt"), begin + body + b"s.", {})
-            self.both_refuse(self.path("made.pt"), word, "at byte")
+        for i, (body, word) in enumerate(bodies):
+            content = begin + body + b"s."
+            self.both_refuse(self.written(content), word, "at byte")
+            if i % 2:  # one machine runs the stream of every container
+                self.both_refuse(self.written(torch_file.legacy_head() + content), word, "at byte")
+            else:
+                torch_file.pack_zip(self.path("made.pt"), content, {})
+                self.both_refuse(self.path("made.pt"), word, "at byte")
 
     def test_calls_in_an_embedded_stream_orbax_3014(self):
         call = pickle.dumps(Call("os", "system", "touch " + self.mark), protocol=2)

@@ -45,7 +45,7 @@ check() {
         bash conf/deps.sh test && { [ -f build-asan/build.ninja ] || meson setup build-asan -Dsan=address; } &&
             ninja -C build-asan && GOLDEN_LEAKS=1 ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 \
             LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0 \
-            meson test -C build-asan --no-rebuild --print-errorlogs --suite golden
+            meson test -C build-asan --no-rebuild --print-errorlogs --suite golden --suite numbers
         ;;
     golden)
         bash conf/deps.sh test && { [ -f build-test/build.ninja ] || meson setup build-test; } && ninja -C build-test &&

@@ -252,10 +252,7 @@ static void a_shard_that_nobody_finishes_fails_its_job(void **state)
     take(s, 0, 64, &shard);
     go(s, &r, JOBS_RUNNING);
     for (uint64_t i = 1; i <= 5; i++) { /* the other one, by replicas that end */
-        enum jobs_answer answer = JOBS_ABSENT;
-        for (int k = 0; k < WAIT_MS && answer == JOBS_ABSENT; k++, usleep(1000))
-            answer = jobs_wire_take(w, subject, &work, &e);
-        assert_answer(answer, JOBS_DONE, &e);
+        take_work(w, subject, &work);
         assert_int_equal(work.deliveries, i);
         assert_non_null(strstr(work.text, " 64 64 "));
         jobs_wire_say(w, work.reply, "-NAK", 4);

@@ -165,11 +165,8 @@ static void assert_shard(struct jobs_store *s, const struct jobs_record *r, uint
                          size_t count)
 {
     struct jobs_shard shard;
-    struct err e = {0};
-    assert_answer(s->ops->take_shard(s, &offered, 1, &shard, &e), JOBS_DONE, &e);
+    take(s, first, count, &shard);
     assert_string_equal(shard.id, r->id);
-    assert_int_equal(shard.first, first);
-    assert_int_equal(shard.count, count);
 }
 
 static void assert_no_shard(struct jobs_store *s, const struct jobs_needs *models)
@@ -263,10 +260,8 @@ static void a_job_of_a_kernel_by_its_former_id_goes_on(void **state)
     assert_answer(s->ops->create(s, &r, &e), JOBS_DONE, &e);
     s->ops->close(s);
     s = open_store(folder);
-    struct jobs_shard shard;
     assert_string_equal(get(s, r.id).needs.kernel, now.kernel);
-    assert_answer(s->ops->take_shard(s, &now, 1, &shard, &e), JOBS_DONE, &e);
-    assert_string_equal(shard.id, r.id);
+    assert_string_equal(take_next(s, &now).id, r.id);
     s->ops->close(s);
 }
 

@@ -81,6 +81,10 @@ static inline void start_nats_at(const char *folder, int wanted)
     snprintf(ports, sizeof ports, "%s/nats-server_%d.ports", folder, (int)nats_process);
     buf_init(&text, 4096);
     for (int i = 0; i < WAIT_MS && !at; i++, usleep(1000)) {
+        if (waitpid(nats_process, NULL, WNOHANG) != 0) {
+            nats_process = 0;
+            fail_msg("the NATS server has ended by itself: see the end of %s", log);
+        }
         buf_reset(&text);
         if (access(ports, R_OK) == 0 && file_read(ports, &text, NULL) == 0 && text.length)
             at = strstr((const char *)text.data, "nats://");

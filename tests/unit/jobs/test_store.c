@@ -186,12 +186,13 @@ static void a_long_line_of_jobs_is_no_slower_to_join(void **state)
     struct jobs_range range;
     char last[JOBS_ID_SIZE], first[JOBS_ID_SIZE];
     (void)state;
-    const int64_t begun = clock_ns();
+    const int64_t begun = clock_thread_ns(); /* whatever else runs */
     for (int i = 0; i < JOBS; i++) {
         snprintf(r.id, sizeof r.id, "%036d", i);
         assert_int_equal(jobs_turns_add(&line, &r, NULL), 0);
     }
-    assert_true(clock_ns() - begun < 5000000000); /* half a minute where each one walks the line */
+    assert_true(clock_thread_ns() - begun <
+                5000000000); /* half a minute where each one walks the line */
     memcpy(last, r.id, sizeof last);
     snprintf(first, sizeof first, "%036d", 0);
     jobs_turns_remove(&line, last);

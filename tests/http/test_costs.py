@@ -282,7 +282,8 @@ class Time(unittest.TestCase):
             def ask(body):
                 answer = post(daemon, "/v1/encode", body)
                 answers.append((answer, time.monotonic() - begun))
-            crowd = [threading.Thread(target=ask, args=(body,)) for body in [packed, self.LONG] * 4]
+            bodies = [packed, self.LONG] * (4 if SANITIZER == "none" else 1)  # which learns nothing more from the others
+            crowd = [threading.Thread(target=ask, args=(body,)) for body in bodies]
             for t in crowd:
                 t.start()
             for t in crowd:
@@ -295,8 +296,8 @@ class Time(unittest.TestCase):
                 self.assertEqual(answer.status, 200, answer.body[:300])
                 self.assertEqual({image["latent"] for image in answer.json()["images"]}, {latents})
             whole = max(took for _, took in answers)
-            print(f"eight large bodies took {whole:.2f} s, a slow answer about health {slowest * 1e3:.1f} ms")
-            self.assertLess(slowest, max(0.1, whole / 8))
+            print(f"{len(bodies)} large bodies took {whole:.2f} s, a slow answer about health {slowest * 1e3:.1f} ms")
+            self.assertLess(slowest, max(0.1, whole / len(bodies)))
 
     def test_tensors_in_bytes_are_read_aside_too(self):
         n = 4000

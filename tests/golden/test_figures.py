@@ -173,7 +173,7 @@ class FewEvaluations(test_sample.Case):
 
     def test_tune(self):
         model, out = Folder.model("pfgm_digits8"), Folder.file("tuned.safetensors")
-        search = ("--starts", 2, "--rounds", 0) if SANITIZED else ("--starts", 6, "--rounds", 1)
+        search = ("--starts", 2, "--rounds", 0) if SANITIZED else ("--starts", 3, "--rounds", 1)
         told = json.loads(self.run_pfgm("tune", model, "--nfe", "4,20", *search, "-o", out, "--json"))
         four = told["tuned"][0]
         print("4 evaluations: %(rms).4f from the path, by default %(rms_default).4f" % four)

@@ -62,13 +62,19 @@ class Replaced(Case):
         os.umask(mask)
         self.assertEqual(stat.S_IMODE(first.st_mode), 0o666 & ~mask)
         os.chmod(out, 0o600)
+        refused = None
         if os.geteuid() == 0:
-            os.chown(out, 1234, 2345)
+            try:
+                os.chown(out, 1234, 2345)
+            except OSError as e:  # a user namespace may know nobody else
+                refused = e
         before = os.stat(out)
         self.sample(out)
         after = os.stat(out)
         self.assertNotEqual(after.st_ino, before.st_ino)
         self.assertEqual((after.st_mode, after.st_uid, after.st_gid), (before.st_mode, before.st_uid, before.st_gid))
+        if refused:
+            self.skipTest(f"of the mode alone: nobody else can own a file here: {refused}")
 
     def test_links_are_followed(self):
         os.mkdir(self.path("there"))

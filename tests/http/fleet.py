@@ -107,8 +107,30 @@ def replica(nats, *args, **options):
 
 
 def asked(daemon, method, path, body=None, headers=None):
-    """The answer of a store that answers: a NATS server that had no turn for a moment is late, and is asked again."""
-    return wait_until(lambda: (a := daemon.request(method, path, body, headers)).status != 503 and a, "the store answers")
+    """The answer of a store that answers: a NATS server that had no turn for a moment is late, and is asked again. Whether
+    it was is the answer's `repeated`: what was asked for first may have been done all the same."""
+    late = []
+
+    def ask():
+        answer = daemon.request(method, path, body, headers)
+        answer.repeated = bool(late)
+        if answer.status != 503:
+            return answer
+        late.append(answer)
+        return None
+    return wait_until(ask, "the store answers")
+
+
+def cancel(daemon, name):
+    """As the job was seen: one that has ended meanwhile would be forgotten by whoever asks once more."""
+    def is_cancelled():
+        seen = asked(daemon, "GET", f"/v1/jobs/{name}")
+        if seen.json()["state"] in ("cancelling", "cancelled"):
+            return True
+        answer = asked(daemon, "DELETE", f"/v1/jobs/{name}", headers={"If-Match": seen.headers["ETag"]})
+        assert answer.status in (202, 412), answer.body
+        return answer.status == 202
+    wait_until(is_cancelled, f"job {name} is cancelled")
 
 
 def file_job(daemon, fields, headers=None, method="POST", path="/v1/jobs"):

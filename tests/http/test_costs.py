@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import itertools
 import json
+import multiprocessing
 import os
 import signal
 import struct
@@ -254,32 +255,49 @@ class Time(unittest.TestCase):
                 print(f"one image takes {shares:.2f} processors")
                 self.assertLess(shares, 1.3)
 
+    @staticmethod
+    def observe(daemon, over, pipe):
+        """How long each answer about health takes, in a process of its own, which does not push bodies."""
+        times = []
+        while not over.is_set():
+            asked = time.monotonic()
+            status = daemon.get("/livez").status
+            assert status == 200, status
+            times.append(time.monotonic() - asked)
+            time.sleep(0.01)
+        pipe.send(times)
+
     def test_health_is_told_while_large_bodies_are_read(self):
         texts = chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(MIB), 9)) * 120
         packed = json.dumps({"images": [b64(picture(texts))] * 4}).encode()
         with Daemon("--workers", "1") as daemon:
             latents = post(daemon, "/v1/encode", picture(), "image/png").json()["images"][0]["latent"]
+            context = multiprocessing.get_context("fork")
+            mine, theirs = context.Pipe(False)
+            over = context.Event()
+            observer = context.Process(target=self.observe, args=(daemon, over, theirs))
+            observer.start()
             answers, begun = [], time.monotonic()
 
             def ask(body):
                 answer = post(daemon, "/v1/encode", body)
                 answers.append((answer, time.monotonic() - begun))
-            crowd = [threading.Thread(target=ask, args=(body,)) for body in [packed, self.LONG] * 4]
+            bodies = [packed, self.LONG] * (4 if SANITIZER == "none" else 1)  # which learns nothing more from the others
+            crowd = [threading.Thread(target=ask, args=(body,)) for body in bodies]
             for t in crowd:
                 t.start()
-            times = []
-            while any(t.is_alive() for t in crowd):
-                asked = time.monotonic()
-                self.assertEqual(daemon.get("/livez").status, 200)
-                times.append(time.monotonic() - asked)
-                time.sleep(0.01)
-            slowest = ([0.0, 0.0, 0.0] + sorted(times))[-3]  # this process may have stood still once or twice itself
+            for t in crowd:
+                t.join()
+            over.set()
+            times = mine.recv()
+            observer.join()
+            slowest = ([0.0, 0.0, 0.0] + sorted(times))[-3]  # the observer may have stood still once or twice itself
             for answer, _ in answers:
                 self.assertEqual(answer.status, 200, answer.body[:300])
                 self.assertEqual({image["latent"] for image in answer.json()["images"]}, {latents})
             whole = max(took for _, took in answers)
-            print(f"eight large bodies took {whole:.2f} s, a slow answer about health {slowest * 1e3:.1f} ms")
-            self.assertLess(slowest, max(0.1, whole / 8))
+            print(f"{len(bodies)} large bodies took {whole:.2f} s, a slow answer about health {slowest * 1e3:.1f} ms")
+            self.assertLess(slowest, max(0.1, whole / len(bodies)))
 
     def test_tensors_in_bytes_are_read_aside_too(self):
         n = 4000

@@ -70,7 +70,12 @@ class Overwritten(Files):
             self.assertIsNone(daemon.process.poll())
 
     def test_a_file_overwritten_before_the_first_likelihood(self):
-        """Whose network needs the weights once more."""
+        """Whose network needs the weights once more: by as many daemons as it takes until one finds the file cut short."""
+        wait_until(self.failed_likelihoods, "a likelihood that needs the file while it is written")
+
+    def failed_likelihoods(self):
+        with open(self.path, "wb") as f:
+            f.write(self.content)
         with Daemon(*self.args, model=None) as daemon:
             image = daemon.images({"seed": 1}).json()["images"][0]["b64"]
             stop = threading.Event()
@@ -92,6 +97,7 @@ class Overwritten(Files):
             self.assertEqual(answer.status, 200, answer.body)
             self.assertLessEqual(figures, {answer.json()["images"][0]["log_likelihood"]})  # none of other weights
             self.assertEqual(daemon.get("/livez").status, 200)
+            return failed
 
 
 class Pinned(Files):

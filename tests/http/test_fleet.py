@@ -10,7 +10,8 @@ import time
 import unittest
 import uuid
 
-from fleet import NATS, Nats, asked, file_job, images_of, job_of, jobs_check, replica, wait_job, wait_state, wait_trouble
+from fleet import (NATS, Nats, asked, cancel, file_job, images_of, jobs_check, pictures, replica, wait_job, wait_state,
+                   wait_trouble)
 from harness import DIGITS, ENDLESS, FASHION, LATE, PFGMD, Daemon, run, wait_until
 
 QUICK = {"method": "euler", "steps": 3}
@@ -77,17 +78,21 @@ class Fleet(unittest.TestCase):
             for daemon in (one, two, three):
                 daemon.wait_metrics(lambda m: m.value("pfgmd_job_replicas") == 3, "all are known")
             before = nats.messages()
+            begun = time.monotonic()
             name = file_job(one, {"n": images, "solver": QUICK}).json()["id"]
             wait_state(one, name, "succeeded")
+            seconds = time.monotonic() - begun
             heard = sum(count - before.get(client, 0) for client, count in nats.messages().items())
-        # The acknowledgement of each image, to whoever stored it, and what goes with shards and seconds.
-        self.assertLess(heard, 3 * images)  # there were four and more
+        # The acknowledgement of each image, to whoever stored it, what goes with shards, and each second some twenty.
+        print(f"{heard} messages for {images} images in {seconds:.1f} s")
+        self.assertLess(heard, 3 * images + 40 * seconds)  # there were four and more for each image
 
     def test_a_key_is_one_job_for_all_replicas(self):
         fields, key = {"n": 1, "solver": QUICK}, {"Idempotency-Key": str(uuid.uuid4())}
         first = file_job(self.daemons[0], fields, key)
         again = file_job(self.daemons[1], fields, key)
-        self.assertEqual((first.status, again.status), (202, 200))
+        self.assertIn(first.status, (202, 200) if first.repeated else (202,))
+        self.assertEqual(again.status, 200)
         self.assertEqual(first.json()["id"], again.json()["id"])
         other = asked(self.daemons[2], "POST", "/v1/jobs", json.dumps({**fields, "n": 2}),
                       {"Content-Type": "application/json", **key})
@@ -97,7 +102,7 @@ class Fleet(unittest.TestCase):
         name = file_job(self.daemons[0], {"n": 1000, "solver": ENDLESS}).json()["id"]
         for daemon in self.daemons:
             daemon.wait_metrics(lambda m: m.value("pfgmd_slots_busy") > 0, "every replica works on it")
-        self.assertEqual(asked(self.daemons[1], "DELETE", f"/v1/jobs/{name}").status, 202)
+        cancel(self.daemons[1], name)
         begun = time.monotonic()
         for daemon in self.daemons:
             daemon.wait_metrics(lambda m: m.value("pfgmd_slots_busy") == 0, "no replica works on it")
@@ -114,21 +119,20 @@ class Fleet(unittest.TestCase):
             wait_state(other, done, "succeeded")
             wait_until(lambda: "detail" not in file_job(self.daemons[0], {"n": 1, "solver": QUICK}).json(), "no detail")
             name = file_job(other, {"n": 64, "solver": ENDLESS}).json()["id"]
-            self.assertNotIn("detail", wait_state(self.daemons[0], name, "running"))
+            wait_job(self.daemons[0], name, lambda job: job["state"] == "running" and "detail" not in job, "runs")
         job = wait_job(self.daemons[0], name, lambda job: "detail" in job, "waits for a replica")
         self.assertIn("no replica has loaded", job["detail"])
         m = self.daemons[0].wait_metrics(lambda m: m.value("pfgmd_jobs_unserved") == 1, "it is counted")
         self.assertEqual(m.value("pfgmd_job_images_waiting"), 0)  # more replicas of the same kind would not help
-        asked(self.daemons[0], "DELETE", f"/v1/jobs/{name}")
+        cancel(self.daemons[0], name)
         wait_state(self.daemons[1], name, "cancelled")
 
     def test_metrics_and_readiness(self):
         for daemon in self.daemons:
             daemon.wait_metrics(lambda m: m.value("pfgmd_job_replicas") >= 3, "all replicas are known")
-            m = daemon.metrics()
-            self.assertEqual(m.value("pfgmd_job_store_up"), 1)
+            m = daemon.wait_metrics(lambda m: m.value("pfgmd_job_store_up") == 1, "the store is up")
             self.assertGreaterEqual(m.value("pfgmd_job_images_waiting"), 0)
-            self.assertTrue(jobs_check(daemon)["ok"])
+            wait_until(lambda: jobs_check(daemon)["ok"], "the store answers")
 
 
 @unittest.skipUnless(HAVE_NATS, "this build is without NATS (libnats-dev)")
@@ -167,9 +171,9 @@ class Trouble(unittest.TestCase):
             daemon.wait_line("no NATS server answers there")
             nats.start()
             daemon.wait_line("jobs are kept at", count=2)
-            self.assertEqual(job_of(daemon, name)["progress"]["images_done"], 3)
-            self.assertEqual(len(images_of(daemon.get(f"/v1/jobs/{name}/archive").body)), 3)
-            self.assertTrue(jobs_check(daemon)["ok"])
+            wait_job(daemon, name, lambda job: job["progress"]["images_done"] == 3, "has its images")
+            self.assertEqual(len(pictures(daemon, name)), 3)
+            wait_until(lambda: jobs_check(daemon)["ok"], "the store answers")
             name = file_job(daemon, {"n": 3, "solver": QUICK}).json()["id"]
             wait_state(daemon, name, "succeeded")
 
@@ -235,7 +239,11 @@ class Trouble(unittest.TestCase):
         self.assertEqual((kinds.count("image"), kinds[-1]), (120, "done"))
 
     def test_events_end_after_images_whose_reports_come_later(self):
-        """The record of the end may come first to another replica."""
+        """The record of the end may come first to another replica, which waits for the images: for ten seconds."""
+        self.assertTrue(any(self.reports_come_later() for _ in range(5)))
+
+    def reports_come_later(self):
+        """False: this process stood still, and they may have come too late."""
         with Nats() as nats, replica(nats) as one:
             name = file_job(one, {"n": 3, "solver": QUICK}).json()["id"]
             wait_state(one, name, "succeeded")
@@ -244,23 +252,20 @@ class Trouble(unittest.TestCase):
             ask_nats(nats, "$JS.API.STREAM.PURGE.pfgm-done", {"filter": f"pfgm.done.{name}.>"})
             with replica(nats) as two, two.connect() as s:
                 wait_state(two, name, "succeeded")
+                begun = time.monotonic()
                 s.sendall(f"GET /v1/jobs/{name}/events HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
                 got = b""
-                while b"event: started" not in got:
-                    got += s.recv(65536)
-                s.settimeout(2)  # no wait: the end comes in this time if nothing keeps it
-                try:
-                    while more := s.recv(65536):
-                        got += more
-                except TimeoutError:
-                    pass
-                self.assertNotIn(b"event: done", got)
-                s.settimeout(LATE)
+                while b"event: started" not in got:  # with which the end would come, if nothing kept it
+                    self.assertTrue(more := s.recv(65536), got)
+                    got += more
                 ask_nats(nats, subject, base64.b64decode(report))
+                if time.monotonic() - begun > 5:
+                    return False
                 while more := s.recv(65536):
                     got += more
         kinds = [line[7:] for line in got.decode().splitlines() if line.startswith("event: ")]
         self.assertEqual(kinds, ["queued", "started", "image", "image", "image", "done"])
+        return True
 
     def test_a_certificate_that_nobody_vouches_for(self):
         here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tls")

@@ -153,7 +153,7 @@ class Bounds(unittest.TestCase):
                 wait_state(daemon, one, "succeeded")
             archive = zipfile.ZipFile(io.BytesIO(daemon.get(f"/v1/jobs/{name}/archive").body))
             self.assertEqual(len(archive.namelist()), images + 1)
-            self.assertEqual(daemon.metrics().value("pfgmd_job_store_up"), 1)
+            daemon.wait_metrics(lambda m: m.value("pfgmd_job_store_up") == 1, "the store is up")
 
 
 class Said(unittest.TestCase):

@@ -259,15 +259,23 @@ class Jobs(unittest.TestCase):
             self.assertIn("no answer: ", jobs(address, "list", "--ca", "/nonexistent", code=2))
 
     def test_a_restart_of_the_server_is_lived_through(self):
-        with tempfile.TemporaryDirectory() as state:
+        with tempfile.TemporaryDirectory() as state, contextlib.ExitStack() as ends:
             port, = free_ports(1)
-            start = lambda: Daemon("--state", state, "--listen", f"127.0.0.1:{port}")  # noqa: E731
+
+            def start():
+                daemon = Daemon("--state", state, "--listen", f"127.0.0.1:{port}")
+                ends.callback(daemon.stop)
+                return daemon
+
+            def begin(*words):
+                process = ends.enter_context(subprocess.Popen([PFGM, "jobs", *words, "--server", address],
+                                                              stdout=subprocess.PIPE))
+                ends.callback(process.kill)  # and then it is waited for
+                return process
             daemon = start()
             address = f"http://127.0.0.1:{port}"
             name = jobs(address, "submit", "-n", 24, "--seed", 5, "--solver", "euler", "--steps", 60).strip()
-            watcher = subprocess.Popen([PFGM, "jobs", "watch", name, "--json", "--server", address], stdout=subprocess.PIPE)
-            fetcher = subprocess.Popen([PFGM, "jobs", "fetch", name, "-o", self.path("f/"), "--server", address],
-                                       stdout=subprocess.PIPE)
+            watcher, fetcher = begin("watch", name, "--json"), begin("fetch", name, "-o", self.path("f/"))
             for _ in range(2):
                 done = job_of(daemon, name)["progress"]["images_done"]
                 wait_until(lambda: job_of(daemon, name)["progress"]["images_done"] > min(done, 22), "an image more")
@@ -277,7 +285,6 @@ class Jobs(unittest.TestCase):
                 daemon = start()
             lines = [json.loads(line) for line in watcher.communicate(timeout=PATIENCE)[0].splitlines()]
             said = fetcher.communicate(timeout=PATIENCE)[0]
-            daemon.stop()
             self.assertEqual((watcher.returncode, fetcher.returncode), (0, 0))
             told = [line for line in lines if line["event"] != "progress"]
             self.assertEqual([line["id"] for line in told], list(range(1, len(told) + 1)))  # each once, in order

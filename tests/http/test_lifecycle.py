@@ -34,7 +34,7 @@ class Start(unittest.TestCase):
     def test_health_before_ready_llama_cpp_14092(self):
         """503 while loading; the first 200 means that work succeeds. There are so many models that they are still being
         loaded when all has been asked: on a quick machine, or one that stands still, more of them."""
-        count = 24 if SANITIZER == "none" else 12
+        count = 6 if SANITIZER == "none" else 3
         while not self.was_loading(count):
             count *= 2
             self.assertLess(count, 500, "it is ready before its models are loaded")

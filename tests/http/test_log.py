@@ -164,16 +164,19 @@ class Forged(unittest.TestCase):
             # The bytes themselves: the harness would hide them.
             process = subprocess.Popen([PFGMD, "--model", DIGITS, "--listen", "127.0.0.1:0", "--log-format", form],
                                        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            self.addCleanup(process.stderr.close)
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
             lines = []
             while not lines or b"ready" not in lines[-1]:
                 lines.append(process.stderr.readline())
+                self.assertTrue(lines[-1], lines)
             port = int(re.search(rb"listening on 127.0.0.1:(\d+)", b"".join(lines))[1])
             for target in [b"/raw\xff\xfe\xc3", "/c1\x85\x9b31m".encode(), "/line\u2028\u202e".encode(), b"/\x1b[2J"]:
                 get(port, target)
             post(port, {"label": CONTROLS, "solver": {"method": "euler", "steps": 1}})
             process.send_signal(signal.SIGTERM)
             data = b"".join(lines) + process.stderr.read()
-            process.stderr.close()
             self.assertEqual(process.wait(PATIENCE), 0)
             text = data.decode("utf-8")  # or it fails
             self.assertFalse(re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]", text), text)

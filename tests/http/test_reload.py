@@ -113,7 +113,7 @@ class Reload(unittest.TestCase):
             for count in (1, 2):
                 daemon.signal(signal.SIGHUP)
                 daemon.wait_line("SIGHUP: reading", count=count)
-                self.wait_reload(daemon, "ok")
+                daemon.wait_metrics(lambda m, count=count: m.value("pfgmd_model_reloads_total", outcome="ok") == count, "a reload")
             self.assertEqual([line for line in daemon.lines if "takes a restart" in line], [])
 
     @unittest.skipIf(SANITIZER == "address", "its allocator keeps what is freed")

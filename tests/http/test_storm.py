@@ -108,7 +108,8 @@ class Storm(unittest.TestCase):
                   f"questions for health the median took {slow[len(slow) // 2] * 1e3:.1f} ms, the "
                   f"slowest {slow[-1] * 1e3:.1f} ms")
             self.assertGreater(len(refused), 0)
-            self.assertLess(slow[len(slow) * 9 // 10], LATE / 50)
+            if len(cores) > 1:  # else who measures waits for who asks
+                self.assertLess(slow[len(slow) * 9 // 10], LATE / 50)
             # the long version has the machine to itself
             self.assertLess(slow[-1], 0.1 if OVERLOAD_S >= 60 else LATE)
             check_sums(self, daemon.settled())

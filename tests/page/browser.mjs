@@ -7,13 +7,19 @@ const require = createRequire(process.env.MODULES + "/");
 const { chromium } = require("playwright-core");
 export const axe = require.resolve("axe-core/axe.min.js");
 export const address = process.env.ADDRESS;
-export let browser;
+let browser;
+
+/* Whatever is waited for in it may take long: the machine is busy with other things. */
+export async function newContext(options) {
+  const context = await browser.newContext(options);
+  context.setDefaultTimeout(300000);
+  return context;
+}
 
 /* `at`: a fragment of the address, such as one that leads to jobs. `greets`: the page makes its first row by itself, which
    else it is kept from as by a browser that saves data: it takes seconds. */
 export async function open({ at = "", greets = false, ...options } = {}) {
-  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, bypassCSP: false, ...options });
-  context.setDefaultTimeout(120000); // the machine may be busy with other things
+  const context = await newContext({ viewport: { width: 1200, height: 900 }, bypassCSP: false, ...options });
   const page = await context.newPage();
   if (!greets) await page.addInitScript(() => Object.defineProperty(Navigator.prototype, "connection", { get: () => ({ saveData: true }) }));
   page.complaints = [];

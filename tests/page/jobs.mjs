@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer, request } from "node:http";
 import { test } from "node:test";
-import { address, axe, browser, open, shot } from "./browser.mjs";
+import { address, axe, newContext, open, shot } from "./browser.mjs";
 
 const ENDLESS = { method: "heun", steps: 100000, max_nfe: 10000000 };
 const json = async (path, init) => (await fetch(address + path, init)).json();
@@ -161,7 +161,7 @@ test("behind a proxy's prefix an archive is where its link says, and a large pic
   await new Promise(done => proxy.listen(0, "127.0.0.1", done));
   const front = `http://127.0.0.1:${proxy.address().port}/p/`;
   try {
-    const page = await (await browser.newContext()).newPage(), large = Buffer.alloc(200000, 7);
+    const page = await (await newContext()).newPage(), large = Buffer.alloc(200000, 7);
     await page.route("**/images/0", route => route.fulfill({ contentType: "image/png", body: large }));
     await page.goto(front + "#jobs");
     await state(page, id, "succeeded");

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { address, browser, ended, images, mock, open, sample, shot, walked } from "./browser.mjs";
+import { address, ended, images, mock, newContext, open, sample, shot, walked } from "./browser.mjs";
 
 test("a copied link gives the same bytes in a fresh browser and by a request", async () => {
   const page = await open({ permissions: ["clipboard-read", "clipboard-write"] });
@@ -21,7 +21,7 @@ test("a copied link gives the same bytes in a fresh browser and by a request", a
   const link = await page.evaluate(() => navigator.clipboard.readText());
   const its = p => p.locator("#now img").evaluateAll(all => all.map(i => i.src.split(",")[1]));
   const made = await its(page);
-  const context = await browser.newContext(), fresh = await context.newPage();
+  const context = await newContext(), fresh = await context.newPage();
   await fresh.goto(link);
   await fresh.waitForFunction(() => run && !running);
   assert.deepEqual(await its(fresh), made);

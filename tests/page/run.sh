@@ -5,9 +5,17 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 scratch=$(mktemp -d)
 daemon=
+# A test that is ended may leave the daemon stopped. One that does not end by itself is ended after a minute.
 finish() {
-    [ -z "$daemon" ] || kill -TERM "$daemon" 2>/dev/null || true
-    [ -z "$daemon" ] || wait "$daemon" || true
+    if [ -n "$daemon" ] && kill -TERM "$daemon" 2>/dev/null; then
+        kill -CONT "$daemon" 2>/dev/null || true
+        for _ in $(seq 600); do
+            kill -0 "$daemon" 2>/dev/null || break
+            sleep 0.1
+        done
+        kill -KILL "$daemon" 2>/dev/null || true
+        wait "$daemon" || true
+    fi
     rm -rf "$scratch"
 }
 trap finish EXIT

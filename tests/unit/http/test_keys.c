@@ -201,7 +201,7 @@ static void many_keys_are_read_at_once(void **state)
     for (int i = 0; i < MANY; i++)
         end += sprintf(end, "k%d %064x images=9\n", i, (unsigned)i * 2654435761u);
     end += sprintf(end, "last " SECRET " images=9\n");
-    const int64_t begun = clock_ns();
+    const int64_t begun = clock_thread_ns(); /* whatever else runs */
     for (int round = 0; round < 3; round++) {
         assert_int_equal(read_text(&k, text, &e), 0);
         assert_int_equal(judge(&k, "Bearer secret", true), HTTP_PROBLEM_NONE);
@@ -211,7 +211,7 @@ static void many_keys_are_read_at_once(void **state)
         assert_int_equal(http_keys_charge(&k, "k0", 1, &day, &p), -1); /* since the first round */
         http_problem_clear(&p);
     }
-    assert_true(clock_ns() - begun < 5000000000);
+    assert_true(clock_thread_ns() - begun < 5000000000);
     free(text);
     http_keys_clear(&k);
 }

@@ -53,15 +53,39 @@ static inline struct jobs_record get(struct jobs_store *s, const char *id)
 static inline size_t read_log(struct jobs_store *s, const char *id, uint64_t after,
                               struct jobs_result *out, size_t max)
 {
-    enum jobs_answer answer = JOBS_AWAY;
+    enum jobs_answer answer;
     struct err e = {0};
-    size_t count = 0;
-    for (int i = 0; i < WAIT_MS && answer == JOBS_AWAY; i++, usleep(1000)) {
+    size_t count;
+    int tries = 0;
+    do {
         count = max;
         answer = s->ops->log(s, id, after, out, &count, &e);
-    }
+    } while (was_late(answer, &tries));
     assert_answer(answer, JOBS_DONE, &e);
     return count;
+}
+
+/* The next shard of what needs that. A server that had no turn for a moment hands it out later, and
+ * so it does with one that was given back. */
+static inline struct jobs_shard take_next(struct jobs_store *s, const struct jobs_needs *needs)
+{
+    struct jobs_shard out;
+    struct err e = {0};
+    enum jobs_answer answer;
+    int tries = 0;
+    do
+        answer = s->ops->take_shard(s, needs, 1, &out, &e);
+    while (was_late(answer, &tries) ||
+           (is_on_nats() && answer == JOBS_ABSENT && may_try_again(&tries)));
+    assert_answer(answer, JOBS_DONE, &e);
+    return out;
+}
+
+static inline void take(struct jobs_store *s, uint64_t first, size_t count, struct jobs_shard *out)
+{
+    *out = take_next(s, &offered);
+    assert_int_equal(out->first, first);
+    assert_int_equal(out->count, count);
 }
 
 static inline void go(struct jobs_store *s, struct jobs_record *r, enum jobs_state to)

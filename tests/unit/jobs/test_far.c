@@ -99,7 +99,7 @@ static void a_shard_from_far_away_is_taken_at_its_first_delivery(void **state)
     struct err e = {0};
     char address[64], subject[JOBS_WORK_SIZE];
     make(s, "me", 256);
-    assert_answer(s->ops->take_shard(s, &offered, 1, &shard, &e), JOBS_DONE, &e);
+    take(s, 0, 64, &shard);
     snprintf(address, sizeof address, "nats://127.0.0.1:%d", go_far(&far));
     const struct jobs_wire_options options = {.servers = address, .replicas = 1};
     assert_answer(jobs_wire_connect(&options, &w, &e), JOBS_DONE, &e);

@@ -74,32 +74,21 @@ static void fill_store(struct jobs *j)
     j->store->ops = &ours;
 }
 
-static void wait_for_trouble(struct jobs *j)
-{
-    struct jobs_stats stats = {.store_bytes = 0};
-    struct err e = {0};
-    for (int i = 0; i < WAIT_MS && stats.trouble.code == ERR_NONE; i++, usleep(1000))
-        assert_answer(jobs_stats_get(j, &stats, &e), JOBS_DONE, &e);
-    assert_int_equal(stats.trouble.code, ERR_LIMIT);
-}
-
 static void a_full_store_deletes_what_is_to_go(void **state)
 {
     (void)state;
     struct jobs *j = open_jobs(g, folder);
     const struct engine_order order = digits_order(g, 64, 2);
-    struct jobs_stats stats;
     struct err e = {0};
     struct jobs_record old = file_job(j, NULL, &order), r;
     wait_state(j, old.id, JOBS_BIT(JOBS_SUCCEEDED));
     fill_store(j);
     r = file_job(j, NULL, &order);
-    wait_for_trouble(j);
-    assert_answer(jobs_remove(j, "me", old.id, 0, &old, &e), JOBS_DONE, &e);
+    wait_trouble(j, ERR_LIMIT);
+    assert_answer(remove_job(j, "me", old.id, 0, &old, &e), JOBS_DONE, &e);
     wait_state(j, r.id, JOBS_BIT(JOBS_SUCCEEDED));
     assert_images(j, g, r.id, &order);
-    assert_answer(jobs_stats_get(j, &stats, &e), JOBS_DONE, &e);
-    assert_int_equal(stats.trouble.code, ERR_NONE);
+    wait_trouble(j, ERR_NONE);
     jobs_close(j);
 }
 
@@ -108,12 +97,11 @@ static void a_job_is_cancelled_though_the_store_is_full(void **state)
     (void)state;
     struct jobs *j = open_jobs(g, folder);
     const struct engine_order quick = digits_order(g, 64, 2), order = digits_order(g, 300, ENDLESS);
-    struct err e = {0};
     fill_store(j);
     struct jobs_record r = file_job(j, NULL, &quick), other = file_job(j, NULL, &order);
-    wait_for_trouble(j);
-    assert_answer(jobs_remove(j, "me", other.id, 0, &other, &e), JOBS_DONE, &e);
-    assert_answer(jobs_remove(j, "me", r.id, 0, &r, &e), JOBS_DONE, &e);
+    wait_trouble(j, ERR_LIMIT);
+    cancel_job(j, other.id);
+    cancel_job(j, r.id);
     wait_state(j, r.id, JOBS_BIT(JOBS_CANCELLED));
     wait_state(j, other.id, JOBS_BIT(JOBS_CANCELLED));
     assert_true(is_full);
@@ -129,7 +117,7 @@ static void a_stop_while_the_store_is_full_leaves_its_shards_to_others(void **st
     const struct engine_order order = digits_order(g, 64, 2);
     fill_store(j);
     struct jobs_record r = file_job(j, NULL, &order);
-    wait_for_trouble(j);
+    wait_trouble(j, ERR_LIMIT);
     while (engine_stats_get(g).images_ok < 64)
         usleep(1000);
     jobs_close(j);

@@ -35,6 +35,16 @@ static int64_t seen_since(struct jobs_store *s, const char *id)
     return since;
 }
 
+/* The message of the shard that is held. */
+static uint64_t held_message(struct jobs_store *s)
+{
+    struct jobs_fleet *f = (struct jobs_fleet *)s;
+    lock_take(&f->lock);
+    const uint64_t sequence = f->held->sequence;
+    lock_drop(&f->lock);
+    return sequence;
+}
+
 static void count_call(void *context, const void *data, size_t length)
 {
     (void)data, (void)length;
@@ -86,7 +96,7 @@ static void assert_handed_out_anew(int64_t anyway_ns, bool is_idle)
     s->ops->offer(s, &offered, 1);
     set_times(s, 1000000000, anyway_ns);
     take(s, 0, 64, &shard);
-    assert_answer(jobs_wire_take(w, subject, &work, &e), JOBS_DONE, &e);
+    take_work(w, subject, &work);
     jobs_wire_say(w, work.reply, "+ACK", 4);
     go(s, &r, JOBS_RUNNING);
     assert_answer(put(s, r.id, 0, 64, &e), JOBS_DONE, &e);
@@ -132,7 +142,10 @@ static void a_shard_that_is_held_twice_is_over_when_it_is_ended(void **state)
     again.data = text;
     again.length = strlen(text);
     assert_answer(jobs_wire_publish(w, &again, 1, &e), JOBS_DONE, &e);
-    assert_answer(s->ops->take_shard(s, &offered, 1, &none, &e), JOBS_ABSENT, &e);
+    const uint64_t first = held_message(s);
+    for (int i = 0; i < WAIT_MS && held_message(s) == first; i++, usleep(1000))
+        assert_answer(s->ops->take_shard(s, &offered, 1, &none, &e), JOBS_ABSENT, &e);
+    assert_int_not_equal(held_message(s), first);
     s->ops->end_shard(s, &shard, false);
     for (int i = 0; i < HEARD_MS && !is_idle; i++, usleep(1000))
         assert_answer(jobs_wire_is_idle(w, subject, &is_idle, &e), JOBS_DONE, &e);

@@ -81,7 +81,7 @@ static void a_full_server_refuses_and_loses_nothing(void **state)
     struct jobs_shard shard;
     struct err e = {0};
     go(s, &r, JOBS_RUNNING);
-    assert_answer(s->ops->take_shard(s, &offered, 1, &shard, &e), JOBS_DONE, &e);
+    take(s, 0, 3, &shard);
     assert_answer(put(s, r.id, 0, 1, &e), JOBS_DONE, &e);
     reconfigure(w, JOBS_WIRE_RESULTS_STREAM, NULL, 1);
     assert_answer(put(s, r.id, 1, 2, &e), JOBS_FULL, &e);
@@ -146,7 +146,7 @@ static void a_server_that_goes_is_named_by_each_call(void **state)
     uint64_t bytes, count;
     bool is_idle;
     go(s, &r, JOBS_RUNNING);
-    assert_answer(s->ops->take_shard(s, &offered, 1, &shard, &e), JOBS_DONE, &e);
+    take(s, 0, 3, &shard);
     assert_answer(put(s, r.id, 0, 1, &e), JOBS_DONE, &e);
     kill(nats_process, SIGKILL);
     waitpid(nats_process, NULL, 0);

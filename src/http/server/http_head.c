@@ -297,6 +297,18 @@ static int judge_key(struct http_exchange *x, const struct http_head *head, stru
                            q->client, p);
 }
 
+/* Where a body may have been hidden from us, what came behind it must not be taken for a request:
+ * where there is none though the method is one that has, and where it is in chunks, in whose lines
+ * the library is more lenient than can be seen. */
+bool http_head_may_hide(const char *method, const struct http_framing *framing)
+{
+    static const char *const without[] = {"GET", "HEAD", "OPTIONS"};
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++)
+        if (strcmp(method, without[i]) == 0)
+            return framing->chunked;
+    return !framing->has_length;
+}
+
 int http_head_judge(struct http_exchange *x, const struct http_head *head, bool http_1_0,
                     struct http_framing *framing, struct http_problem *p)
 {

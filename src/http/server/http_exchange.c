@@ -214,6 +214,7 @@ void *http_exchange_uri(void *context, const char *uri, struct MHD_Connection *m
     http_reply_init(&x->reply);
     buf_init(&x->request.body, l->app->options->body_max);
     draw_id(x->request.id);
+    http_head_speak(x);
     http_wait_count(&l->app->wait, 1);
     if (connection->exchange)
         abandon(connection->exchange);

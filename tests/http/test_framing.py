@@ -132,6 +132,14 @@ class Framing(SharedDaemon):
                         self.assertEqual(list(said), ["error"])
                         self.assertEqual(isinstance(said["error"], str), member is None)
 
+    def test_a_delete_needs_no_length(self):
+        """As curl and browsers send it. It has no body by RFC 9110, so nothing can be hidden behind it."""
+        data, _ = self.exchange(b"DELETE /v1/jobs/x HTTP/1.1\r\nHost: localhost\r\n\r\n" + NEXT)
+        self.assertEqual(statuses(data), [503, 200])
+        for method in [b"POST", b"PUT", b"PATCH"]:
+            data, closed = self.exchange(method + b" /v1/jobs/x HTTP/1.1\r\nHost: localhost\r\n\r\n" + NEXT)
+            self.assertEqual((len(statuses(data)), closed), (1, True))
+
     def test_body_in_pieces_tangle_accelerator_506(self):
         padded = BODY + b" " * 60000
         for body, step, pause in [(BODY, 1, 0.002), (padded, 7000, 0)]:

@@ -312,7 +312,7 @@ static int judge_key(struct http_exchange *x, const struct http_head *head, stru
  * the library is more lenient than can be seen. */
 bool http_head_may_hide(const char *method, const struct http_framing *framing)
 {
-    static const char *const without[] = {"GET", "HEAD", "OPTIONS"};
+    static const char *const without[] = {"GET", "HEAD", "DELETE", "OPTIONS"};
     for (size_t i = 0; i < sizeof without / sizeof *without; i++)
         if (strcmp(method, without[i]) == 0)
             return framing->chunked;

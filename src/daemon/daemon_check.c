@@ -42,18 +42,23 @@ int daemon_check_secrets(const struct daemon_config *c, struct err *e)
     return result != 0 ? -1 : 0;
 }
 
-/* The header of a checkpoint, without its weights. */
-static int check_model(const char *path, struct err *e)
+/* The header of a checkpoint, without its weights; and whether this machine has the kernel and the
+ * precision that are asked for, where there is a network to need them. */
+static int check_model(const struct daemon_model *m, struct err *e)
 {
     struct err why = {0};
     struct ckpt_description description = {0};
-    struct ckpt_file *f = ckpt_file_open(path, e);
+    enum nn_kernel kernel = m->options.kernel;
+    enum nn_precision precision = m->options.precision;
+    struct ckpt_file *f = ckpt_file_open(m->path, e);
     if (!f)
         return -1;
     int result = ckpt_description_read(f, &description, &why);
+    if (result == 0 && description.family != CKPT_FAMILY_EXACT)
+        result = nn_precision_resolve(&kernel, &precision, &why);
     ckpt_description_clear(&description);
     ckpt_file_close(f);
-    return result == 0 ? 0 : err_within(e, &why, path);
+    return result == 0 ? 0 : err_within(e, &why, m->path);
 }
 
 /* The folder of the jobs, where it is there; it is made at the start where it is not. */
@@ -84,7 +89,7 @@ int daemon_check(const struct daemon_config *c, struct err *e)
     buf_clear(&certificate);
     buf_clear(&key);
     for (size_t i = 0; i < c->model_count && result == 0; i++)
-        result = check_model(c->models[i].path, e);
+        result = check_model(&c->models[i], e);
     if (result == 0)
         result = check_state(c->state, e);
     if (result == 0)

@@ -487,6 +487,9 @@ void daemon_config_take(struct daemon_config *c, struct daemon_config *fresh)
     for (size_t i = 0; i < fresh->model_count; i++)
         if (!find_model(c, fresh->models[i].name))
             log_line(LOG_WARN, "model %s is new, which takes a restart", fresh->models[i].name);
+    if (strcmp(c->models[0].name, fresh->models[0].name) != 0)
+        log_line(LOG_WARN, "model %s is to be the default, which takes a restart",
+                 fresh->models[0].name);
     for (size_t i = 0; i < c->model_count; i++) {
         struct daemon_model *from = find_model(fresh, c->models[i].name);
         if (!from) {

@@ -7,6 +7,8 @@
 #include "base_log.h"
 #include "model.h"
 
+#include <sys/un.h>
+
 #define DAEMON_MODELS_MAX 64
 #define DAEMON_NAME_MAX 64
 #define DAEMON_CONFIG_MAX ((size_t)1 << 20) /* bytes of a configuration file */
@@ -34,7 +36,7 @@ struct daemon_config {
     int http_threads;
     int idle_timeout, read_timeout, drain_delay, drain_timeout, watchdog; /* seconds */
     bool public_metrics;
-    char admin[256];                          /* path of the admin socket; empty: none */
+    char admin[sizeof((struct sockaddr_un *)0)->sun_path]; /* path of the socket; empty: none */
     char state[256];                          /* folder of the store of jobs; empty: no jobs */
     char nats[1024];                          /* servers that keep jobs instead; empty: none */
     char nats_credentials[256], nats_ca[256]; /* files; empty: none */

@@ -193,6 +193,10 @@ struct engine_order {
 /* The class of an image of the order by its index, or MODEL_CLASS_NONE. */
 int32_t engine_order_label(const struct engine_order *order, uint64_t index);
 
+/* Copies `order` with every default filled in (temperature, solver, what encode and likelihood
+ * leave open) and checks it. ERR_INPUT, ERR_LIMIT or ERR_UNSUPPORTED with the option's name in
+ * `at`. 0 or -1. */
+int engine_order_resolve(const struct engine_order *order, struct engine_order *out, struct err *e);
 /* What engine_submit would say of the order itself, whatever waits: 0, or -1 with its errors. */
 int engine_check(const struct engine_order *order, struct err *e);
 

@@ -1,6 +1,6 @@
 /* The rules of an order: what each option may be, what goes with what, and the defaults. Nothing
  * here knows of queues or threads. */
-#include "engine_order.h"
+#include "engine_internal.h"
 
 #include "base_rng.h"
 

@@ -3,7 +3,6 @@
 #include "engine_request.h"
 
 #include "engine_image.h"
-#include "engine_order.h"
 #include "engine_queue.h"
 
 #include "base_cpu.h"

@@ -417,7 +417,7 @@ bool jobs_preview_get(struct jobs *j, const char *id, uint64_t after, struct job
 
 bool jobs_are_shared(const struct jobs *j)
 {
-    return j->store->ops->offer != NULL;
+    return j->store->ops->served != NULL;
 }
 
 uint64_t jobs_live_max(const struct jobs *j)

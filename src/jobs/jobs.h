@@ -139,7 +139,7 @@ struct jobs_stats {
     uint64_t jobs[JOBS_STATES];
     uint64_t store_bytes;
     uint64_t images_waiting; /* of live jobs that are served, not handed out yet */
-    uint64_t unserved;       /* live jobs that no replica can work on; of a shared store */
+    uint64_t unserved;       /* live jobs that neither this process nor a replica can work on */
     uint64_t replicas;       /* that share the store; 0: it is this process's own */
     struct err trouble;      /* why results cannot be stored at present; ERR_NONE: they can */
 };

@@ -419,10 +419,10 @@ static bool feed_shard(struct jobs *j, const struct jobs_shard *shard)
 
 static void feed(struct jobs *j)
 {
-    struct jobs_needs models[64];
+    struct jobs_needs models[JOBS_OFFERS_MAX];
     const size_t count = list_models(j, models, sizeof models / sizeof *models);
     struct jobs_shard shard;
-    if (j->store->ops->offer && !j->draining)
+    if (!j->draining)
         j->store->ops->offer(j->store, models, count);
     struct err e = {0};
     while (has_room(j)) {

@@ -69,7 +69,7 @@ static uint64_t excess_of(const struct jobs *j, const struct jobs_store_stats *s
 static bool look(struct jobs *j, bool is_first, struct jobs_store_stats *stats)
 {
     struct err e = {0};
-    if (!is_first && !j->store->ops->offer)
+    if (!is_first && !jobs_are_shared(j))
         return true;
     const enum jobs_answer answer = j->store->ops->stats(j->store, stats, &e);
     if (answer != JOBS_DONE)

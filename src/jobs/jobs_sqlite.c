@@ -262,7 +262,7 @@ static enum jobs_answer stats(struct jobs_store *s, struct jobs_store_stats *out
     jobs_db_end(st);
     jobs_db_unlock(c);
     jobs_db_lock(q->writer);
-    out->images_waiting = jobs_turns_waiting(&q->turns);
+    out->images_waiting = jobs_turns_waiting(&q->turns, &out->unserved);
     jobs_db_unlock(q->writer);
     snprintf(wal, sizeof wal, "%s-wal", q->path);
     out->file_bytes = stat(q->path, &file) == 0 ? (uint64_t)file.st_size : 0;
@@ -390,18 +390,14 @@ static enum jobs_answer get_result(struct jobs_store *s, const char *id, uint64_
                                    struct jobs_result *out, struct buf *bytes, struct err *e)
 {
     struct jobs_db *c = of(s)->reader;
-    enum jobs_answer answer;
     jobs_db_lock(c);
     struct jobs_rows *st = jobs_db_query(c, SQL_RESULT, "ti", id, (int64_t)index);
     const enum jobs_db_step code = jobs_db_next(st);
-    if (code == JOBS_DB_ROW) {
-        answer = take_bytes(c, st, out, bytes, e);
-    } else if (code == JOBS_DB_END) {
+    const enum jobs_answer answer = code == JOBS_DB_ROW   ? take_bytes(c, st, out, bytes, e)
+                                    : code == JOBS_DB_END ? JOBS_ABSENT
+                                                          : jobs_db_fail(c, e);
+    if (answer == JOBS_ABSENT)
         err_fail(e, ERR_INPUT, "", "this image is not there yet");
-        answer = JOBS_ABSENT;
-    } else {
-        answer = jobs_db_fail(c, e);
-    }
     jobs_db_end(st);
     jobs_db_unlock(c);
     return answer;
@@ -427,6 +423,14 @@ static enum jobs_answer log_results(struct jobs_store *s, const char *id, uint64
 }
 
 /* ---- work ---- */
+
+static void offer(struct jobs_store *s, const struct jobs_needs *models, size_t count)
+{
+    struct sqlite_store *q = of(s);
+    jobs_db_lock(q->writer);
+    jobs_turns_offer(&q->turns, models, count);
+    jobs_db_unlock(q->writer);
+}
 
 /* The first images of the range in a row that are not stored, at most a shard's; what follows them
  * is handed out later. JOBS_ABSENT: all are. */
@@ -518,6 +522,7 @@ static const struct jobs_store_ops sqlite_ops = {
     .put_results = put_results,
     .get_result = get_result,
     .log = log_results,
+    .offer = offer,
     .take_shard = take_shard,
     .end_shard = end_shard,
 };

@@ -14,6 +14,7 @@
 #include "base_buf.h"
 #include "jobs_record.h"
 
+#define JOBS_OFFERS_MAX 64 /* models that a process offers */
 #define JOBS_TRIES 16 /* of changing a record against others; then it stays JOBS_CONFLICT */
 
 struct jobs_store_ops;
@@ -44,7 +45,7 @@ struct jobs_store_stats {
     uint64_t finished_bytes; /* of results of finished jobs */
     uint64_t file_bytes;     /* what the store takes */
     uint64_t images_waiting; /* of live jobs that are served, not handed out yet */
-    uint64_t unserved;       /* live jobs that no replica can work on; of a shared store */
+    uint64_t unserved;       /* live jobs that nobody who has the store can work on */
     uint64_t replicas;       /* that share the store, this one included; 0: it is one's own */
 };
 
@@ -106,6 +107,8 @@ struct jobs_store_ops {
 
     /* ---- work ---- */
 
+    /* What this process can work on, from now on; before that it is nothing. */
+    void (*offer)(struct jobs_store *s, const struct jobs_needs *models, size_t count);
     /* The next shard of those queued and running jobs that need one of the models, each job in its
      * turn. It is nobody else's until it is ended, or its process is not heard of any more.
      * JOBS_ABSENT: there is none at present. */
@@ -117,8 +120,6 @@ struct jobs_store_ops {
 
     /* ---- others that share the store; NULL: nobody does ---- */
 
-    /* What this process can work on. */
-    void (*offer)(struct jobs_store *s, const struct jobs_needs *models, size_t count);
     /* How many images of a job this process has stored, and others and `get` do not know of yet:
      * those of a shard are made known together. */
     uint64_t (*untold)(struct jobs_store *s, const char *id);

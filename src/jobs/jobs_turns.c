@@ -73,14 +73,17 @@ static bool serves(const struct jobs_needs *model, const struct jobs_needs *need
            strcmp(model->precision, needs->precision) == 0;
 }
 
-static bool may_be_next(const struct jobs_turn *turn, const struct jobs_needs *models, size_t count)
+static bool is_served(const struct jobs_turn *turn, const struct jobs_needs *models, size_t count)
 {
-    if (turn->begun == turn->n && turn->again_count == 0)
-        return false;
     for (size_t i = 0; i < count; i++)
         if (serves(&models[i], &turn->needs))
             return true;
     return false;
+}
+
+static bool may_be_next(const struct jobs_turn *turn, const struct jobs_needs *models, size_t count)
+{
+    return (turn->begun < turn->n || turn->again_count > 0) && is_served(turn, models, count);
 }
 
 static struct jobs_range hand_out(struct jobs_turn *turn)
@@ -133,10 +136,21 @@ void jobs_turns_again(struct jobs_turn *turn, struct jobs_range range)
     }
 }
 
-uint64_t jobs_turns_waiting(const struct jobs_turns *t)
+void jobs_turns_offer(struct jobs_turns *t, const struct jobs_needs *models, size_t count)
+{
+    t->model_count = count < JOBS_OFFERS_MAX ? count : JOBS_OFFERS_MAX;
+    memcpy(t->models, models, t->model_count * sizeof *models);
+}
+
+uint64_t jobs_turns_waiting(const struct jobs_turns *t, uint64_t *unserved)
 {
     uint64_t images = 0;
+    *unserved = 0;
     for (const struct jobs_turn *turn = t->first; turn; turn = turn->next) {
+        if (!is_served(turn, t->models, t->model_count)) {
+            ++*unserved;
+            continue;
+        }
         images += turn->n - turn->begun;
         for (size_t i = 0; i < turn->again_count; i++)
             images += turn->again[i].end - turn->again[i].first;

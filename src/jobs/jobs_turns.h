@@ -23,6 +23,8 @@ struct jobs_turn {
 };
 struct jobs_turns {
     struct jobs_turn *first, *last; /* who is next, and the end of the line */
+    struct jobs_needs models[JOBS_OFFERS_MAX];
+    size_t model_count;
 };
 
 void jobs_turns_clear(struct jobs_turns *t);
@@ -37,8 +39,11 @@ struct jobs_turn *jobs_turns_next(struct jobs_turns *t, const struct jobs_needs 
  * from there on are handed out again: what is stored is skipped then, and a second result of an
  * image is let go. */
 void jobs_turns_again(struct jobs_turn *turn, struct jobs_range range);
-/* How many images of all of them were not handed out. */
-uint64_t jobs_turns_waiting(const struct jobs_turns *t);
+/* What can be worked on, from now on: of what is beyond JOBS_OFFERS_MAX, nothing. */
+void jobs_turns_offer(struct jobs_turns *t, const struct jobs_needs *models, size_t count);
+/* How many images of what can be worked on were not handed out; *unserved: how many of the jobs
+ * cannot be. */
+uint64_t jobs_turns_waiting(const struct jobs_turns *t, uint64_t *unserved);
 struct jobs_turn *jobs_turns_find(struct jobs_turns *t, const char *id);
 
 #endif

@@ -187,11 +187,12 @@ static int shards_that_come_back(struct err *e)
         jobs_turns_again(turn, (struct jobs_range){at, at + JOBS_SHARD_IMAGES < HANDED_OUT
                                                            ? at + JOBS_SHARD_IMAGES
                                                            : HANDED_OUT});
-    uint64_t waiting = jobs_turns_waiting(&line);
+    jobs_turns_offer(&line, &r.needs, 1);
+    uint64_t unserved, waiting = jobs_turns_waiting(&line, &unserved);
     hand_out(&line, &r.needs, second);
     for (int i = 0; i < HANDED_OUT; i++)
         waiting -= (uint64_t)second[i];
-    if (waiting != 0 || jobs_turns_waiting(&line) != 0)
+    if (waiting != 0 || jobs_turns_waiting(&line, &unserved) != 0)
         result = kth_fail(e, "another number of images waits");
     for (int i = 0; i < HANDED_OUT; i++)
         if (first[i] != 1 || second[i] != 1)

@@ -13,6 +13,7 @@ import zlib
 from io import BytesIO
 
 from harness import PFGM, Daemon, SharedDaemon, run
+from jobs_calls import QUICK, events, file_job
 
 NAMES = ["bottom", "top", "7"]
 
@@ -93,7 +94,7 @@ class Classes(unittest.TestCase):
         cls.folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.folder.cleanup)
         cls.model = train(cls.folder.name)
-        cls.daemon = Daemon("--workers", "2", model=cls.model)
+        cls.daemon = Daemon("--workers", "2", "--state", os.path.join(cls.folder.name, "state"), model=cls.model)
 
     @classmethod
     def tearDownClass(cls):
@@ -112,6 +113,12 @@ class Classes(unittest.TestCase):
         path = os.path.join(self.folder.name, name)
         result = run(PFGM, "sample", self.model, "--json", "-o", path, *words)
         return result, path
+
+    def test_events_of_a_job_have_the_class_also_where_there_is_none(self):
+        for given in (1, None):
+            name = file_job(self.daemon, {"n": 2, "class": given, "solver": QUICK}).json()["id"]
+            images = [data for _, kind, data in events(self.daemon, name) if kind == "image"]
+            self.assertEqual([image["class"] for image in images], [given, given])
 
     def test_a_class_by_name_and_number_drawn_or_none(self):
         drawn = self.ask(n=16, seed=5)

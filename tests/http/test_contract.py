@@ -170,6 +170,8 @@ class OtherClients(SharedDaemon):
     def test_health_as_llama_server_has_it(self):
         answer = self.daemon.get("/health")
         self.assertEqual((answer.status, answer.json()), (200, {"status": "ok"}))
+        verbose, ready = self.daemon.get("/health?verbose").json(), self.daemon.get("/readyz?verbose").json()
+        self.assertEqual(verbose, {**ready, "status": "ok"})
 
     def test_what_triton_clients_ask(self):
         index = self.daemon.request("POST", "/v2/repository/index", "")

@@ -13,9 +13,10 @@ import struct
 import tempfile
 import unittest
 
-from harness import ENDLESS, MODELS, PFGM, Daemon, SharedDaemon, run
+from harness import ENDLESS, MODELS, PFGM, Daemon, SharedDaemon, long_work, run
 from test_costs import MEASURED, MIB, forget, peak
 from test_latents import b64, npy, png, post, read_npy
+from test_streams import Events
 
 BOUNDARY = "------------------------d74496d66958873e"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
@@ -129,6 +130,37 @@ class Edits(SharedDaemon):
         chunk = self.edit(body, n=1, format="png", mask=b64(LEFT)).body.split(b"pfgm\0")[1]
         said = json.JSONDecoder().raw_decode(chunk.decode("latin-1").lstrip("\0"))[0]["edit"]
         self.assertEqual((sorted(said), said["strength"]), (["image", "mask", "strength"], 0.5))
+
+    def test_events_begin_with_the_image_of_a_seed(self):
+        body = {"image": {"seed": 1}, "seed": 3, "n": 3, "solver": {"steps": 6}}
+        stream = Events(self.daemon, {**body, "solver": ENDLESS, "strength": 0.1}, path="/v1/edit")
+        kinds = [(kind, data) for kind, data, _, _ in (next(events) for events in [iter(stream)] * 2)]
+        stream.close()
+        self.assertEqual([kind for kind, _ in kinds], ["queued", "started"])  # its image will never be there
+        self.assertEqual((stream.headers["x-pfgm-seed"], kinds[0][1]["seed"], kinds[0][1]["n"]), ("3", "3", 3))
+        plain = post(self.daemon, "/v1/edit", body).json()
+        seen = list(Events(self.daemon, body, path="/v1/edit"))
+        self.assertEqual([number for _, _, number, _ in seen], list(range(1, len(seen) + 1)))
+        self.assertEqual(sorted(data["sha256"] for kind, data, _, _ in seen if kind == "image"),
+                         sorted(i["sha256"] for i in plain["images"]))
+        self.assertEqual(seen[0][1]["parameters"], {**plain["parameters"], "format": "events"})
+        self.assertEqual({data["images_total"] for kind, data, _, _ in seen if kind == "progress"}, {3})
+        self.assertEqual((seen[-1][0], seen[-1][1]["images"]), ("done", 3))
+        late = list(Events(self.daemon, {**body, "solver": ENDLESS, "timeout_s": 0.2}, path="/v1/edit"))
+        self.assertEqual([(kind, data.get("code")) for kind, data, _, _ in late if kind == "failed"], [("failed", "deadline_exceeded")])
+
+    def test_times_are_those_of_both_requests(self):
+        work = long_work(self.daemon, 0.5)
+        alone = min(self.daemon.images(work).json()["timings"]["compute_ms"] for _ in range(3))
+        body = {"image": {"seed": 1}, "strength": 0, "solver": work["solver"], "label": "both"}  # the second takes none
+        answer = post(self.daemon, "/v1/edit", body)
+        took = answer.json()["timings"]["compute_ms"]
+        self.assertGreater(took, alone / 8)
+        self.assertEqual(round(float(answer.headers["Server-Timing"].split("compute;dur=")[1].split(",")[0])), round(took))
+        line = self.daemon.wait_line("label=both")
+        self.assertEqual(round(float(line.split("compute_ms=")[1].split()[0])), round(took))
+        seen = list(Events(self.daemon, {**body, "format": "events"}, path="/v1/edit"))
+        self.assertGreater(seen[-1][1]["timings"]["compute_ms"], alone / 8)
 
     def test_refusals_name_the_field(self):
         wrong = [({"strength": 1.5}, "/strength"), ({"strength": "0.5"}, "/strength"), ({"strength": True}, "/strength"),

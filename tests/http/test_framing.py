@@ -112,6 +112,34 @@ class Framing(SharedDaemon):
         data, closed = self.exchange(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n")
         self.assertEqual((statuses(data), closed), ([400], True))
 
+    def test_early_refusals_are_said_as_the_client_reads_them(self):
+        paths = {b"/v1/images": "instance", b"/v2": None, b"/v2/models/digits8/infer": None, b"/v2/nothing": None,
+                 b"/v1/images/generations": "message", b"/v1/images/edits?x": "message"}
+        rows = [(b"Expect: 200-ok\r\n", b"", 417), (b"Transfer-Encoding: gzip, chunked\r\n", b"", 501),
+                (b"Content-Length: 1\r\n" * 2, b"", 400), (b"A: b\n", b"", 400), (b"A: b\r\n" * 130, b"", 400), (b"", b"/%00", 400)]
+        for path, member in paths.items():
+            for field, end, status in rows:
+                with self.subTest(path=path, field=field[:40]):
+                    data, _ = self.exchange(b"POST " + path + end + b" HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: mine\r\n" +
+                                            field + b"\r\n")
+                    head, _, body = data.partition(b"\r\n\r\n")
+                    self.assertEqual(statuses(head), [status], data)
+                    self.assertIn(b"X-Request-Id: mine\r\n", head + b"\r\n")
+                    said = json.loads(body)
+                    if member == "instance":
+                        self.assertEqual((said["status"], said["instance"]), (status, "urn:pfgm:request:mine"))
+                    else:
+                        self.assertEqual(list(said), ["error"])
+                        self.assertEqual(isinstance(said["error"], str), member is None)
+
+    def test_a_delete_needs_no_length(self):
+        """As curl and browsers send it. It has no body by RFC 9110, so nothing can be hidden behind it."""
+        data, _ = self.exchange(b"DELETE /v1/jobs/x HTTP/1.1\r\nHost: localhost\r\n\r\n" + NEXT)
+        self.assertEqual(statuses(data), [503, 200])
+        for method in [b"POST", b"PUT", b"PATCH"]:
+            data, closed = self.exchange(method + b" /v1/jobs/x HTTP/1.1\r\nHost: localhost\r\n\r\n" + NEXT)
+            self.assertEqual((len(statuses(data)), closed), (1, True))
+
     def test_body_in_pieces_tangle_accelerator_506(self):
         padded = BODY + b" " * 60000
         for body, step, pause in [(BODY, 1, 0.002), (padded, 7000, 0)]:

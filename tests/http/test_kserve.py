@@ -146,6 +146,12 @@ class Kserve(SharedDaemon):
         self.assertEqual(out["images"]["data"], self.ours(
             9, 0, temperature=0.9, solver={"method": "euler", "steps": 5}))
 
+    def test_a_label_comes_back(self):
+        for label in ("", "of mine"):
+            given = {"inputs": [seeds(9)], "parameters": {"steps": 3, "label": label} if label else {"steps": 3}}
+            answer = self.daemon.request("POST", "/v2/models/digits8/infer", json.dumps(given))
+            self.assertEqual(answer.json()["parameters"].get("label", ""), label)
+
     # ---- refusals ----
 
     def test_bad_requests(self):

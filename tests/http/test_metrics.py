@@ -133,7 +133,6 @@ class MetricsText(unittest.TestCase):
         names = {n for n, kind in m.types.items() if kind != "histogram"}
         names |= {n + s for n, kind in m.types.items() if kind == "histogram"
                   for s in ("_bucket", "_sum", "_count")}
-        names.add("pfgmd_jobs_unserved")  # of a fleet alone, which test_fleet.py looks at
         labels = {k for _, pairs in m.samples for k, _ in pairs} | {"instance", "job"}
         for expr in asked:
             for name in re.findall(r"(?:pfgmd|process)_\w+", expr):

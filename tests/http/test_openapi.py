@@ -153,6 +153,19 @@ class OpenApi(unittest.TestCase):
                       for path, item in self.document["paths"].items()}
         self.assertEqual(documented, table)
 
+    def test_operations_have_names_of_their_own(self):
+        """Generators of clients make a function of each."""
+        names = [operation["operationId"] for item in self.document["paths"].values()
+                 for operation in item.values() if "operationId" in operation]
+        self.assertEqual([name for name in names if names.count(name) > 1], [])
+
+    def test_links_may_have_a_prefix(self):
+        schema = self.document["components"]["schemas"]["Image"]["properties"]["url"]
+        for link in ["/v1/images/1/2?model=a", "/a/b/v1/images/1/2?model=a"]:
+            self.schema.check(link, schema)
+        for link in ["v1/images/1/2?model=a", "/v1/images/1?model=a", "a/v1/images/1/2?model=a"]:
+            self.assertRaises(AssertionError, self.schema.check, link, schema)
+
     def test_every_field_of_a_request(self):
         source = (ROOT / "src/http/api/api_order.c").read_text()
         read = set(re.findall(r'\{"(\w+)",\s*read_\w+\}', source))
@@ -249,7 +262,8 @@ class OpenApi(unittest.TestCase):
         rows = [("/v1/models", "/v1/models"), ("/v1/models/{name}", "/v1/models/digits8"),
                 ("/v1/models/{name}", "/v1/models/none"), ("/v1/capabilities", "/v1/capabilities"),
                 ("/livez", "/livez"), ("/healthz", "/healthz"), ("/readyz", "/readyz"),
-                ("/readyz", "/readyz?verbose"), ("/health", "/health"), ("/version", "/version"), ("/metrics", "/metrics"),
+                ("/readyz", "/readyz?verbose"), ("/health", "/health"), ("/health", "/health?verbose"),
+                ("/version", "/version"), ("/metrics", "/metrics"),
                 ("/openapi.json", "/openapi.json"),
                 ("/v1/images/{seed}/{index}", "/v1/images/1/2"),
                 ("/v1/images/{seed}/{index}", "/v1/images/1/2?format=json"),

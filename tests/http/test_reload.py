@@ -160,6 +160,10 @@ class Reload(unittest.TestCase):
             daemon.wait_line("batch has changed, which takes a restart")
             daemon.wait_line("loaded in", count=2)
             self.assertEqual(daemon.images({"seed": 1}).status, 200)
+            write(f"[model n]\npath = {self.path}")
+            daemon.signal(signal.SIGHUP)
+            daemon.wait_line("model n is new, which takes a restart")
+            daemon.wait_line("model n is to be the default, which takes a restart")
 
 
 class Life(unittest.TestCase):

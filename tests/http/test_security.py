@@ -189,6 +189,10 @@ class Origins(unittest.TestCase):
                 for origin in ["https://c.example", "https://a.example.evil", "https://a", "null"]:
                     answer = daemon.get("/livez", {"Origin": origin})
                     self.assertNotIn("Access-Control-Allow-Origin", answer.headers)
+                for early in [{"Expect": "much"}, {"Transfer-Encoding": "gzip"}, {"Host": "elsewhere"}]:
+                    answer = daemon.request("POST", "/v1/images", None, {"Origin": "https://a.example", **early})
+                    self.assertIn(answer.status, [417, 421, 501])
+                    self.assertEqual(answer.headers["Access-Control-Allow-Origin"], "https://a.example", early)
         with Daemon("--cors-origins", "*") as daemon:
             answer = daemon.get("/livez", {"Origin": "https://c.example"})
             self.assertEqual(answer.headers["Access-Control-Allow-Origin"], "*")

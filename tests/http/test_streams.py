@@ -57,10 +57,10 @@ def png_pixels(data):
 class Events:
     """A reader of server-sent events on a socket, which it closes after the last."""
 
-    def __init__(self, daemon, body, query=""):
+    def __init__(self, daemon, body, query="", path="/v1/images"):
         text = json.dumps(body).encode()
         self.socket = daemon.connect()
-        self.socket.sendall(b"POST /v1/images" + query.encode() + b" HTTP/1.1\r\nHost: localhost\r\n"
+        self.socket.sendall(b"POST " + (path + query).encode() + b" HTTP/1.1\r\nHost: localhost\r\n"
                             b"Accept: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(text)
                             + text)
         self.file = self.socket.makefile("rb")

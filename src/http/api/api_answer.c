@@ -152,14 +152,23 @@ json_t *api_answer_parameters(const struct api_call *call, const struct engine_o
     return call->order.label[0] ? json_with(o, "label", json_string(call->order.label)) : o;
 }
 
+struct engine_timings api_call_timings(const struct api_call *call)
+{
+    struct engine_timings times = engine_request_timings(call->ticket->request);
+    times.queue_ns += call->before.queue_ns;
+    times.compute_ns += call->before.compute_ns;
+    times.encode_ns += call->before.encode_ns;
+    return times;
+}
+
 static double milliseconds(int64_t ns)
 {
     return (double)(ns / 1000) / 1000.0;
 }
 
-json_t *api_answer_timings(const struct engine_request *done)
+json_t *api_answer_timings(const struct api_call *call)
 {
-    const struct engine_timings times = engine_request_timings(done);
+    const struct engine_timings times = api_call_timings(call);
     return json_pack("{s:f, s:f, s:f}", "queue_ms", milliseconds(times.queue_ns), "compute_ms",
                      milliseconds(times.compute_ns), "encode_ms", milliseconds(times.encode_ns));
 }
@@ -192,10 +201,10 @@ json_t *api_answer_head(const char *id, const struct api_call *call,
     return json_with(with_warnings(o, order), "parameters", api_answer_parameters(call, order));
 }
 
-json_t *api_answer_whole(json_t *head, json_t *images, const struct engine_request *done)
+json_t *api_answer_whole(json_t *head, json_t *images, const struct api_call *call)
 {
     head = json_with(head, "images", images);
-    return json_with(head, "timings", api_answer_timings(done));
+    return json_with(head, "timings", api_answer_timings(call));
 }
 
 size_t api_answer_count(const struct engine_order *order)

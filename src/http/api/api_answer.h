@@ -22,11 +22,11 @@ json_t *api_answer_linked(struct http_app *app, const struct http_request *q,
 json_t *api_answer_parameters(const struct api_call *call, const struct engine_order *order);
 /* The head with "images" and "timings". Takes both references over; NULL of either counts as out of
  * memory. New reference or NULL. */
-json_t *api_answer_whole(json_t *head, json_t *images, const struct engine_request *done);
+json_t *api_answer_whole(json_t *head, json_t *images, const struct api_call *call);
 /* Everything but the images: "id", "model" … "parameters". */
 json_t *api_answer_head(const char *id, const struct api_call *call,
                         const struct engine_order *order);
-json_t *api_answer_timings(const struct engine_request *done);
+json_t *api_answer_timings(const struct api_call *call);
 /* The pictures of a request that has ended well: one for a sheet, else n. */
 size_t api_answer_count(const struct engine_order *order);
 const struct engine_image *api_answer_picture(const struct engine_request *done, size_t i);

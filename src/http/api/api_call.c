@@ -269,6 +269,17 @@ static int check_sheet(const struct engine_order *order, const struct model *m,
     return -1;
 }
 
+/* As the engine will have it: answers that begin before it is submitted say what it is. */
+static int resolve_next(struct api_call *call, struct err *e)
+{
+    struct engine_order next = *call->next;
+    next.model = call->asked.model;
+    if (engine_order_resolve(&next, call->next, e) != 0)
+        return -1;
+    call->next->model = NULL; /* held by the request before it */
+    return 0;
+}
+
 /* Before anything is said about the answer: what the engine would refuse, and what it would never
  * have a place for. */
 static int check_order(struct http_app *app, struct api_call *call, struct http_problem *p)
@@ -283,9 +294,7 @@ static int check_order(struct http_app *app, struct api_call *call, struct http_
                            order->n, most);
         return -1;
     }
-    struct engine_order next = call->next ? *call->next : *order;
-    next.model = order->model;
-    if (engine_check(order, &e) != 0 || engine_check(&next, &e) != 0) {
+    if (engine_check(order, &e) != 0 || (call->next && resolve_next(call, &e) != 0)) {
         api_answer_refusal(app, &e, p);
         return -1;
     }
@@ -307,14 +316,14 @@ static int submit(struct http_app *app, const struct http_request *q, struct api
         t->charge.day = call->charged_day;
         snprintf(t->charge.name, sizeof t->charge.name, "%s", q->client);
     }
-    call->ticket = t;
-    if (t && http_ticket_submit(t, app->engine, order, api_call_streams(call), e) == 0) {
+    const bool news = api_call_streams(call) && !call->next; /* of images that are the answer's */
+    if (t && http_ticket_submit(t, app->engine, order, news, e) == 0) {
         call->charged -= order->n;
+        call->ticket = t;
         return 0;
     }
     if (t)
         http_ticket_drop(t, NULL);
-    call->ticket = NULL;
     return -1;
 }
 
@@ -389,7 +398,18 @@ bool api_call_begin(struct http_app *app, const struct http_request *q, struct a
 bool api_call_streams(const struct api_call *call)
 {
     return call->format != HTTP_FORMAT_JSON && call->format != HTTP_FORMAT_PNG &&
-           call->format != HTTP_FORMAT_APNG && call->dialect->pictures && !call->next;
+           call->format != HTTP_FORMAT_APNG && call->dialect->pictures &&
+           (!call->next || call->format == HTTP_FORMAT_EVENTS);
+}
+
+struct engine_order api_call_order(const struct api_call *call)
+{
+    const struct engine_order *begun = engine_request_order(call->ticket->request);
+    if (!call->next)
+        return *begun;
+    struct engine_order order = *call->next;
+    order.model = begun->model;
+    return order;
 }
 
 bool api_call_follows(const struct api_call *call)
@@ -397,8 +417,8 @@ bool api_call_follows(const struct api_call *call)
     return call->next != NULL;
 }
 
-bool api_call_follow(struct http_app *app, const struct http_request *q, struct api_call *call,
-                     struct http_connection *connection, struct http_reply *r)
+int api_call_follow(struct http_app *app, const struct http_request *q, struct api_call *call,
+                    struct http_problem *p)
 {
     struct http_ticket *before = call->ticket;
     struct err e = {0};
@@ -408,16 +428,15 @@ bool api_call_follow(struct http_app *app, const struct http_request *q, struct 
     order.continues = true;
     free(call->next);
     call->next = NULL;
-    const bool begun = submit(app, q, call, &order, &e) == 0;
-    if (!begun) {
-        struct http_problem p;
-        http_problem_init(&p);
-        api_answer_refusal(app, &e, &p);
-        http_problem_reply(&p, q->id, r);
+    const int result = submit(app, q, call, &order, &e);
+    if (result == 0) {
+        call->before = engine_request_timings(before->request);
+        http_ticket_drop(before, call->connection);
+    } else {
+        api_answer_refusal(app, &e, p);
     }
-    http_ticket_drop(before, connection);
     release(call);
-    return begun;
+    return result;
 }
 
 void api_name_file(const struct api_call *call, const struct engine_order *order,
@@ -461,7 +480,7 @@ void api_call_finish(struct http_app *app, const struct http_request *q,
         http_problem_reply(&p, q->id, r);
         return;
     }
-    const struct engine_timings times = engine_request_timings(done);
+    const struct engine_timings times = api_call_timings(call);
     call->dialect->answer(app, q, call, done, r);
     http_reply_header(r, "Server-Timing", "queue;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f",
                       (double)times.queue_ns / 1e6, (double)times.compute_ns / 1e6,
@@ -470,18 +489,17 @@ void api_call_finish(struct http_app *app, const struct http_request *q,
 
 void api_call_head(const struct http_request *q, const struct api_call *call, struct http_reply *r)
 {
-    const struct engine_request *request = call->ticket->request;
-    const struct engine_order *order = engine_request_order(request);
+    const struct engine_order order = api_call_order(call);
     r->status = 200;
     r->content_type = http_format_type(call->format);
-    api_answer_headers(order, r);
+    api_answer_headers(&order, r);
     if (call->format == HTTP_FORMAT_EVENTS) {
         http_reply_header(r, "X-Accel-Buffering", "no");
         return;
     }
     if (call->dialect->head)
         call->dialect->head(q, call, r);
-    api_name_file(call, order, r);
+    api_name_file(call, &order, r);
     http_reply_header(r, "Server-Timing", "queue;dur=%.3f",
-                      (double)engine_request_timings(request).queue_ns / 1e6);
+                      (double)api_call_timings(call).queue_ns / 1e6);
 }

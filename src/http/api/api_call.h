@@ -20,9 +20,11 @@ struct api_call {
     struct engine_order asked;  /* what has been read and not yet submitted; holds its model */
     struct engine_order *next;  /* what is to follow when that has ended well, or NULL */
     char etag[SHA256_HEX_SIZE]; /* of what GET answers, or empty */
-    struct http_ticket *ticket; /* NULL when there is none */
-    size_t charged;             /* images that the key has paid for and no ticket has taken on */
-    int64_t charged_day;        /* of which */
+    struct http_connection *connection; /* whose request it is */
+    struct http_ticket *ticket;         /* NULL when there is none */
+    struct engine_timings before;       /* of the request that the ticket's has followed on, or 0 */
+    size_t charged;      /* images that the key has paid for and no ticket has taken on */
+    int64_t charged_day; /* of which */
 };
 
 /* The steps; where one returns false the reply is complete. Read makes an order of the request's
@@ -36,16 +38,22 @@ bool api_call_begin(struct http_app *app, const struct http_request *q, struct a
 /* Gives back what was charged and never handed to the engine, and frees what the reading kept.
  * Before the answer goes out, so that who has it finds the images given back; harmless again. */
 void api_call_end(struct http_app *app, const struct http_request *q, struct api_call *call);
-/* Whether the answer is sent in pieces, and whether it starts before there is any image. */
+/* Whether the answer is sent in pieces. Of one that another request follows on, events alone: the
+ * others begin with an image. */
 bool api_call_streams(const struct api_call *call);
+/* api_answer.c: what the engine took for it so far, for both requests where there were two. */
+struct engine_timings api_call_timings(const struct api_call *call);
+/* The order of the answer's images: of the ticket's request, or of the one that is to follow. */
+struct engine_order api_call_order(const struct api_call *call);
 /* api_bytes.c: about how many bytes a call that has been read takes until its answer is sent; 0
  * where nothing is made for this connection. `most`: what `queue` images of its kind take twice. */
 size_t api_call_bytes(const struct api_call *call, size_t queue, size_t *most);
 /* Whether another request follows on the ticket's, as an interpolation does on the encoding of its
- * ends. When that one has ended well: puts the next one's ticket in the place of its own. */
+ * ends. When that one has ended well: puts the next one's ticket in the place of its own; -1 with a
+ * problem, and the ticket is as it was. */
 bool api_call_follows(const struct api_call *call);
-bool api_call_follow(struct http_app *app, const struct http_request *q, struct api_call *call,
-                     struct http_connection *connection, struct http_reply *r);
+int api_call_follow(struct http_app *app, const struct http_request *q, struct api_call *call,
+                    struct http_problem *p);
 /* The whole answer of a finished request. */
 void api_call_finish(struct http_app *app, const struct http_request *q,
                      const struct api_call *call, struct http_reply *r);

@@ -1,7 +1,8 @@
 /* Server-sent events (the HTML standard, section 9.2): every event has a number and one line of
- * JSON. Progress comes at most four times a second and once more when all is made, a comment after
- * fifteen seconds without anything else, so that proxies keep the connection; and the last event is
- * done, failed or cancelled. */
+ * JSON. Where a request comes before that of the images, the events begin with it. Progress comes
+ * at most four times a second and once more when all is made, a comment after fifteen seconds
+ * without anything else, so that proxies keep the connection; and the last event is done, failed or
+ * cancelled. */
 #include "api_answer.h"
 #include "api_stream.h"
 
@@ -27,9 +28,9 @@ static int say(struct api_stream *s, const char *event, json_t *data)
 
 static int say_queued(struct api_stream *s)
 {
-    const struct engine_order *order = engine_request_order(s->call->ticket->request);
+    const struct engine_order order = api_call_order(s->call);
     struct engine_stats stats = engine_stats_get(s->app->engine);
-    json_t *o = api_answer_head(s->request->id, s->call, order);
+    json_t *o = api_answer_head(s->request->id, s->call, &order);
     /* Counted after this request was queued, so its own images may be among them. */
     o = json_with(o, "images_waiting", json_integer((json_int_t)stats.queued_images));
     s->events.queued = true;
@@ -81,20 +82,31 @@ static int say_progress(struct api_stream *s, const struct engine_progress *p, b
                          fraction, "eta_s", eta));
 }
 
+/* The end, with what is to be given back first; clears the problem. */
+static int say_problem(struct api_stream *s, const char *event, struct http_problem *p)
+{
+    json_t *o = http_problem_json(p, s->request->id);
+    http_problem_clear(p);
+    api_call_end(s->app, s->request, s->call);
+    s->ended = true;
+    return say(s, event, o);
+}
+
+static int say_failure(struct api_stream *s)
+{
+    const struct engine_request *done = s->call->ticket->request;
+    struct http_problem p;
+    http_problem_init(&p);
+    api_answer_problem(s->app, done, &p);
+    return say_problem(
+        s, engine_request_cause(done) == ENGINE_CAUSE_CLIENT ? "cancelled" : "failed", &p);
+}
+
 static int say_end(struct api_stream *s)
 {
     const struct engine_request *done = s->call->ticket->request;
     const struct engine_order *order = engine_request_order(done);
     s->ended = true;
-    if (engine_request_error(done)) {
-        struct http_problem p;
-        http_problem_init(&p);
-        api_answer_problem(s->app, done, &p);
-        json_t *o = http_problem_json(&p, s->request->id);
-        http_problem_clear(&p);
-        return say(s, engine_request_cause(done) == ENGINE_CAUSE_CLIENT ? "cancelled" : "failed",
-                   o);
-    }
     if (order->output == ENGINE_OUTPUT_SHEET) {
         int result = say_image(s, engine_request_sheet(done));
         if (result <= 0)
@@ -102,7 +114,7 @@ static int say_end(struct api_stream *s)
     }
     return say(s, "done",
                json_pack("{s:I, s:o}", "images", (json_int_t)api_answer_count(order), "timings",
-                         api_answer_timings(done)));
+                         api_answer_timings(s->call)));
 }
 
 /* The server stops before the engine has let go of the request. */
@@ -111,10 +123,15 @@ static int say_stopping(struct api_stream *s)
     struct http_problem p;
     http_problem_init(&p);
     http_app_ready(s->app, &p);
-    json_t *o = http_problem_json(&p, s->request->id);
-    http_problem_clear(&p);
-    s->ended = true;
-    return say(s, "failed", o);
+    return say_problem(s, "failed", &p);
+}
+
+/* On to the request of the images, of which nothing is said yet. */
+static int go_on(struct api_stream *s)
+{
+    struct http_problem p;
+    http_problem_init(&p);
+    return api_call_follow(s->app, s->request, s->call, &p) == 0 ? 1 : say_problem(s, "failed", &p);
 }
 
 static int stay_silent(struct api_stream *s, int64_t now, int64_t *wake_ns)
@@ -141,16 +158,20 @@ int api_events_fill(struct api_stream *s, const struct http_look *look, int64_t 
     if (http_ticket_preview(t, &preview))
         return say_preview(s, &preview);
     const struct engine_progress progress = engine_request_progress(t->request);
-    if (look->finished) {
-        if (!engine_request_error(t->request) && !s->events.whole) {
-            s->events.whole = true;
-            return say_progress(s, &progress, true, now);
-        }
-        return say_end(s);
+    const bool is_first = api_call_follows(s->call);
+    if (look->finished && engine_request_error(t->request))
+        return say_failure(s);
+    if (look->finished && is_first)
+        return go_on(s);
+    if (look->finished && !s->events.whole) {
+        s->events.whole = true;
+        return say_progress(s, &progress, true, now);
     }
+    if (look->finished)
+        return say_end(s);
     if (look->stopping)
         return say_stopping(s);
-    if (s->events.started && now - s->events.progress_ns >= PROGRESS_NS &&
+    if (s->events.started && !is_first && now - s->events.progress_ns >= PROGRESS_NS &&
         progress.steps != s->events.steps)
         return say_progress(s, &progress, false, now);
     return stay_silent(s, now, wake_ns);

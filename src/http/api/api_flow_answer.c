@@ -60,5 +60,5 @@ json_t *api_flow_json(const struct http_request *q, const struct api_call *call,
         images = json_plus(images, one_json(done, i, one));
     json_t *head = own_parameters ? head_json(q, call, order, own_parameters) : NULL;
     json_decref(own_parameters);
-    return api_answer_whole(head, images, done);
+    return api_answer_whole(head, images, call);
 }

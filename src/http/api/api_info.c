@@ -51,7 +51,9 @@ static json_t *with_jobs(struct http_app *app, json_t *checks)
                                        json_text(detail ? detail : "kept as they are finished")));
 }
 
-void api_info_ready(struct http_app *app, const struct http_request *q, struct http_reply *r)
+/* `word`: the status of one that is ready. */
+static void answer_ready(struct http_app *app, const struct http_request *q, const char *word,
+                         struct http_reply *r)
 {
     struct http_problem p;
     char verbose[8];
@@ -64,7 +66,7 @@ void api_info_ready(struct http_app *app, const struct http_request *q, struct h
     }
     if (!http_query_find(q->target.query, "verbose", verbose, sizeof verbose)) {
         if (ready)
-            send_json(r, 200, json_pack("{s:s}", "status", "ready"));
+            send_json(r, 200, json_pack("{s:s}", "status", word));
         else
             http_problem_reply(&p, q->id, r);
         return;
@@ -78,18 +80,21 @@ void api_info_ready(struct http_app *app, const struct http_request *q, struct h
                   loaded, "name", "not_draining", "ok", !draining, "detail",
                   draining ? "stopping: running and queued work is finished first" : "taking work");
     checks = with_jobs(app, checks);
-    const char *status = ready ? "ready" : http_problem_word(p.code);
+    const char *status = ready ? word : http_problem_word(p.code);
     send_json(r, ready ? 200 : 503, json_pack("{s:s, s:o}", "status", status, "checks", checks));
     if (!ready)
         http_reply_header(r, "Retry-After", "%d", p.retry_after_s);
     http_problem_clear(&p);
 }
 
+void api_info_ready(struct http_app *app, const struct http_request *q, struct http_reply *r)
+{
+    answer_ready(app, q, "ready", r);
+}
+
 void api_info_health(struct http_app *app, const struct http_request *q, struct http_reply *r)
 {
-    api_info_ready(app, q, r);
-    if (r->status == 200)
-        send_json(r, 200, json_pack("{s:s}", "status", "ok"));
+    answer_ready(app, q, "ok", r);
 }
 
 /* The names of its classes, in their order; none for a model that knows none. */

@@ -30,7 +30,8 @@ enum { NOTHING, QUEUED, STARTED };
 
 struct events {
     struct jobs_record job;
-    uint64_t last; /* the number that was said last */
+    bool has_classes; /* its model, so that each image has one or none */
+    uint64_t last;    /* the number that was said last */
     double fraction;
     uint64_t preview; /* that was shown last */
     int64_t said_ns, progress_ns, preview_ns;
@@ -61,8 +62,8 @@ static int say_image(struct api_stream *s, const struct jobs_result *image)
     json_t *o = json_pack("{s:I, s:s, s:s, s:I, s:I}", "index", (json_int_t)image->index, "url",
                           url, "sha256", image->sha256, "nfe", (json_int_t)image->nfe,
                           "steps_rejected", (json_int_t)image->steps_rejected);
-    if (image->label != MODEL_CLASS_NONE)
-        o = json_with(o, "class", json_integer(image->label));
+    if (v->has_classes)
+        o = json_with(o, "class", api_answer_label(image->label));
     return say(s, "image", STARTED + image->sequence, o);
 }
 
@@ -196,10 +197,13 @@ struct api_stream *api_jobs_events(struct http_app *app, const struct http_reque
         http_reply_fail(r);
         return NULL;
     }
-    if (!api_jobs_find(app, q, &v->job, NULL, r)) {
+    struct jobs_kept kept;
+    if (!api_jobs_find(app, q, &v->job, &kept, r)) {
         api_stream_free(s);
         return NULL;
     }
+    v->has_classes = kept.classes > 0;
+    jobs_kept_clear(&kept);
     if (!text_digits(q->last_event_id, &v->last) || v->last > INT64_MAX)
         v->last = NOTHING;
     v->said_ns = clock_ns();

@@ -330,9 +330,11 @@ static void answer(struct http_app *app, const struct http_request *q, const str
     json_t *o = json_pack("{s:s}", "model_name", engine_model_name(order->model));
     if (k->id[0])
         o = json_with(o, "id", json_string(k->id));
-    o = json_with(o, "parameters",
-                  json_pack("{s:s, s:s, s:s}", "sha256", model_sha256(m), "kernel",
-                            model_kernel_id(m), "precision", model_precision_name(m)));
+    json_t *parameters = json_pack("{s:s, s:s, s:s}", "sha256", model_sha256(m), "kernel",
+                                   model_kernel_id(m), "precision", model_precision_name(m));
+    if (call->order.label[0])
+        parameters = json_with(parameters, "label", json_string(call->order.label));
+    o = json_with(o, "parameters", parameters);
     o = json_with(o, "outputs", outputs);
     http_reply_json(r, 200, "application/json", o);
     const size_t head = r->body.length;

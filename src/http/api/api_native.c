@@ -51,7 +51,7 @@ json_t *api_native_json(struct http_app *app, const struct http_request *q,
     json_t *images = json_array();
     for (size_t i = 0; i < api_answer_count(order) && images; i++)
         images = json_plus(images, api_answer_linked(app, q, order, api_answer_picture(done, i)));
-    return api_answer_whole(api_answer_head(q->id, call, order), images, done);
+    return api_answer_whole(api_answer_head(q->id, call, order), images, call);
 }
 
 static void answer_picture(struct http_app *app, const struct http_request *q,

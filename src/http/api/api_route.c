@@ -118,6 +118,23 @@ const struct api_route *api_route_find(unsigned where, const char *path,
     return NULL;
 }
 
+const struct api_dialect *api_route_speaks(unsigned where, const char *target)
+{
+    static const struct {
+        const char *path; /* and what lies below it */
+        const struct api_dialect *dialect;
+    } others[] = {{"/v2", &api_kserve},
+                  {"/v1/images/generations", &api_openai},
+                  {"/v1/images/edits", &api_openai_edits},
+                  {"/v1/images/variations", &api_openai_variations}};
+    for (size_t i = 0; i < sizeof others / sizeof *others && (where & HTTP_PUBLIC); i++) {
+        const size_t length = strlen(others[i].path);
+        if (strncmp(target, others[i].path, length) == 0 && strchr("/?", target[length]))
+            return others[i].dialect;
+    }
+    return NULL;
+}
+
 /* The first row of a path. */
 static size_t first_of(size_t row)
 {

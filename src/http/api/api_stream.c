@@ -50,7 +50,7 @@ static int fill(struct api_stream *s, const struct http_look *look, int64_t *wak
 static const struct api_stream_ops of_images = {.fill = fill};
 
 struct api_stream *api_stream_make(struct http_app *app, const struct http_request *q,
-                                   const struct api_call *call, const struct api_stream_ops *ops,
+                                   struct api_call *call, const struct api_stream_ops *ops,
                                    void *own)
 {
     struct api_stream *s = calloc(1, sizeof *s);
@@ -67,7 +67,7 @@ struct api_stream *api_stream_make(struct http_app *app, const struct http_reque
 }
 
 struct api_stream *api_stream_new(struct http_app *app, const struct http_request *q,
-                                  const struct api_call *call)
+                                  struct api_call *call)
 {
     struct api_stream *s = api_stream_make(app, q, call, &of_images, NULL);
     if (!s)
@@ -188,7 +188,7 @@ static int manifest(struct api_stream *s)
         images = json_plus(images, api_answer_image(image, name));
     }
     json_t *o =
-        api_answer_whole(api_answer_head(s->request->id, s->call, order_of(s)), images, done);
+        api_answer_whole(api_answer_head(s->request->id, s->call, order_of(s)), images, s->call);
     const bool bad = !o || json_append(&text, o, 0, NULL) != 0 ||
                      buf_string(&text, "\n", NULL) != 0 ||
                      api_stream_member(s, "manifest.json", text.data, text.length) != 0;

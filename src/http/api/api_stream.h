@@ -25,7 +25,7 @@ struct api_stream {
     void *own; /* of the ops */
     struct http_app *app;
     const struct http_request *request;
-    const struct api_call *call;
+    struct api_call *call;
     struct buf out; /* the piece that is going out, from `at` on */
     size_t at;
     bool ended;
@@ -46,10 +46,10 @@ struct api_stream {
  * outlive it.
  */
 struct api_stream *api_stream_new(struct http_app *app, const struct http_request *q,
-                                  const struct api_call *call);
+                                  struct api_call *call);
 /* One of another kind: nothing has been said yet, and its length is not known. */
 struct api_stream *api_stream_make(struct http_app *app, const struct http_request *q,
-                                   const struct api_call *call, const struct api_stream_ops *ops,
+                                   struct api_call *call, const struct api_stream_ops *ops,
                                    void *own);
 /* Appends a whole member to an archive (ZIP where s->zip is there, else tar), or an NPZ's
  * one-dimensional array. */

@@ -296,15 +296,13 @@ static void job_families(struct writer *w, struct jobs *jobs, bool broken)
     for (int state = 0; state < JOBS_STATES; state++)
         labelled(w, "state", jobs_state_word((enum jobs_state)state), (double)stats.jobs[state]);
     plain(w, "job_images_waiting", "gauge",
-          "Images of live jobs that were not handed out to be made yet",
+          "Images of live jobs that can be worked on and were not handed out yet",
           (double)stats.images_waiting);
-    if (stats.replicas > 0) {
+    plain(w, "jobs_unserved", "gauge",
+          "Live jobs whose model, kernel or precision is loaded nowhere", (double)stats.unserved);
+    if (stats.replicas > 0)
         plain(w, "job_replicas", "gauge", "Processes that share the store of jobs and work on them",
               (double)stats.replicas);
-        plain(w, "jobs_unserved", "gauge",
-              "Live jobs whose model, kernel or precision none of them has loaded",
-              (double)stats.unserved);
-    }
     plain(w, "job_store_bytes", "gauge", "What the store of jobs takes on its disk",
           (double)stats.store_bytes);
 }

@@ -54,7 +54,7 @@ static void let_go(struct http_exchange *x)
         return;
     x->timed = http_ticket_look(t).finished && t->request;
     if (x->timed)
-        x->times = engine_request_timings(t->request);
+        x->times = api_call_timings(&x->call);
     http_ticket_drop(t, x->connection);
     x->call.ticket = NULL;
 }
@@ -209,11 +209,12 @@ void *http_exchange_uri(void *context, const char *uri, struct MHD_Connection *m
     spare_query(uri);
     x->app = l->app;
     x->listener = l;
-    x->connection = connection;
+    x->connection = x->call.connection = connection;
     x->started_ns = clock_ns();
     http_reply_init(&x->reply);
     buf_init(&x->request.body, l->app->options->body_max);
     draw_id(x->request.id);
+    http_head_speak(x);
     http_wait_count(&l->app->wait, 1);
     if (connection->exchange)
         abandon(connection->exchange);
@@ -377,18 +378,6 @@ static enum MHD_Result collect_field(void *context, enum MHD_ValueKind kind, con
     return MHD_YES;
 }
 
-/* Where a body may have been hidden from us, what came behind it must not be taken for a request:
- * where there is none though the method is one that has, and where it is in chunks, in whose lines
- * the library is more lenient than can be seen. */
-static bool may_hide_a_request(const char *method, const struct http_framing *framing)
-{
-    static const char *const without[] = {"GET", "HEAD", "OPTIONS"};
-    for (size_t i = 0; i < sizeof without / sizeof *without; i++)
-        if (strcmp(method, without[i]) == 0)
-            return framing->chunked;
-    return !framing->has_length;
-}
-
 static enum MHD_Result on_head(struct http_exchange *x, struct MHD_Connection *mhd,
                                const char *target, const char *method, const char *version)
 {
@@ -405,7 +394,7 @@ static enum MHD_Result on_head(struct http_exchange *x, struct MHD_Connection *m
     MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, collect_field, &head);
     x->stage = HTTP_STAGE_BODY;
     int refused = http_head_judge(x, &head, strcmp(version, "HTTP/1.0") == 0, &framing, &p);
-    x->reply.close = may_hide_a_request(method, &framing);
+    x->reply.close = http_head_may_hide(method, &framing);
     if (!refused)
         return MHD_YES;
     bool has_body = framing.chunked || framing.length > 0;
@@ -541,8 +530,12 @@ static enum MHD_Result on_request_end(struct http_exchange *x, struct MHD_Connec
 /* The first of two requests has ended well: on to the second. */
 static enum MHD_Result go_on(struct http_exchange *x, struct MHD_Connection *mhd)
 {
-    if (api_call_follow(x->app, &x->request, &x->call, x->connection, &x->reply))
+    struct http_problem p;
+    http_problem_init(&p);
+    if (api_call_follow(x->app, &x->request, &x->call, &p) == 0)
         return on_work(x, mhd);
+    http_problem_reply(&p, x->request.id, &x->reply);
+    let_go(x);
     api_call_end(x->app, &x->request, &x->call);
     return send_reply(x, mhd);
 }

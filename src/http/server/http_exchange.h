@@ -86,8 +86,13 @@ struct http_head {
     bool overflow;
     struct http_layout layout;
 };
+/* Before anything of it is judged: problems are said as the interface says them to which the raw
+ * target belongs. */
+void http_head_speak(struct http_exchange *x);
 int http_head_judge(struct http_exchange *x, const struct http_head *head, bool http_1_0,
                     struct http_framing *framing, struct http_problem *p);
 void http_head_too_large(const struct http_exchange *x, struct http_problem *p);
+/* Whether what comes behind the request may be a part of it, so that the connection has to end. */
+bool http_head_may_hide(const char *method, const struct http_framing *framing);
 
 #endif

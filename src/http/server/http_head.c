@@ -26,6 +26,16 @@ static void take_id(struct http_request *q, const struct http_field *f)
     q->id[f->value_length] = '\0';
 }
 
+/* What every answer says back, refusals of any head among them. */
+static void take_returned(struct http_exchange *x, const struct http_head *head)
+{
+    struct http_request *q = &x->request;
+    char origin[sizeof q->origin];
+    take_id(q, http_field_find(head->fields, head->count, "X-Request-Id"));
+    if (http_field_join(head->fields, head->count, "Origin", origin, sizeof origin))
+        http_cors_judge(x->app->options, q, origin);
+}
+
 static bool is_hex(const char *text, size_t length)
 {
     for (size_t i = 0; i < length; i++)
@@ -165,8 +175,7 @@ static int take_names(struct http_exchange *x, const struct http_head *head, str
                                 : "http");
     http_front_plain_host(told.host[0] ? told.host : host, q->host);
     snprintf(q->prefix, sizeof q->prefix, "%s", told.prefix);
-    if (http_field_join(head->fields, head->count, "Origin", origin, sizeof origin))
-        http_cors_judge(x->app->options, q, origin);
+    http_field_join(head->fields, head->count, "Origin", origin, sizeof origin);
     q->foreign = is_foreign(x, head, origin);
     if (front->scheme[0]) {
         snprintf(q->scheme, sizeof q->scheme, "%s", front->scheme);
@@ -203,7 +212,8 @@ static int judge_route(struct http_exchange *x, bool *options, struct http_probl
     if (q->route && q->route->answer == api_info_metrics && where == HTTP_PUBLIC &&
         !x->app->options->public_metrics)
         q->route = NULL;
-    x->reply.problem_json = q->route && q->route->dialect ? q->route->dialect->problem : NULL;
+    if (q->route)
+        x->reply.problem_json = q->route->dialect ? q->route->dialect->problem : NULL;
     q->route = api_route_for(q->route, x->method);
     bool whole_server = strcmp(q->target.path, "*") == 0 && strcmp(x->method, "OPTIONS") == 0;
     if (api_route_method(q->route, x->method, options, p) != 0)
@@ -297,11 +307,33 @@ static int judge_key(struct http_exchange *x, const struct http_head *head, stru
                            q->client, p);
 }
 
+/* Where a body may have been hidden from us, what came behind it must not be taken for a request:
+ * where there is none though the method is one that has, and where it is in chunks, in whose lines
+ * the library is more lenient than can be seen. */
+bool http_head_may_hide(const char *method, const struct http_framing *framing)
+{
+    static const char *const without[] = {"GET", "HEAD", "DELETE", "OPTIONS"};
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++)
+        if (strcmp(method, without[i]) == 0)
+            return framing->chunked;
+    return !framing->has_length;
+}
+
+void http_head_speak(struct http_exchange *x)
+{
+    char path[HTTP_PATH_MAX];
+    snprintf(path, sizeof path, "%s", x->raw_target);
+    http_front_strip(&x->app->front, path);
+    const struct api_dialect *dialect = api_route_speaks(x->listener->where, path);
+    x->reply.problem_json = dialect ? dialect->problem : NULL;
+}
+
 int http_head_judge(struct http_exchange *x, const struct http_head *head, bool http_1_0,
                     struct http_framing *framing, struct http_problem *p)
 {
     struct http_request *q = &x->request;
     bool options = false;
+    take_returned(x, head);
     if (head->overflow) {
         http_problem_set(p, HTTP_PROBLEM_BAD_REQUEST, "more than %d header fields",
                          HTTP_FIELDS_MAX);
@@ -312,7 +344,6 @@ int http_head_judge(struct http_exchange *x, const struct http_head *head, bool 
         return -1;
     if (http_guard_check(head->fields, head->count, http_1_0, framing, p) != 0)
         return -1;
-    take_id(q, http_field_find(head->fields, head->count, "X-Request-Id"));
     if (http_target_parse(x->raw_target, &q->target, p) != 0)
         return -1;
     http_front_strip(&x->app->front, q->target.path);

@@ -37,7 +37,7 @@ struct http_reply {
     char values[HTTP_REPLY_VALUES_MAX]; /* one after the other, each with a NUL */
     size_t values_length;
     int problem; /* enum http_problem_code of the answer, for the counters */
-    /* How a problem is said to this client; NULL: as ours. Set once the route is known. */
+    /* How a problem is said to this client; NULL: as ours. */
     json_t *(*problem_json)(const struct http_problem *p);
     bool cachable; /* it says itself how long it may be kept */
     bool close;    /* end the connection after this answer */

@@ -114,6 +114,7 @@ static int run(const char *path, const char *text, long at, struct http_reply *r
 {
     struct http_request q = {.id = "id", .host = "localhost", .scheme = "http"};
     struct api_call call = {0};
+    struct http_problem problem;
     int height = 0;
     put(SMALL);
     q.route = api_route_find(HTTP_PUBLIC, path, q.names);
@@ -121,6 +122,7 @@ static int run(const char *path, const char *text, long at, struct http_reply *r
     buf_init(&q.body, 1 << 20);
     assert_int_equal(buf_string(&q.body, text, NULL), 0);
     http_reply_init(reply);
+    http_problem_init(&problem);
     calls = 0;
     replace_at = at;
     reading = true;
@@ -129,7 +131,7 @@ static int run(const char *path, const char *text, long at, struct http_reply *r
     if (goes && api_call_begin(&app, &q, &call, reply)) {
         wait_end(&call);
         if (api_call_follows(&call)) {
-            assert_true(api_call_follow(&app, &q, &call, NULL, reply));
+            assert_int_equal(api_call_follow(&app, &q, &call, &problem), 0);
             wait_end(&call);
         }
         const struct engine_order *order = engine_request_order(call.ticket->request);

@@ -5,7 +5,9 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "base_cpu.h"
 #include "daemon_address.h"
+#include "daemon_check.h"
 #include "daemon_options.h"
 
 #include <stdio.h>
@@ -18,6 +20,15 @@
 static struct daemon_config config;
 static struct daemon_options options;
 static char path[64];
+
+/* A machine without vectors, while that is wanted. */
+static bool is_plain_machine;
+struct cpu_features __real_cpu_features_get(void);
+struct cpu_features __wrap_cpu_features_get(void);
+struct cpu_features __wrap_cpu_features_get(void)
+{
+    return is_plain_machine ? (struct cpu_features){0} : __real_cpu_features_get();
+}
 
 static void make_file(const char *text)
 {
@@ -271,6 +282,31 @@ static void wrong_flags_are_named(void **state)
     assert_int_equal(options.action, DAEMON_HEALTH);
 }
 
+/* Before a start, which would fail: --check-config is for that. */
+static void what_the_machine_lacks_is_found(void **state)
+{
+    (void)state;
+    char name[sizeof config.admin + 1];
+    struct err e = {0};
+    is_plain_machine = true;
+    assert_int_equal(FLAGS(&e, "--model", MODEL), 0);
+    assert_int_equal(daemon_check(&options.config, &e), 0);
+    assert_int_equal(FLAGS(&e, "--model", MODEL, "--precision", "bf16", "--kernel", "c"), 0);
+    assert_int_equal(daemon_check(&options.config, &e), 0);
+    assert_int_equal(FLAGS(&e, "--model", MODEL, "--precision", "bf16"), 0);
+    assert_int_equal(daemon_check(&options.config, &e), -1);
+    assert_string_equal(e.at, MODEL);
+    assert_non_null(strstr(e.text, "which this machine lacks"));
+    assert_int_equal(daemon_check_exit_code(&e), 2);
+    is_plain_machine = false;
+    memset(name, 'x', sizeof name);
+    name[sizeof name - 1] = '\0';
+    assert_int_equal(FLAGS(&e, "--model", MODEL, "--admin", name), -1);
+    assert_string_equal(e.at, "--admin");
+    name[sizeof name - 2] = '\0';
+    assert_int_equal(FLAGS(&e, "--model", MODEL, "--admin", name), 0);
+}
+
 static void addresses(void **state)
 {
     (void)state;
@@ -328,6 +364,7 @@ int main(void)
         cmocka_unit_test(faults_name_file_and_line),
         cmocka_unit_test(flags_are_read_and_win),
         cmocka_unit_test(wrong_flags_are_named),
+        cmocka_unit_test(what_the_machine_lacks_is_found),
         cmocka_unit_test(addresses),
         cmocka_unit_test(a_taken_port_is_told_with_its_reason),
     };

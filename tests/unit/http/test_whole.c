@@ -18,7 +18,8 @@ static struct http_app app;
 static struct http_options options;
 static struct http_request request;
 static struct openai_call asked;
-static struct api_call call = {.own = &asked};
+static struct http_ticket ticket;
+static struct api_call call = {.own = &asked, .ticket = &ticket};
 static struct engine_request *done;
 static const char *const names[] = {"digits8"};
 
@@ -65,6 +66,7 @@ static int set_up(void **state)
     int bad = engine_submit(app.engine, &order, &done, &e);
     engine_model_release(order.model);
     bad = bad || !engine_request_wait(done, 120000);
+    ticket.request = done;
     json_set_alloc_funcs(allocate, free);
     until_failure = -1;
     return bad;
@@ -154,7 +156,7 @@ static void run_answer(struct http_reply *r)
                                                      engine_request_image(done, i)));
     http_reply_json(
         r, 200, "application/json",
-        api_answer_whole(api_answer_head("id", &call, engine_request_order(done)), images, done));
+        api_answer_whole(api_answer_head("id", &call, engine_request_order(done)), images, &call));
 }
 
 static void run_openai(struct http_reply *r)

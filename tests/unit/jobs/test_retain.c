@@ -114,9 +114,10 @@ static enum jobs_answer stats(struct jobs_store *s, struct jobs_store_stats *out
 }
 
 /* Only its being there says that others share the store. */
-static void offer(struct jobs_store *s, const struct jobs_needs *models, size_t count)
+static bool served(struct jobs_store *s, const struct jobs_needs *needs)
 {
-    (void)s, (void)models, (void)count;
+    (void)s, (void)needs;
+    return false;
 }
 
 static const struct jobs_store_ops own_ops = {
@@ -126,7 +127,7 @@ static const struct jobs_store_ops shared_ops = {.oldest = oldest,
                                                  .sweep = sweep,
                                                  .erase = erase,
                                                  .stats = stats,
-                                                 .offer = offer};
+                                                 .served = served};
 
 /* ---- the tests ---- */
 

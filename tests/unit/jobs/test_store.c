@@ -266,6 +266,33 @@ static void a_job_of_a_kernel_by_its_former_id_goes_on(void **state)
     s->ops->close(s);
 }
 
+/* What waits is what to scale by, and more processes would not help with what none can make. */
+static void images_wait_only_for_who_can_make_them(void **state)
+{
+    (void)state;
+    struct jobs_store *s = open_store(folder);
+    struct jobs_store_stats stats;
+    struct err e = {0};
+    struct jobs_record other = record_of("me", 30);
+    struct jobs_shard shard;
+    snprintf(other.needs.kernel, sizeof other.needs.kernel, "avx512.3");
+    assert_answer(s->ops->create(s, &other, &e), JOBS_DONE, &e);
+    make(s, "me", JOBS_SHARD_IMAGES + 7);
+    assert_answer(s->ops->stats(s, &stats, &e), JOBS_DONE, &e);
+    assert_int_equal(stats.images_waiting, 0);
+    assert_int_equal(stats.unserved, 2);
+    s->ops->offer(s, &offered, 1);
+    assert_answer(s->ops->take_shard(s, &offered, 1, &shard, &e), JOBS_DONE, &e);
+    assert_answer(s->ops->stats(s, &stats, &e), JOBS_DONE, &e);
+    assert_int_equal(stats.images_waiting, 7);
+    assert_int_equal(stats.unserved, 1);
+    s->ops->offer(s, &other.needs, 1); /* a reload, with a shard of the old one under way */
+    assert_answer(s->ops->stats(s, &stats, &e), JOBS_DONE, &e);
+    assert_int_equal(stats.images_waiting, 30);
+    assert_int_equal(stats.unserved, 1);
+    s->ops->close(s);
+}
+
 static void an_expired_job_leaves_a_tombstone_and_then_nothing(void **state)
 {
     (void)state;
@@ -499,6 +526,7 @@ int main(void)
         IN_FOLDER(records_are_counted_by_state_owner_and_number),
         IN_FOLDER(work_is_handed_out_in_turns_and_what_is_missing_again),
         IN_FOLDER(a_job_of_a_kernel_by_its_former_id_goes_on),
+        IN_FOLDER(images_wait_only_for_who_can_make_them),
         IN_FOLDER(an_expired_job_leaves_a_tombstone_and_then_nothing),
         IN_FOLDER(a_store_of_another_version_is_left_alone),
         IN_FOLDER(a_damaged_store_is_named),

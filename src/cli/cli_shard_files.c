@@ -54,15 +54,22 @@ bool cli_shard_is_journal(const char *name)
 
 int cli_shard_check_none(const char *folder, struct err *e)
 {
+    const struct dirent *entry;
     int result = 0;
     DIR *d = opendir(folder);
     if (!d)
         return err_fail_errno(e, errno, folder, "open the folder");
-    for (const struct dirent *entry; result == 0 && (entry = readdir(d)) != NULL;)
-        if (cli_shard_is_manifest(entry->d_name) || cli_shard_is_journal(entry->d_name))
+    do {
+        errno = 0; /* what tells a failure from the end */
+        entry = readdir(d);
+        if (!entry && errno != 0)
+            result = err_fail_errno(e, errno, folder, "list the folder");
+        else if (entry &&
+                 (cli_shard_is_manifest(entry->d_name) || cli_shard_is_journal(entry->d_name)))
             result = err_fail(e, ERR_INPUT, folder,
                               "holds images of another run, in shards (%s): name another folder",
                               entry->d_name);
+    } while (entry && result == 0);
     closedir(d);
     return result;
 }

@@ -8,12 +8,27 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Of a long path or pointer the end tells more than the beginning. */
+static void copy_at(char *out, size_t size, const char *at)
+{
+    static const char ellipsis[] = "…";
+    const size_t length = strlen(at), room = size - sizeof ellipsis;
+    if (length < size) {
+        memcpy(out, at, length + 1);
+        return;
+    }
+    at += length - room;
+    while (((unsigned char)*at & 0xc0) == 0x80) /* not from the middle of a character */
+        at++;
+    snprintf(out, size, "%s%s", ellipsis, at);
+}
+
 int err_fail(struct err *e, enum err_code code, const char *at, const char *format, ...)
 {
     if (!e)
         return -1;
     struct err filled = {.code = code};
-    snprintf(filled.at, sizeof filled.at, "%s", at ? at : "");
+    copy_at(filled.at, sizeof filled.at, at ? at : "");
     va_list args;
     va_start(args, format);
     vsnprintf(filled.text, sizeof filled.text, format, args);
@@ -46,6 +61,13 @@ int err_pass(struct err *e, const struct err *why)
     if (e)
         *e = *why;
     return -1;
+}
+
+bool err_names(const struct err *e, const char *path)
+{
+    struct err named;
+    err_fail(&named, ERR_INPUT, path, "%s", "");
+    return strncmp(e->at, named.at, strlen(named.at)) == 0;
 }
 
 int err_rename(struct err *e, const struct err *why, const char *at)

@@ -22,7 +22,8 @@ enum err_code {
 
 struct err {
     enum err_code code;
-    char at[256];   /* the file, tensor, field or JSON pointer at fault; may be empty */
+    char at[256];   /* the file, tensor, field or JSON pointer at fault; may be empty. Of a long one
+                     * the end, behind "…" */
     char text[768]; /* one line, no line feed */
 };
 
@@ -44,6 +45,9 @@ int err_fail_memory(struct err *e, size_t bytes);
 int err_pass(struct err *e, const struct err *why);
 int err_rename(struct err *e, const struct err *why, const char *at);
 int err_within(struct err *e, const struct err *why, const char *at);
+
+/* Whether `at` begins with the path. */
+bool err_names(const struct err *e, const char *path);
 
 /* "at: text" (or "text") in `out`, always terminated; returns `out`. */
 const char *err_line(const struct err *e, char *out, size_t size);

@@ -24,7 +24,7 @@ static int fail_named(const char *path, int why, const char *doing, struct err *
 {
     const bool named =
         why == ENOENT || why == ENOTDIR || why == EACCES || why == ELOOP || why == ENAMETOOLONG;
-    err_fail_errno(e, why, path, doing);
+    err_fail_errno(e, why, *path ? path : "\"\"", doing);
     if (named && e)
         e->code = ERR_INPUT;
     return -1;
@@ -48,6 +48,48 @@ int file_apart(const char *input, const char *output, struct err *e)
     if (read && written && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
         return err_fail(e, ERR_INPUT, output, "is the input file; name another output");
     return 0;
+}
+
+/* The path without links, to be freed; NULL where it stands for nothing, and -1 where that cannot
+ * be found out. Of what is not there yet: that of its folder. */
+static int real_path(const char *path, bool may_be_new, char **out, struct err *e)
+{
+    *out = realpath(path, NULL);
+    if (*out)
+        return 0;
+    const bool none = errno == ENOENT || errno == ENOTDIR;
+    if (!none)
+        return fail_named(path, errno, "examine the file", e);
+    if (!may_be_new)
+        return 0;
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    while (length > 0 && path[length - 1] != '/')
+        length--;
+    char *folder = length > 0 ? strndup(path, length) : strdup(".");
+    if (!folder)
+        return err_fail_memory(e, length + 2);
+    const int result = real_path(folder, false, out, e);
+    free(folder);
+    return result;
+}
+
+int file_within(const char *path, const char *folder, bool *within, struct err *e)
+{
+    char *inner = NULL, *outer = NULL;
+    int result = real_path(folder, false, &outer, e);
+    *within = false;
+    if (result == 0 && outer)
+        result = real_path(path, true, &inner, e);
+    if (inner) {
+        const size_t length = strlen(outer);
+        *within = strncmp(inner, outer, length) == 0 &&
+                  (inner[length] == '\0' || inner[length] == '/' || outer[length - 1] == '/');
+    }
+    free(inner);
+    free(outer);
+    return result;
 }
 
 static int open_regular(const char *path, struct stat *st, struct err *e)

@@ -17,6 +17,9 @@ int file_look(const char *path, bool follow, bool *there, struct stat *st, struc
 /* 0 unless both names are one file, by whichever links: what is written would destroy what is read
  * (ERR_INPUT). */
 int file_apart(const char *input, const char *output, struct err *e);
+/* Whether `path` is the folder or lies in it at any depth, by whichever links. What is not there
+ * yet lies where its own folder does; a folder that is not there holds nothing. */
+int file_within(const char *path, const char *folder, bool *within, struct err *e);
 
 /* A regular file that is read by position. A file that another process shortens or writes into
  * meanwhile is an error and no more, which is why what a server reads is read like this and never

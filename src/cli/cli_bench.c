@@ -15,7 +15,6 @@
 
 #define SECONDS_DEFAULT 3.0
 #define SECONDS_MAX 3600.0
-#define STEPS_DEFAULT 100 /* the reference's */
 
 enum {
     OPTION_PRESET = 256,
@@ -34,7 +33,7 @@ enum {
 
 /* As given; 0 and NULL mean absent. */
 struct bench_options {
-    bool json, profile, has_steps;
+    bool json, profile, has_method;
     const char *model, *preset, *kernel, *precision;
     enum ode_method method;
     int64_t batch, workers, steps, nfe;
@@ -48,10 +47,11 @@ static json_t *net_json(const struct bench_net_options *o, const struct bench_ne
 {
     const struct bench_subject *s = &r->subject;
     double images = (double)o->batch, gflop = r->flop * images * 1e-9;
-    json_t *solver = json_pack("{s:s, s:f, s:s}", "method", ode_method_name(o->method), "nfe",
+    const struct ode_options *ode = &r->solver.ode;
+    json_t *solver = json_pack("{s:s, s:f, s:s}", "method", ode_method_name(ode->method), "nfe",
                                r->nfe, "nfe_from", r->nfe_from);
-    if (solver && ode_method_is_fixed_step(o->method) &&
-        json_object_set_new(solver, "steps", json_integer(o->steps)) != 0) {
+    if (solver && ode_method_is_fixed_step(ode->method) &&
+        json_object_set_new(solver, "steps", json_integer(ode->steps)) != 0) {
         json_decref(solver);
         solver = NULL;
     }
@@ -92,7 +92,8 @@ static void net_print(const struct bench_net_options *o, const struct bench_net_
     printf("  %10.1f GFLOP/s, %.0f %% of the measured peak of %.0f (one worker: %.0f)\n",
            gflop / r->median_s, 100 * gflop / r->median_s / r->peak_all, r->peak_all, r->peak_one);
     printf("  %10.3f images per second: %s, %.4g evaluations per image (%s)\n",
-           images / (r->median_s * r->nfe), ode_method_name(o->method), r->nfe, r->nfe_from);
+           images / (r->median_s * r->nfe), ode_method_name(r->solver.ode.method), r->nfe,
+           r->nfe_from);
     printf("  %10.3f s to load; weights %.1f MB, peak memory %.1f MB\n", s->load_s,
            (double)s->weights_bytes * 1e-6, (double)r->peak_rss * 1e-6);
     if (o->profile)
@@ -110,15 +111,16 @@ static int run_net(const struct bench_options *o, struct err *e)
         .batch = o->batch ? (int)o->batch : 8,
         .workers = o->workers ? (int)o->workers : cpu_worker_count(),
         .seconds = o->seconds > 0 ? o->seconds : SECONDS_DEFAULT,
-        .method = o->method,
-        .steps = o->has_steps ? (int)o->steps : STEPS_DEFAULT,
+        .method = o->has_method ? &o->method : NULL,
+        .steps = (int)o->steps,
         .nfe = o->nfe,
         .profile = o->profile,
     };
     struct bench_net_result measured;
     if (net.workers > BENCH_WORKERS_MAX)
         net.workers = BENCH_WORKERS_MAX;
-    if (cli_model_options(o->kernel, o->precision, &net.load, e) != 0)
+    if ((o->json && cli_json_paths(o->model, NULL, e) != 0) ||
+        cli_model_options(o->kernel, o->precision, &net.load, e) != 0)
         return -1;
     json_t *machine = bench_machine_json(e);
     if (!machine)
@@ -167,12 +169,12 @@ static int take_option(void *context, int c, const char *word, struct err *e)
         return err_fail(e, ERR_INPUT, "--seconds", "must be above 0 and at most %g, is %s",
                         SECONDS_MAX, word);
     case OPTION_SOLVER:
+        o->has_method = true;
         if (ode_method_parse(word, &o->method) == 0)
             return 0;
         return err_fail(e, ERR_INPUT, "--solver", "\"%s\" is not a method: use " ODE_METHOD_WORDS,
                         word);
     case OPTION_STEPS:
-        o->has_steps = true;
         return cli_parse_int("--steps", word, 1, ODE_STEPS_MAX, &o->steps, e);
     case OPTION_NFE:
         return cli_parse_int("--nfe", word, 1, ODE_NFE_MAX, &o->nfe, e);
@@ -192,7 +194,10 @@ static int check_options(const struct bench_options *o)
 {
     if (o->model && o->preset)
         return cli_usage_error("bench", "--model and --preset exclude each other");
-    if (o->has_steps && !ode_method_is_fixed_step(o->method))
+    if (o->steps && o->nfe)
+        return cli_usage_error("bench", "--steps and --nfe both say how many evaluations there "
+                                        "are: leave one out");
+    if (o->steps && !ode_method_is_fixed_step(o->method) && (o->has_method || !o->model))
         return cli_usage_error("bench", "--steps is for a fixed-step --solver, not for %s",
                                ode_method_name(o->method));
     return -1;
@@ -243,11 +248,11 @@ static const struct cli_option bench_table[] = {
     CLI_OPTION_PRECISION(OPTION_PRECISION),
     {"seconds", 0, OPTION_SECONDS, "S", NULL, "how long to measure (3)"},
     {"solver", 0, OPTION_SOLVER, "METHOD", ODE_METHOD_WORDS,
-     "solver for the images per second: rk45 (default) or another one of pfgm sample"},
-    {"steps", 0, OPTION_STEPS, "N", NULL, "of a fixed-step method (100)"},
+     "solver for the images per second: one of pfgm sample (the model's own; of a preset rk45)"},
+    {"steps", 0, OPTION_STEPS, "N", NULL, "of a fixed-step method (the model's own, or 100)"},
     {"nfe", 0, OPTION_NFE, "N", NULL,
      "evaluations per image; if absent, those of the steps, or for rk45 the mean over a few images "
-     "of the model, or the published number of the preset"},
+     "of the model, or the published number of the preset (104 where there is none: assumed)"},
     {"profile", 0, OPTION_PROFILE, NULL, NULL,
      "also report where one worker's processor time goes, by kind of operation"},
     CLI_OPTION_JSON(OPTION_JSON),

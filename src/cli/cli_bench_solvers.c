@@ -44,7 +44,9 @@ static int solvers_main(int argc, char **argv)
     if (argc - optind != 1)
         return cli_usage_error("bench solvers", "one MODEL is needed, %d given", argc - optind);
     o.model.model = argv[optind];
-    if (o.plot && (plot_name_check(o.plot, &e) != 0 || cli_output_prepare_file(o.plot, &e) != 0))
+    const struct cli_output_guard guard = {.inputs = {o.model.model}};
+    if (o.plot &&
+        (plot_name_check(o.plot, &e) != 0 || cli_output_prepare_file(o.plot, &guard, &e) != 0))
         return cli_fail("bench solvers", &e);
     return figures_solvers(o.plot, &o.model, &e) == 0 ? CLI_EXIT_OK : cli_fail("bench solvers", &e);
 }

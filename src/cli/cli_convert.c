@@ -7,6 +7,7 @@
 #include "cli.h"
 #include "cli_json.h"
 #include "cli_convert_exact.h"
+#include "cli_output.h"
 #include "cli_stream.h"
 
 #include <inttypes.h>
@@ -127,6 +128,9 @@ static int options_parse(int argc, char **argv, struct convert_options *o)
     o->input = argv[optind];
     if (!o->output)
         return cli_usage_error("convert", "-o OUT.safetensors is needed");
+    if (cli_stream_is_standard(o->output))
+        return cli_usage_error("convert",
+                               "-o - is no file: a model is not written to standard output");
     if (o->exact.data && (o->preset || o->config || o->settings || o->weights_given))
         return cli_usage_error("convert", "--exact has no network: no --preset, no --config, no "
                                           "--weights and no settings of one");
@@ -244,8 +248,10 @@ static int convert_main(int argc, char **argv)
         o.exact.json = o.json;
         return cli_convert_exact(&o.exact, &e) == 0 ? CLI_EXIT_OK : cli_fail("convert", &e);
     }
+    const struct cli_output_guard guard = {.inputs = {o.input, o.config}};
     code = CLI_EXIT_OK;
-    if (description_get(&o, &d, &e) != 0 ||
+    if ((o.json && cli_json_paths(o.input, o.output, &e) != 0) ||
+        cli_output_prepare_file(o.output, &guard, &e) != 0 || description_get(&o, &d, &e) != 0 ||
         import_convert(o.input, o.output, &d, o.weights,
                        isatty(STDERR_FILENO) ? progress_show : NULL, NULL, &census, &e) != 0 ||
         summary_print(&o, &d, &census, &e) != 0)

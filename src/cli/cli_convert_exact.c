@@ -12,6 +12,7 @@
 #include "ckpt_description.h"
 #include "cli.h"
 #include "cli_json.h"
+#include "cli_output.h"
 #include "cli_stream.h"
 #include "field_cloud.h"
 #include "archive_npy_read.h"
@@ -195,10 +196,9 @@ int cli_convert_exact(const struct cli_convert_exact *o, struct err *e)
     struct data_set data;
     float *weights = NULL;
     double radius = 0.0;
-    if (file_apart(o->data, o->output, e) != 0 ||
-        (o->labels && file_apart(o->labels, o->output, e) != 0) ||
-        (o->weights && file_apart(o->weights, o->output, e) != 0) ||
-        data_open(&options, &data, e) != 0)
+    const struct cli_output_guard guard = {.inputs = {o->data, o->labels, o->weights}};
+    if ((o->json && cli_json_paths(o->data, o->output, e) != 0) ||
+        cli_output_prepare_file(o->output, &guard, e) != 0 || data_open(&options, &data, e) != 0)
         return -1;
     struct ckpt_description d = {
         .family = CKPT_FAMILY_EXACT,

@@ -60,7 +60,7 @@ static int make_image(struct cli_run *run, const struct cli_flow_options *o,
     if (!o->class && label != MODEL_CLASS_NONE)
         order->class = (struct engine_class){ENGINE_CLASS_GIVEN, label};
     struct engine_request *request =
-        engine_check(order, e) == 0 ? cli_run_order(run, &source, e) : NULL;
+        cli_run_check(run, order, e) == 0 ? cli_run_order(run, &source, e) : NULL;
     if (!request)
         return -1;
     model_points_finished(m, engine_request_image(request, 0)->pixels,

@@ -172,10 +172,13 @@ static int encode_points(struct cli_run *run, const struct cli_flow_options *o,
 static int encode(const struct cli_flow_options *o, struct err *e)
 {
     struct model *m = cli_model_load(o->model, o->kernel, o->precision, e);
+    const struct cli_output_guard guard = cli_flow_guard(o);
     struct cli_points images = {0};
     struct cli_run run = {0};
     int result = -1;
-    if (m && cli_output_prepare(CLI_OUTPUT_SAFETENSORS, o->output.path, model_shape(m), e) == 0 &&
+    if (m &&
+        cli_output_prepare(CLI_OUTPUT_SAFETENSORS, o->output.path, model_shape(m), &guard, e) ==
+            0 &&
         cli_points_images(m, o->input, (struct model_scale){0}, &images, e) == 0) {
         result = cli_run_open(&run, m, o->workers, images.n, e);
         m = NULL; /* the run has it */
@@ -213,7 +216,9 @@ const struct cli_command cli_encode_command = {
     .terms = forms,
     .options = options,
     .solver = {.title =
-                   "The solver of the path up, rk45 over ln t with tolerances 1e-5 unless chosen:"},
+                   "The solver of the path up, rk45 over ln t with tolerances 1e-5 unless chosen:",
+               .method = "rk45 (default), or with a --schedule other than tuned euler, "
+                         "improved-euler, heun, multistep2, multistep3, ipndm4, unipc3"},
     .words = CLI_VALUES_FILES,
     .take = cli_flow_take,
     .run = encode_main};

@@ -8,6 +8,7 @@
 #include "cli.h"
 #include "base_log.h"
 #include "cli_json.h"
+#include "cli_output.h"
 #include "engine.h"
 #include "train_eval.h"
 #include <math.h>
@@ -49,9 +50,10 @@ struct eval {
     struct engine_model *em;
     struct engine_request *request;
     struct train_eval_loss loss;
-    size_t n, d;    /* samples, numbers in each */
-    size_t points;  /* of the loss; 0: it has none */
-    size_t *chosen; /* [2n] of the held-out pictures: those of the halves, in turn */
+    size_t n, d;     /* samples, numbers in each */
+    size_t points;   /* of the loss; 0: it has none */
+    size_t *chosen;  /* [2n] of the held-out pictures: those of the halves, in turn */
+    size_t *nearest; /* [n] of the training pictures: each sample's; NULL without */
     float *samples, *data[2];
     double energy, energy_floor, sliced, sliced_floor;
     double nearest_median; /* of the distances to the training set; NaN without */
@@ -78,7 +80,7 @@ static int take_option(void *context, int option, const char *word, struct err *
         o->train = word;
         return 0;
     case OPTION_CROP:
-        return cli_parse_int("--center-crop", word, 1, DATA_SIDE_MAX, &o->crop, e);
+        return cli_parse_int("--center-crop", word, 1, IMAGE_SIDE_MAX, &o->crop, e);
     case OPTION_RESIZE:
         return cli_parse_int("--resize", word, 1, DATA_SIDE_MAX, &o->resize, e);
     case OPTION_SEED:
@@ -104,6 +106,8 @@ static int parse_options(int argc, char **argv, struct eval_options *o)
         return cli_usage_error("eval", "one MODEL and --data are needed");
     if (o->output && !o->train)
         return cli_usage_error("eval", "-o shows nearest training pictures: it needs --train");
+    if (o->output && !file_name_ends(o->output, ".png"))
+        return cli_usage_error("eval", "-o is a sheet and must end in .png");
     o->model = argv[optind];
     return -1;
 }
@@ -134,8 +138,12 @@ static int open_data(const struct model *m, const struct eval_options *o, const 
 
 static int open_engine(struct eval *v, struct err *e)
 {
+    const struct cli_output_guard guard = {
+        .inputs = {v->o->model, v->o->data, v->o->labels, v->o->train}};
     struct model_options options;
     struct model *m = NULL;
+    if (v->o->output && cli_output_prepare_file(v->o->output, &guard, e) != 0)
+        return -1;
     if (cli_model_options(v->o->kernel, NULL, &options, e) == 0)
         m = model_load(v->o->model, &options, e);
     if (!m)
@@ -214,9 +222,11 @@ static int draw_samples(struct eval *v, struct err *e)
         order.class.rule = ENGINE_CLASS_LISTED;
         order.labels = labels;
     }
-    int result = cli_solver_choose(engine_model_get(v->em), NULL, NULL, &v->o->solver,
-                                   &order.solver, e) != 0 ||
-                 engine_submit(v->engine, &order, &v->request, e) != 0;
+    struct err unfit = {0};
+    int result =
+        cli_solver_choose(engine_model_get(v->em), NULL, NULL, &v->o->solver, &order.solver, e);
+    if (result == 0 && engine_submit(v->engine, &order, &v->request, &unfit) != 0)
+        result = cli_fail_field(&unfit, NULL, e);
     free(labels);
     if (result != 0)
         return -1;
@@ -249,7 +259,7 @@ static int measure_distances(struct eval *v, struct err *e)
 }
 
 /* A row of samples, below it their nearest training pictures, and so on. */
-static int write_sheet(const struct eval *v, const size_t *index, struct err *e)
+static int write_sheet(const struct eval *v, struct err *e)
 {
     const struct model *m = engine_model_get(v->em);
     struct image_shape one = model_shape(m), shape;
@@ -266,7 +276,7 @@ static int write_sheet(const struct eval *v, const size_t *index, struct err *e)
     for (size_t k = 0; result == 0 && k < 2 * shown; k++) {
         size_t i = k / 2, place = i / SHEET_ROWS * 2 * SHEET_ROWS + i % SHEET_ROWS;
         const float *from = k % 2 ? nearest : v->samples + i * v->d;
-        data_image(&v->train, index[i], (struct data_view){0}, nearest);
+        data_image(&v->train, v->nearest[i], (struct data_view){0}, nearest);
         for (size_t j = 0; j < v->d; j++)
             values[j] = (double)from[j];
         /* Bytes of a training picture come back as they were when rounded to the nearest. */
@@ -297,22 +307,19 @@ static int measure_nearest(struct eval *v, struct err *e)
 {
     size_t count = v->train.count;
     float *values = calloc(count * v->d, sizeof *values);
-    size_t *index = calloc(v->n, sizeof *index);
     double *distance = calloc(v->n, sizeof *distance);
+    v->nearest = calloc(v->n, sizeof *v->nearest);
     int result =
-        values && index && distance ? 0 : err_fail_memory(e, count * v->d * sizeof *values);
+        values && v->nearest && distance ? 0 : err_fail_memory(e, count * v->d * sizeof *values);
     for (size_t i = 0; result == 0 && i < count; i++)
         data_image(&v->train, i, (struct data_view){0}, values + i * v->d);
     if (result == 0) {
         const struct train_rows_view a = {v->samples, v->n, v->d}, b = {values, count, v->d};
-        train_nearest(v->pool, a, b, index, distance);
-        if (v->o->output)
-            result = write_sheet(v, index, e);
+        train_nearest(v->pool, a, b, v->nearest, distance);
         qsort(distance, v->n, sizeof *distance, compare);
         v->nearest_median = distance[v->n / 2];
     }
     free(values);
-    free(index);
     free(distance);
     return result;
 }
@@ -339,8 +346,7 @@ static int print_json(const struct eval *v, struct err *e)
         real_or_null(v->sliced), "sliced_wasserstein_data", real_or_null(v->sliced_floor),
         "nearest_median", real_or_null(v->nearest_median), "loss",
         v->points > 0 ? real_or_null(v->loss.mean) : json_null(), "loss_by_t", bins);
-    int result = root ? cli_json_print(root, e)
-                      : json_fail(e, ERR_INPUT, v->o->data, "a file name is not UTF-8");
+    const int result = cli_json_print(root, e);
     json_decref(root);
     return result;
 }
@@ -370,7 +376,7 @@ static bool has_loss(const struct model *m)
 
 static int run(struct eval *v, struct err *e)
 {
-    if (open_engine(v, e) != 0)
+    if ((v->o->json && cli_json_paths(v->o->model, v->o->data, e) != 0) || open_engine(v, e) != 0)
         return -1;
     if (has_loss(engine_model_get(v->em)))
         v->points = (size_t)v->o->points;
@@ -386,10 +392,11 @@ static int run(struct eval *v, struct err *e)
         return -1;
     if (v->o->train && measure_nearest(v, e) != 0)
         return -1;
-    if (v->o->json)
-        return print_json(v, e);
-    print_text(v);
-    return 0;
+    if (v->o->json && print_json(v, e) != 0)
+        return -1;
+    if (!v->o->json)
+        print_text(v);
+    return v->o->output ? write_sheet(v, e) : 0; /* a full disk costs no figure */
 }
 
 static int eval_main(int argc, char **argv)
@@ -409,6 +416,7 @@ static int eval_main(int argc, char **argv)
     data_clear(&v.held_out);
     data_clear(&v.train);
     free(v.chosen);
+    free(v.nearest);
     free(v.samples);
     free(v.data[0]);
     free(v.data[1]);
@@ -422,7 +430,7 @@ static const struct cli_option options[] = {
      "labels of an IDX file, if its name does not lead to them"},
     {"train", 0, OPTION_TRAIN, "SRC", CLI_VALUES_FILES,
      "the training pictures: finds each sample's nearest among them"},
-    {"output", 'o', 0, "FILE", CLI_VALUES_FILES,
+    {"output", 'o', 0, "FILE.png", CLI_VALUES_FILES,
      "with --train: a sheet, samples above their nearest training pictures"},
     {"center-crop", 0, OPTION_CROP, "N", NULL,
      "first cut N×N pixels from the middle of each picture"},

@@ -130,7 +130,8 @@ static int write_field(const struct model *m, const struct field_points *p, cons
 
 static int run(const struct field_options *o, struct err *e)
 {
-    struct model *m = cli_output_prepare_file(o->output, e) != 0
+    const struct cli_output_guard guard = {.inputs = {o->model, o->input}};
+    struct model *m = cli_output_prepare_file(o->output, &guard, e) != 0
                           ? NULL
                           : cli_model_load(o->model, o->kernel, o->precision, e);
     struct ckpt_file *f = m ? ckpt_file_open(o->input, e) : NULL;

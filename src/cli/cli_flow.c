@@ -1,6 +1,7 @@
 /* What the subcommands of the flow share, and `pfgm decode`, which is little more than that. */
 #include "cli_flow.h"
 
+#include "cli_json.h"
 #include "cli_npz.h"
 #include "cli_report.h"
 #include "cli_stream.h"
@@ -160,6 +161,8 @@ int cli_flow_main(const struct cli_flow_command *flow, int argc, char **argv)
         missing = "--json and -o - both write to standard output";
     if (missing)
         return cli_usage_error(command->name, "%s", missing);
+    if (o.json && cli_json_paths(o.model, o.output.path, &e) != 0)
+        return cli_fail(command->name, &e);
     return flow->run(&o, &e) == 0 ? CLI_EXIT_OK : cli_fail(command->name, &e);
 }
 
@@ -170,12 +173,19 @@ void cli_flow_clear(struct cli_run *run, struct cli_points *points, struct model
     model_free(m);
 }
 
+struct cli_output_guard cli_flow_guard(const struct cli_flow_options *o)
+{
+    return (struct cli_output_guard){.inputs = {o->model, o->input, o->mask, o->latents,
+                                                o->between[0], o->between[1], o->epsilon}};
+}
+
 int cli_flow_prepare(const struct cli_flow_options *o, const struct model *m,
                      enum cli_output_kind *kind, struct err *e)
 {
+    const struct cli_output_guard guard = cli_flow_guard(o);
     return cli_output_choose(&o->output, m, kind, e) != 0
                ? -1
-               : cli_output_prepare(*kind, o->output.path, model_shape(m), e);
+               : cli_output_prepare(*kind, o->output.path, model_shape(m), &guard, e);
 }
 
 int cli_flow_decode(struct cli_run *run, const struct cli_flow_options *o,
@@ -203,9 +213,11 @@ int cli_flow_make(struct cli_run *run, const struct cli_flow_options *o, enum cl
                   const struct engine_order *order, struct err *e)
 {
     const struct image_shape shape = model_shape(engine_model_get(order->model));
+    const struct cli_output_guard guard = cli_flow_guard(o);
     if (kind == CLI_OUTPUT_NPZ && cli_npz_check(o->output.path, shape, order->n, e) != 0)
         return -1;
-    if (engine_check(order, e) != 0 || cli_output_make_folder(kind, o->output.path, e) != 0)
+    if (cli_run_check(run, order, e) != 0 ||
+        cli_output_make_folder(kind, o->output.path, order, &guard, e) != 0)
         return -1;
     struct engine_request *request = cli_run_order(run, order, e);
     int result = request ? cli_output_write(kind, o->output.path, request, e) : -1;

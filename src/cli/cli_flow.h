@@ -87,6 +87,8 @@ int cli_flow_main(const struct cli_flow_command *command, int argc, char **argv)
 /* Frees what a subcommand has: each may be NULL or zeroed. */
 void cli_flow_clear(struct cli_run *run, struct cli_points *points, struct model *m);
 
+/* What the command line says is read. */
+struct cli_output_guard cli_flow_guard(const struct cli_flow_options *o);
 /* Looks at the output before anything is computed. */
 int cli_flow_prepare(const struct cli_flow_options *o, const struct model *m,
                      enum cli_output_kind *kind, struct err *e);

@@ -8,6 +8,8 @@
 #include "import_torch.h"
 #include "cli.h"
 #include "cli_json.h"
+#include "cli_stream.h"
+#include "base_text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,6 +17,7 @@
 
 struct inspect_options {
     const char *path;
+    const char *shown; /* the path as the report has it: the text may show one that is not UTF-8 */
     bool json, tensors;
 };
 
@@ -56,7 +59,8 @@ static void tensor_add(struct inventory *all, const char *name, enum ckpt_dtype 
     all->failed |= json_array_append_new(all->tensors, tensor) != 0;
 }
 
-/* The members that both kinds of file have. Takes over the inventory's tensors and `description`.
+/* The members that both kinds of file have, `path` as it is shown. Takes over the inventory's
+ * tensors and `description`.
  */
 static json_t *report_build(const char *path, const char *format, uint64_t file_bytes,
                             const char *sha256, json_t *description, struct inventory *all,
@@ -71,7 +75,7 @@ static json_t *report_build(const char *path, const char *format, uint64_t file_
     if (root && !all->failed)
         return root;
     json_decref(root);
-    json_fail(e, ERR_INPUT, path, "a name in it, or its own, is not UTF-8 and cannot be shown");
+    json_fail(e, ERR_INPUT, path, "a name in it is not UTF-8 and cannot be shown");
     return NULL;
 }
 
@@ -88,9 +92,9 @@ static json_t *description_get(const struct ckpt_file *f, struct err *e)
     return description;
 }
 
-static json_t *safetensors_report(const char *path, struct err *e)
+static json_t *safetensors_report(const struct inspect_options *o, struct err *e)
 {
-    struct ckpt_file *f = ckpt_file_open(path, e);
+    struct ckpt_file *f = ckpt_file_open(o->path, e);
     json_t *description = f ? description_get(f, e) : NULL;
     const char *sha256 = description && ckpt_file_verify(f, e) == 0 ? ckpt_file_sha256(f, e) : NULL;
     struct inventory all = {0};
@@ -101,7 +105,8 @@ static json_t *safetensors_report(const char *path, struct err *e)
             const struct ckpt_tensor *t = ckpt_file_tensor(f, i);
             tensor_add(&all, t->name, t->dtype, t->rank, t->shape, t->count);
         }
-        root = report_build(path, "safetensors", ckpt_file_bytes(f), sha256, description, &all, e);
+        root =
+            report_build(o->shown, "safetensors", ckpt_file_bytes(f), sha256, description, &all, e);
     } else {
         json_decref(description);
     }
@@ -149,16 +154,17 @@ static void torch_tensors_add(struct inventory *all, const struct import_torch *
     }
 }
 
-static json_t *torch_report(const char *path, struct err *e)
+static json_t *torch_report(const struct inspect_options *o, struct err *e)
 {
-    struct import_torch *t = import_torch_open(path, e);
+    struct import_torch *t = import_torch_open(o->path, e);
     json_t *description = t ? torch_description_get(t, e) : NULL;
     const char *sha256 = description ? import_torch_sha256(t, e) : NULL;
     struct inventory all = {0};
     json_t *root = NULL;
     if (sha256) {
         torch_tensors_add(&all, t);
-        root = report_build(path, "pytorch", import_torch_bytes(t), sha256, description, &all, e);
+        root =
+            report_build(o->shown, "pytorch", import_torch_bytes(t), sha256, description, &all, e);
     } else {
         json_decref(description);
     }
@@ -176,10 +182,8 @@ static json_t *torch_report(const char *path, struct err *e)
 /* Prints a line whose bytes may come from the file: a terminal must not obey them. */
 static void line_print(struct buf *line)
 {
-    for (size_t i = 0; i < line->length; i++)
-        if (line->data[i] < 0x20 || line->data[i] == 0x7f)
-            line->data[i] = '?';
-    printf("%.*s\n", (int)line->length, (const char *)line->data);
+    text_make_printable((char *)line->data);
+    printf("%s\n", (const char *)line->data);
 }
 
 /* A value as compact JSON, strings without quotes. */
@@ -278,8 +282,11 @@ static int inspect_main(int argc, char **argv)
     if (optind + 1 != argc)
         return cli_usage_error("inspect", "exactly one file is needed");
     o.path = argv[optind];
-    json_t *root =
-        import_torch_is(o.path) ? torch_report(o.path, &e) : safetensors_report(o.path, &e);
+    char shown[CLI_SHOWN_MAX];
+    o.shown = o.json ? o.path : cli_shown(o.path, shown);
+    if (o.json && cli_json_paths(o.path, NULL, &e) != 0)
+        return cli_fail("inspect", &e);
+    json_t *root = import_torch_is(o.path) ? torch_report(&o, &e) : safetensors_report(&o, &e);
     int result = root ? 0 : -1;
     if (result == 0)
         result = o.json ? cli_json_print(root, &e) : text_print(root, o.tensors, &e);

@@ -76,10 +76,12 @@ static int encode_ends(struct cli_run *run, const struct cli_flow_options *o,
                                  .points = ends->values,
                                  .solver = model_solver_forward_default(m)};
     struct model_solver down;
+    struct err why = {0};
     if (cli_run_class(m, o->class, &order.class, e) != 0 ||
-        cli_solver_choose(m, NULL, o->steps, &o->solver, &down, e) != 0 ||
-        model_solver_unguided(&down, e) != 0)
+        cli_solver_choose(m, NULL, o->steps, &o->solver, &down, e) != 0)
         return -1;
+    if (model_solver_unguided(&down, &why) != 0)
+        return cli_fail_field(&why, o->steps, e);
     order.solver.t_max = down.t_max; /* where the path down begins and ends */
     order.solver.t_min = down.t_min;
     struct engine_request *request = cli_run_order(run, &order, e);
@@ -121,6 +123,7 @@ static int interpolate(const struct cli_flow_options *o, struct err *e)
     int result = -1;
     if (m && cli_flow_prepare(o, m, &kind, e) == 0 && read_ends(o, m, &ends, e) == 0) {
         result = cli_run_open(&run, m, o->workers, frames, e);
+        run.steps = o->steps;
         m = NULL; /* the run has it */
     }
     if (result == 0 && o->between[0])

@@ -22,6 +22,17 @@ bool cli_jobs_is_archive(const char *output)
            file_name_ends(output, ".npz") || file_name_ends(output, ".npy");
 }
 
+int cli_jobs_archive_check(const char *output, uint64_t n, struct err *e)
+{
+    if (file_name_ends(output, ".zip") && n > ZIP_IMAGES_MAX)
+        return err_fail(
+            e, ERR_INPUT, "--output",
+            "a .zip of more than %d images cannot be looked at; name DIR/, a .tar or an "
+            ".npz",
+            ZIP_IMAGES_MAX);
+    return 0;
+}
+
 /* ---- downloading ---- */
 
 struct download {
@@ -237,12 +248,6 @@ int cli_jobs_archive(struct remote *r, const struct cli_jobs *j, const struct cl
     struct download d = {0};
     struct buf path;
     buf_init(&path, 4096);
-    if (file_name_ends(a->output, ".zip") && a->n > ZIP_IMAGES_MAX)
-        return err_fail(
-            e, ERR_INPUT, "--output",
-            "a .zip of more than %d images cannot be looked at; name DIR/, a .tar or an "
-            ".npz",
-            ZIP_IMAGES_MAX);
     int result = cli_jobs_path(j, "/archive?format=", &path, e) != 0 ||
                          buf_string(&path, strrchr(a->output, '.') + 1, e) != 0
                      ? -1

@@ -10,6 +10,8 @@ struct cli_jobs_archive {
     char (*digests)[SHA256_HEX_SIZE]; /* [n], of what is stored */
 };
 bool cli_jobs_is_archive(const char *output);
+/* Before anything is waited for: whether so many images can be in it. */
+int cli_jobs_archive_check(const char *output, uint64_t n, struct err *e);
 /* Downloads it, compares what is in it, and gives it its name only then. A download that breaks off
  * goes on where it was, if the server can do that; else it begins anew, which standard error says.
  */

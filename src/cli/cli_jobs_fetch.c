@@ -4,6 +4,7 @@
  * filled while the job runs, and what is there already, by its SHA-256, is not fetched again. */
 #include "cli_jobs_archive.h"
 #include "cli_jobs_follow.h"
+#include "cli_output.h"
 #include "cli_shard.h"
 #include "cli_stream.h"
 
@@ -171,6 +172,8 @@ static int fetch_archive(struct fetch *f, struct remote *r, struct err *e)
 {
     struct cli_jobs_follow follow = {.image = note_digest, .context = f};
     char shown[CLI_SHOWN_MAX];
+    if (cli_jobs_archive_check(f->output, f->n, e) != 0)
+        return -1;
     f->digests = calloc((size_t)f->n, sizeof *f->digests);
     if (!f->digests)
         return err_fail_memory(e, (size_t)f->n * sizeof *f->digests);
@@ -187,9 +190,16 @@ static int fetch_archive(struct fetch *f, struct remote *r, struct err *e)
     return result;
 }
 
+static int prepare(const struct fetch *f, struct err *e)
+{
+    const struct cli_output_guard guard = {.inputs = {f->jobs.to.key_file, f->jobs.to.ca}};
+    return file_name_ends(f->output, "/") ? cli_output_prepare_folder(f->output, &guard, e)
+                                          : cli_output_prepare_file(f->output, &guard, e);
+}
+
 static int fetch(struct fetch *f, struct err *e)
 {
-    struct remote *r = cli_jobs_open(&f->jobs, e);
+    struct remote *r = prepare(f, e) == 0 ? cli_jobs_open(&f->jobs, e) : NULL;
     json_t *job = r ? cli_jobs_get(r, &f->jobs, e) : NULL;
     int result = job ? 0 : -1;
     f->n = cli_jobs_count(job, "images_total");

@@ -132,6 +132,19 @@ const struct cli_command cli_jobs_list_command = {
 
 /* ---- cancel ---- */
 
+/* The server has nothing more to say of it. */
+static int show_forgotten(const struct list *l, struct err *e)
+{
+    if (!l->json) {
+        printf("job %s is forgotten\n", l->jobs.id);
+        return 0;
+    }
+    json_t *answer = json_pack("{s:s, s:b}", "id", l->jobs.id, "forgotten", 1);
+    const int result = cli_json_print(answer, e);
+    json_decref(answer);
+    return result;
+}
+
 static int show(const struct list *l, const json_t *job, struct err *e)
 {
     if (l->json)
@@ -146,7 +159,6 @@ static int end_seen(struct list *l, struct remote *r, const json_t *job, const c
                     char *tag, bool *changed, struct err *e)
 {
     char state[CLI_JOBS_TEXT];
-    int result = 0;
     const bool ended = cli_jobs_ended(job);
     if (l->forget && !ended)
         return err_fail(e, ERR_INPUT, "--forget",
@@ -157,10 +169,7 @@ static int end_seen(struct list *l, struct remote *r, const json_t *job, const c
     json_t *after = remote_tagged(r, "DELETE", path, tag, changed, e);
     if (!after)
         return -1;
-    if (!ended)
-        result = show(l, after, e);
-    else if (!l->json)
-        printf("job %s is forgotten\n", l->jobs.id);
+    const int result = ended ? show_forgotten(l, e) : show(l, after, e);
     json_decref(after);
     return result;
 }

@@ -103,9 +103,9 @@ static int choose_probes(const struct cli_flow_options *o, const struct model *m
                             given, o->probes);
         l->probes = given;
     }
-    return model_likelihood_check(m, l, &why) == 0
-               ? 0
-               : err_rename(e, &why, o->exact_trace ? "--exact-trace" : why.at);
+    return model_likelihood_check(m, l, &why) == 0 ? 0
+           : o->exact_trace                        ? err_rename(e, &why, "--exact-trace")
+                                                   : cli_fail_field(&why, NULL, e);
 }
 
 static int judge(struct cli_run *run, const struct cli_flow_options *o,
@@ -184,6 +184,7 @@ const struct cli_command cli_likelihood_command = {
              "probes.",
     .options = options,
     .solver = {.title = "The solver, which is rk45, with tolerances 1e-4 unless they are given:",
+               .method = "rk45, which is the only one here",
                .adaptive = true},
     .words = CLI_VALUES_FILES,
     .take = cli_flow_take,

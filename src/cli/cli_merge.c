@@ -3,6 +3,7 @@
  * once, that they are of one run, and that each image has the digest which its manifest names. */
 #include "cli.h"
 #include "cli_npz.h"
+#include "cli_output.h"
 #include "cli_shard.h"
 #include "cli_stream.h"
 
@@ -274,8 +275,23 @@ static int join_part(const struct merge *g, const struct part *p, struct err *e)
     return result;
 }
 
+/* Those of an .npz were compared when it was found. */
+static int check_images(const struct part *p, struct err *e)
+{
+    struct buf png;
+    int result = 0;
+    buf_init(&png, IMAGE_BYTES_MAX);
+    for (size_t k = 0; result == 0 && !p->is_file && k < p->m.count; k++)
+        result = cli_shard_image(p->path, &p->m, k, &png, e);
+    buf_clear(&png);
+    return result;
+}
+
 static int join_folder(const struct merge *g, struct err *e)
 {
+    for (uint64_t i = 0; i < g->shards; i++)
+        if (check_images(&g->parts[i], e) != 0)
+            return -1;
     if (mkdir(g->output, 0777) != 0 && errno != EEXIST)
         return err_fail_errno(e, errno, g->output, "make the folder");
     for (uint64_t i = 0; i < g->shards; i++)
@@ -284,10 +300,24 @@ static int join_folder(const struct merge *g, struct err *e)
     return 0;
 }
 
+/* A folder of shards may be joined where it is: its images stay as they are. */
+static int prepare(const struct merge *g, bool is_folder, struct err *e)
+{
+    struct cli_output_guard guard = {0};
+    for (int i = 0; i < g->count; i++) {
+        const int apart = file_apart(g->inputs[i], g->output, is_folder ? NULL : e);
+        if (apart != 0 && !is_folder)
+            return -1;
+        guard.shards |= apart != 0;
+    }
+    return is_folder ? cli_output_prepare_folder(g->output, &guard, e)
+                     : cli_output_prepare_file(g->output, &guard, e);
+}
+
 static int run(struct merge *g, struct err *e)
 {
     const bool is_folder = file_name_ends(g->output, "/");
-    if (find(g, e) != 0 || check_all(g, e) != 0 ||
+    if (prepare(g, is_folder, e) != 0 || find(g, e) != 0 || check_all(g, e) != 0 ||
         (!is_folder && cli_npz_check(g->output, any(g)->shape, any(g)->range.n, e) != 0) ||
         (is_folder ? join_folder(g, e) : join_file(g, e)) != 0)
         return -1;

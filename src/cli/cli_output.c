@@ -8,6 +8,7 @@
 #include "cli_stream.h"
 #include "base_file.h"
 #include "base_size.h"
+#include "base_text.h"
 #include "archive_npy.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -86,6 +87,63 @@ static char *folder_of(const char *path, size_t length)
     return length > 0 ? strndup(path, length) : strdup(".");
 }
 
+/* ---- the output is no input ---- */
+
+/* `path` is neither the input nor, as a picture, one of an input folder. */
+static int check_input(const char *path, const char *input, struct err *e)
+{
+    bool there, within = false;
+    struct stat st;
+    if (file_apart(input, path, e) != 0)
+        return -1;
+    if (!file_name_ends(path, ".png"))
+        return 0;
+    if (file_look(path, true, &there, &st, e) != 0 ||
+        (there && file_within(path, input, &within, e) != 0))
+        return -1;
+    return within ? err_fail(e, ERR_INPUT, path,
+                             "is a picture of the input %s; name another output", input)
+                  : 0;
+}
+
+static int check_inputs(const char *path, const struct cli_output_guard *guard, struct err *e)
+{
+    for (size_t i = 0; guard && i < CLI_OUTPUT_INPUTS_MAX; i++)
+        if (guard->inputs[i] && !cli_stream_is_standard(guard->inputs[i]) &&
+            check_input(path, guard->inputs[i], e) != 0)
+            return -1;
+    return 0;
+}
+
+/* An input may have the name of an image that goes into its folder. */
+static int check_image_names(const char *folder, const struct engine_order *order,
+                             const struct cli_output_guard *guard, struct err *e)
+{
+    struct buf name;
+    int result = 0;
+    buf_init(&name, 65536);
+    for (size_t i = 0; i < CLI_OUTPUT_INPUTS_MAX && result == 0; i++) {
+        const char *input = guard->inputs[i], *slash = input ? strrchr(input, '/') : NULL;
+        const char *own = slash ? slash + 1 : input;
+        char digits[32] = "";
+        uint64_t index;
+        if (!input || !file_name_ends(own, ".png") || strlen(own) - 4 >= sizeof digits)
+            continue;
+        memcpy(digits, own, strlen(own) - 4);
+        if (!text_digits(digits, &index) || index < order->first_index ||
+            index - order->first_index >= order->n)
+            continue;
+        buf_reset(&name);
+        result = cli_shard_image_name(folder, index, ".png", &name, e);
+        if (result == 0)
+            result = file_apart(input, (const char *)name.data, e);
+    }
+    buf_clear(&name);
+    return result;
+}
+
+/* ---- the place is there ---- */
+
 static int check_folder(const char *path, struct err *e)
 {
     struct stat st = {0};
@@ -99,11 +157,14 @@ static int check_folder(const char *path, struct err *e)
 }
 
 /* The folder is there already, or can be made. */
-static int prepare_folder(const char *path, struct err *e)
+int cli_output_prepare_folder(const char *path, const struct cli_output_guard *guard, struct err *e)
 {
     struct stat st;
     if (stat(path, &st) == 0 || errno != ENOENT)
-        return check_folder(path, e);
+        return check_folder(path, e) != 0 || check_inputs(path, guard, e) != 0 ||
+                       (!guard->shards && cli_shard_check_none(path, e) != 0)
+                   ? -1
+                   : 0;
     size_t length = strlen(path);
     while (length > 1 && path[length - 1] == '/')
         length--;
@@ -116,16 +177,20 @@ static int prepare_folder(const char *path, struct err *e)
     return result;
 }
 
-int cli_output_make_folder(enum cli_output_kind kind, const char *path, struct err *e)
+int cli_output_make_folder(enum cli_output_kind kind, const char *path,
+                           const struct engine_order *order, const struct cli_output_guard *guard,
+                           struct err *e)
 {
     if (kind != CLI_OUTPUT_FOLDER)
         return 0;
+    if (check_image_names(path, order, guard, e) != 0)
+        return -1;
     if (mkdir(path, 0777) != 0 && errno != EEXIST)
         return err_fail_errno(e, errno, path, "make the folder");
     return check_folder(path, e);
 }
 
-int cli_output_prepare_file(const char *path, struct err *e)
+int cli_output_prepare_file(const char *path, const struct cli_output_guard *guard, struct err *e)
 {
     char *folder = folder_of(path, strlen(path));
     struct stat st;
@@ -140,11 +205,11 @@ int cli_output_prepare_file(const char *path, struct err *e)
     if (there && !S_ISREG(st.st_mode))
         result = err_fail(e, ERR_INPUT, path, "exists and is not a regular file; name another");
     free(folder);
-    return result;
+    return result == 0 ? check_inputs(path, guard, e) : -1;
 }
 
 int cli_output_prepare(enum cli_output_kind kind, const char *path, struct image_shape shape,
-                       struct err *e)
+                       const struct cli_output_guard *guard, struct err *e)
 {
     bool png = kind == CLI_OUTPUT_PNG || kind == CLI_OUTPUT_FOLDER;
     if (png && shape.channels != 1 && shape.channels != 3)
@@ -153,7 +218,8 @@ int cli_output_prepare(enum cli_output_kind kind, const char *path, struct image
                         shape.channels);
     if (cli_stream_is_standard(path))
         return cli_stream_check(path, e);
-    return kind == CLI_OUTPUT_FOLDER ? prepare_folder(path, e) : cli_output_prepare_file(path, e);
+    return kind == CLI_OUTPUT_FOLDER ? cli_output_prepare_folder(path, guard, e)
+                                     : cli_output_prepare_file(path, guard, e);
 }
 
 enum engine_output cli_output_engine(enum cli_output_kind kind, bool sheet)

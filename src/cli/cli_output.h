@@ -32,15 +32,30 @@ int cli_output_take_dtype(struct cli_output_options *o, const char *word, struct
 /* A sheet of n images; columns 0: about the root of n. */
 struct image_grid cli_output_grid(const struct cli_output_options *o, size_t n);
 
-/* Before hours of work: whether the model's images can have this form and the path looks writable.
- */
-int cli_output_prepare(enum cli_output_kind kind, const char *path, struct image_shape shape,
-                       struct err *e);
+/* What an output must leave as it is. */
+enum { CLI_OUTPUT_INPUTS_MAX = 8 };
+struct cli_output_guard {
+    const char *inputs[CLI_OUTPUT_INPUTS_MAX]; /* as they are named: NULL where one is not given,
+                                                  "-" on standard input */
+    bool shards; /* a folder may hold shards of a run: who writes into it looks at them */
+};
 
-/* Makes the folder of CLI_OUTPUT_FOLDER if it is not there, once nothing of the order is wrong. */
-int cli_output_make_folder(enum cli_output_kind kind, const char *path, struct err *e);
-/* Of one file, whatever is in it: it need not exist, its folder must, and let itself be written. */
-int cli_output_prepare_file(const char *path, struct err *e);
+/* Before hours of work: whether the model's images can have this form, the path looks writable and
+ * what is written takes the place of nothing that the guard keeps. */
+int cli_output_prepare(enum cli_output_kind kind, const char *path, struct image_shape shape,
+                       const struct cli_output_guard *guard, struct err *e);
+/* Of one file, whatever is in it: it need not exist, its folder must, and let itself be written.
+ * Without a guard it may be any file. */
+int cli_output_prepare_file(const char *path, const struct cli_output_guard *guard, struct err *e);
+/* The same of a folder of images. */
+int cli_output_prepare_folder(const char *path, const struct cli_output_guard *guard,
+                              struct err *e);
+
+/* Makes the folder of CLI_OUTPUT_FOLDER if it is not there, once nothing of the order is wrong. No
+ * image of the order may take the place of an input. */
+int cli_output_make_folder(enum cli_output_kind kind, const char *path,
+                           const struct engine_order *order, const struct cli_output_guard *guard,
+                           struct err *e);
 
 /* What the engine must keep for it. `sheet`: the PNG is a sheet. */
 enum engine_output cli_output_engine(enum cli_output_kind kind, bool sheet);

@@ -95,15 +95,12 @@ static int plot_main(int argc, char **argv)
                                figures[k].name);
     if (!o.output)
         return cli_usage_error("plot", "-o OUT.png or OUT.svg is needed");
-    code = plot_name_check(o.output, &e) != 0 ? -1 : cli_output_prepare_file(o.output, &e);
-    if (code != 0)
+    o.model.model = figures[k].draw_model ? argv[optind + 1] : NULL;
+    const struct cli_output_guard guard = {.inputs = {o.model.model}};
+    if (plot_name_check(o.output, &e) != 0 || cli_output_prepare_file(o.output, &guard, &e) != 0)
         return cli_fail("plot", &e);
-    if (figures[k].draw)
-        code = figures[k].draw(o.output, &e);
-    else {
-        o.model.model = argv[optind + 1];
-        code = figures[k].draw_model(o.output, &o.model, &e);
-    }
+    code = figures[k].draw ? figures[k].draw(o.output, &e)
+                           : figures[k].draw_model(o.output, &o.model, &e);
     return code == 0 ? CLI_EXIT_OK : cli_fail("plot", &e);
 }
 

@@ -6,6 +6,7 @@
 #include "cli_tensors.h"
 #include "cli_stream.h"
 #include "base_size.h"
+#include "data.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -118,7 +119,7 @@ static int read_png(const struct model *m, const char *path, size_t i, struct mo
 
 static int is_picture(const struct dirent *entry)
 {
-    return entry->d_name[0] != '.' && file_name_ends(entry->d_name, ".png");
+    return entry->d_name[0] != '.' && data_picture_named(entry->d_name);
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)
@@ -204,7 +205,7 @@ int cli_points_images(const struct model *m, const char *path, struct model_scal
         return read_npy(m, path, &scale, out, e);
     if (file_name_ends(path, ".safetensors"))
         return read_tensors(m, path, "likelihood.x", false, out, e);
-    if (!file_name_ends(path, ".png"))
+    if (!data_picture_named(path))
         return read_folder(m, path, scale, out, e);
     return take(m, 1, path, out, e) != 0 ? -1 : read_png(m, path, 0, scale, out->values, e);
 }

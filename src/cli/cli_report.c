@@ -8,10 +8,19 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* Whether somebody gave or drew the seed. Latents that are given take its place, unless it draws
+ * classes or the noise of a stochastic solver too. */
+static bool has_seed(const struct engine_order *order)
+{
+    return !order->latents || order->seed != 0 || order->solver.ode.churn.amount > 0 ||
+           (order->class.rule == ENGINE_CLASS_DRAWN &&
+            model_class_count(engine_model_get(order->model)) > 0);
+}
+
 void cli_report_print(const struct cli_report *r)
 {
     const struct engine_order *order = engine_request_order(r->request);
-    char shown[CLI_SHOWN_MAX];
+    char shown[CLI_SHOWN_MAX], seed[32] = "";
     int64_t least = INT64_MAX, most = 0, sum = 0, rejected = 0;
     for (size_t i = 0; i < order->n; i++) {
         struct ode_counts counts = engine_request_image(r->request, i)->counts;
@@ -20,10 +29,12 @@ void cli_report_print(const struct cli_report *r)
         least = counts.nfe < least ? counts.nfe : least;
         most = counts.nfe > most ? counts.nfe : most;
     }
+    if (has_seed(order))
+        snprintf(seed, sizeof seed, "seed %" PRIu64 ", ", order->seed);
     fprintf(cli_stream_report(r->output),
-            "%zu %s, seed %" PRIu64 ", %s, nfe mean %.2f min %" PRId64 " max %" PRId64 ", %" PRId64
+            "%zu %s, %s%s, nfe mean %.2f min %" PRId64 " max %" PRId64 ", %" PRId64
             " steps rejected, %.2f s, %s\n",
-            order->n, order->n == 1 ? "image" : "images", order->seed,
+            order->n, order->n == 1 ? "image" : "images", seed,
             ode_method_name(order->solver.ode.method), (double)sum / (double)order->n, least, most,
             rejected, r->seconds, cli_shown(r->output, shown));
 }
@@ -80,9 +91,9 @@ static json_t *report_json(const struct cli_report *r, struct err *e)
         return NULL;
     snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
     json_t *o = json_pack(
-        "{s:o, s:s, s:o, s:{s:s, s:s}, s:s, s:s, s:o, s:o, s:f, s:s}", "n", json_u64(order->n),
-        "seed", seed, "first_index", json_u64(order->first_index), "model", "path", r->model,
-        "sha256", model_sha256(m), "kernel", model_kernel_id(m), "precision",
+        "{s:o, s:s?, s:o, s:{s:s, s:s}, s:s, s:s, s:o, s:o, s:f, s:s}", "n", json_u64(order->n),
+        "seed", has_seed(order) ? seed : NULL, "first_index", json_u64(order->first_index), "model",
+        "path", r->model, "sha256", model_sha256(m), "kernel", model_kernel_id(m), "precision",
         model_precision_name(m), "solver", model_solver_json(&order->solver, true), "images",
         images, "seconds", r->seconds, "output", r->output);
     if (!o)

@@ -43,6 +43,12 @@ static int fail_request(const struct engine_order *order, const struct err *why,
                     order->seed, order->first_index + i, why->text);
 }
 
+int cli_run_check(const struct cli_run *r, const struct engine_order *order, struct err *e)
+{
+    struct err why = {0};
+    return engine_check(order, &why) == 0 ? 0 : cli_fail_field(&why, r->steps, e);
+}
+
 struct engine_request *cli_run_order(struct cli_run *r, const struct engine_order *order,
                                      struct err *e)
 {
@@ -50,8 +56,11 @@ struct engine_request *cli_run_order(struct cli_run *r, const struct engine_orde
     struct cli_progress progress;
     char warning[MODEL_WARNING_MAX];
     int64_t begun = clock_ns();
-    if (engine_submit(r->engine, order, &request, e) != 0)
+    struct err unfit = {0};
+    if (engine_submit(r->engine, order, &request, &unfit) != 0) {
+        cli_fail_field(&unfit, r->steps, e);
         return NULL;
+    }
     if (order->task == ENGINE_TASK_SAMPLE &&
         model_solver_warning(engine_model_get(order->model), &order->solver, warning,
                              sizeof warning))

@@ -13,7 +13,8 @@
 struct cli_run {
     struct engine *engine;
     struct engine_model *model;
-    double seconds; /* that the last order took */
+    const char *steps; /* as in cli_solver_options; NULL unless it is set once the run is open */
+    double seconds;    /* that the last order took */
 };
 
 /* Takes `m` over, also on failure. `workers` 0: as many as the machine gives; the queue has room
@@ -21,6 +22,8 @@ struct cli_run {
 int cli_run_open(struct cli_run *r, struct model *m, int64_t workers, size_t images, struct err *e);
 void cli_run_clear(struct cli_run *r);
 
+/* What of the order is wrong, if anything is, by the option that says it. */
+int cli_run_check(const struct cli_run *r, const struct engine_order *order, struct err *e);
 /* Submits the order and waits until it has ended well; NULL otherwise, and the error names the
  * image with its seed and index. Free with engine_request_free before cli_run_clear. */
 struct engine_request *cli_run_order(struct cli_run *r, const struct engine_order *order,

@@ -4,6 +4,7 @@
  * go through the engine, and nothing of an image is decided here. The main thread only waits and
  * draws the progress bar; the work is in the engine's workers. */
 #include "cli.h"
+#include "cli_json.h"
 #include "cli_npz.h"
 #include "cli_output.h"
 #include "cli_points.h"
@@ -110,16 +111,23 @@ static int check_room(const struct sample_run *r, const struct model *m, struct 
                                      : 0;
 }
 
+static struct cli_output_guard guard_of(const struct sample_options *o)
+{
+    return (struct cli_output_guard){.inputs = {o->model, o->latents},
+                                     .shards = o->shard.shards > 0};
+}
+
 /* Model, output and latents are looked at before threads start or anything is computed. */
 static int open_engine(struct sample_run *r, struct err *e)
 {
     struct sample_options *o = r->options;
+    const struct cli_output_guard guard = guard_of(o);
     struct model *m = cli_model_load(o->model, o->kernel, o->precision, e);
     if (!m)
         return -1;
     if ((!o->output.path && choose_output(o, m, e) != 0) ||
         (!o->trajectory && cli_output_choose(&o->output, m, &r->kind, e) != 0) ||
-        cli_output_prepare(r->kind, o->output.path, model_shape(m), e) != 0 ||
+        cli_output_prepare(r->kind, o->output.path, model_shape(m), &guard, e) != 0 ||
         take_latents(r, m, e) != 0 || check_room(r, m, e) != 0) {
         model_free(m);
         return -1;
@@ -198,11 +206,12 @@ static int write_shard(struct sample_run *r, const struct engine_order *order, s
 
 static int sample(struct sample_run *r, struct err *e)
 {
+    const struct cli_output_guard guard = guard_of(r->options);
     struct engine_order order;
     if (fill_order(r, &order, e) != 0)
         return -1;
-    if (engine_check(&order, e) != 0 ||
-        cli_output_make_folder(r->kind, r->options->output.path, e) != 0)
+    if (cli_run_check(&r->run, &order, e) != 0 ||
+        cli_output_make_folder(r->kind, r->options->output.path, &order, &guard, e) != 0)
         return -1;
     if (r->options->shard.shards)
         return write_shard(r, &order, e);
@@ -257,6 +266,8 @@ static int check_shard(struct sample_options *o, enum cli_output_kind *out, stru
 static int run(struct sample_options *o, struct err *e)
 {
     struct sample_run r = {.options = o};
+    if (o->json && cli_json_paths(o->model, o->output.path, e) != 0)
+        return -1;
     int result = o->shard.shards || o->resume ? check_shard(o, &r.kind, e)
                  : o->trajectory              ? check_trajectory(o, &r.kind, e)
                  : o->output.path             ? cli_output_kind_parse(o->output.path, &r.kind, e)

@@ -35,6 +35,10 @@ int cli_shard_journal_name(const char *folder, struct cli_range range, struct bu
 bool cli_shard_is_manifest(const char *name);
 bool cli_shard_is_journal(const char *name);
 
+/* ERR_INPUT where the folder holds shards of a run, whole or not: other images have the same names.
+ */
+int cli_shard_check_none(const char *folder, struct err *e);
+
 /* The name of the image of that index in a folder, as every output of pfgm has it, ".png" being the
  * ending. */
 int cli_shard_image_name(const char *folder, uint64_t index, const char *ending, struct buf *out,

@@ -6,6 +6,8 @@
 #include "base_size.h"
 #include "base_text.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +50,28 @@ bool cli_shard_is_manifest(const char *name)
 bool cli_shard_is_journal(const char *name)
 {
     return strncmp(name, ".shard-", 7) == 0 && file_name_ends(name, JOURNAL);
+}
+
+int cli_shard_check_none(const char *folder, struct err *e)
+{
+    const struct dirent *entry;
+    int result = 0;
+    DIR *d = opendir(folder);
+    if (!d)
+        return err_fail_errno(e, errno, folder, "open the folder");
+    do {
+        errno = 0; /* what tells a failure from the end */
+        entry = readdir(d);
+        if (!entry && errno != 0)
+            result = err_fail_errno(e, errno, folder, "list the folder");
+        else if (entry &&
+                 (cli_shard_is_manifest(entry->d_name) || cli_shard_is_journal(entry->d_name)))
+            result = err_fail(e, ERR_INPUT, folder,
+                              "holds images of another run, in shards (%s): name another folder",
+                              entry->d_name);
+    } while (entry && result == 0);
+    closedir(d);
+    return result;
 }
 
 int cli_shard_image_name(const char *folder, uint64_t index, const char *ending, struct buf *out,

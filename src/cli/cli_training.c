@@ -53,6 +53,7 @@ static int parse_number(const char *option, const char *word, int64_t min, int64
 int cli_training_take(struct train_options *o, int option, const char *word, struct err *e)
 {
     struct cli_training *s = o->context;
+    struct err why = {0};
     switch (option) {
     case 'd':
         o->data.path = word;
@@ -89,7 +90,7 @@ int cli_training_take(struct train_options *o, int option, const char *word, str
         return parse_number("--threads", word, 1, THREADS_MAX, &o->threads, e);
     case CLI_TRAINING_KERNEL:
         s->kernel = word;
-        return nn_kernel_parse(word, &o->kernel, e);
+        return nn_kernel_parse(word, &o->kernel, &why) == 0 ? 0 : err_rename(e, &why, "--kernel");
     default:
         s->json = true;
         return 0;

@@ -58,7 +58,9 @@ static int print_json(const struct tune_search *t, const char *output, struct er
 static int run(const struct tune_words *o, struct err *e)
 {
     struct tune_search t = {0};
-    int result = cli_output_prepare_file(o->output, e);
+    if (o->json && cli_json_paths(o->search.model, o->output, e) != 0)
+        return -1;
+    int result = cli_output_prepare_file(o->output, NULL, e); /* which may be the model */
     if (result == 0)
         result = tune_search_run(&o->search, &t, e);
     if (result == 0)

@@ -178,7 +178,8 @@ int data_open(const struct data_options *options, struct data_set *out, struct e
     if (file_look(options->path, true, &there, &st, e) != 0)
         return -1;
     if (!there)
-        return err_fail(e, ERR_INPUT, options->path, "%s", strerror(ENOENT));
+        return err_fail(e, ERR_INPUT, *options->path ? options->path : "\"\"", "%s",
+                        strerror(ENOENT));
     if (S_ISDIR(st.st_mode))
         result = options->labels ? refuse_labels(options, e) : data_folder_read(options, &set, e);
     else

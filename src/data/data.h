@@ -44,6 +44,9 @@ struct data_set {
     char sha256[SHA256_HEX_SIZE]; /* of pixels and labels */
 };
 
+/* Whether the name is that of a picture: it ends in .png, in any case. */
+bool data_picture_named(const char *name);
+
 /* Reads the whole set. ERR_INPUT "no usable images" when nothing is left. */
 int data_open(const struct data_options *options, struct data_set *out, struct err *e);
 void data_clear(struct data_set *d);

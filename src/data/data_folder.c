@@ -1,7 +1,8 @@
 /* The names in a folder of PNGs, or in a ZIP archive of one.
  *
  * Rules. Names that begin with a dot are passed over. Other names that do not end in .png (in any
- * case) are passed over with a count, for folders hold lists and licences. Folders within folders
+ * case) are passed over with a count, for folders hold lists and licences; pictures of other kinds
+ * among them are named and skipped. Folders within folders
  * within the folder are named and skipped. A dataset.json beside them lists the classes, as the
  * tools of EDM and StyleGAN write it (data_pictures.h). */
 #include "base_file.h"
@@ -13,6 +14,7 @@
 #include <sys/stat.h>
 
 #define LABELS "dataset.json"
+#define HEAD_BYTES 12 /* that tell a picture */
 #define LABELS_BYTES_MAX ((size_t)256 << 20)
 
 /* ---- a folder ---- */
@@ -25,6 +27,20 @@ static int compare_names(const struct dirent **a, const struct dirent **b)
 static int not_hidden(const struct dirent *d)
 {
     return d->d_name[0] != '.';
+}
+
+/* A file of another name: its first bytes say whether somebody takes it for a picture. */
+static int pass_over(struct data_listing *l, const char *name, const char *path, struct err *e)
+{
+    unsigned char head[HEAD_BYTES];
+    struct file_reader reader;
+    struct err why = {0};
+    if (file_reader_open(&reader, path, &why) != 0)
+        return why.code == ERR_INPUT ? data_listing_pass(l, name, head, 0, e) : err_pass(e, &why);
+    const size_t length = reader.length < sizeof head ? reader.length : sizeof head;
+    int result = file_reader_read(&reader, 0, head, length, e);
+    file_reader_close(&reader);
+    return result == 0 ? data_listing_pass(l, name, head, length, e) : -1;
 }
 
 /* `within`: the folder's name below the set's with a '/' behind it, or "". */
@@ -46,14 +62,14 @@ static int list_entry(struct data_listing *l, const char *name, bool top, struct
         err_fail(&why, ERR_INPUT, path, "is a link to nothing");
         result = data_draft_skip(l->set, &why, e);
     } else if (S_ISDIR(st.st_mode) && top && !data_picture_named(own)) {
-        result = list_folder(l, name, e);
+        result = data_listing_folder(l, name, strlen(name), e) != 0 ? -1 : list_folder(l, name, e);
     } else if (S_ISDIR(st.st_mode)) {
         err_fail(&why, ERR_INPUT, path, "is a folder");
         result = data_draft_skip(l->set, &why, e);
     } else if (data_picture_named(own)) {
         result = data_listing_add(l, name, 0, e);
     } else if (!top || strcmp(own, LABELS) != 0) {
-        l->others++;
+        result = pass_over(l, name, path, e);
     }
     free(path);
     return result;
@@ -139,12 +155,14 @@ static int list_member(struct data_listing *l, size_t member, struct err *e)
 {
     const char *name = archive_zip_name(l->zip, member), *slash = strchr(name, '/');
     struct err why = {0};
-    if (is_hidden(name) || strcmp(name, LABELS) == 0 || name[strlen(name) - 1] == '/')
+    if (is_hidden(name) || strcmp(name, LABELS) == 0)
         return 0;
-    if (!data_picture_named(name)) {
-        l->others++;
+    if (slash > name && data_listing_folder(l, name, (size_t)(slash - name), e) != 0)
+        return -1;
+    if (name[strlen(name) - 1] == '/')
         return 0;
-    }
+    if (!data_picture_named(name))
+        return data_listing_pass(l, name, NULL, 0, e); /* by its ending alone */
     if (!slash || (slash > name && !strchr(slash + 1, '/')))
         return data_listing_add(l, name, member, e);
     char *path = data_listing_path(l, name, e);

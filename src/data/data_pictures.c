@@ -1,9 +1,9 @@
 /* From a list of names to a set of pictures.
  *
- * Rules. A folder that holds pictures is a class, named as the folder, numbers in the order of
- * their values; pictures beside the folders have no class; where dataset.json lists the classes,
- * folders count for nothing. All pictures become grey if all of them are, else RGB (grey is
- * repeated). Alpha is blended onto black. So the set depends on names and contents only. */
+ * Rules. Where a folder holds pictures, each folder is a class, named as the folder, numbers in the
+ * order of their values; pictures beside the folders have no class; where dataset.json lists the
+ * classes, folders count for nothing. All pictures become grey if all of them are, else RGB (grey
+ * is repeated). Alpha is blended onto black. So the set depends on names and contents only. */
 #include "data_pictures.h"
 #include "base_file.h"
 #include "base_json.h"
@@ -49,6 +49,54 @@ int data_listing_add(struct data_listing *l, const char *name, size_t member, st
         return err_fail_memory(e, strlen(name) + 1);
     l->pictures[l->count++] = (struct data_picture){.name = copy, .member = member, .label = -1};
     return 0;
+}
+
+int data_listing_folder(struct data_listing *l, const char *name, size_t length, struct err *e)
+{
+    const char *last = l->folder_count > 0 ? l->folders[l->folder_count - 1] : NULL;
+    if (last && strncmp(last, name, length) == 0 && !last[length])
+        return 0;
+    char **grown = reallocarray(l->folders, l->folder_count + 1, sizeof *grown);
+    if (!grown)
+        return err_fail_memory(e, (l->folder_count + 1) * sizeof *grown);
+    l->folders = grown;
+    grown[l->folder_count] = strndup(name, length);
+    return grown[l->folder_count++] ? 0 : err_fail_memory(e, length + 1);
+}
+
+/* Whether it is a picture by its ending, which here is none of ours. */
+static bool ends_as_picture(const char *name)
+{
+    static const char *const endings[] = {"jpg",  "jpeg", "jpe", "jfif", "gif",
+                                          "webp", "bmp",  "tif", "tiff", "avif",
+                                          "heic", "jxl",  "jp2", "ppm",  "pgm"};
+    const char *dot = strrchr(name, '.');
+    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
+        if (strcasecmp(dot + 1, endings[i]) == 0)
+            return true;
+    return false;
+}
+
+int data_listing_pass(struct data_listing *l, const char *name, const void *head, size_t length,
+                      struct err *e)
+{
+    const bool png = length >= 8 && memcmp(head, "\x89PNG\r\n\x1a\n", 8) == 0;
+    const bool other = (length >= 3 && memcmp(head, "\xff\xd8\xff", 3) == 0) ||
+                       (length >= 4 && memcmp(head, "GIF8", 4) == 0) ||
+                       (length >= 12 && memcmp((const char *)head + 8, "WEBP", 4) == 0);
+    struct err why = {0};
+    if (!png && !other && !ends_as_picture(name)) {
+        l->others++;
+        return 0;
+    }
+    char *path = data_listing_path(l, name, e);
+    if (!path)
+        return -1;
+    err_fail(&why, ERR_UNSUPPORTED, path,
+             png ? "is a PNG file whose name does not end in .png: rename it"
+                 : "is a picture and no PNG file: convert it");
+    free(path);
+    return data_draft_skip(l->set, &why, e);
 }
 
 static int skip(struct data_listing *l, struct data_picture *p, struct err *why, struct err *e)
@@ -210,10 +258,36 @@ static int collect_classes(struct data_listing *l, struct err *e)
     return 0;
 }
 
+/* Folders beside the classes that were found are classes too, without an image. Where no folder
+ * holds a picture, none is a class. */
+static int collect_empty(struct data_listing *l, struct err *e)
+{
+    const size_t found = (size_t)l->classes;
+    if (found == 0 || l->folder_count == 0)
+        return 0;
+    qsort(l->folders, l->folder_count, sizeof *l->folders, compare_names);
+    for (size_t i = 0; i < l->folder_count; i++) {
+        const char *name = l->folders[i];
+        if ((i > 0 && strcmp(name, l->folders[i - 1]) == 0) ||
+            bsearch(&name, l->names, found, sizeof *l->names, compare_names))
+            continue;
+        char **grown = reallocarray(l->names, (size_t)l->classes + 1, sizeof *grown);
+        if (!grown)
+            return err_fail_memory(e, ((size_t)l->classes + 1) * sizeof *grown);
+        l->names = grown;
+        grown[l->classes] = strdup(name);
+        if (!grown[l->classes])
+            return err_fail_memory(e, strlen(name) + 1);
+        l->classes++;
+    }
+    qsort(l->names, (size_t)l->classes, sizeof *l->names, compare_names);
+    return 0;
+}
+
 static int classes_of_folders(struct data_listing *l, struct err *e)
 {
     int32_t label = -1;
-    if (collect_classes(l, e) != 0)
+    if (collect_classes(l, e) != 0 || collect_empty(l, e) != 0)
         return -1;
     for (size_t i = 0; i < l->count; i++) {
         const char *name = l->pictures[i].name, *slash = strchr(name, '/');
@@ -361,6 +435,9 @@ void data_listing_clear(struct data_listing *l)
 {
     for (size_t i = 0; i < l->count; i++)
         free(l->pictures[i].name);
+    for (size_t i = 0; i < l->folder_count; i++)
+        free(l->folders[i]);
+    free(l->folders);
     for (int i = 0; l->names && i < l->classes; i++)
         free(l->names[i]);
     free(l->names);

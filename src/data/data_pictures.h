@@ -24,12 +24,20 @@ struct data_listing {
     size_t count, capacity;
     char **names; /* of classes; given to the set at the end */
     int classes;
+    char **folders; /* the visible ones, whatever is in them, in any order and more than once */
+    size_t folder_count;
     size_t others; /* files of other names */
 };
 
-bool data_picture_named(const char *name); /* whether it ends in .png, in any case */
 /* Adds a picture; the name is copied. */
 int data_listing_add(struct data_listing *l, const char *name, size_t member, struct err *e);
+/* Notes a subfolder, by the first `length` bytes of the name: where another one holds pictures it
+ * is a class, and one without an image is missed. */
+int data_listing_folder(struct data_listing *l, const char *name, size_t length, struct err *e);
+/* A file whose name is not that of a picture: passed over with a count, or skipped where it is one
+ * all the same, by its ending or its first `length` bytes. */
+int data_listing_pass(struct data_listing *l, const char *name, const void *head, size_t length,
+                      struct err *e);
 /* "PATH/NAME", to be freed. */
 char *data_listing_path(const struct data_listing *l, const char *name, struct err *e);
 

@@ -46,8 +46,9 @@ struct model *model_load(const char *path, const struct model_options *options, 
     }
     ckpt_file_close(f);
     model_free(m);
-    /* Lower rooms name the tensor or key; a reader of the log needs the file as well. */
-    if (strncmp(why.at, path, strlen(path)) == 0 || why.code == ERR_MEMORY)
+    /* Lower rooms name the tensor or key; a reader of the log needs the file as well. The file is
+     * not to blame for the environment. */
+    if (err_names(&why, path) || why.code == ERR_MEMORY || strcmp(why.at, NN_KERNEL_VARIABLE) == 0)
         err_pass(e, &why);
     else
         err_within(e, &why, path);

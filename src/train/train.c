@@ -83,6 +83,26 @@ static int plan(struct run *r, const char *text, size_t length, const char *path
     return train_minutes_plan(&options, text, length, &r->plan, &r->config, e);
 }
 
+static const char *steps_option(const struct run *r)
+{
+    return r->o->teacher ? "--train-steps" : "--steps";
+}
+
+/* Where the number of steps decides bytes before the last one, it is a change that the run notes.
+ */
+static int check_steps_change(const struct run *r, struct err *e)
+{
+    const struct train_config *c = &r->config;
+    const bool falls = c->decay != TRAIN_DECAY_NONE;
+    if (!falls && c->objective != TRAIN_OBJECTIVE_DISTILL)
+        return 0;
+    return err_fail(e, ERR_INPUT, steps_option(r),
+                    "cannot change the %" PRId64 " steps of this run, by which %s: use "
+                    "--continue-with FILE with {\"steps\": %" PRId64 "} in it",
+                    c->steps, falls ? "its learning rate falls" : "its intervals grow finer",
+                    r->o->steps);
+}
+
 static int read_config(struct run *r, struct err *e)
 {
     char own[PATH_MAX_HERE];
@@ -98,11 +118,14 @@ static int read_config(struct run *r, struct err *e)
     buf_clear(&text);
     if (result)
         return -1;
-    r->changed =
-        r->o->resume && (r->o->changes || (r->o->steps >= 0 && r->o->steps != r->config.steps));
+    const bool more = r->o->steps >= 0 && r->o->steps != r->config.steps;
+    if (r->o->resume && more && check_steps_change(r, e) != 0)
+        return -1;
+    r->changed = r->o->resume && (r->o->changes || more);
     if (r->o->steps >= 0)
         r->config.steps = r->o->steps;
-    if (adopt_teacher(r, path ? path : "configuration", e) != 0)
+    if (adopt_teacher(r, path ? path : "configuration", e) != 0 ||
+        train_config_own(&r->config, r->o->resume, path ? path : "configuration", e) != 0)
         return -1;
     return train_config_resolve(&r->config, &r->data, path ? path : "configuration", e);
 }
@@ -163,11 +186,15 @@ static int open_state(struct run *r, struct err *e)
         return -1;
     if (!r->o->resume)
         return write_config(r, e);
-    return train_state_load(&r->work.state, path_in(r, "state.safetensors", path), r->config_sha256,
-                            r->config.continued, r->data.sha256, e) != 0 ||
-                   change_config(r, e) != 0
-               ? -1
-               : 0;
+    if (train_state_load(&r->work.state, path_in(r, "state.safetensors", path), r->config_sha256,
+                         r->config.continued, r->data.sha256, e) != 0 ||
+        change_config(r, e) != 0)
+        return -1;
+    if (r->changed && r->config.steps < r->work.state.step)
+        return err_fail(e, ERR_INPUT, r->o->changes ? r->o->changes : steps_option(r),
+                        "%" PRId64 " steps are asked for, and %" PRId64 " are done",
+                        r->config.steps, r->work.state.step);
+    return 0;
 }
 
 static int save_state(const struct run *r, struct err *e)
@@ -213,6 +240,19 @@ static void warn_of_tails(const struct run *r)
                  c->added, c->added <= 2 ? "mean" : "variance");
 }
 
+/* Pictures that a run writes would be data of the next one, which could not go on with it. */
+static int check_apart(const struct run *r, struct err *e)
+{
+    bool within;
+    if (file_within(r->o->run, r->o->data.path, &within, e) != 0)
+        return -1;
+    return within ? err_fail(e, ERR_INPUT, r->o->run,
+                             "lies in the folder of the data, %s, and what a run writes would be "
+                             "data: name a folder outside",
+                             r->o->data.path)
+                  : 0;
+}
+
 static int open_run(struct run *r, struct err *e)
 {
     char path[PATH_MAX_HERE];
@@ -222,7 +262,11 @@ static int open_run(struct run *r, struct err *e)
      * made when nothing is left to be refused. */
     struct stat st;
     bool there;
-    if (file_look(r->o->run, true, &there, &st, e) != 0 ||
+    if (file_look(r->o->run, true, &there, &st, e) != 0)
+        return -1;
+    if (there && !S_ISDIR(st.st_mode))
+        return err_fail(e, ERR_INPUT, r->o->run, "exists and is not a folder; name another");
+    if ((!r->o->resume && check_apart(r, e) != 0) ||
         ((r->o->resume || there) && take_place(r, e) != 0))
         return -1;
     if (r->o->teacher && !(r->teacher = train_teacher_open(r->o->teacher, r->o->kernel, e)))

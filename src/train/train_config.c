@@ -22,8 +22,8 @@ static const char *const decay_words[] = {"none", "linear", "cosine", NULL};
 
 /* CHANGES: may be changed when a run goes on; FREE: decides no byte of the weights; LATER: came
  * after the first version, so that a default is left out of the digest; STUDENT: of a distillation
- * alone. */
-enum { CHANGES = 1, FREE = 2, LATER = 4, STUDENT = 8 };
+ * alone; DENOISER: of what train_config_denoises alone. */
+enum { CHANGES = 1, FREE = 2, LATER = 4, STUDENT = 8, DENOISER = 16 };
 
 /* Keys that are numbers, truth values or words, with their ranges. */
 static const struct key {
@@ -48,10 +48,10 @@ static const struct key {
     KEY(t_min, REAL, 0, FIELD_T_MAX, NULL, 0),
     KEY(norm_max, REAL, 0, CKPT_NORM_MAX, NULL, 0),
     KEY(t_substitution, REAL, -1, FIELD_T_MAX, NULL, 0),
-    {"D", ADDED, offsetof(struct train_config, added), 1, FIELD_ADDED_MAX, NULL, LATER},
-    KEY(sigma_data, REAL, 0, CKPT_SIGMA_MAX, NULL, LATER),
-    KEY(log_sigma_mean, REAL, -100, TRAIN_NOISE_RULE, NULL, LATER),
-    KEY(log_sigma_deviation, REAL, 0, 100, NULL, LATER),
+    {"D", ADDED, offsetof(struct train_config, added), 1, FIELD_ADDED_MAX, NULL, LATER | DENOISER},
+    KEY(sigma_data, REAL, 0, CKPT_SIGMA_MAX, NULL, LATER | DENOISER),
+    KEY(log_sigma_mean, REAL, -100, TRAIN_NOISE_RULE, NULL, LATER | DENOISER),
+    KEY(log_sigma_deviation, REAL, 0, 100, NULL, LATER | DENOISER),
     KEY(student_steps, INTEGER, 1, TRAIN_STUDENT_STEPS_MAX, NULL, LATER | STUDENT),
     KEY(intervals, INTEGER, 1, TRAIN_INTERVALS_MAX, NULL, LATER | STUDENT),
     KEY(intervals_last, INTEGER, 1, TRAIN_INTERVALS_MAX, NULL, LATER | STUDENT),
@@ -261,6 +261,18 @@ static int read_teacher(const json_t *root, struct train_config *c, const char *
     return 0;
 }
 
+/* A key that some objectives have alone. A config.json lists those of denoisers for every
+ * objective, by their defaults and beside the objective. */
+static void note_own(const json_t *root, const struct key *k, struct train_config *c)
+{
+    json_t *usual = key_json(&defaults, k), *value = key_json(c, k);
+    const bool listed = json_object_get(root, "objective") && json_equal(usual, value);
+    if ((k->flags & STUDENT) || ((k->flags & DENOISER) && !listed))
+        *(k->flags & STUDENT ? &c->student_key : &c->denoiser_key) = k->name;
+    json_decref(usual);
+    json_decref(value);
+}
+
 static int read_object(const json_t *root, struct train_config *c, const char *what, struct err *e)
 {
     const char *known[KEY_COUNT + OTHER_KEYS] = {"network", "seed", "labels", "continued",
@@ -277,9 +289,12 @@ static int read_object(const json_t *root, struct train_config *c, const char *w
     c->conditional_given = json_object_get(root, "conditional") != NULL;
     c->label_dropout_given = json_object_get(root, "label_dropout") != NULL;
     c->added_given = json_object_get(root, "D") != NULL;
-    for (size_t i = 0; i < KEY_COUNT; i++)
+    for (size_t i = 0; i < KEY_COUNT; i++) {
         if (read_key(root, &keys[i], c, what, e) != 0)
             return -1;
+        if (json_object_get(root, keys[i].name))
+            note_own(root, &keys[i], c);
+    }
     const json_t *network = json_object_get(root, "network");
     if (network && !json_is_object(network))
         return err_fail(e, ERR_INPUT, what, "\"network\" must be an object");
@@ -366,11 +381,6 @@ static int resolve_network(struct train_config *c, const struct data_set *data, 
                         err_line(&reason, line, sizeof line));
     }
     return 0;
-}
-
-bool train_config_denoises(const struct train_config *c)
-{
-    return c->objective == TRAIN_OBJECTIVE_PFGMPP || c->objective == TRAIN_OBJECTIVE_DISTILL;
 }
 
 /* What is left to the rule and is no exponent or length. */

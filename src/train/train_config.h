@@ -73,7 +73,9 @@ struct train_config {
     bool conditional, conditional_given; /* not given: where the data have two classes or more */
     double label_dropout;                /* share of labels left out */
     bool label_dropout_given, added_given;
-    bool flip;     /* mirror half of the images */
+    const char *denoiser_key, *student_key; /* a given one that only pfgmpp and distill, or distill
+                                               alone, have; NULL: none is given */
+    bool flip;                              /* mirror half of the images */
     int64_t shift; /* move an image by up to so many pixels along each axis; of denoisers */
     /* the optimiser */
     int64_t steps, warmup;
@@ -101,6 +103,10 @@ void train_config_clear(struct train_config *c);
  * N(−1.2, 1.2²); sigma_data is by train_config_deviation. */
 int train_config_resolve(struct train_config *c, const struct data_set *data, const char *what,
                          struct err *e);
+
+/* ERR_INPUT for a given key that the objective does not have. For a run that has `begun` with it,
+ * whose weights it has not touched, a warning. */
+int train_config_own(const struct train_config *c, bool begun, const char *what, struct err *e);
 
 /* The resolved configuration (new reference), readable by train_config_read. */
 json_t *train_config_json(const struct train_config *c, struct err *e);

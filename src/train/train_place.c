@@ -36,7 +36,7 @@ static int lock_folder(struct train_place *p, const char *folder, struct err *e)
         result = err_fail_errno(e, errno, path, "create the file");
     else if (flock(p->lock, LOCK_EX | LOCK_NB) != 0)
         result = errno == EWOULDBLOCK
-                     ? err_fail(e, ERR_INPUT, folder,
+                     ? err_fail(e, ERR_IO, folder, /* it may work later */
                                 "another training is at work there: wait for it or end it, or "
                                 "choose another folder")
                      : err_fail_errno(e, errno, path, "lock the file");

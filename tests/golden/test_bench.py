@@ -62,8 +62,8 @@ class Network(unittest.TestCase):
             model = os.path.join(folder, os.fsdecode(b"m\xff.safetensors"))
             shutil.copy(DIGITS, model)
             done = bench("--model", model, "--seconds", "0.01", "--nfe", "1", "--workers", "1", "--batch", "1", "--json")
-        self.assertEqual((done.returncode, done.stdout), (1, ""))
-        self.assertIn("--json: cannot be made", done.stderr)
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("m?.safetensors: is not UTF-8", done.stderr)
 
     def check(self, r):
         for value in (*r["ms_per_image"].values(), *r["gflops"].values(), *r["peak_gflops"].values(),
@@ -105,7 +105,9 @@ class Network(unittest.TestCase):
             with self.subTest(method=method):
                 solver = digits("--solver", method, "--steps", str(steps))["solver"]
                 self.assertEqual(solver, {"method": method, "steps": steps, "nfe": nfe, "nfe_from": "exact"})
-        solver = digits()["solver"]
+        own = digits()["solver"]  # the model's default, which is tuned
+        self.assertEqual((own["method"], own["nfe"], own["nfe_from"]), ("multistep3", 35, "exact"))
+        solver = digits("--solver", "rk45")["solver"]
         self.assertEqual((solver["method"], solver["nfe_from"]), ("rk45", "measured"))
         self.assertTrue(50 < solver["nfe"] < 200, solver)
 
@@ -193,6 +195,7 @@ class BadInput(unittest.TestCase):
         (("--batch", "0"), "--batch"), (("--workers", "x"), "--workers"), (("--seconds", "0"), "--seconds"),
         (("--seconds", "nan"), "--seconds"), (("--preset", "cifar"), "cifar10-ddpmpp"), (("--kernel", "sse"), "avx512"),
         (("--precision", "fp8"), "--precision"), (("--solver", "rk4"), "improved-euler"), (("--steps", "9"), "--steps"),
+        (("--solver", "heun", "--steps", "10", "--nfe", "5"), "--nfe"),
         (("--model", "x", "--preset", "y"), "--preset"), (("model.safetensors",), "--model"),
         (("ops", "--workers", "2"), "ops"), (("ops", "ops"), "ops"), (("--frobnicate",), "--frobnicate"),
     )

@@ -33,6 +33,10 @@ class Data(Case):
                 self.write("%s/%s/%d.png" % (folder, name, k), png(8, 8, picture(10 * i + k)))
         return self.path(folder)
 
+    @staticmethod
+    def exact(data, output, *more):
+        return subprocess.run([PFGM, "convert", "--exact", data, "-o", output, *more], capture_output=True, text=True)
+
     def sample(self, run, *more):
         done = subprocess.run([PFGM, "sample", self.path(run, "model.safetensors"), "--solver", "euler",
                                "--steps", "1", "-o", self.path("out") + "/", "--json", *more],
@@ -130,10 +134,6 @@ class Classes(Data):
         self.assertIn('"source_name":"set"', inspect.stdout.decode().replace(" ", ""))
 
 
-    @staticmethod
-    def exact(data, output):
-        return subprocess.run([PFGM, "convert", "--exact", data, "-o", output], capture_output=True, text=True)
-
     def test_an_exact_field_is_of_names_that_a_checkpoint_can_hold(self):
         data = self.folders(["a", "b" * 130])
         self.refused(self.exact(data, self.path("m.safetensors")), "bbb", "130 bytes")
@@ -145,6 +145,68 @@ class Classes(Data):
         for output in (source, self.path("link")):
             self.refused(self.exact(source, output), "is the input file")
         self.assertEqual(os.path.getsize(source), 272)
+
+
+class Refused(Data):
+    """What a run could not use or go on with, before its first step."""
+
+    def test_steps_that_are_done_are_not_undone(self):
+        data = self.folders(["a"])
+        self.train(data, "run", "--config", self.small())
+        self.refused(self.train(data, "run", "--resume", "--steps", 0, ok=False), "--steps", "0 steps", "1 are done")
+        change = self.write("end.json", b'{"steps": 0}')
+        before = self.digests("run")
+        self.refused(self.train(data, "run", "--resume", "--continue-with", change, ok=False), "end.json", "1 are done")
+        self.assertEqual(self.digests("run"), before)
+
+    def test_a_run_lies_outside_its_data(self):
+        """Its sheets were pictures of the data, which were others when it was resumed."""
+        data = self.folders(["a"])
+        os.symlink(data, self.path("link"))
+        for run in ("set", "set/run", "link/a/run/"):
+            self.refused(self.train(data, run, "--config", self.small(), ok=False), self.path(run), "folder of the data", data)
+        self.refused(self.train(data, "set/a/0.png", "--config", self.small(), ok=False), "not a folder")
+        self.assertEqual(sorted(os.listdir(data)), ["a"])
+
+    def test_a_key_of_another_objective_is_not_passed_over(self):
+        """D alone trained the field of PFGM, and said nothing."""
+        data = self.folders(["a"])
+        for more, word in (({"D": 128}, "pfgmpp"), ({"sigma_data": 0.5, "objective": "pfgm"}, "pfgmpp"),
+                           ({"intervals": 10, "objective": "pfgmpp"}, "pfgm distill")):
+            done = self.train(data, "run", "--config", self.small(**more), ok=False)
+            self.refused(done, next(iter(more)), word)
+        self.train(data, "run", "--config", self.small())  # config.json lists the keys of pfgmpp, as they usually are
+        self.train(data, "again", "--config", self.path("run", "config.json"))
+        with open(self.path("run", "config.json")) as f:
+            old = json.load(f)
+        old["D"] = 64
+        self.write("run/config.json", json.dumps(old).encode())
+        # what an earlier version began: only its digest is another one here
+        self.assertIn("passed over", self.train(data, "run", "--resume", ok=False).stderr)
+
+    def test_pictures_that_are_no_png_are_named(self):
+        """A class of JPEGs, and one without a file, were left out without a word, with --strict too."""
+        data = self.folders(["cat", "dog"])
+        os.mkdir(self.path("set/empty"))
+        for name in ("set/fish/1.JPG", "set/cat/notes.txt", "set/dataset.txt", "set/README"):
+            self.write(name, b"words")
+        jpeg = self.write("set/dog/found", b"\xff\xd8\xff\xe0" + bytes(20))
+        done = self.exact(data, self.path("m.safetensors"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("no image is of class empty, fish: left out", done.stderr)
+        for name in ("fish/1.JPG", "dog/found"):
+            self.assertIn(name + ": is a picture and no PNG file", done.stderr)
+        self.assertIn("2 files skipped", done.stdout)
+        self.refused(self.exact(data, self.path("m.safetensors"), "--strict"), "is a picture and no PNG file")
+        os.unlink(jpeg)
+        os.unlink(self.path("set/fish/1.JPG"))
+        done = self.exact(data, self.path("m.safetensors"), "--strict")  # lists and licences lie beside pictures
+        self.assertEqual(done.returncode, 0, done.stderr)
+        archive = self.path("a.zip")
+        with zipfile.ZipFile(archive, "w") as z:
+            z.write(self.path("set/cat/0.png"), "cat/0.png")
+            z.writestr("fish/1.jpg", b"x")
+        self.assertIn("no image is of class fish", self.exact(archive, self.path("m.safetensors")).stderr)
 
 
 class Shown(Data):

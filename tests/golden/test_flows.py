@@ -50,7 +50,7 @@ class Flows(Case):
     def test_a_film_keeps_the_rules_of_the_images(self):
         model = self.model()
         for at, more in (("guidance", ["--class", "none", "--guidance", "3"]),
-                         ("first_index", ["-n", "2", "--first-index", str(2**64 - 1)])):
+                         ("--first-index", ["-n", "2", "--first-index", str(2**64 - 1)])):
             done = self.pfgm("sample", model, *EULER, *more, "--trajectory", "3", "-o", self.path("no.png"))
             self.refused(done, at)
             self.assertFalse(os.path.exists(self.path("no.png")))

@@ -228,6 +228,10 @@ class Shards(unittest.TestCase):
             f.write(b"?")
         self.refused("000003.png: is not the image that the manifest of shard 2/2 names", "merge", self.path("x"), "-o",
                      self.path("z.npz"))
+        self.refused("000003.png: is not the image", "merge", self.path("x"), "-o", self.path("z/"))
+        self.assertFalse(os.path.exists(self.path("z")))
+        self.refused("holds images of another run", "sample", DIGITS, *QUICK, "-o", self.path("x/"))
+        self.refused("is the input file", "merge", *files, "-o", file)
         manifest = self.path("x/shard-1-of-2.manifest")
         with open(manifest, "rb") as f:
             text = f.read()

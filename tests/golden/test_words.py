@@ -286,6 +286,9 @@ class Streams(unittest.TestCase):
                               (["decode", self.MODEL, "--json", "--latents", "-", "-o", "-"], "--json and -o - both"),
                               (["tune", self.MODEL, "--nfe", "2", "-o", "-"], "-o - is no file"),
                               (["field", self.MODEL, "-i", "x", "-o", "-"], "-o - is no file"),
+                              (["convert", "x", "-o", "-"], "-o - is no file"),
+                              (["eval", self.MODEL, "--data", "x", "--train", "x", "-o", "-"], "must end in .png"),
+                              (["eval", self.MODEL, "--data", "x", "--train", "x", "-o", "a.jpg"], "must end in .png"),
                               (["edit", self.MODEL, "--image", "x", "--index", "9", "-o", "y.png"], "--index goes with"),
                               (["sample", self.MODEL, "--class", "nosuch", "-o", "newdir/"], "--class")):
             done = subprocess.run([PFGM, *words], capture_output=True, text=True, input="nothing", cwd=self.folder)
@@ -299,6 +302,75 @@ class Streams(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("standard output", done.stderr)
         self.assertEqual(len(done.stderr.splitlines()), 1)
+
+    def test_no_output_takes_the_place_of_an_input(self):
+        for name in ("m.safetensors", "m.npy", "m.png"):
+            shutil.copy(self.MODEL, os.path.join(self.folder, name))
+        self.run_in("sample", self.MODEL, "-n", "2", "--seed", "7", *self.FEW, "-o", "d/")
+        self.run_in("sample", self.MODEL, "-n", "2", "--seed", "7", *self.FEW, "--dtype", "float32", "-o", "l.npy")
+        os.symlink("d/000000.png", os.path.join(self.folder, "link.png"))
+        before = {name: self.bytes_of(name) for name in ("m.safetensors", "m.npy", "m.png", "l.npy", "d/000000.png", "d/000001.png")}
+        for words in (["sample", "m.safetensors", "-o", "m.safetensors"], ["sample", self.MODEL, "--latents", "l.npy", "-o", "l.npy"],
+                      ["encode", "m.npy", "-i", "d", "-o", "m.npy"], ["encode", self.MODEL, "-i", "l.npy", "-o", "l.npy"],
+                      ["decode", self.MODEL, "--latents", "l.npy", "-o", "./l.npy"],
+                      ["edit", self.MODEL, "--image", "link.png", "-o", "d/000000.png"],
+                      ["edit", self.MODEL, "--image", "d/000001.png", "-n", "2", "-o", "d/"],
+                      ["interpolate", self.MODEL, "--between", "d/000000.png", "d/000001.png", "-o", "d/"],
+                      ["field", "m.safetensors", "-i", "l.npy", "-o", "m.safetensors"],
+                      ["eval", self.MODEL, "--data", "d", "--train", "l.npy", "-o", "d/000000.png"],
+                      ["plot", "solvers", "m.png", "-o", "m.png"], ["bench", "solvers", "m.png", "--plot", "m.png"]):
+            done = subprocess.run([PFGM, *words], capture_output=True, text=True, cwd=self.folder)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), (words, done.stderr))
+            self.assertRegex(done.stderr, "is the input file|is a picture of the input", words)
+        self.assertEqual({name: self.bytes_of(name) for name in before}, before)
+
+    def test_an_output_is_looked_at_before_anything_else(self):
+        os.mkdir(os.path.join(self.folder, "shards"))
+        open(os.path.join(self.folder, "shards", "shard-1-of-2.manifest"), "w").close()
+        job = ["jobs", "fetch", "0" * 36, "--server", "http://127.0.0.1:9", "--patience", "0", "-o"]
+        for words, answer in (([*job, "none/a.zip"], "none/a.zip"), ([*job, "shards/"], "images of another run"),
+                              (["merge", "nothing", "-o", "none/a.npz"], "none/a.npz"),
+                              (["convert", self.MODEL, "-o", "none/a.safetensors"], "none/a.safetensors"),
+                              (["eval", self.MODEL, "--data", "x", "--train", "x", "-o", "none/a.png"], "none/a.png"),
+                              (["decode", self.MODEL, "--latents", "x", "-o", "shards/"], "images of another run")):
+            done = subprocess.run([PFGM, *words], capture_output=True, text=True, cwd=self.folder)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(": " + answer if "/a." in answer else answer, done.stderr)
+        self.assertEqual(os.listdir(self.folder), ["shards"])
+
+    def test_a_path_that_json_cannot_hold_is_refused_first(self):
+        odd = os.fsdecode(b"m\xff\xc2\x85.safetensors")
+        shutil.copy(self.MODEL, os.path.join(self.folder, odd))
+        for words in (["sample", odd, "-o", "a.png"], ["eval", self.MODEL, "--data", odd], ["inspect", odd],
+                      ["decode", self.MODEL, "--latents", "x", "-o", odd], ["convert", odd, "-o", "x"]):
+            done = subprocess.run([PFGM, *words, "--json"], capture_output=True, text=True, cwd=self.folder)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
+            self.assertIn("m???.safetensors: is not UTF-8", done.stderr)
+        shown = self.run_in("inspect", odd).stdout.decode()
+        self.assertIn("m\\xff\\u0085.safetensors", shown)
+
+    def test_pictures_of_a_folder_end_in_png_in_any_case(self):
+        self.run_in("sample", self.MODEL, "-n", "2", *self.FEW, "-o", "d/")
+        os.rename(os.path.join(self.folder, "d/000001.png"), os.path.join(self.folder, "d/000001.PNG"))
+        self.assertIn(b"2 latents", self.run_in("encode", self.MODEL, "-i", "d", "-o", "l.npy").stdout)
+        told = self.run_in("decode", self.MODEL, "--latents", "l.npy", *self.FEW, "-o", "b.png", "--json").stdout
+        self.assertIsNone(json.loads(told)["seed"])
+        self.assertNotIn(b"seed", self.run_in("decode", self.MODEL, "--latents", "l.npy", *self.FEW, "-o", "b.png").stdout)
+
+    def test_an_error_names_the_option_and_the_end_of_a_path(self):
+        path = "a" * 200 + "/" + "b" * 100 + "/end.safetensors"
+        for words, answer in ((["sample", ""], 'pfgm sample: "": cannot open'), (["train", "--data", "", "-o", "r"], 'train: "": No such'),
+                              (["sample", path], "bbb/end.safetensors: cannot open"),
+                              (["edit", self.MODEL, "--seed", "1", "-n", "2", "--first-index", str(2**64 - 1), "-o", "a/"], "edit: --first-index: "),
+                              (["likelihood", self.MODEL, "-i", "l.npy", "--solver", "heun"], "likelihood: --solver: must be rk45"),
+                              (["train", "--data", "x", "-o", "r", "--kernel", "mmx"], "train: --kernel: is auto")):
+            if "l.npy" in words:
+                self.run_in("sample", self.MODEL, *self.FEW, "--dtype", "float32", "-o", "l.npy")
+            done = subprocess.run([PFGM, *words], capture_output=True, text=True, cwd=self.folder)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(answer, done.stderr)
+        done = subprocess.run([PFGM, "likelihood", "--help"], capture_output=True, text=True)
+        self.assertIn("rk45, which is the only one here", done.stdout)
 
     def test_a_terminal_gets_no_picture(self):
         lead, follow = pty.openpty()

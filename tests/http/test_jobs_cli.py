@@ -139,6 +139,8 @@ class Jobs(unittest.TestCase):
         self.assertIn("succeeded: 1 of 1", jobs(self.address, "cancel", names[0]))  # and nothing is lost
         self.assertEqual(job_of(self.daemon, names[0])["state"], "succeeded")
         self.assertIn("is forgotten", jobs(self.address, "cancel", names[0], "--forget"))
+        self.assertEqual(json.loads(jobs(self.address, "cancel", names[1], "--forget", "--json")),
+                         {"id": names[1], "forgotten": True})
         self.assertIn("answered 410", jobs(self.address, "watch", names[0], code=2))
         self.assertIn("answered 404", jobs(self.address, "watch", uuid.uuid4(), code=2))
 

@@ -3,6 +3,7 @@
 #include "bench_net.h"
 #include "bench_machine.h"
 #include "bench_time.h"
+#include "cli_options.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,18 +13,20 @@
 #define REPEATS_MAX 100000
 #define SEEDS 4 /* images solved to learn a model's nfe */
 #define SEED 7
+#define STEPS_DEFAULT 100 /* the reference's */
+#define PUBLISHED_NFE 104 /* of cifar10-ddpmpp */
 
 /* ---- evaluations per image ---- */
 
 /* The evaluations of a fixed-step method do not depend on the field: counted on a field of zeros.
  */
-static int count_fixed(const struct ode_options *ode, double *nfe, struct err *e)
+static int count_fixed(const struct model_solver *solver, double *nfe, struct err *e)
 {
     const double zero = 0;
-    struct ode_solver *s = ode_solver_new(ode, 1, e);
+    struct ode_solver *s = ode_solver_new(&solver->ode, 1, e);
     if (!s)
         return -1;
-    int result = ode_solver_start(s, &zero, 2.0, 1.0, e);
+    int result = ode_solver_start(s, &zero, solver->t_max, solver->t_min, e);
     while (result == 0 && ode_solver_status(s) == ODE_WANTS_SLOPE)
         ode_solver_feed(s, &zero);
     *nfe = (double)ode_solver_counts(s).nfe;
@@ -81,17 +84,14 @@ static void solve_share(void *context, int worker)
 }
 
 /* The mean over a few images, each solved to its end. */
-static int measure_nfe(const struct model *model, int workers, double *nfe, struct err *e)
+static int measure_nfe(const struct model *model, const struct model_solver *solver, int workers,
+                       double *nfe, struct err *e)
 {
     struct solving *s = calloc(1, sizeof *s);
     if (!s)
         return err_fail_memory(e, sizeof *s);
-    *s = (struct solving){.model = model, .workers = workers < SEEDS ? workers : SEEDS};
-    const struct model_choice rk45 = {.given = MODEL_GIVEN(METHOD), .value.ode.method = ODE_RK45};
-    if (model_solver_choose(model, &rk45, &s->solver, e) != 0) {
-        free(s);
-        return -1;
-    }
+    *s = (struct solving){
+        .model = model, .solver = *solver, .workers = workers < SEEDS ? workers : SEEDS};
     struct bench_team *team = bench_team_new(s->workers, solve_share, s, e);
     int result = team ? 0 : -1;
     if (team)
@@ -109,34 +109,68 @@ static int measure_nfe(const struct model *model, int workers, double *nfe, stru
     return result;
 }
 
-/* Of rk45 at the tolerances of the published results, for networks without trained weights. */
+/* Of rk45 at the tolerances of the published results, for networks without trained weights; 0 where
+ * none is published. */
 static double published_nfe(const char *preset)
 {
     static const struct {
         const char *preset;
         double nfe;
-    } table[] = {{"cifar10-ddpmpp-deep", 110}, {"celeba64-ddpmpp", 110}, {"bedroom-ddpmpp", 122}};
+    } table[] = {{"cifar10-ddpmpp", PUBLISHED_NFE},
+                 {"cifar10-ddpmpp-deep", 110},
+                 {"celeba64-ddpmpp", 110},
+                 {"bedroom-ddpmpp", 122}};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (strcmp(preset, table[i].preset) == 0)
             return table[i].nfe;
-    return 104; /* cifar10-ddpmpp; none is published for cifar10-ncsnpp */
+    return 0;
+}
+
+/* The solver of the images per second, before anything is measured. */
+static int choose_solver(const struct bench_net_options *o, struct bench_net_result *r,
+                         struct err *e)
+{
+    const struct model *m = r->subject.model;
+    struct err why = {0};
+    if (!m) {
+        r->solver = (struct model_solver){.ode = {.method = o->method ? *o->method : ODE_RK45,
+                                                  .steps = o->steps ? o->steps : STEPS_DEFAULT},
+                                          .t_max = 2.0,
+                                          .t_min = 1.0};
+        return 0;
+    }
+    struct model_choice choice = {0};
+    if (o->method) {
+        choice.given |= MODEL_GIVEN(METHOD);
+        choice.value.ode.method = *o->method;
+    }
+    if (o->steps || (o->method && ode_method_is_fixed_step(*o->method))) {
+        choice.given |= MODEL_GIVEN(STEPS);
+        choice.value.ode.steps = o->steps ? o->steps : STEPS_DEFAULT;
+    }
+    return model_solver_choose(m, &choice, &r->solver, &why) == 0 &&
+                   model_solver_resolve(m, &r->solver, &why) == 0 &&
+                   model_solver_check(m, &r->solver, &why) == 0
+               ? 0
+               : cli_fail_field(&why, NULL, e);
 }
 
 static int find_nfe(const struct bench_net_options *o, struct bench_net_result *r, struct err *e)
 {
-    const struct ode_options fixed = {.method = o->method, .steps = o->steps};
     r->nfe_from = "given";
     r->nfe = (double)o->nfe;
     if (o->nfe > 0)
         return 0;
     r->nfe_from = "exact";
-    if (ode_method_is_fixed_step(o->method))
-        return count_fixed(&fixed, &r->nfe, e);
+    if (ode_method_is_fixed_step(r->solver.ode.method))
+        return count_fixed(&r->solver, &r->nfe, e);
     r->nfe_from = "measured";
     if (r->subject.model)
-        return measure_nfe(r->subject.model, r->workers, &r->nfe, e);
-    r->nfe_from = "published";
+        return measure_nfe(r->subject.model, &r->solver, r->workers, &r->nfe, e);
     r->nfe = published_nfe(r->subject.name);
+    r->nfe_from = r->nfe > 0 ? "published" : "assumed";
+    if (r->nfe == 0)
+        r->nfe = PUBLISHED_NFE;
     return 0;
 }
 
@@ -249,6 +283,10 @@ int bench_net_run(const struct bench_net_options *o, struct bench_net_result *ou
     if (out->peak_all < 0 ||
         bench_subject_open(&out->subject, o->model, o->preset, &o->load, e) != 0)
         return -1;
+    if (choose_solver(o, out, e) != 0) {
+        bench_subject_clear(&out->subject);
+        return -1;
+    }
     out->flop = 2.0 * (double)nn_arch_macs(out->subject.arch);
     if (measure_subject(o, out, e) == 0 && find_nfe(o, out, e) == 0 &&
         (!o->profile ||

@@ -10,12 +10,12 @@
 struct bench_net_options {
     const char *model, *preset; /* one of them NULL */
     struct model_options load;
-    int batch, workers; /* workers beyond the batch have nothing to do */
-    double seconds;     /* of measuring */
-    bool profile;       /* take one, too */
-    enum ode_method method;
-    int steps;   /* of a fixed-step method */
-    int64_t nfe; /* evaluations per image, or 0: found out */
+    int batch, workers;            /* workers beyond the batch have nothing to do */
+    double seconds;                /* of measuring */
+    bool profile;                  /* take one, too */
+    const enum ode_method *method; /* NULL: the model's own, and of a preset rk45 */
+    int steps;                     /* of a fixed-step method; 0: the model's own, or 100 */
+    int64_t nfe;                   /* evaluations per image, or 0: found out */
 };
 
 /* What was measured of bench_net_options; times are for one evaluation of the whole batch. */
@@ -25,12 +25,13 @@ struct bench_net_result {
     size_t rounds;
     int repeats; /* evaluations per round */
     double median_s, best_s;
-    double cpu_s;              /* processor time of all workers together, a mean */
-    double peak_one, peak_all; /* GFLOP/s, of one worker and of `workers` */
-    double flop;               /* of one image: two for each multiply-add of direct convolution */
-    uint64_t peak_rss;         /* bytes, right after the timing */
-    double nfe;                /* evaluations per image, a mean when measured */
-    const char *nfe_from;      /* "given", "exact", "measured", "published" */
+    double cpu_s;               /* processor time of all workers together, a mean */
+    double peak_one, peak_all;  /* GFLOP/s, of one worker and of `workers` */
+    double flop;                /* of one image: two for each multiply-add of direct convolution */
+    uint64_t peak_rss;          /* bytes, right after the timing */
+    struct model_solver solver; /* by which an image takes so many evaluations */
+    double nfe;                 /* evaluations per image, a mean when measured */
+    const char *nfe_from;       /* "given", "exact", "measured", "published", or "assumed" */
     struct bench_profile profile; /* where asked for */
 };
 

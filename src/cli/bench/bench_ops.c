@@ -224,9 +224,8 @@ static int choose_kernels(struct ops_run *r, struct err *e)
 {
     enum nn_kernel wanted = NN_KERNEL_AUTO;
     struct err why = {0};
-    if (r->options->kernel && nn_kernel_parse(r->options->kernel, &wanted, e) != 0)
-        return -1;
-    if (nn_kernel_require(wanted, &why) != 0)
+    if ((r->options->kernel && nn_kernel_parse(r->options->kernel, &wanted, &why) != 0) ||
+        nn_kernel_require(wanted, &why) != 0)
         return err_rename(e, &why, "--kernel");
     if (r->options->kernel)
         wanted = nn_kernel_resolve(wanted);

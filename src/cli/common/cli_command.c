@@ -20,12 +20,14 @@ static bool solver_option(const struct cli_solver_options *solver, size_t i, str
     for (size_t row = 0; (field = model_choice_field(row)) != NULL; row++) {
         if (!model_choice_offered(field, solver->adaptive) || i-- > 0)
             continue;
-        bool steps = row == MODEL_CHOICE_STEPS && solver->steps;
+        const bool steps = row == MODEL_CHOICE_STEPS && solver->steps;
+        const bool method = row == MODEL_CHOICE_METHOD;
         *out = (struct cli_option){.name = steps ? solver->steps : field->option,
                                    .id = CLI_OPTION_SOLVER + (int)row,
                                    .argument = field->value,
-                                   .values = values_of(field->kind),
-                                   .help = field->help};
+                                   .values = method && solver->adaptive ? ode_method_name(ODE_RK45)
+                                                                        : values_of(field->kind),
+                                   .help = method && solver->method ? solver->method : field->help};
         return true;
     }
     return false;

@@ -79,8 +79,9 @@ struct cli_term {
 struct cli_solver_options {
     const char
         *title; /* of these options in the help, which ends with them; NULL: there are none */
-    const char *steps; /* the option of the steps, where "--steps" means something else; or NULL */
-    bool adaptive;     /* the method is rk45 in any case, and so is what can be chosen */
+    const char *steps;  /* the option of the steps, where "--steps" means something else; or NULL */
+    const char *method; /* what --solver is, where it is not the model's own by default; or NULL */
+    bool adaptive;      /* the method is rk45 in any case, and so is what can be chosen */
 };
 
 struct cli_command {

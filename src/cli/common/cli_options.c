@@ -28,10 +28,37 @@ int cli_usage_error(const char *subcommand, const char *format, ...)
     return CLI_EXIT_INPUT;
 }
 
-/* The error with the option of the command line in place of the field. */
-static int fail_option(const struct err *why, const char *steps, struct err *e)
+/* The option for a field that is none of the solver's; NULL: there is none. */
+static const char *option_of(const char *field)
+{
+    static const char *const words[][2] = {
+        {"n", "-n"},
+        {"first_index", "--first-index"},
+        {"seed", "--seed"},
+        {"class", "--class"},
+        {"temperature", "--temperature"},
+        {"latents", "--latents"},
+        {"format", "--output"},
+        {"grid", "--columns and --scale"},
+        {"points", "--input"},
+        {"image", "--image"},
+        {"mask", "--mask"},
+        {"strength", "--strength"},
+        {"probes", "--probes"},
+        {"epsilon", "--epsilon"},
+        {"constant", "--constant"},
+    };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(words[i][0], field) == 0)
+            return words[i][1];
+    return NULL;
+}
+
+int cli_fail_field(const struct err *why, const char *steps, struct err *e)
 {
     const struct model_choice_field *field = model_choice_find(why->at);
+    if (!field && option_of(why->at))
+        return err_rename(e, why, option_of(why->at));
     const bool renamed = steps && strcmp(why->at, "steps") == 0;
     char option[sizeof why->at + 2];
     snprintf(option, sizeof option, "%s%s", field ? "--" : "",
@@ -143,7 +170,7 @@ static int take(const struct cli_command *command, struct model_choice *choice, 
     const struct model_choice_field *field = model_choice_field((size_t)(id - CLI_OPTION_SOLVER));
     return model_choice_read_word(choice, field, optarg, &why) == 0
                ? 0
-               : fail_option(&why, command->solver.steps, e);
+               : cli_fail_field(&why, command->solver.steps, e);
 }
 
 int cli_options_take(const struct cli_command *command, struct model_choice *choice, int argc,
@@ -203,8 +230,8 @@ int cli_model_options(const char *kernel, const char *precision, struct model_op
     struct err why = {0};
     *out = (struct model_options){.kernel = NN_KERNEL_AUTO, .precision = NN_PRECISION_AUTO};
 
-    if (kernel && nn_kernel_parse(kernel, &out->kernel, e) != 0)
-        return -1;
+    if (kernel && nn_kernel_parse(kernel, &out->kernel, &why) != 0)
+        return err_rename(e, &why, "--kernel");
     if (nn_kernel_require(out->kernel, &why) != 0)
         return err_rename(e, &why, "--kernel");
     if (precision && nn_precision_parse(precision, &out->precision, &why) != 0)
@@ -227,7 +254,7 @@ int cli_solver_choose_once(const struct model *m, bool once, const char *steps,
     struct err why = {0};
     int result = once ? model_solver_choose_once(m, choice, out, &why)
                       : model_solver_choose(m, choice, out, &why);
-    return result == 0 ? 0 : fail_option(&why, steps, e);
+    return result == 0 ? 0 : cli_fail_field(&why, steps, e);
 }
 
 int cli_solver_choose(const struct model *m, const struct model_solver *forward, const char *steps,
@@ -236,5 +263,5 @@ int cli_solver_choose(const struct model *m, const struct model_solver *forward,
     struct err why = {0};
     int result = forward ? model_solver_choose_forward(m, forward, choice, out, &why)
                          : model_solver_choose(m, choice, out, &why);
-    return result == 0 ? 0 : fail_option(&why, steps, e);
+    return result == 0 ? 0 : cli_fail_field(&why, steps, e);
 }

@@ -17,6 +17,9 @@ int cli_fail(const char *subcommand, const struct err *e);
 /* Prints a usage error with the hint "try pfgm SUBCOMMAND --help"; returns 2. */
 int cli_usage_error(const char *subcommand, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* The error of a lower room, whose `at` is a field of a request, with the option of the command
+ * line in its place; `steps` as in cli_solver_options. */
+int cli_fail_field(const struct err *why, const char *steps, struct err *e);
 /* Reads all options of the command line; `optind` is then at the first other word. The solver's go
  * to `choice`, which may be NULL where the command has none. -1 to go on, else the exit code: help
  * was asked for and printed, or a usage error was, with the option that a misspelt one may mean. */

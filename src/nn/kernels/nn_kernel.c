@@ -75,8 +75,10 @@ int nn_kernel_environment(enum nn_kernel *out, struct err *e)
     const char *word = getenv(NN_KERNEL_VARIABLE);
     struct err why = {0};
     *out = NN_KERNEL_AUTO;
-    if (!word || !*word || nn_kernel_parse(word, out, &why) == 0)
+    if (!word || !*word ||
+        (nn_kernel_parse(word, out, &why) == 0 && nn_kernel_require(*out, &why) == 0))
         return 0;
+    *out = NN_KERNEL_AUTO;
     return err_rename(e, &why, NN_KERNEL_VARIABLE);
 }
 

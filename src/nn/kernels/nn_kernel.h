@@ -22,7 +22,8 @@ enum nn_kernel {
  * and "neon"; -1 and an error that lists the words otherwise. */
 int nn_kernel_parse(const char *word, enum nn_kernel *out, struct err *e);
 /* What the environment variable PFGM_KERNEL asks for in the place of AUTO: AUTO itself if it is
- * unset or empty, -1 and an error that names it if it holds another word. */
+ * unset or empty, -1 and an error that names it if it holds another word, or one for what this
+ * machine cannot run. */
 #define NN_KERNEL_VARIABLE "PFGM_KERNEL"
 int nn_kernel_environment(enum nn_kernel *out, struct err *e);
 /* Whether this machine can run it; with the reason, why not, as ERR_UNSUPPORTED at "kernel". The

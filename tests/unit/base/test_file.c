@@ -173,6 +173,49 @@ static void odd_paths_are_refused(void **state)
     buf_clear(&b);
 }
 
+static void what_lies_in_a_folder(void **state)
+{
+    (void)state;
+    bool within = false;
+    assert_int_equal(file_write_atomic(in_folder("c"), "abc", 3, NULL), 0);
+    const char *const inside[] = {"c", "new", "new/", "."}, *const outside[] = {"..", "../new"};
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(file_within(in_folder(inside[i]), folder, &within, NULL), 0);
+        assert_true(within);
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(file_within(in_folder(outside[i]), folder, &within, NULL), 0);
+        assert_false(within);
+    }
+    assert_int_equal(file_within("/", "/", &within, NULL), 0);
+    assert_true(within);
+    assert_int_equal(file_within(folder, "/", &within, NULL), 0);
+    assert_true(within);
+    assert_int_equal(file_within(folder, "/no/such/folder", &within, NULL), 0);
+    assert_false(within);
+}
+
+/* Of a long path the end tells which file it is. */
+static void an_error_keeps_the_end_of_a_long_path(void **state)
+{
+    (void)state;
+    struct err e;
+    char path[1000];
+    for (size_t i = 0; i < 6; i++) { /* every place within a character */
+        memset(path, 'a', 400);
+        snprintf(path + 400 + i, sizeof path - 400 - i, "%s", "/ééééééééééé/end.png");
+        memset(path + 400, 'b', i);
+        assert_int_equal(err_fail(&e, ERR_INPUT, path, "is wrong"), -1);
+        assert_int_equal(strncmp(e.at, "…a", 4), 0);
+        assert_non_null(strstr(e.at, "é/end.png"));
+        assert_true(err_names(&e, path));
+    }
+    err_fail(&e, ERR_INPUT, "name.png", "is wrong");
+    assert_string_equal(e.at, "name.png");
+    assert_true(err_names(&e, "name"));
+    assert_false(err_names(&e, "other"));
+}
+
 static void digests_and_base64(void **state)
 {
     (void)state;
@@ -213,6 +256,8 @@ int main(void)
         cmocka_unit_test(what_a_killed_process_left_stops_no_write),
         cmocka_unit_test(an_unfinished_file_is_not_in_the_folder),
         cmocka_unit_test(odd_paths_are_refused),
+        cmocka_unit_test(what_lies_in_a_folder),
+        cmocka_unit_test(an_error_keeps_the_end_of_a_long_path),
         cmocka_unit_test(digests_and_base64),
     };
     return cmocka_run_group_tests_name("base: files", tests, make_folder, remove_folder);

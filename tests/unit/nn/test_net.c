@@ -364,6 +364,14 @@ static void test_kernel_from_the_environment(void **state)
     assert_non_null(strstr(e.text, "\"fast\""));
     net = test_net_of(&test_archs[3].arch, NN_KERNEL_C); /* which was asked for by name */
     nn_net_free(net);
+    static const char *const words[] = {"openblas", "lanes8", "avx512", "amx"};
+    for (int k = NN_KERNEL_OPENBLAS; k <= NN_KERNEL_AMX; k++) { /* what this machine lacks */
+        if (nn_kernel_available((enum nn_kernel)k))
+            continue;
+        assert_int_equal(setenv(NN_KERNEL_VARIABLE, words[k - NN_KERNEL_OPENBLAS], 1), 0);
+        assert_null(nn_net_new(&test_archs[3].arch, &test_weights, NN_KERNEL_AUTO, &e));
+        assert_string_equal(e.at, NN_KERNEL_VARIABLE);
+    }
     assert_int_equal(setenv(NN_KERNEL_VARIABLE, "", 1), 0);
     assert_int_equal(nn_kernel_environment(&kernel, &e), 0);
     assert_int_equal(kernel, NN_KERNEL_AUTO);

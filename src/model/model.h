@@ -61,9 +61,11 @@ struct model_solver model_solver_likelihood_default(const struct model *m);
  * name. Ranges are model_solver_check's. */
 int model_solver_choose(const struct model *m, const struct model_choice *choice,
                         struct model_solver *out, struct err *e);
-/* The path up: `base`, one of the two defaults of that direction, with what the choice changes,
- * unless that names another method than its rk45; then the model's default of that method. It does
- * not end at t = 0. ERR_INPUT where an option belongs to the other kind of method. */
+/* The path up: `base`, one of the two defaults of that direction, with what the choice changes. If
+ * the choice asks for fixed steps, by the method, their number or the schedule, it is what
+ * model_solver_choose makes of it. Tuned nodes lead down, so those that the model has by default
+ * become the power grid's. It does not end at t = 0. ERR_INPUT where an option belongs to the other
+ * kind of method. */
 int model_solver_choose_forward(const struct model *m, const struct model_solver *base,
                                 const struct model_choice *choice, struct model_solver *out,
                                 struct err *e);

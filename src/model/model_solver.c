@@ -140,6 +140,16 @@ static int check_kind(const struct model_choice *c, enum ode_method method, stru
     return 0;
 }
 
+/* Nodes that the model has by default, and that nobody asked for, become those of the power grid.
+ */
+static void leave_tuned(const struct model_choice *c, struct model_solver *s)
+{
+    if (s->ode.schedule != ODE_SCHEDULE_TUNED || given(c, MODEL_GIVEN(SCHEDULE)))
+        return;
+    s->ode.schedule = ODE_SCHEDULE_POWER;
+    s->ode.steps = given(c, MODEL_GIVEN(STEPS)) ? c->value.ode.steps : DEFAULT_STEPS;
+}
+
 int model_solver_choose(const struct model *m, const struct model_choice *c,
                         struct model_solver *out, struct err *e)
 {
@@ -147,12 +157,8 @@ int model_solver_choose(const struct model *m, const struct model_choice *c,
     choose_method(m, c, out);
     if (check_kind(c, out->ode.method, e) != 0 || model_choice_apply(c, out, e) != 0)
         return -1;
-    /* nodes that the model has by default are for its own ends */
-    if (out->ode.schedule == ODE_SCHEDULE_TUNED && !given(c, MODEL_GIVEN(SCHEDULE)) &&
-        (out->t_max != m->description.t_max || out->t_min != m->description.t_min)) {
-        out->ode.schedule = ODE_SCHEDULE_POWER;
-        out->ode.steps = given(c, MODEL_GIVEN(STEPS)) ? c->value.ode.steps : DEFAULT_STEPS;
-    }
+    if (out->t_max != m->description.t_max || out->t_min != m->description.t_min)
+        leave_tuned(c, out); /* its nodes are for its own ends */
     return 0;
 }
 
@@ -183,8 +189,10 @@ int model_solver_choose_forward(const struct model *m, const struct model_solver
     if (model_solver_choose(m, &c, out, e) != 0)
         return -1;
     out->ode.to_zero = false;
-    if (out->ode.method != base->ode.method)
+    if (out->ode.method != base->ode.method) {
+        leave_tuned(&c, out); /* its nodes lead down */
         return 0;
+    }
     *out = *base;
     return model_choice_apply(&c, out, e);
 }

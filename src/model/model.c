@@ -158,7 +158,7 @@ void model_prior_draw(const struct model *m, const struct model_solver *solver, 
     m->family->prior_draw(m, solver, seed, index, x);
     if (temperature == 1.0)
         return;
-    const double *centre = m->family->prior_centre ? m->family->prior_centre(m) : NULL;
+    const double *centre = model_prior_centre(m);
     for (size_t j = 0; j < m->dimension; j++) {
         double c = centre ? centre[j] : 0.0;
         x[j] = c + temperature * (x[j] - c);

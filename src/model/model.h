@@ -139,6 +139,18 @@ int model_state_pixels(const struct model *m, const double *state, uint8_t *pixe
 void model_prior_draw(const struct model *m, const struct model_solver *solver, double temperature,
                       uint64_t seed, uint64_t index, double *x);
 
+/* ---- latents (model_latent.c) ---- */
+
+/* Where the prior is centred [d]; NULL: the origin. */
+const double *model_prior_centre(const struct model *m);
+/* How far a latent [d] lies from there. */
+double model_prior_distance(const struct model *m, const double *x);
+/* The path of frames ≥ 2 rows between two latents, ends [2][d], into out [frames][d]: directions
+ * from the prior's centre go along a great circle, distances from it in even steps
+ * (field_circle_between, whose `seed` it is). Its ends are the given ones, bit for bit. */
+void model_latents_between(const struct model *m, const double *ends, size_t frames, uint64_t seed,
+                           double *out);
+
 struct model_workspace;
 /* Scratch for up to `batch` images in one call; nothing else is allocated later. */
 struct model_workspace *model_workspace_new(const struct model *m, int batch, struct err *e);

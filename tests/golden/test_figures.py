@@ -190,6 +190,13 @@ class FewEvaluations(test_sample.Case):
         ways = json.loads(safetensors_file.read(more)[0]["pfgm"])["tuned"]
         self.assertEqual([way["nodes"] for way in ways],
                          [again["tuned"][0]["nodes"], again["tuned"][1]["nodes"], told["tuned"][1]["nodes"]])
+        # Of methods, the table names each schedule's own.
+        described = json.loads(after[0]["pfgm"])
+        described["tuned"][1]["method"] = "ipndm4"  # of 20 evaluations; the table has no column of 4
+        of_its_own = Folder.file("ipndm4.safetensors")
+        safetensors_file.write(of_its_own, after[1], dict(after[0], pfgm=json.dumps(described)))
+        rows = json.loads(self.run_pfgm("bench", "solvers", of_its_own, "-n", 1, "--json"))["rows"]
+        self.assertEqual([row["solver"] for row in rows if row["schedule"] == "tuned"], ["ipndm4"])
         report = self.sample(out, "t.png", "--seed", 1, "--schedule", "tuned", "--steps", 4)
         self.assertEqual((report["images"][0]["nfe"], report["solver"]["method"]), (4, four["method"]))
         report = self.sample(out, "t.png", "--seed", 1)

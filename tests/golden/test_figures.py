@@ -82,6 +82,20 @@ class Figures(test_sample.Case):
         png = self.draw("trajectories", ".png", Folder.model("pfgm_digits8"), "-n", 1, "--columns", 2)
         self.assertEqual(size_of(png), (2 * 260, 2 * (64 + 50)))  # or the title is cut off
 
+    def test_trajectories_of_vectors_far_from_0(self):
+        """They lie where those about 0 do: the axes were about 0, and all samples in a corner."""
+        points, model = [(1, 1), (-1, 1), (-1, -1), (1, -3)], Folder.file("plane.safetensors")
+        drawn = []
+        for middle in (0, 1000):
+            self.run_pfgm("convert", "--exact", array("plane.npy", [(x + middle, y + middle) for x, y in points]), "-o", model)
+            svg = self.draw("trajectories", ".svg", model, "-n", 12)
+            drawn.append([[float(v) for v in path.get("d").split()[1:3]] for path in xml.etree.ElementTree.fromstring(svg).iter()
+                          if re.search(r" *stroke:none;.*fill:rgb\(84%,37%,0%\)", path.get("style") or "")])
+        self.assertEqual([len(found) for found in drawn], [12, 12])
+        for near, far in zip(*drawn):
+            for a, b in zip(near, far):
+                self.assertLess(abs(a - b), 1)
+
     def test_mistakes(self):
         model, out = Folder.model("pfgm_digits8"), Folder.file("no.png")
         for part, arguments in (("no figure", ("circle", "-o", out)), ("FIGURE", ("-o", out)),

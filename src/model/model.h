@@ -72,7 +72,8 @@ int model_solver_choose_forward(const struct model *m, const struct model_solver
 /* The steps by which a request names the description's tuned schedule i. */
 int model_tuned_steps(const struct model *m, int i);
 /* Before a check: gives the schedule `tuned` the nodes that the checkpoint has for the steps,
- * unless it has some; they last as long as the model. ERR_INPUT when it has none. */
+ * unless it has some; they last as long as the model. Gives that of vectors the place and the scale
+ * of the data, which its tolerances are counted in. ERR_INPUT when there are no nodes. */
 int model_solver_resolve(const struct model *m, struct model_solver *solver, struct err *e);
 /* Checks everything, against the model too; the error's `at` is the option's name: "steps", "t_max"
  * … */

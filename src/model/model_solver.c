@@ -14,6 +14,7 @@
 
 #include "base_rng.h"
 
+#include <float.h>
 #include <math.h>
 
 #define MAX_NFE_DEFAULT 10000
@@ -217,6 +218,24 @@ static int check_student(const struct model *m, const struct model_solver *s, st
                           own->steps, own->steps == 1 ? "" : "s", ode_method_name(own->method));
 }
 
+/* Tolerances count from the data's mean, in their deviation. Fields read a point as float32, so far
+ * from 0 a slope is off by about a step of its numbers; an error of 1/32 of that, which such slopes
+ * lead to in the longest of rk45's steps, is always allowed, or it would count the noise in ever
+ * shorter ones. */
+static void place_tolerances(const struct model *m, struct model_solver *s)
+{
+    const double *centre = model_prior_centre(m);
+    double far = 0.0;
+    for (size_t j = 0; centre && j < m->dimension; j++)
+        far = fmax(far, fabs(centre[j]));
+    const double noise = far * (double)FLT_EPSILON / 32.0;
+    s->ode.centre = centre;
+    s->ode.centred = m->dimension;
+    s->ode.unit = m->deviation;
+    if (s->ode.atol > 0.0 && s->ode.atol * m->deviation < noise)
+        s->ode.unit = noise / s->ode.atol;
+}
+
 int model_solver_resolve(const struct model *m, struct model_solver *s, struct err *e)
 {
     const struct ckpt_tuned *tuned;
@@ -224,6 +243,8 @@ int model_solver_resolve(const struct model *m, struct model_solver *s, struct e
         return -1;
     if (m->family->solver_resolve)
         m->family->solver_resolve(m, s);
+    if (m->vectors) /* pictures have the scale that tolerances are made for */
+        place_tolerances(m, s);
     if (!ode_method_is_fixed_step(s->ode.method) || s->ode.schedule != ODE_SCHEDULE_TUNED ||
         s->ode.nodes)
         return 0;

@@ -92,7 +92,7 @@ static void test_a_model_of_points(void **state)
     assert_int_equal(model_dimension(m), 2);
     assert_int_equal(model_parameters(m), 8);
     assert_int_equal(model_class_count(m), 0);
-    assert_string_equal(model_kernel_id(m), "exact.2");
+    assert_string_equal(model_kernel_id(m), "exact.2-v2"); /* of vectors */
     assert_true(model_solver_default(m).ode.to_zero);
     /* far away the prediction is the centre of mass, near a source that source */
     slope_at(m, 0, 0, 1e6, MODEL_CLASS_NONE, slope);
@@ -194,6 +194,26 @@ static void test_latents_of_data_far_from_0_are_joined_as_those_about_0(void **s
     model_free(far);
 }
 
+/* rk45 counts from the mean, in deviations; and not below what float32 makes of a slope. */
+static void test_tolerances_are_in_units_of_the_data(void **state)
+{
+    (void)state;
+    static const float points[8] = {1003, 3, 997, 3, 997, -3, 1003, -3};
+    struct err e = {0};
+    const char *name = path_of("units");
+    write_these(name, points, PLAIN, 1, NULL);
+    struct model *m = load(name, &e);
+    assert_non_null(m);
+    struct model_solver s = model_solver_forward_default(m);
+    assert_int_equal(model_solver_resolve(m, &s, &e), 0);
+    assert_true(s.ode.centred == 2 && s.ode.centre[0] == 1000 && s.ode.centre[1] == 0);
+    assert_true(fabs(s.ode.unit - 3) < 1e-12);
+    s.ode.atol = 1e-9;
+    assert_int_equal(model_solver_resolve(m, &s, &e), 0);
+    assert_true(s.ode.unit * 1e-9 > 3e-6 && s.ode.unit * 1e-9 < 5e-6);
+    model_free(m);
+}
+
 /* Jᵀc of the slope in both forms against differences of the slope. */
 static void test_products(void **state)
 {
@@ -282,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_a_class_has_its_own_field),
         cmocka_unit_test(test_guidance_goes_from_no_class_to_the_class),
         cmocka_unit_test(test_latents_of_data_far_from_0_are_joined_as_those_about_0),
+        cmocka_unit_test(test_tolerances_are_in_units_of_the_data),
         cmocka_unit_test(test_products),
         cmocka_unit_test(test_what_does_not_fit_is_refused),
     };

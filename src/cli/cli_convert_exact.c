@@ -212,6 +212,8 @@ int cli_convert_exact(const struct cli_convert_exact *o, struct err *e)
     memcpy(d.provenance.source_sha256, data.sha256, sizeof data.sha256);
     int result = ckpt_description_check_labels(&d, o->data, e);
     if (result == 0)
+        result = data_resolution_check(&data, o->data, e);
+    if (result == 0)
         result = weights_read(o, &data, &weights, e);
     if (result == 0)
         result = radius_of(&data, weights, d.exact_shape, &radius, e);

@@ -10,7 +10,6 @@
 #include "archive_npy.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 
 #define NPY_HEADER_MAX 4096
@@ -34,14 +33,6 @@ static const struct cli_option options[] = {
 static bool is_npy(const char *path)
 {
     return file_name_ends(path, ".npy") || cli_stream_is_standard(path);
-}
-
-static double norm_of(const struct engine_image *image, size_t d)
-{
-    double square = 0.0;
-    for (size_t j = 0; j < d; j++)
-        square += image->state[j] * image->state[j];
-    return sqrt(square);
 }
 
 /* ---- output ---- */
@@ -128,7 +119,7 @@ static int print_json(const struct engine_request *request, const struct cli_flo
         const struct engine_image *image = engine_request_image(request, i);
         result = json_array_append_new(images,
                                        json_pack("{s:I, s:f}", "nfe", (json_int_t)image->counts.nfe,
-                                                 "norm", norm_of(image, model_dimension(m))));
+                                                 "norm", model_prior_distance(m, image->state)));
     }
     json_t *all = result != 0
                       ? NULL

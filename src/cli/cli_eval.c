@@ -367,24 +367,15 @@ static void print_text(const struct eval *v)
         printf("nearest in training   %.4g   median over the samples\n", v->nearest_median);
 }
 
-/* The loss is that of no class, at perturbations of the data. */
-static bool has_loss(const struct model *m)
-{
-    return model_description(m)->family != CKPT_FAMILY_EXACT &&
-           (model_class_count(m) == 0 || model_null_class(m));
-}
-
 static int run(struct eval *v, struct err *e)
 {
     if ((v->o->json && cli_json_paths(v->o->model, v->o->data, e) != 0) || open_engine(v, e) != 0)
         return -1;
-    if (has_loss(engine_model_get(v->em)))
+    const char *no_loss = train_eval_no_loss(engine_model_get(v->em));
+    if (!no_loss)
         v->points = (size_t)v->o->points;
     else if (v->o->points > 0)
-        log_line(LOG_WARN, "%s: no loss: %s", v->o->model,
-                 model_class_count(engine_model_get(v->em)) > 0
-                     ? "it is of no class, of which the model has learned nothing"
-                     : "the field is exact");
+        log_line(LOG_WARN, "%s: no loss: %s", v->o->model, no_loss);
     if (take_halves(v, e) != 0 || draw_samples(v, e) != 0 || measure_distances(v, e) != 0)
         return -1;
     if (v->points > 0 && train_eval_loss(engine_model_get(v->em), v->pool, &v->held_out, v->points,

@@ -2,10 +2,8 @@
  *
  * The two ends are latents: those that the pictures encode to, those that two seeds draw, or two of
  * a file. Between them directions go along the great circle and norms in even steps
- * (field_circle.h); the points on the path are then decoded. */
+ * (model_latents_between); the points on the path are then decoded. */
 #include "cli_flow.h"
-
-#include "field_circle.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -107,9 +105,8 @@ static int lay_path(const struct model *m, const struct cli_points *ends, size_t
         for (size_t i = 0; i < frames; i++)
             path->labels[i] = ends->labels[0];
     }
-    for (size_t i = 0; i < frames; i++) /* by the seed that the daemon takes where none is given */
-        field_circle_between(d, ends->values, ends->values + d, (double)i / (double)(frames - 1), 0,
-                             path->values + i * d);
+    /* by the seed that the daemon takes where none is given */
+    model_latents_between(m, ends->values, frames, 0, path->values);
     return 0;
 }
 

@@ -51,6 +51,13 @@ bool data_picture_named(const char *name);
 int data_open(const struct data_options *options, struct data_set *out, struct err *e);
 void data_clear(struct data_set *d);
 
+/* How far apart floats are where vectors lie farthest from 0, which is at *largest; of pictures
+ * nothing that counts. */
+double data_float_step(const struct data_set *d, double *largest);
+/* ERR_INPUT at `what` where vectors lie so far from 0 that float32 has no more than ten numbers in
+ * their deviation. */
+int data_resolution_check(const struct data_set *d, const char *what, struct err *e);
+
 /* How a picture is shown: mirrored, then moved right and down by so many pixels, less than a side;
  * what is uncovered repeats the picture's border. */
 struct data_view {

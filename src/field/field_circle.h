@@ -3,8 +3,9 @@
  * A latent of a Poisson flow is a direction, on which what the image shows depends, and a norm. The
  * straight line between two latents of high dimension passes far below both norms, where the prior
  * has no mass; so directions go along their great circle at constant speed, and norms from one to
- * the other in even steps. Bits depend on the arguments alone: sines are base_math.h's. Pure; any
- * thread. */
+ * the other in even steps. Both are counted from 0: whoever has a prior about another place takes
+ * it off before (model_latents_between). Bits depend on the arguments alone: sines are
+ * base_math.h's. Pure; any thread. */
 #ifndef FIELD_CIRCLE_H
 #define FIELD_CIRCLE_H
 

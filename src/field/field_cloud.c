@@ -121,7 +121,7 @@ static int place_points(struct field_cloud *c, const struct field_cloud_points *
 
 static void measure(struct field_cloud *c, const struct field_cloud_points *p)
 {
-    double total = 0.0;
+    double total = 0.0, squares = 0.0;
     for (size_t i = 0; i < p->count; i++) {
         double w = p->weights ? (double)p->weights[i] : 1.0;
         total += w;
@@ -137,7 +137,9 @@ static void measure(struct field_cloud *c, const struct field_cloud_points *p)
             square += difference * difference;
         }
         c->radius = fmax(c->radius, sqrt(square));
+        squares += (p->weights ? (double)p->weights[i] : 1.0) * square;
     }
+    c->deviation = sqrt(squares / total / (double)c->d);
 }
 
 struct field_cloud *field_cloud_new(const struct field_cloud_points *points, struct err *e)
@@ -185,6 +187,11 @@ const double *field_cloud_centre(const struct field_cloud *c)
 double field_cloud_radius(const struct field_cloud *c)
 {
     return c->radius;
+}
+
+double field_cloud_deviation(const struct field_cloud *c)
+{
+    return c->deviation;
 }
 
 /* ---- scratch ---- */

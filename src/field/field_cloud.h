@@ -32,9 +32,11 @@ struct field_cloud;
 struct field_cloud *field_cloud_new(const struct field_cloud_points *points, struct err *e);
 void field_cloud_free(struct field_cloud *c);
 size_t field_cloud_bytes(const struct field_cloud *c);
-/* Weighted mean of all points [d], and the largest distance of one from it. */
+/* Weighted mean of all points [d], the largest distance of one from it, and the root of the mean
+ * square of all their numbers' distances from it. */
 const double *field_cloud_centre(const struct field_cloud *c);
 double field_cloud_radius(const struct field_cloud *c);
+double field_cloud_deviation(const struct field_cloud *c);
 
 struct field_cloud_scratch;
 /* For up to `batch` questions a call. */

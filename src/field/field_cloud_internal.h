@@ -14,7 +14,7 @@ struct field_cloud {
     float *points, *own;
     size_t *begin; /* [groups + 1], blocks; what has no group lies behind the last one */
     int groups;
-    double *centre, radius;
+    double *centre, radius, deviation;
     const struct field_cloud_kernels *kernels;
 };
 

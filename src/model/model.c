@@ -10,6 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Behind the kernel's id of vectors: what is computed for them alone has revisions of its own. v2:
+ * rk45's tolerances are counted from the data's mean, in units of their deviation. */
+#define VECTORS_REVISION "-v2"
+
 static const struct model_family *const families[] = {
     [CKPT_FAMILY_PFGM] = &model_family_pfgm,
     [CKPT_FAMILY_EXACT] = &model_family_exact,
@@ -28,7 +32,11 @@ static int load_from(struct model *m, struct ckpt_file *f, const struct model_op
     m->vectors = m->description.family == CKPT_FAMILY_EXACT
                      ? image_shape_is_vector(m->shape)
                      : nn_arch_of_vectors(&m->description.arch);
-    return m->family->load(m, f, options, e) != 0 || ckpt_file_check(f, e) != 0 ? -1 : 0;
+    if (m->family->load(m, f, options, e) != 0 || ckpt_file_check(f, e) != 0)
+        return -1;
+    snprintf(m->kernel_id, sizeof m->kernel_id, "%s%s", m->family->kernel_id(m),
+             m->vectors ? VECTORS_REVISION : "");
+    return 0;
 }
 
 struct model *model_load(const char *path, const struct model_options *options, struct err *e)
@@ -77,7 +85,7 @@ const char *model_sha256(const struct model *m)
 
 const char *model_kernel_id(const struct model *m)
 {
-    return m->family->kernel_id(m);
+    return m->kernel_id;
 }
 
 const char *model_precision_name(const struct model *m)
@@ -159,7 +167,7 @@ void model_prior_draw(const struct model *m, const struct model_solver *solver, 
     m->family->prior_draw(m, solver, seed, index, x);
     if (temperature == 1.0)
         return;
-    const double *centre = m->family->prior_centre ? m->family->prior_centre(m) : NULL;
+    const double *centre = model_prior_centre(m);
     for (size_t j = 0; j < m->dimension; j++) {
         double c = centre ? centre[j] : 0.0;
         x[j] = c + temperature * (x[j] - c);

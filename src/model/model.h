@@ -61,16 +61,19 @@ struct model_solver model_solver_likelihood_default(const struct model *m);
  * name. Ranges are model_solver_check's. */
 int model_solver_choose(const struct model *m, const struct model_choice *choice,
                         struct model_solver *out, struct err *e);
-/* The path up: `base`, one of the two defaults of that direction, with what the choice changes,
- * unless that names another method than its rk45; then the model's default of that method. It does
- * not end at t = 0. ERR_INPUT where an option belongs to the other kind of method. */
+/* The path up: `base`, one of the two defaults of that direction, with what the choice changes. If
+ * the choice asks for fixed steps, by the method, their number or the schedule, it is what
+ * model_solver_choose makes of it. Tuned nodes lead down, so those that the model has by default
+ * become the power grid's. It does not end at t = 0. ERR_INPUT where an option belongs to the other
+ * kind of method. */
 int model_solver_choose_forward(const struct model *m, const struct model_solver *base,
                                 const struct model_choice *choice, struct model_solver *out,
                                 struct err *e);
 /* The steps by which a request names the description's tuned schedule i. */
 int model_tuned_steps(const struct model *m, int i);
 /* Before a check: gives the schedule `tuned` the nodes that the checkpoint has for the steps,
- * unless it has some; they last as long as the model. ERR_INPUT when it has none. */
+ * unless it has some; they last as long as the model. Gives that of vectors the place and the scale
+ * of the data, which its tolerances are counted in. ERR_INPUT when there are no nodes. */
 int model_solver_resolve(const struct model *m, struct model_solver *solver, struct err *e);
 /* Checks everything, against the model too; the error's `at` is the option's name: "steps", "t_max"
  * … */
@@ -136,6 +139,18 @@ int model_state_pixels(const struct model *m, const double *state, uint8_t *pixe
  * the prior's own. */
 void model_prior_draw(const struct model *m, const struct model_solver *solver, double temperature,
                       uint64_t seed, uint64_t index, double *x);
+
+/* ---- latents (model_latent.c) ---- */
+
+/* Where the prior is centred [d]; NULL: the origin. */
+const double *model_prior_centre(const struct model *m);
+/* How far a latent [d] lies from there. */
+double model_prior_distance(const struct model *m, const double *x);
+/* The path of frames ≥ 2 rows between two latents, ends [2][d], into out [frames][d]: directions
+ * from the prior's centre go along a great circle, distances from it in even steps
+ * (field_circle_between, whose `seed` it is). Its ends are the given ones, bit for bit. */
+void model_latents_between(const struct model *m, const double *ends, size_t frames, uint64_t seed,
+                           double *out);
 
 struct model_workspace;
 /* Scratch for up to `batch` images in one call; nothing else is allocated later. */

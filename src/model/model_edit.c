@@ -27,7 +27,7 @@ double model_edit_strength(bool masked)
 double model_edit_time(const struct model *m, const struct model_solver *solver, double strength,
                        const double *latent)
 {
-    const double *centre = m->family->prior_centre ? m->family->prior_centre(m) : NULL;
+    const double *centre = model_prior_centre(m);
     const double low = math_pow(solver->t_min, 1.0 / EXPONENT),
                  high = math_pow(solver->t_max, 1.0 / EXPONENT);
     double sum = 0.0;

@@ -124,6 +124,7 @@ static int exact_load(struct model *m, struct ckpt_file *f, const struct model_o
         memcpy(m->sha256, digest, sizeof m->sha256);
         m->parameters = s.count * d;
         m->bytes = field_cloud_bytes(m->own);
+        m->deviation = m->vectors ? field_cloud_deviation(m->own) : 0.0;
     }
     sources_clear(&s);
     return digest ? 0 : -1;

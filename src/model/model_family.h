@@ -58,10 +58,12 @@ struct model {
     bool vectors;             /* its data are vectors (model.h) */
     struct nn_net *net;       /* of learned families */
     double *mean;             /* of learned families, or NULL */
+    double deviation;         /* of vectors: that of all their numbers from their mean */
     struct model_vjp *vjp;    /* of learned families: what model_net_vjp_fill makes once, or NULL */
     void *own;                /* of others */
     size_t parameters, bytes;
     char sha256[SHA256_HEX_SIZE];
+    char kernel_id[64];
 };
 
 struct model_workspace {

@@ -5,7 +5,6 @@
 #include "base_rng.h"
 #include "field_prior.h"
 
-#include <math.h>
 #include <string.h>
 
 #define FORWARD_TOLERANCE 1e-5
@@ -79,16 +78,11 @@ double model_prior_log_density(const struct model *m, const struct model_solver 
                                const struct model_likelihood *l, const double *x)
 {
     const size_t d = m->dimension;
-    const double *centre = m->family->prior_centre ? m->family->prior_centre(m) : NULL;
-    double square = 0.0;
-    for (size_t j = 0; j < d; j++) {
-        double offset = x[j] - (centre ? centre[j] : 0.0);
-        square += offset * offset;
-    }
+    const double r = model_prior_distance(m, x);
     if (m->family->prior_log_density)
-        return m->family->prior_log_density(m, solver, sqrt(square));
-    return l->reference_constant ? field_prior_log_density_reference(d, solver->t_max, sqrt(square))
-                                 : field_prior_log_density(d, solver->t_max, sqrt(square));
+        return m->family->prior_log_density(m, solver, r);
+    return l->reference_constant ? field_prior_log_density_reference(d, solver->t_max, r)
+                                 : field_prior_log_density(d, solver->t_max, r);
 }
 
 double model_bits_per_dimension(const struct model *m, double log_likelihood)

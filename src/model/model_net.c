@@ -140,6 +140,13 @@ static int read_mean(struct model *m, const struct ckpt_file *f, struct err *e)
     return 0;
 }
 
+/* That of vectors, which the network itself reads and checks. */
+static int read_deviation(struct model *m, const struct ckpt_file *f, struct err *e)
+{
+    const struct ckpt_tensor *t = m->vectors ? ckpt_file_find(f, NN_MLP_SCALE) : NULL;
+    return t && t->count == 1 ? ckpt_tensor_to_f64(t, &m->deviation, e) : 0;
+}
+
 int model_net_load(struct model *m, struct ckpt_file *f, const struct model_options *options,
                    struct err *e)
 {
@@ -149,8 +156,8 @@ int model_net_load(struct model *m, struct ckpt_file *f, const struct model_opti
         return -1;
     int result = census(f, params, count, e);
     free(params);
-    if (result != 0 || read_mean(m, f, e) != 0 || pack_and_digest(m, f, options, e) != 0 ||
-        model_vjp_prepare(m, ckpt_file_path(f), e) != 0)
+    if (result != 0 || read_mean(m, f, e) != 0 || read_deviation(m, f, e) != 0 ||
+        pack_and_digest(m, f, options, e) != 0 || model_vjp_prepare(m, ckpt_file_path(f), e) != 0)
         return -1;
     m->parameters = nn_arch_scalars(&m->description.arch);
     m->bytes = nn_net_bytes(m->net);

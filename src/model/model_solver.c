@@ -14,6 +14,7 @@
 
 #include "base_rng.h"
 
+#include <float.h>
 #include <math.h>
 
 #define MAX_NFE_DEFAULT 10000
@@ -140,6 +141,16 @@ static int check_kind(const struct model_choice *c, enum ode_method method, stru
     return 0;
 }
 
+/* Nodes that the model has by default, and that nobody asked for, become those of the power grid.
+ */
+static void leave_tuned(const struct model_choice *c, struct model_solver *s)
+{
+    if (s->ode.schedule != ODE_SCHEDULE_TUNED || given(c, MODEL_GIVEN(SCHEDULE)))
+        return;
+    s->ode.schedule = ODE_SCHEDULE_POWER;
+    s->ode.steps = given(c, MODEL_GIVEN(STEPS)) ? c->value.ode.steps : DEFAULT_STEPS;
+}
+
 int model_solver_choose(const struct model *m, const struct model_choice *c,
                         struct model_solver *out, struct err *e)
 {
@@ -147,12 +158,8 @@ int model_solver_choose(const struct model *m, const struct model_choice *c,
     choose_method(m, c, out);
     if (check_kind(c, out->ode.method, e) != 0 || model_choice_apply(c, out, e) != 0)
         return -1;
-    /* nodes that the model has by default are for its own ends */
-    if (out->ode.schedule == ODE_SCHEDULE_TUNED && !given(c, MODEL_GIVEN(SCHEDULE)) &&
-        (out->t_max != m->description.t_max || out->t_min != m->description.t_min)) {
-        out->ode.schedule = ODE_SCHEDULE_POWER;
-        out->ode.steps = given(c, MODEL_GIVEN(STEPS)) ? c->value.ode.steps : DEFAULT_STEPS;
-    }
+    if (out->t_max != m->description.t_max || out->t_min != m->description.t_min)
+        leave_tuned(c, out); /* its nodes are for its own ends */
     return 0;
 }
 
@@ -183,8 +190,10 @@ int model_solver_choose_forward(const struct model *m, const struct model_solver
     if (model_solver_choose(m, &c, out, e) != 0)
         return -1;
     out->ode.to_zero = false;
-    if (out->ode.method != base->ode.method)
+    if (out->ode.method != base->ode.method) {
+        leave_tuned(&c, out); /* its nodes lead down */
         return 0;
+    }
     *out = *base;
     return model_choice_apply(&c, out, e);
 }
@@ -209,6 +218,24 @@ static int check_student(const struct model *m, const struct model_solver *s, st
                           own->steps, own->steps == 1 ? "" : "s", ode_method_name(own->method));
 }
 
+/* Tolerances count from the data's mean, in their deviation. Fields read a point as float32, so far
+ * from 0 a slope is off by about a step of its numbers; an error of 1/32 of that, which such slopes
+ * lead to in the longest of rk45's steps, is always allowed, or it would count the noise in ever
+ * shorter ones. */
+static void place_tolerances(const struct model *m, struct model_solver *s)
+{
+    const double *centre = model_prior_centre(m);
+    double far = 0.0;
+    for (size_t j = 0; centre && j < m->dimension; j++)
+        far = fmax(far, fabs(centre[j]));
+    const double noise = far * (double)FLT_EPSILON / 32.0;
+    s->ode.centre = centre;
+    s->ode.centred = m->dimension;
+    s->ode.unit = m->deviation;
+    if (s->ode.atol > 0.0 && s->ode.atol * m->deviation < noise)
+        s->ode.unit = noise / s->ode.atol;
+}
+
 int model_solver_resolve(const struct model *m, struct model_solver *s, struct err *e)
 {
     const struct ckpt_tuned *tuned;
@@ -216,6 +243,8 @@ int model_solver_resolve(const struct model *m, struct model_solver *s, struct e
         return -1;
     if (m->family->solver_resolve)
         m->family->solver_resolve(m, s);
+    if (m->vectors) /* pictures have the scale that tolerances are made for */
+        place_tolerances(m, s);
     if (!ode_method_is_fixed_step(s->ode.method) || s->ode.schedule != ODE_SCHEDULE_TUNED ||
         s->ode.nodes)
         return 0;

@@ -80,9 +80,26 @@ static double scaled(double value, double scale)
     return value == 0.0 ? 0.0 : value / scale;
 }
 
+/* In units of the data (ode_options.unit), which are those of t. */
 static double tolerance(const struct ode_solver *s, double a, double b)
 {
     double size = fabs(a) > fabs(b) ? fabs(a) : fabs(b);
+    double unit = s->options.unit > 0.0 ? s->options.unit : 1.0;
+    return s->options.atol * unit + size * s->options.rtol;
+}
+
+/* Where component i of the state counts from. */
+static double centre(const struct ode_solver *s, size_t i)
+{
+    return s->options.centre && i < s->options.centred ? s->options.centre[i] : 0.0;
+}
+
+/* Of component i that is a, or goes from a to b. */
+static double tolerance_at(const struct ode_solver *s, size_t i, double a, double b)
+{
+    double middle = centre(s, i), size = fmax(fabs(a - middle), fabs(b - middle));
+    if (i < s->options.centred)
+        return tolerance(s, size, 0.0);
     return s->options.atol + size * s->options.rtol;
 }
 
@@ -187,8 +204,8 @@ static void begin_probe(struct ode_solver *s)
     struct rk45 *own = s->own;
     double state_sum = 0.0, slope_sum = 0.0;
     for (size_t i = 0; i < s->n; i++) {
-        double scale = tolerance(s, own->y[i], 0.0);
-        double a = scaled(own->y[i], scale), b = scaled(own->k[0][i], scale);
+        double scale = tolerance_at(s, i, own->y[i], own->y[i]);
+        double a = scaled(own->y[i] - centre(s, i), scale), b = scaled(own->k[0][i], scale);
         state_sum += a * a;
         slope_sum += b * b;
     }
@@ -215,7 +232,7 @@ static void end_probe(struct ode_solver *s, const double *slope, double z_slope)
     struct rk45 *own = s->own;
     double sum = 0.0;
     for (size_t i = 0; i < s->n; i++) {
-        double v = scaled(slope[i] - own->k[0][i], tolerance(s, own->y[i], 0.0));
+        double v = scaled(slope[i] - own->k[0][i], tolerance_at(s, i, own->y[i], own->y[i]));
         sum += v * v;
     }
     double z_change = scaled(z_slope - own->zk[0], tolerance(s, own->z, 0.0));
@@ -244,7 +261,7 @@ static double error_norm(const struct ode_solver *s)
         double error = 0.0;
         for (int j = 0; j < STAGES; j++)
             error += E[j] * own->k[j][i];
-        double v = scaled(error * own->h, tolerance(s, own->y[i], own->trial[i]));
+        double v = scaled(error * own->h, tolerance_at(s, i, own->y[i], own->trial[i]));
         sum += v * v;
     }
     double z_error = 0.0;

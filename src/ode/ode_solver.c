@@ -229,6 +229,8 @@ static int check_adaptive(const struct ode_options *o, struct err *e)
         return err_fail(e, ERR_INPUT, "rtol", "%g is not in [%g, 1)", o->rtol, ODE_RTOL_MIN);
     if (!(o->atol >= 0.0) || !isfinite(o->atol))
         return err_fail(e, ERR_INPUT, "atol", "%g is not a finite number of at least 0", o->atol);
+    if (!(o->unit >= 0.0) || !isfinite(o->unit))
+        return err_fail(e, ERR_INPUT, "unit", "%g is not a finite number of at least 0", o->unit);
     if (o->clock != ODE_CLOCK_LOG && o->time_components != 0)
         return err_fail(e, ERR_INPUT, "time_components",
                         "time components need the logarithmic clock");

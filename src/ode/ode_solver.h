@@ -100,7 +100,14 @@ struct ode_options {
      * first and t1 the last; not owned, to last as long as the solver. */
     const double *nodes;
     double rtol, atol; /* rk45 */
-    int64_t max_nfe;   /* evaluations after which it gives up; 0 = ODE_NFE_MAX */
+    /* Where the data of rk45 lie, and how large they are, so that its steps do not depend on it: an
+     * error is held against atol · unit + rtol · |x − centre|. `centre` [centred] is of the state's
+     * first components, not owned, to last as long as the solver; NULL: 0. `unit` is of those and
+     * of t; 0: 1. What the state has behind them counts from 0 in units of 1. */
+    const double *centre;
+    size_t centred;
+    double unit;
+    int64_t max_nfe; /* evaluations after which it gives up; 0 = ODE_NFE_MAX */
     /* Where the field jumps in t, with t_break itself on the upper side; 0 = nowhere. The multistep
      * methods, which extrapolate from the past, then have a node there (going down: at the next
      * single-precision number below) and begin their history anew; the number of steps stays as
@@ -122,11 +129,12 @@ struct ode_options {
     int order_cap;
 };
 
-/* Checks ranges (finite, steps, rtol in [ODE_RTOL_MIN, 1), atol ≥ 0 …): ERR_INPUT. A max_nfe that a
+/* Checks ranges (finite, steps, rtol in [ODE_RTOL_MIN, 1), atol and unit ≥ 0
+ * …): ERR_INPUT. A max_nfe that a
  * fixed-step method's number of steps is bound to exceed is ERR_LIMIT here, before any work. The
  * error's `at` is the name of the option: "method", "steps", "schedule", "exponent",
- * "t_break", "rtol", "atol", "max_nfe", "time_components", "churn", "churn_t_min", "churn_t_max",
- * "churn_noise", "order_cap", "guidance", "guidance_t_min", "guidance_t_max". */
+ * "t_break", "rtol", "atol", "unit", "max_nfe", "time_components", "churn", "churn_t_min",
+ * "churn_t_max", "churn_noise", "order_cap", "guidance", "guidance_t_min", "guidance_t_max". */
 int ode_options_check(const struct ode_options *options, struct err *e);
 /* Whether any slope on the path may be wanted guided. */
 bool ode_options_guided(const struct ode_options *options);

@@ -253,6 +253,19 @@ static int check_apart(const struct run *r, struct err *e)
                   : 0;
 }
 
+static void warn_of_bias(const struct run *r)
+{
+    const struct train_config *c = &r->config;
+    const size_t all = r->data.count * (c->flip ? 2 : 1);
+    if (c->objective == TRAIN_OBJECTIVE_DIRECT && (size_t)c->large_batch < all)
+        log_line(LOG_WARN,
+                 "\"objective\" direct with a \"large_batch\" of %" PRId64 " of %zu data: what is "
+                 "near counts too little in the field that is learned; %s",
+                 c->large_batch, all,
+                 all <= TRAIN_LARGE_BATCH_MAX ? "leave \"large_batch\" out, which takes all"
+                                              : "the objective \"pfgm\" is for so many");
+}
+
 static int open_run(struct run *r, struct err *e)
 {
     char path[PATH_MAX_HERE];
@@ -283,6 +296,7 @@ static int open_run(struct run *r, struct err *e)
         log_line(LOG_WARN, "%s: %zu images for batches of %" PRId64 ": each comes several times",
                  r->o->data.path, r->data.count, r->config.batch);
     warn_of_tails(r);
+    warn_of_bias(r);
     train_scale_warn(&r->config, train_config_denoises(&r->config), &r->data, r->o->data.path);
     return 0;
 }

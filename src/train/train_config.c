@@ -289,6 +289,7 @@ static int read_object(const json_t *root, struct train_config *c, const char *w
     c->conditional_given = json_object_get(root, "conditional") != NULL;
     c->label_dropout_given = json_object_get(root, "label_dropout") != NULL;
     c->added_given = json_object_get(root, "D") != NULL;
+    c->large_batch_given = json_object_get(root, "large_batch") != NULL;
     for (size_t i = 0; i < KEY_COUNT; i++) {
         if (read_key(root, &keys[i], c, what, e) != 0)
             return -1;
@@ -383,6 +384,21 @@ static int resolve_network(struct train_config *c, const struct data_set *data, 
     return 0;
 }
 
+bool train_config_denoises(const struct train_config *c)
+{
+    return c->objective == TRAIN_OBJECTIVE_PFGMPP || c->objective == TRAIN_OBJECTIVE_DISTILL;
+}
+
+/* What "direct" takes the scale out by must depend on the point alone: the nearest of all data. */
+static void settle_large_batch(struct train_config *c, const struct data_set *data)
+{
+    const size_t all = data->count * (c->flip ? 2 : 1);
+    if (c->objective != TRAIN_OBJECTIVE_DIRECT || c->large_batch_given ||
+        all <= (size_t)c->large_batch)
+        return;
+    c->large_batch = all < TRAIN_LARGE_BATCH_MAX ? (int64_t)all : TRAIN_LARGE_BATCH_MAX;
+}
+
 /* What is left to the rule and is no exponent or length. */
 static int settle_constants(struct train_config *c, const struct data_set *data, const char *what,
                             struct err *e)
@@ -394,11 +410,13 @@ static int settle_constants(struct train_config *c, const struct data_set *data,
                         "\"objective\" direct is for at most %d dimensions, the data have %g: use "
                         "pfgm",
                         TRAIN_DIRECT_DIMENSION_MAX, dimension);
-    if (direct && (c->gamma > 0 || c->t_substitution > 0))
+    bool denoise = train_config_denoises(c), plain = data->values || direct || denoise;
+    /* The network of vectors gives a direction, whose length says nothing. */
+    if (plain && (c->gamma > 0 || c->t_substitution > 0))
         return err_fail(e, ERR_INPUT, what,
-                        "\"objective\" direct has no normalisation: leave \"gamma\" and "
-                        "\"t_substitution\" out");
-    bool denoise = train_config_denoises(c);
+                        "\"objective\" %s%s has no normalisation: leave \"gamma\" and "
+                        "\"t_substitution\" out",
+                        objective_words[c->objective], data->values ? " of vectors" : "");
     if (data->values && (c->flip || c->shift > 0))
         return err_fail(e, ERR_INPUT, what, "\"%s\" is for pictures, the data are vectors",
                         c->flip ? "flip" : "shift");
@@ -411,14 +429,9 @@ static int settle_constants(struct train_config *c, const struct data_set *data,
         return err_fail(e, ERR_INPUT, what,
                         "\"shift\" (%lld) must be less than the pictures' side, %d pixels",
                         (long long)c->shift, data->side);
-    if (denoise && (c->gamma > 0 || c->t_substitution > 0))
-        return err_fail(e, ERR_INPUT, what,
-                        "\"objective\" %s has no normalisation: leave \"gamma\" and "
-                        "\"t_substitution\" out",
-                        objective_words[c->objective]);
     if (denoise)
         train_noise_resolve(c, data);
-    bool plain = data->values || direct || denoise;
+    settle_large_batch(c, data);
     if (c->sigma <= 0)
         c->sigma = data->values ? 0.01 * (double)data->scale : 0.01;
     if (denoise && c->sigma > CKPT_SIGMA_MAX) /* not used, but config.json is read again */
@@ -593,5 +606,7 @@ double train_config_rate(const struct train_config *c, int64_t step)
 
 double train_config_offset(const struct train_config *c)
 {
-    return nn_arch_of_vectors(&c->arch) ? 0 : TRAIN_DIVISOR_OFFSET;
+    return nn_arch_of_vectors(&c->arch) || c->objective == TRAIN_OBJECTIVE_DIRECT
+               ? 0
+               : TRAIN_DIVISOR_OFFSET;
 }

@@ -72,7 +72,7 @@ struct train_config {
     int64_t batch, large_batch;
     bool conditional, conditional_given; /* not given: where the data have two classes or more */
     double label_dropout;                /* share of labels left out */
-    bool label_dropout_given, added_given;
+    bool label_dropout_given, added_given, large_batch_given;
     const char *denoiser_key, *student_key; /* a given one that only pfgmpp and distill, or distill
                                                alone, have; NULL: none is given */
     bool flip;                              /* mirror half of the images */
@@ -100,7 +100,8 @@ void train_config_clear(struct train_config *c);
  * is, with s their deviation: σ = s / 100,   t_min = σ / 10,   M the least with t_max ≥ 40 norm,
  * norm_max = 10⁶ t_max. The objective pfgmpp has the constants of Karras et al. 2022, made for data
  * of the deviation sigma_data = 0.5 and scaled with it: t_max = 80, t_min = 0.002, ln σ ~
- * N(−1.2, 1.2²); sigma_data is by train_config_deviation. */
+ * N(−1.2, 1.2²); sigma_data is by train_config_deviation. The objective direct has all data in its
+ * large batch, as far as TRAIN_LARGE_BATCH_MAX goes. */
 int train_config_resolve(struct train_config *c, const struct data_set *data, const char *what,
                          struct err *e);
 
@@ -142,7 +143,8 @@ double train_config_noise_mean(double sigma_data);
 #define TRAIN_NOISE_RHO 7.0 /* exponent of the grid of noise levels, as in the same article */
 #define TRAIN_ADDED_DEFAULT 128
 
-/* What is added to v_t before it divides: nothing to an mlp's, which is never 0. */
+/* What is added to v_t before it divides: nothing to an mlp's, which is never 0, and nothing to
+ * that of the objective direct, whose length is no √d but as small as the data are many. */
 double train_config_offset(const struct train_config *c);
 
 /* The classes' names of a conditional run: the data's, or the configuration's, which names those

@@ -229,11 +229,11 @@ static void loss_task(void *context, size_t task, int thread)
     l->loss[task] = train_loss(n, target, v_x, v_t, 1, NULL, NULL);
 }
 
-static void add_losses(const struct losses *l, const struct train_config *c,
+static void add_losses(const struct losses *l, const struct train_config *c, int count,
                        struct train_eval_loss *out)
 {
     double low = math_log(c->t_min), high = math_log(c->t_max);
-    for (int i = 0; i < l->b->count; i++) {
+    for (int i = 0; i < count; i++) {
         bool denoise = c->objective == TRAIN_OBJECTIVE_PFGMPP;
         double t = denoise ? train_denoise_sigma(c, l->b->t[i]) : (double)l->b->t[i];
         double place = (math_log(t) - low) / (high - low) * TRAIN_EVAL_BINS;
@@ -254,9 +254,10 @@ static int run_losses(struct losses *l, struct train_config *c, const struct dat
     if (result == 0 && !l->loss)
         result = err_fail_memory(e, (size_t)c->batch * sizeof *l->loss);
     for (size_t done = 0, step = 0; result == 0 && done < points; done += (size_t)b.count) {
+        const size_t left = points - done, count = left < (size_t)b.count ? left : (size_t)b.count;
         train_batch_make(&b, (int64_t)step++);
-        pool_run(pool, (size_t)b.count, loss_task, l);
-        add_losses(l, c, out);
+        pool_run(pool, count, loss_task, l);
+        add_losses(l, c, (int)count, out);
     }
     free(l->loss);
     train_batch_clear(&b);
@@ -274,6 +275,26 @@ static void settle_loss(const struct train_config *c, struct train_eval_loss *ou
         out->bin[k].loss = out->bin[k].count ? out->bin[k].loss / (double)out->bin[k].count : NAN;
     }
     out->mean /= (double)count;
+}
+
+/* Pictures of the objective direct have a field of any length, and only this tells them from those
+ * of pfgm. */
+static bool may_be_direct(const struct model *m)
+{
+    const struct ckpt_description *d = model_description(m);
+    return !model_denoises(m) && !model_vectors(m) && d->gamma == 0 && d->t_substitution == 0 &&
+           model_dimension(m) <= TRAIN_DIRECT_DIMENSION_MAX;
+}
+
+const char *train_eval_no_loss(const struct model *m)
+{
+    const struct ckpt_description *d = model_description(m);
+    return d->family == CKPT_FAMILY_EXACT ? "the field is exact"
+           : *d->teacher_sha256           ? "a student has learned a path, and no field"
+           : may_be_direct(m) ? "its field may be of the objective direct, and have any length"
+           : model_class_count(m) > 0 && !model_null_class(m)
+               ? "it is of no class, of which the model has learned nothing"
+               : NULL;
 }
 
 int train_eval_loss(const struct model *m, struct pool *pool, const struct data_set *held_out,

@@ -37,9 +37,12 @@ void train_nearest(struct pool *pool, struct train_rows_view a, struct train_row
 int train_eval_choose(const struct data_set *data, size_t n, uint64_t seed, size_t *out,
                       struct err *e);
 
-/* Mean loss (train_loss) of the model on `points` held-out images, perturbed as in training, with
- * large batches of held-out images that are drawn; in bins of equal width in ln t between t_min and
- * t_max. */
+/* Mean loss (train_loss) of the model on `points` held-out images, with large batches of held-out
+ * images that are drawn; in bins of equal width in ln t between t_min and t_max. A description does
+ * not say by which law its run drew perturbations, so they are those of a run that leaves
+ * "restrict_m", "log_sigma_mean" and "log_sigma_deviation" out: restricted, ln σ ~ N(
+ * train_config_noise_mean(sigma_data), 1.2²). The model has a loss:
+ * train_eval_no_loss is NULL. */
 #define TRAIN_EVAL_BINS 8
 struct train_eval_loss {
     double mean;
@@ -48,6 +51,8 @@ struct train_eval_loss {
         size_t count;
     } bin[TRAIN_EVAL_BINS];
 };
+/* Why a model has no such loss, in words that follow "no loss: "; or NULL. */
+const char *train_eval_no_loss(const struct model *m);
 int train_eval_loss(const struct model *m, struct pool *pool, const struct data_set *held_out,
                     size_t points, uint64_t seed, struct train_eval_loss *out, struct err *e);
 

@@ -8,9 +8,11 @@
  * That is the objective "pfgm". "direct" asks for less work and learns the field itself, from
  * single data: for a row y that is drawn independently of the point, with r = ‖(x − y, t)‖, target
  * = √N (y − x, −t) / s · (s / r)^(N+1),   s = min d, over the large batch and y, whose mean over y
- * is E up to a factor of (x, t) alone: s takes the scale out, in logarithms. The expectation is
- * over the points' own group: all data for images without a label, the images of its class for a
- * labelled one, or else the target would ignore the label. */
+ * is E up to a factor of (x, t) alone: s takes the scale out, in logarithms. So it is where the
+ * large batch has all of y's group (train_config_resolve). In a part of it y itself may be what s
+ * is, and a y that is nearer than that part counts too little. The expectation is over the points'
+ * own group: all data for images without a label, the images of its class for a labelled one, or
+ * else the target would ignore the label. */
 #ifndef TRAIN_FIELD_H
 #define TRAIN_FIELD_H
 

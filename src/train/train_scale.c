@@ -3,10 +3,6 @@
 #include "train_scale.h"
 #include "base_log.h"
 #include "ckpt_arch.h"
-#include <float.h>
-#include <math.h>
-
-#define STEPS_MIN 10 /* of float32 in a deviation of the data */
 
 static int check_bound(const char *key, double value, const char *what, struct err *e)
 {
@@ -18,30 +14,13 @@ static int check_bound(const char *key, double value, const char *what, struct e
                           key, value, CKPT_SIGMA_MAX);
 }
 
-/* How far apart floats are where vectors lie farthest from 0. */
-static double step_of(const struct data_set *data, double *largest)
-{
-    float most = 0;
-    for (size_t i = 0; data->values && i < data->count * (size_t)data->channels; i++)
-        most = fmaxf(most, fabsf(data->values[i]));
-    *largest = (double)most;
-    return (double)nextafterf(most, FLT_MAX) - (double)most;
-}
-
 int train_scale_check(const struct train_config *c, bool denoise, const struct data_set *data,
                       const char *what, struct err *e)
 {
-    double largest;
-    const double step = step_of(data, &largest), scale = (double)data->scale;
-    if (check_bound(denoise ? "sigma_data" : "sigma", denoise ? c->sigma_data : c->sigma, what,
-                    e) != 0)
-        return -1;
-    return STEPS_MIN * step <= scale || !data->values
-               ? 0
-               : err_fail(e, ERR_INPUT, what,
-                          "vectors are learned as float32, whose numbers near %g are %.2g apart, "
-                          "and these deviate by %.2g: subtract the mean first",
-                          largest, step, scale);
+    return check_bound(denoise ? "sigma_data" : "sigma", denoise ? c->sigma_data : c->sigma, what,
+                       e) != 0
+               ? -1
+               : data_resolution_check(data, what, e);
 }
 
 /* A denoiser hardly ever draws its least noise, so it is measured by the hundredth of the deviation
@@ -50,7 +29,7 @@ void train_scale_warn(const struct train_config *c, bool denoise, const struct d
                       const char *path)
 {
     double largest;
-    const double step = step_of(data, &largest), usual = 0.01 * (double)data->scale;
+    const double step = data_float_step(data, &largest), usual = 0.01 * (double)data->scale;
     const double moved = denoise ? usual : c->sigma;
     if (data->values && step > moved)
         log_line(LOG_WARN,

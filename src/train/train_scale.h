@@ -6,8 +6,8 @@
 #include "train_config.h"
 
 /* ERR_INPUT at `what` where the constants that follow from the scale are beyond what a checkpoint
- * or a configuration may say, or where vectors lie so far from 0 that float32 has no more than
- * ten numbers in their deviation. The configuration has its constants, but neither M nor t_max;
+ * or a configuration may say, or where float32 does not tell vectors apart
+ * (data_resolution_check). The configuration has its constants, but neither M nor t_max;
  * `denoise`: train_config_denoises. */
 int train_scale_check(const struct train_config *c, bool denoise, const struct data_set *data,
                       const char *what, struct err *e);

@@ -199,6 +199,9 @@ class Pictures(Case):
                       ["tune", model, "--nfe", "5", "-o", self.path("no.safetensors")],
                       ["interpolate", model, "--between", picture, picture, "-o", self.path("no.png")]):
             self.refused(self.run_tool(*words, ok=False), "distilled")
+        done = self.run_tool("eval", model, "--data", self.data, "-n", "4", "--json")
+        self.assertIn("no loss: a student", done.stderr)
+        self.assertIsNone(json.loads(done.stdout)["loss"])
         self.run_tool("interpolate", model, "--seeds", "1,2", "--class", "0", "--steps", "3",
                       "-o", self.path("between.png"))
 

@@ -19,12 +19,12 @@ class Eval(Case):
         self.train(data, "run", "--config", self.config(steps=60, dropout=0))
         done = subprocess.run([PFGM, "eval", self.path("run", "model.safetensors"), "--data", data,
                                "--train", data, "-n", "8", "--solver", "euler", "--steps", "5",
-                               "--loss-points", "32", "-o", self.path("near.png"), "--json"],
+                               "--loss-points", "11", "-o", self.path("near.png"), "--json"],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.assertEqual(done.returncode, 0, done.stderr)
         numbers = json.loads(done.stdout)
         self.assertEqual(numbers["n"], 8)
-        self.assertEqual(sum(b["count"] for b in numbers["loss_by_t"]), 32)
+        self.assertEqual(sum(b["count"] for b in numbers["loss_by_t"]), 11)
         self.assertGreater(numbers["loss"], 0)
         # The data's halves are nearer to each other than an untrained model's samples are to them.
         self.assertLess(numbers["energy_distance_data"], numbers["energy_distance"])
@@ -86,6 +86,16 @@ class Eval(Case):
                 self.refused(pfgm(*command), "class", "name a class")
         self.assertEqual(pfgm("likelihood", model, "-i", image, "--class", "b").returncode, 0)
         done = pfgm("eval", model, "--data", self.path("set"), "-n", "4", "--json", *euler)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("no loss", done.stderr)
+        self.assertIsNone(json.loads(done.stdout)["loss"])
+
+    def test_a_field_of_any_length_has_no_loss(self):
+        """The targets of the loss are normalised, and what the objective direct learns of pictures is not."""
+        self.train(self.data(), "run", "--config", self.config(steps=1, objective="direct"))
+        done = subprocess.run([PFGM, "eval", self.path("run", "model.safetensors"), "--data", self.data(), "-n", "4",
+                               "--solver", "euler", "--steps", "2", "--json"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("no loss", done.stderr)
         self.assertIsNone(json.loads(done.stdout)["loss"])

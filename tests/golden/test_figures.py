@@ -82,6 +82,20 @@ class Figures(test_sample.Case):
         png = self.draw("trajectories", ".png", Folder.model("pfgm_digits8"), "-n", 1, "--columns", 2)
         self.assertEqual(size_of(png), (2 * 260, 2 * (64 + 50)))  # or the title is cut off
 
+    def test_trajectories_of_vectors_far_from_0(self):
+        """They lie where those about 0 do: the axes were about 0, and all samples in a corner."""
+        points, model = [(1, 1), (-1, 1), (-1, -1), (1, -3)], Folder.file("plane.safetensors")
+        drawn = []
+        for middle in (0, 1000):
+            self.run_pfgm("convert", "--exact", array("plane.npy", [(x + middle, y + middle) for x, y in points]), "-o", model)
+            svg = self.draw("trajectories", ".svg", model, "-n", 12)
+            drawn.append([[float(v) for v in path.get("d").split()[1:3]] for path in xml.etree.ElementTree.fromstring(svg).iter()
+                          if re.search(r" *stroke:none;.*fill:rgb\(84%,37%,0%\)", path.get("style") or "")])
+        self.assertEqual([len(found) for found in drawn], [12, 12])
+        for near, far in zip(*drawn):
+            for a, b in zip(near, far):
+                self.assertLess(abs(a - b), 1)
+
     def test_mistakes(self):
         model, out = Folder.model("pfgm_digits8"), Folder.file("no.png")
         for part, arguments in (("no figure", ("circle", "-o", out)), ("FIGURE", ("-o", out)),
@@ -190,6 +204,13 @@ class FewEvaluations(test_sample.Case):
         ways = json.loads(safetensors_file.read(more)[0]["pfgm"])["tuned"]
         self.assertEqual([way["nodes"] for way in ways],
                          [again["tuned"][0]["nodes"], again["tuned"][1]["nodes"], told["tuned"][1]["nodes"]])
+        # Of methods, the table names each schedule's own.
+        described = json.loads(after[0]["pfgm"])
+        described["tuned"][1]["method"] = "ipndm4"  # of 20 evaluations; the table has no column of 4
+        of_its_own = Folder.file("ipndm4.safetensors")
+        safetensors_file.write(of_its_own, after[1], dict(after[0], pfgm=json.dumps(described)))
+        rows = json.loads(self.run_pfgm("bench", "solvers", of_its_own, "-n", 1, "--json"))["rows"]
+        self.assertEqual([row["solver"] for row in rows if row["schedule"] == "tuned"], ["ipndm4"])
         report = self.sample(out, "t.png", "--seed", 1, "--schedule", "tuned", "--steps", 4)
         self.assertEqual((report["images"][0]["nfe"], report["solver"]["method"]), (4, four["method"]))
         report = self.sample(out, "t.png", "--seed", 1)

@@ -86,6 +86,18 @@ class Vectors(Case):
             self.refused(self.train(data, name, "--config", config, ok=False), *words)
             self.assertFalse(os.path.exists(self.path(name)))
 
+    def test_an_exact_field_of_what_float32_rounds_away_is_refused(self):
+        rng = random.Random(8)
+        for spread, ok in ((100, False), (1e5, True)):
+            data = self.write("points.npy", npy_vectors([[1.7e9 + rng.uniform(-spread, spread) * 2] for _ in range(20)]))
+            done = subprocess.run([PFGM, "convert", "--exact", data, "-o", self.path("exact.safetensors")],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            if ok:
+                self.assertEqual(done.returncode, 0, done.stderr)
+            else:
+                self.refused(done, "points.npy", "float32", "subtract the mean first")
+                self.assertFalse(os.path.exists(self.path("exact.safetensors")))
+
     def test_direct_objective_learns_too(self):
         rng = random.Random(5)
         data = self.write("points.npy", npy_vectors([[rng.gauss(0, 1)] for _ in range(200)], "<f4"))

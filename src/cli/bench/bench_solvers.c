@@ -82,6 +82,7 @@ static int fill_table(const struct bench_paths *paths, struct bench_solvers *t, 
             if (bench_paths_distance(paths, &solver, &found, &why) == 0) {
                 t->nfe[i][k] = found.nfe;
                 t->rms[i][k] = found.rms;
+                t->method[i][k] = solver.ode.method;
             } else if (why.code != ERR_NUMERIC) { /* who does not come to an end leaves a gap */
                 return err_pass(e, &why);
             }
@@ -150,7 +151,7 @@ static int print_json(const struct bench_solvers *t, struct err *e)
         for (size_t k = 0; k < BENCH_SOLVERS_POINTS; k++)
             if (isfinite(t->rms[i][k]))
                 rows = json_plus(rows, json_pack("{s:s, s:s, s:f, s:f}", "solver",
-                                                 ode_method_name(candidates[i].method), "schedule",
+                                                 ode_method_name(t->method[i][k]), "schedule",
                                                  candidates[i].method == ODE_RK45
                                                      ? "own"
                                                      : ode_schedule_name(candidates[i].schedule),

@@ -4,6 +4,7 @@
 #define BENCH_SOLVERS_H
 
 #include "base_crypto.h"
+#include "ode_solver.h"
 
 enum { BENCH_SOLVERS = 9, BENCH_SOLVERS_POINTS = 10 };
 
@@ -19,6 +20,8 @@ struct bench_solvers {
     double exact_nfe; /* of the exact paths, a mean */
     /* [i] a solver's, root mean square distances in data scale; NaN where it has none */
     double nfe[BENCH_SOLVERS][BENCH_SOLVERS_POINTS], rms[BENCH_SOLVERS][BENCH_SOLVERS_POINTS];
+    /* of each that has one: tuned schedules have methods of their own */
+    enum ode_method method[BENCH_SOLVERS][BENCH_SOLVERS_POINTS];
 };
 
 /* Opens the model and measures. A solver that does not come to an end leaves a gap. */

@@ -77,30 +77,42 @@ static int draw_pictures(const char *path, const struct model *m, const struct m
     return -1;
 }
 
+/* The mean of n points of the plane, and the farthest that a coordinate lies from it; above 0. */
+static double spread_of(const double *points, int n, double middle[2])
+{
+    double reach = 0.0;
+    middle[0] = middle[1] = 0.0;
+    for (int i = 0; i < 2 * n; i++)
+        middle[i % 2] += points[i] / n;
+    for (int i = 0; i < 2 * n; i++)
+        reach = fmax(reach, fabs(points[i] - middle[i % 2]));
+    return reach > 0.0 ? reach : 1.0;
+}
+
 /* Vectors of two numbers: lines in the plane, from the plane's edge to where they end. */
 static int draw_plane(const char *path, const struct model *m, const struct model_solver *solver,
                       const struct figures_options *o, struct err *e)
 {
     const int n = o->n ? o->n : 200;
-    double reach = 0.0, *ends = calloc(2 * (size_t)n, sizeof *ends);
+    double reach = 0.0, middle[2] = {0}, *ends = calloc(2 * (size_t)n, sizeof *ends);
     struct figures_film *films = calloc((size_t)n, sizeof *films);
     int result = ends && films ? 0 : err_fail_memory(e, (size_t)n * sizeof *films);
     for (int i = 0; i < n && result == 0; i++) {
         const struct figures_film_start start = {o->seed, (uint64_t)i, label_of(m, i), 1.0};
         result = figures_film_make(m, solver, &start, FILM_STEPS + 1, &films[i], e);
-        for (int k = 0; k < 2 && result == 0; k++) {
+        for (int k = 0; k < 2 && result == 0; k++)
             ends[2 * i + k] = films[i].states[2 * (films[i].frames - 1) + k];
-            reach = fmax(reach, fabs(ends[2 * i + k]));
-        }
     }
     struct plot *p = result == 0 ? plot_new(path, 470, 460, e) : NULL;
+    if (p)
+        reach = 2.5 * spread_of(ends, n, middle);
     if (p) {
         struct plot_panel panel = {50,
                                    30,
                                    400,
                                    380,
-                                   {-2.5 * reach, 2.5 * reach, false, "x₁", false},
-                                   {-2.5 * reach, 2.5 * reach, false, "x₂", false},
+                                   {middle[0] - reach, middle[0] + reach, false, "x₁", false},
+                                   {middle[1] - reach, middle[1] + reach, false, "x₂", false},
                                    "Samples and their paths",
                                    true};
         plot_panel_draw(p, &panel);

@@ -7,7 +7,6 @@
 #include "api_points.h"
 
 #include "base_size.h"
-#include "field_circle.h"
 #include "image_apng.h"
 
 #include <limits.h>
@@ -94,14 +93,6 @@ static int read_end(const json_t *end, size_t i, const struct model *m,
     return 0;
 }
 
-/* The latents between, into points [frames,d]. */
-static void fill_between(struct flow_call *flow, size_t d, uint64_t seed)
-{
-    for (size_t k = 0; k < flow->frames; k++)
-        field_circle_between(d, flow->ends, flow->ends + d, (double)k / (double)(flow->frames - 1),
-                             seed, flow->points + k * d);
-}
-
 /* Puts `out`, which is to decode the path, aside, and makes of it the order that encodes the ends
  * which are images. */
 static int encode_first(struct http_app *app, struct api_call *call, struct engine_order *out,
@@ -165,7 +156,7 @@ static int order(struct http_app *app, const struct http_request *q, struct api_
     }
     if (flow->encoded[0] || flow->encoded[1])
         return encode_first(app, call, out, p);
-    fill_between(flow, d, out->seed);
+    model_latents_between(m, flow->ends, flow->frames, out->seed, flow->points);
     out->latents = flow->points;
     return 0;
 }
@@ -173,12 +164,13 @@ static int order(struct http_app *app, const struct http_request *q, struct api_
 static void follow(struct api_call *call, const struct engine_request *done)
 {
     struct flow_call *flow = call->own;
-    const size_t d = model_dimension(engine_model_get(engine_request_order(done)->model));
+    const struct model *m = engine_model_get(engine_request_order(done)->model);
+    const size_t d = model_dimension(m);
     for (size_t i = 0, k = 0; i < 2; i++)
         if (flow->encoded[i])
             memcpy(flow->ends + i * d, engine_request_image(done, k++)->state,
                    d * sizeof *flow->ends);
-    fill_between(flow, d, call->next->seed);
+    model_latents_between(m, flow->ends, flow->frames, call->next->seed, flow->points);
     call->next->latents = flow->points;
 }
 

@@ -17,17 +17,23 @@ static const float square[8] = {1, 1, -1, 1, -1, -1, 1, -1}, weights[4] = {1, 2,
 static const int32_t labels[4] = {0, 0, 1, -1};
 
 /* Four points in the plane, in a file of their own. */
-static void write_points(const char *path, const char *description, size_t tensors,
-                         const struct ckpt_output *extra)
+static void write_these(const char *path, const float *points, const char *description,
+                        size_t tensors, const struct ckpt_output *extra)
 {
     struct ckpt_output out[4] = {
-        {.name = "sources", .dtype = CKPT_F32, .rank = 2, .shape = {4, 2}, .data = square}};
+        {.name = "sources", .dtype = CKPT_F32, .rank = 2, .shape = {4, 2}, .data = points}};
     struct err e = {0};
     json_t *metadata = json_pack("{s:s}", CKPT_DESCRIPTION_KEY, description);
     for (size_t i = 1; i < tensors; i++)
         out[i] = extra[i - 1];
     assert_int_equal(ckpt_file_write(path, out, tensors, metadata, &e), 0);
     json_decref(metadata);
+}
+
+static void write_points(const char *path, const char *description, size_t tensors,
+                         const struct ckpt_output *extra)
+{
+    write_these(path, square, description, tensors, extra);
 }
 
 static const char *path_of(const char *name)
@@ -86,7 +92,7 @@ static void test_a_model_of_points(void **state)
     assert_int_equal(model_dimension(m), 2);
     assert_int_equal(model_parameters(m), 8);
     assert_int_equal(model_class_count(m), 0);
-    assert_string_equal(model_kernel_id(m), "exact.2");
+    assert_string_equal(model_kernel_id(m), "exact.2-v2"); /* of vectors */
     assert_true(model_solver_default(m).ode.to_zero);
     /* far away the prediction is the centre of mass, near a source that source */
     slope_at(m, 0, 0, 1e6, MODEL_CLASS_NONE, slope);
@@ -150,6 +156,61 @@ static void test_guidance_goes_from_no_class_to_the_class(void **state)
                             (i == 1 ? class[j] : none[j] + g * (class[j] - none[j])));
         model_workspace_free(ws);
     }
+    model_free(m);
+}
+
+/* Latents are joined about the prior's centre: about 0 the directions of two latents of data that
+ * lie far from there are nearly one, and the path was a straight line through the data. */
+static void test_latents_of_data_far_from_0_are_joined_as_those_about_0(void **state)
+{
+    (void)state;
+    enum { FRAMES = 5 };
+    struct err e = {0};
+    float moved[8];
+    double ends[4] = {8, 1, -2, 7}, path[2 * FRAMES], far_ends[4], far_path[2 * FRAMES];
+    const char *name = path_of("near");
+    write_points(name, PLAIN, 1, NULL);
+    struct model *near = load(name, &e);
+    for (int i = 0; i < 8; i++)
+        moved[i] = square[i] + 1000;
+    for (int i = 0; i < 4; i++)
+        far_ends[i] = ends[i] + 1000;
+    name = path_of("far");
+    write_these(name, moved, PLAIN, 1, NULL);
+    struct model *far = load(name, &e);
+    assert_true(near && far);
+    model_latents_between(near, ends, FRAMES, 1, path);
+    model_latents_between(far, far_ends, FRAMES, 1, far_path);
+    for (int i = 0; i < 2 * FRAMES; i++)
+        assert_true(fabs(far_path[i] - 1000 - path[i]) < 1e-9);
+    for (int i = 0; i < 4; i++) /* bit for bit */
+        assert_true(far_path[i < 2 ? i : 2 * FRAMES - 4 + i] == far_ends[i]);
+    for (int k = 0; k < FRAMES; k++) {
+        const double even = sqrt(65) + k * (sqrt(53) - sqrt(65)) / (FRAMES - 1);
+        assert_true(fabs(model_prior_distance(near, path + 2 * k) - even) < 1e-9);
+        assert_true(fabs(model_prior_distance(far, far_path + 2 * k) - even) < 1e-9);
+    }
+    model_free(near);
+    model_free(far);
+}
+
+/* rk45 counts from the mean, in deviations; and not below what float32 makes of a slope. */
+static void test_tolerances_are_in_units_of_the_data(void **state)
+{
+    (void)state;
+    static const float points[8] = {1003, 3, 997, 3, 997, -3, 1003, -3};
+    struct err e = {0};
+    const char *name = path_of("units");
+    write_these(name, points, PLAIN, 1, NULL);
+    struct model *m = load(name, &e);
+    assert_non_null(m);
+    struct model_solver s = model_solver_forward_default(m);
+    assert_int_equal(model_solver_resolve(m, &s, &e), 0);
+    assert_true(s.ode.centred == 2 && s.ode.centre[0] == 1000 && s.ode.centre[1] == 0);
+    assert_true(fabs(s.ode.unit - 3) < 1e-12);
+    s.ode.atol = 1e-9;
+    assert_int_equal(model_solver_resolve(m, &s, &e), 0);
+    assert_true(s.ode.unit * 1e-9 > 3e-6 && s.ode.unit * 1e-9 < 5e-6);
     model_free(m);
 }
 
@@ -240,6 +301,8 @@ int main(void)
         cmocka_unit_test(test_a_model_of_points),
         cmocka_unit_test(test_a_class_has_its_own_field),
         cmocka_unit_test(test_guidance_goes_from_no_class_to_the_class),
+        cmocka_unit_test(test_latents_of_data_far_from_0_are_joined_as_those_about_0),
+        cmocka_unit_test(test_tolerances_are_in_units_of_the_data),
         cmocka_unit_test(test_products),
         cmocka_unit_test(test_what_does_not_fit_is_refused),
     };

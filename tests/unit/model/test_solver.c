@@ -158,6 +158,31 @@ static void the_path_up_is_chosen(void **state)
     model_free(m);
 }
 
+/* On the path up the tuned nodes that a model has by default are the power grid's, and only those
+ * that were asked for stay, to be refused: fixed steps were refused on every tuned model. */
+static void the_path_up_leaves_tuned_nodes(void **state)
+{
+    (void)state;
+    struct model *m = load(TUNED);
+    const struct model_solver base = model_solver_forward_default(m);
+    struct model_choice c = {.given = MODEL_GIVEN(STEPS), .value.ode.steps = 20};
+    struct model_solver s;
+    struct err e = {0};
+    assert_int_equal(model_solver_choose_forward(m, &base, &c, &s, &e), 0);
+    assert_int_equal(s.ode.method, ODE_MULTISTEP2);
+    assert_int_equal(s.ode.schedule, ODE_SCHEDULE_POWER);
+    assert_int_equal(s.ode.steps, 20);
+    c = (struct model_choice){.given = MODEL_GIVEN(METHOD), .value.ode.method = ODE_MULTISTEP2};
+    assert_int_equal(model_solver_choose_forward(m, &base, &c, &s, &e), 0);
+    assert_int_equal(s.ode.schedule, ODE_SCHEDULE_POWER);
+    assert_int_equal(s.ode.steps, 35);
+    c = (struct model_choice){.given = MODEL_GIVEN(SCHEDULE),
+                              .value.ode.schedule = ODE_SCHEDULE_TUNED};
+    assert_int_equal(model_solver_choose_forward(m, &base, &c, &s, &e), 0);
+    assert_int_equal(s.ode.schedule, ODE_SCHEDULE_TUNED);
+    model_free(m);
+}
+
 static void tuned_schedules_are_taken(void **state)
 {
     (void)state;
@@ -238,6 +263,7 @@ int main(void)
         cmocka_unit_test(the_solver_is_resolved),
         cmocka_unit_test(options_of_the_other_kind_of_method_are_refused),
         cmocka_unit_test(the_path_up_is_chosen),
+        cmocka_unit_test(the_path_up_leaves_tuned_nodes),
         cmocka_unit_test(tuned_schedules_are_taken),
         cmocka_unit_test(bad_tuned_schedules_are_refused),
     };

@@ -56,6 +56,46 @@ static struct ode_options options_of(enum ode_method method)
         .method = method, .clock = ODE_CLOCK_LOG, .steps = 10, .rtol = 1e-4, .atol = 1e-4};
 }
 
+/* Data that lie far from 0, or are large, take the steps that they take about 0: the tolerance was
+ * relative to the place, so that a thousand deviations away the steps were too long. */
+static void ode_rk45_is_the_same_wherever_the_data_lie(void **state)
+{
+    (void)state;
+    static const double middle[D] = {1000.0, -3000.0};
+    double scratch[D], first[D] = {0};
+    int64_t nfe = 0;
+    for (int way = 0; way < 3; way++) {
+        const double scale = way == 2 ? 500.0 : 1.0;
+        double points[3 * D], start[D];
+        struct drive_sources c = three_sources();
+        struct ode_options o = options_of(ODE_RK45);
+        if (way > 0) {
+            o.centre = middle;
+            o.centred = D;
+            o.unit = scale;
+        }
+        for (size_t j = 0; j < 3 * D; j++)
+            points[j] = scale * POINTS[j] + (way ? middle[j % D] : 0.0);
+        for (size_t j = 0; j < D; j++)
+            start[j] = scale * START[j] + (way ? middle[j] : 0.0);
+        c.sources.points = points;
+        struct ode_solver *s = drive_new(o, D);
+        assert_int_equal(
+            drive(s, start, 40.0 * scale, 1e-3 * scale, drive_sources_slope, &c, scratch),
+            ODE_DONE);
+        const double *end = ode_solver_state(s);
+        if (way == 0)
+            nfe = ode_solver_counts(s).nfe;
+        assert_int_equal(ode_solver_counts(s).nfe, nfe);
+        for (size_t j = 0; j < D; j++) {
+            const double at = (end[j] - (way ? middle[j] : 0.0)) / scale;
+            first[j] = way ? first[j] : at;
+            assert_true(fabs(at - first[j]) < 1e-8);
+        }
+        ode_solver_free(s);
+    }
+}
+
 static void ode_non_finite_start_scipy_17846(void **state)
 {
     (void)state;
@@ -415,6 +455,7 @@ static void ode_zero_tolerance_of_a_zero_component(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ode_rk45_is_the_same_wherever_the_data_lie),
         cmocka_unit_test(ode_non_finite_start_scipy_17846),
         cmocka_unit_test(ode_non_finite_slope_scipy_17846),
         cmocka_unit_test(ode_state_overflow_ends_in_error),

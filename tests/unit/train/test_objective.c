@@ -74,6 +74,8 @@ static void train_what_does_not_fit_is_refused(void **state)
     } cases[] = {
         {"{\"objective\": \"direct\"}", "at most 64 dimensions", &pictures},
         {"{\"objective\": \"direct\", \"gamma\": 5}", "no normalisation", &vectors},
+        {"{\"gamma\": 5}", "pfgm of vectors has no normalisation", &vectors},
+        {"{\"t_substitution\": 1}", "no normalisation", &vectors},
         {"{\"objective\": \"other\"}", "one of pfgm, direct", &vectors},
         {"{\"decay\": \"fast\"}", "one of none, linear, cosine", &vectors},
         {"{\"flip\": true}", "the data are vectors", &vectors},
@@ -88,6 +90,36 @@ static void train_what_does_not_fit_is_refused(void **state)
         assert_int_equal(resolve(cases[i].text, cases[i].data, &c, &e), -1);
         if (!strstr(e.text, cases[i].word))
             fail_msg("%s: \"%s\" does not say \"%s\"", cases[i].text, e.text, cases[i].word);
+    }
+}
+
+/* With a part of the data the nearest one depends on the datum that is drawn, and the mean of the
+ * targets is not the field. What a run was given stays. And a field of any length has nothing added
+ * to its divisor. */
+static void train_direct_has_all_data_in_its_large_batch(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t count;
+        int64_t large;
+    } cases[] = {
+        {"{\"objective\": \"direct\"}", 3000, 3000},
+        {"{\"objective\": \"direct\"}", 40, 1024},
+        {"{\"objective\": \"direct\"}", TRAIN_LARGE_BATCH_MAX + 1, TRAIN_LARGE_BATCH_MAX},
+        {"{\"objective\": \"direct\", \"flip\": true}", 3000, 6000},
+        {"{\"objective\": \"direct\", \"large_batch\": 100}", 3000, 100},
+        {"{}", 3000, 1024},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const struct data_set data = {.channels = 1, .side = 8, .count = cases[i].count, .norm = 4};
+        struct train_config c;
+        struct err e = {0};
+        assert_int_equal(resolve(cases[i].text, &data, &c, &e), 0);
+        assert_int_equal(c.large_batch, cases[i].large);
+        assert_true(train_config_offset(&c) ==
+                    (c.objective == TRAIN_OBJECTIVE_DIRECT ? 0 : TRAIN_DIVISOR_OFFSET));
+        train_config_clear(&c);
     }
 }
 
@@ -303,6 +335,7 @@ int main(void)
         cmocka_unit_test(train_vectors_that_are_rounded_away_are_refused),
         cmocka_unit_test(train_rate_rises_and_falls),
         cmocka_unit_test(train_changes_on_the_way),
+        cmocka_unit_test(train_direct_has_all_data_in_its_large_batch),
         cmocka_unit_test(train_direct_means_the_field),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

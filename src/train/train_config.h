@@ -130,6 +130,9 @@ int train_config_change(struct train_config *c, const char *text, size_t length,
  * `steps`. */
 double train_config_rate(const struct train_config *c, int64_t step);
 
+/* The objective's word in a configuration; static. */
+const char *train_config_objective(const struct train_config *c);
+
 /* Whether the network is a denoiser, the model's family pfgmpp. */
 bool train_config_denoises(const struct train_config *c);
 

@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 state=$root/.quickstart
 picture=$root/samples.png
-model=conf/models/fashion10.safetensors
+model=conf/models/fashion.safetensors
 
 say() { printf '%s\n' "$@"; }
 fail() {
@@ -47,7 +47,7 @@ stop() {
 # Starts pfgmd on port $1 and waits until it listens; sets `address`.
 start() {
     mkdir -p "$state"
-    nohup env -u PFGMD_PORT build/src/daemon/pfgmd --model "fashion10=$model" --listen "127.0.0.1:$1" --state "$state/jobs" \
+    nohup env -u PFGMD_PORT build/src/daemon/pfgmd --model "fashion=$model" --listen "127.0.0.1:$1" --state "$state/jobs" \
         >"$state/log" 2>&1 </dev/null &
     pid=$!
     echo "$pid" >"$state/pid"

@@ -11,7 +11,7 @@ import sys
 import time
 import uuid
 
-MODELS = {"fashion10.safetensors": "MIT", "fashion28.safetensors": "MIT", "digits8.safetensors": "CC-BY-4.0"}
+MODELS = {"fashion.safetensors": "MIT", "fashion10.safetensors": "MIT", "fashion28.safetensors": "MIT", "digits8.safetensors": "CC-BY-4.0"}
 
 
 def digest(path):

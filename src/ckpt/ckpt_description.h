@@ -38,7 +38,8 @@ const char *ckpt_family_name(enum ckpt_family family); /* the word of the interf
 struct ckpt_tuned {
     enum ode_method method;
     int steps;
-    double *nodes; /* owned by the description */
+    double *nodes;   /* owned by the description */
+    bool is_default; /* at most one: what the model is sampled with where nothing is asked for */
 };
 
 struct ckpt_description {

@@ -36,17 +36,21 @@ static int nodes_read(const json_t *nodes, const struct ckpt_description *d, str
 static int one_read(const json_t *one, const struct ckpt_description *d, struct ckpt_tuned *out,
                     const char *what, struct err *e)
 {
-    static const char *const keys[] = {"method", "nodes"};
+    static const char *const keys[] = {"method", "nodes", "default"};
+    const json_t *is_default = json_object_get(one, "default");
     const char *method;
     if (!json_is_object(one))
         return err_fail(e, ERR_INPUT, what, "\"tuned\" must be an array of objects");
-    if (json_only_keys(one, keys, 2, what, e) != 0 ||
+    if (json_only_keys(one, keys, 3, what, e) != 0 ||
         json_get_string(one, "method", true, &method, what, e) != 0)
         return -1;
     if (ode_method_parse(method, &out->method) != 0 || !ode_method_is_fixed_step(out->method))
         return err_fail(e, ERR_UNSUPPORTED, what,
                         "\"tuned\": \"%.40s\" is no method of fixed steps that this build knows",
                         method);
+    if (is_default && !json_is_boolean(is_default))
+        return err_fail(e, ERR_INPUT, what, "\"tuned\": \"default\" must be true or false");
+    out->is_default = json_is_true(is_default);
     return nodes_read(json_object_get(one, "nodes"), d, out, what, e);
 }
 
@@ -54,6 +58,7 @@ int ckpt_tuned_read(const json_t *tuned, struct ckpt_description *d, const char 
                     struct err *e)
 {
     size_t n = json_array_size(tuned);
+    int defaults = 0;
     if (!tuned)
         return 0;
     if (!json_is_array(tuned) || n < 1 || n > CKPT_TUNED_MAX)
@@ -68,6 +73,9 @@ int ckpt_tuned_read(const json_t *tuned, struct ckpt_description *d, const char 
             return -1;
         if (i > 0 && one->steps <= one[-1].steps)
             return err_fail(e, ERR_INPUT, what, "\"tuned\" must be in the order of its steps");
+        defaults += one->is_default;
+        if (defaults > 1)
+            return err_fail(e, ERR_INPUT, what, "\"tuned\": only one can be the default");
     }
     return 0;
 }
@@ -78,12 +86,18 @@ json_t *ckpt_tuned_json(const struct ckpt_description *d)
     for (int i = 0; i < d->tuned_count && tuned; i++) {
         const struct ckpt_tuned *one = &d->tuned[i];
         json_t *nodes = json_array();
-        int result = nodes == NULL;
+        json_t *object =
+            json_pack("{s:s, s:O}", "method", ode_method_name(one->method), "nodes", nodes);
+        int result = object == NULL;
         for (int k = 0; k <= one->steps && result == 0; k++)
             result = json_array_append_new(nodes, json_real(one->nodes[k]));
-        if (result != 0 || json_array_append_new(tuned, json_pack("{s:s, s:O}", "method",
-                                                                  ode_method_name(one->method),
-                                                                  "nodes", nodes)) != 0) {
+        if (result == 0 && one->is_default)
+            result = json_object_set_new(object, "default", json_true());
+        if (result != 0) {
+            json_decref(object);
+            object = NULL;
+        }
+        if (json_array_append_new(tuned, object) != 0) {
             json_decref(tuned);
             tuned = NULL;
         }

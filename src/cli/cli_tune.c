@@ -151,8 +151,9 @@ const struct cli_command cli_tune_command = {
     .synopsis = "tune MODEL --nfe N[,N...] -o OUT.safetensors [options]",
     .about = "Searches for the solver and the nodes that come nearest to the exact path in N "
              "evaluations, and writes the model with this schedule: --schedule tuned uses it, and "
-             "a schedule of 20 evaluations becomes the default. Schedules that MODEL has for other "
-             "numbers stay. OUT may be MODEL itself; its SHA-256, which PNGs carry, then changes.",
+             "a schedule of 20 evaluations becomes the default, if none is marked as it. Schedules "
+             "that MODEL has for other numbers stay. OUT may be MODEL itself; its SHA-256, which "
+             "PNGs carry, then changes.",
     .options = options,
     .words = CLI_VALUES_FILES,
     .take = take_option,

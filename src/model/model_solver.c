@@ -1,10 +1,10 @@
 /* Which solver leads from t_max to t_min: the model's default, what a request makes of it, and the
  * schedules that a search has found for the checkpoint.
  *
- * The default is the cheapest that gives rk45's picture: with a tuned schedule of
- * DEFAULT_STEPS_TUNED evaluations that, else multistep3 on the power grid, which with 35 is nearer
- * to the exact path than rk45 at 1e-4 with about a hundred. A family with a sampler of its own has
- * that. A student goes by its own nodes, and by nothing else.
+ * The default is what the checkpoint says, or the cheapest that gives rk45's picture: with a tuned
+ * schedule of DEFAULT_STEPS_TUNED evaluations that, else multistep3 on the power grid, which with
+ * 35 is nearer to the exact path than rk45 at 1e-4 with about a hundred. A family with a sampler of
+ * its own has that. A student goes by its own nodes, and by nothing else.
  *
  * No t_break at the t substitution's threshold, though the slope jumps there (by 5 to 10 % of its
  * length): the substitution changes the divisor alone, so the jump lies along the path, and what a
@@ -38,9 +38,13 @@ int model_tuned_steps(const struct model *m, int i)
     return m->description.tuned[i].steps + (goes_to_zero(m) ? 1 : 0);
 }
 
-/* The tuned schedule that is the default, if the model has it. */
+/* The tuned schedule that is the default, if the model has it: the one that says so, else that of
+ * DEFAULT_STEPS_TUNED. */
 static int default_tuned_steps(const struct model *m)
 {
+    for (int i = 0; i < m->description.tuned_count; i++)
+        if (m->description.tuned[i].is_default)
+            return model_tuned_steps(m, i);
     return model_is_student(m) ? model_tuned_steps(m, 0) : DEFAULT_STEPS_TUNED;
 }
 

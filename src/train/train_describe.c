@@ -18,7 +18,8 @@ static int describe_student(const struct train_config *c, struct ckpt_descriptio
         return err_fail_memory(e, sizeof *out->tuned);
     }
     train_distill_nodes(c, nodes);
-    *out->tuned = (struct ckpt_tuned){ODE_EULER, (int)c->student_steps, nodes};
+    *out->tuned =
+        (struct ckpt_tuned){.method = ODE_EULER, .steps = (int)c->student_steps, .nodes = nodes};
     out->tuned_count = 1;
     out->t_min = nodes[c->student_steps];
     strcpy(out->teacher_sha256, c->teacher_sha256);

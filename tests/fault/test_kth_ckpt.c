@@ -22,7 +22,8 @@
 static char folder[] = "/tmp/pfgm-kth-XXXXXX", file[64], made[64];
 static struct ckpt_description bundled; /* of a network with classes, and schedules of our own */
 static double nodes[2][4] = {{10, 1, 0}, {10, 3, 1, 0}};
-static struct ckpt_tuned tuned[2] = {{ODE_EULER, 2, nodes[0]}, {ODE_HEUN, 3, nodes[1]}};
+static struct ckpt_tuned tuned[2] = {{ODE_EULER, 2, nodes[0], false},
+                                     {ODE_HEUN, 3, nodes[1], true}};
 static const float values[6] = {0, 1, 2, 3, 4, 5};
 static const struct ckpt_output tensors[2] = {
     {.name = "first", .dtype = CKPT_F32, .rank = 2, .shape = {2, 3}, .data = values},

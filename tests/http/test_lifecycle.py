@@ -132,7 +132,7 @@ class Start(unittest.TestCase):
 
     def test_shipped_configuration_is_taken(self):
         conf = os.path.join(os.environ["CONF"], "pfgmd.conf")
-        result = run(PFGMD, "--config", conf, "--model", "fashion10=" + DIGITS, "--check-config")
+        result = run(PFGMD, "--config", conf, "--model", "fashion=" + DIGITS, "--check-config")
         self.assertEqual(result.returncode, 0, result.stderr)
         with open(conf, encoding="utf-8") as f:
             lines = f.read().splitlines()

@@ -20,8 +20,8 @@ static int merge(const struct tune_search *t, const struct ckpt_description *own
                             CKPT_TUNED_MAX);
         if (best && (!old || best->steps <= old->steps)) {
             next += old && best->steps == old->steps;
-            tuned[(*count)++] =
-                (struct ckpt_tuned){best->method, best->steps, t->found[k++].best.nodes};
+            tuned[(*count)++] = (struct ckpt_tuned){
+                .method = best->method, .steps = best->steps, .nodes = t->found[k++].best.nodes};
         } else {
             tuned[(*count)++] = *old;
             next++;

@@ -13,7 +13,7 @@ enum { EXACT, DENOISER, VECTORS };
 static const char *const good[] = {
     [EXACT] = "{\"version\":1,\"family\":\"exact\",\"shape\":[1,2,2],\"t_max\":30,\"t_min\":0.5,"
               "\"labels\":[\"up\",\"down\"],\"tuned\":[{\"method\":\"euler\",\"nodes\":[20,0.5]},"
-              "{\"method\":\"heun\",\"nodes\":[30,4,0.5]}]," PROVENANCE "}",
+              "{\"method\":\"heun\",\"nodes\":[30,4,0.5],\"default\":true}]," PROVENANCE "}",
     [DENOISER] = "{\"version\":1,\"family\":\"pfgmpp\",\"arch\":{\"image_size\":8,\"channels\":1,"
                  "\"nf\":32,\"ch_mult\":[1,1],\"num_res_blocks\":1,\"attn_resolutions\":[4],"
                  "\"fir\":true,\"progressive_input\":\"residual\",\"embedding_type\":\"fourier\"},"
@@ -64,6 +64,7 @@ static void what_is_written_is_read_back(void **state)
             assert_int_equal(d.tuned_count, 2);
             assert_int_equal(d.tuned[1].steps, 2);
             assert_true(d.tuned[1].nodes[1] == 4);
+            assert_true(!d.tuned[0].is_default && d.tuned[1].is_default);
         }
         assert_true(i != DENOISER || isinf(d.added));
         assert_true(i != VECTORS || ckpt_description_shape(&d).width == 3);
@@ -104,6 +105,12 @@ static void each_member_is_checked(void **state)
         {EXACT, NULL, "tuned",
          "[{\"method\":\"heun\",\"nodes\":[9,4,0.5]},{\"method\":\"euler\",\"nodes\":[9,0.5]}]",
          "in the order of its steps"},
+        {EXACT, NULL, "tuned", "[{\"method\":\"euler\",\"nodes\":[1,0.5],\"default\":1}]",
+         "\"default\" must be true or false"},
+        {EXACT, NULL, "tuned",
+         "[{\"method\":\"euler\",\"nodes\":[1,0.5],\"default\":true},"
+         "{\"method\":\"euler\",\"nodes\":[1,0.7,0.5],\"default\":true}]",
+         "only one can be the default"},
         {DENOISER, NULL, "null_class", "false", "is for a model with \"labels\""},
         {DENOISER, NULL, "D", "0.5", "\"D\" must be a number from 1"},
         {DENOISER, NULL, "D", "\"infinite\"", "\"D\" must be a number from 1"},

@@ -257,6 +257,23 @@ static void bad_tuned_schedules_are_refused(void **state)
     }
 }
 
+/* What says that it is the default is it, whatever else there is. */
+static void a_tuned_schedule_may_be_the_default(void **state)
+{
+    (void)state;
+    char text[sizeof TUNED + 64];
+    const char *mark = strstr(TUNED, "]}");
+    snprintf(text, sizeof text, "%.*s],\"default\":true%s", (int)(mark - TUNED), TUNED, mark + 1);
+    struct model *m = load(text);
+    struct model_solver s = choose(m, (struct model_choice){0});
+    assert_int_equal(s.ode.method, ODE_IPNDM4);
+    assert_int_equal(s.ode.schedule, ODE_SCHEDULE_TUNED);
+    assert_int_equal(s.ode.steps, 4);
+    s = choose(m, (struct model_choice){.given = MODEL_GIVEN(STEPS), .value.ode.steps = 20});
+    assert_int_equal(s.ode.method, ODE_MULTISTEP2);
+    model_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +282,7 @@ int main(void)
         cmocka_unit_test(the_path_up_is_chosen),
         cmocka_unit_test(the_path_up_leaves_tuned_nodes),
         cmocka_unit_test(tuned_schedules_are_taken),
+        cmocka_unit_test(a_tuned_schedule_may_be_the_default),
         cmocka_unit_test(bad_tuned_schedules_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

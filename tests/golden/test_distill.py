@@ -186,10 +186,10 @@ class Pictures(Case):
             self.assertEqual(self.bytes_of("usual.npy"), self.bytes_of("named.npy"))
             self.run_tool(*sample, named, "--schedule", "tuned")
             self.assertEqual(self.bytes_of("usual.npy"), self.bytes_of("named.npy"))
-        for at, more in (("steps", ["--steps", "3"]), ("method", ["--solver", "heun"]),
-                         ("schedule", ["--schedule", "log"]), ("t_max", ["--t-max", "10"]),
-                         ("t_min", ["--t-min", "0.1"]), ("churn", ["--churn", "1"]), ("guidance", ["--guidance", "2"]),
-                         ("method", ["--rtol", "1e-3"])):
+        for at, more in (("--steps", ["--steps", "3"]), ("--solver", ["--solver", "heun"]),
+                         ("--schedule", ["--schedule", "log"]), ("--t-max", ["--t-max", "10"]),
+                         ("--t-min", ["--t-min", "0.1"]), ("--churn", ["--churn", "1"]),
+                         ("--guidance", ["--guidance", "2"]), ("--solver", ["--rtol", "1e-3"])):
             self.refused(self.run_tool("sample", model, "-o", self.path("no.png"), *more, ok=False),
                          "sample: %s: is not what this model has learned" % at, "4 steps")
         picture = self.path("a.png")
@@ -268,6 +268,7 @@ class Pictures(Case):
         self.distill("student", "--config", tiny)
         self.refused(self.distill("no", teacher=self.path("student", "model.safetensors"), ok=False), "a student itself")
         pfgm = dict(PICTURES, objective="pfgm", steps=1)
+        del pfgm["D"]
         self.run_tool("train", "--data", self.data, "-o", self.path("pfgm"), "--config", self.config(pfgm))
         self.refused(self.distill("no", teacher=self.path("pfgm", "model.safetensors"), ok=False), "family pfgm:", "pfgmpp")
         for word in ("3", "5", "0", "x"):

@@ -246,7 +246,7 @@ class FewEvaluations(test_sample.Case):
         search = ("--nfe", 2, "--starts", 2, "--rounds", 0, "-o", out)
         self.assertIn("t\\xff\\x1b[1m.safetensors", self.run_pfgm("tune", model, *search))
         self.assertTrue(os.path.exists(out))
-        self.refused(1, "--json: cannot be made", "tune", model, *search, "--json")
+        self.refused(2, "is not UTF-8, so JSON cannot hold it", "tune", model, *search, "--json")
 
 
 class Exact(test_sample.Case):

@@ -1,7 +1,6 @@
-#!/usr/bin/python3
 """Gives a PFGM++ checkpoint a schedule of its own, which was chosen by judging its samples, as its default.
 
-    own_schedule.py MODEL.safetensors multistep2 12
+    /usr/bin/python3 conf/train/own_schedule.py MODEL.safetensors multistep2 12
 
 The nodes are the grid `power` from sigma_max to sigma_min, and the last step leads to 0. The schedules that `pfgm tune`
 has found for other numbers of evaluations stay, but for those of more; MODEL is written in place."""
@@ -9,7 +8,10 @@ has found for other numbers of evaluations stay, but for those of more; MODEL is
 import argparse
 import json
 import os
-import struct
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests", "golden"))
+from safetensors_file import build, split  # noqa: E402
 
 EXPONENT = 10
 
@@ -27,18 +29,15 @@ def main():
     p.add_argument("evaluations", type=int)
     options = p.parse_args()
     with open(options.model, "rb") as f:
-        (length,) = struct.unpack("<Q", f.read(8))
-        head = json.loads(f.read(length))
-        data = f.read()
+        head, data = split(f.read())
     described = json.loads(head["__metadata__"]["pfgm"])
     nodes = power_nodes(described["sigma_max"], described["sigma_min"], options.evaluations)
     fewer = [t for t in described.get("tuned", []) if len(t["nodes"]) < options.evaluations]
     described["tuned"] = [*fewer, {"method": options.method, "nodes": nodes, "default": True}]
     head["__metadata__"]["pfgm"] = json.dumps(described, separators=(",", ":"))
     encoded = json.dumps(head, separators=(",", ":")).encode()
-    encoded += b" " * (-len(encoded) % 8)
     with open(options.model + ".new", "wb") as f:
-        f.write(struct.pack("<Q", len(encoded)) + encoded + data)
+        f.write(build(encoded, data, b" " * (-len(encoded) % 8)))
     os.replace(options.model + ".new", options.model)
 
 

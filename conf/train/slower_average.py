@@ -1,7 +1,6 @@
-#!/usr/bin/python3
 """Weights averaged over a longer time than a run has kept: a + k (a − b), where b is the average of a faster rate.
 
-    slower_average.py SLOW.safetensors FAST.safetensors K -o OUT.safetensors
+    /usr/bin/python3 conf/train/slower_average.py SLOW.safetensors FAST.safetensors K -o OUT.safetensors
 
 Both are of one run (`ema_others`) and in f32. What the last part of a run still moves in the weights is in b more than
 in a, so the step from b to a, taken on, leads towards an average over more steps. How far is measured on held-out
@@ -9,17 +8,18 @@ pictures. OUT is in f16. Needs numpy."""
 
 import argparse
 import json
-import struct
+import os
 import sys
 
 import numpy
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests", "golden"))
+from safetensors_file import build, split  # noqa: E402
+
 
 def read(path):
     with open(path, "rb") as f:
-        (length,) = struct.unpack("<Q", f.read(8))
-        head = json.loads(f.read(length))
-        data = f.read()
+        head, data = split(f.read())
     described = head.pop("__metadata__")
     if any(t["dtype"] != "F32" for t in head.values()):
         sys.exit(f"{path}: its tensors are not all F32")
@@ -53,9 +53,8 @@ def main():
         parts.append(w.tobytes())
         at += w.nbytes
     encoded = json.dumps(written, separators=(",", ":")).encode()
-    encoded += b" " * (-len(encoded) % 8)
     with open(options.output, "wb") as f:
-        f.write(struct.pack("<Q", len(encoded)) + encoded + b"".join(parts))
+        f.write(build(encoded, b"".join(parts), b" " * (-len(encoded) % 8)))
 
 
 main()

@@ -83,25 +83,16 @@ int ckpt_tuned_read(const json_t *tuned, struct ckpt_description *d, const char 
 json_t *ckpt_tuned_json(const struct ckpt_description *d)
 {
     json_t *tuned = json_array();
-    for (int i = 0; i < d->tuned_count && tuned; i++) {
+    for (int i = 0; i < d->tuned_count; i++) {
         const struct ckpt_tuned *one = &d->tuned[i];
         json_t *nodes = json_array();
-        json_t *object =
-            json_pack("{s:s, s:O}", "method", ode_method_name(one->method), "nodes", nodes);
-        int result = object == NULL;
-        for (int k = 0; k <= one->steps && result == 0; k++)
-            result = json_array_append_new(nodes, json_real(one->nodes[k]));
-        if (result == 0 && one->is_default)
-            result = json_object_set_new(object, "default", json_true());
-        if (result != 0) {
-            json_decref(object);
-            object = NULL;
-        }
-        if (json_array_append_new(tuned, object) != 0) {
-            json_decref(tuned);
-            tuned = NULL;
-        }
-        json_decref(nodes);
+        for (int k = 0; k <= one->steps; k++)
+            nodes = json_plus(nodes, json_real(one->nodes[k]));
+        json_t *object = json_pack("{s:s}", "method", ode_method_name(one->method));
+        object = json_with(object, "nodes", nodes);
+        if (one->is_default)
+            object = json_with(object, "default", json_true());
+        tuned = json_plus(tuned, object);
     }
     return tuned;
 }

@@ -119,11 +119,16 @@ static int place_points(struct field_cloud *c, const struct field_cloud_points *
     return 0;
 }
 
+static double weight_of(const struct field_cloud_points *p, size_t i)
+{
+    return p->weights ? (double)p->weights[i] : 1.0;
+}
+
 static void measure(struct field_cloud *c, const struct field_cloud_points *p)
 {
     double total = 0.0, squares = 0.0;
     for (size_t i = 0; i < p->count; i++) {
-        double w = p->weights ? (double)p->weights[i] : 1.0;
+        double w = weight_of(p, i);
         total += w;
         for (size_t j = 0; j < c->d; j++)
             c->centre[j] += w * (double)p->points[i * c->d + j];
@@ -137,7 +142,7 @@ static void measure(struct field_cloud *c, const struct field_cloud_points *p)
             square += difference * difference;
         }
         c->radius = fmax(c->radius, sqrt(square));
-        squares += (p->weights ? (double)p->weights[i] : 1.0) * square;
+        squares += weight_of(p, i) * square;
     }
     c->deviation = sqrt(squares / total / (double)c->d);
 }

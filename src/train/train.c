@@ -256,7 +256,7 @@ static int check_apart(const struct run *r, struct err *e)
 static void warn_of_bias(const struct run *r)
 {
     const struct train_config *c = &r->config;
-    const size_t all = r->data.count * (c->flip ? 2 : 1);
+    const size_t all = train_config_rows(c, &r->data);
     if (c->objective == TRAIN_OBJECTIVE_DIRECT && (size_t)c->large_batch < all)
         log_line(LOG_WARN,
                  "\"objective\" direct with a \"large_batch\" of %" PRId64 " of %zu data: what is "

@@ -105,6 +105,9 @@ void train_config_clear(struct train_config *c);
 int train_config_resolve(struct train_config *c, const struct data_set *data, const char *what,
                          struct err *e);
 
+/* How many rows a large batch of all data has: mirrored ones count too. */
+size_t train_config_rows(const struct train_config *c, const struct data_set *data);
+
 /* ERR_INPUT for a given key that the objective does not have. For a run that has `begun` with it,
  * whose weights it has not touched, a warning. */
 int train_config_own(const struct train_config *c, bool begun, const char *what, struct err *e);

@@ -59,10 +59,15 @@ static int resolve_network(struct train_config *c, const struct data_set *data, 
     return 0;
 }
 
+size_t train_config_rows(const struct train_config *c, const struct data_set *data)
+{
+    return data->count * (c->flip ? 2 : 1);
+}
+
 /* What "direct" takes the scale out by must depend on the point alone: the nearest of all data. */
 static void settle_large_batch(struct train_config *c, const struct data_set *data)
 {
-    const size_t all = data->count * (c->flip ? 2 : 1);
+    const size_t all = train_config_rows(c, data);
     if (c->objective != TRAIN_OBJECTIVE_DIRECT || c->large_batch_given ||
         all <= (size_t)c->large_batch)
         return;

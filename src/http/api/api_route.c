@@ -120,17 +120,12 @@ const struct api_route *api_route_find(unsigned where, const char *path,
 
 const struct api_dialect *api_route_speaks(unsigned where, const char *target)
 {
-    static const struct {
-        const char *path; /* and what lies below it */
-        const struct api_dialect *dialect;
-    } others[] = {{"/v2", &api_kserve},
-                  {"/v1/images/generations", &api_openai},
-                  {"/v1/images/edits", &api_openai_edits},
-                  {"/v1/images/variations", &api_openai_variations}};
-    for (size_t i = 0; i < sizeof others / sizeof *others && (where & HTTP_PUBLIC); i++) {
-        const size_t length = strlen(others[i].path);
-        if (strncmp(target, others[i].path, length) == 0 && strchr("/?", target[length]))
-            return others[i].dialect;
+    for (size_t i = 0; i < ROUTES; i++) {
+        const struct api_route *row = &routes[i];
+        const size_t length = strlen(row->path);
+        if ((row->where & where) && row->dialect && row->dialect->problem &&
+            strncmp(target, row->path, length) == 0 && strchr("/?", target[length]))
+            return row->dialect;
     }
     return NULL;
 }

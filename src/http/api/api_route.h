@@ -32,7 +32,8 @@ struct api_route {
     const char *method;  /* the one that the row is for; NULL: all that no row above it is for */
 };
 
-/* Whose problems are said at a raw target, whatever is wrong with it; NULL: ours. */
+/* Whose problems are said at a raw target that is a route's path or lies below it, whatever is wrong
+ * with it; NULL: ours. */
 const struct api_dialect *api_route_speaks(unsigned where, const char *target);
 /* Finds the route of a raw path on a listener, by exact comparison; fills `names` where it has
  * variable segments. NULL: 404. */

@@ -26,13 +26,13 @@ static void take_id(struct http_request *q, const struct http_field *f)
     q->id[f->value_length] = '\0';
 }
 
-/* What every answer says back, refusals of any head among them. */
-static void take_returned(struct http_exchange *x, const struct http_head *head)
+/* What every answer says back, refusals of any head among them. `origin` as it came, or empty. */
+static void take_returned(struct http_exchange *x, const struct http_head *head, char *origin,
+                          size_t size)
 {
     struct http_request *q = &x->request;
-    char origin[sizeof q->origin];
     take_id(q, http_field_find(head->fields, head->count, "X-Request-Id"));
-    if (http_field_join(head->fields, head->count, "Origin", origin, sizeof origin))
+    if (http_field_join(head->fields, head->count, "Origin", origin, size))
         http_cors_judge(x->app->options, q, origin);
 }
 
@@ -149,12 +149,13 @@ static bool is_foreign(const struct http_exchange *x, const struct http_head *he
 
 /* The names by which the client knows the server, and the client's address. A Host field that could
  * be anything but a host and a port is left out, and addresses in answers are relative then. */
-static int take_names(struct http_exchange *x, const struct http_head *head, struct http_problem *p)
+static int take_names(struct http_exchange *x, const struct http_head *head, const char *origin,
+                      struct http_problem *p)
 {
     struct http_request *q = &x->request;
     const struct http_front *front = &x->app->front;
     struct http_forwarded told;
-    char host[HTTP_HOST_MAX + 2] = "", origin[sizeof q->origin] = "";
+    char host[HTTP_HOST_MAX + 2] = "";
     http_field_join(head->fields, head->count, "Host", host, sizeof host);
     if (x->listener->where == HTTP_PUBLIC &&
         !http_front_answers(front, host, x->listener->loopback)) {
@@ -175,7 +176,6 @@ static int take_names(struct http_exchange *x, const struct http_head *head, str
                                 : "http");
     http_front_plain_host(told.host[0] ? told.host : host, q->host);
     snprintf(q->prefix, sizeof q->prefix, "%s", told.prefix);
-    http_field_join(head->fields, head->count, "Origin", origin, sizeof origin);
     q->foreign = is_foreign(x, head, origin);
     if (front->scheme[0]) {
         snprintf(q->scheme, sizeof q->scheme, "%s", front->scheme);
@@ -332,8 +332,9 @@ int http_head_judge(struct http_exchange *x, const struct http_head *head, bool 
                     struct http_framing *framing, struct http_problem *p)
 {
     struct http_request *q = &x->request;
+    char origin[sizeof q->origin] = "";
     bool options = false;
-    take_returned(x, head);
+    take_returned(x, head, origin, sizeof origin);
     if (head->overflow) {
         http_problem_set(p, HTTP_PROBLEM_BAD_REQUEST, "more than %d header fields",
                          HTTP_FIELDS_MAX);
@@ -348,7 +349,7 @@ int http_head_judge(struct http_exchange *x, const struct http_head *head, bool 
         return -1;
     http_front_strip(&x->app->front, q->target.path);
     take_fields(x, head);
-    if (take_names(x, head, p) != 0 || judge_route(x, &options, p) != 0)
+    if (take_names(x, head, origin, p) != 0 || judge_route(x, &options, p) != 0)
         return -1;
     if (!options && judge_key(x, head, p) != 0)
         return -1;
